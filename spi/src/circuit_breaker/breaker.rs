@@ -1,0 +1,253 @@
+//! The registry of circuits.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+
+use super::{Circuit, CircuitBreakerConfig, CircuitEvent, CircuitExt, CircuitMetrics, CircuitState};
+use crate::error::{ErrorKind, NetworkError, Result};
+
+/// What an operation returns through the object-safe [`CircuitBreaker::execute_with_circuit_breaker`].
+pub type OperationOutput = Box<dyn Any + Send>;
+
+/// An operation that is built only when the circuit lets it through.
+pub type BoxedOperation = Box<dyn FnOnce() -> BoxFuture<'static, Result<OperationOutput>> + Send>;
+
+/// What a circuit breaker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CircuitBreakerCapabilities {
+    /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
+    pub count_window: bool,
+    /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
+    pub time_window: bool,
+    /// Slow-call rates.
+    pub slow_call_rate: bool,
+    /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
+    pub metrics_only: bool,
+    /// [`CircuitBreaker::subscribe`].
+    pub events: bool,
+}
+
+impl CircuitBreakerCapabilities {
+    /// Everything.
+    pub const fn all() -> Self {
+        Self { count_window: true, time_window: true, slow_call_rate: true, metrics_only: true, events: true }
+    }
+
+    /// Only consecutive counting.
+    pub const fn none() -> Self {
+        Self { count_window: false, time_window: false, slow_call_rate: false, metrics_only: false, events: false }
+    }
+}
+
+/// A registry of named circuits.
+///
+/// A circuit comes to life when it is first asked for, with the breaker's default configuration, or when it is
+/// configured. Clones of the `Arc` share all circuits. Operations other than
+/// [`execute_with_circuit_breaker`](Self::execute_with_circuit_breaker) never block and never wait.
+///
+/// # Behaviour every implementation has
+///
+/// * A rejected call never builds its operation and says when to retry.
+/// * A half-open circuit admits at most
+///   [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at once, whatever the concurrency.
+/// * A result counts only for the state generation in which its call was admitted.
+/// * A permit always comes back: by record, panic, cancellation or expired lease.
+/// * Events are delivered outside every lock; a slow subscriber loses the oldest ones and is told how many.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
+    /// Runs `operation` under the circuit named `circuit`.
+    ///
+    /// `timeout` limits the operation and counts as a failure; `None` takes the circuit's
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). Errors are classified by the circuit's
+    /// [`ErrorClassifier`](super::ErrorClassifier).
+    ///
+    /// Cancel safety: dropping the future drops the operation and frees the permit by the circuit's
+    /// [`CancelPolicy`](super::CancelPolicy).
+    ///
+    /// # Errors
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, [`Timeout`](ErrorKind::Timeout) (phase total) when the
+    /// operation did not end in time, otherwise what the operation returned; and those of [`circuit`](Self::circuit).
+    async fn execute_with_circuit_breaker(
+        &self,
+        operation: BoxedOperation,
+        circuit: &str,
+        timeout: Option<Duration>,
+    ) -> Result<OperationOutput>;
+
+    /// The handle of a circuit, made with the default configuration if it does not exist.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a blank or overlong name,
+    /// [`Exhausted`](ErrorKind::Exhausted) when the registry is full.
+    fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>>;
+
+    /// The state of a circuit.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    fn circuit_state(&self, name: &str) -> Result<CircuitState>;
+
+    /// Sets the configuration of a circuit, making it if it does not exist. State and counters are kept; new thresholds
+    /// apply from the next outcome on.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Unsupported`](ErrorKind::Unsupported) for a policy
+    /// that `capabilities()` does not have; and those of [`circuit`](Self::circuit).
+    fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()>;
+
+    /// Closes a circuit, in automatic mode, with empty window and counters.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    fn reset_circuit_breaker(&self, name: &str) -> Result<()>;
+
+    /// The counters of a circuit.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    fn circuit_metrics(&self, name: &str) -> Result<CircuitMetrics>;
+
+    /// The states of all circuits, by name.
+    fn all_circuit_states(&self) -> BTreeMap<String, CircuitState>;
+
+    /// Opens a circuit until it is reset or forced closed.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    fn force_circuit_open(&self, name: &str) -> Result<()>;
+
+    /// Closes a circuit until it is reset or forced open.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    fn force_circuit_closed(&self, name: &str) -> Result<()>;
+
+    /// Events of all circuits from now on. The stream never ends while the breaker lives.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) without the capability `events`.
+    fn subscribe(&self) -> Result<BoxStream<'static, CircuitEvent>>;
+
+    /// What this breaker can do.
+    fn capabilities(&self) -> CircuitBreakerCapabilities;
+}
+
+/// Conveniences for every [`CircuitBreaker`]. Do not implement it.
+pub trait CircuitBreakerExt: CircuitBreaker {
+    /// Runs the future that `operation` builds under the circuit named `circuit`, without boxing it.
+    ///
+    /// See [`CircuitExt::call`]; keep the handle of [`circuit`](CircuitBreaker::circuit) to save the lookup.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, otherwise what the operation returned.
+    fn call<T, F, Fut>(&self, circuit: &str, operation: F) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        async move { self.circuit(circuit)?.call(operation).await }
+    }
+
+    /// [`execute_with_circuit_breaker`](CircuitBreaker::execute_with_circuit_breaker) for an operation of any output.
+    ///
+    /// # Errors
+    /// As `execute_with_circuit_breaker`.
+    fn execute<T, F, Fut>(
+        &self,
+        circuit: &str,
+        timeout: Option<Duration>,
+        operation: F,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T>> + Send + 'static,
+    {
+        async move {
+            let boxed: BoxedOperation = Box::new(move || {
+                let future = operation();
+                Box::pin(async move { future.await.map(|value| Box::new(value) as OperationOutput) })
+            });
+            let output = self.execute_with_circuit_breaker(boxed, circuit, timeout).await?;
+            output.downcast().map(|value| *value).map_err(|_| {
+                NetworkError::new(
+                    ErrorKind::Internal,
+                    "circuit_breaker.execute",
+                    "the breaker returned another operation's output",
+                )
+            })
+        }
+    }
+}
+
+impl<B: CircuitBreaker + ?Sized> CircuitBreakerExt for B {}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<B: CircuitBreaker + ?Sized> CircuitBreaker for $pointer<B> {
+            async fn execute_with_circuit_breaker(
+                &self,
+                operation: BoxedOperation,
+                circuit: &str,
+                timeout: Option<Duration>,
+            ) -> Result<OperationOutput> {
+                (**self).execute_with_circuit_breaker(operation, circuit, timeout).await
+            }
+
+            fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
+                (**self).circuit(name)
+            }
+
+            fn circuit_state(&self, name: &str) -> Result<CircuitState> {
+                (**self).circuit_state(name)
+            }
+
+            fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()> {
+                (**self).configure_circuit_breaker(name, config)
+            }
+
+            fn reset_circuit_breaker(&self, name: &str) -> Result<()> {
+                (**self).reset_circuit_breaker(name)
+            }
+
+            fn circuit_metrics(&self, name: &str) -> Result<CircuitMetrics> {
+                (**self).circuit_metrics(name)
+            }
+
+            fn all_circuit_states(&self) -> BTreeMap<String, CircuitState> {
+                (**self).all_circuit_states()
+            }
+
+            fn force_circuit_open(&self, name: &str) -> Result<()> {
+                (**self).force_circuit_open(name)
+            }
+
+            fn force_circuit_closed(&self, name: &str) -> Result<()> {
+                (**self).force_circuit_closed(name)
+            }
+
+            fn subscribe(&self) -> Result<BoxStream<'static, CircuitEvent>> {
+                (**self).subscribe()
+            }
+
+            fn capabilities(&self) -> CircuitBreakerCapabilities {
+                (**self).capabilities()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

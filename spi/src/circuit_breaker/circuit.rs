@@ -1,0 +1,259 @@
+//! One circuit: permits and their outcomes.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
+use crate::error::{ErrorKind, NetworkError, Result, Retryability};
+
+/// How a call ended, as far as the circuit is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// The dependency works.
+    Success,
+    /// The dependency is failing.
+    Failure,
+    /// Says nothing about the dependency (a bad request, a cancelled caller): frees the permit, counts for nothing.
+    Ignored,
+}
+
+/// What is reported when a call is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallRecord {
+    /// How it ended. `None`: the permit was dropped without a record, and the circuit applies its
+    /// [`CancelPolicy`](super::CancelPolicy).
+    pub outcome: Option<CallOutcome>,
+    /// Whether the permit was dropped by a panic: a failure whatever the policy.
+    pub panicked: bool,
+    /// The shortest wait the dependency asked for (`Retry-After`): lengthens the open time, up to its cap.
+    pub retry_after: Option<Duration>,
+}
+
+impl CallRecord {
+    /// A call that ended with `outcome`.
+    pub const fn new(outcome: CallOutcome) -> Self {
+        Self { outcome: Some(outcome), panicked: false, retry_after: None }
+    }
+
+    /// A permit dropped without a record.
+    pub const fn dropped(panicked: bool) -> Self {
+        Self { outcome: None, panicked, retry_after: None }
+    }
+
+    /// Adds the wait the dependency asked for.
+    pub const fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+}
+
+impl From<CallOutcome> for CallRecord {
+    fn from(outcome: CallOutcome) -> Self {
+        Self::new(outcome)
+    }
+}
+
+/// A call that was not let through. The operation was never built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CircuitRejection {
+    /// The circuit's name.
+    pub circuit: Arc<str>,
+    /// [`CircuitState::Open`], or [`CircuitState::HalfOpen`] when all probe slots are taken.
+    pub state: CircuitState,
+    /// When a call may be let through again, if the circuit knows: not for a forced-open circuit.
+    pub retry_after: Option<Duration>,
+}
+
+impl CircuitRejection {
+    /// A rejection by `circuit` in `state`.
+    pub fn new(circuit: Arc<str>, state: CircuitState, retry_after: Option<Duration>) -> Self {
+        Self { circuit, state, retry_after }
+    }
+}
+
+impl fmt::Display for CircuitRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "circuit {} is {}", self.circuit, self.state)?;
+        match self.retry_after {
+            Some(delay) => write!(f, ", retry in {delay:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CircuitRejection {}
+
+impl From<CircuitRejection> for NetworkError {
+    fn from(rejection: CircuitRejection) -> Self {
+        let retryability = rejection.retry_after.map_or(Retryability::Never, Retryability::After);
+        NetworkError::new(ErrorKind::CircuitOpen, "circuit_breaker.acquire", rejection.to_string())
+            .with_retryability(retryability)
+            .with_context("circuit", rejection.circuit.as_ref())
+    }
+}
+
+/// What a circuit needs to recognise a permit when it comes back. Opaque to everyone else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PermitToken {
+    /// The state generation in which the call was admitted: results of an earlier one never count.
+    pub generation: u64,
+    /// The probe's slot or serial number; 0 for calls admitted while closed.
+    pub probe: u64,
+    /// When the call was admitted, in nanoseconds of the circuit's clock; 0 if the circuit does not time calls.
+    pub started_nanos: u64,
+}
+
+/// One named circuit.
+///
+/// A handle stays valid for the life of its breaker: it follows configuration changes, resets and forced states.
+/// Clones of the `Arc` share everything.
+///
+/// # For implementers
+///
+/// `try_acquire` must give back `Permit::new(self, token)`; every permit then comes back exactly once through
+/// [`complete`](Self::complete), also when it is dropped in a panic or with a cancelled future.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+pub trait Circuit: fmt::Debug + Send + Sync + 'static {
+    /// The name under which the breaker knows it.
+    fn name(&self) -> &str;
+
+    /// Asks to make a call now. Never blocks.
+    ///
+    /// # Errors
+    /// A [`CircuitRejection`] when the circuit is open, or half-open with every probe slot taken.
+    fn try_acquire<'a>(&'a self) -> Result<Permit<'a>, CircuitRejection>;
+
+    /// The state now: an open time that has passed shows as [`CircuitState::HalfOpen`] without waiting for a call.
+    fn state(&self) -> CircuitState;
+
+    /// A snapshot of the counters.
+    fn metrics(&self) -> CircuitMetrics;
+
+    /// The configuration in force.
+    fn config(&self) -> Arc<CircuitBreakerConfig>;
+
+    /// Takes a permit back. Called by [`Permit`]; applications never call it.
+    fn complete(&self, token: PermitToken, record: CallRecord);
+}
+
+/// Leave to make one call. Report its outcome with [`record`](Self::record).
+///
+/// A permit that is dropped instead frees its slot: as a failure if the thread is panicking, otherwise by the circuit's
+/// [`CancelPolicy`](super::CancelPolicy).
+#[must_use = "a dropped permit counts as a cancelled call"]
+pub struct Permit<'c> {
+    circuit: &'c dyn Circuit,
+    token: PermitToken,
+}
+
+impl<'c> Permit<'c> {
+    /// For implementers of [`Circuit`].
+    pub fn new(circuit: &'c dyn Circuit, token: PermitToken) -> Self {
+        Self { circuit, token }
+    }
+
+    /// Ends the call. A record that arrives after the circuit moved on is counted as stale and has no other effect.
+    pub fn record(self, record: impl Into<CallRecord>) {
+        let (circuit, token) = (self.circuit, self.token);
+        std::mem::forget(self);
+        circuit.complete(token, record.into());
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.circuit.complete(self.token, CallRecord::dropped(std::thread::panicking()));
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("circuit", &self.circuit.name()).field("token", &self.token).finish()
+    }
+}
+
+/// A [`Permit`] that keeps its circuit alive, to hand over to another task.
+#[must_use = "a dropped permit counts as a cancelled call"]
+pub struct OwnedPermit {
+    circuit: Arc<dyn Circuit>,
+    /// `None` once the call has ended.
+    token: Option<PermitToken>,
+}
+
+impl OwnedPermit {
+    /// Asks `circuit` to make a call now.
+    ///
+    /// # Errors
+    /// A [`CircuitRejection`] as [`Circuit::try_acquire`].
+    pub fn acquire(circuit: &Arc<dyn Circuit>) -> Result<Self, CircuitRejection> {
+        let permit = circuit.try_acquire()?;
+        let token = permit.token;
+        std::mem::forget(permit);
+        Ok(Self { circuit: Arc::clone(circuit), token: Some(token) })
+    }
+
+    /// Ends the call, as [`Permit::record`].
+    pub fn record(mut self, record: impl Into<CallRecord>) {
+        if let Some(token) = self.token.take() {
+            self.circuit.complete(token, record.into());
+        }
+    }
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        if let Some(token) = self.token.take() {
+            self.circuit.complete(token, CallRecord::dropped(std::thread::panicking()));
+        }
+    }
+}
+
+impl fmt::Debug for OwnedPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPermit").field("circuit", &self.circuit.name()).field("token", &self.token).finish()
+    }
+}
+
+/// Conveniences for every [`Circuit`]. Do not implement it.
+pub trait CircuitExt: Circuit {
+    /// Runs the future that `operation` builds under a permit; errors are classified by the circuit's
+    /// [`ErrorClassifier`](super::ErrorClassifier). `operation` is not called when the circuit rejects.
+    ///
+    /// No timeout is applied: this crate has no timer. Put one inside `operation`, or use
+    /// [`CircuitBreaker::execute_with_circuit_breaker`](super::CircuitBreaker::execute_with_circuit_breaker).
+    ///
+    /// Cancel safety: dropping the future drops the permit, see [`Permit`].
+    ///
+    /// # Errors
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, otherwise what the operation returned.
+    fn call<T, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        async move {
+            let permit = self.try_acquire()?;
+            let result = operation().await;
+            let record = match &result {
+                Ok(_) => CallRecord::new(CallOutcome::Success),
+                Err(error) => CallRecord {
+                    outcome: Some(self.config().classifier.classify(error)),
+                    panicked: false,
+                    retry_after: error.retryability().delay(),
+                },
+            };
+            permit.record(record);
+            result
+        }
+    }
+}
+
+impl<C: Circuit + ?Sized> CircuitExt for C {}

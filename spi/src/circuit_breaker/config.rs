@@ -1,0 +1,359 @@
+//! Configuration of a circuit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallOutcome, CircuitMode};
+use crate::error::{ErrorKind, NetworkError, Result};
+use crate::validate::{self, Validate};
+
+/// When a closed circuit opens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TripPolicy {
+    /// After so many failures in a row.
+    ConsecutiveFailures {
+        /// At least 1.
+        failures: u32,
+    },
+    /// When the rates of the last `size` calls exceed their thresholds.
+    CountWindow {
+        /// Calls in the window, 1 ..= 65 536.
+        size: u32,
+        /// The rates.
+        #[serde(flatten)]
+        rates: RateThresholds,
+    },
+    /// When the rates of the calls of the last `length` exceed their thresholds. Memory and cost do not depend on the
+    /// call rate: the window is a fixed number of buckets.
+    TimeWindow {
+        /// How far back the window reaches.
+        #[serde(with = "humantime_serde")]
+        length: Duration,
+        /// The rates.
+        #[serde(flatten)]
+        rates: RateThresholds,
+    },
+}
+
+impl TripPolicy {
+    /// Opens after `failures` failures in a row.
+    pub const fn consecutive(failures: u32) -> Self {
+        Self::ConsecutiveFailures { failures }
+    }
+}
+
+/// Thresholds over a window of calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RateThresholds {
+    /// Share of failed calls at which the circuit opens, above 0.0 and up to 1.0.
+    pub failure_rate: f64,
+    /// Rates are not looked at before the window has so many calls.
+    pub minimum_calls: u32,
+    /// Calls that take at least this long are slow. `None`: calls are not timed, which is cheaper.
+    #[serde(with = "humantime_serde")]
+    pub slow_call_duration: Option<Duration>,
+    /// Share of slow calls at which the circuit opens, above 0.0 and up to 1.0.
+    pub slow_call_rate: f64,
+}
+
+impl Default for RateThresholds {
+    /// Half of at least 10 calls; no slow-call rate.
+    fn default() -> Self {
+        Self { failure_rate: 0.5, minimum_calls: 10, slow_call_duration: None, slow_call_rate: 1.0 }
+    }
+}
+
+impl RateThresholds {
+    /// Opens at this share of failed calls among at least `minimum_calls`.
+    pub fn new(failure_rate: f64, minimum_calls: u32) -> Self {
+        Self { failure_rate, minimum_calls, ..Self::default() }
+    }
+
+    /// Also opens when `rate` of the calls take at least `duration`.
+    pub fn with_slow_calls(mut self, duration: Duration, rate: f64) -> Self {
+        self.slow_call_duration = Some(duration);
+        self.slow_call_rate = rate;
+        self
+    }
+
+    fn validate(&self) -> Result<()> {
+        validate::share(self.failure_rate, "failure_rate")?;
+        validate::ensure(self.failure_rate > 0.0, "failure_rate", "must be above 0.0")?;
+        validate::ensure(self.minimum_calls > 0, "minimum_calls", "must be at least 1")?;
+        validate::share(self.slow_call_rate, "slow_call_rate")?;
+        validate::ensure(self.slow_call_rate > 0.0, "slow_call_rate", "must be above 0.0")?;
+        match self.slow_call_duration {
+            Some(duration) => validate::positive(duration, "slow_call_duration"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How a half-open circuit finds out whether the dependency has recovered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct HalfOpenPolicy {
+    /// Probes in flight at once, at least 1.
+    pub max_concurrent_probes: u32,
+    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again.
+    pub success_threshold: u32,
+    /// A probe that has not come back after so long no longer holds its slot, and its own late result no longer counts.
+    /// `None`: as long as the open time, or the call timeout where that is longer.
+    #[serde(with = "humantime_serde")]
+    pub probe_lease: Option<Duration>,
+}
+
+impl Default for HalfOpenPolicy {
+    /// One probe at a time, one success closes.
+    fn default() -> Self {
+        Self { max_concurrent_probes: 1, success_threshold: 1, probe_lease: None }
+    }
+}
+
+/// How long a circuit stays open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct OpenPolicy {
+    /// The first open time.
+    #[serde(with = "humantime_serde")]
+    pub duration: Duration,
+    /// Each opening without a recovery in between multiplies the open time by this, at least 1.0.
+    pub multiplier: f64,
+    /// The longest open time; also caps what a `Retry-After` can ask for.
+    #[serde(with = "humantime_serde")]
+    pub max_duration: Duration,
+    /// Share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
+    pub jitter: f64,
+}
+
+impl Default for OpenPolicy {
+    /// 30 s, doubling up to 5 minutes, 10 % jitter.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(30),
+            multiplier: 2.0,
+            max_duration: Duration::from_secs(300),
+            jitter: 0.1,
+        }
+    }
+}
+
+impl OpenPolicy {
+    /// Always exactly `duration`.
+    pub const fn fixed(duration: Duration) -> Self {
+        Self { duration, multiplier: 1.0, max_duration: duration, jitter: 0.0 }
+    }
+}
+
+/// What a permit counts as when its call is cancelled (its future dropped).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelPolicy {
+    /// For nothing: a caller that went away says nothing about the dependency.
+    #[default]
+    Ignore,
+    /// As a failure: for callers that cancel because they lost patience (an outer timeout).
+    Failure,
+}
+
+/// Decides which errors are the dependency's fault.
+pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
+    /// What a call that returned `error` counts as.
+    fn classify(&self, error: &NetworkError) -> CallOutcome;
+}
+
+/// The classifier for errors of this crate: transport failures, timeouts, 5xx, 408 and 429 are failures; other statuses
+/// are successes (the dependency answered); invalid input, cancellation, open circuits and local rejections are ignored.
+pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
+    Arc::new(DefaultClassifier)
+}
+
+#[derive(Debug)]
+struct DefaultClassifier;
+
+impl ErrorClassifier for DefaultClassifier {
+    fn classify(&self, error: &NetworkError) -> CallOutcome {
+        if let Some(status) = error.status() {
+            return if status >= 500 || status == 408 || status == 429 { CallOutcome::Failure } else { CallOutcome::Success };
+        }
+        match error.kind() {
+            ErrorKind::InvalidInput
+            | ErrorKind::Unsupported
+            | ErrorKind::Encode
+            | ErrorKind::Cancelled
+            | ErrorKind::Rejected
+            | ErrorKind::CircuitOpen
+            | ErrorKind::Exhausted
+            | ErrorKind::Closed => CallOutcome::Ignored,
+            ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Authentication
+            | ErrorKind::Conflict
+            | ErrorKind::Incompatible => CallOutcome::Success,
+            _ => CallOutcome::Failure,
+        }
+    }
+}
+
+/// The configuration of one circuit.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_spi::circuit_breaker::{CircuitBreakerConfig, OpenPolicy, TripPolicy};
+/// use networking_spi::validate::Validate;
+///
+/// let config = CircuitBreakerConfig::new()
+///     .with_trip(TripPolicy::consecutive(3))
+///     .with_open(OpenPolicy::fixed(Duration::from_secs(5)))
+///     .with_call_timeout(Duration::from_secs(1));
+/// config.validate().unwrap();
+/// ```
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CircuitBreakerConfig {
+    /// When the circuit opens. Default: 5 failures in a row.
+    pub trip: TripPolicy,
+    /// How long it stays open.
+    pub open: OpenPolicy,
+    /// How it probes for recovery.
+    pub half_open: HalfOpenPolicy,
+    /// Default timeout of a call, applied inside the breaker so that it counts. `None`: no timeout.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Option<Duration>,
+    /// What cancelled calls count as.
+    pub on_cancel: CancelPolicy,
+    /// The mode in which the circuit starts, and to which configuring it again returns it.
+    pub mode: CircuitMode,
+    /// Which errors count. Not serialized: a deserialized configuration has the default classifier.
+    #[serde(skip, default = "default_classifier")]
+    pub classifier: Arc<dyn ErrorClassifier>,
+}
+
+impl Default for CircuitBreakerConfig {
+    fn default() -> Self {
+        Self {
+            trip: TripPolicy::consecutive(5),
+            open: OpenPolicy::default(),
+            half_open: HalfOpenPolicy::default(),
+            call_timeout: None,
+            on_cancel: CancelPolicy::default(),
+            mode: CircuitMode::default(),
+            classifier: default_classifier(),
+        }
+    }
+}
+
+impl CircuitBreakerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets when the circuit opens.
+    pub fn with_trip(mut self, trip: TripPolicy) -> Self {
+        self.trip = trip;
+        self
+    }
+
+    /// Sets how long it stays open.
+    pub fn with_open(mut self, open: OpenPolicy) -> Self {
+        self.open = open;
+        self
+    }
+
+    /// Sets how it probes for recovery.
+    pub fn with_half_open(mut self, half_open: HalfOpenPolicy) -> Self {
+        self.half_open = half_open;
+        self
+    }
+
+    /// Sets the default timeout of a call.
+    pub fn with_call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets what cancelled calls count as.
+    pub fn with_on_cancel(mut self, policy: CancelPolicy) -> Self {
+        self.on_cancel = policy;
+        self
+    }
+
+    /// Sets the mode.
+    pub fn with_mode(mut self, mode: CircuitMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets which errors count.
+    pub fn with_classifier(mut self, classifier: Arc<dyn ErrorClassifier>) -> Self {
+        self.classifier = classifier;
+        self
+    }
+}
+
+impl Validate for CircuitBreakerConfig {
+    fn validate(&self) -> Result<()> {
+        match &self.trip {
+            TripPolicy::ConsecutiveFailures { failures } => {
+                validate::ensure(*failures > 0, "trip.failures", "must be at least 1")?;
+            }
+            TripPolicy::CountWindow { size, rates } => {
+                validate::ensure((1..=65_536).contains(size), "trip.size", "must be between 1 and 65536")?;
+                rates.validate().map_err(|error| error.in_field("trip"))?;
+                validate::ensure(rates.minimum_calls <= *size, "trip.minimum_calls", "must not exceed the window size")?;
+            }
+            TripPolicy::TimeWindow { length, rates } => {
+                validate::ensure(*length >= Duration::from_millis(10), "trip.length", "must be at least 10 ms")?;
+                rates.validate().map_err(|error| error.in_field("trip"))?;
+            }
+        }
+        validate::positive(self.open.duration, "open.duration")?;
+        validate::ensure(
+            self.open.multiplier.is_finite() && self.open.multiplier >= 1.0,
+            "open.multiplier",
+            "must be at least 1.0",
+        )?;
+        validate::ensure(
+            self.open.max_duration >= self.open.duration,
+            "open.max_duration",
+            "must not be shorter than open.duration",
+        )?;
+        validate::share(self.open.jitter, "open.jitter")?;
+        let half_open = &self.half_open;
+        validate::ensure(half_open.max_concurrent_probes > 0, "half_open.max_concurrent_probes", "must be at least 1")?;
+        validate::ensure(half_open.success_threshold > 0, "half_open.success_threshold", "must be at least 1")?;
+        if let Some(lease) = half_open.probe_lease {
+            validate::positive(lease, "half_open.probe_lease")?;
+        }
+        match self.call_timeout {
+            Some(timeout) => validate::positive(timeout, "call_timeout"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for CircuitBreakerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreakerConfig")
+            .field("trip", &self.trip)
+            .field("open", &self.open)
+            .field("half_open", &self.half_open)
+            .field("call_timeout", &self.call_timeout)
+            .field("on_cancel", &self.on_cancel)
+            .field("mode", &self.mode)
+            .field("classifier", &self.classifier)
+            .finish()
+    }
+}

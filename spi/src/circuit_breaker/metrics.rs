@@ -1,0 +1,95 @@
+//! Counters of a circuit.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CircuitMode, CircuitState, TransitionReason};
+
+/// A snapshot of one circuit's counters. Totals count since the circuit was made or last reset.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[non_exhaustive]
+pub struct CircuitMetrics {
+    /// The state now.
+    pub state: CircuitState,
+    /// The mode now.
+    pub mode: CircuitMode,
+    /// Calls that succeeded.
+    pub successes: u64,
+    /// Calls that failed, timeouts and panics included.
+    pub failures: u64,
+    /// Calls that counted for nothing.
+    pub ignored: u64,
+    /// Calls that were not let through.
+    pub rejected: u64,
+    /// Results that came after the circuit had moved on, and had no effect.
+    pub stale: u64,
+    /// Calls that were slow (only where the policy times calls).
+    pub slow: u64,
+    /// Calls in flight.
+    pub in_flight: u64,
+    /// Failures in a row, while closed.
+    pub consecutive_failures: u32,
+    /// The window of the trip policy.
+    pub window: WindowMetrics,
+    /// How often the circuit opened.
+    pub times_opened: u64,
+    /// How long the circuit has been in its state.
+    pub in_state_for: Duration,
+    /// When an open circuit will let a probe through.
+    pub retry_after: Option<Duration>,
+    /// The latest transitions, oldest first; bounded.
+    pub transitions: Vec<CircuitTransition>,
+}
+
+impl CircuitMetrics {
+    /// Calls that ended: successes, failures and ignored ones.
+    pub const fn completed(&self) -> u64 {
+        self.successes + self.failures + self.ignored
+    }
+}
+
+/// What is in the window of the trip policy. All zero for consecutive counting.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[non_exhaustive]
+pub struct WindowMetrics {
+    /// Calls in the window.
+    pub calls: u32,
+    /// Failed calls in the window.
+    pub failures: u32,
+    /// Slow calls in the window.
+    pub slow: u32,
+}
+
+impl WindowMetrics {
+    /// Share of failed calls, 0.0 for an empty window.
+    pub fn failure_rate(&self) -> f64 {
+        if self.calls == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.calls) }
+    }
+
+    /// Share of slow calls, 0.0 for an empty window.
+    pub fn slow_call_rate(&self) -> f64 {
+        if self.calls == 0 { 0.0 } else { f64::from(self.slow) / f64::from(self.calls) }
+    }
+}
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CircuitTransition {
+    /// The state before.
+    pub from: CircuitState,
+    /// The state after.
+    pub to: CircuitState,
+    /// Why.
+    pub reason: TransitionReason,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl CircuitTransition {
+    /// A change from `from` to `to`.
+    pub const fn new(from: CircuitState, to: CircuitState, reason: TransitionReason, at: SystemTime) -> Self {
+        Self { from, to, reason, at }
+    }
+}

@@ -1,0 +1,76 @@
+//! Circuit breaker: named circuits that stop calls to a failing dependency.
+//!
+//! Three ways to use one, from the cheapest to the most dynamic:
+//!
+//! 1. A [`Circuit`] handle: [`Circuit::try_acquire`] gives a [`Permit`], [`Permit::record`] reports the outcome. No boxing,
+//!    no name lookup per call.
+//! 2. [`CircuitExt::call`] and [`CircuitBreakerExt::call`]: run a future under a permit, with timeout and classification.
+//! 3. [`CircuitBreaker::execute_with_circuit_breaker`]: the object-safe form with a boxed operation.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use networking_spi::prelude::*;
+//!
+//! async fn charge(breaker: Arc<dyn CircuitBreaker>) -> Result<u32, NetworkError> {
+//!     let circuit = breaker.circuit("payments")?;
+//!     circuit.call(|| async { Ok(42) }).await
+//! }
+//! ```
+
+mod breaker;
+mod circuit;
+mod config;
+mod event;
+mod metrics;
+
+pub use breaker::{BoxedOperation, CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerExt, OperationOutput};
+pub use circuit::{CallOutcome, CallRecord, Circuit, CircuitExt, CircuitRejection, OwnedPermit, Permit, PermitToken};
+pub use config::{
+    CancelPolicy, CircuitBreakerConfig, ErrorClassifier, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
+    default_classifier,
+};
+pub use event::{CircuitEvent, CircuitEventKind, TransitionReason};
+pub use metrics::{CircuitMetrics, CircuitTransition, WindowMetrics};
+
+#[cfg(any(test, feature = "mock"))]
+pub use breaker::MockCircuitBreaker;
+#[cfg(any(test, feature = "mock"))]
+pub use circuit::MockCircuit;
+
+use crate::id::named_enum;
+
+/// What a circuit does with calls, as observed from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CircuitState {
+    /// Calls go through and their outcomes are counted.
+    #[default]
+    Closed,
+    /// Calls are rejected until the open time has passed.
+    Open,
+    /// A bounded number of probes go through to find out whether the dependency has recovered.
+    HalfOpen,
+}
+
+named_enum!(CircuitState, "circuit_state", { Closed => "closed", Open => "open", HalfOpen => "half_open" });
+
+/// Whether a circuit follows its policy or an operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum CircuitMode {
+    /// The trip policy decides.
+    #[default]
+    Automatic,
+    /// Open until reset or forced otherwise.
+    ForcedOpen,
+    /// Closed until reset or forced otherwise; outcomes are still counted.
+    ForcedClosed,
+    /// Counts and reports what it would do, never rejects.
+    MetricsOnly,
+}
+
+named_enum!(CircuitMode, "circuit_mode", {
+    Automatic => "automatic",
+    ForcedOpen => "forced_open",
+    ForcedClosed => "forced_closed",
+    MetricsOnly => "metrics_only",
+});

@@ -1,0 +1,199 @@
+//! Values of the authentication operations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::error::Result;
+use crate::id::named_enum;
+use crate::secret::Secret;
+use crate::validate::{self, Validate};
+
+/// How a token is asked for (RFC 6749).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "grant_type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OAuth2Grant {
+    /// Section 4.4.
+    ClientCredentials,
+    /// Section 6.
+    RefreshToken {
+        /// The refresh token.
+        refresh_token: Secret,
+    },
+    /// Section 4.1, with PKCE (RFC 7636) where a verifier is given.
+    AuthorizationCode {
+        /// The code.
+        code: Secret,
+        /// The redirect URI used in the authorization request.
+        redirect_uri: Url,
+        /// The PKCE verifier.
+        pkce_verifier: Option<Secret>,
+    },
+}
+
+/// A request for an access token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OAuth2Request {
+    /// The token endpoint.
+    pub token_url: Url,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret; `None` for a public client.
+    #[serde(default)]
+    pub client_secret: Option<Secret>,
+    /// The grant.
+    #[serde(flatten)]
+    pub grant: OAuth2Grant,
+    /// Scopes asked for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The audience, for servers that take one.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// Further parameters.
+    #[serde(default)]
+    pub extra: BTreeMap<String, String>,
+}
+
+impl OAuth2Request {
+    /// A client-credentials request.
+    pub fn client_credentials(token_url: Url, client_id: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
+        Self {
+            token_url,
+            client_id: client_id.into(),
+            client_secret: Some(client_secret.into()),
+            grant: OAuth2Grant::ClientCredentials,
+            scopes: Vec::new(),
+            audience: None,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the grant.
+    pub fn with_grant(mut self, grant: OAuth2Grant) -> Self {
+        self.grant = grant;
+        self
+    }
+
+    /// Asks for a scope.
+    pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// Sets the audience.
+    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+}
+
+impl Validate for OAuth2Request {
+    fn validate(&self) -> Result<()> {
+        validate::not_blank(&self.client_id, "client_id")?;
+        validate::ensure(matches!(self.token_url.scheme(), "http" | "https"), "token_url", "must be an http or https URL")
+    }
+}
+
+/// An access token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OAuth2Token {
+    /// The token.
+    pub access_token: Secret,
+    /// Its type, usually `Bearer`.
+    pub token_type: String,
+    /// How long it is valid from the moment of the answer.
+    #[serde(default, with = "humantime_serde")]
+    pub expires_in: Option<Duration>,
+    /// The token that renews it.
+    #[serde(default)]
+    pub refresh_token: Option<Secret>,
+    /// The scopes granted; empty if the server did not say.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The OpenID Connect id token, unverified.
+    #[serde(default)]
+    pub id_token: Option<Secret>,
+}
+
+impl OAuth2Token {
+    /// A bearer token.
+    pub fn bearer(access_token: impl Into<Secret>) -> Self {
+        Self {
+            access_token: access_token.into(),
+            token_type: "Bearer".to_owned(),
+            expires_in: None,
+            refresh_token: None,
+            scopes: Vec::new(),
+            id_token: None,
+        }
+    }
+}
+
+/// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the registered names say it all")]
+pub enum JwtAlgorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+named_enum!(JwtAlgorithm, "algorithm", {
+    Hs256 => "HS256",
+    Hs384 => "HS384",
+    Hs512 => "HS512",
+    Rs256 => "RS256",
+    Rs384 => "RS384",
+    Rs512 => "RS512",
+    Ps256 => "PS256",
+    Ps384 => "PS384",
+    Ps512 => "PS512",
+    Es256 => "ES256",
+    Es384 => "ES384",
+    EdDsa => "EdDSA",
+});
+
+/// The claims of a token whose signature, issuer, audience and times were verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JwtClaims {
+    /// The algorithm that verified it.
+    pub algorithm: JwtAlgorithm,
+    /// The key that verified it, if it has a name.
+    pub key_id: Option<String>,
+    /// All claims.
+    pub claims: Map<String, Value>,
+}
+
+impl JwtClaims {
+    /// Verified claims.
+    pub const fn new(algorithm: JwtAlgorithm, key_id: Option<String>, claims: Map<String, Value>) -> Self {
+        Self { algorithm, key_id, claims }
+    }
+
+    /// `sub`.
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.get("sub")?.as_str()
+    }
+
+    /// `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.claims.get("iss")?.as_str()
+    }
+}

@@ -1,0 +1,304 @@
+//! The client contract and its conveniences.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Method};
+use serde::Serialize;
+
+use super::{HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget, RetryPolicy};
+use crate::circuit_breaker::CircuitBreaker;
+use crate::error::Result;
+
+/// What a client, with all its layers, can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct HttpCapabilities {
+    /// Resolves relative targets against a base URL.
+    pub base_url: bool,
+    /// Obeys [`RequestOptions::timeout`].
+    pub timeout: bool,
+    /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
+    pub retry: bool,
+    /// [`HttpClient::configure_circuit_breaker`].
+    pub circuit_breaker: bool,
+    /// [`HttpClient::client_metrics`].
+    pub metrics: bool,
+    /// Sends stream bodies without holding them in memory.
+    pub streaming_upload: bool,
+    /// Hands on response bodies as they arrive.
+    pub streaming_download: bool,
+    /// Follows redirects unless told otherwise ([`RequestOptions::follow_redirects`]).
+    pub redirect_control: bool,
+    /// Obeys [`RequestOptions::max_response_size`].
+    pub response_size_limit: bool,
+    /// Obeys [`RequestOptions::raise_for_status`].
+    pub raise_for_status: bool,
+    /// Decodes `Content-Encoding` of responses.
+    pub decompression: bool,
+    /// Obeys [`RequestOptions::proxy`].
+    pub per_request_proxy: bool,
+    /// Obeys [`RequestOptions::verify_tls`].
+    pub per_request_tls: bool,
+    /// Speaks HTTP/2 where the peer does.
+    pub http2: bool,
+}
+
+impl HttpCapabilities {
+    /// Nothing beyond sending requests and returning responses.
+    pub const fn none() -> Self {
+        Self {
+            base_url: false,
+            timeout: false,
+            retry: false,
+            circuit_breaker: false,
+            metrics: false,
+            streaming_upload: false,
+            streaming_download: false,
+            redirect_control: false,
+            response_size_limit: false,
+            raise_for_status: false,
+            decompression: false,
+            per_request_proxy: false,
+            per_request_tls: false,
+            http2: false,
+        }
+    }
+}
+
+/// A client that sends HTTP requests.
+///
+/// # Behaviour every implementation has
+///
+/// * A response of any status is `Ok`, unless [`RequestOptions::raise_for_status`] (or the client's default) says
+///   otherwise.
+/// * An option that the client cannot obey is [`Unsupported`](crate::ErrorKind::Unsupported), never ignored: see
+///   [`HttpCapabilities`].
+/// * Clones of the `Arc` share connections, counters and configuration. Requests run concurrently.
+/// * Errors and `Debug` output never show credentials.
+///
+/// # Wrappers
+///
+/// A layer implements this trait around another client and transforms [`capabilities`](Self::capabilities) for what it
+/// adds. `Arc<C>` and `Box<C>` are clients too.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
+    /// Sends a request and returns as soon as the response head is there. The body follows as it is read.
+    ///
+    /// Cancel safety: dropping the future aborts the request; the peer may have processed it.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Unsupported`](crate::ErrorKind::Unsupported)
+    /// for an option beyond the capabilities, [`Connection`](crate::ErrorKind::Connection) and the kinds under it,
+    /// [`Timeout`](crate::ErrorKind::Timeout) with its phase, [`Redirect`](crate::ErrorKind::Redirect),
+    /// [`Protocol`](crate::ErrorKind::Protocol), [`CircuitOpen`](crate::ErrorKind::CircuitOpen),
+    /// [`RateLimited`](crate::ErrorKind::RateLimited), and with `raise_for_status` those of
+    /// [`HttpResponse::error_for_status`].
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse>;
+
+    /// What this client can do.
+    fn capabilities(&self) -> HttpCapabilities;
+
+    /// A snapshot of the counters.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `metrics`.
+    fn client_metrics(&self) -> Result<HttpClientMetrics>;
+
+    /// Replaces the retry policy for requests that start from now on.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `retry`.
+    fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()>;
+
+    /// Puts a circuit breaker, of any implementation, before every attempt that starts from now on. Statuses 5xx, 408 and
+    /// 429, connection errors and timeouts are failures; other statuses are successes.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `circuit_breaker`.
+    fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()>;
+}
+
+/// Verbs and request building for every [`HttpClient`]. Do not implement it.
+///
+/// Each verb returns a [`RequestBuilder`] that is awaited:
+///
+/// ```
+/// # use networking_spi::prelude::*;
+/// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+/// let created = http
+///     .post("https://api.example.com/orders")
+///     .header("x-request-id", "42")
+///     .json(&serde_json::json!({"item": 7}))
+///     .await?
+///     .error_for_status()?;
+/// # Ok(()) }
+/// ```
+pub trait HttpClientExt: HttpClient {
+    /// Starts a request of any method. A wrong URL shows when the builder is awaited.
+    fn build(&self, method: Method, target: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
+        RequestBuilder { client: self, request: Ok(HttpRequest::new(method, target)) }
+    }
+
+    /// GET.
+    fn get(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::GET, url)
+    }
+
+    /// POST.
+    fn post(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::POST, url)
+    }
+
+    /// PUT.
+    fn put(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::PUT, url)
+    }
+
+    /// DELETE.
+    fn delete(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::DELETE, url)
+    }
+
+    /// PATCH.
+    fn patch(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::PATCH, url)
+    }
+
+    /// HEAD.
+    fn head(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::HEAD, url)
+    }
+
+    /// OPTIONS.
+    fn options(&self, url: &str) -> RequestBuilder<'_, Self> {
+        self.build(Method::OPTIONS, url)
+    }
+}
+
+impl<C: HttpClient + ?Sized> HttpClientExt for C {}
+
+/// A request being built. Await it to send it; the first mistake made while building is what awaiting returns.
+#[must_use = "a request is sent when it is awaited"]
+pub struct RequestBuilder<'c, C: ?Sized> {
+    client: &'c C,
+    request: Result<HttpRequest>,
+}
+
+impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
+    fn try_map(mut self, change: impl FnOnce(HttpRequest) -> Result<HttpRequest>) -> Self {
+        self.request = self.request.and_then(change);
+        self
+    }
+
+    /// Sets a header, replacing its former values.
+    pub fn header<N, V>(self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        self.try_map(|request| request.with_header(name, value))
+    }
+
+    /// Appends a query parameter.
+    pub fn query(self, name: &str, value: &str) -> Self {
+        self.try_map(|request| request.with_query(name, value))
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<HttpBody>) -> Self {
+        self.try_map(|request| Ok(request.with_body(body)))
+    }
+
+    /// Sets a JSON body.
+    pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Self {
+        self.try_map(|request| request.with_json(value))
+    }
+
+    /// Sets a URL-encoded form body.
+    pub fn form<N: AsRef<str>, V: AsRef<str>>(self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.try_map(|request| Ok(request.with_form(fields)))
+    }
+
+    /// Sets a bearer token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.try_map(|request| request.with_bearer(token))
+    }
+
+    /// Sets the time limit of the whole call.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.try_map(|request| Ok(request.with_timeout(timeout)))
+    }
+
+    /// Sets what differs from the client's configuration.
+    pub fn options(self, options: RequestOptions) -> Self {
+        self.try_map(|request| Ok(request.with_options(options)))
+    }
+
+    /// The request, without sending it.
+    ///
+    /// # Errors
+    /// The first mistake made while building.
+    pub fn into_request(self) -> Result<HttpRequest> {
+        self.request
+    }
+}
+
+impl<'c, C: HttpClient + ?Sized> IntoFuture for RequestBuilder<'c, C> {
+    type Output = Result<HttpResponse>;
+    type IntoFuture = BoxFuture<'c, Result<HttpResponse>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        match self.request {
+            Ok(request) => self.client.request(request),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    }
+}
+
+impl<C: ?Sized> fmt::Debug for RequestBuilder<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBuilder").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: HttpClient + ?Sized> HttpClient for $pointer<C> {
+            async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+                (**self).request(request).await
+            }
+
+            fn capabilities(&self) -> HttpCapabilities {
+                (**self).capabilities()
+            }
+
+            fn client_metrics(&self) -> Result<HttpClientMetrics> {
+                (**self).client_metrics()
+            }
+
+            fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+                (**self).configure_retry_policy(policy)
+            }
+
+            fn configure_circuit_breaker(
+                &self,
+                breaker: Arc<dyn CircuitBreaker>,
+                options: HttpCircuitOptions,
+            ) -> Result<()> {
+                (**self).configure_circuit_breaker(breaker, options)
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

@@ -1,0 +1,166 @@
+//! The operations that not every client offers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{ByteStream, ConnectionPoolStats, HttpRequest, JwtAlgorithm, JwtClaims, OAuth2Request, OAuth2Token};
+use crate::compression::CompressionType;
+use crate::error::Result;
+use crate::redact;
+use crate::websocket::{WebSocketConnection, WebSocketRequest};
+
+/// What an [`HttpExtended`] can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct HttpExtendedCapabilities {
+    /// [`HttpExtended::stream_request`].
+    pub streaming: bool,
+    /// [`HttpExtended::websocket_connect`].
+    pub websocket: bool,
+    /// [`HttpExtended::authenticate_oauth2`].
+    pub oauth2: bool,
+    /// [`HttpExtended::authenticate_jwt`].
+    pub jwt: bool,
+    /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
+    pub compression: Vec<CompressionType>,
+    /// [`HttpExtended::connection_pool_stats`].
+    pub pool_stats: bool,
+}
+
+/// A response whose body arrives in chunks of a chosen size.
+#[non_exhaustive]
+pub struct HttpStream {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The chunks: each has exactly the chosen size, but the last may be shorter. Nothing is read ahead of the reader
+    /// beyond one chunk.
+    pub chunks: ByteStream,
+}
+
+impl HttpStream {
+    /// A streamed response.
+    pub fn new(status: StatusCode, headers: HeaderMap, chunks: ByteStream) -> Self {
+        Self { status, headers, chunks }
+    }
+}
+
+impl fmt::Debug for HttpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpStream")
+            .field("status", &self.status)
+            .field("headers", &redact::Headers(&self.headers))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Streaming, WebSocket, authentication, compression and pool statistics.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
+    /// Sends a request and hands on its response body in chunks of exactly `chunk_size` bytes (the last may be shorter).
+    /// The peer is slowed down to the speed of the reader.
+    ///
+    /// Cancel safety: dropping the future or the stream aborts the transfer.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a zero `chunk_size`, and those of
+    /// [`HttpClient::request`](super::HttpClient::request). The stream ends after its first error.
+    async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream>;
+
+    /// Opens a WebSocket connection.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
+    /// capability `websocket`, connection errors, [`Timeout`](crate::ErrorKind::Timeout), and
+    /// [`Status`](crate::ErrorKind::Status) when the peer refuses the upgrade.
+    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>>;
+
+    /// Gets an access token.
+    ///
+    /// Cancel safety: dropping the future aborts the request; a rotated refresh token may be lost with it.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
+    /// capability `oauth2`, [`Authentication`](crate::ErrorKind::Authentication) when the server refuses, and those of
+    /// [`HttpClient::request`](super::HttpClient::request).
+    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token>;
+
+    /// Verifies a JSON Web Token: signature, algorithm, issuer, audience and times, by the key source and policy that the
+    /// client was given. `algorithm` is what the caller expects; the key decides what is accepted.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when no key source is configured,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `jwt`,
+    /// [`Authentication`](crate::ErrorKind::Authentication) for a token that does not verify.
+    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims>;
+
+    /// Compresses a request body.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a coding beyond the capabilities.
+    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes>;
+
+    /// Decompresses a response body.
+    ///
+    /// # Errors
+    /// [`Decode`](crate::ErrorKind::Decode) for corrupt or truncated data, [`TooLarge`](crate::ErrorKind::TooLarge) above
+    /// the client's output limit, [`Unsupported`](crate::ErrorKind::Unsupported) for a coding beyond the capabilities.
+    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes>;
+
+    /// What is known about the connections.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pool_stats`.
+    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats>;
+
+    /// What this implementation can do.
+    fn extended_capabilities(&self) -> HttpExtendedCapabilities;
+}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: HttpExtended + ?Sized> HttpExtended for $pointer<C> {
+            async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
+                (**self).stream_request(request, chunk_size).await
+            }
+
+            async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+                (**self).websocket_connect(request).await
+            }
+
+            async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
+                (**self).authenticate_oauth2(request).await
+            }
+
+            async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+                (**self).authenticate_jwt(token, algorithm).await
+            }
+
+            async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+                (**self).compress_request(data, compression).await
+            }
+
+            async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+                (**self).decompress_response(data, compression).await
+            }
+
+            fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
+                (**self).connection_pool_stats()
+            }
+
+            fn extended_capabilities(&self) -> HttpExtendedCapabilities {
+                (**self).extended_capabilities()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

@@ -1,0 +1,35 @@
+//! HTTP: the client, its extended operations, and their values.
+//!
+//! [`HttpClient`] is what applications inject. Verbs and request building are in [`HttpClientExt`], so that a backend
+//! implements one method that sends. [`HttpExtended`] has the operations that not every client offers.
+
+mod auth;
+mod body;
+mod client;
+mod extended;
+mod interceptor;
+mod metrics;
+mod options;
+mod request;
+mod response;
+mod retry;
+
+pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
+pub use body::{BodySource, ByteStream, HttpBody};
+pub use client::{HttpCapabilities, HttpClient, HttpClientExt, RequestBuilder};
+pub use extended::{HttpExtended, HttpExtendedCapabilities, HttpStream};
+pub use interceptor::{Intercepted, Interceptor, RequestHead};
+pub use metrics::{ConnectionPoolStats, HttpClientMetrics, LatencySummary};
+pub use options::{CircuitScope, HttpCircuitOptions, ProxyConfig, RequestOptions};
+pub use request::{HttpRequest, RequestTarget};
+pub use response::HttpResponse;
+pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPredicate};
+
+#[cfg(any(test, feature = "mock"))]
+pub use client::MockHttpClient;
+#[cfg(any(test, feature = "mock"))]
+pub use extended::MockHttpExtended;
+#[cfg(any(test, feature = "mock"))]
+pub use interceptor::MockInterceptor;
+
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};

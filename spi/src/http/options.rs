@@ -1,0 +1,198 @@
+//! What a request or a client can be told.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::RetryPolicy;
+use crate::error::Result;
+use crate::redact;
+use crate::secret::Secret;
+use crate::validate::{self, Validate};
+
+/// What differs from the client's configuration for one request. `None` everywhere: the client decides.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RequestOptions {
+    /// Time limit of the whole call: waits, all attempts, and reading the body.
+    pub timeout: Option<Duration>,
+    /// Time limit of one attempt, up to the response head.
+    pub attempt_timeout: Option<Duration>,
+    /// Retries for this request only.
+    pub retry: Option<Box<RetryPolicy>>,
+    /// Whether sending twice does no harm; overrides what the method suggests.
+    pub idempotent: Option<bool>,
+    /// A proxy for this request only. Requires the capability `per_request_proxy`.
+    pub proxy: Option<Box<ProxyConfig>>,
+    /// `false` accepts any certificate. Requires the capability `per_request_tls`.
+    pub verify_tls: Option<bool>,
+    /// Whether redirects are followed. Requires the capability `redirect_control`.
+    pub follow_redirects: Option<bool>,
+    /// Largest response body, in bytes after decoding.
+    pub max_response_size: Option<u64>,
+    /// Whether a 4xx or 5xx status is an error.
+    pub raise_for_status: Option<bool>,
+    /// The circuit to use, in place of the one the client's scope gives.
+    pub circuit: Option<String>,
+}
+
+impl RequestOptions {
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the time limit of the whole call.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the time limit of one attempt.
+    pub fn with_attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the retries.
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = Some(Box::new(policy));
+        self
+    }
+
+    /// Says whether sending twice does no harm.
+    pub fn with_idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = Some(idempotent);
+        self
+    }
+
+    /// Sets the proxy.
+    pub fn with_proxy(mut self, proxy: ProxyConfig) -> Self {
+        self.proxy = Some(Box::new(proxy));
+        self
+    }
+
+    /// Sets whether certificates are verified.
+    pub fn with_verify_tls(mut self, verify: bool) -> Self {
+        self.verify_tls = Some(verify);
+        self
+    }
+
+    /// Sets whether redirects are followed.
+    pub fn with_follow_redirects(mut self, follow: bool) -> Self {
+        self.follow_redirects = Some(follow);
+        self
+    }
+
+    /// Sets the largest response body in bytes.
+    pub fn with_max_response_size(mut self, bytes: u64) -> Self {
+        self.max_response_size = Some(bytes);
+        self
+    }
+
+    /// Sets whether a 4xx or 5xx status is an error.
+    pub fn with_raise_for_status(mut self, raise: bool) -> Self {
+        self.raise_for_status = Some(raise);
+        self
+    }
+
+    /// Sets the circuit to use.
+    pub fn with_circuit(mut self, name: impl Into<String>) -> Self {
+        self.circuit = Some(name.into());
+        self
+    }
+}
+
+/// A proxy: `http://`, `https://` or `socks5://` (`socks5h://` resolves names at the proxy).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProxyConfig {
+    /// Where the proxy listens. Credentials belong in the fields below, not in the URL.
+    pub url: Url,
+    /// User name.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Password.
+    #[serde(default)]
+    pub password: Option<Secret>,
+}
+
+impl ProxyConfig {
+    /// A proxy without credentials.
+    pub fn new(url: Url) -> Self {
+        Self { url, username: None, password: None }
+    }
+
+    /// Sets the credentials.
+    pub fn with_credentials(mut self, username: impl Into<String>, password: impl Into<Secret>) -> Self {
+        self.username = Some(username.into());
+        self.password = Some(password.into());
+        self
+    }
+}
+
+impl Validate for ProxyConfig {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            matches!(self.url.scheme(), "http" | "https" | "socks5" | "socks5h"),
+            "proxy.url",
+            "must be an http, https, socks5 or socks5h URL",
+        )?;
+        validate::ensure(self.url.has_host(), "proxy.url", "must have a host")
+    }
+}
+
+impl fmt::Debug for ProxyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyConfig")
+            .field("url", &redact::url(&self.url))
+            .field("username", &self.username)
+            .field("password", &self.password)
+            .finish()
+    }
+}
+
+/// Which requests share a circuit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CircuitScope {
+    /// One circuit per scheme, host and port: `https://api.example.com`, `http://10.0.0.1:8080`.
+    #[default]
+    Host,
+    /// One circuit of this name for everything.
+    Named(String),
+}
+
+/// How a client uses its circuit breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct HttpCircuitOptions {
+    /// Which requests share a circuit.
+    pub scope: CircuitScope,
+}
+
+impl HttpCircuitOptions {
+    /// One circuit per host.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets which requests share a circuit.
+    pub fn with_scope(mut self, scope: CircuitScope) -> Self {
+        self.scope = scope;
+        self
+    }
+}
+
+impl Validate for HttpCircuitOptions {
+    fn validate(&self) -> Result<()> {
+        match &self.scope {
+            CircuitScope::Named(name) => validate::name(name, 256, "scope.named"),
+            CircuitScope::Host => Ok(()),
+        }
+    }
+}

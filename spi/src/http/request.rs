@@ -1,0 +1,271 @@
+//! Requests.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
+use serde::Serialize;
+use url::Url;
+
+use super::{HttpBody, RequestOptions};
+use crate::error::{NetworkError, Result};
+use crate::redact;
+
+/// Where a request goes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RequestTarget {
+    /// A whole URL.
+    Absolute(Url),
+    /// A reference to be resolved against the client's base URL (RFC 3986, section 5).
+    Relative(String),
+}
+
+impl RequestTarget {
+    /// The URL.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a relative reference: the client has no base URL.
+    pub fn url(&self) -> Result<&Url> {
+        match self {
+            Self::Absolute(url) => Ok(url),
+            Self::Relative(reference) => Err(NetworkError::invalid_input(
+                "url",
+                format!("{reference:?} is not an absolute URL, and the client has no base URL"),
+            )),
+        }
+    }
+
+    /// The target resolved against `base`; an absolute one stays as it is.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the reference does not parse.
+    pub fn resolve(self, base: &Url) -> Result<Self> {
+        match self {
+            Self::Absolute(_) => Ok(self),
+            Self::Relative(reference) => base
+                .join(&reference)
+                .map(Self::Absolute)
+                .map_err(|error| NetworkError::invalid_input("url", "is not a URL reference").with_source(error)),
+        }
+    }
+}
+
+impl From<Url> for RequestTarget {
+    fn from(url: Url) -> Self {
+        Self::Absolute(url)
+    }
+}
+
+impl From<&str> for RequestTarget {
+    fn from(text: &str) -> Self {
+        match Url::parse(text) {
+            Ok(url) => Self::Absolute(url),
+            Err(_) => Self::Relative(text.to_owned()),
+        }
+    }
+}
+
+impl From<String> for RequestTarget {
+    fn from(text: String) -> Self {
+        match Url::parse(&text) {
+            Ok(url) => Self::Absolute(url),
+            Err(_) => Self::Relative(text),
+        }
+    }
+}
+
+impl fmt::Debug for RequestTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absolute(url) => f.write_str(&redact::url(url)),
+            Self::Relative(reference) => f.write_str(reference.split('?').next().unwrap_or_default()),
+        }
+    }
+}
+
+/// A request.
+///
+/// `extensions` carries typed values between layers (a trace span, a tenant); they are not sent.
+///
+/// ```
+/// use networking_spi::http::{HttpRequest, Method};
+///
+/// let request = HttpRequest::new(Method::POST, "https://example.com/orders")
+///     .with_query("dry_run", "true").unwrap()
+///     .with_json(&serde_json::json!({"item": 7})).unwrap();
+/// assert_eq!(request.target.url().unwrap().query(), Some("dry_run=true"));
+/// ```
+#[non_exhaustive]
+pub struct HttpRequest {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub target: RequestTarget,
+    /// The headers. Layers add defaults only where a header is absent.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: HttpBody,
+    /// What differs from the client's configuration for this request.
+    pub options: RequestOptions,
+    /// Typed values for layers; not sent.
+    pub extensions: Extensions,
+}
+
+impl HttpRequest {
+    /// A request without headers and body.
+    pub fn new(method: Method, target: impl Into<RequestTarget>) -> Self {
+        Self {
+            method,
+            target: target.into(),
+            headers: HeaderMap::new(),
+            body: HttpBody::empty(),
+            options: RequestOptions::default(),
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// Sets a header, replacing its former values.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self>
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let (name, value) = header_pair(name, value)?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Appends a query parameter, percent-encoded.
+    ///
+    /// # Errors
+    /// None for an absolute target; a relative one takes it too.
+    pub fn with_query(mut self, name: &str, value: &str) -> Result<Self> {
+        match &mut self.target {
+            RequestTarget::Absolute(url) => {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+            RequestTarget::Relative(reference) => {
+                let pair: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+                // The fragment, if there is one, stays last.
+                let (path, fragment) = match reference.split_once('#') {
+                    Some((path, fragment)) => (path.to_owned(), format!("#{fragment}")),
+                    None => (std::mem::take(reference), String::new()),
+                };
+                let separator = match path.split_once('?') {
+                    None => "?",
+                    Some((_, "")) => "",
+                    Some(_) => "&",
+                };
+                *reference = format!("{path}{separator}{pair}{fragment}");
+            }
+        }
+        Ok(self)
+    }
+
+    /// Sets the body.
+    pub fn with_body(mut self, body: impl Into<HttpBody>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets a JSON body, and `Content-Type` unless it is set.
+    ///
+    /// # Errors
+    /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be JSON.
+    pub fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self> {
+        let json = serde_json::to_vec(value).map_err(|error| {
+            NetworkError::new(crate::ErrorKind::Encode, "http.request", "the body cannot be encoded as JSON")
+                .with_source(error)
+        })?;
+        self.body = json.into();
+        self.headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        Ok(self)
+    }
+
+    /// Sets an `application/x-www-form-urlencoded` body, and `Content-Type` unless it is set.
+    pub fn with_form<N: AsRef<str>, V: AsRef<str>>(mut self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.body = form.into();
+        self.headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/x-www-form-urlencoded"));
+        self
+    }
+
+    /// Sets a bearer token, marked sensitive.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a token with characters that a header cannot have.
+    pub fn with_bearer(mut self, token: &str) -> Result<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| NetworkError::invalid_input("token", "has characters that a header cannot have"))?;
+        value.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, value);
+        Ok(self)
+    }
+
+    /// Sets the time limit of the whole call, all attempts and the body included.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets what differs from the client's configuration.
+    pub fn with_options(mut self, options: RequestOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The same request for another attempt; `None` when the body is a plain stream.
+    pub fn try_clone(&self) -> Option<Self> {
+        Some(Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: self.body.try_clone()?,
+            options: self.options.clone(),
+            extensions: self.extensions.clone(),
+        })
+    }
+
+    /// Whether sending the request twice has the effect of sending it once: an idempotent method (RFC 9110, section
+    /// 9.2.2), an `Idempotency-Key` header, or the caller's word in [`RequestOptions::idempotent`].
+    pub fn is_idempotent(&self) -> bool {
+        self.options.idempotent.unwrap_or_else(|| {
+            matches!(
+                self.method,
+                Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+            ) || self.headers.contains_key("idempotency-key")
+        })
+    }
+}
+
+pub(super) fn header_pair<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue)>
+where
+    N: TryInto<HeaderName>,
+    V: TryInto<HeaderValue>,
+{
+    let name = name.try_into().map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
+    let mut value: HeaderValue = value.try_into().map_err(|_| {
+        NetworkError::invalid_input(format!("header.{name}"), "has characters that a header value cannot have")
+    })?;
+    if redact::is_secret_header(&name) {
+        value.set_sensitive(true);
+    }
+    Ok((name, value))
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("target", &self.target)
+            .field("headers", &redact::Headers(&self.headers))
+            .field("body", &self.body)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

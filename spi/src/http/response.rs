@@ -1,0 +1,184 @@
+//! Responses.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, StatusCode, Version, header};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{ByteStream, HttpBody};
+use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState};
+use crate::redact;
+
+/// A response. Its body is read by exactly one of [`bytes`](Self::bytes), [`text`](Self::text), [`json`](Self::json) and
+/// [`into_stream`](Self::into_stream); dropping the response aborts the transfer.
+#[non_exhaustive]
+pub struct HttpResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The protocol version spoken.
+    pub version: Version,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The URL that answered, after redirects; `None` if the backend does not know.
+    pub url: Option<Url>,
+    /// The body.
+    pub body: HttpBody,
+    /// Typed values from layers.
+    pub extensions: Extensions,
+}
+
+impl HttpResponse {
+    /// A response without headers and body.
+    pub fn new(status: StatusCode) -> Self {
+        Self {
+            status,
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            url: None,
+            body: HttpBody::empty(),
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// Sets a header, replacing its former values.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self>
+    where
+        N: TryInto<http::HeaderName>,
+        V: TryInto<http::HeaderValue>,
+    {
+        let (name, value) = super::request::header_pair(name, value)?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// Sets the body.
+    pub fn with_body(mut self, body: impl Into<HttpBody>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sets a JSON body and its `Content-Type`.
+    ///
+    /// # Errors
+    /// [`Encode`](ErrorKind::Encode) if the value cannot be JSON.
+    pub fn with_json<T: serde::Serialize + ?Sized>(self, value: &T) -> Result<Self> {
+        let json = serde_json::to_vec(value).map_err(|error| {
+            NetworkError::new(ErrorKind::Encode, "http.response", "the body cannot be encoded as JSON")
+                .with_source(error)
+        })?;
+        self.with_body(json).with_header(header::CONTENT_TYPE, "application/json")
+    }
+
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
+    /// The wait that `Retry-After` asks for when it is a number of seconds (RFC 9110, section 10.2.3). The date form needs
+    /// a clock, and is left to the retry layer.
+    pub fn retry_after_seconds(&self) -> Option<std::time::Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        value.parse().ok().map(std::time::Duration::from_secs)
+    }
+
+    /// The response itself for a status below 400.
+    ///
+    /// # Errors
+    /// [`RateLimited`](ErrorKind::RateLimited) for 429, [`Authentication`](ErrorKind::Authentication) for 401 and 407,
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) for 403, [`NotFound`](ErrorKind::NotFound) for 404 and 410,
+    /// [`Status`](ErrorKind::Status) for every other 4xx and 5xx. Each has the
+    /// [status](NetworkError::status), so that `is_a(ErrorKind::Status)` holds for all of them.
+    pub fn error_for_status(self) -> Result<Self> {
+        match self.status_error() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// The error that [`error_for_status`](Self::error_for_status) returns, without giving up the response.
+    pub fn status_error(&self) -> Option<NetworkError> {
+        let status = self.status;
+        if !(status.is_client_error() || status.is_server_error()) {
+            return None;
+        }
+        let kind = match status.as_u16() {
+            401 | 407 => ErrorKind::Authentication,
+            403 => ErrorKind::PermissionDenied,
+            404 | 410 => ErrorKind::NotFound,
+            429 => ErrorKind::RateLimited,
+            _ => ErrorKind::Status,
+        };
+        let retryability = match status.as_u16() {
+            408 | 425 | 429 | 500 | 502 | 503 | 504 => {
+                self.retry_after_seconds().map_or(Retryability::Now, Retryability::After)
+            }
+            _ => Retryability::Never,
+        };
+        let reason = status.canonical_reason().unwrap_or("error status");
+        let mut error = NetworkError::new(kind, "http.request", reason)
+            .with_status(status.as_u16())
+            .with_send_state(SendState::Sent)
+            .with_retryability(retryability);
+        if let Some(url) = &self.url {
+            error = error.with_context("url", redact::url(url));
+        }
+        Some(error)
+    }
+
+    /// The whole body. The client's response size limit applies.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge), [`TruncatedBody`](ErrorKind::TruncatedBody), [`Timeout`](ErrorKind::Timeout)
+    /// and connection errors of the transfer.
+    pub async fn bytes(self) -> Result<Bytes> {
+        self.body.collect(usize::MAX).await
+    }
+
+    /// The whole body as UTF-8 text.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode) if it is not UTF-8, and those of [`bytes`](Self::bytes).
+    pub async fn text(self) -> Result<String> {
+        let bytes = self.bytes().await?;
+        String::from_utf8(bytes.into()).map_err(|error| {
+            NetworkError::new(ErrorKind::Decode, "http.response", "the body is not UTF-8")
+                .with_send_state(SendState::Sent)
+                .with_source(error.utf8_error())
+        })
+    }
+
+    /// The whole body decoded from JSON.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode) if it is not JSON of this shape, and those of [`bytes`](Self::bytes).
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
+        let bytes = self.bytes().await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            NetworkError::new(ErrorKind::Decode, "http.response", "the body is not JSON of the expected shape")
+                .with_send_state(SendState::Sent)
+                .with_source(error)
+        })
+    }
+
+    /// The body as chunks, as they arrive.
+    pub fn into_stream(self) -> ByteStream {
+        self.body.into_stream()
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("headers", &redact::Headers(&self.headers))
+            .field("url", &self.url.as_ref().map(redact::url))
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}

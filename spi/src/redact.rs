@@ -1,0 +1,88 @@
+//! What `Debug`, logs and error messages show of values that can hold credentials.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName};
+use url::Url;
+
+/// What is printed in place of a secret.
+pub const REDACTED: &str = "[redacted]";
+
+/// Header names whose values are always secret.
+const SECRET_HEADERS: &[&str] =
+    &["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"];
+
+/// Parts of a header or query parameter name that mark its value as secret.
+const SECRET_WORDS: &[&str] = &[
+    "token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "credential", "signature", "access_key",
+    "access-key", "assertion", "authorization", "session",
+];
+
+/// Whether values of this header must not be shown.
+pub fn is_secret_header(name: &HeaderName) -> bool {
+    SECRET_HEADERS.contains(&name.as_str()) || is_secret_name(name.as_str())
+}
+
+/// Whether a parameter or field of this name holds a secret (`access_token`, `client-secret`, `password`, ...).
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt") || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// The URL with its user information and the values of secret query parameters replaced, and without its fragment.
+///
+/// ```
+/// use networking_spi::redact::url;
+/// let full = "https://bob:pw@example.com/a?page=2&api_key=123".parse().unwrap();
+/// assert_eq!(url(&full), "https://[redacted]@example.com/a?page=2&api_key=[redacted]");
+/// ```
+pub fn url(url: &Url) -> String {
+    let mut out = format!("{}:", url.scheme());
+    if url.has_host() {
+        out.push_str("//");
+        if !url.username().is_empty() || url.password().is_some() {
+            out.push_str(REDACTED);
+            out.push('@');
+        }
+        out.push_str(url.host_str().unwrap_or_default());
+        if let Some(port) = url.port() {
+            out.push_str(&format!(":{port}"));
+        }
+    }
+    out.push_str(url.path());
+    if let Some(query) = url.query() {
+        out.push('?');
+        for (index, pair) in query.split('&').enumerate() {
+            if index > 0 {
+                out.push('&');
+            }
+            match pair.split_once('=') {
+                Some((name, _)) if is_secret_name(name) => {
+                    out.push_str(name);
+                    out.push('=');
+                    out.push_str(REDACTED);
+                }
+                _ => out.push_str(pair),
+            }
+        }
+    }
+    out
+}
+
+/// `Debug` of a header map with secret values replaced.
+#[derive(Clone, Copy)]
+pub struct Headers<'a>(pub &'a HeaderMap);
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (name, value) in self.0 {
+            if value.is_sensitive() || is_secret_header(name) {
+                map.entry(&name.as_str(), &format_args!("{REDACTED}"));
+            } else {
+                map.entry(&name.as_str(), value);
+            }
+        }
+        map.finish()
+    }
+}

@@ -1,0 +1,40 @@
+//! Checks shared by the configuration types: each failure is an [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
+//! that names its field.
+
+use std::time::Duration;
+
+use crate::error::{NetworkError, Result};
+
+/// A configuration that can be checked before it is used.
+pub trait Validate {
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the first field that is wrong.
+    fn validate(&self) -> Result<()>;
+}
+
+/// Fails unless `ok`.
+pub fn ensure(ok: bool, field: &str, message: &'static str) -> Result<()> {
+    if ok { Ok(()) } else { Err(NetworkError::invalid_input(field, message)) }
+}
+
+/// Fails for an empty (or blank) string.
+pub fn not_blank(value: &str, field: &str) -> Result<()> {
+    ensure(!value.trim().is_empty(), field, "must not be empty")
+}
+
+/// Fails for a zero duration.
+pub fn positive(value: Duration, field: &str) -> Result<()> {
+    ensure(!value.is_zero(), field, "must be longer than zero")
+}
+
+/// Fails for a share outside 0.0 ..= 1.0, or one that is not a number.
+pub fn share(value: f64, field: &str) -> Result<()> {
+    ensure((0.0..=1.0).contains(&value), field, "must be between 0.0 and 1.0")
+}
+
+/// Fails for a name that is blank, longer than `max` bytes, or has control characters.
+pub fn name(value: &str, max: usize, field: &str) -> Result<()> {
+    not_blank(value, field)?;
+    ensure(value.len() <= max, field, "is too long")?;
+    ensure(!value.chars().any(char::is_control), field, "must not have control characters")
+}
