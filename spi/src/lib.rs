@@ -36,6 +36,7 @@ pub mod compression;
 pub mod error;
 pub mod http;
 mod id;
+pub mod kafka;
 pub mod redact;
 pub mod secret;
 pub mod validate;
@@ -49,5 +50,6 @@ pub mod prelude {
     pub use crate::compression::CompressionType;
     pub use crate::error::{ErrorKind, NetworkError, Retryability};
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
+    pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
     pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt};
 }
