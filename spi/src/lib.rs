@@ -46,7 +46,9 @@ pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, 
 
 /// Everything needed to call the contracts: the traits, their extension traits and the common values.
 pub mod prelude {
-    pub use crate::circuit_breaker::{CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState};
+    pub use crate::circuit_breaker::{
+        CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState,
+    };
     pub use crate::compression::CompressionType;
     pub use crate::error::{ErrorKind, NetworkError, Retryability};
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
