@@ -140,7 +140,8 @@ pub trait Circuit: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// A [`CircuitRejection`] when the circuit is open, or half-open with every probe slot taken.
-    fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection>;
+    #[allow(clippy::elidable_lifetime_names, reason = "mockall needs the name")]
+    fn try_acquire<'a>(&'a self) -> Result<Permit<'a>, CircuitRejection>;
 
     /// The state now: an open time that has passed shows as [`CircuitState::HalfOpen`] without waiting for a call.
     fn state(&self) -> CircuitState;
