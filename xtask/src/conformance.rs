@@ -140,7 +140,7 @@ pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
         }
     }
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header([
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
         "domain",
         "backend",
         "passed",
