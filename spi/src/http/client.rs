@@ -10,7 +10,10 @@ use futures_core::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
-use super::{HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget, RetryPolicy};
+use super::{
+    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget,
+    RetryPolicy,
+};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
 
@@ -144,7 +147,10 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 pub trait HttpClientExt: HttpClient {
     /// Starts a request of any method. A wrong URL shows when the builder is awaited.
     fn build(&self, method: Method, target: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
-        RequestBuilder { client: self, request: Ok(HttpRequest::new(method, target)) }
+        RequestBuilder {
+            client: self,
+            request: Ok(HttpRequest::new(method, target)),
+        }
     }
 
     /// GET.
@@ -265,7 +271,9 @@ impl<'c, C: HttpClient + ?Sized> IntoFuture for RequestBuilder<'c, C> {
 
 impl<C: ?Sized> fmt::Debug for RequestBuilder<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuilder").field("request", &self.request).finish_non_exhaustive()
+        f.debug_struct("RequestBuilder")
+            .field("request", &self.request)
+            .finish_non_exhaustive()
     }
 }
 

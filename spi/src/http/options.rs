@@ -122,7 +122,11 @@ pub struct ProxyConfig {
 impl ProxyConfig {
     /// A proxy without credentials.
     pub fn new(url: Url) -> Self {
-        Self { url, username: None, password: None }
+        Self {
+            url,
+            username: None,
+            password: None,
+        }
     }
 
     /// Sets the credentials.

@@ -148,7 +148,9 @@ impl HttpRequest {
                 url.query_pairs_mut().append_pair(name, value);
             }
             RequestTarget::Relative(reference) => {
-                let pair: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+                let pair: String = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair(name, value)
+                    .finish();
                 // The fragment, if there is one, stays last.
                 let (path, fragment) = match reference.split_once('#') {
                     Some((path, fragment)) => (path.to_owned(), format!("#{fragment}")),
@@ -177,17 +179,25 @@ impl HttpRequest {
     /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be JSON.
     pub fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self> {
         let json = serde_json::to_vec(value).map_err(|error| {
-            NetworkError::new(crate::ErrorKind::Encode, "http.request", "the body cannot be encoded as JSON")
-                .with_source(error)
+            NetworkError::new(
+                crate::ErrorKind::Encode,
+                "http.request",
+                "the body cannot be encoded as JSON",
+            )
+            .with_source(error)
         })?;
         self.body = json.into();
-        self.headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        self.headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
         Ok(self)
     }
 
     /// Sets an `application/x-www-form-urlencoded` body, and `Content-Type` unless it is set.
     pub fn with_form<N: AsRef<str>, V: AsRef<str>>(mut self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         self.body = form.into();
         self.headers
             .entry(header::CONTENT_TYPE)
@@ -248,9 +258,14 @@ where
     N: TryInto<HeaderName>,
     V: TryInto<HeaderValue>,
 {
-    let name = name.try_into().map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
+    let name = name
+        .try_into()
+        .map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
     let mut value: HeaderValue = value.try_into().map_err(|_| {
-        NetworkError::invalid_input(format!("header.{name}"), "has characters that a header value cannot have")
+        NetworkError::invalid_input(
+            format!("header.{name}"),
+            "has characters that a header value cannot have",
+        )
     })?;
     if redact::is_secret_header(&name) {
         value.set_sensitive(true);
