@@ -112,7 +112,8 @@ impl RateThresholds {
 pub struct HalfOpenPolicy {
     /// Probes in flight at once, at least 1.
     pub max_concurrent_probes: u32,
-    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again.
+    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again, and so does a slow
+    /// one where the trip policy times calls.
     pub success_threshold: u32,
     /// A probe that has not come back after so long no longer holds its slot, and its own late result no longer counts.
     /// `None`: as long as the open time, or the call timeout where that is longer.
@@ -139,7 +140,7 @@ pub struct OpenPolicy {
     /// The first open time.
     #[serde(with = "humantime_serde")]
     pub duration: Duration,
-    /// Each opening without a recovery in between multiplies the open time by this, at least 1.0.
+    /// Each opening without a recovery (a closing) in between multiplies the open time by this, at least 1.0.
     pub multiplier: f64,
     /// The longest open time; also caps what a `Retry-After` can ask for.
     #[serde(with = "humantime_serde")]
@@ -255,7 +256,8 @@ pub struct CircuitBreakerConfig {
     pub call_timeout: Option<Duration>,
     /// What cancelled calls count as.
     pub on_cancel: CancelPolicy,
-    /// The mode in which the circuit starts, and to which configuring it again returns it.
+    /// The mode in which the circuit starts. An operator's order (`force_circuit_open`, `force_circuit_closed`) stands
+    /// above it until the circuit is reset or forced otherwise.
     pub mode: CircuitMode,
     /// Which errors count. Not serialized: a deserialized configuration has the default classifier.
     #[serde(skip, default = "default_classifier")]
