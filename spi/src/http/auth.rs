@@ -96,7 +96,11 @@ impl OAuth2Request {
 impl Validate for OAuth2Request {
     fn validate(&self) -> Result<()> {
         validate::not_blank(&self.client_id, "client_id")?;
-        validate::ensure(matches!(self.token_url.scheme(), "http" | "https"), "token_url", "must be an http or https URL")
+        validate::ensure(
+            matches!(self.token_url.scheme(), "http" | "https"),
+            "token_url",
+            "must be an http or https URL",
+        )
     }
 }
 
@@ -184,7 +188,11 @@ pub struct JwtClaims {
 impl JwtClaims {
     /// Verified claims.
     pub const fn new(algorithm: JwtAlgorithm, key_id: Option<String>, claims: Map<String, Value>) -> Self {
-        Self { algorithm, key_id, claims }
+        Self {
+            algorithm,
+            key_id,
+            claims,
+        }
     }
 
     /// `sub`.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::RetryPolicy;
-use crate::error::Result;
+use super::{HttpCapabilities, RetryPolicy};
+use crate::error::{NetworkError, Result};
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
@@ -18,7 +18,7 @@ use crate::validate::{self, Validate};
 pub struct RequestOptions {
     /// Time limit of the whole call: waits, all attempts, and reading the body.
     pub timeout: Option<Duration>,
-    /// Time limit of one attempt, up to the response head.
+    /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
     /// Retries for this request only.
     pub retry: Option<Box<RetryPolicy>>,
@@ -42,6 +42,63 @@ impl RequestOptions {
     /// Nothing set.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Fails for the first option that is set and that a client of these `capabilities` does not obey. A backend calls
+    /// it on each request; layers take the options they obey out of the request before they pass it on.
+    ///
+    /// [`idempotent`](Self::idempotent) is knowledge about the request and needs no capability.
+    ///
+    /// ```
+    /// use networking_spi::http::{HttpCapabilities, RequestOptions};
+    ///
+    /// let options = RequestOptions::new().with_circuit("payments");
+    /// let error = options.ensure_supported(&HttpCapabilities::none()).unwrap_err();
+    /// assert_eq!(error.context().next(), Some(("capability", "circuit_breaker")));
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
+    pub fn ensure_supported(&self, capabilities: &HttpCapabilities) -> Result<()> {
+        let needs = [
+            (self.timeout.is_some(), capabilities.timeout, "timeout"),
+            (
+                self.attempt_timeout.is_some(),
+                capabilities.attempt_timeout,
+                "attempt_timeout",
+            ),
+            (self.retry.is_some(), capabilities.retry, "retry"),
+            (
+                self.proxy.is_some(),
+                capabilities.per_request_proxy,
+                "per_request_proxy",
+            ),
+            (
+                self.verify_tls.is_some(),
+                capabilities.per_request_tls,
+                "per_request_tls",
+            ),
+            (
+                self.follow_redirects.is_some(),
+                capabilities.redirect_control,
+                "redirect_control",
+            ),
+            (
+                self.max_response_size.is_some(),
+                capabilities.response_size_limit,
+                "response_size_limit",
+            ),
+            (
+                self.raise_for_status.is_some(),
+                capabilities.raise_for_status,
+                "raise_for_status",
+            ),
+            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
+        ];
+        match needs.into_iter().find(|(set, supported, _)| *set && !supported) {
+            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
+            None => Ok(()),
+        }
     }
 
     /// Sets the time limit of the whole call.
@@ -122,7 +179,11 @@ pub struct ProxyConfig {
 impl ProxyConfig {
     /// A proxy without credentials.
     pub fn new(url: Url) -> Self {
-        Self { url, username: None, password: None }
+        Self {
+            url,
+            username: None,
+            password: None,
+        }
     }
 
     /// Sets the credentials.
