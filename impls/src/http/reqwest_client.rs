@@ -100,8 +100,20 @@ impl HttpClient for ReqwestTransport {
         }
         let (client, proxied) = self.0.clients.select(&self.0.config, &options)?;
 
-        let mut outgoing = reqwest::Request::new(method, url);
-        *outgoing.headers_mut() = headers;
+        let mut outgoing = if url.username().is_empty() && url.password().is_none() {
+            reqwest::Request::new(method, url)
+        } else {
+            // reqwest's own builder turns the user information into an `Authorization` header.
+            client
+                .request(method, url)
+                .build()
+                .map_err(|error| classify(error, Stage::Head, proxied))?
+        };
+        if outgoing.headers().is_empty() {
+            *outgoing.headers_mut() = headers;
+        } else {
+            outgoing.headers_mut().extend(headers);
+        }
         *outgoing.body_mut() = upload::to_reqwest(body);
 
         let in_flight = InFlight::enter(Arc::clone(&self.0));
