@@ -30,12 +30,14 @@
 //! * `mock`: mockall mocks of every trait (`MockHttpClient`, ...). A mock is for tests: enable it in `[dev-dependencies]`
 //!   only. The version of mockall is then part of what you depend on.
 
+pub mod bridge;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
 pub mod error;
 pub mod http;
 mod id;
+pub mod kafka;
 pub mod redact;
 pub mod secret;
 pub mod validate;
@@ -45,9 +47,13 @@ pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, 
 
 /// Everything needed to call the contracts: the traits, their extension traits and the common values.
 pub mod prelude {
-    pub use crate::circuit_breaker::{CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState};
+    pub use crate::bridge::{BridgeSink, BridgeSource, CommunicationBridge, CommunicationBridgeExt};
+    pub use crate::circuit_breaker::{
+        CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState,
+    };
     pub use crate::compression::CompressionType;
     pub use crate::error::{ErrorKind, NetworkError, Retryability};
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
+    pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
     pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt};
 }

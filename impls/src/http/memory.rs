@@ -159,7 +159,7 @@ impl MemoryHttpClient {
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for MemoryHttpClient {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
-        request.options.ensure_supported(&Self::CAPABILITIES)?;
+        request.options.require(Self::CAPABILITIES)?;
         let url = request.target.url()?.clone();
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));

@@ -85,7 +85,7 @@ impl ReqwestTransport {
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for ReqwestTransport {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
-        request.options.ensure_supported(&Self::CAPABILITIES)?;
+        request.options.require(Self::CAPABILITIES)?;
         let HttpRequest {
             method,
             target,

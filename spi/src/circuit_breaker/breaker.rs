@@ -39,12 +39,24 @@ pub struct CircuitBreakerCapabilities {
 impl CircuitBreakerCapabilities {
     /// Everything.
     pub const fn all() -> Self {
-        Self { count_window: true, time_window: true, slow_call_rate: true, metrics_only: true, events: true }
+        Self {
+            count_window: true,
+            time_window: true,
+            slow_call_rate: true,
+            metrics_only: true,
+            events: true,
+        }
     }
 
     /// Only consecutive counting.
     pub const fn none() -> Self {
-        Self { count_window: false, time_window: false, slow_call_rate: false, metrics_only: false, events: false }
+        Self {
+            count_window: false,
+            time_window: false,
+            slow_call_rate: false,
+            metrics_only: false,
+            events: false,
+        }
     }
 }
 

@@ -38,12 +38,20 @@ pub struct CallRecord {
 impl CallRecord {
     /// A call that ended with `outcome`.
     pub const fn new(outcome: CallOutcome) -> Self {
-        Self { outcome: Some(outcome), panicked: false, retry_after: None }
+        Self {
+            outcome: Some(outcome),
+            panicked: false,
+            retry_after: None,
+        }
     }
 
     /// A permit dropped without a record.
     pub const fn dropped(panicked: bool) -> Self {
-        Self { outcome: None, panicked, retry_after: None }
+        Self {
+            outcome: None,
+            panicked,
+            retry_after: None,
+        }
     }
 
     /// Adds the wait the dependency asked for.
@@ -74,7 +82,11 @@ pub struct CircuitRejection {
 impl CircuitRejection {
     /// A rejection by `circuit` in `state`.
     pub fn new(circuit: Arc<str>, state: CircuitState, retry_after: Option<Duration>) -> Self {
-        Self { circuit, state, retry_after }
+        Self {
+            circuit,
+            state,
+            retry_after,
+        }
     }
 }
 
@@ -128,6 +140,7 @@ pub trait Circuit: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// A [`CircuitRejection`] when the circuit is open, or half-open with every probe slot taken.
+    #[allow(clippy::elidable_lifetime_names, reason = "mockall needs the name")]
     fn try_acquire<'a>(&'a self) -> Result<Permit<'a>, CircuitRejection>;
 
     /// The state now: an open time that has passed shows as [`CircuitState::HalfOpen`] without waiting for a call.
@@ -169,13 +182,17 @@ impl<'c> Permit<'c> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.circuit.complete(self.token, CallRecord::dropped(std::thread::panicking()));
+        self.circuit
+            .complete(self.token, CallRecord::dropped(std::thread::panicking()));
     }
 }
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("circuit", &self.circuit.name()).field("token", &self.token).finish()
+        f.debug_struct("Permit")
+            .field("circuit", &self.circuit.name())
+            .field("token", &self.token)
+            .finish()
     }
 }
 
@@ -196,7 +213,10 @@ impl OwnedPermit {
         let permit = circuit.try_acquire()?;
         let token = permit.token;
         std::mem::forget(permit);
-        Ok(Self { circuit: Arc::clone(circuit), token: Some(token) })
+        Ok(Self {
+            circuit: Arc::clone(circuit),
+            token: Some(token),
+        })
     }
 
     /// Ends the call, as [`Permit::record`].
@@ -210,14 +230,18 @@ impl OwnedPermit {
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            self.circuit.complete(token, CallRecord::dropped(std::thread::panicking()));
+            self.circuit
+                .complete(token, CallRecord::dropped(std::thread::panicking()));
         }
     }
 }
 
 impl fmt::Debug for OwnedPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedPermit").field("circuit", &self.circuit.name()).field("token", &self.token).finish()
+        f.debug_struct("OwnedPermit")
+            .field("circuit", &self.circuit.name())
+            .field("token", &self.token)
+            .finish()
     }
 }
 

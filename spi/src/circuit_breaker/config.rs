@@ -66,14 +66,23 @@ pub struct RateThresholds {
 impl Default for RateThresholds {
     /// Half of at least 10 calls; no slow-call rate.
     fn default() -> Self {
-        Self { failure_rate: 0.5, minimum_calls: 10, slow_call_duration: None, slow_call_rate: 1.0 }
+        Self {
+            failure_rate: 0.5,
+            minimum_calls: 10,
+            slow_call_duration: None,
+            slow_call_rate: 1.0,
+        }
     }
 }
 
 impl RateThresholds {
     /// Opens at this share of failed calls among at least `minimum_calls`.
     pub fn new(failure_rate: f64, minimum_calls: u32) -> Self {
-        Self { failure_rate, minimum_calls, ..Self::default() }
+        Self {
+            failure_rate,
+            minimum_calls,
+            ..Self::default()
+        }
     }
 
     /// Also opens when `rate` of the calls take at least `duration`.
@@ -114,7 +123,11 @@ pub struct HalfOpenPolicy {
 impl Default for HalfOpenPolicy {
     /// One probe at a time, one success closes.
     fn default() -> Self {
-        Self { max_concurrent_probes: 1, success_threshold: 1, probe_lease: None }
+        Self {
+            max_concurrent_probes: 1,
+            success_threshold: 1,
+            probe_lease: None,
+        }
     }
 }
 
@@ -150,7 +163,12 @@ impl Default for OpenPolicy {
 impl OpenPolicy {
     /// Always exactly `duration`.
     pub const fn fixed(duration: Duration) -> Self {
-        Self { duration, multiplier: 1.0, max_duration: duration, jitter: 0.0 }
+        Self {
+            duration,
+            multiplier: 1.0,
+            max_duration: duration,
+            jitter: 0.0,
+        }
     }
 }
 
@@ -183,7 +201,11 @@ struct DefaultClassifier;
 impl ErrorClassifier for DefaultClassifier {
     fn classify(&self, error: &NetworkError) -> CallOutcome {
         if let Some(status) = error.status() {
-            return if status >= 500 || status == 408 || status == 429 { CallOutcome::Failure } else { CallOutcome::Success };
+            return if status >= 500 || status == 408 || status == 429 {
+                CallOutcome::Failure
+            } else {
+                CallOutcome::Success
+            };
         }
         match error.kind() {
             ErrorKind::InvalidInput
@@ -312,10 +334,18 @@ impl Validate for CircuitBreakerConfig {
             TripPolicy::CountWindow { size, rates } => {
                 validate::ensure((1..=65_536).contains(size), "trip.size", "must be between 1 and 65536")?;
                 rates.validate().map_err(|error| error.in_field("trip"))?;
-                validate::ensure(rates.minimum_calls <= *size, "trip.minimum_calls", "must not exceed the window size")?;
+                validate::ensure(
+                    rates.minimum_calls <= *size,
+                    "trip.minimum_calls",
+                    "must not exceed the window size",
+                )?;
             }
             TripPolicy::TimeWindow { length, rates } => {
-                validate::ensure(*length >= Duration::from_millis(10), "trip.length", "must be at least 10 ms")?;
+                validate::ensure(
+                    *length >= Duration::from_millis(10),
+                    "trip.length",
+                    "must be at least 10 ms",
+                )?;
                 rates.validate().map_err(|error| error.in_field("trip"))?;
             }
         }
@@ -332,8 +362,16 @@ impl Validate for CircuitBreakerConfig {
         )?;
         validate::share(self.open.jitter, "open.jitter")?;
         let half_open = &self.half_open;
-        validate::ensure(half_open.max_concurrent_probes > 0, "half_open.max_concurrent_probes", "must be at least 1")?;
-        validate::ensure(half_open.success_threshold > 0, "half_open.success_threshold", "must be at least 1")?;
+        validate::ensure(
+            half_open.max_concurrent_probes > 0,
+            "half_open.max_concurrent_probes",
+            "must be at least 1",
+        )?;
+        validate::ensure(
+            half_open.success_threshold > 0,
+            "half_open.success_threshold",
+            "must be at least 1",
+        )?;
         if let Some(lease) = half_open.probe_lease {
             validate::positive(lease, "half_open.probe_lease")?;
         }

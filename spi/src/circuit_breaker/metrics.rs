@@ -64,12 +64,20 @@ pub struct WindowMetrics {
 impl WindowMetrics {
     /// Share of failed calls, 0.0 for an empty window.
     pub fn failure_rate(&self) -> f64 {
-        if self.calls == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.calls) }
+        if self.calls == 0 {
+            0.0
+        } else {
+            f64::from(self.failures) / f64::from(self.calls)
+        }
     }
 
     /// Share of slow calls, 0.0 for an empty window.
     pub fn slow_call_rate(&self) -> f64 {
-        if self.calls == 0 { 0.0 } else { f64::from(self.slow) / f64::from(self.calls) }
+        if self.calls == 0 {
+            0.0
+        } else {
+            f64::from(self.slow) / f64::from(self.calls)
+        }
     }
 }
 

@@ -121,7 +121,7 @@ pub struct OAuth2Token {
     /// The scopes granted; empty if the server did not say.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The `OpenID` Connect id token, unverified.
+    /// The id token of an `OpenID` Connect server, unverified.
     #[serde(default)]
     pub id_token: Option<Secret>,
 }

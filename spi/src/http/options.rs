@@ -44,63 +44,6 @@ impl RequestOptions {
         Self::default()
     }
 
-    /// Fails for the first option that is set and that a client of these `capabilities` does not obey. A backend calls
-    /// it on each request; layers take the options they obey out of the request before they pass it on.
-    ///
-    /// [`idempotent`](Self::idempotent) is knowledge about the request and needs no capability.
-    ///
-    /// ```
-    /// use networking_spi::http::{HttpCapabilities, RequestOptions};
-    ///
-    /// let options = RequestOptions::new().with_circuit("payments");
-    /// let error = options.ensure_supported(&HttpCapabilities::none()).unwrap_err();
-    /// assert_eq!(error.context().next(), Some(("capability", "circuit_breaker")));
-    /// ```
-    ///
-    /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
-    pub fn ensure_supported(&self, capabilities: &HttpCapabilities) -> Result<()> {
-        let needs = [
-            (self.timeout.is_some(), capabilities.timeout, "timeout"),
-            (
-                self.attempt_timeout.is_some(),
-                capabilities.attempt_timeout,
-                "attempt_timeout",
-            ),
-            (self.retry.is_some(), capabilities.retry, "retry"),
-            (
-                self.proxy.is_some(),
-                capabilities.per_request_proxy,
-                "per_request_proxy",
-            ),
-            (
-                self.verify_tls.is_some(),
-                capabilities.per_request_tls,
-                "per_request_tls",
-            ),
-            (
-                self.follow_redirects.is_some(),
-                capabilities.redirect_control,
-                "redirect_control",
-            ),
-            (
-                self.max_response_size.is_some(),
-                capabilities.response_size_limit,
-                "response_size_limit",
-            ),
-            (
-                self.raise_for_status.is_some(),
-                capabilities.raise_for_status,
-                "raise_for_status",
-            ),
-            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
-        ];
-        match needs.into_iter().find(|(set, supported, _)| *set && !supported) {
-            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
-            None => Ok(()),
-        }
-    }
-
     /// Sets the time limit of the whole call.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -159,6 +102,53 @@ impl RequestOptions {
     pub fn with_circuit(mut self, name: impl Into<String>) -> Self {
         self.circuit = Some(name.into());
         self
+    }
+
+    /// For implementers of [`HttpClient`](super::HttpClient): fails if something is asked for that a client of these
+    /// capabilities cannot obey. Options that ask for what such a client does anyway (not to follow redirects) pass.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
+    pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
+        let checks = [
+            (self.timeout.is_some(), capabilities.timeout, "timeout"),
+            (
+                self.attempt_timeout.is_some(),
+                capabilities.attempt_timeout,
+                "attempt_timeout",
+            ),
+            (self.retry.is_some(), capabilities.retry, "retry"),
+            (
+                self.proxy.is_some(),
+                capabilities.per_request_proxy,
+                "per_request_proxy",
+            ),
+            (
+                self.verify_tls == Some(false),
+                capabilities.per_request_tls,
+                "per_request_tls",
+            ),
+            (
+                self.follow_redirects == Some(true),
+                capabilities.redirect_control,
+                "redirect_control",
+            ),
+            (
+                self.max_response_size.is_some(),
+                capabilities.response_size_limit,
+                "response_size_limit",
+            ),
+            (
+                self.raise_for_status == Some(true),
+                capabilities.raise_for_status,
+                "raise_for_status",
+            ),
+            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
+        ];
+        match checks.into_iter().find(|(wanted, declared, _)| *wanted && !declared) {
+            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
+            None => Ok(()),
+        }
     }
 }
 

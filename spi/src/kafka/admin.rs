@@ -1,0 +1,280 @@
+//! Topics, partitions and groups.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::id::named_enum;
+use crate::validate::{self, Validate};
+
+/// Checks a topic name by Kafka's rule: 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
+///
+/// # Errors
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `field`.
+pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
+    validate::ensure(!name.is_empty(), field, "must not be empty")?;
+    validate::ensure(name.len() <= 249, field, "must not be longer than 249 characters")?;
+    validate::ensure(name != "." && name != "..", field, "must not be . or ..")?;
+    validate::ensure(
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
+        field,
+        "may only have letters, digits, '.', '_' and '-'",
+    )
+}
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// A partition of a topic.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+/// A topic to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NewTopic {
+    /// The name.
+    pub name: String,
+    /// Partitions, 1 ..= 10 000.
+    pub partitions: i32,
+    /// Replicas of each partition. `None`: the broker's default.
+    #[serde(default)]
+    pub replication_factor: Option<i16>,
+    /// Topic settings (`retention.ms`, `cleanup.policy`, ...).
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic with so many partitions and the broker's other defaults.
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        Self {
+            name: name.into(),
+            partitions,
+            replication_factor: None,
+            config: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the replication factor.
+    pub fn with_replication_factor(mut self, factor: i16) -> Self {
+        self.replication_factor = Some(factor);
+        self
+    }
+
+    /// Sets a topic setting.
+    pub fn with_config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl Validate for NewTopic {
+    fn validate(&self) -> Result<()> {
+        validate_topic_name(&self.name, "name")?;
+        validate::ensure(
+            (1..=10_000).contains(&self.partitions),
+            "partitions",
+            "must be between 1 and 10000",
+        )?;
+        validate::ensure(
+            self.replication_factor.is_none_or(|factor| factor > 0),
+            "replication_factor",
+            "must be at least 1",
+        )
+    }
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TopicMetadata {
+    /// The name.
+    pub name: String,
+    /// The partitions, by number.
+    pub partitions: Vec<PartitionMetadata>,
+}
+
+impl TopicMetadata {
+    /// A topic's metadata.
+    pub fn new(name: impl Into<String>, partitions: Vec<PartitionMetadata>) -> Self {
+        Self {
+            name: name.into(),
+            partitions,
+        }
+    }
+}
+
+/// What is known of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartitionMetadata {
+    /// The number.
+    pub partition: i32,
+    /// The broker that leads it; `None` while there is none.
+    pub leader: Option<i32>,
+    /// Brokers that hold a replica.
+    pub replicas: Vec<i32>,
+    /// Brokers whose replica is in sync.
+    pub in_sync_replicas: Vec<i32>,
+    /// The first offset that can be read.
+    pub earliest_offset: i64,
+    /// The offset that the next record gets.
+    pub latest_offset: i64,
+}
+
+impl PartitionMetadata {
+    /// A partition on one broker.
+    pub fn new(partition: i32, broker: i32, earliest_offset: i64, latest_offset: i64) -> Self {
+        Self {
+            partition,
+            leader: Some(broker),
+            replicas: vec![broker],
+            in_sync_replicas: vec![broker],
+            earliest_offset,
+            latest_offset,
+        }
+    }
+}
+
+/// What a consumer group is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum GroupState {
+    /// Nobody is a member; committed offsets remain.
+    #[default]
+    Empty,
+    /// Members are joining.
+    PreparingRebalance,
+    /// The new assignment is on its way.
+    CompletingRebalance,
+    /// Every member has its partitions.
+    Stable,
+    /// The group is being removed.
+    Dead,
+    /// The broker gave a state that this version does not know.
+    Unknown,
+}
+
+named_enum!(GroupState, "group_state", {
+    Empty => "empty",
+    PreparingRebalance => "preparing_rebalance",
+    CompletingRebalance => "completing_rebalance",
+    Stable => "stable",
+    Dead => "dead",
+    Unknown => "unknown",
+});
+
+/// What is known of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConsumerGroupInfo {
+    /// The group.
+    pub group: String,
+    /// What it is doing.
+    pub state: GroupState,
+    /// Its members.
+    pub members: Vec<GroupMember>,
+    /// Committed offsets with lag, by partition.
+    pub offsets: Vec<GroupOffset>,
+}
+
+impl ConsumerGroupInfo {
+    /// A group.
+    pub fn new(
+        group: impl Into<String>,
+        state: GroupState,
+        members: Vec<GroupMember>,
+        offsets: Vec<GroupOffset>,
+    ) -> Self {
+        Self {
+            group: group.into(),
+            state,
+            members,
+            offsets,
+        }
+    }
+
+    /// The sum of all known lags, in records.
+    pub fn total_lag(&self) -> i64 {
+        self.offsets.iter().filter_map(|offset| offset.lag).sum()
+    }
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GroupMember {
+    /// The id that the coordinator gave it.
+    pub member_id: String,
+    /// Its `client.id`.
+    pub client_id: String,
+    /// Where it connects from; empty if unknown.
+    pub host: String,
+    /// Its partitions.
+    pub assignment: Vec<TopicPartition>,
+}
+
+impl GroupMember {
+    /// A member.
+    pub fn new(
+        member_id: impl Into<String>,
+        client_id: impl Into<String>,
+        host: impl Into<String>,
+        assignment: Vec<TopicPartition>,
+    ) -> Self {
+        Self {
+            member_id: member_id.into(),
+            client_id: client_id.into(),
+            host: host.into(),
+            assignment,
+        }
+    }
+}
+
+/// How far a group has come in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GroupOffset {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset the group reads after a restart; `None` if nothing was committed.
+    pub committed: Option<i64>,
+    /// The offset that the next record gets.
+    pub latest: i64,
+    /// Records not yet committed, never negative; `None` if nothing was committed.
+    pub lag: Option<i64>,
+}
+
+impl GroupOffset {
+    /// The lag follows from the two offsets.
+    pub fn new(partition: TopicPartition, committed: Option<i64>, latest: i64) -> Self {
+        Self {
+            partition,
+            committed,
+            latest,
+            lag: committed.map(|offset| (latest - offset).max(0)),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The client contract and its conveniences.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+
+use super::{
+    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaMessage, KafkaMetrics, NewTopic,
+    ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+};
+use crate::error::Result;
+
+/// What a client can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct KafkaCapabilities {
+    /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
+    pub topic_admin: bool,
+    /// [`KafkaClient::consumer_group_info`].
+    pub group_info: bool,
+    /// [`ProducerConfig::idempotent`].
+    pub idempotent_producer: bool,
+    /// [`ConsumerConfig::group_instance_id`].
+    pub static_membership: bool,
+    /// [`ProducerRecord::timestamp`] is kept.
+    pub timestamps: bool,
+    /// [`ConsumerConfig::isolation_level`] has an effect.
+    pub transactions: bool,
+}
+
+impl KafkaCapabilities {
+    /// Producing and consuming only.
+    pub const fn none() -> Self {
+        Self {
+            topic_admin: false,
+            group_info: false,
+            idempotent_producer: false,
+            static_membership: false,
+            timestamps: false,
+            transactions: false,
+        }
+    }
+}
+
+/// A connection to a Kafka cluster that makes producers and consumers.
+///
+/// # Behaviour every implementation has
+///
+/// * Records of one producer to one partition keep their order.
+/// * A record with a key and no partition goes to the partition that Kafka's own clients choose: murmur2 of the key.
+/// * Nothing is committed but by [`commit_offsets`](Self::commit_offsets).
+/// * The members of a group share the partitions of their topics: each partition has one reader in the group.
+/// * An id that was closed, or that another client made, is [`NotFound`](crate::ErrorKind::NotFound).
+/// * Dropping the last clone of a client closes its producers and consumers; records not yet acknowledged may be lost, so
+///   [`flush`](Self::flush) first.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
+    /// Makes a producer.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field.
+    async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId>;
+
+    /// Makes a consumer and joins its group. Partitions are assigned while it consumes.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a topic that does not exist, where the backend can tell.
+    async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId>;
+
+    /// Writes one record and waits for its acknowledgement.
+    ///
+    /// Cancel safety: the record may be written or not.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for a
+    /// topic, partition or producer that does not exist, [`TooLarge`](crate::ErrorKind::TooLarge),
+    /// [`Timeout`](crate::ErrorKind::Timeout) after `delivery_timeout`,
+    /// [`Exhausted`](crate::ErrorKind::Exhausted) when the queue stays full, and connection errors.
+    async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata>;
+
+    /// Writes records in order and waits for all acknowledgements. The result has one entry per record, in the order of
+    /// the records: one that fails does not stop the others.
+    ///
+    /// Cancel safety: each record may be written or not.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist; everything else is in the entries, as
+    /// for [`produce_message`](Self::produce_message).
+    async fn produce_messages(
+        &self,
+        producer: &ProducerId,
+        records: Vec<ProducerRecord>,
+    ) -> Result<Vec<Result<RecordMetadata>>>;
+
+    /// The next messages: waits up to `max_wait` for the first, then returns what is there, at most `max_messages`. An
+    /// empty list means that nothing came in time.
+    ///
+    /// Within a partition messages come in the order of their offsets, without gaps. One call at a time makes sense per
+    /// consumer; concurrent calls share the messages among them.
+    ///
+    /// Cancel safety: cancel safe. Messages that were not returned are returned by a later call.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when the member was fenced by another with its instance id,
+    /// and connection errors.
+    async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>>;
+
+    /// Commits offsets for the consumer's group. Each is the next one to read.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative offset,
+    /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is no longer this member's.
+    async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
+
+    /// State, members, committed offsets and lag of a group.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a group that nobody knows,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `group_info`.
+    async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo>;
+
+    /// Creates a topic. When this returns, the topic can be written to.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
+    async fn create_topic(&self, topic: NewTopic) -> Result<()>;
+
+    /// Deletes a topic and its records.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
+    async fn delete_topic(&self, topic: &str) -> Result<()>;
+
+    /// Partitions, leaders, replicas and offsets of a topic. Asking never creates a topic.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata>;
+
+    /// A snapshot of the counters.
+    ///
+    /// # Errors
+    /// Connection errors, where the backend has to ask somebody.
+    async fn kafka_metrics(&self) -> Result<KafkaMetrics>;
+
+    /// Waits until every record given to the producer so far is acknowledged or has failed.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after `timeout`; the records
+    /// remain on their way.
+    async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()>;
+
+    /// Flushes, for at most the producer's `delivery_timeout`, and closes a producer.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout); it is closed all the same.
+    async fn close_producer(&self, producer: &ProducerId) -> Result<()>;
+
+    /// Leaves the group, without committing, and closes a consumer.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()>;
+
+    /// What this client can do.
+    fn capabilities(&self) -> KafkaCapabilities;
+}
+
+/// Conveniences for every [`KafkaClient`]. Do not implement it.
+pub trait KafkaClientExt: KafkaClient {
+    /// Consumes until `count` messages have come or nothing came for `idle`.
+    ///
+    /// # Errors
+    /// As [`KafkaClient::consume_messages`].
+    fn consume_exactly(
+        &self,
+        consumer: &ConsumerId,
+        count: usize,
+        idle: Duration,
+    ) -> impl Future<Output = Result<Vec<KafkaMessage>>> + Send {
+        async move {
+            let mut all = Vec::with_capacity(count.min(10_000));
+            while all.len() < count {
+                let options = ConsumeOptions::new()
+                    .with_max_messages(count - all.len())
+                    .with_max_wait(idle);
+                let mut batch = self.consume_messages(consumer, options).await?;
+                if batch.is_empty() {
+                    break;
+                }
+                all.append(&mut batch);
+            }
+            Ok(all)
+        }
+    }
+
+    /// Creates a topic unless it exists.
+    ///
+    /// # Errors
+    /// As [`KafkaClient::create_topic`], but for `AlreadyExists`.
+    fn ensure_topic(&self, topic: NewTopic) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            match self.create_topic(topic).await {
+                Err(error) if error.kind() == crate::ErrorKind::AlreadyExists => Ok(()),
+                result => result,
+            }
+        }
+    }
+}
+
+impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
+
+/// The consumer's messages one by one, for as long as the stream is polled. An error ends it.
+///
+/// Nothing is committed: use [`KafkaClient::commit_offsets`] with [`KafkaMessage::next_offset`].
+pub fn message_stream(
+    client: Arc<dyn KafkaClient>,
+    consumer: ConsumerId,
+    options: ConsumeOptions,
+) -> BoxStream<'static, Result<KafkaMessage>> {
+    stream::try_unfold((client, consumer), move |(client, consumer)| async move {
+        loop {
+            let batch = client.consume_messages(&consumer, options).await?;
+            if !batch.is_empty() {
+                return Ok(Some((stream::iter(batch.into_iter().map(Ok)), (client, consumer))));
+            }
+        }
+    })
+    .flat_map(|batch: Result<_>| match batch {
+        Ok(messages) => StreamExt::boxed(messages),
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    })
+    .boxed()
+}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: KafkaClient + ?Sized> KafkaClient for $pointer<C> {
+            async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
+                (**self).create_producer(config).await
+            }
+
+            async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
+                (**self).create_consumer(config).await
+            }
+
+            async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
+                (**self).produce_message(producer, record).await
+            }
+
+            async fn produce_messages(
+                &self,
+                producer: &ProducerId,
+                records: Vec<ProducerRecord>,
+            ) -> Result<Vec<Result<RecordMetadata>>> {
+                (**self).produce_messages(producer, records).await
+            }
+
+            async fn consume_messages(
+                &self,
+                consumer: &ConsumerId,
+                options: ConsumeOptions,
+            ) -> Result<Vec<KafkaMessage>> {
+                (**self).consume_messages(consumer, options).await
+            }
+
+            async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
+                (**self).commit_offsets(consumer, offsets).await
+            }
+
+            async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
+                (**self).consumer_group_info(group).await
+            }
+
+            async fn create_topic(&self, topic: NewTopic) -> Result<()> {
+                (**self).create_topic(topic).await
+            }
+
+            async fn delete_topic(&self, topic: &str) -> Result<()> {
+                (**self).delete_topic(topic).await
+            }
+
+            async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
+                (**self).topic_metadata(topic).await
+            }
+
+            async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
+                (**self).kafka_metrics().await
+            }
+
+            async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()> {
+                (**self).flush(producer, timeout).await
+            }
+
+            async fn close_producer(&self, producer: &ProducerId) -> Result<()> {
+                (**self).close_producer(producer).await
+            }
+
+            async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+                (**self).close_consumer(consumer).await
+            }
+
+            fn capabilities(&self) -> KafkaCapabilities {
+                (**self).capabilities()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

@@ -1,0 +1,261 @@
+//! Consumers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{KafkaMessage, TopicPartition};
+use crate::error::Result;
+use crate::id::named_enum;
+use crate::validate::{self, Validate};
+
+/// Where a group starts in a partition without a committed offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OffsetReset {
+    /// At the first record that is still there.
+    Earliest,
+    /// At the end: only new records.
+    #[default]
+    Latest,
+    /// Nowhere: consuming fails.
+    Fail,
+}
+
+named_enum!(OffsetReset, "offset_reset", { Earliest => "earliest", Latest => "latest", Fail => "fail" });
+
+/// Whether records of open or aborted transactions are read (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum IsolationLevel {
+    /// They are read.
+    ReadUncommitted,
+    /// They are not.
+    #[default]
+    ReadCommitted,
+}
+
+named_enum!(IsolationLevel, "isolation_level", {
+    ReadUncommitted => "read_uncommitted",
+    ReadCommitted => "read_committed",
+});
+
+/// What a consumer reads and how.
+///
+/// A consumer always belongs to a group. Offsets are committed only by
+/// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets): nothing is committed behind the application's back,
+/// which gives at-least-once processing when a message is committed after it was processed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConsumerConfig {
+    /// The group.
+    pub group: String,
+    /// The topics, at least one.
+    pub topics: Vec<String>,
+    /// Name shown by the broker's logs and metrics. `None`: the backend's.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// A stable name of this member: a restart within the session timeout causes no rebalance (KIP-345).
+    #[serde(default)]
+    pub group_instance_id: Option<String>,
+    /// Where to start without a committed offset.
+    #[serde(default)]
+    pub offset_reset: OffsetReset,
+    /// Whether open and aborted transactions are read.
+    #[serde(default)]
+    pub isolation_level: IsolationLevel,
+    /// A member that is silent for so long is out of the group.
+    #[serde(default = "default_session_timeout", with = "humantime_serde")]
+    pub session_timeout: Duration,
+    /// A member that does not consume for so long is out of the group.
+    #[serde(default = "default_max_poll_interval", with = "humantime_serde")]
+    pub max_poll_interval: Duration,
+    /// Settings for the backend by their own names; they override the above.
+    #[serde(default)]
+    pub backend: BTreeMap<String, String>,
+}
+
+const fn default_session_timeout() -> Duration {
+    Duration::from_secs(45)
+}
+
+const fn default_max_poll_interval() -> Duration {
+    Duration::from_secs(300)
+}
+
+impl ConsumerConfig {
+    /// A consumer of `topics` in `group`.
+    pub fn new<T: Into<String>>(group: impl Into<String>, topics: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            group: group.into(),
+            topics: topics.into_iter().map(Into::into).collect(),
+            client_id: None,
+            group_instance_id: None,
+            offset_reset: OffsetReset::default(),
+            isolation_level: IsolationLevel::default(),
+            session_timeout: default_session_timeout(),
+            max_poll_interval: default_max_poll_interval(),
+            backend: BTreeMap::new(),
+        }
+    }
+
+    /// Sets where to start without a committed offset.
+    pub fn with_offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.offset_reset = reset;
+        self
+    }
+
+    /// Sets the client id.
+    pub fn with_client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// Sets the stable name of this member.
+    pub fn with_group_instance_id(mut self, id: impl Into<String>) -> Self {
+        self.group_instance_id = Some(id.into());
+        self
+    }
+
+    /// Sets whether open and aborted transactions are read.
+    pub fn with_isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.isolation_level = level;
+        self
+    }
+
+    /// Sets the session timeout.
+    pub fn with_session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// Sets the longest time between two calls to consume.
+    pub fn with_max_poll_interval(mut self, interval: Duration) -> Self {
+        self.max_poll_interval = interval;
+        self
+    }
+
+    /// Sets a backend setting by its own name.
+    pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.backend.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl Validate for ConsumerConfig {
+    fn validate(&self) -> Result<()> {
+        validate::name(&self.group, 255, "group")?;
+        validate::ensure(!self.topics.is_empty(), "topics", "must not be empty")?;
+        for topic in &self.topics {
+            super::validate_topic_name(topic, "topics")?;
+        }
+        if let Some(id) = &self.client_id {
+            validate::name(id, 255, "client_id")?;
+        }
+        if let Some(id) = &self.group_instance_id {
+            validate::name(id, 249, "group_instance_id")?;
+        }
+        validate::positive(self.session_timeout, "session_timeout")?;
+        validate::ensure(
+            self.max_poll_interval >= self.session_timeout,
+            "max_poll_interval",
+            "must not be shorter than session_timeout",
+        )
+    }
+}
+
+/// How much one call to consume takes, and how long it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ConsumeOptions {
+    /// Most messages returned, at least 1.
+    pub max_messages: usize,
+    /// How long to wait for the first message. Zero returns what is already there.
+    #[serde(with = "humantime_serde")]
+    pub max_wait: Duration,
+}
+
+impl Default for ConsumeOptions {
+    /// 500 messages, 1 s.
+    fn default() -> Self {
+        Self {
+            max_messages: 500,
+            max_wait: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ConsumeOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the most messages returned.
+    pub fn with_max_messages(mut self, messages: usize) -> Self {
+        self.max_messages = messages;
+        self
+    }
+
+    /// Sets how long to wait for the first message.
+    pub fn with_max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
+        self
+    }
+}
+
+impl Validate for ConsumeOptions {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(self.max_messages > 0, "max_messages", "must be at least 1")
+    }
+}
+
+/// An offset of a partition: the next one to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionOffset {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub offset: i64,
+}
+
+impl PartitionOffset {
+    /// An offset of a partition.
+    pub fn new(partition: TopicPartition, offset: i64) -> Self {
+        Self { partition, offset }
+    }
+}
+
+/// What to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitOffsets {
+    /// Everything that the consumer was handed so far.
+    Consumed,
+    /// These offsets, each the next one to read.
+    Exact(Vec<PartitionOffset>),
+}
+
+impl CommitOffsets {
+    /// The highest [`next_offset`](KafkaMessage::next_offset) of each partition among these messages.
+    ///
+    /// ```
+    /// use networking_spi::kafka::{CommitOffsets, KafkaMessage, PartitionOffset, TopicPartition};
+    /// let messages = [KafkaMessage::new("t", 0, 4), KafkaMessage::new("t", 0, 5)];
+    /// let expected = PartitionOffset::new(TopicPartition::new("t", 0), 6);
+    /// assert_eq!(CommitOffsets::of(&messages), CommitOffsets::Exact(vec![expected]));
+    /// ```
+    pub fn of<'m>(messages: impl IntoIterator<Item = &'m KafkaMessage>) -> Self {
+        let mut highest = BTreeMap::<TopicPartition, i64>::new();
+        for message in messages {
+            let next = highest.entry(message.topic_partition()).or_default();
+            *next = (*next).max(message.next_offset());
+        }
+        Self::Exact(
+            highest
+                .into_iter()
+                .map(|(partition, offset)| PartitionOffset::new(partition, offset))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,172 @@
+//! The operations beyond producing and consuming.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    CompatibilityReport, KafkaDiagnostics, KafkaSecurity, OptimizationGoal, OptimizationReport, ProcessorId,
+    RegisteredSchema, Schema, SchemaType, SchemaVersion, StreamProcessor, StreamProcessorConfig, StreamStatus,
+};
+use crate::error::Result;
+
+/// What a [`KafkaExtended`] can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct KafkaExtendedCapabilities {
+    /// Stream processing, at least once.
+    pub streams: bool,
+    /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
+    pub exactly_once: bool,
+    /// Schema languages that can be registered.
+    pub schema_types: Vec<SchemaType>,
+    /// Schema languages whose compatibility can be checked.
+    pub compatibility_types: Vec<SchemaType>,
+    /// [`KafkaExtended::kafka_diagnostics`].
+    pub diagnostics: bool,
+    /// [`KafkaExtended::optimize_kafka_performance`].
+    pub tuning: bool,
+    /// [`KafkaExtended::configure_kafka_security`].
+    pub security: bool,
+}
+
+/// Stream processing, schemas, diagnostics, tuning and security.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
+    /// Makes a stream processor. It does nothing before [`process_kafka_stream`](Self::process_kafka_stream).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for an application id in use,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a guarantee beyond the capabilities.
+    async fn create_stream_processor(
+        &self,
+        config: StreamProcessorConfig,
+        processor: Arc<dyn StreamProcessor>,
+    ) -> Result<ProcessorId>;
+
+    /// Starts a processor, which runs until it is stopped or fails. Starting a running one is not an error.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for one that was stopped,
+    /// and connection errors.
+    async fn process_kafka_stream(&self, processor: &ProcessorId) -> Result<()>;
+
+    /// How a processor is doing.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn stream_status(&self, processor: &ProcessorId) -> Result<StreamStatus>;
+
+    /// Stops a processor: no more intake, finish what is in work, commit, leave the group. Stopping a stopped one is not an
+    /// error. The result is the final status.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after the drain timeout; what
+    /// was not committed is processed again after a restart.
+    async fn stop_stream(&self, processor: &ProcessorId) -> Result<StreamStatus>;
+
+    /// Registers a schema as the next version of a subject. One that is already there gives its former id and version.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
+    /// [`Incompatible`](crate::ErrorKind::Incompatible), [`Unsupported`](crate::ErrorKind::Unsupported) for a language
+    /// beyond the capabilities.
+    async fn register_schema(&self, subject: &str, schema: Schema) -> Result<RegisteredSchema>;
+
+    /// A schema of a subject.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn schema(&self, subject: &str, version: SchemaVersion) -> Result<RegisteredSchema>;
+
+    /// Whether a schema could be registered. A subject without versions takes every schema.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a language beyond the capabilities.
+    async fn check_schema_compatibility(&self, subject: &str, schema: Schema) -> Result<CompatibilityReport>;
+
+    /// Tunes producers and consumers made from now on.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `tuning`.
+    async fn optimize_kafka_performance(&self, goal: OptimizationGoal) -> Result<OptimizationReport>;
+
+    /// The health of a topic.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `diagnostics`.
+    async fn kafka_diagnostics(&self, topic: &str) -> Result<KafkaDiagnostics>;
+
+    /// Sets encryption and credentials for connections made from now on.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `security`.
+    async fn configure_kafka_security(&self, security: KafkaSecurity) -> Result<()>;
+
+    /// What this implementation can do.
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities;
+}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: KafkaExtended + ?Sized> KafkaExtended for $pointer<C> {
+            async fn create_stream_processor(
+                &self,
+                config: StreamProcessorConfig,
+                processor: Arc<dyn StreamProcessor>,
+            ) -> Result<ProcessorId> {
+                (**self).create_stream_processor(config, processor).await
+            }
+
+            async fn process_kafka_stream(&self, processor: &ProcessorId) -> Result<()> {
+                (**self).process_kafka_stream(processor).await
+            }
+
+            async fn stream_status(&self, processor: &ProcessorId) -> Result<StreamStatus> {
+                (**self).stream_status(processor).await
+            }
+
+            async fn stop_stream(&self, processor: &ProcessorId) -> Result<StreamStatus> {
+                (**self).stop_stream(processor).await
+            }
+
+            async fn register_schema(&self, subject: &str, schema: Schema) -> Result<RegisteredSchema> {
+                (**self).register_schema(subject, schema).await
+            }
+
+            async fn schema(&self, subject: &str, version: SchemaVersion) -> Result<RegisteredSchema> {
+                (**self).schema(subject, version).await
+            }
+
+            async fn check_schema_compatibility(&self, subject: &str, schema: Schema) -> Result<CompatibilityReport> {
+                (**self).check_schema_compatibility(subject, schema).await
+            }
+
+            async fn optimize_kafka_performance(&self, goal: OptimizationGoal) -> Result<OptimizationReport> {
+                (**self).optimize_kafka_performance(goal).await
+            }
+
+            async fn kafka_diagnostics(&self, topic: &str) -> Result<KafkaDiagnostics> {
+                (**self).kafka_diagnostics(topic).await
+            }
+
+            async fn configure_kafka_security(&self, security: KafkaSecurity) -> Result<()> {
+                (**self).configure_kafka_security(security).await
+            }
+
+            fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+                (**self).extended_capabilities()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

@@ -1,0 +1,90 @@
+//! Kafka: the client, its extended operations, and their values.
+//!
+//! A [`KafkaClient`] makes producers and consumers and hands out typed ids for them. [`KafkaExtended`] adds stream
+//! processing, schemas, diagnostics, tuning and security.
+//!
+//! Offsets follow Kafka's own rule everywhere: a committed offset is the **next** one to read. Use
+//! [`KafkaMessage::next_offset`].
+
+mod admin;
+mod client;
+mod consumer;
+mod diagnostics;
+mod extended;
+mod metrics;
+mod producer;
+mod record;
+mod schema;
+mod security;
+mod stream;
+
+pub use admin::{
+    ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
+    TopicPartition, validate_topic_name,
+};
+pub use client::{KafkaCapabilities, KafkaClient, KafkaClientExt, message_stream};
+pub use consumer::{CommitOffsets, ConsumeOptions, ConsumerConfig, IsolationLevel, OffsetReset, PartitionOffset};
+pub use diagnostics::{
+    DiagnosticWarning, GroupLag, KafkaDiagnostics, OptimizationGoal, OptimizationReport, PartitionDiagnostics,
+    SettingChange,
+};
+pub use extended::{KafkaExtended, KafkaExtendedCapabilities};
+pub use metrics::{ConsumerMetrics, KafkaMetrics, ProducerMetrics};
+pub use producer::{Acks, ProducerConfig};
+pub use record::{KafkaHeaders, KafkaMessage, ProducerRecord, RecordMetadata};
+pub use schema::{
+    CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaReference, SchemaType, SchemaVersion,
+};
+pub use security::{KafkaSecurity, SaslConfig, SaslMechanism, TlsConfig};
+pub use stream::{
+    DeliveryGuarantee, PoisonPolicy, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState, StreamStatus,
+};
+
+#[cfg(any(test, feature = "mock"))]
+pub use client::MockKafkaClient;
+#[cfg(any(test, feature = "mock"))]
+pub use extended::MockKafkaExtended;
+#[cfg(any(test, feature = "mock"))]
+pub use stream::MockStreamProcessor;
+
+use crate::id::{define_id, named_enum};
+
+define_id! {
+    /// A producer of a [`KafkaClient`].
+    ProducerId
+}
+
+define_id! {
+    /// A consumer of a [`KafkaClient`].
+    ConsumerId
+}
+
+define_id! {
+    /// A stream processor of a [`KafkaExtended`].
+    ProcessorId
+}
+
+/// Compression of record batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum KafkaCompression {
+    /// No compression.
+    #[default]
+    None,
+    /// gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard (KIP-110).
+    Zstd,
+}
+
+named_enum!(KafkaCompression, "compression", {
+    None => "none",
+    Gzip => "gzip",
+    Snappy => "snappy",
+    Lz4 => "lz4",
+    Zstd => "zstd",
+});

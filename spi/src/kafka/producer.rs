@@ -1,0 +1,164 @@
+//! Producers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::KafkaCompression;
+use crate::error::Result;
+use crate::id::named_enum;
+use crate::validate::{self, Validate};
+
+/// Whose acknowledgement a write waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Acks {
+    /// Nobody's: records can be lost without notice, and offsets are unknown.
+    None,
+    /// The partition leader's.
+    Leader,
+    /// All in-sync replicas'.
+    #[default]
+    All,
+}
+
+named_enum!(Acks, "acks", { None => "none", Leader => "leader", All => "all" });
+
+/// How a producer writes.
+///
+/// ```
+/// use networking_spi::kafka::{KafkaCompression, ProducerConfig};
+/// use networking_spi::validate::Validate;
+///
+/// let config = ProducerConfig::new().with_compression(KafkaCompression::Zstd);
+/// config.validate().unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ProducerConfig {
+    /// Name shown by the broker's logs and metrics. `None`: the backend's.
+    pub client_id: Option<String>,
+    /// Whose acknowledgement a write waits for.
+    pub acks: Acks,
+    /// No duplicates and no reordering by the client's own retries (KIP-98). Needs `acks = all`.
+    pub idempotent: bool,
+    /// Compression of batches.
+    pub compression: KafkaCompression,
+    /// How long a record waits for others to share its batch.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    /// Largest batch, in bytes.
+    pub batch_size: usize,
+    /// Largest record, in bytes of key, value and headers.
+    pub max_message_size: usize,
+    /// Records waiting to be sent, at most; a full queue makes callers wait.
+    pub queue_size: usize,
+    /// Time limit from the call to the acknowledgement, retries included.
+    #[serde(with = "humantime_serde")]
+    pub delivery_timeout: Duration,
+    /// Settings for the backend by their own names (librdkafka's, for example); they override the above.
+    pub backend: BTreeMap<String, String>,
+}
+
+impl Default for ProducerConfig {
+    /// All replicas acknowledge, idempotent, no compression, no linger, 1 MB batches and records, 100 000 queued, 30 s.
+    fn default() -> Self {
+        Self {
+            client_id: None,
+            acks: Acks::All,
+            idempotent: true,
+            compression: KafkaCompression::None,
+            linger: Duration::ZERO,
+            batch_size: 1_000_000,
+            max_message_size: 1_000_000,
+            queue_size: 100_000,
+            delivery_timeout: Duration::from_secs(30),
+            backend: BTreeMap::new(),
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the client id.
+    pub fn with_client_id(mut self, id: impl Into<String>) -> Self {
+        self.client_id = Some(id.into());
+        self
+    }
+
+    /// Sets whose acknowledgement a write waits for. Anything below `all` also turns idempotence off.
+    pub fn with_acks(mut self, acks: Acks) -> Self {
+        self.acks = acks;
+        self.idempotent = self.idempotent && acks == Acks::All;
+        self
+    }
+
+    /// Sets idempotence.
+    pub fn with_idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// Sets the compression.
+    pub fn with_compression(mut self, compression: KafkaCompression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// Sets how long a record waits for company.
+    pub fn with_linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets the largest record in bytes.
+    pub fn with_max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// Sets how many records may wait.
+    pub fn with_queue_size(mut self, records: usize) -> Self {
+        self.queue_size = records;
+        self
+    }
+
+    /// Sets the time limit of a write.
+    pub fn with_delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.delivery_timeout = timeout;
+        self
+    }
+
+    /// Sets a backend setting by its own name.
+    pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.backend.insert(name.into(), value.into());
+        self
+    }
+}
+
+impl Validate for ProducerConfig {
+    fn validate(&self) -> Result<()> {
+        if let Some(id) = &self.client_id {
+            validate::name(id, 255, "client_id")?;
+        }
+        validate::ensure(
+            !self.idempotent || self.acks == Acks::All,
+            "idempotent",
+            "needs acks = all",
+        )?;
+        validate::ensure(self.batch_size > 0, "batch_size", "must be at least 1")?;
+        validate::ensure(self.max_message_size > 0, "max_message_size", "must be at least 1")?;
+        validate::ensure(self.queue_size > 0, "queue_size", "must be at least 1")?;
+        validate::positive(self.delivery_timeout, "delivery_timeout")?;
+        validate::ensure(
+            self.linger < self.delivery_timeout,
+            "linger",
+            "must be shorter than delivery_timeout",
+        )
+    }
+}

@@ -1,0 +1,129 @@
+//! How a client connects and who it is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::id::named_enum;
+use crate::secret::Secret;
+use crate::validate::{self, Validate};
+
+/// A SASL mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SaslMechanism {
+    /// User name and password as they are: only over TLS.
+    Plain,
+    /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
+    ScramSha256,
+    /// SCRAM with SHA-512.
+    ScramSha512,
+    /// OAuth 2 bearer tokens (RFC 7628).
+    OAuthBearer,
+}
+
+named_enum!(SaslMechanism, "sasl.mechanism", {
+    Plain => "PLAIN",
+    ScramSha256 => "SCRAM-SHA-256",
+    ScramSha512 => "SCRAM-SHA-512",
+    OAuthBearer => "OAUTHBEARER",
+});
+
+/// Credentials for SASL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SaslConfig {
+    /// The mechanism.
+    pub mechanism: SaslMechanism,
+    /// The user; for `OAUTHBEARER` the principal.
+    pub username: String,
+    /// The password; for `OAUTHBEARER` the token.
+    pub password: Secret,
+}
+
+impl SaslConfig {
+    /// Credentials.
+    pub fn new(mechanism: SaslMechanism, username: impl Into<String>, password: impl Into<Secret>) -> Self {
+        Self {
+            mechanism,
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+}
+
+/// Encryption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// PEM certificates of the authorities to trust. `None`: the system's.
+    pub ca_pem: Option<String>,
+    /// PEM certificate chain of the client.
+    pub certificate_pem: Option<String>,
+    /// PEM private key of the client.
+    pub key_pem: Option<Secret>,
+    /// Accept certificates for any name. Only for tests.
+    pub accept_any_hostname: bool,
+}
+
+/// How a client connects and who it is. The default is plain text without credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct KafkaSecurity {
+    /// Encryption; `None`: plain text.
+    pub tls: Option<TlsConfig>,
+    /// Credentials; `None`: anonymous, or by the client certificate.
+    pub sasl: Option<SaslConfig>,
+}
+
+impl KafkaSecurity {
+    /// Plain text without credentials.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Encrypts.
+    pub fn with_tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Authenticates.
+    pub fn with_sasl(mut self, sasl: SaslConfig) -> Self {
+        self.sasl = Some(sasl);
+        self
+    }
+
+    /// Kafka's name of the combination (`SASL_SSL`).
+    pub const fn protocol(&self) -> &'static str {
+        match (&self.tls, &self.sasl) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (Some(_), Some(_)) => "SASL_SSL",
+        }
+    }
+}
+
+impl Validate for KafkaSecurity {
+    fn validate(&self) -> Result<()> {
+        if let Some(sasl) = &self.sasl {
+            validate::not_blank(&sasl.username, "sasl.username")?;
+            validate::ensure(!sasl.password.is_empty(), "sasl.password", "must not be empty")?;
+            validate::ensure(
+                sasl.mechanism != SaslMechanism::Plain || self.tls.is_some(),
+                "sasl.mechanism",
+                "PLAIN sends the password as it is, and needs tls",
+            )?;
+        }
+        if let Some(tls) = &self.tls {
+            validate::ensure(
+                tls.certificate_pem.is_some() == tls.key_pem.is_some(),
+                "tls.key_pem",
+                "certificate_pem and key_pem belong together",
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! Stream processing: consume, transform, produce.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{KafkaMessage, ProducerRecord};
+use crate::error::{NetworkError, Result};
+use crate::id::named_enum;
+use crate::validate::{self, Validate};
+
+/// What a processor makes of one message.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ProcessedRecord {
+    /// Records to write, in this order. Their topic may be empty: the processor's output topic.
+    pub outputs: Vec<ProducerRecord>,
+}
+
+impl ProcessedRecord {
+    /// Nothing to write.
+    pub const fn skip() -> Self {
+        Self { outputs: Vec::new() }
+    }
+
+    /// These records.
+    pub fn emit(outputs: impl IntoIterator<Item = ProducerRecord>) -> Self {
+        Self {
+            outputs: outputs.into_iter().collect(),
+        }
+    }
+}
+
+/// Application code that transforms messages.
+///
+/// Messages of one partition come one after the other, in order; partitions run side by side. A message may come more than
+/// once (after a crash or a rebalance), unless the guarantee is exactly-once and all effects are in the outputs.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
+    /// Transforms one message.
+    ///
+    /// # Errors
+    /// A retryable error ([`Retryability`](crate::Retryability)) has the message processed again, up to the configured
+    /// attempts; any other error, and the last attempt's, is handled by the [`PoisonPolicy`].
+    async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord>;
+}
+
+/// What happens to a message that cannot be processed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(tag = "policy", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PoisonPolicy {
+    /// The processor fails and stops before the message: nothing is lost.
+    #[default]
+    Fail,
+    /// It is counted, logged and passed over.
+    Skip,
+    /// It goes to this topic, with headers that say why (in the manner of KIP-1034).
+    DeadLetter {
+        /// The dead-letter topic.
+        topic: String,
+    },
+}
+
+/// How often a message takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum DeliveryGuarantee {
+    /// At least once: outputs are acknowledged before the input's offset is committed.
+    #[default]
+    AtLeastOnce,
+    /// Exactly once: outputs and offsets in one transaction (KIP-447).
+    ExactlyOnce,
+}
+
+named_enum!(DeliveryGuarantee, "guarantee", { AtLeastOnce => "at_least_once", ExactlyOnce => "exactly_once" });
+
+/// What a processor reads and writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StreamProcessorConfig {
+    /// The application: also its consumer group.
+    pub application_id: String,
+    /// Topics it reads.
+    pub input_topics: Vec<String>,
+    /// Topic for outputs that name none.
+    #[serde(default)]
+    pub output_topic: Option<String>,
+    /// How often a message takes effect.
+    #[serde(default)]
+    pub guarantee: DeliveryGuarantee,
+    /// What happens to messages that cannot be processed.
+    #[serde(default)]
+    pub on_poison: PoisonPolicy,
+    /// Attempts per message before the poison policy, at least 1.
+    #[serde(default = "default_attempts")]
+    pub max_attempts: u32,
+    /// Wait between attempts; doubles each time.
+    #[serde(default = "default_retry_delay", with = "humantime_serde")]
+    pub retry_delay: Duration,
+    /// Messages taken at once, at least 1.
+    #[serde(default = "default_batch")]
+    pub max_batch: usize,
+    /// How long stopping waits for messages in work.
+    #[serde(default = "default_drain", with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+const fn default_attempts() -> u32 {
+    3
+}
+
+const fn default_retry_delay() -> Duration {
+    Duration::from_millis(100)
+}
+
+const fn default_batch() -> usize {
+    500
+}
+
+const fn default_drain() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl StreamProcessorConfig {
+    /// A processor of `input_topics`.
+    pub fn new<T: Into<String>>(application_id: impl Into<String>, input_topics: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            application_id: application_id.into(),
+            input_topics: input_topics.into_iter().map(Into::into).collect(),
+            output_topic: None,
+            guarantee: DeliveryGuarantee::default(),
+            on_poison: PoisonPolicy::default(),
+            max_attempts: default_attempts(),
+            retry_delay: default_retry_delay(),
+            max_batch: default_batch(),
+            drain_timeout: default_drain(),
+        }
+    }
+
+    /// Sets the topic for outputs that name none.
+    pub fn with_output_topic(mut self, topic: impl Into<String>) -> Self {
+        self.output_topic = Some(topic.into());
+        self
+    }
+
+    /// Sets how often a message takes effect.
+    pub fn with_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
+        self.guarantee = guarantee;
+        self
+    }
+
+    /// Sets what happens to messages that cannot be processed.
+    pub fn with_on_poison(mut self, policy: PoisonPolicy) -> Self {
+        self.on_poison = policy;
+        self
+    }
+
+    /// Sets attempts per message and the wait between them.
+    pub fn with_attempts(mut self, attempts: u32, delay: Duration) -> Self {
+        self.max_attempts = attempts;
+        self.retry_delay = delay;
+        self
+    }
+}
+
+impl Validate for StreamProcessorConfig {
+    fn validate(&self) -> Result<()> {
+        validate::name(&self.application_id, 255, "application_id")?;
+        validate::ensure(!self.input_topics.is_empty(), "input_topics", "must not be empty")?;
+        for topic in &self.input_topics {
+            super::validate_topic_name(topic, "input_topics")?;
+        }
+        if let Some(topic) = &self.output_topic {
+            super::validate_topic_name(topic, "output_topic")?;
+            validate::ensure(
+                !self.input_topics.contains(topic),
+                "output_topic",
+                "must not be an input topic",
+            )?;
+        }
+        if let PoisonPolicy::DeadLetter { topic } = &self.on_poison {
+            super::validate_topic_name(topic, "on_poison.topic")?;
+            validate::ensure(
+                !self.input_topics.contains(topic),
+                "on_poison.topic",
+                "must not be an input topic",
+            )?;
+        }
+        validate::ensure(
+            (1..=100).contains(&self.max_attempts),
+            "max_attempts",
+            "must be between 1 and 100",
+        )?;
+        validate::ensure(self.max_batch > 0, "max_batch", "must be at least 1")?;
+        validate::positive(self.drain_timeout, "drain_timeout")
+    }
+}
+
+/// What a processor is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum StreamState {
+    /// Made, not yet started.
+    #[default]
+    Created,
+    /// Processing.
+    Running,
+    /// Finishing what is in work.
+    Stopping,
+    /// Stopped by request.
+    Stopped,
+    /// Stopped by an error.
+    Failed,
+}
+
+named_enum!(StreamState, "stream_state", {
+    Created => "created",
+    Running => "running",
+    Stopping => "stopping",
+    Stopped => "stopped",
+    Failed => "failed",
+});
+
+/// How a processor is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[non_exhaustive]
+pub struct StreamStatus {
+    /// What it is doing.
+    pub state: StreamState,
+    /// Messages processed.
+    pub processed: u64,
+    /// Records written.
+    pub emitted: u64,
+    /// Messages passed over by [`PoisonPolicy::Skip`].
+    pub skipped: u64,
+    /// Messages written to the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Attempts beyond the first.
+    pub retries: u64,
+    /// The error that stopped it, or the latest one.
+    pub last_error: Option<String>,
+}
+
+impl StreamStatus {
+    /// The status with this error.
+    pub fn with_last_error(mut self, error: &NetworkError) -> Self {
+        self.last_error = Some(error.to_string());
+        self
+    }
+}
