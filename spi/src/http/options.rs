@@ -18,7 +18,7 @@ use crate::validate::{self, Validate};
 pub struct RequestOptions {
     /// Time limit of the whole call: waits, all attempts, and reading the body.
     pub timeout: Option<Duration>,
-    /// Time limit of one attempt, up to the response head.
+    /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
     /// Retries for this request only.
     pub retry: Option<Box<RetryPolicy>>,
@@ -111,10 +111,11 @@ impl RequestOptions {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
     pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
         let checks = [
+            (self.timeout.is_some(), capabilities.timeout, "timeout"),
             (
-                self.timeout.is_some() || self.attempt_timeout.is_some(),
-                capabilities.timeout,
-                "timeout",
+                self.attempt_timeout.is_some(),
+                capabilities.attempt_timeout,
+                "attempt_timeout",
             ),
             (self.retry.is_some(), capabilities.retry, "retry"),
             (
