@@ -1,1 +1,4 @@
 //! Kafka clients.
+
+#[cfg(feature = "kafka-rdkafka")]
+pub mod rdkafka;
