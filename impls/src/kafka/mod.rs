@@ -1,1 +1,4 @@
 //! Kafka clients.
+
+#[cfg(feature = "kafka-memory")]
+pub mod memory;
