@@ -23,7 +23,10 @@ impl TokioClock {
 
     /// A clock whose wall-clock time starts at `wall_origin`: tests get the same timestamps in every run.
     pub fn starting_at(wall_origin: SystemTime) -> Self {
-        Self { wall_origin, origin: Instant::now() }
+        Self {
+            wall_origin,
+            origin: Instant::now(),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! One module a domain, one cargo feature each. Inside this crate a domain never imports another domain's implementation,
 //! only its trait.
 
+#[cfg(feature = "bridge")]
+pub mod bridge;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
 pub mod clock;
@@ -10,5 +12,3 @@ pub mod clock;
 pub mod http;
 #[cfg(any(feature = "kafka-memory", feature = "kafka-rdkafka"))]
 pub mod kafka;
-#[cfg(feature = "bridge")]
-pub mod bridge;

@@ -25,7 +25,9 @@ impl SystemClock {
     /// A clock whose monotonic origin is now.
     #[allow(clippy::disallowed_methods, reason = "the one place where the system's clock enters")]
     pub fn new() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self {
+            origin: std::time::Instant::now(),
+        }
     }
 }
 

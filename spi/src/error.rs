@@ -365,7 +365,8 @@ impl NetworkError {
 
     /// [`ErrorKind::Unsupported`] naming the capability that is missing.
     pub fn unsupported(operation: impl Into<Cow<'static, str>>, capability: &'static str) -> Self {
-        Self::new(ErrorKind::Unsupported, operation, "not supported by this backend").with_context("capability", capability)
+        Self::new(ErrorKind::Unsupported, operation, "not supported by this backend")
+            .with_context("capability", capability)
     }
 
     /// [`ErrorKind::Timeout`] in `phase` after `limit`.
@@ -505,7 +506,16 @@ impl NetworkError {
 
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, message, phase, status, attempts, context, .. } = &*self.0;
+        let Inner {
+            kind,
+            operation,
+            message,
+            phase,
+            status,
+            attempts,
+            context,
+            ..
+        } = &*self.0;
         write!(f, "{operation}: {kind}")?;
         match (phase, status) {
             (Some(phase), _) => write!(f, " ({phase})")?,

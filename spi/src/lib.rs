@@ -30,6 +30,7 @@
 //! * `mock`: mockall mocks of every trait (`MockHttpClient`, ...). A mock is for tests: enable it in `[dev-dependencies]`
 //!   only. The version of mockall is then part of what you depend on.
 
+pub mod bridge;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
@@ -46,7 +47,10 @@ pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, 
 
 /// Everything needed to call the contracts: the traits, their extension traits and the common values.
 pub mod prelude {
-    pub use crate::circuit_breaker::{CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState};
+    pub use crate::bridge::{BridgeSink, BridgeSource, CommunicationBridge, CommunicationBridgeExt};
+    pub use crate::circuit_breaker::{
+        CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState,
+    };
     pub use crate::compression::CompressionType;
     pub use crate::error::{ErrorKind, NetworkError, Retryability};
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};

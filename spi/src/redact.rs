@@ -9,13 +9,32 @@ use url::Url;
 pub const REDACTED: &str = "[redacted]";
 
 /// Header names whose values are always secret.
-const SECRET_HEADERS: &[&str] =
-    &["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"];
+const SECRET_HEADERS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+];
 
 /// Parts of a header or query parameter name that mark its value as secret.
 const SECRET_WORDS: &[&str] = &[
-    "token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "credential", "signature", "access_key",
-    "access-key", "assertion", "authorization", "session",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "api_key",
+    "api-key",
+    "apikey",
+    "credential",
+    "signature",
+    "access_key",
+    "access-key",
+    "assertion",
+    "authorization",
+    "session",
 ];
 
 /// Whether values of this header must not be shown.
@@ -26,7 +45,8 @@ pub fn is_secret_header(name: &HeaderName) -> bool {
 /// Whether a parameter or field of this name holds a secret (`access_token`, `client-secret`, `password`, ...).
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt") || SECRET_WORDS.iter().any(|word| name.contains(word))
+    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt")
+        || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// The URL with its user information and the values of secret query parameters replaced, and without its fragment.
@@ -46,7 +66,8 @@ pub fn url(url: &Url) -> String {
         }
         out.push_str(url.host_str().unwrap_or_default());
         if let Some(port) = url.port() {
-            out.push_str(&format!(":{port}"));
+            out.push(':');
+            out.push_str(&port.to_string());
         }
     }
     out.push_str(url.path());

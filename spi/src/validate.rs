@@ -14,7 +14,11 @@ pub trait Validate {
 
 /// Fails unless `ok`.
 pub fn ensure(ok: bool, field: &str, message: &'static str) -> Result<()> {
-    if ok { Ok(()) } else { Err(NetworkError::invalid_input(field, message)) }
+    if ok {
+        Ok(())
+    } else {
+        Err(NetworkError::invalid_input(field, message))
+    }
 }
 
 /// Fails for an empty (or blank) string.
@@ -36,5 +40,9 @@ pub fn share(value: f64, field: &str) -> Result<()> {
 pub fn name(value: &str, max: usize, field: &str) -> Result<()> {
     not_blank(value, field)?;
     ensure(value.len() <= max, field, "is too long")?;
-    ensure(!value.chars().any(char::is_control), field, "must not have control characters")
+    ensure(
+        !value.chars().any(char::is_control),
+        field,
+        "must not have control characters",
+    )
 }

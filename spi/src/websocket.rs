@@ -80,7 +80,10 @@ impl CloseFrame {
 
     /// A close frame.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self {
+            code,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -104,10 +107,16 @@ impl WebSocketRequest {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for something that is no `ws` or `wss` URL.
     pub fn new(url: &str) -> Result<Self> {
-        let url: Url =
-            url.parse().map_err(|error| NetworkError::invalid_input("url", "is not a URL").with_source(error))?;
+        let url: Url = url
+            .parse()
+            .map_err(|error| NetworkError::invalid_input("url", "is not a URL").with_source(error))?;
         validate::ensure(matches!(url.scheme(), "ws" | "wss"), "url", "must be a ws or wss URL")?;
-        Ok(Self { url, headers: HeaderMap::new(), protocols: Vec::new(), options: WebSocketOptions::default() })
+        Ok(Self {
+            url,
+            headers: HeaderMap::new(),
+            protocols: Vec::new(),
+            options: WebSocketOptions::default(),
+        })
     }
 
     /// Adds a header.

@@ -66,14 +66,23 @@ pub struct RateThresholds {
 impl Default for RateThresholds {
     /// Half of at least 10 calls; no slow-call rate.
     fn default() -> Self {
-        Self { failure_rate: 0.5, minimum_calls: 10, slow_call_duration: None, slow_call_rate: 1.0 }
+        Self {
+            failure_rate: 0.5,
+            minimum_calls: 10,
+            slow_call_duration: None,
+            slow_call_rate: 1.0,
+        }
     }
 }
 
 impl RateThresholds {
     /// Opens at this share of failed calls among at least `minimum_calls`.
     pub fn new(failure_rate: f64, minimum_calls: u32) -> Self {
-        Self { failure_rate, minimum_calls, ..Self::default() }
+        Self {
+            failure_rate,
+            minimum_calls,
+            ..Self::default()
+        }
     }
 
     /// Also opens when `rate` of the calls take at least `duration`.
@@ -103,7 +112,8 @@ impl RateThresholds {
 pub struct HalfOpenPolicy {
     /// Probes in flight at once, at least 1.
     pub max_concurrent_probes: u32,
-    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again.
+    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again, and so does a slow
+    /// one where the trip policy times calls.
     pub success_threshold: u32,
     /// A probe that has not come back after so long no longer holds its slot, and its own late result no longer counts.
     /// `None`: as long as the open time, or the call timeout where that is longer.
@@ -114,7 +124,11 @@ pub struct HalfOpenPolicy {
 impl Default for HalfOpenPolicy {
     /// One probe at a time, one success closes.
     fn default() -> Self {
-        Self { max_concurrent_probes: 1, success_threshold: 1, probe_lease: None }
+        Self {
+            max_concurrent_probes: 1,
+            success_threshold: 1,
+            probe_lease: None,
+        }
     }
 }
 
@@ -126,7 +140,7 @@ pub struct OpenPolicy {
     /// The first open time.
     #[serde(with = "humantime_serde")]
     pub duration: Duration,
-    /// Each opening without a recovery in between multiplies the open time by this, at least 1.0.
+    /// Each opening without a recovery (a closing) in between multiplies the open time by this, at least 1.0.
     pub multiplier: f64,
     /// The longest open time; also caps what a `Retry-After` can ask for.
     #[serde(with = "humantime_serde")]
@@ -150,7 +164,12 @@ impl Default for OpenPolicy {
 impl OpenPolicy {
     /// Always exactly `duration`.
     pub const fn fixed(duration: Duration) -> Self {
-        Self { duration, multiplier: 1.0, max_duration: duration, jitter: 0.0 }
+        Self {
+            duration,
+            multiplier: 1.0,
+            max_duration: duration,
+            jitter: 0.0,
+        }
     }
 }
 
@@ -183,7 +202,11 @@ struct DefaultClassifier;
 impl ErrorClassifier for DefaultClassifier {
     fn classify(&self, error: &NetworkError) -> CallOutcome {
         if let Some(status) = error.status() {
-            return if status >= 500 || status == 408 || status == 429 { CallOutcome::Failure } else { CallOutcome::Success };
+            return if status >= 500 || status == 408 || status == 429 {
+                CallOutcome::Failure
+            } else {
+                CallOutcome::Success
+            };
         }
         match error.kind() {
             ErrorKind::InvalidInput
@@ -233,7 +256,8 @@ pub struct CircuitBreakerConfig {
     pub call_timeout: Option<Duration>,
     /// What cancelled calls count as.
     pub on_cancel: CancelPolicy,
-    /// The mode in which the circuit starts, and to which configuring it again returns it.
+    /// The mode in which the circuit starts. An operator's order (`force_circuit_open`, `force_circuit_closed`) stands
+    /// above it until the circuit is reset or forced otherwise.
     pub mode: CircuitMode,
     /// Which errors count. Not serialized: a deserialized configuration has the default classifier.
     #[serde(skip, default = "default_classifier")]
@@ -312,10 +336,18 @@ impl Validate for CircuitBreakerConfig {
             TripPolicy::CountWindow { size, rates } => {
                 validate::ensure((1..=65_536).contains(size), "trip.size", "must be between 1 and 65536")?;
                 rates.validate().map_err(|error| error.in_field("trip"))?;
-                validate::ensure(rates.minimum_calls <= *size, "trip.minimum_calls", "must not exceed the window size")?;
+                validate::ensure(
+                    rates.minimum_calls <= *size,
+                    "trip.minimum_calls",
+                    "must not exceed the window size",
+                )?;
             }
             TripPolicy::TimeWindow { length, rates } => {
-                validate::ensure(*length >= Duration::from_millis(10), "trip.length", "must be at least 10 ms")?;
+                validate::ensure(
+                    *length >= Duration::from_millis(10),
+                    "trip.length",
+                    "must be at least 10 ms",
+                )?;
                 rates.validate().map_err(|error| error.in_field("trip"))?;
             }
         }
@@ -332,8 +364,16 @@ impl Validate for CircuitBreakerConfig {
         )?;
         validate::share(self.open.jitter, "open.jitter")?;
         let half_open = &self.half_open;
-        validate::ensure(half_open.max_concurrent_probes > 0, "half_open.max_concurrent_probes", "must be at least 1")?;
-        validate::ensure(half_open.success_threshold > 0, "half_open.success_threshold", "must be at least 1")?;
+        validate::ensure(
+            half_open.max_concurrent_probes > 0,
+            "half_open.max_concurrent_probes",
+            "must be at least 1",
+        )?;
+        validate::ensure(
+            half_open.success_threshold > 0,
+            "half_open.success_threshold",
+            "must be at least 1",
+        )?;
         if let Some(lease) = half_open.probe_lease {
             validate::positive(lease, "half_open.probe_lease")?;
         }

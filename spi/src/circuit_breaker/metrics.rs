@@ -20,7 +20,7 @@ pub struct CircuitMetrics {
     pub failures: u64,
     /// Calls that counted for nothing.
     pub ignored: u64,
-    /// Calls that were not let through.
+    /// Calls that were not let through; in metrics-only mode, calls that would not have been.
     pub rejected: u64,
     /// Results that came after the circuit had moved on, and had no effect.
     pub stale: u64,
@@ -64,12 +64,20 @@ pub struct WindowMetrics {
 impl WindowMetrics {
     /// Share of failed calls, 0.0 for an empty window.
     pub fn failure_rate(&self) -> f64 {
-        if self.calls == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.calls) }
+        if self.calls == 0 {
+            0.0
+        } else {
+            f64::from(self.failures) / f64::from(self.calls)
+        }
     }
 
     /// Share of slow calls, 0.0 for an empty window.
     pub fn slow_call_rate(&self) -> f64 {
-        if self.calls == 0 { 0.0 } else { f64::from(self.slow) / f64::from(self.calls) }
+        if self.calls == 0 {
+            0.0
+        } else {
+            f64::from(self.slow) / f64::from(self.calls)
+        }
     }
 }
 

@@ -96,7 +96,11 @@ impl OAuth2Request {
 impl Validate for OAuth2Request {
     fn validate(&self) -> Result<()> {
         validate::not_blank(&self.client_id, "client_id")?;
-        validate::ensure(matches!(self.token_url.scheme(), "http" | "https"), "token_url", "must be an http or https URL")
+        validate::ensure(
+            matches!(self.token_url.scheme(), "http" | "https"),
+            "token_url",
+            "must be an http or https URL",
+        )
     }
 }
 
@@ -117,7 +121,7 @@ pub struct OAuth2Token {
     /// The scopes granted; empty if the server did not say.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The OpenID Connect id token, unverified.
+    /// The id token of an `OpenID` Connect server, unverified.
     #[serde(default)]
     pub id_token: Option<Secret>,
 }
@@ -184,7 +188,11 @@ pub struct JwtClaims {
 impl JwtClaims {
     /// Verified claims.
     pub const fn new(algorithm: JwtAlgorithm, key_id: Option<String>, claims: Map<String, Value>) -> Self {
-        Self { algorithm, key_id, claims }
+        Self {
+            algorithm,
+            key_id,
+            claims,
+        }
     }
 
     /// `sub`.

@@ -116,12 +116,16 @@ impl HttpBody {
             Repr::Bytes(bytes) => Ok(bytes),
             repr => {
                 let mut stream = Self(repr).into_stream();
-                let Some(first) = stream.try_next().await? else { return Ok(Bytes::new()) };
+                let Some(first) = stream.try_next().await? else {
+                    return Ok(Bytes::new());
+                };
                 if first.len() > limit {
                     return Err(too_large());
                 }
                 // One chunk is the usual case, and then nothing is copied.
-                let Some(second) = stream.try_next().await? else { return Ok(first) };
+                let Some(second) = stream.try_next().await? else {
+                    return Ok(first);
+                };
                 let mut all = BytesMut::with_capacity(first.len() + second.len());
                 all.extend_from_slice(&first);
                 let mut next = Some(second);
@@ -149,7 +153,11 @@ impl HttpBody {
 
 impl From<Bytes> for HttpBody {
     fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::empty() } else { Self(Repr::Bytes(bytes)) }
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Repr::Bytes(bytes))
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use futures_core::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
-use super::{HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget, RetryPolicy};
+use super::{
+    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget,
+    RetryPolicy,
+};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
 
@@ -22,6 +25,8 @@ pub struct HttpCapabilities {
     pub base_url: bool,
     /// Obeys [`RequestOptions::timeout`].
     pub timeout: bool,
+    /// Obeys [`RequestOptions::attempt_timeout`].
+    pub attempt_timeout: bool,
     /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
     pub retry: bool,
     /// [`HttpClient::configure_circuit_breaker`].
@@ -54,6 +59,7 @@ impl HttpCapabilities {
         Self {
             base_url: false,
             timeout: false,
+            attempt_timeout: false,
             retry: false,
             circuit_breaker: false,
             metrics: false,
@@ -144,7 +150,10 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 pub trait HttpClientExt: HttpClient {
     /// Starts a request of any method. A wrong URL shows when the builder is awaited.
     fn build(&self, method: Method, target: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
-        RequestBuilder { client: self, request: Ok(HttpRequest::new(method, target)) }
+        RequestBuilder {
+            client: self,
+            request: Ok(HttpRequest::new(method, target)),
+        }
     }
 
     /// GET.
@@ -265,7 +274,9 @@ impl<'c, C: HttpClient + ?Sized> IntoFuture for RequestBuilder<'c, C> {
 
 impl<C: ?Sized> fmt::Debug for RequestBuilder<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBuilder").field("request", &self.request).finish_non_exhaustive()
+        f.debug_struct("RequestBuilder")
+            .field("request", &self.request)
+            .finish_non_exhaustive()
     }
 }
 

@@ -46,7 +46,11 @@ pub struct HttpStream {
 impl HttpStream {
     /// A streamed response.
     pub fn new(status: StatusCode, headers: HeaderMap, chunks: ByteStream) -> Self {
-        Self { status, headers, chunks }
+        Self {
+            status,
+            headers,
+            chunks,
+        }
     }
 }
 

@@ -39,7 +39,10 @@ impl RequestHead {
 
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestHead").field("method", &self.method).field("url", &redact::url(&self.url)).finish()
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("url", &redact::url(&self.url))
+            .finish()
     }
 }
 

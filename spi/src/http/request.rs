@@ -1,5 +1,6 @@
 //! Requests.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ impl RequestTarget {
             Self::Absolute(url) => Ok(url),
             Self::Relative(reference) => Err(NetworkError::invalid_input(
                 "url",
-                format!("{reference:?} is not an absolute URL, and the client has no base URL"),
+                format!(
+                    "{:?} is not an absolute URL, and the client has no base URL",
+                    shown(reference)
+                ),
             )),
         }
     }
@@ -78,8 +82,21 @@ impl fmt::Debug for RequestTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absolute(url) => f.write_str(&redact::url(url)),
-            Self::Relative(reference) => f.write_str(reference.split('?').next().unwrap_or_default()),
+            Self::Relative(reference) => f.write_str(&shown(reference)),
         }
+    }
+}
+
+/// A reference without its query and fragment, and without user information: a URL that does not parse is a reference
+/// too, and may hold credentials all the same.
+fn shown(reference: &str) -> Cow<'_, str> {
+    let path = reference.split(['?', '#']).next().unwrap_or_default();
+    match path
+        .split_once("//")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1)))
+    {
+        Some((before, rest)) => format!("{before}//{}@{rest}", redact::REDACTED).into(),
+        None => path.into(),
     }
 }
 
@@ -148,7 +165,9 @@ impl HttpRequest {
                 url.query_pairs_mut().append_pair(name, value);
             }
             RequestTarget::Relative(reference) => {
-                let pair: String = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+                let pair: String = url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair(name, value)
+                    .finish();
                 // The fragment, if there is one, stays last.
                 let (path, fragment) = match reference.split_once('#') {
                     Some((path, fragment)) => (path.to_owned(), format!("#{fragment}")),
@@ -177,17 +196,25 @@ impl HttpRequest {
     /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be JSON.
     pub fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self> {
         let json = serde_json::to_vec(value).map_err(|error| {
-            NetworkError::new(crate::ErrorKind::Encode, "http.request", "the body cannot be encoded as JSON")
-                .with_source(error)
+            NetworkError::new(
+                crate::ErrorKind::Encode,
+                "http.request",
+                "the body cannot be encoded as JSON",
+            )
+            .with_source(error)
         })?;
         self.body = json.into();
-        self.headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        self.headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
         Ok(self)
     }
 
     /// Sets an `application/x-www-form-urlencoded` body, and `Content-Type` unless it is set.
     pub fn with_form<N: AsRef<str>, V: AsRef<str>>(mut self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         self.body = form.into();
         self.headers
             .entry(header::CONTENT_TYPE)
@@ -248,9 +275,14 @@ where
     N: TryInto<HeaderName>,
     V: TryInto<HeaderValue>,
 {
-    let name = name.try_into().map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
+    let name = name
+        .try_into()
+        .map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
     let mut value: HeaderValue = value.try_into().map_err(|_| {
-        NetworkError::invalid_input(format!("header.{name}"), "has characters that a header value cannot have")
+        NetworkError::invalid_input(
+            format!("header.{name}"),
+            "has characters that a header value cannot have",
+        )
     })?;
     if redact::is_secret_header(&name) {
         value.set_sensitive(true);

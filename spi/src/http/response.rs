@@ -71,7 +71,8 @@ impl HttpResponse {
             NetworkError::new(ErrorKind::Encode, "http.response", "the body cannot be encoded as JSON")
                 .with_source(error)
         })?;
-        self.with_body(json).with_header(header::CONTENT_TYPE, "application/json")
+        self.with_body(json)
+            .with_header(header::CONTENT_TYPE, "application/json")
     }
 
     /// Whether the status is 2xx.
@@ -114,9 +115,9 @@ impl HttpResponse {
             _ => ErrorKind::Status,
         };
         let retryability = match status.as_u16() {
-            408 | 425 | 429 | 500 | 502 | 503 | 504 => {
-                self.retry_after_seconds().map_or(Retryability::Now, Retryability::After)
-            }
+            408 | 425 | 429 | 500 | 502 | 503 | 504 => self
+                .retry_after_seconds()
+                .map_or(Retryability::Now, Retryability::After),
             _ => Retryability::Never,
         };
         let reason = status.canonical_reason().unwrap_or("error status");
@@ -159,9 +160,13 @@ impl HttpResponse {
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let bytes = self.bytes().await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            NetworkError::new(ErrorKind::Decode, "http.response", "the body is not JSON of the expected shape")
-                .with_send_state(SendState::Sent)
-                .with_source(error)
+            NetworkError::new(
+                ErrorKind::Decode,
+                "http.response",
+                "the body is not JSON of the expected shape",
+            )
+            .with_send_state(SendState::Sent)
+            .with_source(error)
         })
     }
 

@@ -40,7 +40,10 @@ pub struct RetryBudget {
 impl Default for RetryBudget {
     /// 100 retries in a burst, then one per five successes.
     fn default() -> Self {
-        Self { capacity: 100, refill: 0.2 }
+        Self {
+            capacity: 100,
+            refill: 0.2,
+        }
     }
 }
 
@@ -127,7 +130,10 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The defaults with so many attempts.
     pub fn new(max_attempts: u32) -> Self {
-        Self { max_attempts, ..Self::default() }
+        Self {
+            max_attempts,
+            ..Self::default()
+        }
     }
 
     /// One attempt, no retries.
@@ -187,9 +193,21 @@ impl RetryPolicy {
 
 impl Validate for RetryPolicy {
     fn validate(&self) -> Result<()> {
-        validate::ensure((1..=100).contains(&self.max_attempts), "max_attempts", "must be between 1 and 100")?;
-        validate::ensure(self.max_delay >= self.initial_delay, "max_delay", "must not be shorter than initial_delay")?;
-        validate::ensure(self.multiplier.is_finite() && self.multiplier >= 1.0, "multiplier", "must be at least 1.0")?;
+        validate::ensure(
+            (1..=100).contains(&self.max_attempts),
+            "max_attempts",
+            "must be between 1 and 100",
+        )?;
+        validate::ensure(
+            self.max_delay >= self.initial_delay,
+            "max_delay",
+            "must not be shorter than initial_delay",
+        )?;
+        validate::ensure(
+            self.multiplier.is_finite() && self.multiplier >= 1.0,
+            "multiplier",
+            "must be at least 1.0",
+        )?;
         validate::ensure(
             self.statuses.iter().all(|status| (100..1000).contains(status)),
             "statuses",

@@ -18,7 +18,8 @@ pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
     validate::ensure(name.len() <= 249, field, "must not be longer than 249 characters")?;
     validate::ensure(name != "." && name != "..", field, "must not be . or ..")?;
     validate::ensure(
-        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
         field,
         "may only have letters, digits, '.', '_' and '-'",
     )
@@ -36,7 +37,10 @@ pub struct TopicPartition {
 impl TopicPartition {
     /// A partition of a topic.
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
-        Self { topic: topic.into(), partition }
+        Self {
+            topic: topic.into(),
+            partition,
+        }
     }
 }
 
@@ -65,7 +69,12 @@ pub struct NewTopic {
 impl NewTopic {
     /// A topic with so many partitions and the broker's other defaults.
     pub fn new(name: impl Into<String>, partitions: i32) -> Self {
-        Self { name: name.into(), partitions, replication_factor: None, config: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            partitions,
+            replication_factor: None,
+            config: BTreeMap::new(),
+        }
     }
 
     /// Sets the replication factor.
@@ -84,8 +93,16 @@ impl NewTopic {
 impl Validate for NewTopic {
     fn validate(&self) -> Result<()> {
         validate_topic_name(&self.name, "name")?;
-        validate::ensure((1..=10_000).contains(&self.partitions), "partitions", "must be between 1 and 10000")?;
-        validate::ensure(self.replication_factor.is_none_or(|factor| factor > 0), "replication_factor", "must be at least 1")
+        validate::ensure(
+            (1..=10_000).contains(&self.partitions),
+            "partitions",
+            "must be between 1 and 10000",
+        )?;
+        validate::ensure(
+            self.replication_factor.is_none_or(|factor| factor > 0),
+            "replication_factor",
+            "must be at least 1",
+        )
     }
 }
 
@@ -102,7 +119,10 @@ pub struct TopicMetadata {
 impl TopicMetadata {
     /// A topic's metadata.
     pub fn new(name: impl Into<String>, partitions: Vec<PartitionMetadata>) -> Self {
-        Self { name: name.into(), partitions }
+        Self {
+            name: name.into(),
+            partitions,
+        }
     }
 }
 
@@ -182,8 +202,18 @@ pub struct ConsumerGroupInfo {
 
 impl ConsumerGroupInfo {
     /// A group.
-    pub fn new(group: impl Into<String>, state: GroupState, members: Vec<GroupMember>, offsets: Vec<GroupOffset>) -> Self {
-        Self { group: group.into(), state, members, offsets }
+    pub fn new(
+        group: impl Into<String>,
+        state: GroupState,
+        members: Vec<GroupMember>,
+        offsets: Vec<GroupOffset>,
+    ) -> Self {
+        Self {
+            group: group.into(),
+            state,
+            members,
+            offsets,
+        }
     }
 
     /// The sum of all known lags, in records.
@@ -214,7 +244,12 @@ impl GroupMember {
         host: impl Into<String>,
         assignment: Vec<TopicPartition>,
     ) -> Self {
-        Self { member_id: member_id.into(), client_id: client_id.into(), host: host.into(), assignment }
+        Self {
+            member_id: member_id.into(),
+            client_id: client_id.into(),
+            host: host.into(),
+            assignment,
+        }
     }
 }
 
@@ -235,6 +270,11 @@ pub struct GroupOffset {
 impl GroupOffset {
     /// The lag follows from the two offsets.
     pub fn new(partition: TopicPartition, committed: Option<i64>, latest: i64) -> Self {
-        Self { partition, committed, latest, lag: committed.map(|offset| (latest - offset).max(0)) }
+        Self {
+            partition,
+            committed,
+            latest,
+            lag: committed.map(|offset| (latest - offset).max(0)),
+        }
     }
 }

@@ -193,7 +193,9 @@ pub trait KafkaClientExt: KafkaClient {
         async move {
             let mut all = Vec::with_capacity(count.min(10_000));
             while all.len() < count {
-                let options = ConsumeOptions::new().with_max_messages(count - all.len()).with_max_wait(idle);
+                let options = ConsumeOptions::new()
+                    .with_max_messages(count - all.len())
+                    .with_max_wait(idle);
                 let mut batch = self.consume_messages(consumer, options).await?;
                 if batch.is_empty() {
                     break;

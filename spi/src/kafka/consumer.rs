@@ -178,7 +178,10 @@ pub struct ConsumeOptions {
 impl Default for ConsumeOptions {
     /// 500 messages, 1 s.
     fn default() -> Self {
-        Self { max_messages: 500, max_wait: Duration::from_secs(1) }
+        Self {
+            max_messages: 500,
+            max_wait: Duration::from_secs(1),
+        }
     }
 }
 
@@ -248,6 +251,11 @@ impl CommitOffsets {
             let next = highest.entry(message.topic_partition()).or_default();
             *next = (*next).max(message.next_offset());
         }
-        Self::Exact(highest.into_iter().map(|(partition, offset)| PartitionOffset::new(partition, offset)).collect())
+        Self::Exact(
+            highest
+                .into_iter()
+                .map(|(partition, offset)| PartitionOffset::new(partition, offset))
+                .collect(),
+        )
     }
 }

@@ -27,7 +27,12 @@ impl KafkaDiagnostics {
         groups: Vec<GroupLag>,
         warnings: Vec<DiagnosticWarning>,
     ) -> Self {
-        Self { topic: topic.into(), partitions, groups, warnings }
+        Self {
+            topic: topic.into(),
+            partitions,
+            groups,
+            warnings,
+        }
     }
 }
 
@@ -49,8 +54,20 @@ pub struct PartitionDiagnostics {
 
 impl PartitionDiagnostics {
     /// A partition's health.
-    pub const fn new(partition: i32, leader: Option<i32>, under_replicated: bool, messages: i64, bytes: Option<u64>) -> Self {
-        Self { partition, leader, under_replicated, messages, bytes }
+    pub const fn new(
+        partition: i32,
+        leader: Option<i32>,
+        under_replicated: bool,
+        messages: i64,
+        bytes: Option<u64>,
+    ) -> Self {
+        Self {
+            partition,
+            leader,
+            under_replicated,
+            messages,
+            bytes,
+        }
     }
 }
 
@@ -71,7 +88,12 @@ pub struct GroupLag {
 impl GroupLag {
     /// A group's lag.
     pub fn new(group: impl Into<String>, state: GroupState, members: usize, lag: Vec<(TopicPartition, i64)>) -> Self {
-        Self { group: group.into(), state, members, lag }
+        Self {
+            group: group.into(),
+            state,
+            members,
+            lag,
+        }
     }
 
     /// The sum over all partitions.
@@ -93,7 +115,10 @@ pub struct DiagnosticWarning {
 impl DiagnosticWarning {
     /// A warning.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
+        Self {
+            code: code.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -158,6 +183,11 @@ impl SettingChange {
         to: impl Into<String>,
         reason: impl Into<String>,
     ) -> Self {
-        Self { setting: setting.into(), from: from.into(), to: to.into(), reason: reason.into() }
+        Self {
+            setting: setting.into(),
+            from: from.into(),
+            to: to.into(),
+            reason: reason.into(),
+        }
     }
 }

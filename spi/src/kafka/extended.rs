@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    CompatibilityReport, KafkaDiagnostics, KafkaSecurity, OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema,
-    Schema, SchemaType, SchemaVersion, StreamProcessor, StreamProcessorConfig, StreamStatus,
+    CompatibilityReport, KafkaDiagnostics, KafkaSecurity, OptimizationGoal, OptimizationReport, ProcessorId,
+    RegisteredSchema, Schema, SchemaType, SchemaVersion, StreamProcessor, StreamProcessorConfig, StreamStatus,
 };
 use crate::error::Result;
 

@@ -19,13 +19,14 @@ mod security;
 mod stream;
 
 pub use admin::{
-    ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata, TopicPartition,
-    validate_topic_name,
+    ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
+    TopicPartition, validate_topic_name,
 };
 pub use client::{KafkaCapabilities, KafkaClient, KafkaClientExt, message_stream};
 pub use consumer::{CommitOffsets, ConsumeOptions, ConsumerConfig, IsolationLevel, OffsetReset, PartitionOffset};
 pub use diagnostics::{
-    DiagnosticWarning, GroupLag, KafkaDiagnostics, OptimizationGoal, OptimizationReport, PartitionDiagnostics, SettingChange,
+    DiagnosticWarning, GroupLag, KafkaDiagnostics, OptimizationGoal, OptimizationReport, PartitionDiagnostics,
+    SettingChange,
 };
 pub use extended::{KafkaExtended, KafkaExtendedCapabilities};
 pub use metrics::{ConsumerMetrics, KafkaMetrics, ProducerMetrics};

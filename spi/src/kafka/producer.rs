@@ -146,11 +146,19 @@ impl Validate for ProducerConfig {
         if let Some(id) = &self.client_id {
             validate::name(id, 255, "client_id")?;
         }
-        validate::ensure(!self.idempotent || self.acks == Acks::All, "idempotent", "needs acks = all")?;
+        validate::ensure(
+            !self.idempotent || self.acks == Acks::All,
+            "idempotent",
+            "needs acks = all",
+        )?;
         validate::ensure(self.batch_size > 0, "batch_size", "must be at least 1")?;
         validate::ensure(self.max_message_size > 0, "max_message_size", "must be at least 1")?;
         validate::ensure(self.queue_size > 0, "queue_size", "must be at least 1")?;
         validate::positive(self.delivery_timeout, "delivery_timeout")?;
-        validate::ensure(self.linger < self.delivery_timeout, "linger", "must be shorter than delivery_timeout")
+        validate::ensure(
+            self.linger < self.delivery_timeout,
+            "linger",
+            "must be shorter than delivery_timeout",
+        )
     }
 }

@@ -26,7 +26,11 @@ impl KafkaHeaders {
 
     /// The last value of this name.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
-        self.0.iter().rev().find(|(key, _)| key == name).and_then(|(_, value)| value.as_ref())
+        self.0
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .and_then(|(_, value)| value.as_ref())
     }
 
     /// The last value of this name as text, if it is UTF-8.
@@ -52,7 +56,11 @@ impl KafkaHeaders {
 
 impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for KafkaHeaders {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(iter: I) -> Self {
-        Self(iter.into_iter().map(|(name, value)| (name.into(), Some(value.into()))).collect())
+        Self(
+            iter.into_iter()
+                .map(|(name, value)| (name.into(), Some(value.into())))
+                .collect(),
+        )
     }
 }
 
@@ -83,7 +91,14 @@ pub struct ProducerRecord {
 impl ProducerRecord {
     /// A record without key and value.
     pub fn new(topic: impl Into<String>) -> Self {
-        Self { topic: topic.into(), partition: None, key: None, value: None, headers: KafkaHeaders::new(), timestamp: None }
+        Self {
+            topic: topic.into(),
+            partition: None,
+            key: None,
+            value: None,
+            headers: KafkaHeaders::new(),
+            timestamp: None,
+        }
     }
 
     /// Sets the partition.
@@ -120,14 +135,22 @@ impl ProducerRecord {
     pub fn size(&self) -> usize {
         self.key.as_ref().map_or(0, Bytes::len)
             + self.value.as_ref().map_or(0, Bytes::len)
-            + self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, Bytes::len)).sum::<usize>()
+            + self
+                .headers
+                .iter()
+                .map(|(name, value)| name.len() + value.map_or(0, Bytes::len))
+                .sum::<usize>()
     }
 }
 
 impl Validate for ProducerRecord {
     fn validate(&self) -> Result<()> {
         super::validate_topic_name(&self.topic, "topic")?;
-        validate::ensure(self.partition.is_none_or(|partition| partition >= 0), "partition", "must not be negative")
+        validate::ensure(
+            self.partition.is_none_or(|partition| partition >= 0),
+            "partition",
+            "must not be negative",
+        )
     }
 }
 
@@ -162,7 +185,12 @@ pub struct RecordMetadata {
 impl RecordMetadata {
     /// A record's place.
     pub fn new(topic: impl Into<String>, partition: i32, offset: Option<i64>, timestamp: Option<SystemTime>) -> Self {
-        Self { topic: topic.into(), partition, offset, timestamp }
+        Self {
+            topic: topic.into(),
+            partition,
+            offset,
+            timestamp,
+        }
     }
 }
 

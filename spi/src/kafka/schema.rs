@@ -69,7 +69,11 @@ pub struct Schema {
 impl Schema {
     /// A schema without references.
     pub fn new(schema_type: SchemaType, text: impl Into<String>) -> Self {
-        Self { schema_type, text: text.into(), references: Vec::new() }
+        Self {
+            schema_type,
+            text: text.into(),
+            references: Vec::new(),
+        }
     }
 
     /// Adds a reference.
@@ -123,7 +127,12 @@ pub struct RegisteredSchema {
 impl RegisteredSchema {
     /// A schema in a registry.
     pub fn new(id: u32, subject: impl Into<String>, version: u32, schema: Schema) -> Self {
-        Self { id, subject: subject.into(), version, schema }
+        Self {
+            id,
+            subject: subject.into(),
+            version,
+            schema,
+        }
     }
 }
 
@@ -144,6 +153,11 @@ pub struct CompatibilityReport {
 impl CompatibilityReport {
     /// A report; it is compatible when there are no problems.
     pub fn new(level: CompatibilityLevel, checked_versions: Vec<u32>, problems: Vec<String>) -> Self {
-        Self { compatible: problems.is_empty(), level, checked_versions, problems }
+        Self {
+            compatible: problems.is_empty(),
+            level,
+            checked_versions,
+            problems,
+        }
     }
 }

@@ -43,7 +43,11 @@ pub struct SaslConfig {
 impl SaslConfig {
     /// Credentials.
     pub fn new(mechanism: SaslMechanism, username: impl Into<String>, password: impl Into<Secret>) -> Self {
-        Self { mechanism, username: username.into(), password: password.into() }
+        Self {
+            mechanism,
+            username: username.into(),
+            password: password.into(),
+        }
     }
 }
 

@@ -27,7 +27,9 @@ impl ProcessedRecord {
 
     /// These records.
     pub fn emit(outputs: impl IntoIterator<Item = ProducerRecord>) -> Self {
-        Self { outputs: outputs.into_iter().collect() }
+        Self {
+            outputs: outputs.into_iter().collect(),
+        }
     }
 }
 
@@ -174,13 +176,25 @@ impl Validate for StreamProcessorConfig {
         }
         if let Some(topic) = &self.output_topic {
             super::validate_topic_name(topic, "output_topic")?;
-            validate::ensure(!self.input_topics.contains(topic), "output_topic", "must not be an input topic")?;
+            validate::ensure(
+                !self.input_topics.contains(topic),
+                "output_topic",
+                "must not be an input topic",
+            )?;
         }
         if let PoisonPolicy::DeadLetter { topic } = &self.on_poison {
             super::validate_topic_name(topic, "on_poison.topic")?;
-            validate::ensure(!self.input_topics.contains(topic), "on_poison.topic", "must not be an input topic")?;
+            validate::ensure(
+                !self.input_topics.contains(topic),
+                "on_poison.topic",
+                "must not be an input topic",
+            )?;
         }
-        validate::ensure((1..=100).contains(&self.max_attempts), "max_attempts", "must be between 1 and 100")?;
+        validate::ensure(
+            (1..=100).contains(&self.max_attempts),
+            "max_attempts",
+            "must be between 1 and 100",
+        )?;
         validate::ensure(self.max_batch > 0, "max_batch", "must be at least 1")?;
         validate::positive(self.drain_timeout, "drain_timeout")
     }

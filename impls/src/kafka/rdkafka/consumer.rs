@@ -233,19 +233,13 @@ impl Consumer {
     }
 
     async fn commit_consumed(&self) -> Result<()> {
-        let (offsets, lost) = {
-            let mut membership = self.membership.lock();
-            (membership.uncommitted(), std::mem::take(&mut membership.lost))
-        };
-        if !offsets.is_empty() {
-            self.send_commit(offsets).await?;
-        }
-        if lost.is_empty() { Ok(()) } else { Err(lost_partitions(&lost)) }
+        let offsets = self.membership.lock().uncommitted();
+        if offsets.is_empty() { Ok(()) } else { self.send_commit(offsets).await }
     }
 
     async fn commit_exact(&self, offsets: Vec<PartitionOffset>) -> Result<()> {
         if offsets.iter().any(|offset| offset.offset < 0) {
-            return Err(NetworkError::invalid_input("offsets", "must not be negative").with_operation(COMMIT));
+            return Err(NetworkError::invalid_input("offset", "must not be negative").with_operation(COMMIT));
         }
         let offsets = offsets.into_iter().map(|PartitionOffset { partition, offset }| (partition, offset));
         let offsets = offsets.collect::<BTreeMap<_, _>>();
@@ -254,7 +248,7 @@ impl Consumer {
             offsets.keys().filter(|partition| !membership.assigned.contains(*partition)).cloned().collect::<BTreeSet<_>>()
         };
         if !foreign.is_empty() {
-            return Err(lost_partitions(&foreign));
+            return Err(not_assigned(&foreign));
         }
         if offsets.is_empty() { Ok(()) } else { self.send_commit(offsets).await }
     }
@@ -318,8 +312,6 @@ impl ConsumerCounters {
 struct Membership {
     assigned: BTreeSet<TopicPartition>,
     positions: BTreeMap<String, BTreeMap<i32, Position>>,
-    /// Partitions that went away with messages handed out and not committed.
-    lost: BTreeSet<TopicPartition>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -342,11 +334,11 @@ impl Membership {
         self.assigned.insert(partition);
     }
 
-    fn gave_up(&mut self, partition: TopicPartition) {
-        self.assigned.remove(&partition);
-        let position = self.positions.get_mut(&partition.topic).and_then(|topic| topic.remove(&partition.partition));
-        if position.is_some_and(|position| !position.committed) {
-            self.lost.insert(partition);
+    /// Another member may have gone on from here: the position must not be committed later.
+    fn gave_up(&mut self, partition: &TopicPartition) {
+        self.assigned.remove(partition);
+        if let Some(positions) = self.positions.get_mut(&partition.topic) {
+            positions.remove(&partition.partition);
         }
     }
 
@@ -381,7 +373,7 @@ impl ConsumerContext for GroupContext {
         if let Rebalance::Revoke(partitions) = rebalance {
             let mut membership = self.membership.lock();
             for partition in partitions.elements() {
-                membership.gave_up(TopicPartition::new(partition.topic(), partition.partition()));
+                membership.gave_up(&TopicPartition::new(partition.topic(), partition.partition()));
             }
         }
     }
@@ -397,7 +389,7 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-fn lost_partitions(partitions: &BTreeSet<TopicPartition>) -> NetworkError {
+fn not_assigned(partitions: &BTreeSet<TopicPartition>) -> NetworkError {
     let names = partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     NetworkError::new(ErrorKind::Conflict, COMMIT, "these partitions are not this member's")
         .with_context("partitions", names)
@@ -516,16 +508,14 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_went_away_is_lost_only_with_uncommitted_messages() {
+    fn the_position_in_a_partition_that_went_away_is_forgotten() {
         let mut membership = Membership::default();
         for number in [0, 1] {
             membership.gained(partition(number));
             membership.handed_out("t", number, 5);
         }
-        membership.committed(BTreeMap::from([(partition(0), 5)]));
-        membership.gave_up(partition(0));
-        membership.gave_up(partition(1));
-        assert!(membership.uncommitted().is_empty(), "an old position must never be committed over a newer one");
-        assert_eq!(membership.lost, BTreeSet::from([partition(1)]));
+        membership.gave_up(&partition(1));
+        membership.gained(partition(1));
+        assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 5)]), "others may have gone on in 1");
     }
 }

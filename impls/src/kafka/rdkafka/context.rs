@@ -9,7 +9,7 @@ use networking_spi::kafka::{KafkaSecurity, SaslMechanism};
 use networking_spi::secret::Secret;
 use networking_spi::{ErrorKind, NetworkError};
 use parking_lot::Mutex;
-use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -1,0 +1,204 @@
+//! All cases of a domain, and how one is run.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use networking_spi::clock::{Clock, SystemClock};
+
+use crate::case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness};
+use crate::report::{CaseReport, Outcome, SuiteReport};
+
+/// Makes a fresh harness for each case.
+pub type Factory<H> = Arc<dyn Fn() -> Arc<H> + Send + Sync>;
+
+/// A case that takes longer than this fails.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
+
+/// All cases of a domain. `H` is the domain's harness trait object (`dyn HttpHarness`).
+pub struct Suite<H: ?Sized> {
+    /// The domain's name in reports (`http`).
+    pub domain: &'static str,
+    /// The cases, in the order of their clauses.
+    pub cases: Vec<Case<H>>,
+}
+
+impl<H: Harness + ?Sized> Suite<H> {
+    /// Runs every case, one after the other.
+    ///
+    /// Must not be called from async code: each case gets a runtime of its own.
+    pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
+        SuiteReport {
+            cases: self.cases.iter().map(|case| self.run_case(case, factory)).collect(),
+        }
+    }
+
+    /// Runs the case of this id.
+    ///
+    /// # Panics
+    /// If there is no such case.
+    pub fn run_id(&self, id: &str, factory: &Factory<H>) -> CaseReport {
+        let case = self
+            .cases
+            .iter()
+            .find(|case| case.id == id)
+            .unwrap_or_else(|| panic!("no case {id}"));
+        self.run_case(case, factory)
+    }
+
+    /// Runs one case in a runtime of its own.
+    pub fn run_case(&self, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
+        let clock = SystemClock::new();
+        // Harnesses may need a runtime while they are made: sockets, timers.
+        let runtime = build_runtime(CaseRuntime::MultiThread);
+        let harness = {
+            let _guard = runtime.enter();
+            factory()
+        };
+        let backend = harness.backend();
+        let (outcome, reason) = match (case.applies)(&harness) {
+            Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
+            Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
+            Applies::Yes => {
+                let known = harness.known_failures().into_iter().find(|known| known.case == case.id);
+                let result = match harness.runtime() {
+                    CaseRuntime::MultiThread => run_guarded(&runtime, case, harness),
+                    CaseRuntime::PausedClock => {
+                        drop(harness);
+                        let paused = build_runtime(CaseRuntime::PausedClock);
+                        let harness = {
+                            let _guard = paused.enter();
+                            factory()
+                        };
+                        run_guarded(&paused, case, harness)
+                    }
+                };
+                match (result, known) {
+                    (Ok(()), None) => (Outcome::Passed, String::new()),
+                    (Ok(()), Some(known)) => (
+                        Outcome::Failed,
+                        format!("listed as a known failure ({}), but it passes", known.reason),
+                    ),
+                    (Err(_), Some(known)) => (Outcome::KnownFailure, known.reason.to_owned()),
+                    (Err(failure), None) => (Outcome::Failed, failure.0),
+                }
+            }
+        };
+        runtime.shutdown_background();
+        CaseReport {
+            domain: self.domain.to_owned(),
+            backend: backend.to_owned(),
+            case: case.id.to_owned(),
+            clause: case.clause.to_owned(),
+            outcome,
+            reason,
+            millis: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl<H: ?Sized> fmt::Debug for Suite<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suite")
+            .field("domain", &self.domain)
+            .field("cases", &self.cases)
+            .finish()
+    }
+}
+
+fn build_runtime(kind: CaseRuntime) -> tokio::runtime::Runtime {
+    let mut builder = match kind {
+        CaseRuntime::MultiThread => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(2);
+            builder
+        }
+        CaseRuntime::PausedClock => {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.start_paused(true);
+            builder
+        }
+    };
+    builder
+        .enable_all()
+        .build()
+        .expect("the operating system gives a runtime")
+}
+
+/// Runs the case with a time limit; a panic is a failure.
+fn run_guarded<H: Harness + ?Sized>(runtime: &tokio::runtime::Runtime, case: &Case<H>, harness: Arc<H>) -> CaseResult {
+    let guarded = AssertUnwindSafe(async move {
+        match tokio::time::timeout(CASE_LIMIT, (case.run)(harness)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(format!("the case did not end within {CASE_LIMIT:?}"))),
+        }
+    })
+    .catch_unwind();
+    runtime.block_on(guarded).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(Failure::new(format!("panicked: {message}")))
+    })
+}
+
+/// Defines a domain's suite from its list of cases: the function `suite()` and the exported macro that expands to one
+/// `#[test]` per case. One list drives both, so that no case is forgotten by either.
+///
+/// Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
+#[allow(unused_macros, reason = "unused without any domain feature")]
+macro_rules! define_suite {
+    (
+        ($d:tt)
+        $(#[$doc:meta])*
+        macro $name:ident;
+        domain $domain:literal in $domain_module:ident;
+        harness $harness:ty;
+        cases { $($clause:literal $module:ident::$case:ident $(if $applies:path)?),+ $(,)? }
+    ) => {
+        /// All cases of this domain.
+        pub fn suite() -> $crate::Suite<$harness> {
+            $crate::Suite {
+                domain: $domain,
+                cases: vec![$($crate::Case {
+                    id: concat!($domain, "::", stringify!($module), "::", stringify!($case)),
+                    clause: $clause,
+                    applies: {
+                        #[allow(unused_mut, unused_assignments)]
+                        let mut applies: fn(&$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
+                        $(applies = $applies;)?
+                        applies
+                    },
+                    run: |harness| Box::pin($module::$case(harness)),
+                }),+],
+            }
+        }
+
+        $(#[$doc])*
+        #[macro_export]
+        macro_rules! $name {
+            ($d factory:expr) => {
+                $(
+                    #[test]
+                    fn $case() {
+                        let factory: $crate::Factory<$harness> = ::std::sync::Arc::new($d factory);
+                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
+                        let report = $crate::$domain_module::suite().run_id(id, &factory);
+                        match report.outcome {
+                            $crate::Outcome::Passed => {}
+                            $crate::Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
+                            other => println!("{other}: {}: {}", report.case, report.reason),
+                        }
+                    }
+                )+
+            };
+        }
+    };
+}
+
+#[allow(unused_imports, reason = "unused without any domain feature")]
+pub(crate) use define_suite;

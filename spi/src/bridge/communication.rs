@@ -1,0 +1,240 @@
+//! The contract of what runs bridges.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeSink,
+    BridgeSource, BridgeStatus, RoutingConfig,
+};
+use crate::error::Result;
+
+/// What a [`CommunicationBridge`] can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct BridgeCapabilities {
+    /// Routing rules with conditions.
+    pub routing: bool,
+    /// Dead-letter targets.
+    pub dead_letters: bool,
+    /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
+    pub pause: bool,
+    /// Messages of the same key are delivered in the order of their arrival.
+    pub ordering_by_key: bool,
+}
+
+impl BridgeCapabilities {
+    /// Everything.
+    pub const fn all() -> Self {
+        Self {
+            routing: true,
+            dead_letters: true,
+            pause: true,
+            ordering_by_key: true,
+        }
+    }
+
+    /// Only passing messages on.
+    pub const fn none() -> Self {
+        Self {
+            routing: false,
+            dead_letters: false,
+            pause: false,
+            ordering_by_key: false,
+        }
+    }
+}
+
+/// Runs bridges between protocols.
+///
+/// # Behaviour every implementation has
+///
+/// * A message is acknowledged to its source only after the sink has acknowledged it: at least once.
+/// * Payloads are delivered byte for byte.
+/// * A message that cannot be delivered or routed goes to the dead-letter target; without one its source is told. None
+///   disappears.
+/// * At most [`max_in_flight`](BridgeConfig::max_in_flight) messages are in work; beyond it the source waits.
+/// * Destroying a bridge finishes the messages in work first.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
+    /// Starts a bridge named `name`. When this returns, the source takes messages.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field (a condition that does not compile too),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for a name in use,
+    /// [`Exhausted`](crate::ErrorKind::Exhausted) for too many bridges, and the errors of starting both ends. After an
+    /// error nothing runs.
+    async fn create_bridge(
+        &self,
+        name: &str,
+        source: Arc<dyn BridgeSource>,
+        target: Arc<dyn BridgeSink>,
+        config: BridgeConfig,
+    ) -> Result<BridgeId>;
+
+    /// Stops a bridge: no more intake, messages in work are finished within the drain timeout, both ends are stopped. The
+    /// bridge is then forgotten.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) when messages were still in work;
+    /// their sources were told.
+    async fn destroy_bridge(&self, bridge: &BridgeId) -> Result<()>;
+
+    /// Sends a message through a bridge as if its source had received it, and waits for what becomes of it.
+    ///
+    /// Cancel safety: the message may be delivered.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for a bridge that is paused or
+    /// draining, [`TooLarge`](crate::ErrorKind::TooLarge), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the
+    /// field, and the sink's errors where there is no dead-letter target.
+    async fn send_message_through_bridge(&self, bridge: &BridgeId, message: BridgeMessage) -> Result<BridgeReceipt>;
+
+    /// What a bridge is doing.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn bridge_status(&self, bridge: &BridgeId) -> Result<BridgeStatus>;
+
+    /// A bridge's counters.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics>;
+
+    /// Replaces the routing of a running bridge, for messages received from now on.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field; the
+    /// former routing then stays.
+    async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()>;
+
+    /// All bridges, by name.
+    ///
+    /// # Errors
+    /// Connection errors, for implementations that ask somebody.
+    async fn all_bridges(&self) -> Result<Vec<BridgeInfo>>;
+
+    /// Looks at both ends of a bridge now.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    async fn monitor_bridge_health(&self, bridge: &BridgeId) -> Result<BridgeHealth>;
+
+    /// Stops taking messages from the source; those in work are finished. Pausing a paused bridge is not an error.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for one that is over,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pause`.
+    async fn pause_bridge(&self, bridge: &BridgeId) -> Result<()>;
+
+    /// Takes messages from the source again. Resuming a running bridge is not an error.
+    ///
+    /// # Errors
+    /// As [`pause_bridge`](Self::pause_bridge).
+    async fn resume_bridge(&self, bridge: &BridgeId) -> Result<()>;
+
+    /// What this implementation can do.
+    fn capabilities(&self) -> BridgeCapabilities;
+}
+
+/// Conveniences for every [`CommunicationBridge`]. Do not implement it.
+pub trait CommunicationBridgeExt: CommunicationBridge {
+    /// The id of the bridge named `name`, if there is one.
+    ///
+    /// # Errors
+    /// As [`CommunicationBridge::all_bridges`].
+    fn find_bridge(&self, name: &str) -> impl Future<Output = Result<Option<BridgeId>>> + Send {
+        async move {
+            Ok(self
+                .all_bridges()
+                .await?
+                .into_iter()
+                .find(|info| info.name == name)
+                .map(|info| info.id))
+        }
+    }
+
+    /// Destroys every bridge, side by side in no particular order, and gives the first error.
+    ///
+    /// # Errors
+    /// As [`CommunicationBridge::destroy_bridge`].
+    fn shutdown(&self) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            let bridges = self.all_bridges().await?;
+            let results =
+                futures_util::future::join_all(bridges.iter().map(|info| self.destroy_bridge(&info.id))).await;
+            results.into_iter().collect()
+        }
+    }
+}
+
+impl<B: CommunicationBridge + ?Sized> CommunicationBridgeExt for B {}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<B: CommunicationBridge + ?Sized> CommunicationBridge for $pointer<B> {
+            async fn create_bridge(
+                &self,
+                name: &str,
+                source: Arc<dyn BridgeSource>,
+                target: Arc<dyn BridgeSink>,
+                config: BridgeConfig,
+            ) -> Result<BridgeId> {
+                (**self).create_bridge(name, source, target, config).await
+            }
+
+            async fn destroy_bridge(&self, bridge: &BridgeId) -> Result<()> {
+                (**self).destroy_bridge(bridge).await
+            }
+
+            async fn send_message_through_bridge(
+                &self,
+                bridge: &BridgeId,
+                message: BridgeMessage,
+            ) -> Result<BridgeReceipt> {
+                (**self).send_message_through_bridge(bridge, message).await
+            }
+
+            async fn bridge_status(&self, bridge: &BridgeId) -> Result<BridgeStatus> {
+                (**self).bridge_status(bridge).await
+            }
+
+            async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics> {
+                (**self).bridge_metrics(bridge).await
+            }
+
+            async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()> {
+                (**self).configure_bridge_routing(bridge, routing).await
+            }
+
+            async fn all_bridges(&self) -> Result<Vec<BridgeInfo>> {
+                (**self).all_bridges().await
+            }
+
+            async fn monitor_bridge_health(&self, bridge: &BridgeId) -> Result<BridgeHealth> {
+                (**self).monitor_bridge_health(bridge).await
+            }
+
+            async fn pause_bridge(&self, bridge: &BridgeId) -> Result<()> {
+                (**self).pause_bridge(bridge).await
+            }
+
+            async fn resume_bridge(&self, bridge: &BridgeId) -> Result<()> {
+                (**self).resume_bridge(bridge).await
+            }
+
+            fn capabilities(&self) -> BridgeCapabilities {
+                (**self).capabilities()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

@@ -1,0 +1,159 @@
+//! What flows through a bridge.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::validate::{self, Validate};
+
+/// A message on its way. Its payload is never changed by the bridge: what arrives is what is delivered, byte for byte.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BridgeMessage {
+    /// Identifies the message: the source's own id (a delivery id) or one that the bridge made.
+    pub id: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// Its media type, if the source knows.
+    pub content_type: Option<String>,
+    /// What keeps messages in order and together: they are delivered in order per key, and Kafka partitions by it.
+    pub key: Option<Bytes>,
+    /// Header fields, names in lower case, in the order of arrival; names may repeat.
+    pub headers: Vec<(String, Bytes)>,
+    /// Where it came from: a URL path, a topic.
+    pub origin: String,
+    /// When it arrived.
+    pub received_at: SystemTime,
+}
+
+impl BridgeMessage {
+    /// A message.
+    pub fn new(id: impl Into<String>, payload: impl Into<Bytes>, received_at: SystemTime) -> Self {
+        Self {
+            id: id.into(),
+            payload: payload.into(),
+            content_type: None,
+            key: None,
+            headers: Vec::new(),
+            origin: String::new(),
+            received_at,
+        }
+    }
+
+    /// Sets the media type.
+    pub fn with_content_type(mut self, content_type: impl Into<String>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
+    /// Sets the key.
+    pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Appends a header field; the name is put in lower case.
+    pub fn with_header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
+        self.headers.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// Sets where it came from.
+    pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = origin.into();
+        self
+    }
+
+    /// The first value of this header as text, if it is UTF-8. `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+impl Validate for BridgeMessage {
+    fn validate(&self) -> Result<()> {
+        validate::name(&self.id, 512, "id")
+    }
+}
+
+impl fmt::Debug for BridgeMessage {
+    /// Sizes only: payload, key and headers may hold anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeMessage")
+            .field("id", &self.id)
+            .field("payload_bytes", &self.payload.len())
+            .field("content_type", &self.content_type)
+            .field("key_bytes", &self.key.as_ref().map(Bytes::len))
+            .field("headers", &self.headers.len())
+            .field("origin", &self.origin)
+            .field("received_at", &self.received_at)
+            .finish()
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Disposition {
+    /// The sink acknowledged it at its target.
+    Delivered,
+    /// The sink acknowledged it at the dead-letter target.
+    DeadLettered,
+    /// A rule says that it is not wanted.
+    Dropped,
+}
+
+/// What a source is told of a message that the bridge has dealt with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BridgeReceipt {
+    /// The message's id.
+    pub message_id: String,
+    /// What became of it.
+    pub disposition: Disposition,
+    /// Where it went (a topic); empty for a dropped message.
+    pub target: String,
+    /// Where exactly, in the sink's own words (`3@1042` for offset 1042 of partition 3).
+    pub position: Option<String>,
+    /// The rule that decided; `None` for the default target.
+    pub rule: Option<String>,
+    /// Attempts to deliver it.
+    pub attempts: u32,
+}
+
+impl BridgeReceipt {
+    /// A receipt of the first attempt.
+    pub fn new(message_id: impl Into<String>, disposition: Disposition, target: impl Into<String>) -> Self {
+        Self {
+            message_id: message_id.into(),
+            disposition,
+            target: target.into(),
+            position: None,
+            rule: None,
+            attempts: 1,
+        }
+    }
+
+    /// Sets where exactly it went.
+    pub fn with_position(mut self, position: impl Into<String>) -> Self {
+        self.position = Some(position.into());
+        self
+    }
+
+    /// Sets the rule that decided.
+    pub fn with_rule(mut self, rule: impl Into<String>) -> Self {
+        self.rule = Some(rule.into());
+        self
+    }
+
+    /// Sets the attempts.
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+}

@@ -1,0 +1,80 @@
+//! Bridges: messages from a source, through routing rules, to a sink.
+//!
+//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a Kafka
+//! consumer), decides where each goes by its [`RoutingConfig`], and hands it to a [`BridgeSink`] (a Kafka producer, an HTTP
+//! client). The source learns the result: it acknowledges to its own peer only what the sink has acknowledged.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use networking_spi::bridge::{BridgeConfig, BridgeSink, BridgeSource, RouteRule, RoutingConfig};
+//! use networking_spi::prelude::*;
+//!
+//! async fn start(
+//!     bridge: Arc<dyn CommunicationBridge>,
+//!     listener: Arc<dyn BridgeSource>,
+//!     kafka: Arc<dyn BridgeSink>,
+//! ) -> Result<(), NetworkError> {
+//!     let routing = RoutingConfig::new()
+//!         .with_rule(RouteRule::to("logins", "payload.event == 'user_login'", "user-logins"))
+//!         .with_default_target("events");
+//!     let config = BridgeConfig::new().with_routing(routing).with_dead_letter_target("dead-letters");
+//!     let id = bridge.create_bridge("webhooks", listener, kafka, config).await?;
+//!     println!("{} is {}", id, bridge.bridge_status(&id).await?.state);
+//!     Ok(())
+//! }
+//! ```
+
+mod communication;
+mod config;
+mod endpoint;
+mod message;
+mod status;
+
+pub use communication::{BridgeCapabilities, CommunicationBridge, CommunicationBridgeExt};
+pub use config::{
+    BridgeConfig, DeliveryRetry, ErrorAction, MAX_CONDITION_LENGTH, MAX_RULES, RouteAction, RouteRule, RoutingConfig,
+};
+pub use endpoint::{Acknowledge, BridgeSink, BridgeSource, Delivery};
+pub use message::{BridgeMessage, BridgeReceipt, Disposition};
+pub use status::{
+    BridgeHealth, BridgeInfo, BridgeMetrics, BridgeState, BridgeStatus, EndpointHealth, HealthState, RouteMetrics,
+};
+
+#[cfg(any(test, feature = "mock"))]
+pub use communication::MockCommunicationBridge;
+#[cfg(any(test, feature = "mock"))]
+pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
+
+use crate::id::{define_id, named_enum};
+
+define_id! {
+    /// A bridge of a [`CommunicationBridge`].
+    BridgeId
+}
+
+/// What an endpoint speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum BridgeProtocol {
+    /// HTTP.
+    Http,
+    /// Kafka.
+    Kafka,
+    /// WebSocket.
+    WebSocket,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// In the same process.
+    Memory,
+}
+
+named_enum!(BridgeProtocol, "protocol", {
+    Http => "http",
+    Kafka => "kafka",
+    WebSocket => "websocket",
+    Tcp => "tcp",
+    Udp => "udp",
+    Memory => "memory",
+});
