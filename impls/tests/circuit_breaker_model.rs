@@ -2,11 +2,10 @@
 #![cfg(feature = "circuit-breaker")]
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use networking_conformance::circuit_breaker::model::{Defect, ModelBreaker};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::clock::TokioClock;
@@ -84,16 +83,16 @@ async fn compare(seed: u64, defect: Option<Defect>) -> Result<(), String> {
             tokio::time::advance(time).await;
         }
         let answers = (tested.take(&step), model.take(&step));
-        let seen = (tested.look(), model.look());
-        if answers.0 != answers.1 || seen.0 != seen.1 {
+        let views = (tested.look(), model.look());
+        if answers.0 != answers.1 || views.0 != views.1 {
             let last = history[history.len().saturating_sub(12)..].join("\n  ");
             return Err(format!(
                 "after {} steps\n got      {:?} {:?}\n expected {:?} {:?}\n begun with {}\n last steps\n  {last}",
                 history.len() - 1,
                 answers.0,
-                seen.0,
+                views.0,
                 answers.1,
-                seen.1,
+                views.1,
                 history[0],
             ));
         }
@@ -116,7 +115,6 @@ enum Step {
 impl Step {
     fn random(rng: &mut fastrand::Rng, permits: usize) -> Self {
         match rng.u8(..100) {
-            0..45 => Self::Acquire,
             45..80 if permits > 0 => Self::Record(rng.usize(..permits), random_record(rng)),
             80..84 if permits > 0 => Self::Drop(rng.usize(..permits)),
             84..96 => Self::Advance(Duration::from_millis(rng.u64(0..400))),
@@ -124,6 +122,7 @@ impl Step {
             97 => Self::ForceClosed,
             98 => Self::Reset,
             99 => Self::Configure(random_config(rng)),
+            // Most steps, and those that found no permit.
             _ => Self::Acquire,
         }
     }
@@ -174,8 +173,8 @@ impl Subject {
         let surplus = metrics.transitions.len().saturating_sub(COMPARED_TRANSITIONS);
         metrics.transitions.drain(..surplus);
         let mut events = Vec::new();
-        let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(&mut cx) {
+        // Unconstrained, or else the runtime says after a number of polls that there is nothing more.
+        while let Some(Some(event)) = tokio::task::unconstrained(self.events.next()).now_or_never() {
             events.push(event);
         }
         (metrics, events)
