@@ -46,7 +46,10 @@ impl Producer {
         callbacks: Callbacks,
         counters: Arc<ProducerCounters>,
     ) -> Result<Self> {
-        let context = DeliveryContext { callbacks: callbacks.clone(), counters: Arc::clone(&counters) };
+        let context = DeliveryContext {
+            callbacks: callbacks.clone(),
+            counters: Arc::clone(&counters),
+        };
         let handle = ThreadedProducer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka("kafka.create_producer", error))?;
         Ok(Self {
@@ -74,9 +77,9 @@ impl Producer {
 
     /// Waits until every call that began before has its answers.
     pub(super) async fn flush(&self, limit: Duration) -> Result<()> {
-        timeout(limit, self.calls.drained())
-            .await
-            .map_err(|_| NetworkError::timeout("kafka.flush", Phase::Total, limit).with_send_state(SendState::MaybeSent))
+        timeout(limit, self.calls.drained()).await.map_err(|_| {
+            NetworkError::timeout("kafka.flush", Phase::Total, limit).with_send_state(SendState::MaybeSent)
+        })
     }
 
     pub(super) fn delivery_timeout(&self) -> Duration {
@@ -92,24 +95,39 @@ impl Producer {
         let timestamp = record.timestamp.map(to_millis).transpose()?;
         let bytes = record.size();
         if bytes > self.max_message_size {
-            return Err(NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is larger than max_message_size")
-                .with_context("bytes", bytes.to_string())
-                .with_context("max_message_size", self.max_message_size.to_string())
-                .with_send_state(SendState::NotSent));
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                PRODUCE,
+                "the record is larger than max_message_size",
+            )
+            .with_context("bytes", bytes.to_string())
+            .with_context("max_message_size", self.max_message_size.to_string())
+            .with_send_state(SendState::NotSent));
         }
         let place = self.place().await?;
         let topic = mem::take(&mut record.topic);
-        let mut pending = Box::new(Pending { batch: Arc::clone(batch), index, topic, bytes, _place: place });
+        let mut pending = Box::new(Pending {
+            batch: Arc::clone(batch),
+            index,
+            topic,
+            bytes,
+            _place: place,
+        });
         let deadline = Instant::now() + self.delivery_timeout;
         loop {
             match self.send(&record, timestamp, pending) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) if Instant::now() < deadline => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned))
+                    if Instant::now() < deadline =>
+                {
                     pending = returned;
                     sleep(QUEUE_FULL_PAUSE).await;
                 }
                 Err((error, returned)) => {
-                    let error = self.callbacks.explain(self.from_kafka(error)).with_context("topic", returned.topic);
+                    let error = self
+                        .callbacks
+                        .explain(self.from_kafka(error))
+                        .with_context("topic", returned.topic);
                     return Err(error.with_send_state(SendState::NotSent));
                 }
             }
@@ -124,9 +142,11 @@ impl Producer {
         match timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_closed)) => Err(NetworkError::closed(PRODUCE, "the producer")),
-            Err(_elapsed) => {
-                Err(NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue stayed full for delivery_timeout"))
-            }
+            Err(_elapsed) => Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                PRODUCE,
+                "the queue stayed full for delivery_timeout",
+            )),
         }
     }
 
@@ -136,7 +156,9 @@ impl Producer {
         timestamp: Option<i64>,
         pending: Box<Pending>,
     ) -> Result<(), (KafkaError, Box<Pending>)> {
-        let Some(handle) = &self.handle else { return Err((KafkaError::Canceled, pending)) };
+        let Some(handle) = &self.handle else {
+            return Err((KafkaError::Canceled, pending));
+        };
         // The name moved into `pending`; a clone of it would be one allocation per record more.
         let topic = pending.topic.clone();
         let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, pending);
@@ -147,7 +169,10 @@ impl Producer {
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
             base.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| {
-                headers.insert(Header { key, value: value.map(AsRef::as_ref) })
+                headers.insert(Header {
+                    key,
+                    value: value.map(AsRef::as_ref),
+                })
             }));
         }
         // Counted before, because the report may come before `send` returns.
@@ -191,17 +216,31 @@ impl ProducerContext for DeliveryContext {
 
     fn delivery(&self, report: &DeliveryResult<'_>, pending: Box<Pending>) {
         self.counters.record_answered();
-        let Pending { batch, index, topic, bytes, _place } = *pending;
+        let Pending {
+            batch,
+            index,
+            topic,
+            bytes,
+            _place,
+        } = *pending;
         let result = match report {
             Ok(message) => {
                 self.callbacks.clear();
                 self.counters.count_acknowledged(bytes as u64);
                 let offset = Some(message.offset()).filter(|offset| *offset >= 0);
-                Ok(RecordMetadata::new(topic, message.partition(), offset, from_millis(message.timestamp().to_millis())))
+                Ok(RecordMetadata::new(
+                    topic,
+                    message.partition(),
+                    offset,
+                    from_millis(message.timestamp().to_millis()),
+                ))
             }
             Err((error, _message)) => {
                 self.counters.count_error();
-                Err(self.callbacks.explain(error::from_kafka(PRODUCE, error.clone())).with_context("topic", topic))
+                Err(self
+                    .callbacks
+                    .explain(error::from_kafka(PRODUCE, error.clone()))
+                    .with_context("topic", topic))
             }
         };
         batch.settle(index, result);
@@ -247,8 +286,17 @@ impl Batch {
         while self.missing.load(Ordering::Acquire) > 0 {
             self.complete.notified().await;
         }
-        let unanswered = || Err(NetworkError::new(ErrorKind::Internal, PRODUCE, "the record has no answer"));
-        mem::take(&mut *self.results.lock()).into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
+        let unanswered = || {
+            Err(NetworkError::new(
+                ErrorKind::Internal,
+                PRODUCE,
+                "the record has no answer",
+            ))
+        };
+        mem::take(&mut *self.results.lock())
+            .into_iter()
+            .map(|result| result.unwrap_or_else(unanswered))
+            .collect()
     }
 }
 
@@ -310,7 +358,10 @@ impl Drop for Call {
 
 /// Milliseconds since 1970. librdkafka reads zero as "now", so zero cannot be kept.
 fn to_millis(timestamp: SystemTime) -> Result<i64> {
-    let millis = timestamp.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+    let millis = timestamp
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
     millis
         .filter(|millis| *millis > 0)
         .ok_or_else(|| NetworkError::invalid_input("timestamp", "must be after 1970-01-01T00:00:00Z and fit 64 bits"))
@@ -330,13 +381,21 @@ mod tests {
         let before = calls.begin();
         let flush = calls.drained();
         tokio::pin!(flush);
-        assert!(timeout(Duration::from_secs(1), &mut flush).await.is_err(), "a call is open");
+        assert!(
+            timeout(Duration::from_secs(1), &mut flush).await.is_err(),
+            "a call is open"
+        );
         let after = calls.begin();
         drop(before);
-        timeout(Duration::from_secs(1), flush).await.expect("only a later call is open");
+        timeout(Duration::from_secs(1), flush)
+            .await
+            .expect("only a later call is open");
         let second = calls.drained();
         tokio::pin!(second);
-        assert!(timeout(Duration::from_secs(1), &mut second).await.is_err(), "now that call counts");
+        assert!(
+            timeout(Duration::from_secs(1), &mut second).await.is_err(),
+            "now that call counts"
+        );
         drop(after);
         timeout(Duration::from_secs(1), second).await.expect("all are over");
     }
@@ -346,7 +405,10 @@ mod tests {
         let calls = Calls::default();
         let slow = calls.begin();
         assert!(timeout(Duration::from_secs(1), calls.drained()).await.is_err());
-        assert!(timeout(Duration::from_secs(1), calls.drained()).await.is_err(), "the call is still open");
+        assert!(
+            timeout(Duration::from_secs(1), calls.drained()).await.is_err(),
+            "the call is still open"
+        );
         drop(slow);
         timeout(Duration::from_secs(1), calls.drained()).await.expect("over");
     }
@@ -356,7 +418,12 @@ mod tests {
         let moment = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
         assert_eq!(from_millis(Some(to_millis(moment).expect("in range"))), Some(moment));
         assert_eq!(to_millis(UNIX_EPOCH).expect_err("means now").field(), Some("timestamp"));
-        assert_eq!(to_millis(UNIX_EPOCH - Duration::from_secs(1)).expect_err("negative").field(), Some("timestamp"));
+        assert_eq!(
+            to_millis(UNIX_EPOCH - Duration::from_secs(1))
+                .expect_err("negative")
+                .field(),
+            Some("timestamp")
+        );
         assert_eq!(from_millis(Some(-1)), None);
     }
 }
