@@ -149,7 +149,7 @@ fn run_guarded<H: Harness + ?Sized>(runtime: &tokio::runtime::Runtime, case: &Ca
 /// Defines a domain's suite from its list of cases: the function `suite()` and the exported macro that expands to one
 /// `#[test]` per case. One list drives both, so that no case is forgotten by either.
 ///
-/// Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
+/// The harness trait stands in the domain's module. Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
 #[allow(unused_macros, reason = "unused without any domain feature")]
 macro_rules! define_suite {
     (
@@ -157,11 +157,11 @@ macro_rules! define_suite {
         $(#[$doc:meta])*
         macro $name:ident;
         domain $domain:literal in $domain_module:ident;
-        harness $harness:ty;
+        harness dyn $harness:ident;
         cases { $($clause:literal $module:ident::$case:ident $(if $applies:path)?),+ $(,)? }
     ) => {
         /// All cases of this domain.
-        pub fn suite() -> $crate::Suite<$harness> {
+        pub fn suite() -> $crate::Suite<dyn $crate::$domain_module::$harness> {
             $crate::Suite {
                 domain: $domain,
                 cases: vec![$($crate::Case {
@@ -169,7 +169,7 @@ macro_rules! define_suite {
                     clause: $clause,
                     applies: {
                         #[allow(unused_mut, unused_assignments)]
-                        let mut applies: fn(&$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
+                        let mut applies: fn(&dyn $crate::$domain_module::$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
                         $(applies = $applies;)?
                         applies
                     },
@@ -185,7 +185,7 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        let factory: $crate::Factory<$harness> = ::std::sync::Arc::new($d factory);
+                        let factory: $crate::Factory<dyn $crate::$domain_module::$harness> = ::std::sync::Arc::new($d factory);
                         let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
                         let report = $crate::$domain_module::suite().run_id(id, &factory);
                         match report.outcome {
