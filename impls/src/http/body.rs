@@ -144,8 +144,11 @@ mod tests {
 
     #[tokio::test]
     async fn rechunk_is_exact_whatever_the_input_chunks() {
-        let inputs: [&[&'static [u8]]; 3] =
-            [&[b"abcdefghij"], &[b"a", b"bcd", b"", b"efghi", b"j"], &[b"abc", b"def", b"ghij"]];
+        let inputs: [&[&'static [u8]]; 3] = [
+            &[b"abcdefghij"],
+            &[b"a", b"bcd", b"", b"efghi", b"j"],
+            &[b"abc", b"def", b"ghij"],
+        ];
         for parts in inputs {
             let sizes: Vec<Bytes> = rechunk(chunks(parts), 4).try_collect().await.unwrap();
             assert_eq!(sizes, ["abcd", "efgh", "ij"], "{parts:?}");

@@ -46,7 +46,13 @@ fn fetch(directory: &Path) -> Result<PathBuf> {
     eprintln!("fetching Apache Kafka");
     let mut maven = Command::new("mvn");
     maven
-        .args(["-q", "-B", "-Dstyle.color=never", "dependency:copy-dependencies", "-DincludeScope=runtime"])
+        .args([
+            "-q",
+            "-B",
+            "-Dstyle.color=never",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+        ])
         .arg(format!("-DoutputDirectory={}", libraries.display()))
         .arg("-f")
         .arg(&pom)
