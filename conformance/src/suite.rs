@@ -26,6 +26,14 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
+    /// A factory for this suite: it gives the closure its type.
+    pub fn factory<F>(&self, factory: F) -> Factory<H>
+    where
+        F: Fn() -> Arc<H> + Send + Sync + 'static,
+    {
+        Arc::new(factory)
+    }
+
     /// Runs every case, one after the other.
     ///
     /// Must not be called from async code: each case gets a runtime of its own.
@@ -46,6 +54,19 @@ impl<H: Harness + ?Sized> Suite<H> {
             .find(|case| case.id == id)
             .unwrap_or_else(|| panic!("no case {id}"));
         self.run_case(case, factory)
+    }
+
+    /// Runs the case of this id as the body of a `#[test]`: what the domains' macros expand to.
+    ///
+    /// # Panics
+    /// If the case fails, or there is no such case.
+    pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
+        let report = self.run_id(id, &self.factory(factory));
+        match report.outcome {
+            Outcome::Passed => {}
+            Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
+            other => println!("{other}: {}: {}", report.case, report.reason),
+        }
     }
 
     /// Runs one case in a runtime of its own.
@@ -149,7 +170,7 @@ fn run_guarded<H: Harness + ?Sized>(runtime: &tokio::runtime::Runtime, case: &Ca
 /// Defines a domain's suite from its list of cases: the function `suite()` and the exported macro that expands to one
 /// `#[test]` per case. One list drives both, so that no case is forgotten by either.
 ///
-/// The harness trait stands in the domain's module. Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
+/// Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
 #[allow(unused_macros, reason = "unused without any domain feature")]
 macro_rules! define_suite {
     (
@@ -157,11 +178,11 @@ macro_rules! define_suite {
         $(#[$doc:meta])*
         macro $name:ident;
         domain $domain:literal in $domain_module:ident;
-        harness dyn $harness:ident;
+        harness $harness:ty;
         cases { $($clause:literal $module:ident::$case:ident $(if $applies:path)?),+ $(,)? }
     ) => {
         /// All cases of this domain.
-        pub fn suite() -> $crate::Suite<dyn $crate::$domain_module::$harness> {
+        pub fn suite() -> $crate::Suite<$harness> {
             $crate::Suite {
                 domain: $domain,
                 cases: vec![$($crate::Case {
@@ -169,7 +190,7 @@ macro_rules! define_suite {
                     clause: $clause,
                     applies: {
                         #[allow(unused_mut, unused_assignments)]
-                        let mut applies: fn(&dyn $crate::$domain_module::$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
+                        let mut applies: fn(&$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
                         $(applies = $applies;)?
                         applies
                     },
@@ -185,14 +206,8 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        let factory: $crate::Factory<dyn $crate::$domain_module::$harness> = ::std::sync::Arc::new($d factory);
-                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
-                        let report = $crate::$domain_module::suite().run_id(id, &factory);
-                        match report.outcome {
-                            $crate::Outcome::Passed => {}
-                            $crate::Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
-                            other => println!("{other}: {}: {}", report.case, report.reason),
-                        }
+                        $crate::$domain_module::suite()
+                            .assert_case(concat!($domain, "::", stringify!($module), "::", stringify!($case)), $d factory);
                     }
                 )+
             };

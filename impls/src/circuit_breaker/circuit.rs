@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
 use super::gate::{FOREVER, Gate};
-use super::machine::{Admission, Ending, Machine, Surroundings, remaining};
+use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
 use super::nanos;
 
 /// A circuit: a gate that healthy calls pass without a lock, and the state machine behind it.
@@ -180,7 +180,7 @@ impl SlidingWindowCircuit {
         let word = self.gate.load();
         match word.state() {
             CircuitState::Closed => {
-                let started_nanos = self.now().max(1);
+                let started_nanos = start_mark(self.now());
                 self.counters.add(Counter::Admitted);
                 return Ok(PermitToken {
                     generation: word.generation(),
@@ -263,7 +263,7 @@ impl SlidingWindowCircuit {
         match &self.config.load().trip {
             TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => rates
                 .slow_call_duration
-                .is_some_and(|limit| self.now().saturating_sub(token.started_nanos) >= nanos(limit)),
+                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos) >= nanos(limit)),
             _ => false,
         }
     }

@@ -120,7 +120,11 @@ impl Machine {
     pub(super) fn admit(&mut self, cx: Surroundings<'_>) -> Admission {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
-        let started_nanos = if self.flags(cx.config).timed { now.max(1) } else { 0 };
+        let started_nanos = if self.flags(cx.config).timed {
+            start_mark(now)
+        } else {
+            0
+        };
         let token = PermitToken {
             generation: self.generation,
             probe: 0,
@@ -422,6 +426,11 @@ impl Machine {
             dry_run: self.mode == CircuitMode::MetricsOnly,
         }
     }
+}
+
+/// A moment as permits carry it: one more than the clock says, because zero means that the call is not timed.
+pub(super) fn start_mark(now: u64) -> u64 {
+    now.saturating_add(1)
 }
 
 /// How long until `until`, unless that is never.

@@ -111,7 +111,8 @@ impl KafkaClient for RdKafkaClient {
         }
         let callbacks = inner.callbacks.for_new_handle();
         let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
-        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters))
+        let limit = inner.settings.request_timeout;
+        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters, limit))
             .await
             .map_err(interrupted)??;
         let id = ProducerId::new(inner.next_id("producer"));
