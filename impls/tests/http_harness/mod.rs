@@ -8,22 +8,22 @@ use networking_conformance::{CaseRuntime, Harness};
 use networking_impls::http::{
     HttpClientBuilder, MemoryHttpClient, ReqwestConfig, ReqwestHttpClient, ReqwestTransport, StandardHttpClient,
 };
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpExtendedCapabilities};
+use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
 /// The standard stack over reqwest.
-pub struct Reqwest;
+pub(crate) struct Reqwest;
 
 /// The bare transport over reqwest.
-pub struct BareReqwest;
+pub(crate) struct BareReqwest;
 
 /// The standard stack over the in-memory client.
-pub struct Memory;
+pub(crate) struct Memory;
 
 /// The bare in-memory client.
-pub struct BareMemory;
+pub(crate) struct BareMemory;
 
 /// The standard stack over reqwest, through pointers.
-pub struct Pointers;
+pub(crate) struct Pointers;
 
 impl Harness for Reqwest {
     fn backend(&self) -> &'static str {
@@ -153,7 +153,7 @@ impl HttpHarness for Pointers {
 }
 
 /// What the layers add to any transport, and a transport that streams downloads.
-pub fn standard() -> HttpCapabilities {
+pub(crate) fn standard() -> HttpCapabilities {
     let mut capabilities = HttpCapabilities::none();
     capabilities.base_url = true;
     capabilities.timeout = true;
@@ -169,7 +169,7 @@ pub fn standard() -> HttpCapabilities {
     capabilities
 }
 
-pub fn standard_extended() -> HttpExtendedCapabilities {
+pub(crate) fn standard_extended() -> HttpExtendedCapabilities {
     let mut capabilities = HttpExtendedCapabilities::default();
     capabilities.streaming = true;
     capabilities.compression = networking_spi::compression::CompressionType::ALL.to_vec();
@@ -196,9 +196,4 @@ fn in_process(origin: &Origin) -> MemoryHttpClient {
         let origin = origin.clone();
         async move { Ok(origin.answer(request.into()).await) }
     })
-}
-
-/// For tests that need a client as the SPI has it.
-pub fn shared(client: impl HttpClient) -> Arc<dyn HttpClient> {
-    Arc::new(client)
 }
