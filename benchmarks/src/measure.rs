@@ -18,7 +18,23 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[middle - 1], sorted[middle]) } else { sorted[middle] }
+        if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        } else {
+            sorted[middle]
+        }
+    }
+
+    /// `numerator` over `denominator`, round by round.
+    pub(crate) fn ratio(numerator: &Self, denominator: &Self) -> Self {
+        Self(
+            numerator
+                .0
+                .iter()
+                .zip(&denominator.0)
+                .map(|(above, below)| above / below)
+                .collect(),
+        )
     }
 
     /// The distance between the lowest and the highest value, as a share of the median.

@@ -87,7 +87,9 @@ impl Row {
 /// Prints the table, and the rows as JSON on the last line.
 pub(crate) fn print(rows: &[Row], json: bool) {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["work", "unit", "ours", "peer", "value", "ratio", "goal", "met"]);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["work", "unit", "ours", "peer", "value", "ratio", "goal", "met"]);
     for row in rows {
         let sign = if row.better == Better::Higher { ">=" } else { "<=" };
         let with_spread = |value: f64, spread: f64| format!("{} ±{:.0}%", number(value), spread * 50.0);
@@ -96,10 +98,15 @@ pub(crate) fn print(rows: &[Row], json: bool) {
             row.unit.to_owned(),
             with_spread(row.ours, row.spread.0),
             row.peer.clone().unwrap_or_default(),
-            row.peer_value.map(|value| with_spread(value, row.spread.1.unwrap_or_default())).unwrap_or_default(),
+            row.peer_value
+                .map(|value| with_spread(value, row.spread.1.unwrap_or_default()))
+                .unwrap_or_default(),
             row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             row.goal.map(|goal| format!("{sign} {goal}")).unwrap_or_default(),
-            row.met().map(|met| if met { "yes" } else { "NO" }).unwrap_or_default().to_owned(),
+            row.met()
+                .map(|met| if met { "yes" } else { "NO" })
+                .unwrap_or_default()
+                .to_owned(),
         ]);
     }
     println!("{table}");

@@ -26,6 +26,14 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
+    /// A factory for this suite: it gives the closure its type.
+    pub fn factory<F>(&self, factory: F) -> Factory<H>
+    where
+        F: Fn() -> Arc<H> + Send + Sync + 'static,
+    {
+        Arc::new(factory)
+    }
+
     /// Runs every case, one after the other.
     ///
     /// Must not be called from async code: each case gets a runtime of its own.
@@ -185,9 +193,10 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        let factory: $crate::Factory<$harness> = ::std::sync::Arc::new($d factory);
+                        let suite = $crate::$domain_module::suite();
+                        let factory = suite.factory($d factory);
                         let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
-                        let report = $crate::$domain_module::suite().run_id(id, &factory);
+                        let report = suite.run_id(id, &factory);
                         match report.outcome {
                             $crate::Outcome::Passed => {}
                             $crate::Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
