@@ -1,1 +1,2 @@
 //! Communication bridge.
+mod expression;
