@@ -86,7 +86,7 @@ fn tick<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionEr
 }
 
 fn matches<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    match (args[0].downcast_ref::<CelString>(), args[1].downcast_ref::<Pattern>()) {
+    match (args[0].downcast_ref::<CelString<'_>>(), args[1].downcast_ref::<Pattern>()) {
         (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.0.is_match(text.inner())))),
         _ => Err(ExecutionError::function_error("matches", "arguments")),
     }
@@ -112,7 +112,7 @@ fn overflow() -> ExecutionError {
 }
 
 fn concatenate<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    match (args[0].downcast_ref::<CelString>(), args[1].downcast_ref::<CelString>()) {
+    match (args[0].downcast_ref::<CelString<'_>>(), args[1].downcast_ref::<CelString<'_>>()) {
         (Some(left), Some(right)) if left.inner().len() + right.inner().len() <= MAX_CONCATENATION => {
             Ok(CowVal::owned(CelString::from(format!("{}{}", left.inner(), right.inner()))))
         }

@@ -1,0 +1,5 @@
+//! The ends of bridges.
+
+mod memory;
+
+pub use memory::{MemorySink, MemorySource, SentMessage};
