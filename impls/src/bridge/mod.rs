@@ -18,5 +18,7 @@ mod statistics;
 mod ticket;
 
 pub use dead_letter::headers as dead_letter_headers;
-pub use endpoints::{MemorySink, MemorySource, SentMessage};
+pub use endpoints::{
+    HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, MemorySink, MemorySource, SentMessage,
+};
 pub use in_process::{InProcessBridge, InProcessBridgeBuilder};
