@@ -19,6 +19,7 @@ mod ticket;
 
 pub use dead_letter::headers as dead_letter_headers;
 pub use endpoints::{
-    HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, MemorySink, MemorySource, SentMessage,
+    HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource, MemorySink,
+    MemorySource, SentMessage, kafka_headers,
 };
 pub use in_process::{InProcessBridge, InProcessBridgeBuilder};
