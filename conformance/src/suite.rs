@@ -26,6 +26,14 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
+    /// A factory for this suite: it gives the closure its type.
+    pub fn factory<F>(&self, factory: F) -> Factory<H>
+    where
+        F: Fn() -> Arc<H> + Send + Sync + 'static,
+    {
+        Arc::new(factory)
+    }
+
     /// Runs every case, one after the other.
     ///
     /// Must not be called from async code: each case gets a runtime of its own.
@@ -46,6 +54,19 @@ impl<H: Harness + ?Sized> Suite<H> {
             .find(|case| case.id == id)
             .unwrap_or_else(|| panic!("no case {id}"));
         self.run_case(case, factory)
+    }
+
+    /// Runs the case of this id as the body of a `#[test]`: what the domains' macros expand to.
+    ///
+    /// # Panics
+    /// If the case fails, or there is no such case.
+    pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
+        let report = self.run_id(id, &self.factory(factory));
+        match report.outcome {
+            Outcome::Passed => {}
+            Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
+            other => println!("{other}: {}: {}", report.case, report.reason),
+        }
     }
 
     /// Runs one case in a runtime of its own.
@@ -185,14 +206,8 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        let factory: $crate::Factory<$harness> = ::std::sync::Arc::new($d factory);
-                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
-                        let report = $crate::$domain_module::suite().run_id(id, &factory);
-                        match report.outcome {
-                            $crate::Outcome::Passed => {}
-                            $crate::Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
-                            other => println!("{other}: {}: {}", report.case, report.reason),
-                        }
+                        $crate::$domain_module::suite()
+                            .assert_case(concat!($domain, "::", stringify!($module), "::", stringify!($case)), $d factory);
                     }
                 )+
             };

@@ -1,1 +1,23 @@
-//! HTTP clients and layers.
+//! HTTP: a transport over reqwest, the layers of the standard stack, and an in-memory client for tests.
+//!
+//! | type | for |
+//! |---|---|
+//! | [`HttpClientBuilder`] | the standard client: [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
+//! | [`layer`] | the layers one by one, for stacks of your own |
+//! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
+//! | [`MemoryHttpClient`] | tests without a network |
+
+mod body;
+mod builder;
+mod codec;
+pub mod layer;
+mod memory;
+mod pool_stats;
+mod reqwest_client;
+mod standard;
+
+pub use builder::{HttpClientBuilder, Transport};
+pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
+pub use pool_stats::PoolStatsSource;
+pub use reqwest_client::{HttpVersion, ReqwestConfig, ReqwestTransport};
+pub use standard::{ReqwestHttpClient, StandardHttpClient};

@@ -1,1 +1,6 @@
 //! Kafka clients.
+
+#[cfg(feature = "kafka-memory")]
+pub mod memory;
+#[cfg(feature = "kafka-rdkafka")]
+pub mod rdkafka;

@@ -99,7 +99,8 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// The handle of a circuit, made with the default configuration if it does not exist.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a blank or overlong name,
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a name that is blank, has control characters, or is longer than
+    /// [`MAX_CIRCUIT_NAME`](super::MAX_CIRCUIT_NAME),
     /// [`Exhausted`](ErrorKind::Exhausted) when the registry is full.
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>>;
 
@@ -110,14 +111,15 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     fn circuit_state(&self, name: &str) -> Result<CircuitState>;
 
     /// Sets the configuration of a circuit, making it if it does not exist. State and counters are kept; new thresholds
-    /// apply from the next outcome on.
+    /// apply from the next outcome on. The configured mode takes effect unless the circuit is forced open or closed: that
+    /// order stands until it is reset or forced otherwise.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Unsupported`](ErrorKind::Unsupported) for a policy
     /// that `capabilities()` does not have; and those of [`circuit`](Self::circuit).
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()>;
 
-    /// Closes a circuit, in automatic mode, with empty window and counters.
+    /// Closes a circuit, in automatic mode (metrics-only where it is configured so), with empty window and counters.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
@@ -144,7 +146,8 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn force_circuit_closed(&self, name: &str) -> Result<()>;
 
-    /// Events of all circuits from now on. The stream never ends while the breaker lives.
+    /// Events of all circuits from now on. The stream never ends while the breaker lives. A subscriber that is too slow
+    /// loses the oldest events and gets a [`Lagged`](super::CircuitEventKind::Lagged) in their place.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) without the capability `events`.
@@ -207,16 +210,21 @@ impl<B: CircuitBreaker + ?Sized> CircuitBreakerExt for B {}
 
 macro_rules! delegate {
     ($($pointer:ident),+) => {$(
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<B: CircuitBreaker + ?Sized> CircuitBreaker for $pointer<B> {
-            async fn execute_with_circuit_breaker(
-                &self,
+            // What `async_trait` makes of the method, without a second box around the inner future.
+            fn execute_with_circuit_breaker<'life0, 'life1, 'async_trait>(
+                &'life0 self,
                 operation: BoxedOperation,
-                circuit: &str,
+                circuit: &'life1 str,
                 timeout: Option<Duration>,
-            ) -> Result<OperationOutput> {
-                (**self).execute_with_circuit_breaker(operation, circuit, timeout).await
+            ) -> BoxFuture<'async_trait, Result<OperationOutput>>
+            where
+                'life0: 'async_trait,
+                'life1: 'async_trait,
+                Self: 'async_trait,
+            {
+                (**self).execute_with_circuit_breaker(operation, circuit, timeout)
             }
 
             fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {

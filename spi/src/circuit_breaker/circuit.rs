@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
 use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
-use crate::error::{ErrorKind, NetworkError, Result, Retryability};
+use crate::error::{ErrorKind, NetworkError, Phase, Result, Retryability};
 
 /// How a call ended, as far as the circuit is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +79,8 @@ pub struct CircuitRejection {
     pub circuit: Arc<str>,
     /// [`CircuitState::Open`], or [`CircuitState::HalfOpen`] when all probe slots are taken.
     pub state: CircuitState,
-    /// When a call may be let through again, if the circuit knows: not for a forced-open circuit.
+    /// When a call may be let through again, if the circuit knows: not for a forced-open circuit, which waits for an
+    /// operator, and not for a half-open one, which waits for its probes.
     pub retry_after: Option<Duration>,
 }
 
@@ -103,8 +108,14 @@ impl fmt::Display for CircuitRejection {
 impl std::error::Error for CircuitRejection {}
 
 impl From<CircuitRejection> for NetworkError {
+    /// An [`ErrorKind::CircuitOpen`] error: retryable after the open time, at once where only the probe slots are taken,
+    /// and never where the circuit is forced open.
     fn from(rejection: CircuitRejection) -> Self {
-        let retryability = rejection.retry_after.map_or(Retryability::Never, Retryability::After);
+        let retryability = match (rejection.retry_after, rejection.state) {
+            (Some(delay), _) => Retryability::After(delay),
+            (None, CircuitState::HalfOpen) => Retryability::Now,
+            (None, CircuitState::Open | CircuitState::Closed) => Retryability::Never,
+        };
         NetworkError::new(ErrorKind::CircuitOpen, "circuit_breaker.acquire", rejection.to_string())
             .with_retryability(retryability)
             .with_context("circuit", rejection.circuit.as_ref())
@@ -152,8 +163,50 @@ pub trait Circuit: fmt::Debug + Send + Sync + 'static {
     /// The configuration in force.
     fn config(&self) -> Arc<CircuitBreakerConfig>;
 
+    /// Starts the time limit of one call: `limit`, or the configured
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout) for `None`. Without either there is no deadline.
+    ///
+    /// The contracts have no timer of their own; the implementation brings the one of its runtime, and may panic outside
+    /// of that runtime where there is a limit. Must be cheap without one: every call asks.
+    fn deadline(&self, limit: Option<Duration>) -> Option<Deadline>;
+
     /// Takes a permit back. Called by [`Permit`]; applications never call it.
     fn complete(&self, token: PermitToken, record: CallRecord);
+}
+
+/// The time limit of one call, running. As a future it is ready when the time is up.
+#[must_use = "a deadline does nothing unless it is awaited"]
+pub struct Deadline {
+    limit: Duration,
+    expired: BoxFuture<'static, ()>,
+}
+
+impl Deadline {
+    /// For implementers of [`Circuit`]: `expired` is ready once `limit` has passed.
+    pub fn new(limit: Duration, expired: BoxFuture<'static, ()>) -> Self {
+        Self { limit, expired }
+    }
+
+    /// The whole time that the call has.
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.expired.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Leave to make one call. Report its outcome with [`record`](Self::record).
@@ -247,37 +300,72 @@ impl fmt::Debug for OwnedPermit {
 
 /// Conveniences for every [`Circuit`]. Do not implement it.
 pub trait CircuitExt: Circuit {
-    /// Runs the future that `operation` builds under a permit; errors are classified by the circuit's
+    /// Runs the future that `operation` builds under a permit and the configured
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout); errors are classified by the circuit's
     /// [`ErrorClassifier`](super::ErrorClassifier). `operation` is not called when the circuit rejects.
     ///
-    /// No timeout is applied: this crate has no timer. Put one inside `operation`, or use
-    /// [`CircuitBreaker::execute_with_circuit_breaker`](super::CircuitBreaker::execute_with_circuit_breaker).
+    /// A timeout belongs here, not around this call: what only wraps the call cancels it, and the circuit never learns
+    /// that the dependency hangs.
     ///
-    /// Cancel safety: dropping the future drops the permit, see [`Permit`].
+    /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`].
     ///
     /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, otherwise what the operation returned.
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, [`Timeout`](ErrorKind::Timeout) (phase total) when the
+    /// operation did not end in time, otherwise what the operation returned.
     fn call<T, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T>> + Send
     where
         T: Send,
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T>> + Send,
     {
-        async move {
-            let permit = self.try_acquire()?;
-            let result = operation().await;
-            let record = match &result {
-                Ok(_) => CallRecord::new(CallOutcome::Success),
-                Err(error) => CallRecord {
-                    outcome: Some(self.config().classifier.classify(error)),
-                    panicked: false,
-                    retry_after: error.retryability().delay(),
-                },
-            };
-            permit.record(record);
-            result
-        }
+        run(self, None, operation)
+    }
+
+    /// [`call`](Self::call) with a time limit of its own.
+    ///
+    /// # Errors
+    /// As `call`.
+    fn call_with_timeout<T, F, Fut>(&self, limit: Duration, operation: F) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        run(self, Some(limit), operation)
     }
 }
 
 impl<C: Circuit + ?Sized> CircuitExt for C {}
+
+async fn run<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T>
+where
+    C: Circuit + ?Sized,
+    T: Send,
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    let permit = circuit.try_acquire()?;
+    let result = match circuit.deadline(limit) {
+        None => operation().await,
+        Some(deadline) => {
+            let limit = deadline.limit();
+            match select(pin!(operation()), deadline).await {
+                Either::Left((result, _)) => result,
+                Either::Right(((), _)) => {
+                    // Not for the classifier to decide: what does not answer in time is failing.
+                    permit.record(CallOutcome::Failure);
+                    return Err(NetworkError::timeout("circuit_breaker.call", Phase::Total, limit));
+                }
+            }
+        }
+    };
+    permit.record(match &result {
+        Ok(_) => CallRecord::new(CallOutcome::Success),
+        Err(error) => CallRecord {
+            outcome: Some(circuit.config().classifier.classify(error)),
+            panicked: false,
+            retry_after: error.retryability().delay(),
+        },
+    });
+    result
+}

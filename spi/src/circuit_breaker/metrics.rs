@@ -20,7 +20,7 @@ pub struct CircuitMetrics {
     pub failures: u64,
     /// Calls that counted for nothing.
     pub ignored: u64,
-    /// Calls that were not let through.
+    /// Calls that were not let through; in metrics-only mode, calls that would not have been.
     pub rejected: u64,
     /// Results that came after the circuit had moved on, and had no effect.
     pub stale: u64,

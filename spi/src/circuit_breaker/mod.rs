@@ -24,7 +24,9 @@ mod event;
 mod metrics;
 
 pub use breaker::{BoxedOperation, CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerExt, OperationOutput};
-pub use circuit::{CallOutcome, CallRecord, Circuit, CircuitExt, CircuitRejection, OwnedPermit, Permit, PermitToken};
+pub use circuit::{
+    CallOutcome, CallRecord, Circuit, CircuitExt, CircuitRejection, Deadline, OwnedPermit, Permit, PermitToken,
+};
 pub use config::{
     CancelPolicy, CircuitBreakerConfig, ErrorClassifier, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
     default_classifier,
@@ -38,6 +40,9 @@ pub use breaker::MockCircuitBreaker;
 pub use circuit::MockCircuit;
 
 use crate::id::named_enum;
+
+/// The longest name of a circuit, in bytes.
+pub const MAX_CIRCUIT_NAME: usize = 256;
 
 /// What a circuit does with calls, as observed from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -64,7 +69,8 @@ pub enum CircuitMode {
     ForcedOpen,
     /// Closed until reset or forced otherwise; outcomes are still counted.
     ForcedClosed,
-    /// Counts and reports what it would do, never rejects.
+    /// Goes through the states as it would in automatic mode, and counts and reports the calls it would reject, but lets
+    /// every call through. The outcome of a call it would have rejected does not move the state.
     MetricsOnly,
 }
 

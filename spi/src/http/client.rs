@@ -25,6 +25,8 @@ pub struct HttpCapabilities {
     pub base_url: bool,
     /// Obeys [`RequestOptions::timeout`].
     pub timeout: bool,
+    /// Obeys [`RequestOptions::attempt_timeout`].
+    pub attempt_timeout: bool,
     /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
     pub retry: bool,
     /// [`HttpClient::configure_circuit_breaker`].
@@ -57,6 +59,7 @@ impl HttpCapabilities {
         Self {
             base_url: false,
             timeout: false,
+            attempt_timeout: false,
             retry: false,
             circuit_breaker: false,
             metrics: false,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::RetryPolicy;
-use crate::error::Result;
+use super::{HttpCapabilities, RetryPolicy};
+use crate::error::{NetworkError, Result};
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
@@ -18,7 +18,7 @@ use crate::validate::{self, Validate};
 pub struct RequestOptions {
     /// Time limit of the whole call: waits, all attempts, and reading the body.
     pub timeout: Option<Duration>,
-    /// Time limit of one attempt, up to the response head.
+    /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
     /// Retries for this request only.
     pub retry: Option<Box<RetryPolicy>>,
@@ -102,6 +102,53 @@ impl RequestOptions {
     pub fn with_circuit(mut self, name: impl Into<String>) -> Self {
         self.circuit = Some(name.into());
         self
+    }
+
+    /// For implementers of [`HttpClient`](super::HttpClient): fails if something is asked for that a client of these
+    /// capabilities cannot obey. Options that ask for what such a client does anyway (not to follow redirects) pass.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
+    pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
+        let checks = [
+            (self.timeout.is_some(), capabilities.timeout, "timeout"),
+            (
+                self.attempt_timeout.is_some(),
+                capabilities.attempt_timeout,
+                "attempt_timeout",
+            ),
+            (self.retry.is_some(), capabilities.retry, "retry"),
+            (
+                self.proxy.is_some(),
+                capabilities.per_request_proxy,
+                "per_request_proxy",
+            ),
+            (
+                self.verify_tls == Some(false),
+                capabilities.per_request_tls,
+                "per_request_tls",
+            ),
+            (
+                self.follow_redirects == Some(true),
+                capabilities.redirect_control,
+                "redirect_control",
+            ),
+            (
+                self.max_response_size.is_some(),
+                capabilities.response_size_limit,
+                "response_size_limit",
+            ),
+            (
+                self.raise_for_status == Some(true),
+                capabilities.raise_for_status,
+                "raise_for_status",
+            ),
+            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
+        ];
+        match checks.into_iter().find(|(wanted, declared, _)| *wanted && !declared) {
+            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ impl RequestTarget {
             Self::Absolute(url) => Ok(url),
             Self::Relative(reference) => Err(NetworkError::invalid_input(
                 "url",
-                format!("{reference:?} is not an absolute URL, and the client has no base URL"),
+                format!(
+                    "{:?} is not an absolute URL, and the client has no base URL",
+                    shown(reference)
+                ),
             )),
         }
     }
@@ -78,8 +82,21 @@ impl fmt::Debug for RequestTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absolute(url) => f.write_str(&redact::url(url)),
-            Self::Relative(reference) => f.write_str(reference.split('?').next().unwrap_or_default()),
+            Self::Relative(reference) => f.write_str(&shown(reference)),
         }
+    }
+}
+
+/// A reference without its query and fragment, and without user information: a URL that does not parse is a reference
+/// too, and may hold credentials all the same.
+fn shown(reference: &str) -> Cow<'_, str> {
+    let path = reference.split(['?', '#']).next().unwrap_or_default();
+    match path
+        .split_once("//")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1)))
+    {
+        Some((before, rest)) => format!("{before}//{}@{rest}", redact::REDACTED).into(),
+        None => path.into(),
     }
 }
 

@@ -1,0 +1,45 @@
+//! Side-by-side ratios against peers. Run by `cargo xtask bench <domain>`.
+//!
+//! Ours and the peer do the same checked work in one process, in alternating rounds; medians are compared and the spread
+//! is shown. A benchmark that counts failed work panics instead.
+
+mod breaker;
+mod http;
+mod kafka;
+mod measure;
+mod report;
+
+use clap::{Parser, ValueEnum};
+
+use crate::measure::Rounds;
+
+/// Side-by-side ratios against peers.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The domain.
+    domain: Domain,
+    /// Alternating rounds of ours and the peer, at least 5.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
+    rounds: u16,
+    /// Prints the rows as JSON on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Domain {
+    Http,
+    Breaker,
+    Kafka,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let rounds = Rounds(arguments.rounds.into());
+    let rows = match arguments.domain {
+        Domain::Http => http::run(rounds),
+        Domain::Breaker => breaker::run(rounds),
+        Domain::Kafka => kafka::run(rounds),
+    };
+    report::print(&rows, arguments.json);
+}

@@ -1,0 +1,90 @@
+//! Alternating rounds and medians.
+
+use std::time::Duration;
+
+use networking_spi::clock::{Clock, SystemClock};
+
+/// How many times each side is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rounds(pub(crate) usize);
+
+/// The measured values of one side.
+#[derive(Debug, Clone)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    /// The middle value.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        } else {
+            sorted[middle]
+        }
+    }
+
+    /// `numerator` over `denominator`, round by round.
+    pub(crate) fn ratio(numerator: &Self, denominator: &Self) -> Self {
+        Self(
+            numerator
+                .0
+                .iter()
+                .zip(&denominator.0)
+                .map(|(above, below)| above / below)
+                .collect(),
+        )
+    }
+
+    /// The distance between the lowest and the highest value, as a share of the median.
+    pub(crate) fn spread(&self) -> f64 {
+        let lowest = self.0.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (highest - lowest) / self.median()
+    }
+}
+
+/// Measures both sides in alternating rounds, after one round of each that does not count. Who begins alternates too.
+pub(crate) fn alternate(
+    rounds: Rounds,
+    mut ours: impl FnMut() -> f64,
+    mut peer: impl FnMut() -> f64,
+) -> (Samples, Samples) {
+    ours();
+    peer();
+    let (mut our_samples, mut peer_samples) = (Vec::new(), Vec::new());
+    for round in 0..rounds.0 {
+        if round % 2 == 0 {
+            our_samples.push(ours());
+            peer_samples.push(peer());
+        } else {
+            peer_samples.push(peer());
+            our_samples.push(ours());
+        }
+    }
+    (Samples(our_samples), Samples(peer_samples))
+}
+
+/// Measures one side, after one round that does not count.
+pub(crate) fn alone(rounds: Rounds, mut ours: impl FnMut() -> f64) -> Samples {
+    ours();
+    Samples((0..rounds.0).map(|_| ours()).collect())
+}
+
+/// The time that `work` takes.
+pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let clock = SystemClock::new();
+    let result = work();
+    (result, clock.elapsed())
+}
+
+/// Nanoseconds per call of `calls` calls in `elapsed`.
+pub(crate) fn nanos_per_call(calls: u64, elapsed: Duration) -> f64 {
+    elapsed.as_nanos() as f64 / calls as f64
+}
+
+/// Calls per second of `calls` calls in `elapsed`.
+pub(crate) fn per_second(calls: u64, elapsed: Duration) -> f64 {
+    calls as f64 / elapsed.as_secs_f64()
+}

@@ -1,0 +1,88 @@
+//! How long a circuit stays open.
+
+use std::time::Duration;
+
+use networking_spi::circuit_breaker::OpenPolicy;
+
+/// The open time of the opening number `reopenings` since the last recovery: `duration * multiplier ^ reopenings`,
+/// capped, with jitter; at least as long as the dependency asked for, and never longer than the cap.
+pub(super) fn open_time(
+    policy: &OpenPolicy,
+    reopenings: u32,
+    asked: Option<Duration>,
+    rng: &mut fastrand::Rng,
+) -> Duration {
+    let growth = policy.multiplier.powf(f64::from(reopenings));
+    let base = if growth > 1.0 {
+        scale(policy.duration, growth).min(policy.max_duration)
+    } else {
+        policy.duration
+    };
+    let jittered = if policy.jitter > 0.0 {
+        scale(base, 1.0 + policy.jitter * (rng.f64() * 2.0 - 1.0))
+    } else {
+        base
+    };
+    jittered.max(asked.unwrap_or_default()).min(policy.max_duration)
+}
+
+fn scale(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(multiplier: f64, jitter: f64) -> OpenPolicy {
+        let mut policy = OpenPolicy::fixed(Duration::from_secs(1));
+        policy.multiplier = multiplier;
+        policy.max_duration = Duration::from_secs(60);
+        policy.jitter = jitter;
+        policy
+    }
+
+    #[test]
+    fn grows_up_to_the_cap() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let times: Vec<_> = (0..8)
+            .map(|n| open_time(&policy(2.0, 0.0), n, None, &mut rng).as_secs())
+            .collect();
+        assert_eq!(times, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(open_time(&policy(2.0, 0.0), u32::MAX, None, &mut rng).as_secs(), 60);
+    }
+
+    #[test]
+    fn a_fixed_time_is_exact() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for nanos in [1, 99, 100_000_001, 123_456_789_012] {
+            let fixed = OpenPolicy::fixed(Duration::from_nanos(nanos));
+            assert_eq!(open_time(&fixed, 7, None, &mut rng), Duration::from_nanos(nanos));
+        }
+        assert_eq!(
+            open_time(&OpenPolicy::fixed(Duration::MAX), 7, None, &mut rng),
+            Duration::MAX
+        );
+    }
+
+    #[test]
+    fn jitter_stays_in_its_band_and_under_the_cap() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let times: Vec<_> = (0..1_000)
+            .map(|_| open_time(&policy(2.0, 0.1), 0, None, &mut rng))
+            .collect();
+        let (shortest, longest) = (times.iter().min().copied(), times.iter().max().copied());
+        assert!(shortest >= Some(Duration::from_millis(900)) && shortest < Some(Duration::from_millis(920)));
+        assert!(longest <= Some(Duration::from_millis(1_100)) && longest > Some(Duration::from_millis(1_080)));
+        for _ in 0..1_000 {
+            assert!(open_time(&policy(2.0, 1.0), 9, None, &mut rng) <= Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn what_the_dependency_asks_for_only_lengthens_up_to_the_cap() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut with = |asked| open_time(&policy(1.0, 0.0), 0, Some(Duration::from_secs(asked)), &mut rng).as_secs();
+        assert_eq!([with(0), with(1), with(20), with(3_600)], [1, 1, 20, 60]);
+    }
+}

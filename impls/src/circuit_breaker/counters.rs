@@ -1,0 +1,213 @@
+//! Totals of a circuit that threads count without disturbing one another.
+
+use std::cell::Cell;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Counter {
+    /// Calls let through.
+    Admitted,
+    Successes,
+    Failures,
+    Ignored,
+    Rejected,
+    Stale,
+    Slow,
+}
+
+const COUNTERS: usize = 7;
+
+/// The most threads that count on a stripe of their own.
+const MAX_OWN_STRIPES: usize = 32;
+
+/// Stripes with an owner: a few more than there are cores, for the threads of a runtime.
+static OWN_STRIPES: LazyLock<usize> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores + 2).next_power_of_two().min(MAX_OWN_STRIPES)
+});
+
+/// One counter of each kind, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Stripe([AtomicU64; COUNTERS]);
+
+/// Striped counters. A thread that owns a stripe counts with a plain load and store, which costs a fraction of an
+/// atomic addition; threads that found all stripes taken share the first one and add atomically.
+#[derive(Debug)]
+pub(super) struct Counters {
+    stripes: Box<[Stripe]>,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            stripes: (0..=*OWN_STRIPES).map(|_| Stripe::default()).collect(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn add(&self, counter: Counter) {
+        let index = stripe_of_this_thread();
+        let cell = &self.stripes[index].0[counter as usize];
+        if index == SHARED {
+            cell.fetch_add(1, Ordering::Release);
+        } else {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        // What ends a call is read before what started it: a call seen as ended is then also seen as admitted.
+        let [slow, stale, rejected, ignored, failures, successes, admitted] = [
+            Counter::Slow,
+            Counter::Stale,
+            Counter::Rejected,
+            Counter::Ignored,
+            Counter::Failures,
+            Counter::Successes,
+            Counter::Admitted,
+        ]
+        .map(|counter| self.sum(counter));
+        Totals {
+            admitted,
+            successes,
+            failures,
+            ignored,
+            rejected,
+            stale,
+            slow,
+        }
+    }
+
+    fn sum(&self, counter: Counter) -> u64 {
+        self.stripes.iter().fold(0, |sum, stripe| {
+            sum.wrapping_add(stripe.0[counter as usize].load(Ordering::Acquire))
+        })
+    }
+}
+
+/// The sums over all stripes at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Totals {
+    pub(super) admitted: u64,
+    pub(super) successes: u64,
+    pub(super) failures: u64,
+    pub(super) ignored: u64,
+    pub(super) rejected: u64,
+    pub(super) stale: u64,
+    pub(super) slow: u64,
+}
+
+impl Totals {
+    /// Every call that was admitted ends as exactly one of the others.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.admitted
+            .saturating_sub(self.successes + self.failures + self.ignored + self.stale)
+    }
+}
+
+/// The stripe of the threads that own none.
+const SHARED: usize = 0;
+const UNASSIGNED: usize = usize::MAX;
+
+/// One bit per owned stripe: whether a living thread has it. All circuits use the same assignment.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static STRIPE: Cell<usize> = const { Cell::new(UNASSIGNED) };
+    static OWNERSHIP: Ownership = Ownership::take();
+}
+
+#[inline]
+fn stripe_of_this_thread() -> usize {
+    let stripe = STRIPE.get();
+    if stripe == UNASSIGNED { assign_stripe() } else { stripe }
+}
+
+#[cold]
+fn assign_stripe() -> usize {
+    let stripe = OWNERSHIP.try_with(|ownership| ownership.stripe).unwrap_or(SHARED);
+    STRIPE.set(stripe);
+    stripe
+}
+
+/// Gives the stripe back when the thread ends.
+#[derive(Debug)]
+struct Ownership {
+    stripe: usize,
+}
+
+impl Ownership {
+    fn take() -> Self {
+        let all = u32::MAX >> (MAX_OWN_STRIPES - *OWN_STRIPES);
+        let mut taken = TAKEN.load(Ordering::Relaxed);
+        loop {
+            let free = !taken & all;
+            if free == 0 {
+                return Self { stripe: SHARED };
+            }
+            let bit = free.trailing_zeros();
+            // Acquire: what the owner before counted must be seen by the plain loads of the new one.
+            match TAKEN.compare_exchange_weak(taken, taken | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => {
+                    return Self {
+                        stripe: bit as usize + 1,
+                    };
+                }
+                Err(now) => taken = now,
+            }
+        }
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        // Other thread-local values may still end calls after this one.
+        STRIPE.set(SHARED);
+        if self.stripe != SHARED {
+            TAKEN.fetch_and(!(1 << (self.stripe - 1)), Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_threads_than_stripes_lose_no_count() {
+        const PER_THREAD: u64 = 2_000;
+        let counters = Counters::new();
+        let threads = (*OWN_STRIPES as u64 + 4) * 2;
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for _ in 0..PER_THREAD {
+                        counters.add(Counter::Admitted);
+                        counters.add(Counter::Successes);
+                    }
+                });
+            }
+        });
+        let totals = counters.totals();
+        assert_eq!(totals.admitted, threads * PER_THREAD);
+        assert_eq!(totals.successes, threads * PER_THREAD);
+        assert_eq!(totals.in_flight(), 0);
+    }
+
+    #[test]
+    fn stripes_of_ended_threads_are_used_again() {
+        // Far more threads than stripes, one after the other: if stripes leaked, the later ones would get none.
+        let owned = (0..200)
+            .filter(|_| {
+                std::thread::spawn(|| stripe_of_this_thread() != SHARED)
+                    .join()
+                    .expect("the thread ends")
+            })
+            .count();
+        assert!(owned > *OWN_STRIPES, "{owned} of 200 threads owned a stripe");
+    }
+}

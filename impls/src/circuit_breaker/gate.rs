@@ -1,0 +1,163 @@
+//! The lock-free face of a circuit: what a call in a healthy circuit reads and writes.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use networking_spi::circuit_breaker::CircuitState;
+
+/// An open time without an end: the circuit waits for an operator.
+pub(super) const FOREVER: u64 = u64::MAX;
+
+/// State, flags and generation of a circuit in one word, so that one load answers what a call must know.
+///
+/// Only changed under the lock of the state machine, which has the same facts in full.
+#[derive(Debug)]
+pub(super) struct Gate {
+    word: AtomicU64,
+    /// Failures in a row. Calls that succeed write it only if it is not zero.
+    streak: AtomicU32,
+    /// When an open circuit turns half-open, in nanoseconds of the clock. Written before the word that says open.
+    open_until: AtomicU64,
+}
+
+impl Gate {
+    pub(super) fn new(word: Word) -> Self {
+        Self {
+            word: AtomicU64::new(word.0),
+            streak: AtomicU32::new(0),
+            open_until: AtomicU64::new(FOREVER),
+        }
+    }
+
+    #[inline]
+    pub(super) fn load(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    pub(super) fn store(&self, word: Word) {
+        self.word.store(word.0, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn end_streak(&self) {
+        // A store, even of the same value, would take the cache line away from every other thread.
+        if self.streak.load(Ordering::Relaxed) != 0 {
+            self.streak.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one more failure in a row. The caller holds the lock.
+    pub(super) fn extend_streak(&self) -> u32 {
+        let streak = self.streak.load(Ordering::Relaxed).saturating_add(1);
+        self.streak.store(streak, Ordering::Relaxed);
+        streak
+    }
+
+    pub(super) fn streak(&self) -> u32 {
+        self.streak.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open_until(&self) -> u64 {
+        self.open_until.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_open_until(&self, nanos: u64) {
+        self.open_until.store(nanos, Ordering::Release);
+    }
+}
+
+/// `generation << 8 | flags << 2 | state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word(u64);
+
+/// What a call must do besides counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Flags {
+    /// Calls are timed: a clock is read when they start and when they end.
+    pub(super) timed: bool,
+    /// Outcomes go into a window.
+    pub(super) windowed: bool,
+    /// Nothing is ever rejected.
+    pub(super) dry_run: bool,
+}
+
+impl Word {
+    const STATE: u64 = 0b11;
+    const TIMED: u64 = 1 << 2;
+    const WINDOWED: u64 = 1 << 3;
+    const DRY_RUN: u64 = 1 << 4;
+    const GENERATION_SHIFT: u32 = 8;
+
+    pub(super) fn new(generation: u64, state: CircuitState, flags: Flags) -> Self {
+        let state = match state {
+            CircuitState::Closed => 0,
+            CircuitState::Open => 1,
+            CircuitState::HalfOpen => 2,
+        };
+        let mut word = (generation << Self::GENERATION_SHIFT) | state;
+        for (set, bit) in [
+            (flags.timed, Self::TIMED),
+            (flags.windowed, Self::WINDOWED),
+            (flags.dry_run, Self::DRY_RUN),
+        ] {
+            if set {
+                word |= bit;
+            }
+        }
+        Self(word)
+    }
+
+    #[inline]
+    pub(super) fn state(self) -> CircuitState {
+        match self.0 & Self::STATE {
+            0 => CircuitState::Closed,
+            1 => CircuitState::Open,
+            _ => CircuitState::HalfOpen,
+        }
+    }
+
+    #[inline]
+    pub(super) fn generation(self) -> u64 {
+        self.0 >> Self::GENERATION_SHIFT
+    }
+
+    /// Closed, and calls need not be timed.
+    #[inline]
+    pub(super) fn admits_untimed(self) -> bool {
+        self.0 & (Self::STATE | Self::TIMED) == 0
+    }
+
+    /// Closed, and a success changes nothing but counters and the streak.
+    #[inline]
+    pub(super) fn counts_successes_only(self) -> bool {
+        self.0 & (Self::STATE | Self::TIMED | Self::WINDOWED) == 0
+    }
+
+    pub(super) fn dry_run(self) -> bool {
+        self.0 & Self::DRY_RUN != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_gives_back_what_it_was_made_of() {
+        for state in CircuitState::ALL {
+            for bits in 0..8_u8 {
+                let flags = Flags {
+                    timed: bits & 1 != 0,
+                    windowed: bits & 2 != 0,
+                    dry_run: bits & 4 != 0,
+                };
+                let word = Word::new(987_654_321, *state, flags);
+                assert_eq!(word.state(), *state);
+                assert_eq!(word.generation(), 987_654_321);
+                assert_eq!(word.dry_run(), flags.dry_run);
+                let closed = *state == CircuitState::Closed;
+                assert_eq!(word.admits_untimed(), closed && !flags.timed);
+                assert_eq!(word.counts_successes_only(), closed && !flags.timed && !flags.windowed);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The probes of a half-open circuit.
+
+/// Probes in flight, each with a lease, and how many have succeeded.
+#[derive(Debug, Default)]
+pub(super) struct HalfOpen {
+    /// In the order of admission. Never longer than the policy's bound, which is also the bound of every scan.
+    probes: Vec<Probe>,
+    successes: u32,
+}
+
+#[derive(Debug)]
+struct Probe {
+    id: u64,
+    lease_ends: u64,
+}
+
+impl HalfOpen {
+    /// Takes a slot for the probe `id`, unless `max` probes with a running lease have them all.
+    pub(super) fn admit(&mut self, id: u64, now: u64, lease_ends: u64, max: u32) -> bool {
+        self.probes.retain(|probe| probe.lease_ends > now);
+        if self.probes.len() >= max as usize {
+            return false;
+        }
+        self.probes.push(Probe { id, lease_ends });
+        true
+    }
+
+    /// Frees the slot of the probe `id`; `false` if its lease has ended: whatever it reports is too late.
+    pub(super) fn release(&mut self, id: u64, now: u64) -> bool {
+        let Some(position) = self.probes.iter().position(|probe| probe.id == id) else {
+            return false;
+        };
+        self.probes.swap_remove(position).lease_ends > now
+    }
+
+    /// Counts a successful probe, and returns how many there have been.
+    pub(super) fn succeed(&mut self) -> u32 {
+        self.successes += 1;
+        self.successes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_bounded_and_come_back() {
+        let mut half_open = HalfOpen::default();
+        assert!(half_open.admit(1, 0, 100, 2));
+        assert!(half_open.admit(2, 0, 100, 2));
+        assert!(!half_open.admit(3, 0, 100, 2));
+        assert!(half_open.release(1, 10));
+        assert!(half_open.admit(4, 10, 100, 2));
+        assert!(!half_open.admit(5, 10, 100, 2));
+    }
+
+    #[test]
+    fn a_lease_ends_at_its_end() {
+        let mut half_open = HalfOpen::default();
+        assert!(half_open.admit(1, 0, 100, 1));
+        assert!(!half_open.admit(2, 99, 199, 1));
+        assert!(half_open.admit(3, 100, 200, 1));
+        assert!(!half_open.release(1, 100), "the slot of the first probe was given away");
+        assert!(half_open.release(3, 199));
+        assert!(!half_open.release(3, 199), "a slot comes back once");
+    }
+
+    #[test]
+    fn a_late_result_is_refused_even_if_nobody_took_the_slot() {
+        let mut half_open = HalfOpen::default();
+        assert!(half_open.admit(1, 0, 100, 1));
+        assert!(!half_open.release(1, 100));
+    }
+}

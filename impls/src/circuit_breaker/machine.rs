@@ -1,0 +1,444 @@
+//! The state machine of a circuit: everything that happens under its lock.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use networking_spi::circuit_breaker::{
+    CallOutcome, CircuitBreakerConfig, CircuitEventKind, CircuitMode, CircuitState, CircuitTransition, PermitToken,
+    TransitionReason, TripPolicy, WindowMetrics,
+};
+use networking_spi::clock::Clock;
+
+use super::backoff::open_time;
+use super::gate::{FOREVER, Flags, Gate, Word};
+use super::half_open::HalfOpen;
+use super::nanos;
+use super::window::{Sample, Window, tripped};
+
+/// Transitions a circuit remembers.
+const REMEMBERED_TRANSITIONS: usize = 32;
+
+/// The probe number of a call that only dry run let through.
+const BEYOND_DRY_RUN: u64 = u64::MAX;
+
+/// State, mode, window and history of one circuit. Every method is called with the lock held, writes what the lock-free
+/// path must know into the gate, and leaves the events it causes in the outbox.
+#[derive(Debug)]
+pub(super) struct Machine {
+    phase: Phase,
+    generation: u64,
+    mode: CircuitMode,
+    /// Whether the mode is an operator's order, which stands above the configured mode.
+    ordered: bool,
+    window: Window,
+    /// Openings since the last recovery.
+    reopenings: u32,
+    /// Until when the dependency asked to be left alone, in nanoseconds of the clock; 0 if it did not.
+    hold_until: u64,
+    next_probe: u64,
+    entered_at: u64,
+    times_opened: u64,
+    transitions: VecDeque<CircuitTransition>,
+    outbox: Vec<(SystemTime, CircuitEventKind)>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed,
+    Open,
+    HalfOpen(HalfOpen),
+}
+
+/// What the machine works with but does not own.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) config: &'a CircuitBreakerConfig,
+    pub(super) clock: &'a dyn Clock,
+}
+
+/// The answer to a call that asks to be let through.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Admitted(PermitToken),
+    /// Let through by dry run although the policy would reject it.
+    AdmittedAnyway(PermitToken),
+    Rejected {
+        state: CircuitState,
+        retry_after: Option<Duration>,
+    },
+}
+
+/// How a call ended, completely.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) outcome: CallOutcome,
+    pub(super) slow: bool,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What the machine knows and the counters do not.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) state: CircuitState,
+    pub(super) mode: CircuitMode,
+    pub(super) window: WindowMetrics,
+    pub(super) times_opened: u64,
+    pub(super) in_state_for: Duration,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) transitions: Vec<CircuitTransition>,
+}
+
+impl Machine {
+    /// A closed circuit, or whatever the configured mode makes of it.
+    pub(super) fn new(config: &CircuitBreakerConfig, clock: &dyn Clock, rng: fastrand::Rng) -> (Self, Gate) {
+        let machine = Self {
+            phase: if config.mode == CircuitMode::ForcedOpen {
+                Phase::Open
+            } else {
+                Phase::Closed
+            },
+            generation: 1,
+            mode: config.mode,
+            ordered: false,
+            window: Window::new(&config.trip),
+            reopenings: 0,
+            hold_until: 0,
+            next_probe: 1,
+            entered_at: nanos(clock.elapsed()),
+            times_opened: 0,
+            transitions: VecDeque::new(),
+            outbox: Vec::new(),
+            rng,
+        };
+        let gate = Gate::new(machine.word(config));
+        (machine, gate)
+    }
+
+    /// Decides on a call that the gate alone could not decide on.
+    pub(super) fn admit(&mut self, cx: Surroundings<'_>) -> Admission {
+        let now = nanos(cx.clock.elapsed());
+        self.catch_up(now, cx);
+        let started_nanos = if self.flags(cx.config).timed {
+            start_mark(now)
+        } else {
+            0
+        };
+        let token = PermitToken {
+            generation: self.generation,
+            probe: 0,
+            started_nanos,
+        };
+        let rejected = match &mut self.phase {
+            Phase::Closed => return Admission::Admitted(token),
+            Phase::Open => Admission::Rejected {
+                state: CircuitState::Open,
+                retry_after: remaining(cx.gate.open_until(), now),
+            },
+            Phase::HalfOpen(half_open) => {
+                let id = self.next_probe;
+                let lease_ends = now.saturating_add(nanos(lease(cx.config)));
+                if half_open.admit(id, now, lease_ends, cx.config.half_open.max_concurrent_probes) {
+                    self.next_probe += 1;
+                    return Admission::Admitted(PermitToken { probe: id, ..token });
+                }
+                Admission::Rejected {
+                    state: CircuitState::HalfOpen,
+                    retry_after: None,
+                }
+            }
+        };
+        if self.mode == CircuitMode::MetricsOnly {
+            Admission::AdmittedAnyway(PermitToken {
+                probe: BEYOND_DRY_RUN,
+                ..token
+            })
+        } else {
+            rejected
+        }
+    }
+
+    /// Takes a result in. `false`: it came too late and changed nothing.
+    pub(super) fn settle(&mut self, token: PermitToken, ending: Ending, cx: Surroundings<'_>) -> bool {
+        if token.generation != self.generation {
+            return false;
+        }
+        if token.probe == BEYOND_DRY_RUN {
+            return true;
+        }
+        match &mut self.phase {
+            Phase::Closed => {
+                self.settle_call(ending, cx);
+                true
+            }
+            Phase::HalfOpen(half_open) => {
+                let now = nanos(cx.clock.elapsed());
+                half_open.release(token.probe, now) && {
+                    self.settle_probe(ending, now, cx);
+                    true
+                }
+            }
+            // A generation that is open admits nothing whose result could count.
+            Phase::Open => false,
+        }
+    }
+
+    /// Turns half-open if the open time has passed.
+    pub(super) fn refresh(&mut self, cx: Surroundings<'_>) {
+        let now = nanos(cx.clock.elapsed());
+        self.catch_up(now, cx);
+    }
+
+    /// An operator's order: `ForcedOpen` or `ForcedClosed`.
+    pub(super) fn force(&mut self, mode: CircuitMode, cx: Surroundings<'_>) {
+        self.ordered = true;
+        self.enter_mode(mode, TransitionReason::Forced, cx);
+    }
+
+    pub(super) fn reset(&mut self, cx: Surroundings<'_>) {
+        let now = nanos(cx.clock.elapsed());
+        self.ordered = false;
+        let mode = match cx.config.mode {
+            CircuitMode::MetricsOnly => CircuitMode::MetricsOnly,
+            _ => CircuitMode::Automatic,
+        };
+        self.outbox.push((cx.clock.now(), CircuitEventKind::Reset));
+        self.change_mode(mode, cx);
+        self.close(TransitionReason::Reset, now, cx);
+        self.times_opened = 0;
+    }
+
+    /// Takes on the new configuration that `cx` has. State, window and counters stay as far as it allows.
+    pub(super) fn configure(&mut self, cx: Surroundings<'_>) {
+        self.outbox.push((cx.clock.now(), CircuitEventKind::Configured));
+        self.window.reshape(&cx.config.trip, nanos(cx.clock.elapsed()));
+        if !self.ordered {
+            self.enter_mode(cx.config.mode, TransitionReason::Configured, cx);
+        }
+        // The flags may have changed even where state and mode have not.
+        cx.gate.store(self.word(cx.config));
+    }
+
+    pub(super) fn snapshot(&mut self, cx: Surroundings<'_>) -> Snapshot {
+        let now = nanos(cx.clock.elapsed());
+        self.catch_up(now, cx);
+        let state = self.state();
+        Snapshot {
+            state,
+            mode: self.mode,
+            window: self.window.metrics(now),
+            times_opened: self.times_opened,
+            in_state_for: Duration::from_nanos(now.saturating_sub(self.entered_at)),
+            retry_after: if state == CircuitState::Open {
+                remaining(cx.gate.open_until(), now)
+            } else {
+                None
+            },
+            transitions: self.transitions.iter().cloned().collect(),
+        }
+    }
+
+    /// Whether nothing would be lost if the circuit were made anew.
+    pub(super) fn is_pristine(&mut self, cx: Surroundings<'_>) -> bool {
+        let now = if self.window.reads_clock() {
+            nanos(cx.clock.elapsed())
+        } else {
+            0
+        };
+        matches!(self.phase, Phase::Closed)
+            && !self.ordered
+            && self.mode == CircuitMode::Automatic
+            && cx.gate.streak() == 0
+            && self.window.metrics(now).failures == 0
+    }
+
+    /// The events since the last call, oldest first.
+    pub(super) fn take_outbox(&mut self) -> Vec<(SystemTime, CircuitEventKind)> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    pub(super) fn has_mail(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn settle_call(&mut self, ending: Ending, cx: Surroundings<'_>) {
+        let failed = match ending.outcome {
+            CallOutcome::Ignored => return,
+            CallOutcome::Failure => true,
+            CallOutcome::Success => false,
+        };
+        let needs_clock = self.window.reads_clock() || ending.retry_after.is_some();
+        let now = if needs_clock { nanos(cx.clock.elapsed()) } else { 0 };
+        let streak = if failed {
+            cx.gate.extend_streak()
+        } else {
+            cx.gate.end_streak();
+            0
+        };
+        if let (true, Some(delay)) = (failed, ending.retry_after) {
+            self.hold_until = self.hold_until.max(now.saturating_add(nanos(delay)));
+        }
+        self.window.push(
+            Sample {
+                failed,
+                slow: ending.slow,
+            },
+            now,
+        );
+        let reason = match &cx.config.trip {
+            TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => {
+                tripped(rates, self.window.metrics(now))
+            }
+            TripPolicy::ConsecutiveFailures { failures } if streak >= *failures => {
+                Some(TransitionReason::ConsecutiveFailures)
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason
+            && self.mode != CircuitMode::ForcedClosed
+        {
+            let now = if needs_clock { now } else { nanos(cx.clock.elapsed()) };
+            self.open(reason, now, cx);
+        }
+    }
+
+    fn settle_probe(&mut self, ending: Ending, now: u64, cx: Surroundings<'_>) {
+        match ending.outcome {
+            CallOutcome::Ignored => {}
+            CallOutcome::Success if ending.slow => self.open(TransitionReason::SlowCallRate, now, cx),
+            CallOutcome::Success => {
+                if let Phase::HalfOpen(half_open) = &mut self.phase
+                    && half_open.succeed() >= cx.config.half_open.success_threshold
+                {
+                    self.close(TransitionReason::ProbesSucceeded, now, cx);
+                }
+            }
+            CallOutcome::Failure => {
+                self.hold_until = ending.retry_after.map_or(0, |delay| now.saturating_add(nanos(delay)));
+                self.open(TransitionReason::ProbeFailed, now, cx);
+            }
+        }
+    }
+
+    fn catch_up(&mut self, now: u64, cx: Surroundings<'_>) {
+        let until = cx.gate.open_until();
+        if matches!(self.phase, Phase::Open) && until != FOREVER && now >= until {
+            self.enter(
+                Phase::HalfOpen(HalfOpen::default()),
+                TransitionReason::OpenTimeElapsed,
+                now,
+                cx,
+            );
+        }
+    }
+
+    fn open(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+        let asked = Duration::from_nanos(self.hold_until.saturating_sub(now));
+        let time = open_time(&cx.config.open, self.reopenings, Some(asked), &mut self.rng);
+        self.hold_until = 0;
+        self.reopenings = self.reopenings.saturating_add(1);
+        self.times_opened += 1;
+        // An open time that reaches beyond the clock's range still ends, in principle.
+        cx.gate.set_open_until(now.saturating_add(nanos(time)).min(FOREVER - 1));
+        self.enter(Phase::Open, reason, now, cx);
+    }
+
+    fn open_for_good(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+        cx.gate.set_open_until(FOREVER);
+        if !matches!(self.phase, Phase::Open) {
+            self.times_opened += 1;
+        }
+        self.enter(Phase::Open, reason, now, cx);
+    }
+
+    fn close(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+        self.window.clear();
+        self.reopenings = 0;
+        self.hold_until = 0;
+        cx.gate.end_streak();
+        self.enter(Phase::Closed, reason, now, cx);
+    }
+
+    /// Every entry starts a generation, even of the state that the circuit is in already.
+    fn enter(&mut self, phase: Phase, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+        let from = self.state();
+        self.phase = phase;
+        self.generation += 1;
+        let to = self.state();
+        cx.gate.store(self.word(cx.config));
+        if from != to {
+            self.entered_at = now;
+            let at = cx.clock.now();
+            if self.transitions.len() == REMEMBERED_TRANSITIONS {
+                self.transitions.pop_front();
+            }
+            self.transitions.push_back(CircuitTransition::new(from, to, reason, at));
+            self.outbox
+                .push((at, CircuitEventKind::StateChanged { from, to, reason }));
+        }
+    }
+
+    fn enter_mode(&mut self, mode: CircuitMode, reason: TransitionReason, cx: Surroundings<'_>) {
+        let before = self.mode;
+        if before == mode {
+            return;
+        }
+        self.change_mode(mode, cx);
+        let now = nanos(cx.clock.elapsed());
+        match mode {
+            CircuitMode::ForcedOpen => self.open_for_good(reason, now, cx),
+            CircuitMode::ForcedClosed => self.close(reason, now, cx),
+            // Nothing but an order keeps a forced-open circuit open.
+            _ if before == CircuitMode::ForcedOpen => self.close(reason, now, cx),
+            _ => cx.gate.store(self.word(cx.config)),
+        }
+    }
+
+    fn change_mode(&mut self, mode: CircuitMode, cx: Surroundings<'_>) {
+        let from = std::mem::replace(&mut self.mode, mode);
+        if from != mode {
+            self.outbox
+                .push((cx.clock.now(), CircuitEventKind::ModeChanged { from, to: mode }));
+        }
+    }
+
+    fn state(&self) -> CircuitState {
+        match self.phase {
+            Phase::Closed => CircuitState::Closed,
+            Phase::Open => CircuitState::Open,
+            Phase::HalfOpen(_) => CircuitState::HalfOpen,
+        }
+    }
+
+    fn word(&self, config: &CircuitBreakerConfig) -> Word {
+        Word::new(self.generation, self.state(), self.flags(config))
+    }
+
+    fn flags(&self, config: &CircuitBreakerConfig) -> Flags {
+        let rates = match &config.trip {
+            TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => Some(rates),
+            _ => None,
+        };
+        Flags {
+            timed: rates.is_some_and(|rates| rates.slow_call_duration.is_some()),
+            windowed: rates.is_some(),
+            dry_run: self.mode == CircuitMode::MetricsOnly,
+        }
+    }
+}
+
+/// A moment as permits carry it: one more than the clock says, because zero means that the call is not timed.
+pub(super) fn start_mark(now: u64) -> u64 {
+    now.saturating_add(1)
+}
+
+/// How long until `until`, unless that is never.
+pub(super) fn remaining(until: u64, now: u64) -> Option<Duration> {
+    (until != FOREVER).then(|| Duration::from_nanos(until.saturating_sub(now)))
+}
+
+fn lease(config: &CircuitBreakerConfig) -> Duration {
+    let fallback = || config.open.duration.max(config.call_timeout.unwrap_or_default());
+    config.half_open.probe_lease.unwrap_or_else(fallback)
+}

@@ -1,0 +1,372 @@
+//! Composing the standard client.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::clock::Clock;
+use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, ProxyConfig, RetryPolicy};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{NetworkError, Result, redact};
+use url::Url;
+
+use super::layer::{
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, Credentials, DecompressionLayer,
+    DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
+    RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+};
+use super::standard::StandardHttpClient;
+use super::{PoolStatsSource, ReqwestConfig, ReqwestTransport};
+use crate::clock::TokioClock;
+
+/// The largest response body taken unless told otherwise.
+const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
+
+/// Composes the [standard stack](super::layer) over reqwest ([`new`](Self::new)) or any other transport
+/// ([`over`](HttpClientBuilder::over)).
+///
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
+/// retry - circuit breaker - attempt timeout - interceptors - auth - decompression and size limit - redirects - transport.
+///
+/// | setting | default |
+/// |---|---|
+/// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
+/// | retries, circuit breaker, rate limit | off; the first two can be configured later on the client |
+/// | redirects | up to 10 |
+/// | decompression | on |
+/// | largest response body | 64 MiB; `stream_request` is not limited |
+/// | error statuses | responses, not errors |
+///
+/// A mistake in any setting shows when the client is built.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_impls::http::HttpClientBuilder;
+/// use networking_spi::http::RetryPolicy;
+///
+/// let http = HttpClientBuilder::new()
+///     .base_url("https://api.example.com/v1")
+///     .default_header("x-team", "payments")
+///     .timeout(Duration::from_secs(30))
+///     .attempt_timeout(Duration::from_secs(5))
+///     .retry(RetryPolicy::new(4))
+///     .build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct HttpClientBuilder<S = ReqwestConfig> {
+    transport: S,
+    pool: Option<Arc<dyn PoolStatsSource>>,
+    defaults: ClientDefaults,
+    timeout: Option<Duration>,
+    attempt_timeout: Option<Duration>,
+    retry: RetryPolicy,
+    breaker: Option<(Arc<dyn CircuitBreaker>, HttpCircuitOptions)>,
+    rate_limit: Option<RateLimit>,
+    interceptors: Vec<Arc<dyn Interceptor>>,
+    credentials: Option<Credentials>,
+    redirects: RedirectPolicy,
+    decompression: bool,
+    max_response_size: Option<u64>,
+    clock: Option<Arc<dyn Clock>>,
+    /// The first mistake.
+    mistake: Option<NetworkError>,
+}
+
+impl HttpClientBuilder {
+    /// A client over reqwest.
+    pub fn new() -> Self {
+        Self::from_source(ReqwestConfig::default())
+    }
+
+    /// Sets how connections are made.
+    pub fn transport(mut self, config: ReqwestConfig) -> Self {
+        self.transport = config;
+        self
+    }
+
+    /// Sends every request through this proxy.
+    pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
+        self.transport.proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the `User-Agent`.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.transport.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Sets the time limit of opening a connection.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.transport.connect_timeout = timeout;
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    pub fn build(self) -> Result<StandardHttpClient<ReqwestTransport>> {
+        let transport = ReqwestTransport::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
+        let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
+        self.replace(Transport(transport)).pool_stats(pool).build()
+    }
+}
+
+impl Default for HttpClientBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A transport that is there already, as opposed to one that the builder makes.
+#[derive(Debug)]
+pub struct Transport<T>(T);
+
+impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
+    /// A client over `transport`, which only has to send requests: the layers do everything else.
+    ///
+    /// ```
+    /// use networking_impls::http::{HttpClientBuilder, MemoryHttpClient};
+    /// use networking_spi::http::RetryPolicy;
+    ///
+    /// let http = HttpClientBuilder::over(MemoryHttpClient::new()).retry(RetryPolicy::default()).build()?;
+    /// # Ok::<(), networking_spi::NetworkError>(())
+    /// ```
+    pub fn over(transport: T) -> Self {
+        Self::from_source(Transport(transport))
+    }
+
+    /// Says who knows about the transport's connections.
+    pub fn pool_stats(mut self, source: Arc<dyn PoolStatsSource>) -> Self {
+        self.pool = Some(source);
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    pub fn build(self) -> Result<StandardHttpClient<T>> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        for (limit, field) in [(self.timeout, "timeout"), (self.attempt_timeout, "attempt_timeout")] {
+            limit.map_or(Ok(()), |limit| validate::positive(limit, field))?;
+        }
+        self.redirects.validate().map_err(|error| error.in_field("redirects"))?;
+        let counters = Arc::new(HttpCounters::new());
+        let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
+        // Waiting for a turn beyond the time limit of the call would be for nothing.
+        let rate_limit = self.rate_limit.map(|limit| {
+            let max_wait = self
+                .timeout
+                .map_or(limit.max_wait, |timeout| timeout.min(limit.max_wait));
+            limit.with_max_wait(max_wait)
+        });
+
+        let redirecting = RedirectLayer::new(self.transport.0, self.redirects);
+        let decoding = DecompressionLayer::new(redirecting, self.decompression, self.max_response_size);
+        let mut authenticated = AuthLayer::new(decoding, self.credentials);
+        if let Some(base) = &self.defaults.base_url {
+            authenticated = authenticated.only_for(base.clone());
+        }
+        let intercepted = InterceptorLayer::new(authenticated, self.interceptors);
+        let attempt = AttemptTimeoutLayer::new(intercepted, self.attempt_timeout);
+        let guarded = CircuitBreakerLayer::new(attempt)
+            .with_clock(Arc::clone(&clock))
+            .with_counters(Arc::clone(&counters));
+        if let Some((breaker, options)) = self.breaker {
+            guarded
+                .configure_circuit_breaker(breaker, options)
+                .map_err(|error| error.in_field("circuit_breaker"))?;
+        }
+        let retrying = RetryLayer::new(guarded, self.retry)
+            .map_err(|error| error.in_field("retry"))?
+            .with_clock(clock)
+            .with_counters(Arc::clone(&counters));
+        let timed = TotalTimeoutLayer::new(retrying, self.timeout);
+        let limited = RateLimitLayer::new(timed, rate_limit)
+            .map_err(|error| error.in_field("rate_limit"))?
+            .with_counters(Arc::clone(&counters));
+        let counted = MetricsLayer::with_counters(limited, counters);
+        let stack = DefaultsLayer::new(counted, self.defaults)?;
+
+        let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        Ok(StandardHttpClient::new(stack, self.pool, max_decompressed_size))
+    }
+}
+
+impl<S> HttpClientBuilder<S> {
+    fn from_source(transport: S) -> Self {
+        Self {
+            transport,
+            pool: None,
+            defaults: ClientDefaults::default(),
+            timeout: None,
+            attempt_timeout: None,
+            retry: RetryPolicy::disabled(),
+            breaker: None,
+            rate_limit: None,
+            interceptors: Vec::new(),
+            credentials: None,
+            redirects: RedirectPolicy::default(),
+            decompression: true,
+            max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
+            clock: None,
+            mistake: None,
+        }
+    }
+
+    fn replace<O>(self, transport: O) -> HttpClientBuilder<O> {
+        HttpClientBuilder {
+            transport,
+            pool: self.pool,
+            defaults: self.defaults,
+            timeout: self.timeout,
+            attempt_timeout: self.attempt_timeout,
+            retry: self.retry,
+            breaker: self.breaker,
+            rate_limit: self.rate_limit,
+            interceptors: self.interceptors,
+            credentials: self.credentials,
+            redirects: self.redirects,
+            decompression: self.decompression,
+            max_response_size: self.max_response_size,
+            clock: self.clock,
+            mistake: self.mistake,
+        }
+    }
+
+    fn note<V>(&mut self, result: Result<V>) -> Option<V> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.mistake.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Resolves relative targets against this URL; a path without a slash at its end gets one. Credentials and secret
+    /// default headers are then sent to its origin only.
+    pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
+        let parsed = Url::parse(url.as_ref())
+            .map_err(|error| NetworkError::invalid_input("base_url", "is not a URL").with_source(error));
+        self.defaults.base_url = self.note(parsed);
+        self
+    }
+
+    /// Adds a header to requests that do not have it. Called again with the same name, it replaces the value.
+    pub fn default_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let header = name
+            .try_into()
+            .map_err(|_| NetworkError::invalid_input("default_header", "is not a header name"))
+            .and_then(|name| match value.try_into() {
+                Ok(value) => Ok((name, value)),
+                Err(_) => Err(NetworkError::invalid_input(
+                    format!("default_header.{name}"),
+                    "has characters that a header value cannot have",
+                )),
+            });
+        if let Some((name, value)) = self.note(header) {
+            self.defaults.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Sets whether 4xx and 5xx statuses are errors. Requests can say otherwise.
+    pub fn raise_for_status(mut self, raise: bool) -> Self {
+        self.defaults.raise_for_status = raise;
+        self
+    }
+
+    /// Sets the time limit of a whole call: waits, all attempts, and reading the body.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the time limit of one attempt, up to the response head.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets when and how requests are sent again.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Asks a circuit of `breaker` before every attempt.
+    pub fn circuit_breaker(mut self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Self {
+        self.breaker = Some((breaker, options));
+        self
+    }
+
+    /// Spaces calls out.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Adds an interceptor inside those added before.
+    pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
+        self.interceptors.push(interceptor);
+        self
+    }
+
+    /// Adds credentials to requests that have none; with a base URL, to those to its origin.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Sets whether and how far redirects are followed.
+    pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
+        self.redirects = policy;
+        self
+    }
+
+    /// Sets whether compressed responses are asked for and decoded.
+    pub fn decompression(mut self, decode: bool) -> Self {
+        self.decompression = decode;
+        self
+    }
+
+    /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
+    pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
+        self.max_response_size = bytes;
+        self
+    }
+
+    /// Sets the clock that dates in `Retry-After` are read against.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClientBuilder")
+            .field("transport", &self.transport)
+            .field("base_url", &self.defaults.base_url.as_ref().map(redact::url))
+            .field("default_headers", &redact::Headers(&self.defaults.headers))
+            .field("timeout", &self.timeout)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("retry", &self.retry)
+            .field("rate_limit", &self.rate_limit)
+            .field("credentials", &self.credentials)
+            .field("redirects", &self.redirects)
+            .finish_non_exhaustive()
+    }
+}

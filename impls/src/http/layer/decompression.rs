@@ -1,0 +1,146 @@
+//! Decoding response bodies.
+
+use futures_core::future::BoxFuture;
+use http::{HeaderValue, Method, header};
+use networking_spi::Result;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+
+use super::pass_on;
+use crate::http::body;
+use crate::http::codec;
+
+/// More codings on top of each other than anyone sends in earnest.
+const MAX_CODINGS: usize = 4;
+
+/// Asks for compressed responses, decodes them (`gzip`, `deflate`, `br`, `zstd`), and limits the size of what comes out.
+///
+/// A request that has its own `Accept-Encoding`, or asks for a `Range`, gets the body as it was sent. A body in a coding
+/// that is not known is handed on with its `Content-Encoding`. After decoding, `Content-Encoding` and `Content-Length` are
+/// gone. Bodies are decoded as they are read, and never held in memory.
+///
+/// The limit is on the decoded size, which is what protects against compression bombs.
+///
+/// # Order
+///
+/// Right: inside everything that looks at bodies.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use networking_impls::http::{MemoryHttpClient, layer::{DecompressionLayer, InterceptorLayer}};
+/// # let transport = MemoryHttpClient::new();
+/// let client = InterceptorLayer::new(DecompressionLayer::new(transport, true, Some(64 << 20)), Vec::new());
+/// ```
+///
+/// Wrong: outside of an interceptor that reads bodies. It would have to decode them itself.
+#[derive(Debug)]
+pub struct DecompressionLayer<C> {
+    inner: C,
+    decode: bool,
+    max_size: Option<u64>,
+}
+
+impl<C> DecompressionLayer<C> {
+    /// Decodes responses of `inner` where `decode` is set, and limits them to `max_size` bytes, unless a request has its
+    /// own limit.
+    pub const fn new(inner: C, decode: bool, max_size: Option<u64>) -> Self {
+        Self {
+            inner,
+            decode,
+            max_size,
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DecompressionLayer<C> {
+    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        let limit = request.options.max_response_size.take().or(self.max_size);
+        let decode = self.decode
+            && !request.headers.contains_key(header::ACCEPT_ENCODING)
+            && !request.headers.contains_key(header::RANGE);
+        if decode {
+            request.headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("gzip, br, zstd, deflate"),
+            );
+        }
+        let decode = decode && request.method != Method::HEAD;
+        if !decode && limit.is_none() {
+            return self.inner.request(request);
+        }
+        Box::pin(async move {
+            let mut response = self.inner.request(request).await?;
+            if decode && !response.body.is_empty() {
+                response = decoded(response);
+            }
+            if let Some(limit) = limit {
+                response.body = body::limit_size(response.body, limit)?;
+            }
+            Ok(response)
+        })
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.decompression |= self.decode;
+        capabilities.response_size_limit = true;
+        capabilities
+    }
+
+    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}
+
+fn decoded(mut response: HttpResponse) -> HttpResponse {
+    let Some(codings) = codings(&response) else {
+        return response;
+    };
+    if codings.is_empty() {
+        return response;
+    }
+    // The last coding was applied last.
+    let chunks = codings
+        .into_iter()
+        .rev()
+        .fold(response.body.into_stream(), codec::decode_stream);
+    response.body = networking_spi::http::HttpBody::stream(chunks, None);
+    response.headers.remove(header::CONTENT_ENCODING);
+    response.headers.remove(header::CONTENT_LENGTH);
+    response
+}
+
+/// The codings in the order in which they were applied; `None` if one of them is not known.
+fn codings(response: &HttpResponse) -> Option<Vec<CompressionType>> {
+    let mut codings = Vec::new();
+    for value in response.headers.get_all(header::CONTENT_ENCODING) {
+        for name in value
+            .to_str()
+            .ok()?
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            match coding(name)? {
+                CompressionType::None => {}
+                _ if codings.len() == MAX_CODINGS => return None,
+                coding => codings.push(coding),
+            }
+        }
+    }
+    Some(codings)
+}
+
+fn coding(name: &str) -> Option<CompressionType> {
+    match name.to_ascii_lowercase().as_str() {
+        "identity" => Some(CompressionType::None),
+        "x-gzip" => Some(CompressionType::Gzip),
+        name => CompressionType::ALL
+            .iter()
+            .copied()
+            .find(|coding| coding.content_coding() == Some(name)),
+    }
+}

@@ -1,0 +1,165 @@
+//! What every request of a client has in common.
+
+use futures_core::future::BoxFuture;
+use http::HeaderMap;
+use http::header::Entry;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::{NetworkError, Result, redact};
+use url::Url;
+
+use super::origin::same_origin;
+use super::{Attempts, pass_on};
+
+/// What every request of a client has in common.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct ClientDefaults {
+    /// Relative targets are resolved against it (RFC 3986, section 5). A path without a slash at its end gets one, so
+    /// that `users` on `https://api.test/v1` is `https://api.test/v1/users`; `/users` starts at the root.
+    pub base_url: Option<Url>,
+    /// Added where a request does not have the header. With a base URL, headers that hold secrets are added only to
+    /// requests to its origin.
+    pub headers: HeaderMap,
+    /// Whether a 4xx or 5xx status is an error, unless the request says otherwise.
+    pub raise_for_status: bool,
+}
+
+/// Resolves targets against a base URL, adds default headers, and turns error statuses into errors where that is wanted.
+///
+/// # Order
+///
+/// Right: outermost. Every other layer then sees whole URLs, and sees a 503 as the response that it is.
+///
+/// ```
+/// # use networking_impls::http::{MemoryHttpClient, layer::{ClientDefaults, DefaultsLayer, RetryLayer}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let client = DefaultsLayer::new(RetryLayer::new(transport, RetryPolicy::default())?, ClientDefaults::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a [`RetryLayer`](super::RetryLayer) or [`MetricsLayer`](super::MetricsLayer). With `raise_for_status` they
+/// would see errors in place of responses, without the headers that say when to retry.
+pub struct DefaultsLayer<C> {
+    inner: C,
+    defaults: ClientDefaults,
+}
+
+impl<C> DefaultsLayer<C> {
+    /// Puts `defaults` before `inner`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a base URL that is not `http` or `https`.
+    pub fn new(inner: C, mut defaults: ClientDefaults) -> Result<Self> {
+        if let Some(base) = &mut defaults.base_url {
+            if !matches!(base.scheme(), "http" | "https") {
+                return Err(NetworkError::invalid_input("base_url", "must be an http or https URL"));
+            }
+            if !base.path().ends_with('/') {
+                let path = format!("{}/", base.path());
+                base.set_path(&path);
+            }
+        }
+        for (name, value) in &mut defaults.headers {
+            if redact::is_secret_header(name) {
+                value.set_sensitive(true);
+            }
+        }
+        Ok(Self { inner, defaults })
+    }
+
+    fn apply(&self, request: &mut HttpRequest) -> Result<()> {
+        if let (Some(base), RequestTarget::Relative(reference)) = (&self.defaults.base_url, &request.target) {
+            let target = RequestTarget::Relative(reference.clone()).resolve(base)?;
+            // `//other.test/x` and `https:other` are references, too; credentials must not follow them elsewhere.
+            if !target.url().is_ok_and(|url| same_origin(url, base)) {
+                return Err(NetworkError::invalid_input(
+                    "url",
+                    "a relative target must stay on the host of the base URL",
+                ));
+            }
+            request.target = target;
+        }
+        if self.defaults.headers.is_empty() {
+            return Ok(());
+        }
+        let trusted = match (&self.defaults.base_url, &request.target) {
+            (Some(base), RequestTarget::Absolute(url)) => same_origin(url, base),
+            _ => true,
+        };
+        for name in self.defaults.headers.keys() {
+            if let Entry::Vacant(vacant) = request.headers.entry(name) {
+                let mut values = self
+                    .defaults
+                    .headers
+                    .get_all(name)
+                    .iter()
+                    .filter(|value| trusted || !value.is_sensitive());
+                if let Some(first) = values.next() {
+                    let mut entry = vacant.insert_entry(first.clone());
+                    for value in values {
+                        entry.append(value.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
+    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        if let Err(error) = self.apply(&mut request) {
+            return Box::pin(async move { Err(error) });
+        }
+        let raise = request
+            .options
+            .raise_for_status
+            .take()
+            .unwrap_or(self.defaults.raise_for_status);
+        if !raise {
+            return self.inner.request(request);
+        }
+        Box::pin(async move {
+            let response = self.inner.request(request).await?;
+            let Some(error) = response.status_error() else {
+                return Ok(response);
+            };
+            let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
+            Err(error.with_attempts(attempts))
+        })
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.base_url |= self.defaults.base_url.is_some();
+        capabilities.raise_for_status = true;
+        capabilities
+    }
+
+    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}
+
+impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsLayer<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DefaultsLayer")
+            .field("inner", &self.inner)
+            .field("defaults", &self.defaults)
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for ClientDefaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientDefaults")
+            .field("base_url", &self.base_url.as_ref().map(redact::url))
+            .field("headers", &redact::Headers(&self.headers))
+            .field("raise_for_status", &self.raise_for_status)
+            .finish()
+    }
+}

@@ -1,0 +1,153 @@
+//! Counting and tracing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures_core::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt};
+use networking_spi::http::{
+    HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
+};
+use networking_spi::{Result, redact};
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
+use url::Url;
+
+use super::{Attempts, HttpCounters, pass_on};
+
+/// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
+///
+/// The span ends with the response head. Secrets in the URL are not recorded, headers and bodies never are.
+///
+/// # Order
+///
+/// Right: outermost, so that a call is counted once with everything it waited for.
+///
+/// ```
+/// # use networking_impls::http::{MemoryHttpClient, layer::{MetricsLayer, RetryLayer}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let client = MetricsLayer::new(RetryLayer::new(transport, RetryPolicy::default())?);
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a [`RetryLayer`](super::RetryLayer). Each attempt then counts as a call, and latencies leave out the waits.
+#[derive(Debug)]
+pub struct MetricsLayer<C> {
+    inner: C,
+    counters: Arc<HttpCounters>,
+}
+
+impl<C> MetricsLayer<C> {
+    /// Counts the calls to `inner`.
+    pub fn new(inner: C) -> Self {
+        Self::with_counters(inner, Arc::default())
+    }
+
+    /// Counts into `counters`, which other layers share.
+    pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
+        Self { inner, counters }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for MetricsLayer<C> {
+    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        Box::pin(async move {
+            let call = self.counters.start();
+            let started = Instant::now();
+            let sent = request.body.length();
+            let span = span(&request);
+            let result = if span.is_disabled() {
+                self.inner.request(request).await
+            } else {
+                self.inner.request(request).instrument(span.clone()).await
+            };
+            match result {
+                Ok(mut response) => {
+                    call.responded(response.status, started.elapsed());
+                    self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
+                    note_response(&span, &response);
+                    response.body = self.count(response.body);
+                    Ok(response)
+                }
+                Err(error) => {
+                    span.record("error.type", error.kind().as_str());
+                    note_attempts(&span, error.attempts());
+                    call.failed(&error);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.metrics = true;
+        capabilities
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        Ok(self.counters.snapshot())
+    }
+
+    pass_on!(configure_retry_policy, configure_circuit_breaker);
+}
+
+impl<C> MetricsLayer<C> {
+    /// A body in memory counts when it is handed over, a stream as it is read.
+    fn count(&self, body: HttpBody) -> HttpBody {
+        if let Some(bytes) = body.as_bytes() {
+            self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
+            return body;
+        }
+        let counters = Arc::clone(&self.counters);
+        body.map_stream(|chunks| {
+            chunks
+                .inspect_ok(move |chunk| {
+                    counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
+                })
+                .boxed()
+        })
+    }
+}
+
+fn span(request: &HttpRequest) -> Span {
+    let url = match &request.target {
+        RequestTarget::Absolute(url) => Some(url),
+        RequestTarget::Relative(_) => None,
+    };
+    tracing::info_span!(
+        "http.request",
+        otel.kind = "client",
+        http.request.method = request.method.as_str(),
+        server.address = url.and_then(|url| url.host_str()),
+        server.port = url.and_then(Url::port_or_known_default),
+        url.full = url.map(redact::url),
+        http.request.resend_count = field::Empty,
+        http.response.status_code = field::Empty,
+        error.type = field::Empty,
+    )
+}
+
+fn note_response(span: &Span, response: &HttpResponse) {
+    let status = response.status.as_u16();
+    span.record("http.response.status_code", status);
+    if status >= 400 {
+        span.record("error.type", status);
+    }
+    note_attempts(
+        span,
+        response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0),
+    );
+}
+
+fn note_attempts(span: &Span, attempts: u32) {
+    if attempts > 1 {
+        span.record("http.request.resend_count", attempts - 1);
+    }
+}

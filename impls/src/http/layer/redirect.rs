@@ -1,0 +1,242 @@
+//! Following redirects.
+
+use futures_core::future::BoxFuture;
+use http::{HeaderMap, Method, StatusCode, header};
+use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::origin::same_origin;
+use super::pass_on;
+
+/// Whether and how far redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RedirectPolicy {
+    /// Whether they are followed, unless the request says otherwise.
+    pub follow: bool,
+    /// The most redirects that one attempt follows, at most 50.
+    pub limit: u32,
+}
+
+impl Default for RedirectPolicy {
+    /// Up to 10 redirects.
+    fn default() -> Self {
+        Self {
+            follow: true,
+            limit: 10,
+        }
+    }
+}
+
+impl RedirectPolicy {
+    /// Up to `limit` redirects.
+    pub const fn limited(limit: u32) -> Self {
+        Self { follow: true, limit }
+    }
+
+    /// None, unless the request says otherwise: a 3xx is the response.
+    pub const fn none() -> Self {
+        Self {
+            follow: false,
+            limit: 10,
+        }
+    }
+}
+
+impl Validate for RedirectPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(self.limit <= 50, "limit", "must be at most 50")
+    }
+}
+
+/// Follows redirects (RFC 9110, section 15.4) for transports that do not.
+///
+/// * 301 and 302 turn a POST into a GET, 303 turns everything but HEAD into a GET; 307 and 308 send method and body again.
+/// * To another origin (scheme, host or port) no header goes along that holds a secret: those known as such, those whose
+///   names say so, and those marked sensitive.
+/// * Only `http` and `https` targets are followed.
+///
+/// A transport that follows redirects itself keeps doing so.
+///
+/// # Order
+///
+/// Right: next to the transport, inside everything that adds credentials.
+///
+/// ```
+/// # use networking_impls::http::{MemoryHttpClient, layer::{AuthLayer, Credentials, RedirectLayer, RedirectPolicy}};
+/// # let transport = MemoryHttpClient::new();
+/// let redirecting = RedirectLayer::new(transport, RedirectPolicy::limited(3));
+/// let client = AuthLayer::new(redirecting, Some(Credentials::bearer("token")?));
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: outside of [`AuthLayer`](super::AuthLayer). Each hop would get the credentials anew, whatever its host.
+#[derive(Debug)]
+pub struct RedirectLayer<C> {
+    inner: C,
+    policy: RedirectPolicy,
+}
+
+impl<C> RedirectLayer<C> {
+    /// Follows redirects of `inner` by `policy`.
+    pub const fn new(inner: C, policy: RedirectPolicy) -> Self {
+        Self { inner, policy }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RedirectLayer<C> {
+    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        if self.inner.capabilities().redirect_control {
+            // The transport's own default must not decide in place of the policy.
+            request.options.follow_redirects.get_or_insert(self.policy.follow);
+            return self.inner.request(request);
+        }
+        if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
+            return self.inner.request(request);
+        }
+        Box::pin(self.follow(request))
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.redirect_control = true;
+        capabilities
+    }
+
+    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}
+
+impl<C: HttpClient> RedirectLayer<C> {
+    async fn follow(&self, mut request: HttpRequest) -> Result<HttpResponse> {
+        let mut url = request.target.url()?.clone();
+        for _ in 0..=self.policy.limit {
+            let mut next = NextHop::of(&request);
+            let mut response = self.inner.request(request).await?;
+            let Some(target) = location(&response, &url)? else {
+                response.url.get_or_insert(url);
+                return Ok(response);
+            };
+            next.adapt(response.status, same_origin(&url, &target))?;
+            url = target;
+            request = next.to(url.clone());
+        }
+        Err(refused("too many redirects").with_context("limit", self.policy.limit.to_string()))
+    }
+}
+
+/// What the next request takes over from the one before.
+struct NextHop {
+    method: Method,
+    headers: HeaderMap,
+    /// `None`: the body can be sent only once.
+    body: Option<HttpBody>,
+    options: networking_spi::http::RequestOptions,
+    extensions: http::Extensions,
+}
+
+impl NextHop {
+    fn of(request: &HttpRequest) -> Self {
+        Self {
+            method: request.method.clone(),
+            headers: request.headers.clone(),
+            body: request.body.try_clone(),
+            options: request.options.clone(),
+            extensions: request.extensions.clone(),
+        }
+    }
+
+    fn adapt(&mut self, status: StatusCode, same_origin: bool) -> Result<()> {
+        let becomes_get = match status {
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+            StatusCode::SEE_OTHER => self.method != Method::HEAD,
+            _ => false,
+        };
+        if becomes_get {
+            self.method = Method::GET;
+            self.body = Some(HttpBody::empty());
+            for name in [
+                header::CONTENT_TYPE,
+                header::CONTENT_LENGTH,
+                header::CONTENT_ENCODING,
+                header::CONTENT_LANGUAGE,
+                header::CONTENT_LOCATION,
+                header::TRANSFER_ENCODING,
+            ] {
+                self.headers.remove(name);
+            }
+        }
+        if self.body.is_none() {
+            return Err(refused("the redirect wants the body again, which is a stream"));
+        }
+        // What names the host is for the host it names.
+        self.headers.remove(header::HOST);
+        if !same_origin {
+            self.drop_secrets();
+        }
+        Ok(())
+    }
+
+    fn drop_secrets(&mut self) {
+        let secret: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(name, value)| value.is_sensitive() || redact::is_secret_header(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in secret {
+            self.headers.remove(name);
+        }
+    }
+
+    fn to(self, url: Url) -> HttpRequest {
+        let mut request = HttpRequest::new(self.method, url);
+        request.headers = self.headers;
+        request.body = self.body.unwrap_or_default();
+        request.options = self.options;
+        request.extensions = self.extensions;
+        request
+    }
+}
+
+/// Where a redirect leads; `None` for a response that is not one.
+fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
+    if !matches!(
+        response.status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    ) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers.get(header::LOCATION) else {
+        return Ok(None);
+    };
+    let target = std::str::from_utf8(location.as_bytes())
+        .ok()
+        .and_then(|location| url.join(location).ok());
+    let Some(mut target) = target else {
+        return Err(refused("the location is not a URL"));
+    };
+    if !matches!(target.scheme(), "http" | "https") {
+        return Err(refused("the location is not an http or https URL"));
+    }
+    if target.fragment().is_none() {
+        target.set_fragment(url.fragment());
+    }
+    Ok(Some(target))
+}
+
+fn refused(message: &'static str) -> NetworkError {
+    NetworkError::new(ErrorKind::Redirect, "http.request", message).with_send_state(SendState::Sent)
+}

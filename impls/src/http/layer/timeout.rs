@@ -1,0 +1,146 @@
+//! Time limits: of a whole call, and of one attempt.
+
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::{NetworkError, Phase, Result, SendState};
+use tokio::time::{Instant, timeout_at};
+
+use super::pass_on;
+use crate::http::body;
+
+/// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueuedFor(pub(super) Duration);
+
+/// The time limit of a whole call: the wait for a turn, all attempts, the waits between them, and reading the body.
+///
+/// # Order
+///
+/// Right: outside of [`RetryLayer`](super::RetryLayer).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_impls::http::{MemoryHttpClient, layer::{RetryLayer, TotalTimeoutLayer}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let retrying = RetryLayer::new(transport, RetryPolicy::default())?;
+/// let client = TotalTimeoutLayer::new(retrying, Some(Duration::from_secs(30)));
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a `RetryLayer`. Three attempts may then take three times the limit and the waits on top; that is what
+/// [`AttemptTimeoutLayer`] is for.
+#[derive(Debug)]
+pub struct TotalTimeoutLayer<C> {
+    inner: C,
+    default: Option<Duration>,
+}
+
+impl<C> TotalTimeoutLayer<C> {
+    /// Limits calls to `inner` to `default`, unless a request has its own limit.
+    pub const fn new(inner: C, default: Option<Duration>) -> Self {
+        Self { inner, default }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for TotalTimeoutLayer<C> {
+    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        let Some(limit) = request.options.timeout.take().or(self.default) else {
+            return self.inner.request(request);
+        };
+        let queued = request
+            .extensions
+            .remove::<QueuedFor>()
+            .map_or(Duration::ZERO, |queued| queued.0);
+        let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
+            // Too far away for the clock: no limit.
+            return self.inner.request(request);
+        };
+        Box::pin(async move {
+            match timeout_at(deadline, self.inner.request(request)).await {
+                Ok(Ok(mut response)) => {
+                    response.body = body::until(response.body, deadline, limit);
+                    Ok(response)
+                }
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(NetworkError::timeout("http.request", Phase::Total, limit)),
+            }
+        })
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.timeout = true;
+        capabilities
+    }
+
+    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}
+
+/// The time limit of one attempt, up to the response head.
+///
+/// # Order
+///
+/// Right: inside [`RetryLayer`](super::RetryLayer) and [`CircuitBreakerLayer`](super::CircuitBreakerLayer), so that a timeout
+/// counts as a failure of the peer and can be retried.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_impls::http::{MemoryHttpClient, layer::{AttemptTimeoutLayer, RetryLayer}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let timed = AttemptTimeoutLayer::new(transport, Some(Duration::from_secs(5)));
+/// let client = RetryLayer::new(timed, RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: outside of the breaker. The breaker would see a cancelled call, which says nothing about the peer.
+#[derive(Debug)]
+pub struct AttemptTimeoutLayer<C> {
+    inner: C,
+    default: Option<Duration>,
+}
+
+impl<C> AttemptTimeoutLayer<C> {
+    /// Limits attempts on `inner` to `default`, unless a request has its own limit.
+    pub const fn new(inner: C, default: Option<Duration>) -> Self {
+        Self { inner, default }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for AttemptTimeoutLayer<C> {
+    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
+            return self.inner.request(request);
+        };
+        Box::pin(async move {
+            match tokio::time::timeout(limit, self.inner.request(request)).await {
+                Ok(result) => result,
+                Err(_) => {
+                    Err(NetworkError::timeout("http.request", Phase::Attempt, limit)
+                        .with_send_state(SendState::MaybeSent))
+                }
+            }
+        })
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.attempt_timeout = true;
+        capabilities
+    }
+
+    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}

@@ -1,0 +1,202 @@
+//! The transport over reqwest.
+
+mod config;
+mod error;
+mod upload;
+mod variants;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::http::{
+    ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics,
+    HttpRequest, HttpResponse, RetryPolicy,
+};
+use networking_spi::validate::Validate;
+use networking_spi::{NetworkError, Result};
+
+pub use self::config::{HttpVersion, ReqwestConfig};
+use self::error::{Stage, classify};
+use self::variants::Variants;
+use super::body;
+use super::pool_stats::PoolStatsSource;
+
+/// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
+///
+/// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
+/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// [`HttpClientBuilder`](super::HttpClientBuilder) for the client that has them.
+///
+/// Clones share the connection pool.
+///
+/// Without any CA certificate on the machine the transport is built all the same; requests to `https` URLs then fail with
+/// [`Tls`](networking_spi::ErrorKind::Tls).
+///
+/// ```no_run
+/// # use networking_impls::http::{ReqwestConfig, ReqwestTransport};
+/// # use networking_spi::prelude::*;
+/// # async fn example() -> Result<(), NetworkError> {
+/// let transport = ReqwestTransport::new(ReqwestConfig::default())?;
+/// let response = transport.get("https://example.com/").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ReqwestTransport(Arc<Inner>);
+
+struct Inner {
+    config: ReqwestConfig,
+    clients: Variants,
+    in_flight: AtomicU64,
+}
+
+impl ReqwestTransport {
+    /// What the transport can do.
+    pub const CAPABILITIES: HttpCapabilities = {
+        let mut capabilities = HttpCapabilities::none();
+        capabilities.streaming_upload = true;
+        capabilities.streaming_download = true;
+        capabilities.response_size_limit = true;
+        capabilities.per_request_proxy = true;
+        capabilities.per_request_tls = true;
+        capabilities.http2 = true;
+        capabilities
+    };
+
+    /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    pub fn new(config: ReqwestConfig) -> Result<Self> {
+        config.validate()?;
+        let clients = Variants::new(&config)?;
+        Ok(Self(Arc::new(Inner {
+            config,
+            clients,
+            in_flight: AtomicU64::new(0),
+        })))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl HttpClient for ReqwestTransport {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(Self::CAPABILITIES)?;
+        let HttpRequest {
+            method,
+            target,
+            headers,
+            body,
+            options,
+            ..
+        } = request;
+        let url = target.url()?.clone();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
+        }
+        let (client, proxied) = self.0.clients.select(&self.0.config, &options)?;
+
+        let mut outgoing = if url.username().is_empty() && url.password().is_none() {
+            reqwest::Request::new(method, url)
+        } else {
+            // reqwest's own builder turns the user information into an `Authorization` header.
+            client
+                .request(method, url)
+                .build()
+                .map_err(|error| classify(error, Stage::Head, proxied))?
+        };
+        if outgoing.headers().is_empty() {
+            *outgoing.headers_mut() = headers;
+        } else {
+            outgoing.headers_mut().extend(headers);
+        }
+        *outgoing.body_mut() = upload::to_reqwest(body);
+
+        let in_flight = InFlight::enter(Arc::clone(&self.0));
+        let mut incoming = client
+            .execute(outgoing)
+            .await
+            .map_err(|error| classify(error, Stage::Head, proxied))?;
+
+        let mut response = HttpResponse::new(incoming.status());
+        response.version = incoming.version();
+        response.headers = std::mem::take(incoming.headers_mut());
+        response.url = Some(incoming.url().clone());
+        let length = incoming.content_length();
+        if length != Some(0) {
+            response.body = HttpBody::stream(download(incoming, in_flight, proxied), length);
+        }
+        if let Some(limit) = options.max_response_size {
+            response.body = body::limit_size(response.body, limit)?;
+        }
+        Ok(response)
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        Self::CAPABILITIES
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        Err(NetworkError::unsupported("http.client_metrics", "metrics"))
+    }
+
+    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
+        Err(NetworkError::unsupported("http.configure_retry_policy", "retry"))
+    }
+
+    fn configure_circuit_breaker(&self, _breaker: Arc<dyn CircuitBreaker>, _options: HttpCircuitOptions) -> Result<()> {
+        Err(NetworkError::unsupported(
+            "http.configure_circuit_breaker",
+            "circuit_breaker",
+        ))
+    }
+}
+
+/// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.
+impl PoolStatsSource for ReqwestTransport {
+    fn pool_stats(&self) -> ConnectionPoolStats {
+        let mut stats = ConnectionPoolStats::default();
+        stats.in_flight = Some(self.0.in_flight.load(Ordering::Relaxed));
+        stats.max_idle_per_host = Some(self.0.config.pool_max_idle_per_host as u64);
+        stats
+    }
+}
+
+impl fmt::Debug for ReqwestTransport {
+    /// The configuration only: reqwest's own `Debug` shows headers as they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool) -> ByteStream {
+    response
+        .bytes_stream()
+        .map_err(move |error| {
+            let _held_to_the_end = &in_flight;
+            classify(error, Stage::Body, proxied)
+        })
+        .boxed()
+}
+
+/// Counts a request from its start to the end of its response body.
+struct InFlight(Arc<Inner>);
+
+impl InFlight {
+    fn enter(inner: Arc<Inner>) -> Self {
+        inner.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,161 @@
+//! The standard client: every layer, in the right order, over any transport.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{
+    ConnectionPoolStats, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpExtended,
+    HttpExtendedCapabilities, HttpRequest, HttpResponse, HttpStream, JwtAlgorithm, JwtClaims, OAuth2Request,
+    OAuth2Token, RetryPolicy,
+};
+use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use networking_spi::{NetworkError, Result};
+
+use super::layer::{
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, DecompressionLayer, DefaultsLayer, InterceptorLayer,
+    MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+};
+use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
+
+/// The standard client over reqwest.
+pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
+
+/// All layers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
+///
+/// Of [`HttpExtended`] it does streaming, compression and pool statistics (where the transport has them). WebSocket connections, OAuth 2
+/// and JWT verification are `Unsupported`, as its [`extended_capabilities`](HttpExtended::extended_capabilities) say.
+pub struct StandardHttpClient<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    stack: Stack<T>,
+    pool: Option<Arc<dyn PoolStatsSource>>,
+    max_decompressed_size: usize,
+}
+
+pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
+
+/// What happens for each attempt of a call.
+pub(super) type PerAttempt<T> =
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<DecompressionLayer<RedirectLayer<T>>>>>>;
+
+impl<T> StandardHttpClient<T> {
+    pub(super) fn new(stack: Stack<T>, pool: Option<Arc<dyn PoolStatsSource>>, max_decompressed_size: usize) -> Self {
+        Self(Arc::new(Inner {
+            stack,
+            pool,
+            max_decompressed_size,
+        }))
+    }
+}
+
+impl ReqwestHttpClient {
+    /// A client with the defaults of [`HttpClientBuilder::new`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if reqwest cannot be set up on this machine.
+    pub fn with_defaults() -> Result<Self> {
+        HttpClientBuilder::new().build()
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
+    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
+    where
+        's: 'f,
+        Self: 'f,
+    {
+        self.0.stack.request(request)
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        self.0.stack.capabilities()
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        self.0.stack.client_metrics()
+    }
+
+    fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+        self.0.stack.configure_retry_policy(policy)
+    }
+
+    fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()> {
+        self.0.stack.configure_circuit_breaker(breaker, options)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
+    async fn stream_request(&self, mut request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
+        if chunk_size == 0 {
+            return Err(NetworkError::invalid_input("chunk_size", "must be at least 1"));
+        }
+        // Only one chunk is in memory: the client's limit, which is there to protect it, does not apply.
+        request.options.max_response_size.get_or_insert(u64::MAX);
+        let response = self.request(request).await?;
+        let HttpResponse {
+            status, headers, body, ..
+        } = response;
+        Ok(HttpStream::new(
+            status,
+            headers,
+            body::rechunk(body.into_stream(), chunk_size),
+        ))
+    }
+
+    async fn websocket_connect(&self, _request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
+    }
+
+    async fn authenticate_oauth2(&self, _request: OAuth2Request) -> Result<OAuth2Token> {
+        Err(NetworkError::unsupported("http.authenticate_oauth2", "oauth2"))
+    }
+
+    async fn authenticate_jwt(&self, _token: &str, _algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        Err(NetworkError::unsupported("http.authenticate_jwt", "jwt"))
+    }
+
+    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        codec::compress(data, compression).await
+    }
+
+    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        codec::decompress(data, compression, self.0.max_decompressed_size).await
+    }
+
+    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
+        match &self.0.pool {
+            Some(pool) => Ok(pool.pool_stats()),
+            None => Err(NetworkError::unsupported("http.connection_pool_stats", "pool_stats")),
+        }
+    }
+
+    fn extended_capabilities(&self) -> HttpExtendedCapabilities {
+        let mut capabilities = HttpExtendedCapabilities::default();
+        capabilities.streaming = true;
+        capabilities.compression = codec::CODINGS.to_vec();
+        capabilities.pool_stats = self.0.pool.is_some();
+        capabilities
+    }
+}
+
+impl<T> Clone for StandardHttpClient<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for StandardHttpClient<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StandardHttpClient")
+            .field("stack", &self.0.stack)
+            .finish_non_exhaustive()
+    }
+}

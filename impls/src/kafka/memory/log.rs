@@ -1,0 +1,239 @@
+//! The records of one partition.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use networking_spi::kafka::{KafkaHeaders, KafkaMessage};
+
+/// Records per segment: growing never moves what is already there.
+const SEGMENT: usize = 1024;
+
+/// A record as it is kept: no topic, no partition, no offset.
+#[derive(Debug, Default)]
+pub(super) struct StoredRecord {
+    pub(super) key: Option<Bytes>,
+    pub(super) value: Option<Bytes>,
+    pub(super) headers: KafkaHeaders,
+    pub(super) timestamp_millis: u64,
+}
+
+impl StoredRecord {
+    pub(super) fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len)
+            + self.value.as_ref().map_or(0, Bytes::len)
+            + self
+                .headers
+                .iter()
+                .map(|(name, value)| name.len() + value.map_or(0, Bytes::len))
+                .sum::<usize>()
+    }
+}
+
+/// How much of a partition is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retention {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) age: Option<Duration>,
+}
+
+/// An append-only log that forgets its oldest records.
+#[derive(Debug)]
+pub(super) struct Log {
+    segments: VecDeque<Vec<StoredRecord>>,
+    /// Offset of the first slot of the first segment.
+    base: i64,
+    start: i64,
+    end: i64,
+    bytes: u64,
+    retention: Retention,
+}
+
+impl Log {
+    pub(super) fn new(retention: Retention) -> Self {
+        Self {
+            segments: VecDeque::new(),
+            base: 0,
+            start: 0,
+            end: 0,
+            bytes: 0,
+            retention,
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(super) const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The offset that the next record gets.
+    pub(super) const fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Appends a record and gives its offset.
+    pub(super) fn append(&mut self, record: StoredRecord) -> i64 {
+        self.bytes += record.size() as u64;
+        match self.segments.back_mut() {
+            Some(segment) if segment.len() < SEGMENT => segment.push(record),
+            _ => {
+                let mut segment = Vec::with_capacity(SEGMENT);
+                segment.push(record);
+                self.segments.push_back(segment);
+            }
+        }
+        let offset = self.end;
+        self.end += 1;
+        while self.kept() > self.retention.records || (self.bytes > self.retention.bytes && self.kept() > 1) {
+            self.drop_first();
+        }
+        offset
+    }
+
+    /// Drops what is older than the retention allows.
+    pub(super) fn expire(&mut self, now: SystemTime) {
+        let Some(age) = self.retention.age else { return };
+        let limit = now.checked_sub(age).map_or(0, millis);
+        while self.start < self.end && self.first_timestamp() < limit {
+            self.drop_first();
+        }
+    }
+
+    /// Whether records can grow too old.
+    pub(super) const fn has_age_limit(&self) -> bool {
+        self.retention.age.is_some()
+    }
+
+    /// Up to `max` messages from `from` on, which must not lie before the start.
+    pub(super) fn read(&self, from: i64, max: usize, topic: &str, partition: i32, out: &mut Vec<KafkaMessage>) -> i64 {
+        let mut offset = from;
+        let until = self
+            .end
+            .min(from.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)));
+        while offset < until {
+            let (segment, slot) = self.locate(offset);
+            let available = self.segments[segment].len() - slot;
+            let wanted = usize::try_from(until - offset).unwrap_or(usize::MAX).min(available);
+            for record in &self.segments[segment][slot..slot + wanted] {
+                let mut message = KafkaMessage::new(topic, partition, offset);
+                message.key.clone_from(&record.key);
+                message.value.clone_from(&record.value);
+                message.headers.clone_from(&record.headers);
+                message.timestamp = Some(time_of(record.timestamp_millis));
+                out.push(message);
+                offset += 1;
+            }
+        }
+        offset
+    }
+
+    fn kept(&self) -> u64 {
+        (self.end - self.start).cast_unsigned()
+    }
+
+    fn locate(&self, offset: i64) -> (usize, usize) {
+        let index = usize::try_from(offset - self.base).expect("offsets are read from the start on");
+        (index / SEGMENT, index % SEGMENT)
+    }
+
+    fn first_timestamp(&self) -> u64 {
+        let (segment, slot) = self.locate(self.start);
+        self.segments[segment][slot].timestamp_millis
+    }
+
+    fn drop_first(&mut self) {
+        let (segment, slot) = self.locate(self.start);
+        let record = std::mem::take(&mut self.segments[segment][slot]);
+        self.bytes -= record.size() as u64;
+        self.start += 1;
+        if slot + 1 == SEGMENT {
+            self.segments.pop_front();
+            self.base = self.start;
+        }
+    }
+}
+
+/// Milliseconds since 1970; earlier times count as 1970.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time of a number of milliseconds since 1970.
+pub(super) fn time_of(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(records: u64, bytes: u64, age: Option<Duration>) -> Log {
+        Log::new(Retention { records, bytes, age })
+    }
+
+    fn record(value: &'static [u8], timestamp_millis: u64) -> StoredRecord {
+        StoredRecord {
+            value: Some(Bytes::from_static(value)),
+            timestamp_millis,
+            ..StoredRecord::default()
+        }
+    }
+
+    #[test]
+    fn reading_crosses_segments_and_stops_at_the_end() {
+        let mut log = log(10_000, 1_000_000, None);
+        for expected in 0..3000 {
+            assert_eq!(log.append(record(b"x", 0)), expected);
+        }
+        let mut out = Vec::new();
+        assert_eq!(log.read(1000, 5000, "t", 0, &mut out), 3000);
+        assert_eq!(out.len(), 2000);
+        assert!(out.iter().zip(1000..).all(|(message, offset)| message.offset == offset));
+    }
+
+    #[test]
+    fn the_record_limit_moves_the_start() {
+        let mut log = log(1500, 1_000_000, None);
+        for _ in 0..4000 {
+            log.append(record(b"x", 0));
+        }
+        assert_eq!((log.start(), log.end()), (2500, 4000));
+        let mut out = Vec::new();
+        log.read(log.start(), 10, "t", 0, &mut out);
+        assert_eq!(out[0].offset, 2500);
+        assert!(log.segments.len() <= 3, "dropped segments are freed");
+    }
+
+    #[test]
+    fn the_byte_limit_keeps_at_least_the_newest_record() {
+        let mut log = log(100, 10, None);
+        log.append(record(b"12345", 0));
+        log.append(record(b"12345", 0));
+        assert_eq!(log.start(), 0);
+        log.append(record(b"1", 0));
+        assert_eq!(log.start(), 1);
+        log.append(record(b"longer than the limit", 0));
+        assert_eq!((log.start(), log.end()), (3, 4));
+    }
+
+    #[test]
+    fn records_older_than_the_limit_go() {
+        let mut log = log(100, 100, Some(Duration::from_secs(1)));
+        log.append(record(b"a", 1000));
+        log.append(record(b"b", 3000));
+        log.expire(time_of(2000));
+        assert_eq!(log.start(), 0, "exactly as old as allowed");
+        log.expire(time_of(2001));
+        assert_eq!(log.start(), 1);
+        log.expire(time_of(9000));
+        assert_eq!((log.start(), log.end()), (2, 2), "an empty log keeps its end");
+    }
+
+    #[test]
+    fn times_before_1970_count_as_1970() {
+        assert_eq!(millis(UNIX_EPOCH - Duration::from_secs(1)), 0);
+        assert_eq!(millis(time_of(1234)), 1234);
+    }
+}

@@ -1,0 +1,313 @@
+//! Topics and their partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use networking_spi::kafka::KafkaMessage;
+use networking_spi::{NetworkError, Result};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use tokio::sync::Notify;
+
+use super::log::{Log, Retention, StoredRecord};
+
+/// Topic settings that change nothing in a cluster of one process without disks and replicas.
+const WITHOUT_EFFECT: &[&str] = &[
+    "compression.type",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "index.interval.bytes",
+    "min.insync.replicas",
+    "preallocate",
+    "segment.bytes",
+    "segment.index.bytes",
+    "segment.jitter.ms",
+    "segment.ms",
+    "unclean.leader.election.enable",
+];
+
+/// What the settings of a topic come down to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TopicSettings {
+    pub(super) retention: Retention,
+    pub(super) max_message_bytes: usize,
+}
+
+impl TopicSettings {
+    /// These settings, as far as `config` does not say otherwise.
+    pub(super) fn with_config(mut self, config: &BTreeMap<String, String>) -> Result<Self> {
+        for (name, value) in config {
+            let invalid = |message: &'static str| NetworkError::invalid_input(format!("config.{name}"), message);
+            let number = || value.parse::<i64>().map_err(|_| invalid("must be an integer"));
+            match name.as_str() {
+                "retention.ms" => {
+                    self.retention.age = u64::try_from(number()?).ok().map(Duration::from_millis);
+                }
+                "retention.bytes" => {
+                    if let Ok(bytes) = u64::try_from(number()?) {
+                        self.retention.bytes = self.retention.bytes.min(bytes);
+                    }
+                }
+                "max.message.bytes" => {
+                    self.max_message_bytes = usize::try_from(number()?).map_err(|_| invalid("must not be negative"))?;
+                }
+                "cleanup.policy" if value == "delete" => {}
+                "cleanup.policy" => return Err(invalid("the in-memory cluster only knows delete")),
+                "message.timestamp.type" if value == "CreateTime" => {}
+                "message.timestamp.type" => return Err(invalid("the in-memory cluster only knows CreateTime")),
+                known if WITHOUT_EFFECT.contains(&known) => {}
+                _ => return Err(invalid("is not a setting that the in-memory cluster knows")),
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// A topic.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: Arc<str>,
+    pub(super) partitions: Box<[Partition]>,
+    pub(super) replicas: i32,
+    pub(super) max_message_bytes: usize,
+    next_keyless: AtomicUsize,
+    deleted: AtomicBool,
+    pub(super) gate: Gate,
+}
+
+impl Topic {
+    pub(super) fn new(name: &str, partitions: usize, replicas: i32, settings: TopicSettings, seed: usize) -> Self {
+        Self {
+            name: name.into(),
+            partitions: (0..partitions).map(|_| Partition::new(settings.retention)).collect(),
+            replicas,
+            max_message_bytes: settings.max_message_bytes,
+            next_keyless: AtomicUsize::new(seed % partitions),
+            deleted: AtomicBool::new(false),
+            gate: Gate::new(),
+        }
+    }
+
+    /// The next partition for records without a key. The topic counts, not the producer: every partition gets its turn
+    /// however the records are spread over producers and topics.
+    pub(super) fn next_keyless(&self) -> usize {
+        self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.partitions.len()
+    }
+
+    /// A partition by number.
+    pub(super) fn partition(&self, number: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(number).ok()?)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.gate.opened.notify_waiters();
+    }
+
+    /// Makes the topic reachable or not.
+    pub(super) fn set_available(&self, available: bool) {
+        self.gate.open.store(available, Ordering::Release);
+        if available {
+            self.gate.opened.notify_waiters();
+            for partition in &self.partitions {
+                partition.wake_watchers();
+            }
+        }
+    }
+}
+
+/// What records wait at while their topic is unavailable, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Gate {
+    open: AtomicBool,
+    opened: Notify,
+    waiting: AtomicUsize,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self {
+            open: AtomicBool::new(true),
+            opened: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Whether records can pass at once, without overtaking others.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_open() && self.waiting.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Topic {
+    /// Waits until the topic is available, behind those who already wait, and runs `write`. Dropping the future takes the
+    /// place in the queue away and writes nothing.
+    pub(super) async fn pass<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.gate.waiting.fetch_add(1, Ordering::AcqRel);
+        let _place = Place(&self.gate.waiting);
+        let _turn = self.gate.turn.lock().await;
+        loop {
+            let opened = self.gate.opened.notified();
+            if self.gate.is_open() || self.is_deleted() {
+                return write();
+            }
+            opened.await;
+        }
+    }
+}
+
+/// A place in the queue at a gate.
+struct Place<'g>(&'g AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One partition: its log, the log's bounds, and the consumers that wait for its records.
+#[derive(Debug)]
+pub(super) struct Partition {
+    log: RwLock<Log>,
+    /// The log's bounds, to be read without its lock.
+    start: AtomicI64,
+    end: AtomicI64,
+    watched: AtomicBool,
+    watchers: Mutex<Vec<Watcher>>,
+    /// Whether records can grow too old, so that reading has to look at the time.
+    ages: bool,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    consumer: u64,
+    wake: Arc<Notify>,
+}
+
+impl Partition {
+    fn new(retention: Retention) -> Self {
+        let log = Log::new(retention);
+        Self {
+            start: AtomicI64::new(log.start()),
+            end: AtomicI64::new(log.end()),
+            watched: AtomicBool::new(false),
+            watchers: Mutex::new(Vec::new()),
+            ages: log.has_age_limit(),
+            log: RwLock::new(log),
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(super) fn start(&self) -> i64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// The offset that the next record gets.
+    pub(super) fn end(&self) -> i64 {
+        self.end.load(Ordering::SeqCst)
+    }
+
+    /// Locks the partition for appending. Dropping the appender publishes the records and wakes the readers.
+    pub(super) fn appender(&self, now: SystemTime) -> Appender<'_> {
+        let mut log = self.log.write();
+        log.expire(now);
+        Appender {
+            partition: self,
+            log: Some(log),
+        }
+    }
+
+    /// Whether records can grow too old.
+    pub(super) const fn ages(&self) -> bool {
+        self.ages
+    }
+
+    /// Drops records that have grown too old.
+    pub(super) fn expire(&self, now: SystemTime) {
+        if self.ages {
+            let mut log = self.log.write();
+            log.expire(now);
+            self.publish(&log);
+        }
+    }
+
+    /// Reads up to `max` messages from `from` on and gives the next offset to read; `None` if `from` is not in the log.
+    pub(super) fn read(
+        &self,
+        from: i64,
+        max: usize,
+        topic: &str,
+        partition: i32,
+        out: &mut Vec<KafkaMessage>,
+    ) -> Option<i64> {
+        let log = self.log.read();
+        (log.start()..=log.end())
+            .contains(&from)
+            .then(|| log.read(from, max, topic, partition, out))
+    }
+
+    /// Has `wake` notified after every append.
+    pub(super) fn watch(&self, consumer: u64, wake: Arc<Notify>) {
+        let mut watchers = self.watchers.lock();
+        watchers.push(Watcher { consumer, wake });
+        self.watched.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends [`watch`](Self::watch).
+    pub(super) fn unwatch(&self, consumer: u64) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|watcher| watcher.consumer != consumer);
+        self.watched.store(!watchers.is_empty(), Ordering::SeqCst);
+    }
+
+    fn publish(&self, log: &Log) {
+        self.start.store(log.start(), Ordering::Release);
+        // Sequentially consistent with `watched`: either the reader sees the records, or the writer sees the reader.
+        self.end.store(log.end(), Ordering::SeqCst);
+    }
+
+    fn wake_watchers(&self) {
+        if self.watched.load(Ordering::SeqCst) {
+            for watcher in self.watchers.lock().iter() {
+                watcher.wake.notify_one();
+            }
+        }
+    }
+}
+
+/// A partition locked for appending.
+#[derive(Debug)]
+pub(super) struct Appender<'p> {
+    partition: &'p Partition,
+    /// Present until the appender is dropped.
+    log: Option<RwLockWriteGuard<'p, Log>>,
+}
+
+impl Appender<'_> {
+    /// Appends a record and gives its offset.
+    pub(super) fn append(&mut self, record: StoredRecord) -> i64 {
+        self.log.as_mut().expect("present until dropped").append(record)
+    }
+}
+
+impl Drop for Appender<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = self.log.take() {
+            self.partition.publish(&log);
+        }
+        // After the lock is given back: a reader that wakes up finds it free.
+        self.partition.wake_watchers();
+    }
+}

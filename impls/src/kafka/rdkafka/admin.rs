@@ -1,0 +1,201 @@
+//! Topics: creating, deleting, describing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
+use networking_spi::{NetworkError, Phase, Result};
+use rdkafka::Offset;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as KafkaTopic, TopicReplication};
+use rdkafka::metadata::MetadataTopic;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::config::ConnectionSettings;
+use super::context::{Callbacks, ControlContext};
+use super::control::{Control, interrupted, on_own_thread};
+use super::error;
+
+const CREATE: &str = "kafka.create_topic";
+const DELETE: &str = "kafka.delete_topic";
+const DESCRIBE: &str = "kafka.topic_metadata";
+
+/// The wait between two looks whether a change of topics has reached the metadata; it doubles up to the longest.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+/// A connection that changes topics.
+pub(super) struct Admin {
+    client: Option<AdminClient<ControlContext>>,
+    callbacks: Callbacks,
+    request_timeout: Duration,
+}
+
+impl Admin {
+    pub(super) async fn start(settings: &ConnectionSettings, callbacks: Callbacks) -> Result<Self> {
+        let config = settings.control();
+        let context = ControlContext {
+            callbacks: callbacks.clone(),
+        };
+        let client: AdminClient<ControlContext> = spawn_blocking(move || config.create_with_context(context))
+            .await
+            .map_err(interrupted)?
+            .map_err(|error| error::from_kafka("kafka.connect", error))?;
+        Ok(Self {
+            client: Some(client),
+            callbacks,
+            request_timeout: settings.request_timeout,
+        })
+    }
+
+    /// Creates a topic and waits until `control` sees all of its partitions led.
+    pub(super) async fn create(&self, control: &Control, topic: NewTopic) -> Result<()> {
+        let client = self.client(CREATE)?;
+        let deadline = Instant::now() + self.request_timeout;
+        // -1 leaves the number to the broker.
+        let replication = TopicReplication::Fixed(topic.replication_factor.map_or(-1, i32::from));
+        let config = topic.config.iter().fold(
+            KafkaTopic::new(&topic.name, topic.partitions, replication),
+            |new_topic, (name, value)| new_topic.set(name, value),
+        );
+        let request = client.create_topics([&config], &self.options());
+        self.answer(CREATE, &topic.name, deadline, request).await?;
+        let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
+        self.until(CREATE, control, &topic.name, deadline, move |seen| {
+            seen.is_some_and(|seen| {
+                seen.partitions().len() == partitions
+                    && seen.partitions().iter().all(|partition| partition.leader() >= 0)
+            })
+        })
+        .await
+    }
+
+    /// Deletes a topic and waits until `control` does not see it any more.
+    pub(super) async fn delete(&self, control: &Control, topic: &str) -> Result<()> {
+        let client = self.client(DELETE)?;
+        let deadline = Instant::now() + self.request_timeout;
+        let request = client.delete_topics(&[topic], &self.options());
+        self.answer(DELETE, topic, deadline, request).await?;
+        self.until(DELETE, control, topic, deadline, |seen| seen.is_none())
+            .await
+    }
+
+    fn client(&self, operation: &'static str) -> Result<&AdminClient<ControlContext>> {
+        self.client
+            .as_ref()
+            .ok_or_else(|| NetworkError::closed(operation, "the client"))
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.request_timeout))
+            .operation_timeout(Some(self.request_timeout))
+    }
+
+    async fn answer(
+        &self,
+        operation: &'static str,
+        topic: &str,
+        deadline: Instant,
+        request: impl Future<Output = rdkafka::error::KafkaResult<Vec<rdkafka::admin::TopicResult>>>,
+    ) -> Result<()> {
+        let results = timeout_at(deadline, request)
+            .await
+            .map_err(|_| NetworkError::timeout(operation, Phase::Read, self.request_timeout))?
+            .map_err(|error| self.callbacks.explain(error::from_kafka(operation, error)))?;
+        match results.into_iter().next() {
+            Some(Err((_, code))) => Err(self
+                .callbacks
+                .explain(error::from_code(operation, code))
+                .with_context("topic", topic)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn until(
+        &self,
+        operation: &'static str,
+        control: &Control,
+        topic: &str,
+        deadline: Instant,
+        done: impl Fn(Option<&MetadataTopic>) -> bool + Clone + Send + 'static,
+    ) -> Result<()> {
+        let mut pause = FIRST_LOOK;
+        loop {
+            let (name, look) = (topic.to_owned(), done.clone());
+            let seen = control
+                .ask(operation, move |asking| {
+                    let seen = asking.topic(&name, |seen| look(Some(seen)))?;
+                    Ok(seen.unwrap_or_else(|| look_at_nothing(&look)))
+                })
+                .await?;
+            if seen {
+                return Ok(());
+            }
+            if Instant::now() + pause >= deadline {
+                return Err(
+                    NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic)
+                );
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+    }
+}
+
+fn look_at_nothing(look: &impl Fn(Option<&MetadataTopic>) -> bool) -> bool {
+    look(None)
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            on_own_thread("kafka-close-admin", move || drop(client));
+        }
+    }
+}
+
+/// Partitions, leaders, replicas and offsets of a topic.
+pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMetadata> {
+    let name: Arc<str> = topic.into();
+    let partitions = control
+        .ask(DESCRIBE, move |asking| {
+            let Some(mut partitions) = asking.topic(&name, read_partitions)? else {
+                return Err(NetworkError::not_found(DESCRIBE, "topic", &name));
+            };
+            partitions.sort_by_key(|partition| partition.partition);
+            let led = partitions
+                .iter()
+                .filter(|partition| partition.leader.is_some())
+                .map(|partition| (name.to_string(), partition.partition))
+                .collect::<Vec<_>>();
+            let earliest = asking.ends(&led, Offset::Beginning)?;
+            let latest = asking.ends(&led, Offset::End)?;
+            let ends = earliest.into_iter().zip(latest);
+            for (partition, (earliest, latest)) in partitions
+                .iter_mut()
+                .filter(|partition| partition.leader.is_some())
+                .zip(ends)
+            {
+                partition.earliest_offset = earliest.unwrap_or(UNKNOWN);
+                partition.latest_offset = latest.unwrap_or(UNKNOWN);
+            }
+            Ok(partitions)
+        })
+        .await?;
+    Ok(TopicMetadata::new(topic, partitions))
+}
+
+/// The offset of a partition that nobody can be asked for.
+const UNKNOWN: i64 = -1;
+
+fn read_partitions(topic: &MetadataTopic) -> Vec<PartitionMetadata> {
+    let partitions = topic.partitions().iter().map(|partition| {
+        let mut read = PartitionMetadata::new(partition.id(), partition.leader(), UNKNOWN, UNKNOWN);
+        read.leader = Some(partition.leader()).filter(|leader| *leader >= 0);
+        read.replicas = partition.replicas().to_vec();
+        read.in_sync_replicas = partition.isr().to_vec();
+        read
+    });
+    partitions.collect()
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask bench <domain> [--json]`: builds and runs the benchmarks.
+
+use clap::ValueEnum;
+
+use crate::{Result, workspace};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The domain.
+    domain: Domain,
+    /// Prints the rows as JSON on the last line.
+    #[arg(long)]
+    json: bool,
+    /// Alternating rounds of ours and the peer; medians are compared.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Domain {
+    Http,
+    Breaker,
+    Kafka,
+}
+
+/// Runs the benchmarks of a domain.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let domain = arguments
+        .domain
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned());
+    let mut command = workspace::cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "networking-benchmarks",
+        "--",
+        &domain,
+    ]);
+    command.args(["--rounds", &arguments.rounds.to_string()]);
+    if arguments.json {
+        command.arg("--json");
+    }
+    workspace::run(&mut command, "the benchmark")
+}

@@ -1,0 +1,175 @@
+//! `cargo xtask conformance [--json]`: every suite against every implementation, merged into one report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, workspace};
+
+/// Options of the command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Prints the counts as JSON on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The environment variable by which the test binaries learn where to put their reports.
+const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
+
+/// The test binaries that run suites: package, features, test target.
+const SUITES: &[(&str, &[&str], &str)] = &[
+    ("networking-impls", &["http"], "conformance_http"),
+    ("networking-impls", &["circuit-breaker"], "conformance_circuit_breaker"),
+    ("networking-impls", &["kafka-memory"], "conformance_kafka_memory"),
+    ("networking-impls", &["kafka-rdkafka"], "conformance_kafka_rdkafka"),
+    ("networking-impls", &["bridge"], "conformance_bridge"),
+    ("ureq-backend", &[], "conformance"),
+];
+
+/// One case against one backend, as the test binaries write it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CaseReport {
+    domain: String,
+    backend: String,
+    case: String,
+    clause: String,
+    outcome: String,
+    reason: String,
+    millis: u64,
+}
+
+/// Runs every suite and writes `target/conformance/report.json`.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let directory = workspace::target_directory()?.join("conformance");
+    let parts = directory.join("parts");
+    if parts.exists() {
+        fs::remove_dir_all(&parts).map_err(|error| format!("{} cannot be removed: {error}", parts.display()))?;
+    }
+    let failed = run_suites(&parts);
+
+    let reports = read_parts(&parts)?;
+    let report = directory.join("report.json");
+    let json = serde_json::to_vec_pretty(&reports).map_err(|error| error.to_string())?;
+    fs::write(&report, json).map_err(|error| format!("{} cannot be written: {error}", report.display()))?;
+    eprintln!("{} cases in {}", reports.len(), report.display());
+    print_counts(&reports, arguments.json)?;
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("these suites failed: {}", failed.join(", ")))
+    }
+}
+
+/// Runs the test binaries; gives the names of those that failed.
+///
+/// They are built in one cargo call per package: features are unified as in `cargo test --workspace`.
+fn run_suites(parts: &Path) -> Vec<String> {
+    let mut packages = BTreeMap::<&str, Vec<&(&str, &[&str], &str)>>::new();
+    for suite in SUITES {
+        packages.entry(suite.0).or_default().push(suite);
+    }
+    let mut failed = Vec::new();
+    for (package, suites) in packages {
+        let mut command = workspace::cargo();
+        command.args(["test", "--quiet", "--no-fail-fast", "--package", package]);
+        for (_, features, test) in &suites {
+            command.args(["--test", test]);
+            for feature in *features {
+                command.args(["--features", feature]);
+            }
+        }
+        command.env(REPORT_DIRECTORY, parts);
+        // The table below is the output; what the test runner prints goes to the error stream, where a person sees it.
+        command.stdout(std::io::stderr());
+        if workspace::run(&mut command, package).is_err() {
+            failed.push(package.to_owned());
+        }
+    }
+    failed
+}
+
+fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
+    let mut reports = Vec::<CaseReport>::new();
+    let entries =
+        fs::read_dir(parts).map_err(|error| format!("no suite wrote a report to {}: {error}", parts.display()))?;
+    for entry in entries {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let json = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let part: Vec<CaseReport> =
+            serde_json::from_slice(&json).map_err(|error| format!("{} is not a report: {error}", path.display()))?;
+        reports.extend(part);
+    }
+    reports.sort_by(|a, b| (&a.domain, &a.backend, &a.case).cmp(&(&b.domain, &b.backend, &b.case)));
+    Ok(reports)
+}
+
+/// How many cases of a domain and backend ended in each way.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    domain: String,
+    backend: String,
+    passed: usize,
+    failed: usize,
+    unsupported: usize,
+    skipped: usize,
+    known_failure: usize,
+}
+
+pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
+    let mut counts = BTreeMap::<(&str, &str), Counts>::new();
+    for report in reports {
+        let entry = counts
+            .entry((&report.domain, &report.backend))
+            .or_insert_with(|| Counts {
+                domain: report.domain.clone(),
+                backend: report.backend.clone(),
+                ..Counts::default()
+            });
+        match report.outcome.as_str() {
+            "passed" => entry.passed += 1,
+            "failed" => entry.failed += 1,
+            "unsupported" => entry.unsupported += 1,
+            "skipped" => entry.skipped += 1,
+            "known_failure" => entry.known_failure += 1,
+            other => return Err(format!("{}: unknown outcome {other}", report.case)),
+        }
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header([
+        "domain",
+        "backend",
+        "passed",
+        "failed",
+        "unsupported",
+        "skipped",
+        "known failure",
+    ]);
+    for count in counts.values() {
+        table.add_row([
+            count.domain.clone(),
+            count.backend.clone(),
+            count.passed.to_string(),
+            count.failed.to_string(),
+            count.unsupported.to_string(),
+            count.skipped.to_string(),
+            count.known_failure.to_string(),
+        ]);
+    }
+    println!("{table}");
+    for report in reports.iter().filter(|report| report.outcome != "passed") {
+        println!(
+            "{:<13} {} {} ({}): {}",
+            report.outcome, report.backend, report.case, report.clause, report.reason
+        );
+    }
+    if json {
+        let counts: Vec<Counts> = counts.into_values().collect();
+        println!("{}", serde_json::to_string(&counts).map_err(|error| error.to_string())?);
+    }
+    Ok(())
+}

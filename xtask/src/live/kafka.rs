@@ -1,0 +1,150 @@
+//! Apache Kafka from Maven Central: one combined broker and controller on loopback.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::{Server, free_ports};
+use crate::{Result, workspace};
+
+/// Starts Kafka, runs the client suite and the quickstart against it, and stops it.
+pub(crate) fn run(hold: bool) -> Result<()> {
+    let directory = workspace::target_directory()?.join("live").join("kafka");
+    let libraries = fetch(&directory)?;
+    let (server, bootstrap) = start(&directory, &libraries)?;
+    eprintln!("Apache Kafka listens on {bootstrap}");
+    let result = if hold {
+        println!("{bootstrap}");
+        std::io::stdin()
+            .read_to_end(&mut Vec::new())
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    } else {
+        run_suite(&bootstrap).and_then(|()| run_quickstart(&bootstrap))
+    };
+    drop(server);
+    result
+}
+
+/// Downloads Kafka's libraries unless they are there.
+fn fetch(directory: &Path) -> Result<PathBuf> {
+    let services = workspace::root().join("conformance/services/kafka");
+    let libraries = directory.join("libs");
+    let pom = services.join("pom.xml");
+    let fetched = directory.join("pom.xml");
+    // The copy of the pom tells which libraries are there: it is written last.
+    if fs::read(&fetched).ok() == fs::read(&pom).ok() && libraries.is_dir() {
+        return Ok(libraries);
+    }
+    if libraries.exists() {
+        fs::remove_dir_all(&libraries)
+            .map_err(|error| format!("{} cannot be removed: {error}", libraries.display()))?;
+    }
+    fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+    eprintln!("fetching Apache Kafka");
+    let mut maven = Command::new("mvn");
+    maven
+        .args([
+            "-q",
+            "-B",
+            "-Dstyle.color=never",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+        ])
+        .arg(format!("-DoutputDirectory={}", libraries.display()))
+        .arg("-f")
+        .arg(&pom)
+        .stdout(std::io::stderr());
+    workspace::run(&mut maven, "mvn dependency:copy-dependencies")?;
+    fs::copy(&pom, &fetched).map_err(|error| format!("{} cannot be written: {error}", fetched.display()))?;
+    Ok(libraries)
+}
+
+fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
+    let services = workspace::root().join("conformance/services/kafka");
+    let [broker, controller] = free_ports()?;
+    let run = directory.join("run");
+    if run.exists() {
+        fs::remove_dir_all(&run).map_err(|error| format!("{} cannot be removed: {error}", run.display()))?;
+    }
+    fs::create_dir_all(&run).map_err(|error| format!("{} cannot be made: {error}", run.display()))?;
+
+    let template = services.join("server.properties");
+    let properties = fs::read_to_string(&template)
+        .map_err(|error| format!("{} cannot be read: {error}", template.display()))?
+        .replace("{broker_port}", &broker.to_string())
+        .replace("{controller_port}", &controller.to_string())
+        .replace("{data}", &run.join("data").display().to_string());
+    let properties_file = run.join("server.properties");
+    fs::write(&properties_file, properties).map_err(|error| error.to_string())?;
+
+    let java = |main: &str| {
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms256m", "-Xmx512m", "-XX:+UseG1GC"])
+            .arg(format!(
+                "-Dlog4j2.configurationFile={}",
+                services.join("log4j2.properties").display()
+            ))
+            .arg("-cp")
+            .arg(libraries.join("*"))
+            .arg(main)
+            .current_dir(&run);
+        command
+    };
+    let id = java("kafka.tools.StorageTool")
+        .arg("random-uuid")
+        .output()
+        .map_err(|error| format!("java cannot be run: {error}"))?;
+    let id = String::from_utf8_lossy(&id.stdout);
+    let id = id
+        .lines()
+        .last()
+        .ok_or("Kafka's storage tool gave no cluster id")?
+        .trim()
+        .to_owned();
+    let mut format = java("kafka.tools.StorageTool");
+    format
+        .args(["format", "-t", &id, "-c"])
+        .arg(&properties_file)
+        .stdout(std::io::stderr());
+    workspace::run(&mut format, "formatting Kafka's storage")?;
+
+    let server = Server::start(
+        "Apache Kafka",
+        java("kafka.Kafka").arg(&properties_file),
+        &run.join("server.log"),
+        broker,
+        Duration::from_secs(120),
+    )?;
+    Ok((server, format!("127.0.0.1:{broker}")))
+}
+
+/// The same cases as in the deterministic tier.
+fn run_suite(bootstrap: &str) -> Result<()> {
+    let mut command = workspace::cargo();
+    command
+        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka"])
+        .args(["--test", "conformance_kafka_rdkafka"])
+        .env("KAFKA_BOOTSTRAP", bootstrap);
+    workspace::run(&mut command, "the Kafka suite")
+}
+
+/// The main job against the real cluster.
+fn run_quickstart(bootstrap: &str) -> Result<()> {
+    let mut command = workspace::cargo();
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "networking-examples",
+            "--bin",
+            "quickstart",
+            "--",
+        ])
+        .args(["--kafka", bootstrap, "--json"]);
+    workspace::run(&mut command, "the quickstart")
+}
