@@ -26,6 +26,14 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
+    /// A factory for this suite: it gives the closure its type.
+    pub fn factory<F>(&self, factory: F) -> Factory<H>
+    where
+        F: Fn() -> Arc<H> + Send + Sync + 'static,
+    {
+        Arc::new(factory)
+    }
+
     /// Runs every case, one after the other.
     ///
     /// Must not be called from async code: each case gets a runtime of its own.
@@ -53,8 +61,7 @@ impl<H: Harness + ?Sized> Suite<H> {
     /// # Panics
     /// If the case fails, or there is no such case.
     pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
-        let factory: Factory<H> = Arc::new(factory);
-        let report = self.run_id(id, &factory);
+        let report = self.run_id(id, &self.factory(factory));
         match report.outcome {
             Outcome::Passed => {}
             Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),

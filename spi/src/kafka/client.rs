@@ -108,17 +108,23 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: cancel safe. Messages that were not returned are returned by a later call.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist, and for one with
+    /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no committed offset to begin at,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`Conflict`](crate::ErrorKind::Conflict) when the member was fenced by another with its instance id,
     /// and connection errors.
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>>;
 
-    /// Commits offsets for the consumer's group. Each is the next one to read.
+    /// Commits offsets for the consumer's group. Each is the next one to read. Committing does not move the consumer.
+    ///
+    /// [`CommitOffsets::Consumed`] concerns the partitions that the consumer has now: of those it has lost meanwhile,
+    /// messages come again to whoever has them.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative offset,
-    /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is no longer this member's.
+    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative offset, naming the field `offset`,
+    /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not, or no longer, this member's, and for a member
+    /// that is out of its group.
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
 
     /// State, members, committed offsets and lag of a group.

@@ -18,7 +18,7 @@ pub enum OffsetReset {
     /// At the end: only new records.
     #[default]
     Latest,
-    /// Nowhere: consuming fails.
+    /// Nowhere: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
     Fail,
 }
 

@@ -1,7 +1,7 @@
 //! Records, on their way in and out.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -84,7 +84,7 @@ pub struct ProducerRecord {
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: KafkaHeaders,
-    /// The timestamp, kept to the millisecond. `None`: the time of sending.
+    /// The timestamp, kept to the millisecond; not before 1970. `None`: the time of sending.
     pub timestamp: Option<SystemTime>,
 }
 
@@ -150,6 +150,11 @@ impl Validate for ProducerRecord {
             self.partition.is_none_or(|partition| partition >= 0),
             "partition",
             "must not be negative",
+        )?;
+        validate::ensure(
+            self.timestamp.is_none_or(|timestamp| timestamp >= UNIX_EPOCH),
+            "timestamp",
+            "must not be before 1970",
         )
     }
 }

@@ -34,12 +34,18 @@ pub(super) struct Admin {
 impl Admin {
     pub(super) async fn start(settings: &ConnectionSettings, callbacks: Callbacks) -> Result<Self> {
         let config = settings.control();
-        let context = ControlContext { callbacks: callbacks.clone() };
+        let context = ControlContext {
+            callbacks: callbacks.clone(),
+        };
         let client: AdminClient<ControlContext> = spawn_blocking(move || config.create_with_context(context))
             .await
             .map_err(interrupted)?
             .map_err(|error| error::from_kafka("kafka.connect", error))?;
-        Ok(Self { client: Some(client), callbacks, request_timeout: settings.request_timeout })
+        Ok(Self {
+            client: Some(client),
+            callbacks,
+            request_timeout: settings.request_timeout,
+        })
     }
 
     /// Creates a topic and waits until `control` sees all of its partitions led.
@@ -57,7 +63,8 @@ impl Admin {
         let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
         self.until(CREATE, control, &topic.name, deadline, move |seen| {
             seen.is_some_and(|seen| {
-                seen.partitions().len() == partitions && seen.partitions().iter().all(|partition| partition.leader() >= 0)
+                seen.partitions().len() == partitions
+                    && seen.partitions().iter().all(|partition| partition.leader() >= 0)
             })
         })
         .await
@@ -69,15 +76,20 @@ impl Admin {
         let deadline = Instant::now() + self.request_timeout;
         let request = client.delete_topics(&[topic], &self.options());
         self.answer(DELETE, topic, deadline, request).await?;
-        self.until(DELETE, control, topic, deadline, |seen| seen.is_none()).await
+        self.until(DELETE, control, topic, deadline, |seen| seen.is_none())
+            .await
     }
 
     fn client(&self, operation: &'static str) -> Result<&AdminClient<ControlContext>> {
-        self.client.as_ref().ok_or_else(|| NetworkError::closed(operation, "the client"))
+        self.client
+            .as_ref()
+            .ok_or_else(|| NetworkError::closed(operation, "the client"))
     }
 
     fn options(&self) -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(self.request_timeout)).operation_timeout(Some(self.request_timeout))
+        AdminOptions::new()
+            .request_timeout(Some(self.request_timeout))
+            .operation_timeout(Some(self.request_timeout))
     }
 
     async fn answer(
@@ -92,9 +104,10 @@ impl Admin {
             .map_err(|_| NetworkError::timeout(operation, Phase::Read, self.request_timeout))?
             .map_err(|error| self.callbacks.explain(error::from_kafka(operation, error)))?;
         match results.into_iter().next() {
-            Some(Err((_, code))) => {
-                Err(self.callbacks.explain(error::from_code(operation, code)).with_context("topic", topic))
-            }
+            Some(Err((_, code))) => Err(self
+                .callbacks
+                .explain(error::from_code(operation, code))
+                .with_context("topic", topic)),
             _ => Ok(()),
         }
     }
@@ -120,7 +133,9 @@ impl Admin {
                 return Ok(());
             }
             if Instant::now() + pause >= deadline {
-                return Err(NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic));
+                return Err(
+                    NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic)
+                );
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
@@ -157,8 +172,10 @@ pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMeta
             let earliest = asking.ends(&led, Offset::Beginning)?;
             let latest = asking.ends(&led, Offset::End)?;
             let ends = earliest.into_iter().zip(latest);
-            for (partition, (earliest, latest)) in
-                partitions.iter_mut().filter(|partition| partition.leader.is_some()).zip(ends)
+            for (partition, (earliest, latest)) in partitions
+                .iter_mut()
+                .filter(|partition| partition.leader.is_some())
+                .zip(ends)
             {
                 partition.earliest_offset = earliest.unwrap_or(UNKNOWN);
                 partition.latest_offset = latest.unwrap_or(UNKNOWN);

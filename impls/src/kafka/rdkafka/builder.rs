@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use networking_spi::Result;
 use networking_spi::kafka::{KafkaCapabilities, KafkaSecurity};
 use networking_spi::validate::{self, Validate};
-use networking_spi::Result;
 
 use super::client::{Limits, RdKafkaClient};
 use super::config::ConnectionSettings;
@@ -42,7 +42,11 @@ impl RdKafkaClientBuilder {
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
         };
-        let limits = Limits { producers: 64, consumers: 64, close: Duration::from_secs(30) };
+        let limits = Limits {
+            producers: 64,
+            consumers: 64,
+            close: Duration::from_secs(30),
+        };
         let mut capabilities = KafkaCapabilities::none();
         capabilities.topic_admin = true;
         capabilities.group_info = true;
@@ -50,7 +54,11 @@ impl RdKafkaClientBuilder {
         capabilities.static_membership = true;
         capabilities.timestamps = true;
         capabilities.transactions = true;
-        Self { settings, limits, capabilities }
+        Self {
+            settings,
+            limits,
+            capabilities,
+        }
     }
 
     /// Sets the name shown by the brokers' logs, for producers and consumers that set none. Default: `networking-impls`.
@@ -153,10 +161,19 @@ mod tests {
             (RdKafkaClient::builder(""), "bootstrap_servers"),
             (RdKafkaClient::builder("a:1,,b:2"), "bootstrap_servers"),
             (RdKafkaClient::builder("a:1").client_id(" "), "client_id"),
-            (RdKafkaClient::builder("a:1").request_timeout(Duration::ZERO), "request_timeout"),
+            (
+                RdKafkaClient::builder("a:1").request_timeout(Duration::ZERO),
+                "request_timeout",
+            ),
             (RdKafkaClient::builder("a:1").max_producers(0), "max_producers"),
-            (RdKafkaClient::builder("a:1").setting("no.such.setting", "1"), "no.such.setting"),
-            (RdKafkaClient::builder("a:1").consumer_setting("enable.auto.commit", "true"), "consumer_setting.enable.auto.commit"),
+            (
+                RdKafkaClient::builder("a:1").setting("no.such.setting", "1"),
+                "no.such.setting",
+            ),
+            (
+                RdKafkaClient::builder("a:1").consumer_setting("enable.auto.commit", "true"),
+                "consumer_setting.enable.auto.commit",
+            ),
         ] {
             let error = builder.build().expect_err(field);
             assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));

@@ -25,9 +25,9 @@ use super::config::ConnectionSettings;
 use super::consumer::Consumer;
 use super::context::Callbacks;
 use super::control::{Control, interrupted};
+use super::group;
 use super::metrics::{ClientCounters, ProducerCounters};
 use super::producer::Producer;
-use super::group;
 
 /// A [`KafkaClient`] over librdkafka.
 ///
@@ -101,14 +101,18 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.create_producer";
         let inner = &self.inner;
         config.validate().map_err(|error| error.with_operation(OPERATION))?;
-        let settings = inner.settings.producer(&config).map_err(|error| error.with_operation(OPERATION))?;
+        let settings = inner
+            .settings
+            .producer(&config)
+            .map_err(|error| error.with_operation(OPERATION))?;
         let full = || exhausted(OPERATION, "max_producers", inner.limits.producers);
         if inner.producers.lock().len() >= inner.limits.producers {
             return Err(full());
         }
         let callbacks = inner.callbacks.for_new_handle();
         let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
-        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters))
+        let limit = inner.settings.request_timeout;
+        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters, limit))
             .await
             .map_err(interrupted)??;
         let id = ProducerId::new(inner.next_id("producer"));
@@ -128,7 +132,10 @@ impl KafkaClient for RdKafkaClient {
         if config.group_instance_id.is_some() && !inner.capabilities.static_membership {
             return Err(NetworkError::unsupported(OPERATION, "static_membership"));
         }
-        let settings = inner.settings.consumer(&config).map_err(|error| error.with_operation(OPERATION))?;
+        let settings = inner
+            .settings
+            .consumer(&config)
+            .map_err(|error| error.with_operation(OPERATION))?;
         let full = || exhausted(OPERATION, "max_consumers", inner.limits.consumers);
         if inner.consumers.lock().len() >= inner.limits.consumers {
             return Err(full());
@@ -145,14 +152,26 @@ impl KafkaClient for RdKafkaClient {
         if consumers.len() >= inner.limits.consumers {
             return Err(full());
         }
-        consumers.insert(id.clone(), OpenConsumer { consumer: Arc::new(consumer), gone });
+        consumers.insert(
+            id.clone(),
+            OpenConsumer {
+                consumer: Arc::new(consumer),
+                gone,
+            },
+        );
         Ok(id)
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
         const OPERATION: &str = "kafka.produce_message";
         let results = self.inner.producer(OPERATION, producer)?.produce(vec![record]).await;
-        let unanswered = || Err(NetworkError::new(ErrorKind::Internal, OPERATION, "the record has no answer"));
+        let unanswered = || {
+            Err(NetworkError::new(
+                ErrorKind::Internal,
+                OPERATION,
+                "the record has no answer",
+            ))
+        };
         results.into_iter().next().unwrap_or_else(unanswered)
     }
 
@@ -161,18 +180,25 @@ impl KafkaClient for RdKafkaClient {
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
-        Ok(self.inner.producer("kafka.produce_messages", producer)?.produce(records).await)
+        Ok(self
+            .inner
+            .producer("kafka.produce_messages", producer)?
+            .produce(records)
+            .await)
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        const OPERATION: &str = "kafka.consume_messages";
-        let consumer = self.inner.consumer(OPERATION, consumer)?;
-        options.validate().map_err(|error| error.with_operation(OPERATION))?;
-        consumer.consume(options).await
+        self.inner
+            .consumer("kafka.consume_messages", consumer)?
+            .consume(options)
+            .await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
-        self.inner.consumer("kafka.commit_offsets", consumer)?.commit(offsets).await
+        self.inner
+            .consumer("kafka.commit_offsets", consumer)?
+            .commit(offsets)
+            .await
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
@@ -209,10 +235,16 @@ impl KafkaClient for RdKafkaClient {
         let inner = &self.inner;
         let mut metrics = inner.counters.snapshot();
         let producers = inner.producers.lock();
-        metrics.producers = producers.iter().map(|(id, producer)| (id.clone(), producer.metrics())).collect();
+        metrics.producers = producers
+            .iter()
+            .map(|(id, producer)| (id.clone(), producer.metrics()))
+            .collect();
         drop(producers);
         let consumers = inner.consumers.lock();
-        metrics.consumers = consumers.iter().map(|(id, open)| (id.clone(), open.consumer.metrics())).collect();
+        metrics.consumers = consumers
+            .iter()
+            .map(|(id, open)| (id.clone(), open.consumer.metrics()))
+            .collect();
         Ok(metrics)
     }
 
@@ -224,7 +256,10 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.close_producer";
         let closing = self.inner.producers.lock().remove(producer);
         let closing = closing.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
-        closing.flush(closing.delivery_timeout()).await.map_err(|error| error.with_operation(OPERATION))
+        closing
+            .flush(closing.delivery_timeout())
+            .await
+            .map_err(|error| error.with_operation(OPERATION))
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
@@ -248,7 +283,9 @@ impl KafkaClient for RdKafkaClient {
 
 impl Inner {
     async fn control(&self) -> Result<&Control> {
-        self.control.get_or_try_init(|| Control::start(&self.settings, self.callbacks.for_new_handle())).await
+        self.control
+            .get_or_try_init(|| Control::start(&self.settings, self.callbacks.for_new_handle()))
+            .await
     }
 
     async fn admin(&self, operation: &'static str) -> Result<(&Admin, &Control)> {
@@ -290,9 +327,13 @@ impl Inner {
 }
 
 fn exhausted(operation: &'static str, limit: &'static str, value: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::Exhausted, operation, "too many are open; close some or raise the limit")
-        .with_context(limit, value.to_string())
-        .with_retryability(networking_spi::Retryability::Never)
+    NetworkError::new(
+        ErrorKind::Exhausted,
+        operation,
+        "too many are open; close some or raise the limit",
+    )
+    .with_context(limit, value.to_string())
+    .with_retryability(networking_spi::Retryability::Never)
 }
 
 impl fmt::Debug for RdKafkaClient {

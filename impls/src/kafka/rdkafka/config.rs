@@ -16,8 +16,14 @@ use rdkafka::config::RDKafkaLogLevel;
 /// Settings that the contract itself rests on.
 const RESERVED: &[(&str, &str)] = &[
     ("enable.auto.commit", "offsets are committed only by commit_offsets"),
-    ("enable.auto.offset.store", "offsets are committed only by commit_offsets"),
-    ("enable.partition.eof", "the end of a partition is not an event of the contract"),
+    (
+        "enable.auto.offset.store",
+        "offsets are committed only by commit_offsets",
+    ),
+    (
+        "enable.partition.eof",
+        "the end of a partition is not an event of the contract",
+    ),
     ("transactional.id", "transactions are not part of the contract"),
     ("group.id", "set ConsumerConfig::group"),
 ];
@@ -57,7 +63,11 @@ struct Redacted<'a>(&'a BTreeMap<String, String>);
 impl fmt::Debug for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.0.iter().map(|(name, value)| (name, if is_secret_setting(name) { REDACTED } else { value })))
+            .entries(
+                self.0
+                    .iter()
+                    .map(|(name, value)| (name, if is_secret_setting(name) { REDACTED } else { value })),
+            )
             .finish()
     }
 }
@@ -72,12 +82,17 @@ impl ConnectionSettings {
     pub(super) fn validate(&self) -> Result<()> {
         self.security.validate().map_err(|error| error.in_field("security"))?;
         check_features(&self.security)?;
-        for (map, field) in [(&self.common, "setting"), (&self.producer, "producer_setting"), (&self.consumer, "consumer_setting")]
-        {
+        for (map, field) in [
+            (&self.common, "setting"),
+            (&self.producer, "producer_setting"),
+            (&self.consumer, "consumer_setting"),
+        ] {
             check_reserved(map, field)?;
         }
         for config in [self.control(), self.producer(&ProducerConfig::new())?] {
-            config.create_native_config().map_err(|error| super::error::from_kafka("kafka.connect", error))?;
+            config
+                .create_native_config()
+                .map_err(|error| super::error::from_kafka("kafka.connect", error))?;
         }
         Ok(())
     }
@@ -135,7 +150,10 @@ impl ConnectionSettings {
             .set("group.id", &consumer.group)
             .set("auto.offset.reset", reset_name(consumer.offset_reset))
             .set("isolation.level", isolation_name(consumer.isolation_level))
-            .set("max.poll.interval.ms", millis(consumer.max_poll_interval, 1, 86_400_000));
+            .set(
+                "max.poll.interval.ms",
+                millis(consumer.max_poll_interval, 1, 86_400_000),
+            );
         if let Some(id) = &consumer.group_instance_id {
             config.set("group.instance.id", id);
         }
@@ -144,18 +162,26 @@ impl ConnectionSettings {
         apply(&mut config, &consumer.backend);
         // With the protocol of KIP-848 the broker decides on sessions, and librdkafka refuses these settings.
         if config.get("group.protocol") != Some("consumer") {
-            set_unless_present(&mut config, "session.timeout.ms", millis(consumer.session_timeout, 1, 3_600_000));
+            set_unless_present(
+                &mut config,
+                "session.timeout.ms",
+                millis(consumer.session_timeout, 1, 3_600_000),
+            );
             let heartbeat = (consumer.session_timeout / 3).min(Duration::from_secs(3));
             set_unless_present(&mut config, "heartbeat.interval.ms", millis(heartbeat, 1, 3_600_000));
         }
-        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
         Ok(config)
     }
 
     fn base(&self, client_id: Option<&str>) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.log_level = RDKafkaLogLevel::Warning;
-        let socket_timeout = self.request_timeout.clamp(SHORTEST_SOCKET_TIMEOUT, LONGEST_SOCKET_TIMEOUT);
+        let socket_timeout = self
+            .request_timeout
+            .clamp(SHORTEST_SOCKET_TIMEOUT, LONGEST_SOCKET_TIMEOUT);
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", client_id.unwrap_or(&self.client_id))
@@ -166,7 +192,9 @@ impl ConnectionSettings {
         if let Some(sasl) = &self.security.sasl {
             config.set("sasl.mechanism", sasl.mechanism.as_str());
             if sasl.mechanism != networking_spi::kafka::SaslMechanism::OAuthBearer {
-                config.set("sasl.username", &sasl.username).set("sasl.password", sasl.password.expose());
+                config
+                    .set("sasl.username", &sasl.username)
+                    .set("sasl.password", sasl.password.expose());
             }
         }
         if let Some(tls) = &self.security.tls {
@@ -174,7 +202,9 @@ impl ConnectionSettings {
                 config.set("ssl.ca.pem", pem);
             }
             if let (Some(certificate), Some(key)) = (&tls.certificate_pem, &tls.key_pem) {
-                config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key.expose());
+                config
+                    .set("ssl.certificate.pem", certificate)
+                    .set("ssl.key.pem", key.expose());
             }
             let identification = if tls.accept_any_hostname { "none" } else { "https" };
             config.set("ssl.endpoint.identification.algorithm", identification);
@@ -202,9 +232,10 @@ fn check_reserved(settings: &BTreeMap<String, String>, field: &str) -> Result<()
 fn check_backend(settings: &BTreeMap<String, String>) -> Result<()> {
     check_reserved(settings, "backend")?;
     match settings.keys().find(|name| is_secret_setting(name)) {
-        Some(name) => {
-            Err(NetworkError::invalid_input(format!("backend.{name}"), "credentials belong into the client's security"))
-        }
+        Some(name) => Err(NetworkError::invalid_input(
+            format!("backend.{name}"),
+            "credentials belong into the client's security",
+        )),
         None => Ok(()),
     }
 }
@@ -267,7 +298,10 @@ const fn isolation_name(level: IsolationLevel) -> &'static str {
 
 fn compression_name(compression: KafkaCompression) -> Result<&'static str> {
     match compression {
-        KafkaCompression::None | KafkaCompression::Gzip | KafkaCompression::Snappy | KafkaCompression::Lz4
+        KafkaCompression::None
+        | KafkaCompression::Gzip
+        | KafkaCompression::Snappy
+        | KafkaCompression::Lz4
         | KafkaCompression::Zstd => Ok(compression.as_str()),
         // The contract may gain codecs that this version of librdkafka does not have.
         _ => Err(NetworkError::unsupported("kafka.create_producer", "compression")),
@@ -296,7 +330,11 @@ mod tests {
     #[test]
     fn defaults_are_accepted_by_librdkafka() {
         settings().validate().expect("defaults");
-        settings().consumer(&ConsumerConfig::new("g", ["t"])).expect("defaults").create_native_config().expect("accepted");
+        settings()
+            .consumer(&ConsumerConfig::new("g", ["t"]))
+            .expect("defaults")
+            .create_native_config()
+            .expect("accepted");
     }
 
     #[test]
@@ -306,7 +344,10 @@ mod tests {
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
         let overriding = ConsumerConfig::new("g", ["t"]).with_backend_setting("enable.auto.commit", "true");
         let error = settings().consumer(&overriding).expect_err("reserved");
-        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("backend.enable.auto.commit")));
+        assert_eq!(
+            (error.kind(), error.field()),
+            (ErrorKind::InvalidInput, Some("backend.enable.auto.commit"))
+        );
     }
 
     #[test]
@@ -322,9 +363,17 @@ mod tests {
 
     #[test]
     fn order_is_kept_without_idempotence() {
-        let config = settings().producer(&ProducerConfig::new().with_idempotent(false)).expect("valid");
+        let config = settings()
+            .producer(&ProducerConfig::new().with_idempotent(false))
+            .expect("valid");
         assert_eq!(config.get("max.in.flight.requests.per.connection"), Some("1"));
-        assert_eq!(settings().producer(&ProducerConfig::new()).expect("valid").get("max.in.flight.requests.per.connection"), None);
+        assert_eq!(
+            settings()
+                .producer(&ProducerConfig::new())
+                .expect("valid")
+                .get("max.in.flight.requests.per.connection"),
+            None
+        );
     }
 
     #[test]
@@ -342,7 +391,9 @@ mod tests {
             .with_tls(TlsConfig::default())
             .with_sasl(SaslConfig::new(SaslMechanism::ScramSha256, "alice", "hunter2"));
         settings.common.insert("ssl.key.pem".into(), "hunter2".into());
-        settings.producer.insert("ssl.keystore.password".into(), "hunter2".into());
+        settings
+            .producer
+            .insert("ssl.keystore.password".into(), "hunter2".into());
         assert!(!format!("{settings:?}").contains("hunter2"));
         let config = ProducerConfig::new().with_backend_setting("sasl.password", "hunter2");
         let error = settings.producer(&config).expect_err("a credential");
@@ -355,9 +406,15 @@ mod tests {
     fn encryption_needs_its_feature() {
         let mut settings = settings();
         settings.security = KafkaSecurity::new().with_tls(TlsConfig::default());
-        assert_eq!(settings.validate().expect_err("not built").kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            settings.validate().expect_err("not built").kind(),
+            ErrorKind::Unsupported
+        );
         let zstd = ProducerConfig::new().with_compression(KafkaCompression::Zstd);
-        assert_eq!(self::settings().producer(&zstd).expect_err("not built").kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            self::settings().producer(&zstd).expect_err("not built").kind(),
+            ErrorKind::Unsupported
+        );
     }
 
     #[cfg(feature = "kafka-rdkafka-tls")]

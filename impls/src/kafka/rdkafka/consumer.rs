@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaHeaders, KafkaMessage, PartitionOffset, TopicPartition,
 };
+use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
@@ -84,13 +85,19 @@ impl Consumer {
         let stream = StreamConsumer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka(CREATE, error))?;
         let names = topics.iter().map(String::as_str).collect::<Vec<_>>();
-        stream.subscribe(&names).map_err(|error| error::from_kafka(CREATE, error))?;
+        stream
+            .subscribe(&names)
+            .map_err(|error| error::from_kafka(CREATE, error))?;
         let (gone, when_gone) = oneshot::channel();
         let consumer = Self {
             stream: Some(Arc::new(stream)),
             callbacks,
             membership,
-            counters: ConsumerCounters { client, messages: AtomicU64::new(0), bytes: AtomicU64::new(0) },
+            counters: ConsumerCounters {
+                client,
+                messages: AtomicU64::new(0),
+                bytes: AtomicU64::new(0),
+            },
             turn: AsyncMutex::new(()),
             commits: Arc::new(AsyncMutex::new(())),
             closing: watch::Sender::new(false),
@@ -134,12 +141,17 @@ impl Consumer {
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
+        options.validate().map_err(|error| error.with_operation(CONSUME))?;
         let consumer = self.stream(CONSUME)?;
         let deadline = deadline(options.max_wait);
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else { return Ok(Vec::new()) };
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+            return Ok(Vec::new());
+        };
         self.raise_failure()?;
         let mut stream = consumer.stream();
-        let Some(first) = self.first(&mut stream, deadline).await? else { return Ok(Vec::new()) };
+        let Some(first) = self.first(&mut stream, deadline).await? else {
+            return Ok(Vec::new());
+        };
         // From here on nothing waits, so a cancelled call never loses what it has taken.
         let mut messages = Vec::with_capacity(options.max_messages.min(1024));
         messages.push(self.take(&first));
@@ -193,13 +205,15 @@ impl Consumer {
             }
         }
         match trouble {
-            Some(error) if is_outage(&error) => Err(self.translate(error)),
+            Some(error) if is_outage(&error) => Err(self.translate(CONSUME, error)),
             _ => Ok(None),
         }
     }
 
     fn take(&self, message: &BorrowedMessage<'_>) -> KafkaMessage {
-        self.membership.lock().handed_out(message.topic(), message.partition(), message.offset() + 1);
+        self.membership
+            .lock()
+            .handed_out(message.topic(), message.partition(), message.offset() + 1);
         copy(message)
     }
 
@@ -213,44 +227,57 @@ impl Consumer {
         match failure.take() {
             Some(Failure { error, lasting }) => {
                 if lasting {
-                    *failure = Some(Failure { error: error.clone(), lasting });
+                    *failure = Some(Failure {
+                        error: error.clone(),
+                        lasting,
+                    });
                 }
-                Err(self.translate(error))
+                Err(self.translate(CONSUME, error))
             }
             None => Ok(()),
         }
     }
 
-    fn translate(&self, error: KafkaError) -> NetworkError {
-        let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
-        let first = self.stream.as_ref().and_then(|stream| stream.client().fatal_error());
-        match first {
-            Some((code, reason)) if fatal => {
-                error::from_code(CONSUME, code).with_context("fatal", reason).with_source(error)
-            }
-            _ => self.callbacks.explain(error::from_kafka(CONSUME, error)),
+    fn translate(&self, operation: &'static str, error: KafkaError) -> NetworkError {
+        match &self.stream {
+            Some(stream) => self.callbacks.explain(from_member(operation, stream, error)),
+            None => error::from_kafka(operation, error),
         }
     }
 
     async fn commit_consumed(&self) -> Result<()> {
         let offsets = self.membership.lock().uncommitted();
-        if offsets.is_empty() { Ok(()) } else { self.send_commit(offsets).await }
+        if offsets.is_empty() {
+            Ok(())
+        } else {
+            self.send_commit(offsets).await
+        }
     }
 
     async fn commit_exact(&self, offsets: Vec<PartitionOffset>) -> Result<()> {
         if offsets.iter().any(|offset| offset.offset < 0) {
             return Err(NetworkError::invalid_input("offset", "must not be negative").with_operation(COMMIT));
         }
-        let offsets = offsets.into_iter().map(|PartitionOffset { partition, offset }| (partition, offset));
+        let offsets = offsets
+            .into_iter()
+            .map(|PartitionOffset { partition, offset }| (partition, offset));
         let offsets = offsets.collect::<BTreeMap<_, _>>();
         let foreign = {
             let membership = self.membership.lock();
-            offsets.keys().filter(|partition| !membership.assigned.contains(*partition)).cloned().collect::<BTreeSet<_>>()
+            offsets
+                .keys()
+                .filter(|partition| !membership.assigned.contains(*partition))
+                .cloned()
+                .collect::<BTreeSet<_>>()
         };
         if !foreign.is_empty() {
             return Err(not_assigned(&foreign));
         }
-        if offsets.is_empty() { Ok(()) } else { self.send_commit(offsets).await }
+        if offsets.is_empty() {
+            Ok(())
+        } else {
+            self.send_commit(offsets).await
+        }
     }
 
     async fn send_commit(&self, offsets: BTreeMap<TopicPartition, i64>) -> Result<()> {
@@ -267,19 +294,26 @@ impl Consumer {
                 list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
                     .map_err(|error| error::from_kafka(COMMIT, error))?;
             }
-            consumer.commit(&list, CommitMode::Sync).map_err(|error| error::from_kafka(COMMIT, error))?;
+            consumer
+                .commit(&list, CommitMode::Sync)
+                .map_err(|error| from_member(COMMIT, &consumer, error))?;
             membership.lock().committed(offsets);
             Ok(())
         });
         timeout(limit, work)
             .await
-            .map_err(|_| self.callbacks.explain(NetworkError::timeout(COMMIT, Phase::Read, limit)))?
+            .map_err(|_| {
+                self.callbacks
+                    .explain(NetworkError::timeout(COMMIT, Phase::Read, limit))
+            })?
             .map_err(interrupted)?
             .map_err(|error: NetworkError| self.callbacks.explain(error))
     }
 
     fn stream(&self, operation: &'static str) -> Result<&Arc<StreamConsumer<GroupContext>>> {
-        self.stream.as_ref().ok_or_else(|| NetworkError::closed(operation, "the consumer"))
+        self.stream
+            .as_ref()
+            .ok_or_else(|| NetworkError::closed(operation, "the consumer"))
     }
 }
 
@@ -326,7 +360,8 @@ impl Membership {
         if let Some(partitions) = self.positions.get_mut(topic) {
             partitions.insert(partition, position);
         } else {
-            self.positions.insert(topic.to_owned(), BTreeMap::from([(partition, position)]));
+            self.positions
+                .insert(topic.to_owned(), BTreeMap::from([(partition, position)]));
         }
     }
 
@@ -344,14 +379,21 @@ impl Membership {
 
     fn uncommitted(&self) -> BTreeMap<TopicPartition, i64> {
         let all = self.positions.iter().flat_map(|(topic, partitions)| {
-            partitions.iter().map(move |(partition, position)| (TopicPartition::new(topic.clone(), *partition), position))
+            partitions
+                .iter()
+                .map(move |(partition, position)| (TopicPartition::new(topic.clone(), *partition), position))
         });
-        all.filter(|(_, position)| !position.committed).map(|(partition, position)| (partition, position.next)).collect()
+        all.filter(|(_, position)| !position.committed)
+            .map(|(partition, position)| (partition, position.next))
+            .collect()
     }
 
     fn committed(&mut self, offsets: BTreeMap<TopicPartition, i64>) {
         for (TopicPartition { topic, partition }, offset) in offsets {
-            let position = self.positions.get_mut(&topic).and_then(|partitions| partitions.get_mut(&partition));
+            let position = self
+                .positions
+                .get_mut(&topic)
+                .and_then(|partitions| partitions.get_mut(&partition));
             if let Some(position) = position {
                 position.committed = position.next == offset;
             }
@@ -389,8 +431,23 @@ impl ConsumerContext for GroupContext {
     }
 }
 
+/// After a fatal error librdkafka refuses everything with the same code; the first error says why.
+fn from_member(operation: &'static str, member: &StreamConsumer<GroupContext>, error: KafkaError) -> NetworkError {
+    let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
+    match member.client().fatal_error() {
+        Some((code, reason)) if fatal => error::from_code(operation, code)
+            .with_context("fatal", format!("{reason}; make another consumer"))
+            .with_source(error),
+        _ => error::from_kafka(operation, error),
+    }
+}
+
 fn not_assigned(partitions: &BTreeSet<TopicPartition>) -> NetworkError {
-    let names = partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let names = partitions
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     NetworkError::new(ErrorKind::Conflict, COMMIT, "these partitions are not this member's")
         .with_context("partitions", names)
         .with_send_state(SendState::NotSent)
@@ -414,7 +471,9 @@ fn is_passing(error: &KafkaError) -> bool {
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
         return false;
     }
-    let Some(code) = error.rdkafka_error_code() else { return true };
+    let Some(code) = error.rdkafka_error_code() else {
+        return true;
+    };
     is_outage(error)
         || matches!(
             code,
@@ -460,7 +519,10 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
                 Ok(Some(header)) => copy.headers.push(header.key, header.value.map(Bytes::copy_from_slice)),
                 Ok(None) => {}
                 Err(_panic) => tracing::warn!(
-                    topic = copy.topic, partition = copy.partition, offset = copy.offset, index,
+                    topic = copy.topic,
+                    partition = copy.partition,
+                    offset = copy.offset,
+                    index,
                     "left out a header whose name is not UTF-8"
                 ),
             }
@@ -516,6 +578,10 @@ mod tests {
         }
         membership.gave_up(&partition(1));
         membership.gained(partition(1));
-        assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 5)]), "others may have gone on in 1");
+        assert_eq!(
+            membership.uncommitted(),
+            BTreeMap::from([(partition(0), 5)]),
+            "others may have gone on in 1"
+        );
     }
 }

@@ -39,15 +39,28 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Callbacks {
     pub(super) fn new(security: &KafkaSecurity) -> Self {
-        let token = security.sasl.as_ref().filter(|sasl| sasl.mechanism == SaslMechanism::OAuthBearer).map(|sasl| {
-            Arc::new(BearerToken { principal: sasl.username.clone(), token: sasl.password.clone() })
-        });
-        Self { token, cause: Arc::new(Mutex::new(None)) }
+        let token = security
+            .sasl
+            .as_ref()
+            .filter(|sasl| sasl.mechanism == SaslMechanism::OAuthBearer)
+            .map(|sasl| {
+                Arc::new(BearerToken {
+                    principal: sasl.username.clone(),
+                    token: sasl.password.clone(),
+                })
+            });
+        Self {
+            token,
+            cause: Arc::new(Mutex::new(None)),
+        }
     }
 
     /// Callbacks with the same credentials and their own memory of what went wrong.
     pub(super) fn for_new_handle(&self) -> Self {
-        Self { token: self.token.clone(), cause: Arc::new(Mutex::new(None)) }
+        Self {
+            token: self.token.clone(),
+            cause: Arc::new(Mutex::new(None)),
+        }
     }
 
     pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -68,7 +81,10 @@ impl Callbacks {
         // "All brokers are down" follows each more exact reason and must not hide it.
         let keeps_former = code == RDKafkaErrorCode::AllBrokersDown && cause.is_some();
         if !keeps_former {
-            *cause = Some(Cause { code, reason: reason.to_owned() });
+            *cause = Some(Cause {
+                code,
+                reason: reason.to_owned(),
+            });
         }
     }
 
@@ -85,7 +101,9 @@ impl Callbacks {
             return error;
         }
         let cause = self.cause.lock();
-        let Some(Cause { code, reason }) = cause.as_ref() else { return error };
+        let Some(Cause { code, reason }) = cause.as_ref() else {
+            return error;
+        };
         let refused = reason.contains("Connection refused");
         match code {
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Resolve => {
@@ -162,10 +180,19 @@ mod tests {
         let timeout = || error::from_code("kafka.produce_message", RDKafkaErrorCode::MessageTimedOut);
         assert_eq!(callbacks.explain(timeout()).kind(), ErrorKind::Timeout);
 
-        callbacks.heard(&KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL authentication error");
-        callbacks.heard(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        callbacks.heard(
+            &KafkaError::Global(RDKafkaErrorCode::Authentication),
+            "SASL authentication error",
+        );
+        callbacks.heard(
+            &KafkaError::Global(RDKafkaErrorCode::AllBrokersDown),
+            "1/1 brokers are down",
+        );
         let explained = callbacks.explain(timeout());
-        assert_eq!((explained.kind(), explained.operation()), (ErrorKind::Authentication, "kafka.produce_message"));
+        assert_eq!(
+            (explained.kind(), explained.operation()),
+            (ErrorKind::Authentication, "kafka.produce_message")
+        );
 
         let other = error::from_code("kafka.produce_message", RDKafkaErrorCode::MessageSizeTooLarge);
         assert_eq!(callbacks.explain(other).kind(), ErrorKind::TooLarge);
@@ -179,6 +206,9 @@ mod tests {
         assert!(Callbacks::new(&plain).bearer_token().is_err());
         let bearer = KafkaSecurity::new().with_sasl(SaslConfig::new(SaslMechanism::OAuthBearer, "alice", "token"));
         let token = Callbacks::new(&bearer).bearer_token().expect("configured");
-        assert_eq!((token.token.as_str(), token.principal_name.as_str()), ("token", "alice"));
+        assert_eq!(
+            (token.token.as_str(), token.principal_name.as_str()),
+            ("token", "alice")
+        );
     }
 }

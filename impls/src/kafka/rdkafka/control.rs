@@ -38,7 +38,9 @@ pub(super) struct Control {
 impl Control {
     pub(super) async fn start(settings: &ConnectionSettings, callbacks: Callbacks) -> Result<Self> {
         let config = settings.control();
-        let context = ControlContext { callbacks: callbacks.clone() };
+        let context = ControlContext {
+            callbacks: callbacks.clone(),
+        };
         let consumer: BaseConsumer<ControlContext> = spawn_blocking(move || config.create_with_context(context))
             .await
             .map_err(interrupted)?
@@ -46,7 +48,12 @@ impl Control {
         let consumer = Arc::new(consumer);
         serve_events(&consumer);
         let request_timeout = settings.request_timeout;
-        Ok(Self { consumer, callbacks, calls: Arc::new(Semaphore::new(PARALLEL_CALLS)), request_timeout })
+        Ok(Self {
+            consumer,
+            callbacks,
+            calls: Arc::new(Semaphore::new(PARALLEL_CALLS)),
+            request_timeout,
+        })
     }
 
     /// Runs a call that blocks for `request_timeout` at most.
@@ -64,7 +71,11 @@ impl Control {
         let consumer = Arc::clone(&self.consumer);
         let work = spawn_blocking(move || {
             let _place = place;
-            call(&Asking { consumer: &consumer, operation, limit })
+            call(&Asking {
+                consumer: &consumer,
+                operation,
+                limit,
+            })
         });
         // A call may ask several times; each has its own timeout inside librdkafka.
         let result = timeout(limit.saturating_mul(4).saturating_add(GRACE), work)
@@ -97,13 +108,17 @@ pub(super) struct Asking<'a> {
 
 impl Asking<'_> {
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata> {
-        self.consumer.fetch_metadata(topic, self.limit).map_err(|error| error::from_kafka(self.operation, error))
+        self.consumer
+            .fetch_metadata(topic, self.limit)
+            .map_err(|error| error::from_kafka(self.operation, error))
     }
 
     /// The topic's part of the metadata, `None` if there is no such topic.
     pub(super) fn topic<T>(&self, topic: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>> {
         let metadata = self.metadata(Some(topic))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(None);
+        };
         match found.error() {
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
             // A partition without leader does not hide the others.
@@ -148,7 +163,11 @@ pub(super) fn on_own_thread(name: &str, work: impl FnOnce() + Send + 'static) {
 
 /// A blocking task that did not end: the runtime shuts down, or the task panicked.
 pub(super) fn interrupted(error: tokio::task::JoinError) -> NetworkError {
-    let kind = if error.is_cancelled() { ErrorKind::Cancelled } else { ErrorKind::Internal };
+    let kind = if error.is_cancelled() {
+        ErrorKind::Cancelled
+    } else {
+        ErrorKind::Internal
+    };
     NetworkError::new(kind, "kafka.call", "the blocking call did not end").with_source(error)
 }
 

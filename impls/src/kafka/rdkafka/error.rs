@@ -38,15 +38,24 @@ fn from_setting(operation: &'static str, description: &str, key: &str) -> Networ
     if description.contains("not available at build time") || description.contains("not built") {
         return NetworkError::unsupported(operation, "kafka-rdkafka-tls").with_context("setting", key);
     }
-    NetworkError::new(ErrorKind::InvalidInput, operation, "librdkafka does not accept this setting").with_context("field", key)
+    NetworkError::new(
+        ErrorKind::InvalidInput,
+        operation,
+        "librdkafka does not accept this setting",
+    )
+    .with_context("field", key)
 }
 
 fn from_creation(operation: &'static str, description: &str) -> NetworkError {
     if description.contains("No provider for SASL mechanism") || description.contains("not available at build time") {
         return NetworkError::unsupported(operation, "kafka-rdkafka-tls");
     }
-    NetworkError::new(ErrorKind::InvalidInput, operation, format!("librdkafka does not accept the settings: {description}"))
-        .with_context("field", "backend")
+    NetworkError::new(
+        ErrorKind::InvalidInput,
+        operation,
+        format!("librdkafka does not accept the settings: {description}"),
+    )
+    .with_context("field", "backend")
 }
 
 fn kind(code: Code) -> ErrorKind {
@@ -58,7 +67,9 @@ fn kind(code: Code) -> ErrorKind {
         | Code::UnknownBroker => ErrorKind::Connection,
         Code::Resolve => ErrorKind::Dns,
         Code::SSL => ErrorKind::Tls,
-        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::TimedOutQueue => ErrorKind::Timeout,
+        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::TimedOutQueue => {
+            ErrorKind::Timeout
+        }
         Code::UnknownTopicOrPartition
         | Code::UnknownTopic
         | Code::UnknownPartition
@@ -67,9 +78,10 @@ fn kind(code: Code) -> ErrorKind {
         | Code::AutoOffsetReset
         | Code::NoOffset
         | Code::OffsetOutOfRange => ErrorKind::NotFound,
-        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize | Code::OffsetMetadataTooLarge => {
-            ErrorKind::TooLarge
-        }
+        Code::MessageSizeTooLarge
+        | Code::MessageBatchTooLarge
+        | Code::InvalidMessageSize
+        | Code::OffsetMetadataTooLarge => ErrorKind::TooLarge,
         Code::QueueFull => ErrorKind::Exhausted,
         Code::Fenced
         | Code::FencedInstanceId
@@ -87,9 +99,10 @@ fn kind(code: Code) -> ErrorKind {
         | Code::FencedMemberEpoch
         | Code::UnreleasedInstanceId
         | Code::NonEmptyGroup => ErrorKind::Conflict,
-        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
-            ErrorKind::Authentication
-        }
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState => ErrorKind::Authentication,
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
@@ -147,7 +160,11 @@ fn retryability(code: Code, kind: ErrorKind) -> Retryability {
             ErrorKind::Connection | ErrorKind::Dns | ErrorKind::Timeout | ErrorKind::Exhausted | ErrorKind::RateLimited
         ),
     };
-    if transient { Retryability::Now } else { Retryability::Never }
+    if transient {
+        Retryability::Now
+    } else {
+        Retryability::Never
+    }
 }
 
 fn send_state(code: Code) -> Option<SendState> {
@@ -221,18 +238,36 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_is_safe_to_repeat() {
-        assert_eq!(from_code("kafka.test", Code::UnknownPartition).send_state(), SendState::NotSent);
-        assert_eq!(from_code("kafka.test", Code::MessageTimedOut).send_state(), SendState::MaybeSent);
-        assert_eq!(from_code("kafka.test", Code::NotEnoughReplicas).send_state(), SendState::Sent);
-        assert_eq!(from_code("kafka.test", Code::NotEnoughReplicasAfterAppend).send_state(), SendState::MaybeSent);
+        assert_eq!(
+            from_code("kafka.test", Code::UnknownPartition).send_state(),
+            SendState::NotSent
+        );
+        assert_eq!(
+            from_code("kafka.test", Code::MessageTimedOut).send_state(),
+            SendState::MaybeSent
+        );
+        assert_eq!(
+            from_code("kafka.test", Code::NotEnoughReplicas).send_state(),
+            SendState::Sent
+        );
+        assert_eq!(
+            from_code("kafka.test", Code::NotEnoughReplicasAfterAppend).send_state(),
+            SendState::MaybeSent
+        );
     }
 
     #[test]
     fn a_refused_setting_is_named_and_its_value_is_not_shown() {
         let mut config = rdkafka::ClientConfig::new();
         config.set("ssl.key.pasword", "hunter2");
-        let error = from_kafka("kafka.create_producer", config.create_native_config().err().expect("misspelt"));
-        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("ssl.key.pasword")));
+        let error = from_kafka(
+            "kafka.create_producer",
+            config.create_native_config().err().expect("misspelt"),
+        );
+        assert_eq!(
+            (error.kind(), error.field()),
+            (ErrorKind::InvalidInput, Some("ssl.key.pasword"))
+        );
         assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 }

@@ -22,7 +22,9 @@ pub(super) async fn info(
     callbacks: Callbacks,
 ) -> Result<ConsumerGroupInfo> {
     let group = group.to_owned();
-    control.ask(INFO, move |asking| describe(asking, &group, &reader, callbacks)).await
+    control
+        .ask(INFO, move |asking| describe(asking, &group, &reader, callbacks))
+        .await
 }
 
 fn describe(
@@ -48,21 +50,28 @@ fn describe(
         .flat_map(|member| &member.assignment)
         .map(|partition| ((partition.topic.clone(), partition.partition), None))
         .collect::<BTreeMap<_, _>>();
-    offsets.extend(committed.into_iter().map(|(partition, offset)| (partition, Some(offset))));
+    offsets.extend(
+        committed
+            .into_iter()
+            .map(|(partition, offset)| (partition, Some(offset))),
+    );
     let partitions = offsets.keys().cloned().collect::<Vec<_>>();
     let latest = asking.ends(&partitions, Offset::End)?;
-    let offsets = offsets.into_iter().zip(latest).filter_map(|(((topic, partition), committed), latest)| {
-        Some(GroupOffset::new(TopicPartition::new(topic, partition), committed, latest?))
-    });
+    let offsets = offsets
+        .into_iter()
+        .zip(latest)
+        .filter_map(|(((topic, partition), committed), latest)| {
+            Some(GroupOffset::new(
+                TopicPartition::new(topic, partition),
+                committed,
+                latest?,
+            ))
+        });
     Ok(ConsumerGroupInfo::new(group, state, members, offsets.collect()))
 }
 
 /// The committed offsets of the group in all topics that this client may see.
-fn committed(
-    asking: &Asking<'_>,
-    reader: &ClientConfig,
-    callbacks: Callbacks,
-) -> Result<BTreeMap<(String, i32), i64>> {
+fn committed(asking: &Asking<'_>, reader: &ClientConfig, callbacks: Callbacks) -> Result<BTreeMap<(String, i32), i64>> {
     let metadata = asking.metadata(None)?;
     let mut partitions = TopicPartitionList::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
@@ -76,14 +85,18 @@ fn committed(
     let reader: BaseConsumer<ControlContext> = reader
         .create_with_context(ControlContext { callbacks })
         .map_err(|error| error::from_kafka(INFO, error))?;
-    let offsets =
-        reader.committed_offsets(partitions, asking.limit).map_err(|error| error::from_kafka(INFO, error))?;
-    let known = offsets.elements().into_iter().filter_map(|element| match element.offset() {
-        Offset::Offset(offset) if element.error().is_ok() => {
-            Some(((element.topic().to_owned(), element.partition()), offset))
-        }
-        _ => None,
-    });
+    let offsets = reader
+        .committed_offsets(partitions, asking.limit)
+        .map_err(|error| error::from_kafka(INFO, error))?;
+    let known = offsets
+        .elements()
+        .into_iter()
+        .filter_map(|element| match element.offset() {
+            Offset::Offset(offset) if element.error().is_ok() => {
+                Some(((element.topic().to_owned(), element.partition()), offset))
+            }
+            _ => None,
+        });
     Ok(known.collect())
 }
 
@@ -107,11 +120,20 @@ fn read_member(member: &GroupMemberInfo) -> Result<GroupMember> {
         // A member that is joining has none yet.
         None | Some([]) => Vec::new(),
         Some(bytes) => parse_assignment(bytes).ok_or_else(|| {
-            NetworkError::new(networking_spi::ErrorKind::Decode, INFO, "a member's assignment is not readable")
-                .with_context("member_id", member.id())
+            NetworkError::new(
+                networking_spi::ErrorKind::Decode,
+                INFO,
+                "a member's assignment is not readable",
+            )
+            .with_context("member_id", member.id())
         })?,
     };
-    Ok(GroupMember::new(member.id(), member.client_id(), member.client_host().trim_start_matches('/'), assignment))
+    Ok(GroupMember::new(
+        member.id(),
+        member.client_id(),
+        member.client_host().trim_start_matches('/'),
+        assignment,
+    ))
 }
 
 /// Kafka's `ConsumerProtocolAssignment`: a version, topics with their partitions, and user data that is ignored.
@@ -164,9 +186,9 @@ mod tests {
     fn assignment() -> Vec<u8> {
         let mut bytes = vec![0, 1, 0, 0, 0, 2];
         for (topic, partitions) in [("orders", &[0, 3][..]), ("t", &[7][..])] {
-            bytes.extend((topic.len() as u16).to_be_bytes());
+            bytes.extend(u16::try_from(topic.len()).expect("short").to_be_bytes());
             bytes.extend(topic.as_bytes());
-            bytes.extend((partitions.len() as u32).to_be_bytes());
+            bytes.extend(u32::try_from(partitions.len()).expect("few").to_be_bytes());
             bytes.extend(partitions.iter().flat_map(|partition: &i32| partition.to_be_bytes()));
         }
         bytes.extend((-1_i32).to_be_bytes());
@@ -175,10 +197,16 @@ mod tests {
 
     #[test]
     fn an_assignment_is_read() {
-        let expected =
-            vec![TopicPartition::new("orders", 0), TopicPartition::new("orders", 3), TopicPartition::new("t", 7)];
+        let expected = vec![
+            TopicPartition::new("orders", 0),
+            TopicPartition::new("orders", 3),
+            TopicPartition::new("t", 7),
+        ];
         assert_eq!(parse_assignment(&assignment()), Some(expected));
-        assert_eq!(parse_assignment(&[0, 0, 0, 0, 0, 0, 255, 255, 255, 255]), Some(Vec::new()));
+        assert_eq!(
+            parse_assignment(&[0, 0, 0, 0, 0, 0, 255, 255, 255, 255]),
+            Some(Vec::new())
+        );
     }
 
     #[test]
@@ -187,9 +215,17 @@ mod tests {
         for length in 0..whole.len() - 4 {
             assert_eq!(parse_assignment(&whole[..length]), None, "{length} bytes");
         }
-        assert_eq!(parse_assignment(&[0, 0, 127, 255, 255, 255]), None, "two billion topics");
+        assert_eq!(
+            parse_assignment(&[0, 0, 127, 255, 255, 255]),
+            None,
+            "two billion topics"
+        );
         assert_eq!(parse_assignment(&[0, 0, 255, 255, 255, 255]), None, "minus one topics");
-        assert_eq!(parse_assignment(&[0, 0, 0, 0, 0, 1, 0, 1, 0xff, 0, 0, 0, 0]), None, "not UTF-8");
+        assert_eq!(
+            parse_assignment(&[0, 0, 0, 0, 0, 1, 0, 1, 0xff, 0, 0, 0, 0]),
+            None,
+            "not UTF-8"
+        );
     }
 
     #[test]

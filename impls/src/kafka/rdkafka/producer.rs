@@ -1,5 +1,6 @@
 //! A producer: a bounded number of records on their way, each answered by its delivery report.
 
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,11 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::context::{Callbacks, client_context};
@@ -27,14 +29,21 @@ const PRODUCE: &str = "kafka.produce_message";
 /// librdkafka's own limits (of bytes, or set by hand) cannot be waited for; they are asked again in this rhythm.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a missing topic is asked for again, and for how many topics this is remembered.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOKED_TOPICS: usize = 1000;
+
 pub(super) struct Producer {
     /// `None` only while it is dropped.
-    handle: Option<ThreadedProducer<DeliveryContext>>,
+    handle: Option<Arc<ThreadedProducer<DeliveryContext>>>,
     callbacks: Callbacks,
     counters: Arc<ProducerCounters>,
     places: Arc<Semaphore>,
     calls: Calls,
+    /// When the producer was last told to look for a topic again.
+    looked: Mutex<HashMap<String, Instant>>,
     delivery_timeout: Duration,
+    request_timeout: Duration,
     max_message_size: usize,
 }
 
@@ -45,17 +54,23 @@ impl Producer {
         config: &ProducerConfig,
         callbacks: Callbacks,
         counters: Arc<ProducerCounters>,
+        request_timeout: Duration,
     ) -> Result<Self> {
-        let context = DeliveryContext { callbacks: callbacks.clone(), counters: Arc::clone(&counters) };
+        let context = DeliveryContext {
+            callbacks: callbacks.clone(),
+            counters: Arc::clone(&counters),
+        };
         let handle = ThreadedProducer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka("kafka.create_producer", error))?;
         Ok(Self {
-            handle: Some(handle),
+            handle: Some(Arc::new(handle)),
             callbacks,
             counters,
             places: Arc::new(Semaphore::new(config.queue_size.min(Semaphore::MAX_PERMITS))),
             calls: Calls::default(),
+            looked: Mutex::default(),
             delivery_timeout: config.delivery_timeout,
+            request_timeout,
             max_message_size: config.max_message_size,
         })
     }
@@ -74,9 +89,9 @@ impl Producer {
 
     /// Waits until every call that began before has its answers.
     pub(super) async fn flush(&self, limit: Duration) -> Result<()> {
-        timeout(limit, self.calls.drained())
-            .await
-            .map_err(|_| NetworkError::timeout("kafka.flush", Phase::Total, limit).with_send_state(SendState::MaybeSent))
+        timeout(limit, self.calls.drained()).await.map_err(|_| {
+            NetworkError::timeout("kafka.flush", Phase::Total, limit).with_send_state(SendState::MaybeSent)
+        })
     }
 
     pub(super) fn delivery_timeout(&self) -> Duration {
@@ -92,27 +107,71 @@ impl Producer {
         let timestamp = record.timestamp.map(to_millis).transpose()?;
         let bytes = record.size();
         if bytes > self.max_message_size {
-            return Err(NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is larger than max_message_size")
-                .with_context("bytes", bytes.to_string())
-                .with_context("max_message_size", self.max_message_size.to_string())
-                .with_send_state(SendState::NotSent));
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                PRODUCE,
+                "the record is larger than max_message_size",
+            )
+            .with_context("bytes", bytes.to_string())
+            .with_context("max_message_size", self.max_message_size.to_string())
+            .with_send_state(SendState::NotSent));
         }
         let place = self.place().await?;
         let topic = mem::take(&mut record.topic);
-        let mut pending = Box::new(Pending { batch: Arc::clone(batch), index, topic, bytes, _place: place });
+        let mut pending = Box::new(Pending {
+            batch: Arc::clone(batch),
+            index,
+            topic,
+            bytes,
+            _place: place,
+        });
         let deadline = Instant::now() + self.delivery_timeout;
         loop {
-            match self.send(&record, timestamp, pending) {
+            let (error, returned) = match self.send(&record, timestamp, pending) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned)) if Instant::now() < deadline => {
-                    pending = returned;
-                    sleep(QUEUE_FULL_PAUSE).await;
+                Err(refused) => refused,
+            };
+            match error.rdkafka_error_code() {
+                Some(Code::QueueFull) if Instant::now() < deadline => sleep(QUEUE_FULL_PAUSE).await,
+                Some(Code::UnknownTopic | Code::UnknownPartition) if self.may_look_again(&returned.topic) => {
+                    self.look_again(returned.topic.clone()).await;
                 }
-                Err((error, returned)) => {
-                    let error = self.callbacks.explain(self.from_kafka(error)).with_context("topic", returned.topic);
-                    return Err(error.with_send_state(SendState::NotSent));
+                _ => {
+                    let error = self.callbacks.explain(self.translate(error));
+                    return Err(error
+                        .with_context("topic", returned.topic)
+                        .with_send_state(SendState::NotSent));
                 }
             }
+            pending = returned;
+        }
+    }
+
+    /// Whether it is time to ask again for a topic or partition that was missing.
+    fn may_look_again(&self, topic: &str) -> bool {
+        let now = Instant::now();
+        let mut looked = self.looked.lock();
+        if looked.get(topic).is_some_and(|last| now - *last < LOOK_AGAIN) {
+            return false;
+        }
+        if looked.len() >= LOOKED_TOPICS {
+            looked.retain(|_, last| now - *last < LOOK_AGAIN);
+        }
+        let room = looked.len() < LOOKED_TOPICS;
+        if room {
+            looked.insert(topic.to_owned(), now);
+        }
+        room
+    }
+
+    /// librdkafka remembers for minutes that a topic does not exist; fresh metadata makes it forget.
+    async fn look_again(&self, topic: String) {
+        let Some(handle) = self.handle.clone() else { return };
+        let limit = self.request_timeout.min(self.delivery_timeout);
+        let look = spawn_blocking(move || handle.client().fetch_metadata(Some(&topic), limit).map(drop));
+        // Without an answer the topic stays unknown, and the record fails for that.
+        if let Ok(Err(error)) = look.await {
+            tracing::debug!(%error, "no fresh metadata");
         }
     }
 
@@ -124,9 +183,11 @@ impl Producer {
         match timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_closed)) => Err(NetworkError::closed(PRODUCE, "the producer")),
-            Err(_elapsed) => {
-                Err(NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue stayed full for delivery_timeout"))
-            }
+            Err(_elapsed) => Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                PRODUCE,
+                "the queue stayed full for delivery_timeout",
+            )),
         }
     }
 
@@ -136,7 +197,9 @@ impl Producer {
         timestamp: Option<i64>,
         pending: Box<Pending>,
     ) -> Result<(), (KafkaError, Box<Pending>)> {
-        let Some(handle) = &self.handle else { return Err((KafkaError::Canceled, pending)) };
+        let Some(handle) = &self.handle else {
+            return Err((KafkaError::Canceled, pending));
+        };
         // The name moved into `pending`; a clone of it would be one allocation per record more.
         let topic = pending.topic.clone();
         let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, pending);
@@ -147,7 +210,10 @@ impl Producer {
         if !record.headers.is_empty() {
             let headers = OwnedHeaders::new_with_capacity(record.headers.len());
             base.headers = Some(record.headers.iter().fold(headers, |headers, (key, value)| {
-                headers.insert(Header { key, value: value.map(AsRef::as_ref) })
+                headers.insert(Header {
+                    key,
+                    value: value.map(AsRef::as_ref),
+                })
             }));
         }
         // Counted before, because the report may come before `send` returns.
@@ -159,8 +225,8 @@ impl Producer {
     }
 
     /// After a fatal error librdkafka refuses everything with the same code; the first error says why.
-    fn from_kafka(&self, error: KafkaError) -> NetworkError {
-        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+    fn translate(&self, error: KafkaError) -> NetworkError {
+        let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
         match self.handle.as_ref().and_then(|handle| handle.client().fatal_error()) {
             Some((code, reason)) if fatal => error::from_code(PRODUCE, code)
                 .with_context("fatal", format!("{reason}; make another producer"))
@@ -191,17 +257,31 @@ impl ProducerContext for DeliveryContext {
 
     fn delivery(&self, report: &DeliveryResult<'_>, pending: Box<Pending>) {
         self.counters.record_answered();
-        let Pending { batch, index, topic, bytes, _place } = *pending;
+        let Pending {
+            batch,
+            index,
+            topic,
+            bytes,
+            _place,
+        } = *pending;
         let result = match report {
             Ok(message) => {
                 self.callbacks.clear();
                 self.counters.count_acknowledged(bytes as u64);
                 let offset = Some(message.offset()).filter(|offset| *offset >= 0);
-                Ok(RecordMetadata::new(topic, message.partition(), offset, from_millis(message.timestamp().to_millis())))
+                Ok(RecordMetadata::new(
+                    topic,
+                    message.partition(),
+                    offset,
+                    from_millis(message.timestamp().to_millis()),
+                ))
             }
             Err((error, _message)) => {
                 self.counters.count_error();
-                Err(self.callbacks.explain(error::from_kafka(PRODUCE, error.clone())).with_context("topic", topic))
+                Err(self
+                    .callbacks
+                    .explain(error::from_kafka(PRODUCE, error.clone()))
+                    .with_context("topic", topic))
             }
         };
         batch.settle(index, result);
@@ -222,8 +302,8 @@ struct Batch {
     results: Mutex<Vec<Option<Result<RecordMetadata>>>>,
     missing: AtomicUsize,
     complete: Notify,
-    /// Ends the call when the last record is answered, also when nobody waits for the results any more.
-    _call: Call,
+    /// Over when the last record is answered, or when nobody is left who could send the rest.
+    call: Mutex<Option<Call>>,
 }
 
 impl Batch {
@@ -232,13 +312,14 @@ impl Batch {
             results: Mutex::new((0..size).map(|_| None).collect()),
             missing: AtomicUsize::new(size),
             complete: Notify::new(),
-            _call: call,
+            call: Mutex::new(Some(call)),
         }
     }
 
     fn settle(&self, index: usize, result: Result<RecordMetadata>) {
         self.results.lock()[index] = Some(result);
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.call.lock().take();
             self.complete.notify_one();
         }
     }
@@ -247,8 +328,17 @@ impl Batch {
         while self.missing.load(Ordering::Acquire) > 0 {
             self.complete.notified().await;
         }
-        let unanswered = || Err(NetworkError::new(ErrorKind::Internal, PRODUCE, "the record has no answer"));
-        mem::take(&mut *self.results.lock()).into_iter().map(|result| result.unwrap_or_else(unanswered)).collect()
+        let unanswered = || {
+            Err(NetworkError::new(
+                ErrorKind::Internal,
+                PRODUCE,
+                "the record has no answer",
+            ))
+        };
+        mem::take(&mut *self.results.lock())
+            .into_iter()
+            .map(|result| result.unwrap_or_else(unanswered))
+            .collect()
     }
 }
 
@@ -310,7 +400,10 @@ impl Drop for Call {
 
 /// Milliseconds since 1970. librdkafka reads zero as "now", so zero cannot be kept.
 fn to_millis(timestamp: SystemTime) -> Result<i64> {
-    let millis = timestamp.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+    let millis = timestamp
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
     millis
         .filter(|millis| *millis > 0)
         .ok_or_else(|| NetworkError::invalid_input("timestamp", "must be after 1970-01-01T00:00:00Z and fit 64 bits"))
@@ -330,13 +423,21 @@ mod tests {
         let before = calls.begin();
         let flush = calls.drained();
         tokio::pin!(flush);
-        assert!(timeout(Duration::from_secs(1), &mut flush).await.is_err(), "a call is open");
+        assert!(
+            timeout(Duration::from_secs(1), &mut flush).await.is_err(),
+            "a call is open"
+        );
         let after = calls.begin();
         drop(before);
-        timeout(Duration::from_secs(1), flush).await.expect("only a later call is open");
+        timeout(Duration::from_secs(1), flush)
+            .await
+            .expect("only a later call is open");
         let second = calls.drained();
         tokio::pin!(second);
-        assert!(timeout(Duration::from_secs(1), &mut second).await.is_err(), "now that call counts");
+        assert!(
+            timeout(Duration::from_secs(1), &mut second).await.is_err(),
+            "now that call counts"
+        );
         drop(after);
         timeout(Duration::from_secs(1), second).await.expect("all are over");
     }
@@ -346,7 +447,10 @@ mod tests {
         let calls = Calls::default();
         let slow = calls.begin();
         assert!(timeout(Duration::from_secs(1), calls.drained()).await.is_err());
-        assert!(timeout(Duration::from_secs(1), calls.drained()).await.is_err(), "the call is still open");
+        assert!(
+            timeout(Duration::from_secs(1), calls.drained()).await.is_err(),
+            "the call is still open"
+        );
         drop(slow);
         timeout(Duration::from_secs(1), calls.drained()).await.expect("over");
     }
@@ -356,7 +460,12 @@ mod tests {
         let moment = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
         assert_eq!(from_millis(Some(to_millis(moment).expect("in range"))), Some(moment));
         assert_eq!(to_millis(UNIX_EPOCH).expect_err("means now").field(), Some("timestamp"));
-        assert_eq!(to_millis(UNIX_EPOCH - Duration::from_secs(1)).expect_err("negative").field(), Some("timestamp"));
+        assert_eq!(
+            to_millis(UNIX_EPOCH - Duration::from_secs(1))
+                .expect_err("negative")
+                .field(),
+            Some("timestamp")
+        );
         assert_eq!(from_millis(Some(-1)), None);
     }
 }

@@ -1,0 +1,242 @@
+//! Reading messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use networking_spi::ErrorKind;
+use networking_spi::kafka::{ConsumeOptions, ConsumerConfig, OffsetReset, ProducerRecord};
+use tokio::time::Instant;
+
+use super::KafkaHarness;
+use super::stage::{Stage, numbers, values};
+use crate::case::{CaseResult, Failure};
+use crate::{check, check_eq, check_error};
+
+pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..10).await?;
+    let consumer = stage.consumer().await?;
+    let deadline = Instant::now() + stage.harness.settle();
+    let mut messages = Vec::new();
+    while messages.len() < 10 && Instant::now() < deadline {
+        let options = ConsumeOptions::new()
+            .with_max_messages(3)
+            .with_max_wait(stage.harness.quiet());
+        let batch = stage.client.consume_messages(&consumer, options).await?;
+        check!(batch.len() <= 3, "{} messages where 3 were asked for", batch.len());
+        messages.extend(batch);
+    }
+    check_eq!(values(&messages), numbers(0..10), "nothing is lost between the calls");
+    Ok(())
+}
+
+pub(super) async fn bad_options_name_their_field(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let consumer = stage.consumer().await?;
+    let options = ConsumeOptions::new().with_max_messages(0).with_max_wait(Duration::ZERO);
+    let result = stage.client.consume_messages(&consumer, options).await;
+    let error = check_error!(result, ErrorKind::InvalidInput, "asking for no messages");
+    check_eq!(error.field(), Some("max_messages"), "field that is named");
+    Ok(())
+}
+
+pub(super) async fn an_empty_list_when_nothing_comes(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let consumer = stage.consumer().await?;
+    for wait in [Duration::ZERO, Duration::from_millis(20), Duration::ZERO] {
+        let options = ConsumeOptions::new().with_max_wait(wait);
+        let messages = stage.client.consume_messages(&consumer, options).await?;
+        check!(messages.is_empty(), "{} messages from an empty topic", messages.len());
+    }
+    stage.write_numbers(0..1).await?;
+    check_eq!(
+        values(&stage.read(&consumer, 1).await?),
+        ["0"],
+        "the consumer still works"
+    );
+    Ok(())
+}
+
+pub(super) async fn a_waiting_call_gets_a_new_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..1).await?;
+    let consumer = stage.consumer().await?;
+    stage.read(&consumer, 1).await?;
+    let options = ConsumeOptions::new().with_max_wait(stage.harness.settle());
+    let mut waiting = stage.client.consume_messages(&consumer, options);
+    // The call begins to wait before the record is written.
+    check!(
+        (&mut waiting).now_or_never().is_none(),
+        "a call ended although nothing was there"
+    );
+    stage.write_numbers(1..2).await?;
+    let messages = waiting.await?;
+    check_eq!(values(&messages), ["1"], "the record that was written meanwhile");
+    Ok(())
+}
+
+pub(super) async fn each_partition_comes_in_order_without_gaps(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 3).await?;
+    let records = (0..90).map(|number| stage.record().with_partition(number % 3).with_value(number.to_string()));
+    for result in stage
+        .client
+        .produce_messages(&stage.producer, records.collect())
+        .await?
+    {
+        result?;
+    }
+    let consumer = stage.consumer().await?;
+    let deadline = Instant::now() + stage.harness.settle();
+    let mut next = BTreeMap::from([(0, 0), (1, 0), (2, 0)]);
+    while next.values().sum::<i64>() < 90 {
+        check!(
+            Instant::now() < deadline,
+            "positions after {:?}: {next:?}",
+            stage.harness.settle()
+        );
+        let options = ConsumeOptions::new()
+            .with_max_messages(7)
+            .with_max_wait(stage.harness.quiet());
+        for message in stage.client.consume_messages(&consumer, options).await? {
+            let expected = next.entry(message.partition).or_default();
+            check_eq!(message.offset, *expected, "offset in partition {}", message.partition);
+            let number = *expected * 3 + i64::from(message.partition);
+            check_eq!(
+                message.value_str(),
+                Some(number.to_string().as_str()),
+                "value at {}",
+                message.offset
+            );
+            *expected += 1;
+        }
+    }
+    stage.read_nothing(&consumer).await
+}
+
+pub(super) async fn a_consumer_reads_all_its_topics(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let other = stage.harness.topic(2).await?;
+    stage.write(stage.record().with_value("one")).await?;
+    for partition in 0..2 {
+        let record = ProducerRecord::new(other.as_str()).with_partition(partition);
+        stage.write(record.with_value("other")).await?;
+    }
+    let topics = [stage.topic.clone(), other.clone()];
+    let config = ConsumerConfig::new(stage.group.as_str(), topics).with_offset_reset(OffsetReset::Earliest);
+    let consumer = stage.client.create_consumer(config).await?;
+    let mut places: Vec<_> = stage
+        .read(&consumer, 3)
+        .await?
+        .into_iter()
+        .map(|message| (message.topic, message.partition))
+        .collect();
+    places.sort();
+    let mut expected = vec![(stage.topic.clone(), 0), (other.clone(), 0), (other, 1)];
+    expected.sort();
+    check_eq!(places, expected, "where the messages came from");
+    Ok(())
+}
+
+pub(super) async fn a_cancelled_call_loses_nothing(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    const RECORDS: usize = 40;
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..1).await?;
+    let consumer = stage.consumer().await?;
+    let mut messages = stage.read(&consumer, 1).await?;
+    for number in 1..RECORDS {
+        let options = ConsumeOptions::new()
+            .with_max_messages(2)
+            .with_max_wait(stage.harness.settle());
+        let call = stage.client.consume_messages(&consumer, options);
+        // The call is under way when the record is written, and is dropped after a varying number of turns.
+        let turns = async {
+            stage.write_numbers(number..number + 1).await?;
+            for _ in 0..number % 7 {
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, Failure>(())
+        };
+        let turns = std::pin::pin!(turns);
+        match select(call, turns).await {
+            Either::Left((batch, turns)) => {
+                messages.extend(batch?);
+                turns.await?;
+            }
+            Either::Right((written, _cancelled)) => written?,
+        }
+    }
+    if messages.len() < RECORDS {
+        messages.extend(stage.read(&consumer, RECORDS - messages.len()).await?);
+    }
+    check_eq!(values(&messages), numbers(0..RECORDS), "every record once, in order");
+    stage.read_nothing(&consumer).await
+}
+
+pub(super) async fn earliest_begins_at_the_first_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..5).await?;
+    let consumer = stage.consumer().await?;
+    check_eq!(
+        values(&stage.read(&consumer, 5).await?),
+        numbers(0..5),
+        "all records that were there"
+    );
+    Ok(())
+}
+
+pub(super) async fn latest_begins_behind_the_last_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write(stage.record().with_value("old")).await?;
+    let config = stage.consumer_config().with_offset_reset(OffsetReset::Latest);
+    let consumer = stage.client.create_consumer(config).await?;
+    let deadline = Instant::now() + stage.harness.settle();
+    // Where the end is gets known when the partition is assigned: new records are written until one comes.
+    for probe in 0.. {
+        check!(
+            Instant::now() < deadline,
+            "no new record came within {:?}",
+            stage.harness.settle()
+        );
+        let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
+        let messages = stage.client.consume_messages(&consumer, options).await?;
+        check!(
+            messages.iter().all(|message| message.value_str() != Some("old")),
+            "a record from before was read"
+        );
+        if !messages.is_empty() {
+            return Ok(());
+        }
+        stage.write(stage.record().with_value(format!("new {probe}"))).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn fail_refuses_to_begin_anywhere(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..1).await?;
+    let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);
+    let consumer = stage.client.create_consumer(config).await?;
+    let deadline = Instant::now() + stage.harness.settle();
+    loop {
+        check!(
+            Instant::now() < deadline,
+            "consuming did not fail within {:?}",
+            stage.harness.settle()
+        );
+        let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
+        match stage.client.consume_messages(&consumer, options).await {
+            Ok(messages) => check!(
+                messages.is_empty(),
+                "a message came without a place to begin: {:?}",
+                messages[0]
+            ),
+            Err(error) => {
+                check_eq!(error.kind(), ErrorKind::NotFound, "kind of the error");
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! Writing records, and getting them back as they were.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use networking_spi::ErrorKind;
+use networking_spi::clock::{Clock, SystemClock};
+use networking_spi::kafka::{Acks, KafkaHeaders, ProducerConfig, ProducerRecord};
+
+use super::KafkaHarness;
+use super::stage::{Stage, numbers, values};
+use crate::case::{Applies, CaseResult};
+use crate::{check, check_eq, check_error};
+
+/// Keys with their murmur2 hashes, positive as Kafka's clients make them.
+const KEYS: &[(&str, u32)] = &[
+    ("21", 1_173_551_340),
+    ("foobar", 1_357_151_166),
+    ("a-little-bit-long-string", 1_161_502_112),
+    ("a-little-bit-longer-string", 661_178_819),
+    ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", 2_088_585_677),
+    ("abc", 479_470_107),
+];
+
+/// Every byte there is.
+fn all_bytes() -> Bytes {
+    (0..=u8::MAX).collect()
+}
+
+pub(super) fn topics_are_not_created_by_writing(harness: &dyn KafkaHarness) -> Applies {
+    Applies::environment(
+        harness.unknown_topics_stay_unknown(),
+        "the cluster creates topics that are written to",
+    )
+}
+
+pub(super) fn keeps_timestamps(harness: &dyn KafkaHarness) -> Applies {
+    Applies::capability(harness.capabilities().timestamps, "timestamps")
+}
+
+pub(super) fn can_interrupt(harness: &dyn KafkaHarness) -> Applies {
+    Applies::environment(harness.can_interrupt(), "the harness cannot interrupt topics")
+}
+
+pub(super) async fn round_trip_is_byte_for_byte(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let (key, value) = (all_bytes(), [all_bytes(), all_bytes()].concat());
+    let record = stage
+        .record()
+        .with_key(key.clone())
+        .with_value(value.clone())
+        .with_header("bytes", all_bytes());
+    stage.write(record).await?;
+    let messages = stage.read_back(1).await?;
+    check_eq!(messages[0].topic, stage.topic, "topic");
+    check_eq!(messages[0].partition, 0, "partition");
+    check_eq!(messages[0].key, Some(key), "key");
+    check_eq!(messages[0].value, Some(Bytes::from(value)), "value");
+    check_eq!(messages[0].headers.get("bytes"), Some(&all_bytes()), "header");
+    Ok(())
+}
+
+pub(super) async fn metadata_names_the_place(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 2).await?;
+    for expected in 0..3 {
+        let written = stage.write(stage.record().with_partition(1).with_value("x")).await?;
+        check_eq!(written.topic, stage.topic, "topic");
+        check_eq!(written.partition, 1, "partition");
+        check_eq!(written.offset, Some(expected), "offset");
+    }
+    let messages = stage.read_back(3).await?;
+    let offsets: Vec<i64> = messages.iter().map(|message| message.offset).collect();
+    check_eq!(offsets, [0, 1, 2], "offsets of the messages");
+    Ok(())
+}
+
+pub(super) async fn keys_choose_the_partition_by_murmur2(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 7).await?;
+    for (key, hash) in KEYS {
+        let written = stage.write(stage.record().with_key(*key).with_value("x")).await?;
+        check_eq!(
+            u32::try_from(written.partition),
+            Ok(hash % 7),
+            "partition of the key {key:?} among 7"
+        );
+    }
+    for message in stage.read_back(KEYS.len()).await? {
+        let (_, hash) = KEYS
+            .iter()
+            .find(|(key, _)| message.key.as_deref() == Some(key.as_bytes()))
+            .unwrap_or(&KEYS[0]);
+        check_eq!(
+            u32::try_from(message.partition),
+            Ok(hash % 7),
+            "partition in which the key was found"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn an_explicit_partition_wins_over_the_key(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 3).await?;
+    for partition in 0..3 {
+        let record = stage.record().with_partition(partition).with_key("abc").with_value("x");
+        check_eq!(
+            stage.write(record).await?.partition,
+            partition,
+            "partition of the answer"
+        );
+    }
+    let found: BTreeSet<i32> = stage
+        .read_back(3)
+        .await?
+        .iter()
+        .map(|message| message.partition)
+        .collect();
+    check_eq!(found, BTreeSet::from([0, 1, 2]), "partitions of the messages");
+    Ok(())
+}
+
+pub(super) async fn order_is_kept_within_a_partition(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..60).await?;
+    for number in 60..70 {
+        stage
+            .write(stage.record().with_partition(0).with_value(number.to_string()))
+            .await?;
+    }
+    stage.write_numbers(70..100).await?;
+    let messages = stage.read_back(100).await?;
+    check_eq!(values(&messages), numbers(0..100), "values in the order of offsets");
+    Ok(())
+}
+
+pub(super) async fn headers_keep_order_repetition_and_absence(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let mut headers = KafkaHeaders::new();
+    headers.push("b", Some(Bytes::from_static(b"1")));
+    headers.push("a", Some(Bytes::from_static(b"2")));
+    headers.push("b", None);
+    headers.push("b", Some(Bytes::new()));
+    headers.push("b", Some(Bytes::from_static(b"3")));
+    let mut record = stage.record().with_value("x");
+    record.headers = headers.clone();
+    stage.write(record).await?;
+    let messages = stage.read_back(1).await?;
+    check_eq!(messages[0].headers, headers, "headers");
+    Ok(())
+}
+
+pub(super) async fn absent_and_empty_are_different(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let to_partition = || stage.record().with_partition(0);
+    stage.write(to_partition().with_key("k")).await?;
+    stage.write(to_partition().with_key("k").with_value("")).await?;
+    stage.write(to_partition().with_value("v")).await?;
+    stage.write(to_partition().with_key("").with_value("v")).await?;
+    let messages = stage.read_back(4).await?;
+    check_eq!(messages[0].value, None, "value of a tombstone");
+    check_eq!(messages[1].value, Some(Bytes::new()), "an empty value");
+    check_eq!(messages[2].key, None, "an absent key");
+    check_eq!(messages[3].key, Some(Bytes::new()), "an empty key");
+    Ok(())
+}
+
+pub(super) async fn timestamps_are_kept_to_the_millisecond(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    // Recent enough for any retention, and not a whole second.
+    let now = SystemClock::new().now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let given = UNIX_EPOCH + Duration::from_secs(now.as_secs() - 60) + Duration::from_micros(123_456);
+    stage
+        .write(stage.record().with_value("x").with_timestamp(given))
+        .await?;
+    let messages = stage.read_back(1).await?;
+    check_eq!(
+        messages[0].timestamp,
+        Some(given - Duration::from_micros(456)),
+        "timestamp"
+    );
+    Ok(())
+}
+
+pub(super) async fn without_a_timestamp_it_is_the_time_of_sending(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write(stage.record().with_value("x")).await?;
+    let messages = stage.read_back(1).await?;
+    let now = SystemClock::new().now();
+    let Some(timestamp) = messages[0].timestamp else {
+        return Err(crate::Failure::new("no timestamp"));
+    };
+    let apart = now.duration_since(timestamp).unwrap_or_else(|early| early.duration());
+    // Clocks of brokers may differ; the time of sending and 1970 differ by more.
+    check!(
+        apart < Duration::from_secs(3600),
+        "the timestamp is {apart:?} away from the time of sending"
+    );
+    Ok(())
+}
+
+pub(super) async fn one_failure_does_not_stop_the_batch(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let good = |value: &str| stage.record().with_partition(0).with_value(value.to_owned());
+    let batch = vec![
+        good("first"),
+        stage.record().with_partition(99).with_value("no such partition"),
+        good("second"),
+        ProducerRecord::new("not a topic name").with_value("no such name"),
+        good("third"),
+    ];
+    let results = stage.client.produce_messages(&stage.producer, batch).await?;
+    let outcomes: Vec<_> = results
+        .iter()
+        .map(|result| result.as_ref().map(|written| written.offset))
+        .collect();
+    check_eq!(outcomes.len(), 5, "one result per record");
+    let kinds: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.as_ref().map_err(|error| error.kind()))
+        .collect();
+    let expected = [
+        Ok(&Some(0)),
+        Err(ErrorKind::NotFound),
+        Ok(&Some(1)),
+        Err(ErrorKind::InvalidInput),
+        Ok(&Some(2)),
+    ];
+    check_eq!(kinds, expected, "results in the order of the records");
+    let messages = stage.read_back(3).await?;
+    check_eq!(values(&messages), ["first", "second", "third"], "what was written");
+    Ok(())
+}
+
+pub(super) async fn an_empty_batch_has_an_empty_result(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let results = stage.client.produce_messages(&stage.producer, Vec::new()).await?;
+    check!(results.is_empty(), "got {} results for no record", results.len());
+    Ok(())
+}
+
+pub(super) async fn an_unknown_topic_is_not_found(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let record = ProducerRecord::new(stage.harness.unique("nowhere")).with_value("x");
+    let result = stage.client.produce_message(&stage.producer, record).await;
+    check_error!(result, ErrorKind::NotFound, "writing to a topic that does not exist");
+    Ok(())
+}
+
+pub(super) async fn an_unknown_partition_is_not_found(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 2).await?;
+    let result = stage
+        .client
+        .produce_message(&stage.producer, stage.record().with_partition(2).with_value("x"))
+        .await;
+    check_error!(result, ErrorKind::NotFound, "writing to partition 2 of two");
+    Ok(())
+}
+
+pub(super) async fn a_bad_record_names_its_field(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let long_name = "x".repeat(250);
+    let bad = [
+        (ProducerRecord::new(""), "topic"),
+        (ProducerRecord::new("white space"), "topic"),
+        (ProducerRecord::new(long_name), "topic"),
+        (stage.record().with_partition(-1), "partition"),
+        (
+            stage.record().with_timestamp(UNIX_EPOCH - Duration::from_secs(1)),
+            "timestamp",
+        ),
+    ];
+    for (record, field) in bad {
+        let shown = format!("{record:?}");
+        let result = stage.client.produce_message(&stage.producer, record).await;
+        let error = check_error!(result, ErrorKind::InvalidInput, "writing {shown}");
+        check_eq!(error.field(), Some(field), "field that is named for {shown}");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_record_beyond_the_limit_is_too_large(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let config = ProducerConfig::new().with_max_message_size(4000);
+    let producer = stage.client.create_producer(config).await?;
+    let record = |bytes: usize| {
+        stage
+            .record()
+            .with_key("key")
+            .with_header("name", "value")
+            .with_value(vec![b'x'; bytes])
+    };
+    let overhead = record(0).size();
+
+    let result = stage.client.produce_message(&producer, record(4001 - overhead)).await;
+    check_error!(
+        result,
+        ErrorKind::TooLarge,
+        "a record of 4001 bytes where 4000 are allowed"
+    );
+    let written = stage.client.produce_message(&producer, record(4000 - overhead)).await?;
+    check_eq!(
+        written.offset,
+        Some(0),
+        "offset of a record of exactly 4000 bytes, the only one written"
+    );
+    let messages = stage.read_back(1).await?;
+    check_eq!(
+        messages[0].value.as_ref().map(Bytes::len),
+        Some(4000 - overhead),
+        "size of the value"
+    );
+    Ok(())
+}
+
+pub(super) async fn without_acknowledgement_there_is_no_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let producer = stage
+        .client
+        .create_producer(ProducerConfig::new().with_acks(Acks::None))
+        .await?;
+    let written = stage
+        .client
+        .produce_message(&producer, stage.record().with_value("x"))
+        .await?;
+    check_eq!(written.offset, None, "offset");
+    let producer = stage
+        .client
+        .create_producer(ProducerConfig::new().with_acks(Acks::Leader))
+        .await?;
+    let written = stage
+        .client
+        .produce_message(&producer, stage.record().with_value("y"))
+        .await?;
+    check!(written.offset.is_some(), "no offset although the leader acknowledged");
+    Ok(())
+}
+
+pub(super) async fn concurrent_writes_each_get_their_own_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    let writes = (0..100).map(|number: usize| stage.write(stage.record().with_value(number.to_string())));
+    let mut places = Vec::new();
+    for (number, written) in join_all(writes).await.into_iter().enumerate() {
+        places.push((written?.offset, number.to_string()));
+    }
+    places.sort();
+    let messages = stage.read_back(100).await?;
+    let found: Vec<_> = messages
+        .iter()
+        .map(|message| (Some(message.offset), message.value_str().unwrap_or_default().to_owned()))
+        .collect();
+    check_eq!(found, places, "offsets and values as the answers said");
+    Ok(())
+}
+
+pub(super) async fn a_write_that_cannot_be_delivered_times_out(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write(stage.record().with_value("before")).await?;
+    let limit = Duration::from_secs(1);
+    let producer = stage
+        .client
+        .create_producer(ProducerConfig::new().with_delivery_timeout(limit))
+        .await?;
+    stage.harness.interrupt(&stage.topic, true).await?;
+    let result = stage
+        .client
+        .produce_message(&producer, stage.record().with_value("lost"))
+        .await;
+    check_error!(result, ErrorKind::Timeout, "writing while the brokers are away");
+    stage.harness.interrupt(&stage.topic, false).await?;
+    stage.write(stage.record().with_value("after")).await?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The deliveries to be replayed.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Used without `--input`.
+const SAMPLE: &str = include_str!("../../../data/webhooks.jsonl");
+
+/// One webhook delivery.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    /// Identifies it, as GitHub's `X-GitHub-Delivery` does.
+    pub(crate) id: String,
+    /// The event type.
+    pub(crate) event: String,
+    /// The payload, exactly as it stands in the file.
+    pub(crate) payload: Bytes,
+}
+
+/// All deliveries of a file, and what is wrong with its other lines.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    pub(crate) all: Vec<Delivery>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// A line of the file. The payload stays as it is written, so that it can be verified byte for byte.
+#[derive(Deserialize)]
+struct Line<'l> {
+    event: String,
+    #[serde(borrow)]
+    payload: &'l RawValue,
+}
+
+impl Deliveries {
+    /// Reads a file. A line that is no delivery is a problem that names the line; the other lines are read all the same.
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, String> {
+        match file {
+            None => Ok(Self::parse("the sample", SAMPLE.as_bytes())),
+            Some(path) => {
+                let bytes = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                let deliveries = Self::parse(&path.display().to_string(), &bytes);
+                if deliveries.all.is_empty() && deliveries.problems.is_empty() {
+                    return Err(format!("{} has no deliveries", path.display()));
+                }
+                Ok(deliveries)
+            }
+        }
+    }
+
+    fn parse(name: &str, bytes: &[u8]) -> Self {
+        let mut deliveries = Self { all: Vec::new(), problems: Vec::new() };
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let number = index + 1;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            match serde_json::from_slice::<Line<'_>>(line) {
+                Ok(line) if is_header_value(&line.event) => deliveries.all.push(Delivery {
+                    id: format!("delivery-{number}"),
+                    event: line.event,
+                    payload: Bytes::copy_from_slice(line.payload.get().as_bytes()),
+                }),
+                Ok(line) => {
+                    deliveries.problems.push(format!("{name}, line {number}: event {:?} is no event name", line.event));
+                }
+                Err(error) => deliveries.problems.push(format!("{name}, line {number}: {error}")),
+            }
+        }
+        deliveries
+    }
+}
+
+/// The event travels in a header.
+fn is_header_value(event: &str) -> bool {
+    !event.is_empty() && event.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_stay_as_they_are_written() {
+        let deliveries = Deliveries::parse("file", b"{\"event\":\"push\",\"payload\":{ \"a\" : 1.0, \"b\":\"\\u00e9\" }}\n");
+        assert_eq!(deliveries.all[0].payload, Bytes::from_static(b"{ \"a\" : 1.0, \"b\":\"\\u00e9\" }"));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_the_others_are_kept() {
+        let deliveries = Deliveries::parse("file", b"{\"event\":\"a\",\"payload\":1}\nnonsense\n\n{\"event\":\"b\",\"payload\":2}");
+        let events: Vec<&str> = deliveries.all.iter().map(|delivery| delivery.event.as_str()).collect();
+        assert_eq!(events, ["a", "b"]);
+        assert_eq!(deliveries.problems.len(), 1);
+        assert!(deliveries.problems[0].starts_with("file, line 2: "), "{}", deliveries.problems[0]);
+    }
+
+    #[test]
+    fn lines_without_event_or_payload_are_bad() {
+        let deliveries = Deliveries::parse("file", b"{\"event\":\"a\"}\n{\"payload\":1}\n{\"event\":\"\",\"payload\":1}\n\xff\n");
+        assert!(deliveries.all.is_empty());
+        assert_eq!(deliveries.problems.len(), 4);
+    }
+
+    #[test]
+    fn the_sample_is_valid() {
+        let sample = Deliveries::read(None).unwrap();
+        assert!(sample.problems.is_empty(), "{:?}", sample.problems);
+        assert_eq!(sample.all.len(), 12);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Deliveries::read(Some(Path::new("no/such/file.jsonl"))).unwrap_err();
+        assert!(error.contains("no/such/file.jsonl"), "{error}");
+    }
+}

@@ -1,0 +1,104 @@
+//! The whole pipeline in one program: GitHub webhook deliveries go from an HTTP client, with retries and a circuit breaker,
+//! to an HTTP listener, through a bridge that checks signatures and routes, into Kafka, and come back through a consumer
+//! that verifies every payload byte for byte.
+//!
+//! ```sh
+//! cargo run --release -p networking-examples --bin quickstart
+//! ```
+
+mod deliveries;
+mod pipeline;
+mod report;
+mod sender;
+mod verifier;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use networking_spi::NetworkError;
+
+use crate::deliveries::Deliveries;
+
+/// Replays GitHub webhook deliveries through the whole pipeline and verifies them on the other side.
+#[derive(Debug, Parser)]
+#[command(name = "quickstart")]
+struct Arguments {
+    /// Deliveries, one `{"event": ..., "payload": ...}` a line; a small sample without it.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// Bootstrap servers of a real Kafka cluster; without it, Kafka runs in this process.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+
+    /// The share of requests that the listener fails, at random: shows retries and the circuit breaker.
+    #[arg(long, value_name = "0.0..0.9", default_value_t = 0.0, value_parser = parse_share)]
+    fail_rate: f64,
+
+    /// Extra deliveries with a wrong signature: they are answered with 401 and never reach Kafka.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    forge: usize,
+
+    /// The seed of all randomness.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+
+    /// Deliveries under way at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    concurrency: u16,
+
+    /// Prints the result as JSON on the last line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=0.9).contains(&share) => Ok(share),
+        _ => Err("must be a number between 0.0 and 0.9".to_owned()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let deliveries = match Deliveries::read(arguments.input.as_deref()) {
+        Ok(deliveries) => deliveries,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    for problem in &deliveries.problems {
+        eprintln!("warning: {problem}");
+    }
+    match run(&arguments, deliveries).await {
+        Ok(complete) => ExitCode::from(u8::from(!complete)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprintln!("  caused by: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every valid delivery arrived and no line was bad.
+async fn run(arguments: &Arguments, deliveries: Deliveries) -> Result<bool, NetworkError> {
+    let bad_lines = deliveries.problems.len();
+    let pipeline = pipeline::Pipeline::start(arguments).await?;
+    let sent = sender::send_all(arguments, &pipeline, &deliveries).await;
+    // Whatever happened while sending, the bridge is drained before anybody looks at what arrived.
+    let flow = pipeline.drain().await?;
+    let sent = sent?;
+    let arrived = verifier::verify(&pipeline, &sent).await?;
+    pipeline.clean_up().await?;
+
+    let summary = report::Summary::new(&sent, &arrived, &flow, bad_lines);
+    report::print(&summary, arguments.json);
+    Ok(summary.is_complete())
+}

@@ -1,0 +1,151 @@
+//! The sending side: what an application that posts webhooks looks like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use hmac::{Hmac, Mac};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
+use networking_impls::http::HttpClientBuilder;
+use networking_spi::circuit_breaker::{CircuitBreakerConfig, OpenPolicy, TripPolicy};
+use networking_spi::http::{
+    CircuitScope, HttpCircuitOptions, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestOptions, RetryPolicy,
+    StatusCode,
+};
+use networking_spi::prelude::*;
+use sha2::Sha256;
+
+use crate::Arguments;
+use crate::deliveries::{Deliveries, Delivery};
+use crate::pipeline::{Pipeline, SECRET};
+
+/// The circuit of the one listener there is.
+const CIRCUIT: &str = "listener";
+
+/// What became of the deliveries on the sending side.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Deliveries whose payload must arrive: answered with 2xx.
+    pub(crate) accepted: Vec<Delivery>,
+    /// Deliveries given up, with the reason.
+    pub(crate) given_up: Vec<(String, String)>,
+    /// Deliveries answered with 401.
+    pub(crate) rejected: usize,
+    pub(crate) retries: u64,
+    pub(crate) breaker_transitions: usize,
+}
+
+impl Sent {
+    /// Every delivery that was tried.
+    pub(crate) fn total(&self) -> usize {
+        self.accepted.len() + self.given_up.len() + self.rejected
+    }
+}
+
+/// Sends every delivery, and the forged ones, and waits for the answers.
+pub(crate) async fn send_all(
+    arguments: &Arguments,
+    pipeline: &Pipeline,
+    deliveries: &Deliveries,
+) -> Result<Sent, NetworkError> {
+    let breaker = Arc::new(
+        SlidingWindowCircuitBreaker::builder()
+            .default_config(
+                CircuitBreakerConfig::new()
+                    .with_trip(TripPolicy::consecutive(3))
+                    .with_open(OpenPolicy::fixed(Duration::from_millis(20))),
+            )
+            .seed(arguments.seed)
+            .build()?,
+    );
+    let client: Arc<dyn HttpClient> = Arc::new(
+        HttpClientBuilder::new()
+            .base_url(pipeline.url())
+            .default_header("content-type", "application/json")
+            .timeout(Duration::from_secs(60))
+            .attempt_timeout(Duration::from_secs(10))
+            // A local listener answers at once, so the delays are short. The budget is lifted because failing a third of
+            // the requests on purpose is what this program is asked to do.
+            .retry(RetryPolicy::new(50).with_delays(Duration::from_millis(5), Duration::from_millis(50)).with_budget(None))
+            .circuit_breaker(
+                Arc::clone(&breaker) as Arc<dyn CircuitBreaker>,
+                HttpCircuitOptions::new().with_scope(CircuitScope::Named(CIRCUIT.to_owned())),
+            )
+            .interceptor(Arc::new(Sign))
+            .build()?,
+    );
+
+    let forged = deliveries.all.iter().cycle().take(arguments.forge).enumerate().map(|(index, delivery)| {
+        let delivery = Delivery { id: format!("forged-{}", index + 1), ..delivery.clone() };
+        (delivery, true)
+    });
+    let genuine = deliveries.all.iter().map(|delivery| (delivery.clone(), false));
+    let all: Vec<(Delivery, bool)> = genuine.chain(forged).collect();
+
+    let bar = progress_bar(all.len() as u64);
+    let mut sent =
+        Sent { accepted: Vec::new(), given_up: Vec::new(), rejected: 0, retries: 0, breaker_transitions: 0 };
+    let mut answers = stream::iter(all)
+        .map(|(delivery, forged)| {
+            let client = Arc::clone(&client);
+            async move { (post(&*client, &delivery, forged).await, delivery) }
+        })
+        .buffer_unordered(arguments.concurrency.into());
+    while let Some((answer, delivery)) = answers.next().await {
+        bar.inc(1);
+        match answer {
+            Ok(response) if response.is_success() => sent.accepted.push(delivery),
+            Ok(response) if response.status == StatusCode::UNAUTHORIZED => sent.rejected += 1,
+            Ok(response) => sent.given_up.push((delivery.id, format!("answered with {}", response.status))),
+            Err(error) => sent.given_up.push((delivery.id, error.to_string())),
+        }
+    }
+    bar.finish_and_clear();
+    drop(answers);
+
+    sent.retries = client.client_metrics()?.retries;
+    // The circuit exists once a request went through it.
+    sent.breaker_transitions = breaker.circuit_metrics(CIRCUIT).map_or(0, |metrics| metrics.transitions.len());
+    Ok(sent)
+}
+
+async fn post(client: &dyn HttpClient, delivery: &Delivery, forged: bool) -> Result<HttpResponse, NetworkError> {
+    let mut request = client
+        .post("webhooks")
+        .header("x-github-event", &delivery.event)
+        .header("x-github-delivery", &delivery.id)
+        // The delivery id tells the receiver that it has seen a delivery before, so sending it again does no harm.
+        .options(RequestOptions::new().with_idempotent(true))
+        .body(delivery.payload.clone());
+    if forged {
+        request = request.header(SIGNATURE, format!("sha256={}", "0".repeat(64)));
+    }
+    request.await
+}
+
+const SIGNATURE: &str = "x-hub-signature-256";
+
+/// Signs requests as GitHub does, unless they are signed already.
+#[derive(Debug)]
+struct Sign;
+
+#[async_trait]
+impl Interceptor for Sign {
+    async fn before(&self, request: HttpRequest) -> Result<Intercepted, NetworkError> {
+        if request.headers.contains_key(SIGNATURE) {
+            return Ok(Intercepted::Continue(request));
+        }
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes keys of any length");
+        mac.update(request.body.as_bytes().map(|bytes| bytes.as_ref()).unwrap_or_default());
+        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        Ok(Intercepted::Continue(request.with_header(SIGNATURE, signature)?))
+    }
+}
+
+/// On a terminal only.
+fn progress_bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} deliveries, {per_sec}").expect("a valid template");
+    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
+}
