@@ -139,10 +139,10 @@ fn threads_lose_no_count() {
     const CALLS: u64 = 20_000;
     for trip in [
         TripPolicy::consecutive(3),
-        TripPolicy::count_window(50, RateThresholds::new(0.4, 10)),
+        TripPolicy::count_window(50, RateThresholds::new(0.3, 10)),
         TripPolicy::time_window(
             Duration::from_secs(10),
-            RateThresholds::new(0.4, 10).with_slow_calls(Duration::from_secs(1), 0.9),
+            RateThresholds::new(0.3, 10).with_slow_calls(Duration::from_secs(1), 0.9),
         ),
     ] {
         let clock = Arc::new(ManualClock::default());
@@ -164,9 +164,9 @@ fn threads_lose_no_count() {
                     for _ in 0..CALLS {
                         match circuit.try_acquire() {
                             Ok(permit) => match rng.u8(..20) {
-                                0..6 => permit.record(CallOutcome::Failure),
-                                6 => permit.record(CallOutcome::Ignored),
-                                7 => drop(permit),
+                                0..9 => permit.record(CallOutcome::Failure),
+                                9 => permit.record(CallOutcome::Ignored),
+                                10 => drop(permit),
                                 _ => permit.record(CallOutcome::Success),
                             },
                             Err(_) => {

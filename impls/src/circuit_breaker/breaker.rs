@@ -163,11 +163,7 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
     }
 
     fn all_circuit_states(&self) -> BTreeMap<String, CircuitState> {
-        let mut states = BTreeMap::new();
-        self.registry.for_each(|circuit| {
-            states.insert(circuit.name().to_owned(), circuit.state());
-        });
-        states
+        self.registry.states()
     }
 
     fn force_circuit_open(&self, name: &str) -> Result<()> {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
-use super::gate::{FOREVER, Gate};
+use super::gate::Gate;
 use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
 use super::nanos;
 
@@ -116,6 +116,15 @@ impl SlidingWindowCircuit {
             0 => None,
             nanos => Some(Duration::from_nanos(nanos)),
         })
+    }
+
+    /// The state, where an open time that has passed counts as passed; changes nothing, and causes no event.
+    pub(super) fn apparent_state(&self) -> CircuitState {
+        let state = self.gate.load().state();
+        if state == CircuitState::Open && self.now() >= self.gate.open_until() {
+            return CircuitState::HalfOpen;
+        }
+        state
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -359,15 +368,11 @@ impl Circuit for SlidingWindowCircuit {
     }
 
     fn state(&self) -> CircuitState {
-        let word = self.gate.load();
-        if word.state() == CircuitState::Open {
-            let until = self.gate.open_until();
-            if until != FOREVER && self.now() >= until {
-                self.with_machine(Machine::refresh);
-                return self.gate.load().state();
-            }
+        let state = self.apparent_state();
+        if state != self.gate.load().state() {
+            self.with_machine(Machine::refresh);
         }
-        word.state()
+        state
     }
 
     fn metrics(&self) -> CircuitMetrics {
