@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use networking_impls::bridge::{InProcessBridge, MemorySink, MemorySource, dead_letter_headers};
+use networking_impls::bridge::{InProcessBridge, MemorySink, MemorySource};
 use networking_spi::bridge::{
     BridgeConfig, BridgeMessage, BridgeState, DeliveryRetry, Disposition, HealthState, RouteRule, RoutingConfig,
+    dead_letter_headers,
 };
 use networking_spi::prelude::*;
 

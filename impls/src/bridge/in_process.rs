@@ -27,7 +27,7 @@ use crate::clock::TokioClock;
 /// * A failed delivery is tried again with exponential waits and full jitter, and never sooner than the sink's error asks
 ///   ([`Retryability::After`](networking_spi::Retryability::After)). If it asks for more than
 ///   [`max_delay`](networking_spi::bridge::DeliveryRetry::max_delay), the bridge gives up at once.
-/// * Dead letters say why in their header fields: see [`dead_letter_headers`](super::dead_letter_headers).
+/// * Dead letters say why in their header fields: see [`dead_letter_headers`](networking_spi::bridge::dead_letter_headers).
 /// * A payload above [`max_payload_size`](BridgeConfig::max_payload_size) becomes a dead letter; without a dead-letter
 ///   target it is rejected as [`TooLarge`](ErrorKind::TooLarge).
 /// * A panic in an endpoint is an [`Internal`](ErrorKind::Internal) error of that call. It does not end the bridge, unless it
