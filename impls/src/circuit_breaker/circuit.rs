@@ -169,13 +169,18 @@ impl SlidingWindowCircuit {
         // Either this thread sees the count of a handle that is just being made, or the thread that makes it sees the
         // mark: see `is_evicted`.
         fence(Ordering::SeqCst);
-        let unused = Arc::strong_count(self) == 1
-            && self.counters.totals().in_flight() == 0
-            && self.with_machine(Machine::is_pristine);
+        let unused = Arc::strong_count(self) == 1 && self.counters.totals().in_flight() == 0 && self.is_pristine();
         if !unused {
             self.evicted.store(false, Ordering::SeqCst);
         }
         unused
+    }
+
+    /// Publishes nothing, whatever is in the outbox: the registry is locked meanwhile, and subscribers may call it.
+    fn is_pristine(&self) -> bool {
+        let mut locked = self.locked.lock();
+        let Locked { machine, config, .. } = &mut *locked;
+        machine.is_pristine(self.surroundings(config))
     }
 
     /// Whether the registry has given the circuit up, or is just about to. Asked after a handle was cloned.
