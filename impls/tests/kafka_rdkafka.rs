@@ -487,3 +487,40 @@ async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_member_stays_fenced() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    // Fencing by instance ids belongs to the older protocol.
+    let kafka = RdKafkaClient::builder(brokers.bootstrap_servers())
+        .consumer_setting("fetch.wait.max.ms", "10")
+        .consumer_setting("heartbeat.interval.ms", "50")
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t"))
+        .await
+        .expect("written");
+    let config = from_start("g", "t").with_group_instance_id("i");
+    let member = kafka.create_consumer(config).await.expect("created");
+    assert_eq!(kafka.consume_exactly(&member, 1, LONG).await.expect("joined").len(), 1);
+    brokers.with(|cluster| {
+        let fenced = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID];
+        cluster.request_errors(RDKafkaApiKey::Heartbeat, &fenced);
+    });
+    let options = ConsumeOptions::new().with_max_wait(LONG);
+    for attempt in ["the first call hears of it", "later calls, too"] {
+        let error = kafka.consume_messages(&member, options).await.expect_err(attempt);
+        assert_eq!(
+            (error.kind(), error.retryability()),
+            (ErrorKind::Conflict, Retryability::Never)
+        );
+    }
+    let error = kafka
+        .commit_offsets(&member, CommitOffsets::Consumed)
+        .await
+        .expect_err("fenced");
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}

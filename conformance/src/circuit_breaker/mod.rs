@@ -11,6 +11,7 @@ mod generation;
 mod half_open;
 mod metrics;
 mod mode;
+pub mod model;
 mod open;
 mod registry;
 mod rejection;
@@ -93,7 +94,7 @@ define_suite! {
     ///
     /// ```ignore
     /// mod my_breaker {
-    ///     networking_conformance::circuit_breaker_conformance!(|| Arc::new(super::MyHarness));
+    ///     networking_conformance::circuit_breaker_conformance!(|| std::sync::Arc::new(super::MyHarness));
     /// }
     /// ```
     macro circuit_breaker_conformance;

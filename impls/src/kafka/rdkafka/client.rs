@@ -188,10 +188,10 @@ impl KafkaClient for RdKafkaClient {
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        const OPERATION: &str = "kafka.consume_messages";
-        let consumer = self.inner.consumer(OPERATION, consumer)?;
-        options.validate().map_err(|error| error.with_operation(OPERATION))?;
-        consumer.consume(options).await
+        self.inner
+            .consumer("kafka.consume_messages", consumer)?
+            .consume(options)
+            .await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {

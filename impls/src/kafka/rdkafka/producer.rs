@@ -137,7 +137,7 @@ impl Producer {
                     self.look_again(returned.topic.clone()).await;
                 }
                 _ => {
-                    let error = self.callbacks.explain(self.from_kafka(error));
+                    let error = self.callbacks.explain(self.translate(error));
                     return Err(error
                         .with_context("topic", returned.topic)
                         .with_send_state(SendState::NotSent));
@@ -225,7 +225,7 @@ impl Producer {
     }
 
     /// After a fatal error librdkafka refuses everything with the same code; the first error says why.
-    fn from_kafka(&self, error: KafkaError) -> NetworkError {
+    fn translate(&self, error: KafkaError) -> NetworkError {
         let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
         match self.handle.as_ref().and_then(|handle| handle.client().fatal_error()) {
             Some((code, reason)) if fatal => error::from_code(PRODUCE, code)
@@ -302,8 +302,8 @@ struct Batch {
     results: Mutex<Vec<Option<Result<RecordMetadata>>>>,
     missing: AtomicUsize,
     complete: Notify,
-    /// Ends the call when the last record is answered, also when nobody waits for the results any more.
-    _call: Call,
+    /// Over when the last record is answered, or when nobody is left who could send the rest.
+    call: Mutex<Option<Call>>,
 }
 
 impl Batch {
@@ -312,13 +312,14 @@ impl Batch {
             results: Mutex::new((0..size).map(|_| None).collect()),
             missing: AtomicUsize::new(size),
             complete: Notify::new(),
-            _call: call,
+            call: Mutex::new(Some(call)),
         }
     }
 
     fn settle(&self, index: usize, result: Result<RecordMetadata>) {
         self.results.lock()[index] = Some(result);
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.call.lock().take();
             self.complete.notify_one();
         }
     }
