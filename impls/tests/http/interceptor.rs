@@ -164,3 +164,56 @@ async fn every_attempt_is_seen() {
         ["a before", "a after GET 502", "a before", "a after GET 200"]
     );
 }
+
+/// Sends requests elsewhere.
+#[derive(Debug)]
+struct Reroute(&'static str);
+
+#[async_trait]
+impl Interceptor for Reroute {
+    async fn before(&self, mut request: HttpRequest) -> Result<Intercepted> {
+        request.target = self.0.into();
+        Ok(Intercepted::Continue(request))
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_the_request_that_they_were_given() {
+    let memory = MemoryHttpClient::new();
+    memory
+        .route(Method::GET, "/{any}", Reply::error(ErrorKind::Protocol))
+        .unwrap();
+    let log = Log::default();
+    let spy = |name| {
+        Arc::new(Spy {
+            name,
+            log: Arc::clone(&log),
+            acts: Acts::Never,
+        })
+    };
+    let client = HttpClientBuilder::over(memory)
+        .interceptor(spy("a"))
+        .interceptor(Arc::new(Reroute("http://api.test/second")))
+        .interceptor(spy("b"))
+        .interceptor(spy("c"))
+        .interceptor(Arc::new(Reroute("http://api.test/third")))
+        .interceptor(spy("d"))
+        .build()
+        .unwrap();
+    client.get("http://api.test/first").await.unwrap_err();
+    let errors: Vec<String> = log
+        .lock()
+        .iter()
+        .filter(|line| line.contains("error"))
+        .cloned()
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            "d error /third protocol",
+            "c error /second protocol",
+            "b error /second protocol",
+            "a error /first protocol"
+        ]
+    );
+}

@@ -21,13 +21,10 @@ fn exact(max_attempts: u32) -> RetryPolicy {
         .with_budget(None)
 }
 
-fn answering<const N: usize>(
-    replies: [Reply; N],
-    policy: RetryPolicy,
-) -> (MemoryHttpClient, RetryLayer<MemoryHttpClient>) {
+fn answering(replies: &[Reply], policy: RetryPolicy) -> (MemoryHttpClient, RetryLayer<MemoryHttpClient>) {
     let memory = MemoryHttpClient::new();
     for method in [Method::GET, Method::POST] {
-        memory.route(method, "/x", replies.clone()).unwrap();
+        memory.route(method, "/x", replies.to_vec()).unwrap();
     }
     (memory.clone(), RetryLayer::new(memory, policy).unwrap())
 }
@@ -38,7 +35,7 @@ fn busy() -> Reply {
 
 #[tokio::test(start_paused = true)]
 async fn waits_double_from_retry_to_retry() {
-    let (memory, client) = answering([busy(), busy(), busy(), Reply::ok()], exact(4));
+    let (memory, client) = answering(&[busy(), busy(), busy(), Reply::ok()], exact(4));
     let start = Instant::now();
     let response = client.get(URL).await.unwrap();
     assert_eq!(response.status, 200);
@@ -49,7 +46,7 @@ async fn waits_double_from_retry_to_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_without_retries_says_nothing_of_attempts() {
-    let (_, client) = answering([Reply::ok()], exact(4));
+    let (_, client) = answering(&[Reply::ok()], exact(4));
     assert_eq!(client.get(URL).await.unwrap().extensions.get::<Attempts>(), None);
 }
 
@@ -57,7 +54,7 @@ async fn a_call_without_retries_says_nothing_of_attempts() {
 async fn retry_after_is_a_lower_bound_of_the_wait() {
     for (value, expected) in [("3", Duration::from_secs(3)), ("0", Duration::from_millis(100))] {
         let (_, client) = answering(
-            [busy().with_header("retry-after", value).unwrap(), Reply::ok()],
+            &[busy().with_header("retry-after", value).unwrap(), Reply::ok()],
             exact(2),
         );
         let start = Instant::now();
@@ -72,7 +69,7 @@ async fn dates_in_retry_after_are_read_against_the_clock() {
     // Seven seconds later.
     let date = "Fri, 15 Jan 2027 08:00:07 GMT";
     let (_, client) = answering(
-        [busy().with_header("retry-after", date).unwrap(), Reply::ok()],
+        &[busy().with_header("retry-after", date).unwrap(), Reply::ok()],
         exact(2),
     );
     let client = client.with_clock(Arc::new(TokioClock::starting_at(now)));
@@ -84,7 +81,7 @@ async fn dates_in_retry_after_are_read_against_the_clock() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_budget_stops_retries_and_not_requests() {
     let policy = exact(2).with_budget(Some(RetryBudget::new(2, 0.5)));
-    let (memory, client) = answering([busy()], policy);
+    let (memory, client) = answering(&[busy()], policy);
     for expected in [2, 4, 5, 6] {
         assert_eq!(client.get(URL).await.unwrap().status, 503);
         assert_eq!(memory.received().len(), expected);
@@ -100,7 +97,7 @@ async fn an_empty_budget_stops_retries_and_not_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_without_budget_does_not_draw_on_it() {
-    let (memory, client) = answering([busy()], exact(2).with_budget(Some(RetryBudget::new(1, 0.5))));
+    let (memory, client) = answering(&[busy()], exact(2).with_budget(Some(RetryBudget::new(1, 0.5))));
     let own = || RequestOptions::new().with_retry(exact(3));
     for calls in 1..=3 {
         client.get(URL).options(own()).await.unwrap();
@@ -159,7 +156,7 @@ async fn errors_are_retried_by_what_they_say() {
         ),
     ];
     for (method, retryability, sent, attempts, elapsed) in table {
-        let (memory, client) = answering([error(retryability, sent)], exact(3));
+        let (memory, client) = answering(&[error(retryability, sent)], exact(3));
         let start = Instant::now();
         let failed = client.build(method.clone(), URL).await.unwrap_err();
         let case = format!("{method} {retryability:?} {sent:?}");
@@ -197,7 +194,7 @@ async fn a_predicate_decides_first() {
         (Reply::error(ErrorKind::Protocol), 1),
     ];
     for (reply, attempts) in table {
-        let (memory, client) = answering([reply.clone()], policy());
+        let (memory, client) = answering(std::slice::from_ref(&reply), policy());
         let _ = client.get(URL).await;
         assert_eq!(memory.received().len(), attempts, "{reply:?}");
         memory.clear_received();
@@ -212,7 +209,7 @@ async fn a_predicate_decides_first() {
 
 #[tokio::test]
 async fn a_bad_policy_of_a_request_is_named() {
-    let (memory, client) = answering([Reply::ok()], exact(2));
+    let (memory, client) = answering(&[Reply::ok()], exact(2));
     let options = RequestOptions::new().with_retry(exact(2).with_multiplier(0.5));
     let error = client.get(URL).options(options).await.unwrap_err();
     assert_eq!(
@@ -227,7 +224,7 @@ async fn a_bad_policy_of_a_request_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_policy_holds_for_calls_that_start_after_it() {
-    let (memory, client) = answering([busy()], RetryPolicy::disabled());
+    let (memory, client) = answering(&[busy()], RetryPolicy::disabled());
     client.get(URL).await.unwrap();
     client.configure_retry_policy(exact(3)).unwrap();
     client.get(URL).await.unwrap();
