@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use networking_impls::bridge::{InProcessBridge, MemorySink, MemorySource, dead_letter_headers};
+use networking_impls::bridge::{InProcessBridge, MemorySink, MemorySource};
 use networking_spi::bridge::{
     BridgeConfig, BridgeMessage, BridgeState, DeliveryRetry, Disposition, HealthState, RouteRule, RoutingConfig,
+    dead_letter_headers,
 };
 use networking_spi::prelude::*;
 
@@ -59,7 +60,7 @@ async fn an_idle_source_does_not_keep_the_only_place() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_and_then_buries_with_the_reason() {
-    let bridge = InProcessBridge::builder().with_jitter_seed(7).build();
+    let bridge = InProcessBridge::builder().jitter_seed(7).build();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let config = routed()
         .with_dead_letter_target("dead")
@@ -155,7 +156,7 @@ async fn a_source_that_fails_for_a_while_is_asked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn names_fields_and_limits() {
-    let bridge = InProcessBridge::builder().with_max_bridges(1).build();
+    let bridge = InProcessBridge::builder().max_bridges(1).build();
     let ends = || (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let (source, sink) = ends();
     let broken = BridgeConfig::new().with_routing(RoutingConfig::new().with_rule(RouteRule::to("r", "event == 1", "t")));

@@ -4,27 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use networking_spi::NetworkError;
-use networking_spi::bridge::BridgeMessage;
-
-/// Header fields of a dead letter. All names start with `dead-letter-`.
-pub mod headers {
-    /// Why: `delivery_failed`, `rule`, `no_route`, `condition_error` or `too_large`.
-    pub const REASON: &str = "dead-letter-reason";
-    /// The target that the message was meant for; absent if there was none.
-    pub const TARGET: &str = "dead-letter-target";
-    /// The rule that decided; absent if none did.
-    pub const RULE: &str = "dead-letter-rule";
-    /// The error's kind (`timeout`); absent without an error.
-    pub const ERROR_KIND: &str = "dead-letter-error-kind";
-    /// The error as text, shortened; absent without an error.
-    pub const ERROR: &str = "dead-letter-error";
-    /// Attempts to deliver it to its target.
-    pub const ATTEMPTS: &str = "dead-letter-attempts";
-    /// When the bridge gave up, in milliseconds since 1970.
-    pub const TIME: &str = "dead-letter-time";
-    /// The bridge's name.
-    pub const BRIDGE: &str = "dead-letter-bridge";
-}
+use networking_spi::bridge::{BridgeMessage, dead_letter_headers as headers};
 
 const PREFIX: &str = "dead-letter-";
 
@@ -44,11 +24,11 @@ pub(super) enum Reason {
 impl Reason {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::DeliveryFailed => "delivery_failed",
-            Self::Rule => "rule",
-            Self::NoRoute => "no_route",
-            Self::ConditionError => "condition_error",
-            Self::TooLarge => "too_large",
+            Self::DeliveryFailed => headers::REASON_DELIVERY_FAILED,
+            Self::Rule => headers::REASON_RULE,
+            Self::NoRoute => headers::REASON_NO_ROUTE,
+            Self::ConditionError => headers::REASON_CONDITION_ERROR,
+            Self::TooLarge => headers::REASON_TOO_LARGE,
         }
     }
 }

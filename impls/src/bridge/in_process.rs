@@ -27,7 +27,7 @@ use crate::clock::TokioClock;
 /// * A failed delivery is tried again with exponential waits and full jitter, and never sooner than the sink's error asks
 ///   ([`Retryability::After`](networking_spi::Retryability::After)). If it asks for more than
 ///   [`max_delay`](networking_spi::bridge::DeliveryRetry::max_delay), the bridge gives up at once.
-/// * Dead letters say why in their header fields: see [`dead_letter_headers`](super::dead_letter_headers).
+/// * Dead letters say why in their header fields: see [`dead_letter_headers`](networking_spi::bridge::dead_letter_headers).
 /// * A payload above [`max_payload_size`](BridgeConfig::max_payload_size) becomes a dead letter; without a dead-letter
 ///   target it is rejected as [`TooLarge`](ErrorKind::TooLarge).
 /// * A panic in an endpoint is an [`Internal`](ErrorKind::Internal) error of that call. It does not end the bridge, unless it
@@ -124,19 +124,19 @@ pub struct InProcessBridgeBuilder {
 
 impl InProcessBridgeBuilder {
     /// The most bridges at a time.
-    pub fn with_max_bridges(mut self, bridges: usize) -> Self {
+    pub fn max_bridges(mut self, bridges: usize) -> Self {
         self.max_bridges = bridges;
         self
     }
 
     /// The clock for timestamps and latencies. Waits and time limits follow tokio's clock.
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
     /// Makes the jitter of retries the same in every run.
-    pub fn with_jitter_seed(mut self, seed: u64) -> Self {
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }

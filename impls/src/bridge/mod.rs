@@ -17,7 +17,6 @@ mod routing;
 mod statistics;
 mod ticket;
 
-pub use dead_letter::headers as dead_letter_headers;
 pub use endpoints::{
     HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource, MemorySink,
     MemorySource, SentMessage, kafka_headers,

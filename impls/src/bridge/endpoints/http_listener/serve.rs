@@ -132,7 +132,8 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Answer {
         && faults.random.lock().f64() < faults.rate
     {
         counters.injected_faults.fetch_add(1, Ordering::Relaxed);
-        return answer::try_later("injected_fault");
+        // Without `Retry-After`: a fault does not know when it will be over.
+        return answer::refused(StatusCode::SERVICE_UNAVAILABLE, "injected_fault");
     }
     let message = match message(shared, head.uri.path(), &head.headers, body) {
         Ok(message) => message,
