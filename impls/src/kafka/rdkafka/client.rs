@@ -111,7 +111,8 @@ impl KafkaClient for RdKafkaClient {
         }
         let callbacks = inner.callbacks.for_new_handle();
         let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
-        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters))
+        let limit = inner.settings.request_timeout;
+        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters, limit))
             .await
             .map_err(interrupted)??;
         let id = ProducerId::new(inner.next_id("producer"));
@@ -187,10 +188,10 @@ impl KafkaClient for RdKafkaClient {
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        const OPERATION: &str = "kafka.consume_messages";
-        let consumer = self.inner.consumer(OPERATION, consumer)?;
-        options.validate().map_err(|error| error.with_operation(OPERATION))?;
-        consumer.consume(options).await
+        self.inner
+            .consumer("kafka.consume_messages", consumer)?
+            .consume(options)
+            .await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {

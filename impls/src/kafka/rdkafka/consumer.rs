@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaHeaders, KafkaMessage, PartitionOffset, TopicPartition,
 };
+use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
@@ -140,6 +141,7 @@ impl Consumer {
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
+        options.validate().map_err(|error| error.with_operation(CONSUME))?;
         let consumer = self.stream(CONSUME)?;
         let deadline = deadline(options.max_wait);
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
@@ -203,7 +205,7 @@ impl Consumer {
             }
         }
         match trouble {
-            Some(error) if is_outage(&error) => Err(self.translate(error)),
+            Some(error) if is_outage(&error) => Err(self.translate(CONSUME, error)),
             _ => Ok(None),
         }
     }
@@ -230,20 +232,16 @@ impl Consumer {
                         lasting,
                     });
                 }
-                Err(self.translate(error))
+                Err(self.translate(CONSUME, error))
             }
             None => Ok(()),
         }
     }
 
-    fn translate(&self, error: KafkaError) -> NetworkError {
-        let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
-        let first = self.stream.as_ref().and_then(|stream| stream.client().fatal_error());
-        match first {
-            Some((code, reason)) if fatal => error::from_code(CONSUME, code)
-                .with_context("fatal", reason)
-                .with_source(error),
-            _ => self.callbacks.explain(error::from_kafka(CONSUME, error)),
+    fn translate(&self, operation: &'static str, error: KafkaError) -> NetworkError {
+        match &self.stream {
+            Some(stream) => self.callbacks.explain(from_member(operation, stream, error)),
+            None => error::from_kafka(operation, error),
         }
     }
 
@@ -298,7 +296,7 @@ impl Consumer {
             }
             consumer
                 .commit(&list, CommitMode::Sync)
-                .map_err(|error| error::from_kafka(COMMIT, error))?;
+                .map_err(|error| from_member(COMMIT, &consumer, error))?;
             membership.lock().committed(offsets);
             Ok(())
         });
@@ -430,6 +428,17 @@ impl ConsumerContext for GroupContext {
                 membership.gained(TopicPartition::new(partition.topic(), partition.partition()));
             }
         }
+    }
+}
+
+/// After a fatal error librdkafka refuses everything with the same code; the first error says why.
+fn from_member(operation: &'static str, member: &StreamConsumer<GroupContext>, error: KafkaError) -> NetworkError {
+    let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
+    match member.client().fatal_error() {
+        Some((code, reason)) if fatal => error::from_code(operation, code)
+            .with_context("fatal", format!("{reason}; make another consumer"))
+            .with_source(error),
+        _ => error::from_kafka(operation, error),
     }
 }
 

@@ -186,9 +186,9 @@ mod tests {
     fn assignment() -> Vec<u8> {
         let mut bytes = vec![0, 1, 0, 0, 0, 2];
         for (topic, partitions) in [("orders", &[0, 3][..]), ("t", &[7][..])] {
-            bytes.extend((topic.len() as u16).to_be_bytes());
+            bytes.extend(u16::try_from(topic.len()).expect("short").to_be_bytes());
             bytes.extend(topic.as_bytes());
-            bytes.extend((partitions.len() as u32).to_be_bytes());
+            bytes.extend(u32::try_from(partitions.len()).expect("few").to_be_bytes());
             bytes.extend(partitions.iter().flat_map(|partition: &i32| partition.to_be_bytes()));
         }
         bytes.extend((-1_i32).to_be_bytes());

@@ -1,5 +1,6 @@
 //! A producer: a bounded number of records on their way, each answered by its delivery report.
 
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,11 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::context::{Callbacks, client_context};
@@ -27,14 +29,21 @@ const PRODUCE: &str = "kafka.produce_message";
 /// librdkafka's own limits (of bytes, or set by hand) cannot be waited for; they are asked again in this rhythm.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a missing topic is asked for again, and for how many topics this is remembered.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOKED_TOPICS: usize = 1000;
+
 pub(super) struct Producer {
     /// `None` only while it is dropped.
-    handle: Option<ThreadedProducer<DeliveryContext>>,
+    handle: Option<Arc<ThreadedProducer<DeliveryContext>>>,
     callbacks: Callbacks,
     counters: Arc<ProducerCounters>,
     places: Arc<Semaphore>,
     calls: Calls,
+    /// When the producer was last told to look for a topic again.
+    looked: Mutex<HashMap<String, Instant>>,
     delivery_timeout: Duration,
+    request_timeout: Duration,
     max_message_size: usize,
 }
 
@@ -45,6 +54,7 @@ impl Producer {
         config: &ProducerConfig,
         callbacks: Callbacks,
         counters: Arc<ProducerCounters>,
+        request_timeout: Duration,
     ) -> Result<Self> {
         let context = DeliveryContext {
             callbacks: callbacks.clone(),
@@ -53,12 +63,14 @@ impl Producer {
         let handle = ThreadedProducer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka("kafka.create_producer", error))?;
         Ok(Self {
-            handle: Some(handle),
+            handle: Some(Arc::new(handle)),
             callbacks,
             counters,
             places: Arc::new(Semaphore::new(config.queue_size.min(Semaphore::MAX_PERMITS))),
             calls: Calls::default(),
+            looked: Mutex::default(),
             delivery_timeout: config.delivery_timeout,
+            request_timeout,
             max_message_size: config.max_message_size,
         })
     }
@@ -115,22 +127,51 @@ impl Producer {
         });
         let deadline = Instant::now() + self.delivery_timeout;
         loop {
-            match self.send(&record, timestamp, pending) {
+            let (error, returned) = match self.send(&record, timestamp, pending) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), returned))
-                    if Instant::now() < deadline =>
-                {
-                    pending = returned;
-                    sleep(QUEUE_FULL_PAUSE).await;
+                Err(refused) => refused,
+            };
+            match error.rdkafka_error_code() {
+                Some(Code::QueueFull) if Instant::now() < deadline => sleep(QUEUE_FULL_PAUSE).await,
+                Some(Code::UnknownTopic | Code::UnknownPartition) if self.may_look_again(&returned.topic) => {
+                    self.look_again(returned.topic.clone()).await;
                 }
-                Err((error, returned)) => {
-                    let error = self
-                        .callbacks
-                        .explain(self.from_kafka(error))
-                        .with_context("topic", returned.topic);
-                    return Err(error.with_send_state(SendState::NotSent));
+                _ => {
+                    let error = self.callbacks.explain(self.translate(error));
+                    return Err(error
+                        .with_context("topic", returned.topic)
+                        .with_send_state(SendState::NotSent));
                 }
             }
+            pending = returned;
+        }
+    }
+
+    /// Whether it is time to ask again for a topic or partition that was missing.
+    fn may_look_again(&self, topic: &str) -> bool {
+        let now = Instant::now();
+        let mut looked = self.looked.lock();
+        if looked.get(topic).is_some_and(|last| now - *last < LOOK_AGAIN) {
+            return false;
+        }
+        if looked.len() >= LOOKED_TOPICS {
+            looked.retain(|_, last| now - *last < LOOK_AGAIN);
+        }
+        let room = looked.len() < LOOKED_TOPICS;
+        if room {
+            looked.insert(topic.to_owned(), now);
+        }
+        room
+    }
+
+    /// librdkafka remembers for minutes that a topic does not exist; fresh metadata makes it forget.
+    async fn look_again(&self, topic: String) {
+        let Some(handle) = self.handle.clone() else { return };
+        let limit = self.request_timeout.min(self.delivery_timeout);
+        let look = spawn_blocking(move || handle.client().fetch_metadata(Some(&topic), limit).map(drop));
+        // Without an answer the topic stays unknown, and the record fails for that.
+        if let Ok(Err(error)) = look.await {
+            tracing::debug!(%error, "no fresh metadata");
         }
     }
 
@@ -184,8 +225,8 @@ impl Producer {
     }
 
     /// After a fatal error librdkafka refuses everything with the same code; the first error says why.
-    fn from_kafka(&self, error: KafkaError) -> NetworkError {
-        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+    fn translate(&self, error: KafkaError) -> NetworkError {
+        let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
         match self.handle.as_ref().and_then(|handle| handle.client().fatal_error()) {
             Some((code, reason)) if fatal => error::from_code(PRODUCE, code)
                 .with_context("fatal", format!("{reason}; make another producer"))
@@ -261,8 +302,8 @@ struct Batch {
     results: Mutex<Vec<Option<Result<RecordMetadata>>>>,
     missing: AtomicUsize,
     complete: Notify,
-    /// Ends the call when the last record is answered, also when nobody waits for the results any more.
-    _call: Call,
+    /// Over when the last record is answered, or when nobody is left who could send the rest.
+    call: Mutex<Option<Call>>,
 }
 
 impl Batch {
@@ -271,13 +312,14 @@ impl Batch {
             results: Mutex::new((0..size).map(|_| None).collect()),
             missing: AtomicUsize::new(size),
             complete: Notify::new(),
-            _call: call,
+            call: Mutex::new(Some(call)),
         }
     }
 
     fn settle(&self, index: usize, result: Result<RecordMetadata>) {
         self.results.lock()[index] = Some(result);
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.call.lock().take();
             self.complete.notify_one();
         }
     }
