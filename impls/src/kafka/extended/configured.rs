@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,19 +21,35 @@ use super::tuning::Preset;
 const MAX_GROUPS: usize = 1_000;
 
 /// Forwards to the newest client; producers and consumers stay with the client that made them.
+///
+/// It gives ids of its own: those of two clients need not differ.
 pub(super) struct ConfiguredClient {
     newest: RwLock<Arc<dyn KafkaClient>>,
     preset: RwLock<Preset>,
-    producers: Mutex<HashMap<ProducerId, Arc<dyn KafkaClient>>>,
-    consumers: Mutex<HashMap<ConsumerId, Arc<dyn KafkaClient>>>,
+    /// Tells the ids of this client from those of others.
+    number: u64,
+    handles: AtomicU64,
+    producers: Mutex<HashMap<ProducerId, Route<ProducerId>>>,
+    consumers: Mutex<HashMap<ConsumerId, Route<ConsumerId>>>,
     groups: Mutex<BTreeSet<String>>,
 }
+
+/// The client that made a producer or consumer, and how it calls it.
+#[derive(Clone)]
+struct Route<I> {
+    client: Arc<dyn KafkaClient>,
+    id: I,
+}
+
+static CLIENTS: AtomicU64 = AtomicU64::new(1);
 
 impl ConfiguredClient {
     pub(super) fn new(client: Arc<dyn KafkaClient>) -> Self {
         Self {
             newest: RwLock::new(client),
             preset: RwLock::default(),
+            number: CLIENTS.fetch_add(1, Ordering::Relaxed),
+            handles: AtomicU64::new(1),
             producers: Mutex::default(),
             consumers: Mutex::default(),
             groups: Mutex::default(),
@@ -67,27 +84,19 @@ impl ConfiguredClient {
         Arc::clone(&self.newest.read())
     }
 
-    fn of_producer(&self, operation: &'static str, id: &ProducerId) -> Result<Arc<dyn KafkaClient>> {
+    fn of_producer(&self, operation: &'static str, id: &ProducerId) -> Result<Route<ProducerId>> {
         let found = self.producers.lock().get(id).cloned();
         found.ok_or_else(|| NetworkError::not_found(operation, "producer", id))
     }
 
-    fn of_consumer(&self, operation: &'static str, id: &ConsumerId) -> Result<Arc<dyn KafkaClient>> {
+    fn of_consumer(&self, operation: &'static str, id: &ConsumerId) -> Result<Route<ConsumerId>> {
         let found = self.consumers.lock().get(id).cloned();
         found.ok_or_else(|| NetworkError::not_found(operation, "consumer", id))
     }
 
-    /// The newest client and the former ones that still have producers or consumers.
-    fn clients(&self) -> Vec<Arc<dyn KafkaClient>> {
-        let mut clients = vec![self.newest()];
-        let producers = self.producers.lock();
-        let consumers = self.consumers.lock();
-        for client in producers.values().chain(consumers.values()) {
-            if !clients.iter().any(|known| Arc::ptr_eq(known, client)) {
-                clients.push(Arc::clone(client));
-            }
-        }
-        clients
+    fn next_id(&self, what: &str) -> String {
+        let handle = self.handles.fetch_add(1, Ordering::Relaxed);
+        format!("toolkit-{}-{what}-{handle}", self.number)
     }
 }
 
@@ -98,23 +107,24 @@ impl KafkaClient for ConfiguredClient {
         let config = self.preset.read().apply(config);
         let client = self.newest();
         let id = client.create_producer(config).await?;
-        self.producers.lock().insert(id.clone(), client);
-        Ok(id)
+        let own = ProducerId::new(self.next_id("producer"));
+        self.producers.lock().insert(own.clone(), Route { client, id });
+        Ok(own)
     }
 
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
         let group = config.group.clone();
         let client = self.newest();
         let id = client.create_consumer(config).await?;
-        self.consumers.lock().insert(id.clone(), client);
+        let own = ConsumerId::new(self.next_id("consumer"));
+        self.consumers.lock().insert(own.clone(), Route { client, id });
         self.watch_group(&group);
-        Ok(id)
+        Ok(own)
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
-        self.of_producer("kafka.produce_message", producer)?
-            .produce_message(producer, record)
-            .await
+        let Route { client, id } = self.of_producer("kafka.produce_message", producer)?;
+        client.produce_message(&id, record).await
     }
 
     async fn produce_messages(
@@ -122,21 +132,18 @@ impl KafkaClient for ConfiguredClient {
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
-        self.of_producer("kafka.produce_messages", producer)?
-            .produce_messages(producer, records)
-            .await
+        let Route { client, id } = self.of_producer("kafka.produce_messages", producer)?;
+        client.produce_messages(&id, records).await
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        self.of_consumer("kafka.consume_messages", consumer)?
-            .consume_messages(consumer, options)
-            .await
+        let Route { client, id } = self.of_consumer("kafka.consume_messages", consumer)?;
+        client.consume_messages(&id, options).await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
-        self.of_consumer("kafka.commit_offsets", consumer)?
-            .commit_offsets(consumer, offsets)
-            .await
+        let Route { client, id } = self.of_consumer("kafka.commit_offsets", consumer)?;
+        client.commit_offsets(&id, offsets).await
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
@@ -157,8 +164,17 @@ impl KafkaClient for ConfiguredClient {
 
     /// The sum over the newest client and those that still have producers or consumers.
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
+        let producers = self.producers.lock().clone();
+        let consumers = self.consumers.lock().clone();
+        let mut clients = vec![self.newest()];
+        let routed = producers.values().map(|route| &route.client);
+        for client in routed.chain(consumers.values().map(|route| &route.client)) {
+            if !clients.iter().any(|known| Arc::ptr_eq(known, client)) {
+                clients.push(Arc::clone(client));
+            }
+        }
         let mut sum = KafkaMetrics::default();
-        for client in self.clients() {
+        for client in clients {
             let part = client.kafka_metrics().await?;
             sum.messages_produced += part.messages_produced;
             sum.bytes_produced += part.bytes_produced;
@@ -169,29 +185,40 @@ impl KafkaClient for ConfiguredClient {
             sum.commits += part.commits;
             sum.commit_errors += part.commit_errors;
             sum.rebalances += part.rebalances;
-            sum.producers.extend(part.producers);
-            sum.consumers.extend(part.consumers);
+            for (own, route) in producers
+                .iter()
+                .filter(|(_, route)| Arc::ptr_eq(&route.client, &client))
+            {
+                sum.producers
+                    .extend(part.producers.get(&route.id).map(|metrics| (own.clone(), *metrics)));
+            }
+            for (own, route) in consumers
+                .iter()
+                .filter(|(_, route)| Arc::ptr_eq(&route.client, &client))
+            {
+                sum.consumers
+                    .extend(part.consumers.get(&route.id).map(|metrics| (own.clone(), *metrics)));
+            }
         }
         Ok(sum)
     }
 
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()> {
-        self.of_producer("kafka.flush", producer)?
-            .flush(producer, timeout)
-            .await
+        let Route { client, id } = self.of_producer("kafka.flush", producer)?;
+        client.flush(&id, timeout).await
     }
 
     async fn close_producer(&self, producer: &ProducerId) -> Result<()> {
-        let client = self.of_producer("kafka.close_producer", producer)?;
-        let result = client.close_producer(producer).await;
+        let Route { client, id } = self.of_producer("kafka.close_producer", producer)?;
+        let result = client.close_producer(&id).await;
         // It is closed even if flushing took too long.
         self.producers.lock().remove(producer);
         result
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        let client = self.of_consumer("kafka.close_consumer", consumer)?;
-        let result = client.close_consumer(consumer).await;
+        let Route { client, id } = self.of_consumer("kafka.close_consumer", consumer)?;
+        let result = client.close_consumer(&id).await;
         self.consumers.lock().remove(consumer);
         result
     }

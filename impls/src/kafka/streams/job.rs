@@ -13,12 +13,16 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::lane::Outcome;
+use super::lane::PROCESS;
 
 /// How long one call waits for messages. Stopping does not wait for it.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How often a processor that is busy with a batch shows that it is alive. Members that do not consume for minutes are put
+/// out of their group.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// What a processor works with while it runs.
 #[derive(Debug)]
@@ -46,11 +50,17 @@ impl Job {
     /// Works until it is told to stop, or until it fails.
     pub(super) async fn run(self: &Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut uncommitted = BTreeMap::new();
+        let mut ahead = Vec::new();
         let mut failures = 0_u32;
         let options = ConsumeOptions::new()
             .with_max_messages(self.config.max_batch)
             .with_max_wait(POLL);
         loop {
+            if !ahead.is_empty() && !*stop.borrow() {
+                let messages = std::mem::take(&mut ahead);
+                self.handle(messages, &mut ahead, &mut uncommitted).await?;
+                continue;
+            }
             let batch = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -59,7 +69,7 @@ impl Job {
             match batch {
                 Ok(messages) => {
                     failures = 0;
-                    self.handle(messages, &mut uncommitted).await?;
+                    self.handle(messages, &mut ahead, &mut uncommitted).await?;
                 }
                 Err(error) if error.retryability().is_retryable() => {
                     failures = failures.saturating_add(1);
@@ -86,9 +96,11 @@ impl Job {
         }
     }
 
+    /// Processes a batch. What has to be consumed meanwhile, to stay in the group, goes to `ahead`.
     async fn handle(
         self: &Arc<Self>,
         messages: Vec<KafkaMessage>,
+        ahead: &mut Vec<KafkaMessage>,
         uncommitted: &mut BTreeMap<TopicPartition, i64>,
     ) -> Result<()> {
         let mut lanes = JoinSet::new();
@@ -97,34 +109,45 @@ impl Job {
             lanes.spawn(async move { (partition, job.run_lane(messages).await) });
         }
         let mut failure = None;
-        while let Some(ended) = lanes.join_next().await {
+        let mut signs = interval_at(Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
+        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                ended = lanes.join_next() => ended,
+                _ = signs.tick() => {
+                    failure = failure.or(self.show_life(ahead).await.err());
+                    continue;
+                }
+            };
             match ended {
-                Ok((
-                    partition,
-                    Outcome {
-                        next_offset,
-                        failure: stopped,
-                    },
-                )) => {
-                    if let Some(next) = next_offset {
+                None => break,
+                Some(Ok((partition, outcome))) => {
+                    if let Some(next) = outcome.next_offset {
                         uncommitted.insert(partition, next);
                     }
-                    failure = failure.or(stopped);
+                    failure = failure.or(outcome.failure);
                 }
-                Err(error) => {
-                    let message = "a lane did not end";
-                    failure = failure.or_else(|| {
-                        Some(
-                            NetworkError::new(ErrorKind::Internal, "kafka.process_kafka_stream", message)
-                                .with_source(error),
-                        )
-                    });
+                Some(Err(error)) => {
+                    let panicked = NetworkError::new(ErrorKind::Internal, PROCESS, "a lane did not end");
+                    failure = failure.or(Some(panicked.with_source(error)));
                 }
             }
         }
         // What the other lanes have done is done, also when one failed.
         self.commit(uncommitted).await;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Consumes as little as possible: one message, if one is there.
+    async fn show_life(&self, ahead: &mut Vec<KafkaMessage>) -> Result<()> {
+        let options = ConsumeOptions::new().with_max_messages(1).with_max_wait(Duration::ZERO);
+        match self.client.consume_messages(&self.consumer, options).await {
+            Ok(messages) => ahead.extend(messages),
+            Err(error) if error.retryability().is_retryable() => self.note_retry(&error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Commits what is done. What cannot be committed now is tried again with the next batch; what belongs to another member

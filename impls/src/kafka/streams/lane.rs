@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::job::Job;
 use super::poison::{dead_letter, is_the_records_fault};
 
-const PROCESS: &str = "kafka.process_kafka_stream";
+pub(super) const PROCESS: &str = "kafka.process_kafka_stream";
 
 /// The longest wait between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
