@@ -56,6 +56,19 @@ impl<H: Harness + ?Sized> Suite<H> {
         self.run_case(case, factory)
     }
 
+    /// Runs the case of this id as the body of a `#[test]`: what the domains' macros expand to.
+    ///
+    /// # Panics
+    /// If the case fails, or there is no such case.
+    pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
+        let report = self.run_id(id, &self.factory(factory));
+        match report.outcome {
+            Outcome::Passed => {}
+            Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
+            other => println!("{other}: {}: {}", report.case, report.reason),
+        }
+    }
+
     /// Runs one case in a runtime of its own.
     pub fn run_case(&self, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
         let clock = SystemClock::new();
@@ -193,15 +206,8 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        let suite = $crate::$domain_module::suite();
-                        let factory = suite.factory($d factory);
-                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
-                        let report = suite.run_id(id, &factory);
-                        match report.outcome {
-                            $crate::Outcome::Passed => {}
-                            $crate::Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
-                            other => println!("{other}: {}: {}", report.case, report.reason),
-                        }
+                        $crate::$domain_module::suite()
+                            .assert_case(concat!($domain, "::", stringify!($module), "::", stringify!($case)), $d factory);
                     }
                 )+
             };

@@ -3,6 +3,7 @@
 //! It sends bytes and says honestly what else it can do. Everything else (retries, rate limits, circuit breakers, metrics)
 //! comes from the layers of `networking-impls`, over this transport as over any other.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,32 +12,20 @@ use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
     RetryPolicy,
 };
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
+use networking_spi::validate::ensure;
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 
-/// A client over `ureq`. Clones share its connections.
+/// A client over `ureq` that follows no redirects. Clones share its connections.
 #[derive(Debug, Clone)]
-pub struct UreqClient {
-    agent: ureq::Agent,
-}
-
-impl UreqClient {
-    /// A client that returns every status as a response and follows no redirects.
-    pub fn new() -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .allow_non_standard_methods(true)
-            .proxy(None)
-            .build();
-        Self {
-            agent: config.new_agent(),
-        }
-    }
-}
+pub struct UreqClient(ureq::Agent);
 
 impl Default for UreqClient {
     fn default() -> Self {
-        Self::new()
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None);
+        Self(config.allow_non_standard_methods(true).build().new_agent())
     }
 }
 
@@ -46,15 +35,14 @@ impl HttpClient for UreqClient {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(self.capabilities())?;
         let url = request.target.url()?.clone();
-        let body = request.body.collect(usize::MAX).await?;
-        let mut message = http::Request::new(body.to_vec());
+        ensure(url.scheme() == "http", "url", "must be an http URL")?;
+        let mut message = http::Request::new(request.body.collect(usize::MAX).await?.to_vec());
         *message.method_mut() = request.method;
         *message.uri_mut() = url
             .as_str()
             .parse()
             .map_err(|_| NetworkError::invalid_input("url", "is not a URI"))?;
         *message.headers_mut() = request.headers;
-        let limit = request.options.max_response_size.unwrap_or(u64::MAX);
         // One attempt is all there is: the shorter of both time limits holds.
         let timeout = request
             .options
@@ -62,21 +50,27 @@ impl HttpClient for UreqClient {
             .into_iter()
             .chain(request.options.attempt_timeout)
             .min();
-        let agent = self.agent.clone();
+        let limit = request.options.max_response_size.unwrap_or(u64::MAX - 1);
+        let agent = self.0.clone();
         let message = agent.configure_request(message).timeout_global(timeout).build();
 
         // A blocking client: the call runs on a thread of its own, and goes on there if this future is dropped.
         let call = tokio::task::spawn_blocking(move || {
-            let (head, mut body) = agent.run(message)?.into_parts();
-            let bytes = body.with_config().limit(limit).read_to_vec()?;
+            let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
+            // One byte more than allowed tells a body at the limit from a longer one.
+            let bytes = body
+                .with_config()
+                .limit(limit + 1)
+                .read_to_vec()
+                .map_err(|error| classify(error, true))?;
+            if bytes.len() as u64 > limit {
+                return Err(classify(ureq::Error::BodyExceedsLimit(limit), true));
+            }
             Ok((head, bytes))
         });
         let (head, bytes) = call
             .await
-            .map_err(|error| {
-                NetworkError::new(ErrorKind::Internal, "http.request", "the call panicked").with_source(error)
-            })?
-            .map_err(classify)?;
+            .map_err(|error| NetworkError::new(ErrorKind::Internal, "ureq", "panic").with_source(error))??;
         let mut response = HttpResponse::new(head.status).with_body(HttpBody::from(bytes));
         response.version = head.version;
         response.headers = head.headers;
@@ -107,28 +101,27 @@ impl HttpClient for UreqClient {
     }
 }
 
-/// The contract's words for what `ureq` reports.
-fn classify(error: ureq::Error) -> NetworkError {
-    let error_of = |kind, message: &'static str| NetworkError::new(kind, "http.request", message);
-    let classified = match &error {
-        ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-            error_of(ErrorKind::Timeout, "no connection in time").with_phase(Phase::Connect)
-        }
-        ureq::Error::Timeout(_) => error_of(ErrorKind::Timeout, "no answer in time").with_phase(Phase::Total),
-        ureq::Error::HostNotFound => error_of(ErrorKind::Dns, "the host name cannot be resolved"),
-        ureq::Error::ConnectionFailed => {
-            error_of(ErrorKind::ConnectionRefused, "no address of the host takes connections")
-        }
-        ureq::Error::BodyExceedsLimit(_) => error_of(ErrorKind::TooLarge, "the response is larger than the limit"),
-        ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
-            error_of(ErrorKind::ConnectionRefused, "the connection was refused").with_send_state(SendState::NotSent)
-        }
-        ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
-            error_of(ErrorKind::TruncatedBody, "the response ended too early")
-        }
-        ureq::Error::Io(_) => error_of(ErrorKind::ConnectionClosed, "the connection broke"),
-        ureq::Error::Protocol(_) => error_of(ErrorKind::Protocol, "the peer broke the protocol"),
-        _ => error_of(ErrorKind::Remote, "the request failed").with_retryability(Retryability::Never),
+/// The contract's words for what `ureq` reports, before or after the head of the response.
+fn classify(error: ureq::Error, answered: bool) -> NetworkError {
+    use ureq::Error;
+    let kind = match &error {
+        Error::Timeout(_) => ErrorKind::Timeout,
+        Error::HostNotFound => ErrorKind::Dns,
+        // The standard library has no kind of its own for names that cannot be resolved.
+        Error::Io(io) if io.to_string().starts_with("failed to lookup") => ErrorKind::Dns,
+        Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => ErrorKind::ConnectionRefused,
+        Error::ConnectionFailed => ErrorKind::ConnectionRefused,
+        Error::BodyExceedsLimit(_) => ErrorKind::TooLarge,
+        Error::Io(_) if answered => ErrorKind::TruncatedBody,
+        Error::Io(_) => ErrorKind::ConnectionClosed,
+        _ => ErrorKind::Protocol,
     };
+    let mut classified = NetworkError::new(kind, "http.request", "the request failed");
+    match &error {
+        Error::Timeout(ureq::Timeout::Connect) => classified = classified.with_phase(Phase::Connect),
+        Error::Timeout(_) => classified = classified.with_phase(Phase::Total),
+        _ if answered => classified = classified.with_send_state(SendState::Sent),
+        _ => {}
+    }
     classified.with_source(error)
 }

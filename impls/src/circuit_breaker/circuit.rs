@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
 use super::gate::{FOREVER, Gate};
-use super::machine::{Admission, Ending, Machine, Surroundings, remaining};
+use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
 use super::nanos;
 
 /// A circuit: a gate that healthy calls pass without a lock, and the state machine behind it.
@@ -180,7 +180,7 @@ impl SlidingWindowCircuit {
         let word = self.gate.load();
         match word.state() {
             CircuitState::Closed => {
-                let started_nanos = self.now().max(1);
+                let started_nanos = start_mark(self.now());
                 self.counters.add(Counter::Admitted);
                 return Ok(PermitToken {
                     generation: word.generation(),
@@ -202,12 +202,16 @@ impl SlidingWindowCircuit {
                 self.counters.add(Counter::Admitted);
                 Ok(token)
             }
-            Admission::AdmittedAnyway(token) => {
+            Admission::Rejected {
+                retry_after,
+                dry_run: Some(token),
+                ..
+            } => {
                 self.counters.add(Counter::Admitted);
-                self.count_rejection(None);
+                self.count_rejection(retry_after);
                 Ok(token)
             }
-            Admission::Rejected { state, retry_after } => Err(self.reject(state, retry_after)),
+            Admission::Rejected { state, retry_after, .. } => Err(self.reject(state, retry_after)),
         }
     }
 
@@ -263,7 +267,7 @@ impl SlidingWindowCircuit {
         match &self.config.load().trip {
             TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => rates
                 .slow_call_duration
-                .is_some_and(|limit| self.now().saturating_sub(token.started_nanos) >= nanos(limit)),
+                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos) >= nanos(limit)),
             _ => false,
         }
     }

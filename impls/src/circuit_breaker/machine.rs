@@ -62,11 +62,11 @@ pub(super) struct Surroundings<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Admitted(PermitToken),
-    /// Let through by dry run although the policy would reject it.
-    AdmittedAnyway(PermitToken),
     Rejected {
         state: CircuitState,
         retry_after: Option<Duration>,
+        /// Set in dry run, which lets the call through all the same.
+        dry_run: Option<PermitToken>,
     },
 }
 
@@ -120,18 +120,19 @@ impl Machine {
     pub(super) fn admit(&mut self, cx: Surroundings<'_>) -> Admission {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
-        let started_nanos = if self.flags(cx.config).timed { now.max(1) } else { 0 };
+        let started_nanos = if self.flags(cx.config).timed {
+            start_mark(now)
+        } else {
+            0
+        };
         let token = PermitToken {
             generation: self.generation,
             probe: 0,
             started_nanos,
         };
-        let rejected = match &mut self.phase {
+        let retry_after = match &mut self.phase {
             Phase::Closed => return Admission::Admitted(token),
-            Phase::Open => Admission::Rejected {
-                state: CircuitState::Open,
-                retry_after: remaining(cx.gate.open_until(), now),
-            },
+            Phase::Open => remaining(cx.gate.open_until(), now),
             Phase::HalfOpen(half_open) => {
                 let id = self.next_probe;
                 let lease_ends = now.saturating_add(nanos(lease(cx.config)));
@@ -139,19 +140,17 @@ impl Machine {
                     self.next_probe += 1;
                     return Admission::Admitted(PermitToken { probe: id, ..token });
                 }
-                Admission::Rejected {
-                    state: CircuitState::HalfOpen,
-                    retry_after: None,
-                }
+                None
             }
         };
-        if self.mode == CircuitMode::MetricsOnly {
-            Admission::AdmittedAnyway(PermitToken {
-                probe: BEYOND_DRY_RUN,
-                ..token
-            })
-        } else {
-            rejected
+        let beyond = PermitToken {
+            probe: BEYOND_DRY_RUN,
+            ..token
+        };
+        Admission::Rejected {
+            state: self.state(),
+            retry_after,
+            dry_run: (self.mode == CircuitMode::MetricsOnly).then_some(beyond),
         }
     }
 
@@ -422,6 +421,11 @@ impl Machine {
             dry_run: self.mode == CircuitMode::MetricsOnly,
         }
     }
+}
+
+/// A moment as permits carry it: one more than the clock says, because zero means that the call is not timed.
+pub(super) fn start_mark(now: u64) -> u64 {
+    now.saturating_add(1)
 }
 
 /// How long until `until`, unless that is never.

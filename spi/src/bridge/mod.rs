@@ -26,6 +26,7 @@
 
 mod communication;
 mod config;
+pub mod dead_letter_headers;
 mod endpoint;
 mod message;
 mod status;

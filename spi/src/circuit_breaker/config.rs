@@ -45,6 +45,16 @@ impl TripPolicy {
     pub const fn consecutive(failures: u32) -> Self {
         Self::ConsecutiveFailures { failures }
     }
+
+    /// Opens by the rates of the last `size` calls.
+    pub const fn count_window(size: u32, rates: RateThresholds) -> Self {
+        Self::CountWindow { size, rates }
+    }
+
+    /// Opens by the rates of the calls of the last `length`.
+    pub const fn time_window(length: Duration, rates: RateThresholds) -> Self {
+        Self::TimeWindow { length, rates }
+    }
 }
 
 /// Thresholds over a window of calls.
@@ -132,6 +142,23 @@ impl Default for HalfOpenPolicy {
     }
 }
 
+impl HalfOpenPolicy {
+    /// Closes after `success_threshold` successful probes, of which `max_concurrent_probes` are in flight at once.
+    pub const fn new(max_concurrent_probes: u32, success_threshold: u32) -> Self {
+        Self {
+            max_concurrent_probes,
+            success_threshold,
+            probe_lease: None,
+        }
+    }
+
+    /// Sets after how long a probe that has not come back loses its slot.
+    pub const fn with_probe_lease(mut self, lease: Duration) -> Self {
+        self.probe_lease = Some(lease);
+        self
+    }
+}
+
 /// How long a circuit stays open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -170,6 +197,34 @@ impl OpenPolicy {
             max_duration: duration,
             jitter: 0.0,
         }
+    }
+
+    /// `duration` at first, twice as long with each opening without a recovery in between, up to `max_duration`; no jitter.
+    pub const fn exponential(duration: Duration, max_duration: Duration) -> Self {
+        Self {
+            duration,
+            multiplier: 2.0,
+            max_duration,
+            jitter: 0.0,
+        }
+    }
+
+    /// Sets by how much each opening lengthens the next.
+    pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
+        self.multiplier = multiplier;
+        self
+    }
+
+    /// Sets the longest open time, which is also the most that a `Retry-After` can ask for.
+    pub const fn with_max_duration(mut self, duration: Duration) -> Self {
+        self.max_duration = duration;
+        self
+    }
+
+    /// Sets the share of the open time that is random.
+    pub const fn with_jitter(mut self, jitter: f64) -> Self {
+        self.jitter = jitter;
+        self
     }
 }
 

@@ -12,6 +12,9 @@ use crate::error::{ErrorKind, NetworkError, Result};
 /// Chunks of a body. Dropping it aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
+/// The most that collecting a body reserves before the bytes are there.
+const MAX_RESERVE: usize = 8 << 20;
+
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
     /// A fresh stream from the first byte.
@@ -115,7 +118,12 @@ impl HttpBody {
             Repr::Bytes(bytes) if bytes.len() > limit => Err(too_large()),
             Repr::Bytes(bytes) => Ok(bytes),
             repr => {
-                let mut stream = Self(repr).into_stream();
+                let body = Self(repr);
+                // The announced length saves growing; a lying one must not reserve more than it could cost to find out.
+                let announced = body
+                    .length()
+                    .map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+                let mut stream = body.into_stream();
                 let Some(first) = stream.try_next().await? else {
                     return Ok(Bytes::new());
                 };
@@ -126,7 +134,8 @@ impl HttpBody {
                 let Some(second) = stream.try_next().await? else {
                     return Ok(first);
                 };
-                let mut all = BytesMut::with_capacity(first.len() + second.len());
+                let mut all =
+                    BytesMut::with_capacity(announced.min(limit).min(MAX_RESERVE).max(first.len() + second.len()));
                 all.extend_from_slice(&first);
                 let mut next = Some(second);
                 while let Some(chunk) = next {

@@ -55,13 +55,13 @@ pub enum HttpVersion {
 }
 
 impl Default for ReqwestConfig {
-    /// 10 s to connect, 60 s of silence, 90 s idle, 32 idle connections per host, 60 s to the first keep-alive probe, verified TLS, no proxy.
+    /// 10 s to connect, 60 s of silence, 90 s idle, 256 idle connections per host, 60 s to the first keep-alive probe, verified TLS, no proxy.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             pool_idle_timeout: Duration::from_secs(90),
-            pool_max_idle_per_host: 32,
+            pool_max_idle_per_host: 256,
             tcp_keepalive: Some(Duration::from_secs(60)),
             user_agent: Some(concat!("networking-impls/", env!("CARGO_PKG_VERSION")).to_owned()),
             proxy: None,

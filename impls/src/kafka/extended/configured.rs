@@ -236,6 +236,6 @@ impl fmt::Debug for ConfiguredClient {
             .field("producers", &self.producers.lock().len())
             .field("consumers", &self.consumers.lock().len())
             .field("groups", &self.groups.lock().len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

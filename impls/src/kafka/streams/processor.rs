@@ -90,23 +90,21 @@ impl Processor {
             return Ok(self.status());
         };
         let limit = self.config.drain_timeout;
-        let drained = timeout(limit, &mut *task).await;
-        if drained.is_err() {
+        let drained = timeout(limit, &mut *task).await.is_ok();
+        if !drained {
             task.abort();
             // Closing may take as long as the brokers do; nobody needs to wait for it.
             let job = Arc::clone(job);
             tokio::spawn(async move { job.close().await });
         }
         *run = None;
-        match drained {
-            Ok(_) => Ok(self.status()),
-            Err(_) => {
-                let error = NetworkError::timeout(STOP, Phase::Total, limit);
-                self.progress.note_error(&error);
-                self.progress.set_state(StreamState::Stopped);
-                Err(error)
-            }
+        if drained {
+            return Ok(self.status());
         }
+        let error = NetworkError::timeout(STOP, Phase::Total, limit);
+        self.progress.note_error(&error);
+        self.progress.set_state(StreamState::Stopped);
+        Err(error)
     }
 
     async fn prepare(&self, client: Arc<dyn KafkaClient>) -> Result<Job> {

@@ -1,0 +1,219 @@
+//! What subscribers see.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use futures_core::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use networking_spi::circuit_breaker::{
+    CircuitBreaker, CircuitEvent, CircuitEventKind, CircuitMode, CircuitState, TransitionReason,
+};
+
+use super::Dyn;
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
+use crate::case::{CaseResult, Failure};
+use crate::{check, check_eq};
+
+pub(super) async fn state_changes_in_order(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    scene.half_open(&harness).await?;
+    scene.succeed(1)?;
+    let seen: Vec<_> = waiting(&mut events)
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            CircuitEventKind::StateChanged { from, to, reason } => Some((event.circuit.to_string(), from, to, reason)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (
+            CircuitState::Closed,
+            CircuitState::Open,
+            TransitionReason::ConsecutiveFailures,
+        ),
+        (
+            CircuitState::Open,
+            CircuitState::HalfOpen,
+            TransitionReason::OpenTimeElapsed,
+        ),
+        (
+            CircuitState::HalfOpen,
+            CircuitState::Closed,
+            TransitionReason::ProbesSucceeded,
+        ),
+    ]
+    .map(|(from, to, reason)| (NAME.to_owned(), from, to, reason));
+    check_eq!(seen, expected, "the events");
+    Ok(())
+}
+
+pub(super) async fn operations_are_reported(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    scene.breaker.configure_circuit_breaker(NAME, config())?;
+    scene.breaker.force_circuit_open(NAME)?;
+    scene.rejection("when forced open")?;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    let kinds: Vec<_> = waiting(&mut events).into_iter().map(|event| event.kind).collect();
+    for expected in [
+        CircuitEventKind::Configured,
+        CircuitEventKind::ModeChanged {
+            from: CircuitMode::Automatic,
+            to: CircuitMode::ForcedOpen,
+        },
+        CircuitEventKind::Rejected { retry_after: None },
+        CircuitEventKind::Reset,
+        CircuitEventKind::ModeChanged {
+            from: CircuitMode::ForcedOpen,
+            to: CircuitMode::Automatic,
+        },
+    ] {
+        let times = kinds.iter().filter(|kind| **kind == expected).count();
+        check_eq!(times, 1, "how often {expected:?} is among {kinds:?}");
+    }
+    Ok(())
+}
+
+pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut first = scene.breaker.subscribe()?;
+    let mut second = scene.breaker.subscribe()?;
+    scene.half_open(&harness).await?;
+    let mut late = scene.breaker.subscribe()?;
+    scene.succeed(1)?;
+    let (first, second) = (waiting(&mut first), waiting(&mut second));
+    check!(!first.is_empty(), "there are no events");
+    check_eq!(
+        first,
+        second,
+        "the events of the second subscriber, compared with those of the first"
+    );
+    check_eq!(
+        waiting(&mut late).len(),
+        1,
+        "events of a subscriber that came before the last one"
+    );
+    let mut after = scene.breaker.subscribe()?;
+    check_eq!(
+        waiting(&mut after).len(),
+        0,
+        "events of a subscriber that came after everything"
+    );
+    Ok(())
+}
+
+pub(super) async fn slow_subscriber_is_told(harness: Arc<Dyn>) -> CaseResult {
+    let Some(capacity) = harness.event_capacity() else {
+        return Err(Failure::new("no event capacity"));
+    };
+    let scene = Scene::new(&harness, config())?;
+    scene.breaker.force_circuit_open(NAME)?;
+    let mut events = scene.breaker.subscribe()?;
+    let sent = capacity * 2 + 10;
+    for _ in 0..sent {
+        scene.rejection("when forced open")?;
+    }
+    let waiting = waiting(&mut events);
+    let Some(CircuitEventKind::Lagged { missed }) = waiting.first().map(|event| event.kind.clone()) else {
+        return Err(Failure::new("a subscriber that lost events is not told first"));
+    };
+    check_eq!(
+        waiting[0].circuit.len(),
+        0,
+        "the length of the circuit's name in an event about the subscriber"
+    );
+    check_eq!(
+        missed + waiting.len() as u64 - 1,
+        sent as u64,
+        "missed and received events"
+    );
+    check!(
+        waiting.len() <= capacity + 1,
+        "{} events were kept, more than the capacity",
+        waiting.len() - 1
+    );
+    check!(waiting.len() > 1, "none of the newest events was kept");
+    Ok(())
+}
+
+pub(super) async fn subscribers_may_call_back(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    let caller = Arc::new(CallsBack {
+        breaker: Arc::clone(&scene.breaker),
+        states: Mutex::default(),
+    });
+    let waker = Waker::from(Arc::clone(&caller));
+    let polled = events.poll_next_unpin(&mut Context::from_waker(&waker));
+    check!(polled.is_pending(), "there is an event before anything happened");
+    // On a thread of its own: a breaker that wakes under its lock never returns from here.
+    let runtime = tokio::runtime::Handle::current();
+    let (done, returned) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _entered = runtime.enter();
+        let tripped = scene.trip();
+        // The other end is gone if it took too long.
+        let _ = done.send(tripped);
+    });
+    match returned.recv_timeout(Duration::from_secs(5)) {
+        Ok(tripped) => tripped?,
+        Err(_) => {
+            return Err(Failure::new(
+                "the circuit hangs when a subscriber calls back as it is woken",
+            ));
+        }
+    }
+    let states = caller.states.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    check_eq!(
+        states.first(),
+        Some(&CircuitState::Open),
+        "the state that the subscriber saw as it was woken"
+    );
+    Ok(())
+}
+
+pub(super) async fn streams_stay_open(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    scene.half_open(&harness).await?;
+    waiting(&mut events);
+    harness.advance(OPEN_TIME + MARGIN).await;
+    let next = events.next().now_or_never();
+    check!(
+        next.is_none(),
+        "the stream ended, or had an event, while nothing happened: {next:?}"
+    );
+    scene.succeed(1)?;
+    check_eq!(waiting(&mut events).len(), 1, "events after a pause");
+    Ok(())
+}
+
+/// The events that are ready now.
+fn waiting(events: &mut BoxStream<'static, CircuitEvent>) -> Vec<CircuitEvent> {
+    let mut ready = Vec::new();
+    // Unconstrained, or else the runtime says after a number of polls that there is nothing more.
+    while let Some(Some(event)) = tokio::task::unconstrained(events.next()).now_or_never() {
+        ready.push(event);
+    }
+    ready
+}
+
+/// Asks the breaker for a state, and makes it publish, whenever it is woken.
+struct CallsBack {
+    breaker: Arc<dyn CircuitBreaker>,
+    states: Mutex<Vec<CircuitState>>,
+}
+
+impl Wake for CallsBack {
+    fn wake(self: Arc<Self>) {
+        let Ok(state) = self.breaker.circuit_state(NAME) else {
+            return;
+        };
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+        // A second event from within the first.
+        let _ = self.breaker.force_circuit_open(NAME);
+    }
+}

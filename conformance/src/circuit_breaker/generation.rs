@@ -1,0 +1,125 @@
+//! Results that come when the circuit has moved on.
+
+use std::sync::Arc;
+
+use networking_spi::circuit_breaker::{CallOutcome, CallRecord, CircuitState, HalfOpenPolicy, OpenPolicy};
+
+use super::Dyn;
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
+use crate::case::CaseResult;
+use crate::check_eq;
+
+pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let early = scene.permit("a call admitted while closed")?;
+    let other = scene.permit("another call admitted while closed")?;
+    scene.half_open(&harness).await?;
+    early.record(CallOutcome::Success);
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after the success of a call from before the trip",
+    )?;
+    let probe = scene.permit("the probe")?;
+    other.record(CallOutcome::Success);
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after another one, while the probe is in flight",
+    )?;
+    scene.rejection("while the probe is in flight")?;
+    check_eq!(scene.circuit.metrics().stale, 2, "stale results");
+    check_eq!(
+        scene.circuit.metrics().successes,
+        0,
+        "successes: a stale result is none"
+    );
+    probe.record(CallOutcome::Success);
+    scene.expect(CircuitState::Closed, "after the probe")
+}
+
+pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(1, 2)))?;
+    let early = scene.permit("a call admitted while closed")?;
+    scene.half_open(&harness).await?;
+    early.record(CallOutcome::Failure);
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after the failure of a call from before the trip",
+    )?;
+    check_eq!(scene.circuit.metrics().failures, 3, "failures: a stale result is none");
+    Ok(())
+}
+
+pub(super) async fn late_failures_after_recovery(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let early: Vec<_> = (0..5)
+        .map(|_| scene.permit("a call admitted while closed"))
+        .collect::<Result<_, _>>()?;
+    scene.half_open(&harness).await?;
+    scene.succeed(1)?;
+    for permit in early {
+        permit.record(CallOutcome::Failure);
+    }
+    scene.expect(CircuitState::Closed, "after failures of calls from before the recovery")?;
+    check_eq!(
+        scene.circuit.metrics().consecutive_failures,
+        0,
+        "failures in a row since the recovery"
+    );
+    check_eq!(scene.circuit.metrics().stale, 5, "stale results");
+    Ok(())
+}
+
+pub(super) async fn late_ignored_result(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let early: Vec<_> = (0..3)
+        .map(|_| scene.permit("a call admitted while closed"))
+        .collect::<Result<_, _>>()?;
+    scene.half_open(&harness).await?;
+    let _probe = scene.permit("the probe")?;
+    for permit in early {
+        permit.record(CallOutcome::Ignored);
+    }
+    scene.rejection("after ignored results of calls that never held a probe slot")?;
+    check_eq!(scene.circuit.metrics().stale, 3, "stale results");
+    Ok(())
+}
+
+pub(super) async fn late_retry_after(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    let early = scene.permit("a call admitted while closed")?;
+    scene.trip()?;
+    early.record(CallRecord::new(CallOutcome::Failure).with_retry_after(OPEN_TIME * 5));
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME,
+        "the open time, which began before the late result",
+    )?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    scene.expect(CircuitState::HalfOpen, "after the open time")
+}
+
+pub(super) async fn probe_of_an_earlier_round(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(2, 1)))?;
+    scene.half_open(&harness).await?;
+    let early = scene.permit("a probe of the first round")?;
+    scene.fail(1)?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    scene.expect(CircuitState::HalfOpen, "in the second round")?;
+    early.record(CallOutcome::Success);
+    scene.expect(CircuitState::HalfOpen, "after a result of the first round")
+}
+
+pub(super) async fn reset_discards_calls_in_flight(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let early: Vec<_> = (0..3)
+        .map(|_| scene.permit("a call before the reset"))
+        .collect::<Result<_, _>>()?;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    for permit in early {
+        permit.record(CallOutcome::Failure);
+    }
+    scene.expect(CircuitState::Closed, "after failures of calls from before the reset")?;
+    check_eq!(scene.circuit.metrics().stale, 3, "stale results");
+    Ok(())
+}

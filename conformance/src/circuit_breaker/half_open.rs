@@ -1,0 +1,193 @@
+//! How a half-open circuit probes.
+
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use networking_spi::circuit_breaker::{
+    CallOutcome, CircuitState, HalfOpenPolicy, OwnedPermit, RateThresholds, TransitionReason,
+};
+
+use super::Dyn;
+use super::scenario::{MARGIN, OPEN_TIME, Scene, config, count_window};
+use crate::case::{CaseResult, Failure};
+use crate::check_eq;
+
+pub(super) async fn stampede(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
+    scene.trip()?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    // Threads, because a race between tasks of one thread is none. They share the clock of this runtime.
+    let runtime = tokio::runtime::Handle::current();
+    let barrier = Barrier::new(8);
+    let admitted: Vec<OwnedPermit> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let _entered = runtime.enter();
+                    barrier.wait();
+                    (0..25)
+                        .filter_map(|_| OwnedPermit::acquire(&scene.circuit).ok())
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_default())
+            .collect()
+    });
+    check_eq!(admitted.len(), 3, "probes let through among 200 calls at once");
+    check_eq!(scene.circuit.metrics().in_flight, 3, "calls in flight");
+    for probe in admitted {
+        probe.record(CallOutcome::Success);
+    }
+    scene.expect(CircuitState::Closed, "after three successful probes")
+}
+
+pub(super) async fn full_slots_reject(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(2, 5)))?;
+    scene.half_open(&harness).await?;
+    let first = scene.permit("the first probe")?;
+    let _second = scene.permit("the second probe")?;
+    let rejection = scene.rejection("with both slots taken")?;
+    check_eq!(
+        rejection.state,
+        CircuitState::HalfOpen,
+        "the state that the rejection names"
+    );
+    first.record(CallOutcome::Success);
+    let _third = scene.permit("when a slot is free again")?;
+    scene.rejection("with both slots taken again")?;
+    Ok(())
+}
+
+pub(super) async fn success_threshold_closes(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(1, 3)))?;
+    scene.half_open(&harness).await?;
+    scene.succeed(2)?;
+    scene.expect(CircuitState::HalfOpen, "after two successful probes of three")?;
+    scene.succeed(1)?;
+    scene.expect(CircuitState::Closed, "after three successful probes of three")?;
+    scene.fail(2)?;
+    scene.expect(
+        CircuitState::Closed,
+        "after the recovery: the failures before it are forgotten",
+    )
+}
+
+pub(super) async fn failed_probe_reopens(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(1, 3)))?;
+    scene.half_open(&harness).await?;
+    scene.succeed(2)?;
+    scene.fail(1)?;
+    scene.expect(CircuitState::Open, "after one failed probe")?;
+    scene.rejection("after one failed probe")?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    scene.succeed(2)?;
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after two successes: those of the time before do not count",
+    )
+}
+
+pub(super) async fn ignored_probe_frees_its_slot(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    scene.half_open(&harness).await?;
+    scene.calls(5, CallOutcome::Ignored)?;
+    scene.expect(CircuitState::HalfOpen, "after ignored probes, which decide nothing")?;
+    scene.succeed(1)?;
+    scene.expect(CircuitState::Closed, "after a successful probe")
+}
+
+pub(super) async fn cancelled_probe(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    scene.half_open(&harness).await?;
+    for _ in 0..5 {
+        drop(scene.permit("the slot of a cancelled probe is free")?);
+    }
+    scene.expect(CircuitState::HalfOpen, "after cancelled probes, which decide nothing")?;
+    scene.succeed(1)?;
+    scene.expect(CircuitState::Closed, "after a successful probe")
+}
+
+pub(super) async fn hung_probe(harness: Arc<Dyn>) -> CaseResult {
+    let lease = OPEN_TIME * 2;
+    let half_open = HalfOpenPolicy::new(1, 1).with_probe_lease(lease);
+    let scene = Scene::new(&harness, config().with_half_open(half_open))?;
+    scene.half_open(&harness).await?;
+    let _hung = scene.permit("the probe that hangs")?;
+    harness.advance(lease.saturating_sub(MARGIN * 5)).await;
+    scene.rejection("while the lease of the hung probe runs")?;
+    harness.advance(MARGIN * 6).await;
+    scene
+        .permit("when the lease of the hung probe has ended")?
+        .record(CallOutcome::Success);
+    scene.expect(CircuitState::Closed, "after a successful probe")
+}
+
+pub(super) async fn default_lease(harness: Arc<Dyn>) -> CaseResult {
+    let call_timeout = OPEN_TIME * 3;
+    for (config, lease) in [
+        (config(), OPEN_TIME),
+        (config().with_call_timeout(call_timeout), call_timeout),
+    ] {
+        let scene = Scene::new(&harness, config)?;
+        scene.half_open(&harness).await?;
+        let _hung = scene.permit("the probe that hangs")?;
+        harness.advance(lease.saturating_sub(MARGIN * 5)).await;
+        scene.rejection("while the lease of the hung probe runs")?;
+        harness.advance(MARGIN * 6).await;
+        scene
+            .permit("when the lease of the hung probe has ended")?
+            .record(CallOutcome::Ignored);
+    }
+    Ok(())
+}
+
+pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult {
+    let half_open = HalfOpenPolicy::new(1, 2).with_probe_lease(OPEN_TIME);
+    let scene = Scene::new(&harness, config().with_half_open(half_open))?;
+    scene.half_open(&harness).await?;
+    for outcome in [
+        CallOutcome::Failure,
+        CallOutcome::Ignored,
+        CallOutcome::Success,
+        CallOutcome::Success,
+    ] {
+        let late = scene.permit("a probe that will be late")?;
+        harness.advance(OPEN_TIME + MARGIN).await;
+        let probe = scene.permit("the probe that takes the slot over")?;
+        late.record(outcome);
+        scene.expect(
+            CircuitState::HalfOpen,
+            "after the result of a probe whose lease has ended",
+        )?;
+        scene.rejection("while the slot is taken: the late result does not free it")?;
+        probe.record(CallOutcome::Ignored);
+    }
+    check_eq!(scene.circuit.metrics().stale, 4, "stale results");
+    check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
+    scene.succeed(2)?;
+    scene.expect(CircuitState::Closed, "after two successful probes")
+}
+
+pub(super) async fn slow_probe_reopens(harness: Arc<Dyn>) -> CaseResult {
+    let slow = Duration::from_millis(200);
+    let scene = Scene::new(
+        &harness,
+        count_window(10, RateThresholds::new(0.5, 3).with_slow_calls(slow, 1.0)),
+    )?;
+    scene.half_open(&harness).await?;
+    let probe = scene.permit("the probe")?;
+    harness.advance(slow).await;
+    probe.record(CallOutcome::Success);
+    scene.expect(CircuitState::Open, "after a probe that succeeded slowly")?;
+    let reason = scene
+        .circuit
+        .metrics()
+        .transitions
+        .last()
+        .map(|transition| transition.reason);
+    check_eq!(reason, Some(TransitionReason::SlowCallRate), "the reason");
+    Ok::<(), Failure>(())
+}

@@ -1,0 +1,180 @@
+//! How long a circuit stays open, and that it ends by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::Retryability;
+use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CircuitState, OpenPolicy};
+
+use super::Dyn;
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure};
+use crate::case::CaseResult;
+use crate::{check, check_eq};
+
+pub(super) async fn stays_open_for_its_time(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    scene.trip()?;
+    harness.advance(OPEN_TIME.saturating_sub(MARGIN * 5)).await;
+    scene.expect(CircuitState::Open, "shortly before the end of the open time")?;
+    scene.rejection("shortly before the end of the open time")?;
+    harness.advance(MARGIN * 6).await;
+    scene.permit("after the open time")?.record(CallOutcome::Ignored);
+    Ok(())
+}
+
+pub(super) async fn half_opens_unasked(harness: Arc<Dyn>) -> CaseResult {
+    // A circuit for each way of looking, because to look at one is to ask.
+    let breaker = harness.breaker(config());
+    let mut circuits = Vec::new();
+    for name in ["handle", "by name", "listed", "metrics"] {
+        let circuit = breaker.circuit(name)?;
+        let scene = Scene {
+            breaker: Arc::clone(&breaker),
+            circuit,
+        };
+        scene.trip()?;
+        circuits.push(scene.circuit);
+    }
+    harness.advance(OPEN_TIME + MARGIN).await;
+    check_eq!(circuits[0].state(), CircuitState::HalfOpen, "the state of a handle");
+    check_eq!(
+        breaker.circuit_state("by name")?,
+        CircuitState::HalfOpen,
+        "the state by name"
+    );
+    let listed = breaker.all_circuit_states().get("listed").copied();
+    check_eq!(listed, Some(CircuitState::HalfOpen), "the state among all");
+    let metrics = breaker.circuit_metrics("metrics")?;
+    check_eq!(metrics.state, CircuitState::HalfOpen, "the state in the metrics");
+    check_eq!(
+        metrics.retry_after,
+        None,
+        "the wait in the metrics of a half-open circuit"
+    );
+    Ok(())
+}
+
+pub(super) async fn backs_off_up_to_the_cap(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::exponential(OPEN_TIME, OPEN_TIME * 5);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    scene.trip()?;
+    for factor in [1, 2, 4, 5, 5] {
+        let expected = OPEN_TIME * factor;
+        check_close(scene.open_for()?, expected, "the open time")?;
+        harness.advance(expected + MARGIN).await;
+        scene.fail(1)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn recovery_restarts_the_backoff(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(
+        &harness,
+        config().with_open(OpenPolicy::exponential(OPEN_TIME, OPEN_TIME * 8)),
+    )?;
+    scene.half_open(&harness).await?;
+    scene.fail(1)?;
+    check_close(scene.open_for()?, OPEN_TIME * 2, "the second open time")?;
+    harness.advance(OPEN_TIME * 2 + MARGIN).await;
+    scene.succeed(1)?;
+    scene.trip()?;
+    check_close(scene.open_for()?, OPEN_TIME, "the open time after a recovery")
+}
+
+pub(super) async fn jitter_stays_in_its_band(harness: Arc<Dyn>) -> CaseResult {
+    let breaker =
+        harness.breaker(config().with_open(OpenPolicy::exponential(OPEN_TIME, OPEN_TIME * 2).with_jitter(0.5)));
+    let mut times = Vec::new();
+    for index in 0..32 {
+        let circuit = breaker.circuit(&format!("{NAME}-{index}"))?;
+        let scene = Scene {
+            breaker: Arc::clone(&breaker),
+            circuit,
+        };
+        scene.trip()?;
+        times.push(scene.open_for()?);
+    }
+    let (shortest, longest) = (times.iter().min().copied(), times.iter().max().copied());
+    let (shortest, longest) = (shortest.unwrap_or_default(), longest.unwrap_or_default());
+    check!(
+        shortest + MARGIN >= OPEN_TIME / 2,
+        "an open time of {shortest:?} is below the band"
+    );
+    check!(
+        longest <= OPEN_TIME + OPEN_TIME / 2,
+        "an open time of {longest:?} is above the band"
+    );
+    check!(
+        longest.saturating_sub(shortest) > OPEN_TIME / 10,
+        "32 open times are all about {shortest:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn retry_after_lengthens(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    scene.fail(2)?;
+    scene.fail_asking_for(OPEN_TIME * 3)?;
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME * 3,
+        "the open time that the last failure asked for",
+    )?;
+
+    harness.advance(OPEN_TIME * 3 + MARGIN).await;
+    scene.fail_asking_for(OPEN_TIME * 2)?;
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME * 2,
+        "the open time that the failed probe asked for",
+    )?;
+
+    harness.advance(OPEN_TIME * 2 + MARGIN).await;
+    scene.fail_asking_for(Duration::from_millis(1))?;
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME,
+        "the open time when the dependency asked for less",
+    )
+}
+
+pub(super) async fn retry_after_of_an_earlier_failure_holds(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    scene.fail_asking_for(OPEN_TIME * 4)?;
+    harness.advance(OPEN_TIME).await;
+    scene.fail(2)?;
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME * 3,
+        "what is left of the wait that the first failure asked for",
+    )
+}
+
+pub(super) async fn retry_after_is_capped(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 2);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    scene.fail(2)?;
+    scene.fail_asking_for(Duration::from_secs(86_400))?;
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME * 2,
+        "the open time when the dependency asks for a day",
+    )
+}
+
+pub(super) async fn retry_after_of_an_error_counts(harness: Arc<Dyn>) -> CaseResult {
+    let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
+    let scene = Scene::new(&harness, config().with_open(policy))?;
+    scene.fail(2)?;
+    let operation: BoxedOperation =
+        Box::new(|| Box::pin(async { Err(failure().with_retryability(Retryability::After(OPEN_TIME * 3))) }));
+    let result = scene.breaker.execute_with_circuit_breaker(operation, NAME, None).await;
+    check!(result.is_err(), "the operation's error is lost");
+    check_close(
+        scene.open_for()?,
+        OPEN_TIME * 3,
+        "the open time that the error asked for",
+    )
+}

@@ -1,0 +1,135 @@
+//! What many cases begin with: configurations, and calls that end in a known way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::circuit_breaker::{
+    CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitRejection, CircuitState, OpenPolicy,
+    OperationOutput, OwnedPermit, RateThresholds, TripPolicy,
+};
+use networking_spi::{ErrorKind, NetworkError};
+
+use super::Dyn;
+use crate::case::Failure;
+use crate::{check, check_eq};
+
+/// The open time of [`config`]. Long enough that a real clock does not pass it by accident.
+pub(super) const OPEN_TIME: Duration = Duration::from_millis(500);
+
+/// More than enough for a timer of one millisecond resolution.
+pub(super) const MARGIN: Duration = Duration::from_millis(20);
+
+/// The name of the circuit in cases that need only one.
+pub(super) const NAME: &str = "payments";
+
+/// Opens after three failures in a row, for [`OPEN_TIME`]; one probe, whose success closes.
+pub(super) fn config() -> CircuitBreakerConfig {
+    CircuitBreakerConfig::new()
+        .with_trip(TripPolicy::consecutive(3))
+        .with_open(OpenPolicy::fixed(OPEN_TIME))
+}
+
+/// [`config`] with the last `size` calls as its window.
+pub(super) fn count_window(size: u32, rates: RateThresholds) -> CircuitBreakerConfig {
+    config().with_trip(TripPolicy::count_window(size, rates))
+}
+
+/// A breaker with one circuit.
+pub(super) struct Scene {
+    pub(super) breaker: Arc<dyn CircuitBreaker>,
+    pub(super) circuit: Arc<dyn Circuit>,
+}
+
+impl Scene {
+    pub(super) fn new(harness: &Arc<Dyn>, config: CircuitBreakerConfig) -> Result<Self, Failure> {
+        let breaker = harness.breaker(config);
+        let circuit = breaker.circuit(NAME)?;
+        Ok(Self { breaker, circuit })
+    }
+
+    /// A permit that must be granted.
+    pub(super) fn permit(&self, when: &str) -> Result<OwnedPermit, Failure> {
+        OwnedPermit::acquire(&self.circuit).map_err(|rejection| Failure::new(format!("{when}: rejected: {rejection}")))
+    }
+
+    /// A rejection that must happen.
+    pub(super) fn rejection(&self, when: &str) -> Result<CircuitRejection, Failure> {
+        match OwnedPermit::acquire(&self.circuit) {
+            Err(rejection) => Ok(rejection),
+            Ok(_) => Err(Failure::new(format!("{when}: the call was let through"))),
+        }
+    }
+
+    /// So many calls, one after the other, that must all be let through.
+    pub(super) fn calls(&self, times: usize, outcome: CallOutcome) -> Result<(), Failure> {
+        for index in 0..times {
+            let permit = self.permit(&format!("call {index} of {times} that end as {outcome:?}"))?;
+            permit.record(outcome);
+        }
+        Ok(())
+    }
+
+    pub(super) fn fail(&self, times: usize) -> Result<(), Failure> {
+        self.calls(times, CallOutcome::Failure)
+    }
+
+    pub(super) fn succeed(&self, times: usize) -> Result<(), Failure> {
+        self.calls(times, CallOutcome::Success)
+    }
+
+    /// One call that fails and says how long to wait.
+    pub(super) fn fail_asking_for(&self, delay: Duration) -> Result<(), Failure> {
+        let permit = self.permit("a call that fails with a wait")?;
+        permit.record(CallRecord::new(CallOutcome::Failure).with_retry_after(delay));
+        Ok(())
+    }
+
+    /// Opens a closed circuit of [`config`].
+    pub(super) fn trip(&self) -> Result<(), Failure> {
+        self.fail(3)?;
+        self.expect(CircuitState::Open, "after three failures in a row")
+    }
+
+    /// Opens a closed circuit of [`config`], and waits until it is half-open.
+    pub(super) async fn half_open(&self, harness: &Arc<Dyn>) -> Result<(), Failure> {
+        self.trip()?;
+        harness.advance(OPEN_TIME + MARGIN).await;
+        self.expect(CircuitState::HalfOpen, "after the open time")
+    }
+
+    pub(super) fn expect(&self, state: CircuitState, when: &str) -> Result<(), Failure> {
+        check_eq!(self.circuit.state(), state, "the state {when}");
+        Ok(())
+    }
+
+    /// The open time that is left, of a circuit that is open.
+    pub(super) fn open_for(&self) -> Result<Duration, Failure> {
+        let rejection = self.rejection("while open")?;
+        rejection
+            .retry_after
+            .ok_or_else(|| Failure::new("the rejection of an open circuit does not say when to retry"))
+    }
+}
+
+/// Whether a duration is what was expected, give or take what timers are off.
+pub(super) fn check_close(got: Duration, expected: Duration, what: &str) -> Result<(), Failure> {
+    check!(
+        got.abs_diff(expected) <= MARGIN,
+        "{what}: got {got:?}, expected {expected:?}"
+    );
+    Ok(())
+}
+
+/// An error that the default classifier counts as a failure.
+pub(super) fn failure() -> NetworkError {
+    NetworkError::new(
+        ErrorKind::ConnectionRefused,
+        "conformance.call",
+        "no route to the dependency",
+    )
+}
+
+/// An operation's output, boxed.
+pub(super) fn output(value: u32) -> OperationOutput {
+    Box::new(value)
+}

@@ -1,0 +1,141 @@
+//! Extended operations.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use networking_spi::ErrorKind;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Request, StatusCode};
+use networking_spi::websocket::WebSocketRequest;
+
+use super::H;
+use crate::case::CaseResult;
+use crate::http::harness::set_up_extended;
+use crate::{check, check_eq, check_error};
+
+pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResult {
+    let (_origin, client) = set_up_extended(&harness).await?;
+    let declared = harness.extended_capabilities().unwrap_or_default();
+    check_eq!(
+        client.extended_capabilities(),
+        declared,
+        "extended capabilities of the client"
+    );
+    let url = || "http://127.0.0.1:9/".parse().expect("a URL");
+    if !declared.websocket {
+        let request = WebSocketRequest::new("ws://127.0.0.1:9/")?;
+        check_error!(
+            client.websocket_connect(request).await,
+            ErrorKind::Unsupported,
+            "websocket_connect"
+        );
+    }
+    if !declared.oauth2 {
+        let request = OAuth2Request::client_credentials(url(), "id", "secret");
+        check_error!(
+            client.authenticate_oauth2(request).await,
+            ErrorKind::Unsupported,
+            "authenticate_oauth2"
+        );
+    }
+    if !declared.jwt {
+        let result = client.authenticate_jwt("a.b.c", JwtAlgorithm::Hs256).await;
+        check_error!(result, ErrorKind::Unsupported, "authenticate_jwt");
+    }
+    if !declared.streaming {
+        let request = HttpRequest::new(Method::GET, "http://127.0.0.1:9/");
+        check_error!(
+            client.stream_request(request, 1).await,
+            ErrorKind::Unsupported,
+            "stream_request"
+        );
+    }
+    match client.connection_pool_stats() {
+        Ok(_) => check!(declared.pool_stats, "connection_pool_stats works, but is not declared"),
+        Err(error) => {
+            check!(!declared.pool_stats, "connection_pool_stats is declared: {error}");
+            check_eq!(error.kind(), ErrorKind::Unsupported, "connection_pool_stats");
+        }
+    }
+    for compression in CompressionType::ALL {
+        if !declared.compression.contains(compression) {
+            let packed = client.compress_request("x".into(), *compression).await;
+            check_error!(packed, ErrorKind::Unsupported, "compress_request with {compression}");
+            let unpacked = client.decompress_response("x".into(), *compression).await;
+            check_error!(
+                unpacked,
+                ErrorKind::Unsupported,
+                "decompress_response with {compression}"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn chunks_have_the_size_that_was_asked_for(harness: H) -> CaseResult {
+    let (origin, client) = set_up_extended(&harness).await?;
+    origin.on("/pieces", |_| async {
+        let pieces = ["a", "bcdefg", "", "hij"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+        HttpResponse::new(StatusCode::CREATED).with_body(HttpBody::stream(stream::iter(pieces).boxed(), None))
+    });
+    let request = || HttpRequest::new(Method::GET, origin.url("/pieces").as_str());
+    let streamed = client.stream_request(request(), 4).await?;
+    check_eq!(streamed.status, 201, "status");
+    let chunks: Vec<Bytes> = streamed.chunks.try_collect().await?;
+    check_eq!(chunks, ["abcd", "efgh", "ij"], "chunks of four bytes");
+    let whole: Vec<Bytes> = client
+        .stream_request(request(), 1 << 20)
+        .await?
+        .chunks
+        .try_collect()
+        .await?;
+    check_eq!(whole, ["abcdefghij"], "a chunk larger than the body");
+    let error = check_error!(
+        client.stream_request(request(), 0).await,
+        ErrorKind::InvalidInput,
+        "chunks of no bytes"
+    );
+    check_eq!(error.field(), Some("chunk_size"), "the field that the error names");
+    Ok(())
+}
+
+pub(in crate::http) async fn compression_round_trips(harness: H) -> CaseResult {
+    let (_origin, client) = set_up_extended(&harness).await?;
+    for compression in harness.extended_capabilities().unwrap_or_default().compression {
+        for data in [Bytes::new(), Bytes::from_static(b"x"), Bytes::from(vec![b'a'; 200_000])] {
+            let packed = client.compress_request(data.clone(), compression).await?;
+            let smaller = packed.len() < 2_000 || compression == CompressionType::None;
+            check!(
+                smaller,
+                "{compression}: {} equal bytes became {}",
+                data.len(),
+                packed.len()
+            );
+            let unpacked = client.decompress_response(packed, compression).await?;
+            check!(unpacked == data, "{compression}: {} bytes did not survive", data.len());
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn corrupt_data_is_a_decode_error(harness: H) -> CaseResult {
+    let (_origin, client) = set_up_extended(&harness).await?;
+    for compression in harness.extended_capabilities().unwrap_or_default().compression {
+        if compression == CompressionType::None {
+            continue;
+        }
+        let packed = client
+            .compress_request(Bytes::from(vec![b'a'; 5_000]), compression)
+            .await?;
+        let truncated = packed.slice(..packed.len() - 1);
+        let trailing: Bytes = [&packed[..], b"trailing"].concat().into();
+        for (what, data) in [
+            ("truncated", truncated),
+            ("trailing", trailing),
+            ("other", Bytes::from_static(b"\x07not compressed")),
+        ] {
+            let result = client.decompress_response(data, compression).await;
+            check_error!(result, ErrorKind::Decode, "{compression}: {what} data");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! The cases, by subject. The clause of each is in its suite's list.
+
+pub(super) mod body;
+pub(super) mod circuit;
+pub(super) mod connection;
+pub(super) mod declared;
+pub(super) mod extended;
+pub(super) mod limits;
+pub(super) mod metrics;
+pub(super) mod redirect;
+pub(super) mod request;
+pub(super) mod response;
+pub(super) mod retry;
+
+use std::sync::Arc;
+
+use super::HttpHarness;
+
+type H = Arc<dyn HttpHarness>;

@@ -1,0 +1,129 @@
+//! What the origin answers is what the caller gets.
+
+use bytes::Bytes;
+use networking_spi::ErrorKind;
+use networking_spi::http::{HttpClientExt, HttpResponse, StatusCode};
+
+use super::H;
+use crate::case::CaseResult;
+use crate::http::harness::set_up;
+use crate::http::origin::status_of;
+use crate::{check, check_eq, check_error};
+
+pub(in crate::http) async fn every_status_is_a_response(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    for status in [
+        200, 201, 204, 304, 400, 401, 403, 404, 410, 418, 429, 500, 502, 503, 599,
+    ] {
+        let path = format!("/status/{status}");
+        setup.origin.reply_statuses(&path, &[status]);
+        let response = setup.client.get(&setup.origin.url(&path)).await?;
+        check_eq!(response.status.as_u16(), status, "status");
+        response.bytes().await?;
+        check_eq!(setup.origin.hits(&path), 1, "requests for one call");
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let body: Bytes = (0..=255).cycle().take(1 << 20).collect();
+    let sent = body.clone();
+    setup.origin.on("/large", move |_| {
+        let sent = sent.clone();
+        async move {
+            let mut response = HttpResponse::new(StatusCode::OK).with_body(sent);
+            response.headers.append("set-cookie", "a=1".parse().expect("a value"));
+            response.headers.append("set-cookie", "b=2".parse().expect("a value"));
+            response.headers.append("x-kind", "large".parse().expect("a value"));
+            response
+        }
+    });
+    let response = setup.client.get(&setup.origin.url("/large")).await?;
+    let cookies: Vec<&[u8]> = response
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|value| value.as_bytes())
+        .collect();
+    check_eq!(cookies, [b"a=1", b"b=2"], "a header with two values");
+    check_eq!(
+        response.headers.get("x-kind").map(|value| value.as_bytes()),
+        Some(b"large".as_slice()),
+        "a header"
+    );
+    let received = response.bytes().await?;
+    check!(
+        received == body,
+        "the body did not come back as it was sent: {} bytes of {}",
+        received.len(),
+        body.len()
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn head_and_empty_statuses_have_no_body(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.origin.reply(
+        "/page",
+        vec![|| HttpResponse::new(StatusCode::OK).with_body("not for HEAD")],
+    );
+    let response = setup.client.head(&setup.origin.url("/page")).await?;
+    check_eq!(response.status, 200, "status");
+    check_eq!(response.bytes().await?, "", "body of a response to HEAD");
+    for status in [204, 304] {
+        let path = format!("/empty/{status}");
+        setup.origin.reply_statuses(&path, &[status]);
+        check_eq!(
+            setup.client.get(&setup.origin.url(&path)).await?.bytes().await?,
+            "",
+            "body of a {status}"
+        );
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn the_url_that_answered_is_known_or_unknown(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let url = setup.origin.url("/here?x=1");
+    let response = setup.client.get(&url).await?;
+    if let Some(answered) = &response.url {
+        check_eq!(answered.as_str(), url, "the URL that answered");
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn statuses_are_errors_where_that_is_wanted(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let options = || networking_spi::http::RequestOptions::new().with_raise_for_status(true);
+    let expected = [
+        (401, ErrorKind::Authentication),
+        (403, ErrorKind::PermissionDenied),
+        (404, ErrorKind::NotFound),
+        (429, ErrorKind::RateLimited),
+        (418, ErrorKind::Status),
+        (503, ErrorKind::Status),
+    ];
+    for (status, kind) in expected {
+        let path = format!("/raise/{status}");
+        setup.origin.reply(
+            &path,
+            vec![move || status_of(status).with_header("retry-after", "7").expect("a header")],
+        );
+        let result = setup.client.get(&setup.origin.url(&path)).options(options()).await;
+        let error = check_error!(result, kind, "status {status}");
+        check!(error.is_a(ErrorKind::Status), "{status}: the error is a status error");
+        check_eq!(error.status(), Some(status), "the status in the error");
+        if matches!(status, 429 | 503) {
+            let wait = Some(std::time::Duration::from_secs(7));
+            check_eq!(
+                error.retryability().delay(),
+                wait,
+                "the wait that Retry-After asked for"
+            );
+        }
+    }
+    let fine = setup.client.get(&setup.origin.url("/fine")).options(options()).await?;
+    check_eq!(fine.status, 200, "a status that is no error");
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! Retries.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use networking_spi::ErrorKind;
+use networking_spi::http::{HttpBody, HttpClientExt, Jitter, RequestOptions, RetryPolicy};
+
+use super::H;
+use super::connection::closed_port;
+use crate::case::CaseResult;
+use crate::http::harness::set_up;
+use crate::http::origin::status_of;
+use crate::{check_eq, check_error};
+
+/// Fast, and the same in every run.
+pub(super) fn policy(max_attempts: u32) -> RetryPolicy {
+    RetryPolicy::new(max_attempts)
+        .with_delays(Duration::from_millis(1), Duration::from_millis(2))
+        .with_jitter(Jitter::None)
+        .with_budget(None)
+}
+
+pub(in crate::http) async fn transient_statuses_are_retried(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.client.configure_retry_policy(policy(3))?;
+    setup.origin.reply_statuses("/recovers", &[503, 429, 200]);
+    check_eq!(
+        setup.client.get(&setup.origin.url("/recovers")).await?.status,
+        200,
+        "status of the last attempt"
+    );
+    check_eq!(setup.origin.hits("/recovers"), 3, "attempts");
+    setup.origin.reply_statuses("/fails", &[503]);
+    check_eq!(
+        setup.client.get(&setup.origin.url("/fails")).await?.status,
+        503,
+        "status of the last attempt"
+    );
+    check_eq!(setup.origin.hits("/fails"), 3, "attempts when none succeeds");
+    setup.origin.reply_statuses("/missing", &[404]);
+    check_eq!(
+        setup.client.get(&setup.origin.url("/missing")).await?.status,
+        404,
+        "status"
+    );
+    check_eq!(
+        setup.origin.hits("/missing"),
+        1,
+        "attempts for a status that is not transient"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.client.configure_retry_policy(policy(2))?;
+    setup.origin.reply_statuses("/post", &[503]);
+    let post = || {
+        setup
+            .client
+            .build(networking_spi::http::Method::POST, setup.origin.url("/post"))
+            .body("x")
+    };
+    post().await?;
+    check_eq!(setup.origin.hits("/post"), 1, "attempts of a POST");
+    post().header("idempotency-key", "7").await?;
+    check_eq!(
+        setup.origin.hits("/post"),
+        1 + 2,
+        "attempts of a POST with a key, on top"
+    );
+    post().options(RequestOptions::new().with_idempotent(true)).await?;
+    check_eq!(
+        setup.origin.hits("/post"),
+        3 + 2,
+        "attempts of a POST declared idempotent, on top"
+    );
+    setup.origin.reply_statuses("/put", &[503]);
+    setup.client.put(&setup.origin.url("/put")).body("x").await?;
+    check_eq!(setup.origin.hits("/put"), 2, "attempts of a PUT");
+    check_eq!(
+        setup.origin.requests("/put")[1].body,
+        "x",
+        "the body of the second attempt"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn what_was_not_sent_is_always_retried(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.client.configure_retry_policy(policy(3))?;
+    let url = format!("http://127.0.0.1:{}/", closed_port().await?);
+    let error = check_error!(
+        setup.client.post(&url).body("x").await,
+        ErrorKind::ConnectionRefused,
+        "a closed port"
+    );
+    check_eq!(error.attempts(), 3, "attempts in the final error");
+    Ok(())
+}
+
+pub(in crate::http) async fn a_long_retry_after_ends_the_call(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup
+        .client
+        .configure_retry_policy(policy(3).with_max_retry_after(Duration::from_secs(5)))?;
+    // The date is as far away as dates get.
+    for (path, value) in [("/seconds", "6"), ("/date", "Fri, 31 Dec 9999 23:59:59 GMT")] {
+        setup.origin.reply(
+            path,
+            vec![move || status_of(503).with_header("retry-after", value).expect("a header")],
+        );
+        check_eq!(setup.client.get(&setup.origin.url(path)).await?.status, 503, "status");
+        check_eq!(setup.origin.hits(path), 1, "attempts where Retry-After is {value:?}");
+    }
+    setup.origin.reply(
+        "/now",
+        vec![|| status_of(503).with_header("retry-after", "0").expect("a header")],
+    );
+    setup.client.get(&setup.origin.url("/now")).await?;
+    check_eq!(setup.origin.hits("/now"), 3, "attempts where Retry-After is 0");
+    Ok(())
+}
+
+pub(in crate::http) async fn a_stream_is_sent_once(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.client.configure_retry_policy(policy(3))?;
+    setup.origin.reply_statuses("/stream", &[503]);
+    let body = HttpBody::stream(stream::iter([Ok(Bytes::from_static(b"once"))]).boxed(), None);
+    let response = setup.client.put(&setup.origin.url("/stream")).body(body).await?;
+    check_eq!(response.status, 503, "the response is the caller's");
+    check_eq!(
+        setup.origin.hits("/stream"),
+        1,
+        "attempts with a body that can be sent once"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn a_request_can_have_its_own_policy(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.client.configure_retry_policy(policy(2))?;
+    setup.origin.reply_statuses("/own", &[503]);
+    let own = |policy| RequestOptions::new().with_retry(policy);
+    setup
+        .client
+        .get(&setup.origin.url("/own"))
+        .options(own(policy(4)))
+        .await?;
+    check_eq!(setup.origin.hits("/own"), 4, "attempts by the request's policy");
+    setup
+        .client
+        .get(&setup.origin.url("/own"))
+        .options(own(RetryPolicy::disabled()))
+        .await?;
+    check_eq!(
+        setup.origin.hits("/own"),
+        4 + 1,
+        "attempts where the request wants none, on top"
+    );
+    setup.client.get(&setup.origin.url("/own")).await?;
+    check_eq!(
+        setup.origin.hits("/own"),
+        5 + 2,
+        "attempts by the client's policy, on top"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn a_bad_policy_is_refused(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let error = check_error!(
+        setup.client.configure_retry_policy(policy(0)),
+        ErrorKind::InvalidInput,
+        "no attempts"
+    );
+    check_eq!(error.field(), Some("max_attempts"), "the field that the error names");
+    setup.origin.reply_statuses("/after", &[503]);
+    setup.client.get(&setup.origin.url("/after")).await?;
+    check_eq!(setup.origin.hits("/after"), 1, "attempts: the former policy stays");
+    Ok(())
+}

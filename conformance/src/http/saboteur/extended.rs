@@ -1,0 +1,65 @@
+//! Faults of the extended operations.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{
+    ConnectionPoolStats, HttpExtended, HttpExtendedCapabilities, HttpRequest, HttpStream, JwtAlgorithm, JwtClaims,
+    OAuth2Request, OAuth2Token,
+};
+use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use networking_spi::{ErrorKind, Result};
+
+use super::Fault;
+
+#[derive(Debug)]
+pub(super) struct Faulty {
+    pub(super) inner: Arc<dyn HttpExtended>,
+    pub(super) fault: Fault,
+}
+
+#[async_trait]
+impl HttpExtended for Faulty {
+    async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
+        let more = usize::from(self.fault == Fault::ChunksTooLong);
+        self.inner.stream_request(request, chunk_size + more).await
+    }
+
+    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        self.inner.websocket_connect(request).await
+    }
+
+    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
+        self.inner.authenticate_oauth2(request).await
+    }
+
+    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        self.inner.authenticate_jwt(token, algorithm).await
+    }
+
+    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        self.inner.compress_request(data, compression).await
+    }
+
+    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        match self.inner.decompress_response(data, compression).await {
+            Ok(data) if self.fault == Fault::LosesLastByte && data.len() > 100_000 => Ok(data.slice(1..)),
+            Err(error) if self.fault == Fault::AcceptsCorruptData && error.kind() == ErrorKind::Decode => {
+                Ok(Bytes::new())
+            }
+            result => result,
+        }
+    }
+
+    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
+        self.inner.connection_pool_stats()
+    }
+
+    fn extended_capabilities(&self) -> HttpExtendedCapabilities {
+        let mut capabilities = self.inner.extended_capabilities();
+        capabilities.jwt ^= self.fault == Fault::BoastsExtended;
+        capabilities
+    }
+}

@@ -1,0 +1,180 @@
+//! One message: routing, delivery with retries, dead letters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::bridge::{BridgeMessage, BridgeReceipt, Disposition};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
+
+use super::dead_letter::{Cause, Reason, dead_letter};
+use super::engine::{Engine, exponential, guarded};
+use super::routing::{Decision, Router};
+use super::ticket::Ticket;
+
+/// A delivery that the sink acknowledged.
+struct Delivered {
+    position: Option<String>,
+    attempts: u32,
+}
+
+impl Engine {
+    /// Deals with a message and answers for it.
+    pub(super) async fn process(engine: &Arc<Self>, mut ticket: Ticket) {
+        let router = Arc::clone(&ticket.router);
+        let result = match ticket.take_message() {
+            Ok(message) => engine.handle(&router, message).await,
+            Err(error) => Err(error),
+        };
+        ticket.answer(result);
+    }
+
+    async fn handle(&self, router: &Arc<Router>, message: BridgeMessage) -> Result<BridgeReceipt> {
+        message.validate()?;
+        if message.payload.len() > self.config.max_payload_size {
+            let error = NetworkError::new(ErrorKind::TooLarge, "bridge.receive", "the payload is larger than the bridge takes")
+                .with_context("size", message.payload.len().to_string())
+                .with_context("limit", self.config.max_payload_size.to_string());
+            return self.undeliverable(message, Reason::TooLarge, None, None, error).await;
+        }
+        let (message, route) = router.route(message).await;
+        self.statistics.routed(&route);
+        let rule = route.rule.as_deref();
+        match route.decision {
+            Decision::Deliver(target) => match self.deliver(&target, &message).await {
+                Ok(delivered) => Ok(receipt(&message, Disposition::Delivered, &target, rule, delivered)),
+                Err(error) => {
+                    self.undeliverable(message, Reason::DeliveryFailed, Some(&target), rule, error).await
+                }
+            },
+            Decision::Drop => {
+                let none = Delivered { position: None, attempts: 0 };
+                Ok(receipt(&message, Disposition::Dropped, "", rule, none))
+            }
+            Decision::DeadLetter => {
+                let cause = Cause {
+                    reason: Reason::Rule,
+                    target: None,
+                    rule,
+                    error: None,
+                    attempts: 0,
+                };
+                self.bury(message, &cause).await
+            }
+            Decision::NoRoute => {
+                let error = NetworkError::new(
+                    ErrorKind::Rejected,
+                    "bridge.route",
+                    "no rule matches, and there is no default target",
+                );
+                self.undeliverable(message, Reason::NoRoute, None, rule, error).await
+            }
+            Decision::Unevaluable(why) => {
+                let error = NetworkError::new(ErrorKind::Rejected, "bridge.route", "a condition cannot be evaluated")
+                    .with_context("reason", why);
+                self.undeliverable(message, Reason::ConditionError, None, rule, error).await
+            }
+        }
+    }
+
+    /// The dead-letter target if there is one, otherwise the error.
+    async fn undeliverable(
+        &self,
+        message: BridgeMessage,
+        reason: Reason,
+        target: Option<&str>,
+        rule: Option<&str>,
+        error: NetworkError,
+    ) -> Result<BridgeReceipt> {
+        if self.config.dead_letter_target.is_none() {
+            return Err(error);
+        }
+        let attempts = if reason == Reason::DeliveryFailed { error.attempts() } else { 0 };
+        let cause = Cause {
+            reason,
+            target,
+            rule,
+            error: Some(&error),
+            attempts,
+        };
+        self.note_error(&error);
+        tracing::warn!(
+            bridge = %self.name, message = %message.id, reason = reason.as_str(), %error, "a message becomes a dead letter",
+        );
+        self.bury(message, &cause).await
+    }
+
+    /// Delivers to the dead-letter target. When that fails too, the source is told: its peer still has the message.
+    async fn bury(&self, message: BridgeMessage, cause: &Cause<'_>) -> Result<BridgeReceipt> {
+        let Some(grave) = self.config.dead_letter_target.as_deref() else {
+            return Err(NetworkError::new(ErrorKind::Rejected, "bridge.route", "there is no dead-letter target"));
+        };
+        let letter = dead_letter(message, &self.name, cause, self.clock.now());
+        match self.deliver(grave, &letter).await {
+            Ok(mut delivered) => {
+                delivered.attempts += cause.attempts;
+                Ok(receipt(&letter, Disposition::DeadLettered, grave, cause.rule, delivered))
+            }
+            Err(error) => {
+                let why = cause.error.map_or(cause.reason.as_str(), |error| error.kind().as_str());
+                tracing::error!(bridge = %self.name, message = %letter.id, %error, why, "a dead letter cannot be delivered");
+                Err(error.with_context("dead_letter_of", why))
+            }
+        }
+    }
+
+    /// Tries until the sink acknowledges, the attempts are used up, or trying again makes no sense.
+    async fn deliver(&self, target: &str, message: &BridgeMessage) -> Result<Delivered> {
+        let retry = &self.config.retry;
+        let mut attempts = 1;
+        loop {
+            let error = match self.attempt(target, message.clone()).await {
+                Ok(position) => return Ok(Delivered { position, attempts }),
+                Err(error) => error,
+            };
+            let wait = match error.retryability() {
+                Retryability::Never => None,
+                _ if attempts >= retry.max_attempts => None,
+                Retryability::Now => Some(self.backoff(attempts)),
+                // Never sooner than the peer asked. A wait beyond what the configuration allows is left to the source: it
+                // is told how long, and the message does not occupy the bridge meanwhile.
+                Retryability::After(asked) if asked <= retry.max_delay => Some(asked.max(self.backoff(attempts))),
+                Retryability::After(_) => None,
+            };
+            let Some(wait) = wait else {
+                return Err(error.with_attempts(attempts).with_context("target", target));
+            };
+            tracing::debug!(bridge = %self.name, message = %message.id, attempts, ?wait, %error, "delivery is tried again");
+            self.statistics.retried();
+            attempts += 1;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+        let limit = self.config.delivery_timeout;
+        let call = guarded("the sink", self.sink.deliver(target, message));
+        tokio::time::timeout(limit, call)
+            .await
+            .unwrap_or_else(|_| Err(NetworkError::timeout("bridge.deliver", Phase::Attempt, limit)))
+    }
+
+    fn backoff(&self, attempts: u32) -> Duration {
+        let retry = &self.config.retry;
+        self.jittered(exponential(retry.initial_delay, retry.max_delay, attempts))
+    }
+}
+
+fn receipt(
+    message: &BridgeMessage,
+    disposition: Disposition,
+    target: &str,
+    rule: Option<&str>,
+    delivered: Delivered,
+) -> BridgeReceipt {
+    let mut receipt =
+        BridgeReceipt::new(message.id.clone(), disposition, target).with_attempts(delivered.attempts);
+    receipt.position = delivered.position;
+    receipt.rule = rule.map(str::to_owned);
+    receipt
+}

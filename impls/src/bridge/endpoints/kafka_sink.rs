@@ -1,0 +1,181 @@
+//! Messages become Kafka records.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
+use networking_spi::kafka::{KafkaClient, ProducerConfig, ProducerId, ProducerRecord};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
+use parking_lot::Mutex;
+
+use super::kafka_headers;
+
+/// How long stopping waits for records on their way.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A sink that writes each message as a record, over any [`KafkaClient`]. Targets are topics.
+///
+/// | message | record |
+/// |---|---|
+/// | payload | value, byte for byte |
+/// | key | key: Kafka partitions by it |
+/// | header fields | headers, in order |
+/// | content type, id, origin | headers `content-type`, `bridge-message-id`, `bridge-origin` |
+/// | time of arrival | timestamp |
+///
+/// Receipts have the position `partition@offset`. Deliveries are acknowledged as the producer's
+/// [`acks`](ProducerConfig::acks) say, by all replicas unless configured otherwise.
+///
+/// Missing credentials or permissions are errors that are tried again: an operator can mend them, and the message must not
+/// be lost meanwhile.
+pub struct KafkaSink {
+    client: Arc<dyn KafkaClient>,
+    config: ProducerConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    producer: Option<ProducerId>,
+    stopped: bool,
+    /// The topic that the health check looks at.
+    topic: Option<String>,
+}
+
+impl KafkaSink {
+    /// A sink with the default producer.
+    pub fn new(client: Arc<dyn KafkaClient>) -> Self {
+        Self {
+            client,
+            config: ProducerConfig::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sets how the producer writes.
+    pub fn with_producer_config(mut self, config: ProducerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the topic that the health check looks at, until the first delivery.
+    pub fn with_health_topic(self, topic: impl Into<String>) -> Self {
+        self.state.lock().topic = Some(topic.into());
+        self
+    }
+
+    fn producer(&self, operation: &'static str) -> Result<ProducerId> {
+        let producer = self.state.lock().producer.clone();
+        producer.ok_or_else(|| NetworkError::closed(operation, "the sink"))
+    }
+}
+
+#[async_trait]
+impl BridgeSink for KafkaSink {
+    fn protocol(&self) -> BridgeProtocol {
+        BridgeProtocol::Kafka
+    }
+
+    async fn start(&self) -> Result<()> {
+        if self.state.lock().stopped {
+            return Err(NetworkError::closed("kafka_sink.start", "the sink"));
+        }
+        let producer = self.client.create_producer(self.config.clone()).await?;
+        let (stopped, former) = {
+            let mut state = self.state.lock();
+            if state.stopped {
+                (true, Some(producer))
+            } else {
+                (false, state.producer.replace(producer))
+            }
+        };
+        if let Some(former) = former {
+            self.client.close_producer(&former).await?;
+        }
+        if stopped {
+            return Err(NetworkError::closed("kafka_sink.start", "the sink"));
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+        let producer = self.producer("kafka_sink.deliver")?;
+        let written = self.client.produce_message(&producer, record(target, message)).await;
+        let written = written.map_err(mendable)?;
+        self.state.lock().topic.get_or_insert_with(|| target.to_owned());
+        Ok(written.offset.map(|offset| format!("{}@{offset}", written.partition)))
+    }
+
+    async fn stop(&self) -> Result<()> {
+        let producer = {
+            let mut state = self.state.lock();
+            state.stopped = true;
+            state.producer.take()
+        };
+        let Some(producer) = producer else { return Ok(()) };
+        let flushed = self.client.flush(&producer, FLUSH_TIMEOUT).await;
+        let closed = self.client.close_producer(&producer).await;
+        flushed.and(closed)
+    }
+
+    async fn health(&self) -> EndpointHealth {
+        if let Err(error) = self.producer("kafka_sink.health") {
+            return EndpointHealth::new(HealthState::Down).with_detail(error.message().to_owned());
+        }
+        let topic = self.state.lock().topic.clone();
+        let asked = match topic {
+            Some(topic) => self.client.topic_metadata(&topic).await.map(|_| HealthState::Up),
+            // Counters say nothing of the cluster, but that the client works.
+            None => self.client.kafka_metrics().await.map(|_| HealthState::Unknown),
+        };
+        match asked {
+            Ok(state) => EndpointHealth::new(state),
+            Err(error) => EndpointHealth::new(HealthState::Down).with_detail(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        f.debug_struct("KafkaSink")
+            .field("client", &self.client)
+            .field("producer", &state.producer)
+            .field("stopped", &state.stopped)
+            .finish_non_exhaustive()
+    }
+}
+
+fn record(topic: &str, message: BridgeMessage) -> ProducerRecord {
+    let mut record = ProducerRecord::new(topic).with_timestamp(message.received_at);
+    record.key = message.key;
+    let mut tombstone = false;
+    for (name, value) in message.headers {
+        match name.as_str() {
+            // Said anew below; a message that came from Kafka has them already.
+            kafka_headers::MESSAGE_ID | kafka_headers::ORIGIN => {}
+            kafka_headers::CONTENT_TYPE if message.content_type.is_some() => {}
+            kafka_headers::TOMBSTONE => tombstone = true,
+            _ => record.headers.push(name, Some(value)),
+        }
+    }
+    record.value = (!tombstone || !message.payload.is_empty()).then_some(message.payload);
+    if let Some(content_type) = message.content_type {
+        record.headers.push(kafka_headers::CONTENT_TYPE, Some(content_type.into()));
+    }
+    record.headers.push(kafka_headers::MESSAGE_ID, Some(message.id.into()));
+    record.headers.push(kafka_headers::ORIGIN, Some(message.origin.into()));
+    record
+}
+
+/// Errors that an operator can mend are worth another attempt.
+fn mendable(error: NetworkError) -> NetworkError {
+    match error.kind() {
+        ErrorKind::Authentication | ErrorKind::PermissionDenied if !error.retryability().is_retryable() => {
+            error.with_retryability(Retryability::Now)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,336 @@
+//! Conditions of routing rules: [CEL](https://cel.dev) made safe for rules that come from configuration files and payloads
+//! that come from anybody.
+//!
+//! Nothing outside of this folder knows which library evaluates. What it adds to that library:
+//!
+//! * Sources are compiled on a thread with a large stack, and the tree is rejected if it is too large, too deep, or nests
+//!   loops too deeply, so that evaluating it cannot overflow the stack of a worker thread.
+//! * Only known variables and functions are accepted, when the rule is configured.
+//! * Patterns of `matches` are literals, compiled once, with a size limit.
+//! * Evaluation has a budget: each step of a loop is paid for by the size of the data it may touch.
+//! * `map` and `filter` are left out, and strings are concatenated only up to a limit: a condition cannot grow data.
+//! * The payload is parsed at most once per message, and only the fields that some rule names are converted.
+
+mod check;
+mod facts;
+mod json;
+mod runtime;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use cel::Value;
+use cel::common::types::CelBool;
+use cel::parser::Expression;
+use networking_spi::bridge::MAX_CONDITION_LENGTH;
+
+pub(crate) use facts::{Facts, Json};
+pub(crate) use json::Paths;
+use runtime::Pattern;
+
+/// The parser recurses for every term, deepest in debug builds. Address space only: pages are touched as needed.
+const COMPILE_STACK: usize = 64 << 20;
+
+/// A condition that was compiled.
+pub(crate) struct Condition {
+    tree: Expression,
+    patterns: Vec<Pattern>,
+    paths: Paths,
+}
+
+impl Condition {
+    /// What it reads of the payload.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Whether the condition holds.
+    ///
+    /// # Errors
+    /// Why it cannot be told. The text never shows data of the message.
+    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Result<bool, &'static str> {
+        let scope = facts.scope(&self.patterns);
+        let context = scope.context();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            Value::resolve_val(&self.tree, &context).map(|value| value.downcast_ref::<CelBool>().map(|b| *b.inner()))
+        }));
+        if scope.exhausted() {
+            return Err("the evaluation budget is used up");
+        }
+        match result {
+            Ok(Ok(Some(value))) => Ok(value),
+            Ok(Ok(None)) => Err("the result is not a boolean"),
+            Ok(Err(error)) => Err(runtime::describe(&error)),
+            Err(_) => Err("the evaluation panicked"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Condition").finish_non_exhaustive()
+    }
+}
+
+/// Compiles conditions. Gives the index of the first that is wrong and why.
+pub(crate) async fn compile(sources: Vec<String>) -> Result<Vec<Condition>, (usize, String)> {
+    let failed = |_| (0, "the compiler could not be started".to_owned());
+    // The blocking pool keeps the runtime's thread free (and its paused clock still) while the thread with the large stack
+    // does the work.
+    tokio::task::spawn_blocking(move || {
+        thread::Builder::new()
+            .name("bridge-compile".to_owned())
+            .stack_size(COMPILE_STACK)
+            .spawn(move || compile_here(&sources))
+            .map_err(failed)?
+            .join()
+            .unwrap_or_else(|_| Err((0, "the compiler panicked".to_owned())))
+    })
+    .await
+    .unwrap_or_else(|_| Err((0, "the compiler was stopped".to_owned())))
+}
+
+fn compile_here(sources: &[String]) -> Result<Vec<Condition>, (usize, String)> {
+    let one = |(index, source): (usize, &String)| {
+        catch_unwind(AssertUnwindSafe(|| compile_one(source)))
+            .unwrap_or_else(|_| Err("cannot be parsed".to_owned()))
+            .map_err(|message| (index, message))
+    };
+    sources.iter().enumerate().map(one).collect()
+}
+
+/// Needs a large stack.
+fn compile_one(source: &str) -> Result<Condition, String> {
+    if source.len() > MAX_CONDITION_LENGTH {
+        return Err("is too long".to_owned());
+    }
+    let mut tree = runtime::environment().parser().parse(source).map_err(|errors| {
+        let first = errors.errors.first().map_or("it cannot be parsed", |error| error.msg.as_str());
+        let first: String = first.chars().take(200).collect();
+        format!("is not a CEL expression: {first}")
+    })?;
+    let checked = check::check(&mut tree)?;
+    Ok(Condition {
+        tree,
+        patterns: checked.patterns,
+        paths: checked.paths,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use networking_spi::bridge::BridgeMessage;
+
+    use super::*;
+
+    /// Half of what tokio gives its workers.
+    const SMALL_STACK: usize = 1 << 20;
+
+    fn message(payload: &str) -> BridgeMessage {
+        BridgeMessage::new("m", payload.to_owned(), SystemTime::UNIX_EPOCH)
+            .with_header("X-GitHub-Event", "push")
+            .with_header("x-github-event", "second")
+            .with_key("k1")
+            .with_content_type("application/json")
+            .with_origin("/hooks")
+    }
+
+    fn compiled(source: &str) -> Result<Condition, String> {
+        let source = source.to_owned();
+        thread::Builder::new()
+            .stack_size(COMPILE_STACK)
+            .spawn(move || compile_one(&source))
+            .unwrap()
+            .join()
+            .unwrap()
+    }
+
+    fn holds(source: &str, payload: &str) -> Result<bool, &'static str> {
+        let condition = compiled(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let message = message(payload);
+        let json = Json::default();
+        let facts = Facts::new(&message, &json, condition.paths());
+        condition.holds(&facts)
+    }
+
+    #[test]
+    fn reads_every_documented_variable() {
+        for source in [
+            "payload.event == 'user_login'",
+            "headers['x-github-event'] == 'push'",
+            "'x-github-event' in headers && !('x-other' in headers)",
+            "key == 'k1'",
+            "content_type == 'application/json'",
+            "content_type.startsWith('application/')",
+            "origin == '/hooks'",
+            "size > 10 && size < 1000",
+            "payload.nested.list[1] == 2",
+            "payload['nested']['text'] == 'x'",
+            "has(payload.event) && !has(payload.other)",
+            "payload.nested.list == [1, 2, 3]",
+            "[1, 2, 3] == payload.nested.list",
+            "payload.nested.list.exists(n, n == 3)",
+            "payload.nested.list.all(n, n > 0)",
+            "payload.nested.list.exists_one(n, n == 1)",
+            "payload.nested.exists(name, name == 'text')",
+            "2 in payload.nested.list",
+            "size(payload.nested.list) == 3 && payload.nested.list.size() == 3",
+            "payload.n + 1 == 8 && payload.n * 2 - 1 == 13 && payload.n % 2 == 1",
+            "payload.f + 0.5 == 2.0",
+            "payload.event.matches('^user_[a-z]+$') && matches(payload.event, 'login')",
+            "payload.event + '!' == 'user_login!'",
+            "int('7') == payload.n && string(payload.n) == '7'",
+            "payload.big > 9223372036854775807u",
+            "payload.nothing == null",
+            "payload.n > 100 ? false : true",
+        ] {
+            let payload = r#"{"event":"user_login","n":7,"f":1.5,"big":9223372036854775808,"nothing":null,
+                "nested":{"list":[1,2,3],"text":"x"}}"#;
+            assert_eq!(holds(source, payload), Ok(true), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_not_json_is_null() {
+        assert_eq!(holds("payload == null", "<xml/>"), Ok(true));
+        assert_eq!(holds("payload.event == 'x'", "<xml/>"), Err("a value has the wrong type"));
+    }
+
+    #[test]
+    fn an_error_is_not_an_answer() {
+        assert_eq!(holds("payload.a.b == 1", "{}"), Err("a field does not exist"));
+        assert_eq!(holds("payload.a", r#"{"a": 1}"#), Err("the result is not a boolean"));
+        assert_eq!(holds("payload.a > 'x'", r#"{"a": 1}"#), Err("a value has the wrong type"));
+        assert_eq!(holds("payload.l[3] == 1", r#"{"l": [1]}"#), Err("an index is out of bounds"));
+        assert_eq!(holds("payload.a / 0 == 1", r#"{"a": 1}"#), Err("a division by zero"));
+        assert_eq!(holds("payload.a + 1 == 0", r#"{"a": 9223372036854775807}"#), Err("a function failed"));
+    }
+
+    #[test]
+    fn what_is_unknown_is_rejected_when_the_rule_is_made() {
+        for (source, part) in [
+            ("event == 'x'", "unknown variable \"event\""),
+            ("payload.l.exists(n, m == 1)", "unknown variable \"m\""),
+            ("payload.l.exists(payload, payload == 1)", "like a variable of the message"),
+            ("now() > 1", "unknown function \"now\""),
+            ("payload.a.reverse() == 'x'", "unknown function \"reverse\""),
+            ("payload.l.map(n, n + 1) == [1]", "map or filter"),
+            ("payload.l.filter(n, n > 1) == [1]", "map or filter"),
+            ("payload.a.matches(payload.b)", "not a literal"),
+            ("payload.a.matches('(')", "not a regular expression"),
+            ("payload.a.matches('[a-z]{1000}{100}')", "too large"),
+            ("{'a': 1} == payload", "makes a map"),
+            ("payload.a ==", "not a CEL expression"),
+            ("payload.?a == 1", "not a CEL expression"),
+            ("", "not a CEL expression"),
+        ] {
+            let error = compiled(source).err().unwrap_or_else(|| panic!("{source} was accepted"));
+            assert!(error.contains(part), "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_sources_are_rejected_without_harm() {
+        let repeat = |part: &str, suffix: &str| {
+            let mut source = part.repeat((MAX_CONDITION_LENGTH - suffix.len()) / part.len());
+            source.push_str(suffix);
+            source
+        };
+        for source in [
+            repeat("(", "1"),
+            repeat("[", "1"),
+            format!("{}1{}", "[".repeat(90), "]".repeat(90)),
+            format!("{}1{} == 1", "(".repeat(1000), ")".repeat(1000)),
+            repeat("1+", "1"),
+            format!("payload{} == 1", "[0]".repeat(670)),
+            format!("payload{} == 1", ".a".repeat(1000)),
+            repeat("true&&", "true"),
+            repeat("true?1:", "1"),
+            repeat("{", ""),
+            repeat("'", ""),
+            repeat("\u{0}", "\u{feff}"),
+            "payload.l.all(a, payload.l.all(b, payload.l.all(c, true)))".to_owned(),
+            "x".repeat(MAX_CONDITION_LENGTH + 1),
+        ] {
+            let start: String = source.chars().take(20).collect();
+            assert!(compiled(&source).is_err(), "{start}... was accepted");
+        }
+    }
+
+    #[test]
+    fn the_deepest_tree_that_is_accepted_is_evaluated_on_a_small_stack() {
+        let source = |depth: usize| format!("{}payload.a{} == 1", "(1 + ".repeat(depth), ")".repeat(depth));
+        let depth = (1..100).rev().find(|depth| compiled(&source(*depth)).is_ok()).unwrap();
+        let condition = compiled(&source(depth)).unwrap();
+        let evaluated = thread::Builder::new()
+            .stack_size(SMALL_STACK)
+            .spawn(move || {
+                let message = message(r#"{"a": 1}"#);
+                let json = Json::default();
+                let facts = Facts::new(&message, &json, condition.paths());
+                condition.holds(&facts)
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+        assert_eq!(evaluated, Ok(false), "at depth {depth}");
+    }
+
+    #[test]
+    fn evaluation_has_a_budget() {
+        let items: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+        let payload = format!("{{\"l\": [{}]}}", items.join(","));
+        let source = "payload.l.all(a, payload.l.all(b, a >= 0 && b >= 0))";
+        assert_eq!(holds(source, &payload), Err("the evaluation budget is used up"));
+        // A result that would absorb the error does not hide it.
+        let absorbed = format!("({source}) || true");
+        assert_eq!(holds(&absorbed, &payload), Err("the evaluation budget is used up"));
+        // Large values make steps dearer.
+        let text = "x".repeat(4 << 20);
+        let payload = format!("{{\"l\": [{}], \"text\": \"{text}\"}}", items[..500].join(","));
+        let source = "payload.l.exists(a, payload.text.contains(string(a)))";
+        assert_eq!(holds(source, &payload), Err("the evaluation budget is used up"));
+        // Small ones do not.
+        let payload = format!("{{\"l\": [{}]}}", items[..250].join(","));
+        assert_eq!(holds("payload.l.all(a, payload.l.all(b, a + b >= 0))", &payload), Ok(true));
+    }
+
+    #[test]
+    fn strings_do_not_grow_without_limit() {
+        let payload = format!("{{\"s\": \"{}\"}}", "x".repeat(3000));
+        assert_eq!(holds("payload.s + payload.s != ''", &payload), Err("a function failed"));
+        let doubling = "['x'].exists(a, [a + a + a + a].exists(b, b + b != ''))";
+        assert_eq!(holds(doubling, "{}"), Ok(true));
+    }
+
+    #[test]
+    fn only_fields_that_are_read_are_converted() {
+        let condition = compiled("payload.a.b == 1 && has(payload.c.d) && payload.e['f'] == 2 && payload.l[0] == 1").unwrap();
+        let rendered = format!("{:?}", condition.paths());
+        for name in ["\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"e\"", "\"f\"", "\"l\""] {
+            assert!(rendered.contains(name), "{rendered}");
+        }
+        let json: serde_json::Value = serde_json::from_str(
+            r#"{"a": {"b": 1, "secret": "s1"}, "c": {"d": {"deep": "s2"}}, "e": {"f": 2}, "l": [1], "other": "s3"}"#,
+        )
+        .unwrap();
+        let converted = format!("{:?}", json::convert(&json, condition.paths()).value);
+        for secret in ["s1", "s2", "s3"] {
+            assert!(!converted.contains(secret), "{converted}");
+        }
+        assert!(!compiled("headers.a == 'x'").unwrap().paths().any());
+        assert!(compiled("size(payload) == 1").unwrap().paths().any());
+    }
+
+    #[test]
+    fn error_texts_have_no_data_of_the_message() {
+        let secret = "hunter2";
+        let payload = format!("{{\"s\": \"{secret}\", \"n\": 1}}");
+        for source in ["payload[payload.s] == 1", "payload.s > 1", "payload.s * 2 == 1", "int(payload.s) == 1", "payload.s"] {
+            let error = holds(source, &payload).unwrap_err();
+            assert!(!error.contains(secret), "{source}: {error}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Every case of the HTTP suite finds the fault it is there for, and no other case does.
+#![cfg(feature = "http")]
+
+mod http_harness;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use networking_conformance::http::saboteur::{Fault, Saboteur};
+use networking_conformance::http::{HttpHarness, suite};
+use networking_conformance::{Applies, Factory, Outcome};
+
+/// The in-memory client is fast: faults that show there are looked for there.
+#[test]
+fn faults_that_show_in_memory() {
+    let faults = Fault::ALL
+        .iter()
+        .filter(|fault| applies(**fault, &http_harness::Memory));
+    check(faults, |fault| Saboteur::new(http_harness::Memory, fault));
+}
+
+#[test]
+fn faults_that_show_without_layers() {
+    check([Fault::InventsMetrics].iter(), |fault| {
+        Saboteur::new(http_harness::BareMemory, fault)
+    });
+}
+
+/// In two halves, which run at the same time: real connections take real time.
+#[test]
+fn faults_that_show_on_the_network() {
+    check(network_faults().step_by(2), |fault| Saboteur::new(http_harness::Reqwest, fault));
+}
+
+#[test]
+fn more_faults_that_show_on_the_network() {
+    check(network_faults().skip(1).step_by(2), |fault| Saboteur::new(http_harness::Reqwest, fault));
+}
+
+fn network_faults() -> impl Iterator<Item = &'static Fault> {
+    Fault::ALL.iter().filter(|fault| !applies(**fault, &http_harness::Memory) && **fault != Fault::InventsMetrics)
+}
+
+#[test]
+fn every_case_has_a_fault() {
+    let cases: BTreeSet<_> = suite().cases.iter().map(|case| case.id).collect();
+    let caught: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.caught_by()).collect();
+    assert_eq!(cases, caught);
+}
+
+/// Whether the case that catches the fault runs against this harness, and is about something that it has.
+fn applies(fault: Fault, harness: &dyn HttpHarness) -> bool {
+    let suite = suite();
+    let case = suite
+        .cases
+        .iter()
+        .find(|case| case.id == fault.caught_by())
+        .expect("faults name cases");
+    (case.applies)(harness) == Applies::Yes && fault != Fault::InventsMetrics
+}
+
+fn check<'f, H: HttpHarness>(faults: impl Iterator<Item = &'f Fault>, harness: fn(Fault) -> H) {
+    let mut wrong = Vec::new();
+    for fault in faults.copied() {
+        let factory: Factory<dyn HttpHarness> = Arc::new(move || Arc::new(harness(fault)));
+        let report = suite().run(&factory);
+        let failed: Vec<_> = report
+            .cases
+            .iter()
+            .filter(|case| case.outcome == Outcome::Failed)
+            .collect();
+        if failed.len() != 1 || failed[0].case != fault.caught_by() {
+            let found: Vec<String> = failed
+                .iter()
+                .map(|case| format!("{}: {}", case.case, case.reason))
+                .collect();
+            wrong.push(format!(
+                "{fault:?} should be caught by {} alone, but: {found:#?}",
+                fault.caught_by()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
