@@ -23,7 +23,11 @@ struct InProcess {
 
 impl Harness for InProcess {
     fn backend(&self) -> &'static str {
-        if self.wrapped { "in_process_wrapped" } else { "in_process" }
+        if self.wrapped {
+            "in_process_wrapped"
+        } else {
+            "in_process"
+        }
     }
 
     fn runtime(&self) -> CaseRuntime {

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use networking_spi::ErrorKind;
-use networking_spi::bridge::{BridgeConfig, Disposition, RouteAction, RouteRule, RoutingConfig, dead_letter_headers as headers};
+use networking_spi::bridge::{
+    BridgeConfig, Disposition, RouteAction, RouteRule, RoutingConfig, dead_letter_headers as headers,
+};
 
+use super::Dyn;
 use super::scene::{GRAVE, NAME, Scene, TARGET, config, fatal, message, with_grave};
 use super::sink::Step;
-use super::{Dyn};
 use crate::{CaseResult, check, check_eq, check_error};
 
 pub(super) async fn without_target_the_source_is_told(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
-    check_error!(scene.push("1").answer().await?, ErrorKind::Remote, "a message that cannot be delivered");
+    check_error!(
+        scene.push("1").answer().await?,
+        ErrorKind::Remote,
+        "a message that cannot be delivered"
+    );
     check!(scene.sink.delivered().is_empty(), "it was delivered somewhere");
     // The next one is not concerned.
     scene.push("2").receipt().await?;
@@ -55,7 +61,9 @@ pub(super) async fn dead_letters_say_why(harness: Arc<Dyn>) -> CaseResult {
     }
     let text = letters[0].header(headers::ERROR).unwrap_or_default();
     check!(text.contains("the peer went away"), "{}: {text:?}", headers::ERROR);
-    let time = letters[0].header(headers::TIME).and_then(|time| time.parse::<u64>().ok());
+    let time = letters[0]
+        .header(headers::TIME)
+        .and_then(|time| time.parse::<u64>().ok());
     check!(time.is_some(), "{} is not a number", headers::TIME);
     Ok(())
 }
@@ -65,7 +73,10 @@ pub(super) async fn a_failed_burial_is_told(harness: Arc<Dyn>) -> CaseResult {
     scene.sink.next(Step::Fail(fatal()));
     scene.fail(2);
     let error = scene.push("1").rejection().await?;
-    check!(error.retryability().is_retryable(), "the grave may open again, but the source was told: {error}");
+    check!(
+        error.retryability().is_retryable(),
+        "the grave may open again, but the source was told: {error}"
+    );
     check!(scene.sink.delivered().is_empty(), "it was delivered somewhere");
     Ok(())
 }
@@ -73,14 +84,26 @@ pub(super) async fn a_failed_burial_is_told(harness: Arc<Dyn>) -> CaseResult {
 pub(super) async fn large_payloads_are_not_delivered(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_payload_size(4)).await?;
     scene.push("1234").receipt().await?;
-    check_error!(scene.push("12345").answer().await?, ErrorKind::TooLarge, "a payload above the limit");
+    check_error!(
+        scene.push("12345").answer().await?,
+        ErrorKind::TooLarge,
+        "a payload above the limit"
+    );
     check_eq!(scene.sink.delivered().len(), 1, "deliveries");
 
     let scene = large_with_grave(&harness).await?;
     let receipt = scene.push("12345").receipt().await?;
-    check_eq!(receipt.disposition, Disposition::DeadLettered, "disposition with a dead-letter target");
+    check_eq!(
+        receipt.disposition,
+        Disposition::DeadLettered,
+        "disposition with a dead-letter target"
+    );
     let letters = scene.sink.delivered_to(GRAVE);
-    check_eq!(letters[0].header(headers::REASON), Some(headers::REASON_TOO_LARGE), "reason");
+    check_eq!(
+        letters[0].header(headers::REASON),
+        Some(headers::REASON_TOO_LARGE),
+        "reason"
+    );
     Ok(())
 }
 
@@ -95,7 +118,11 @@ pub(super) async fn a_rule_can_send_there(harness: Arc<Dyn>) -> CaseResult {
         .with_default_target(TARGET);
     let scene = Scene::routed(&harness, routing).await?;
     let receipt = scene.push(r#"{"bad": true}"#).receipt().await?;
-    check_eq!((receipt.disposition, receipt.rule.as_deref()), (Disposition::DeadLettered, Some("bad")), "receipt");
+    check_eq!(
+        (receipt.disposition, receipt.rule.as_deref()),
+        (Disposition::DeadLettered, Some("bad")),
+        "receipt"
+    );
     let letters = scene.sink.delivered_to(GRAVE);
     check_eq!(letters[0].header(headers::REASON), Some(headers::REASON_RULE), "reason");
     check_eq!(letters[0].header(headers::RULE), Some("bad"), "rule");

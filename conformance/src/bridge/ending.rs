@@ -29,12 +29,22 @@ pub(super) async fn destroying_finishes_the_work(harness: Arc<Dyn>) -> CaseResul
     destroyed?;
     check!(!early, "the message in work was answered for before the sink had it");
     check_eq!(scene.sink.delivered().len(), 1, "deliveries");
-    check!(scene.source.stops.load(Ordering::SeqCst) > 0, "the source was not stopped");
+    check!(
+        scene.source.stops.load(Ordering::SeqCst) > 0,
+        "the source was not stopped"
+    );
     check!(scene.sink.stops.load(Ordering::SeqCst) > 0, "the sink was not stopped");
-    check_error!(scene.bridge.bridge_status(&scene.id).await, ErrorKind::NotFound, "a destroyed bridge");
+    check_error!(
+        scene.bridge.bridge_status(&scene.id).await,
+        ErrorKind::NotFound,
+        "a destroyed bridge"
+    );
     let mut late = scene.push("2");
     settle().await;
-    check!(!late.is_answered() && scene.sink.delivered().len() == 1, "a destroyed bridge took a message");
+    check!(
+        !late.is_answered() && scene.sink.delivered().len() == 1,
+        "a destroyed bridge took a message"
+    );
     Ok(())
 }
 
@@ -57,7 +67,9 @@ pub(super) async fn destroying_takes_what_the_source_holds(harness: Arc<Dyn>) ->
 
 pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     let limit = Duration::from_millis(500);
-    let config = with_grave().with_drain_timeout(limit).with_delivery_timeout(Duration::from_secs(3600));
+    let config = with_grave()
+        .with_drain_timeout(limit)
+        .with_delivery_timeout(Duration::from_secs(3600));
     let scene = Scene::new(&harness, config).await?;
     scene.sink.next(Step::Hang);
     let pending = scene.push("1");
@@ -67,11 +79,27 @@ pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
         Ok(destroyed) => destroyed,
         Err(_) => return Err(crate::Failure::new(format!("destroying took longer than {PATIENCE:?}"))),
     };
-    check_error!(destroyed, ErrorKind::Timeout, "destroying a bridge with a delivery that hangs");
-    check!(start.elapsed() >= limit, "the work was given up after {:?}", start.elapsed());
-    check_error!(pending.answer().await?, ErrorKind::Cancelled, "the message that was given up");
+    check_error!(
+        destroyed,
+        ErrorKind::Timeout,
+        "destroying a bridge with a delivery that hangs"
+    );
+    check!(
+        start.elapsed() >= limit,
+        "the work was given up after {:?}",
+        start.elapsed()
+    );
+    check_error!(
+        pending.answer().await?,
+        ErrorKind::Cancelled,
+        "the message that was given up"
+    );
     check!(scene.sink.stops.load(Ordering::SeqCst) > 0, "the sink was not stopped");
-    check_error!(scene.bridge.bridge_status(&scene.id).await, ErrorKind::NotFound, "a destroyed bridge");
+    check_error!(
+        scene.bridge.bridge_status(&scene.id).await,
+        ErrorKind::NotFound,
+        "a destroyed bridge"
+    );
     Ok(())
 }
 
@@ -96,14 +124,27 @@ pub(super) async fn a_final_source_error_fails_the_bridge(harness: Arc<Dyn>) -> 
     scene.sink.open();
     in_work.receipt().await?;
     let shown = scene.status().await?.last_error.unwrap_or_default();
-    check!(shown.contains("the peer does not want it"), "the latest error is {shown:?}");
-    let sent = scene.bridge.send_message_through_bridge(&scene.id, message("2", "2")).await;
+    check!(
+        shown.contains("the peer does not want it"),
+        "the latest error is {shown:?}"
+    );
+    let sent = scene
+        .bridge
+        .send_message_through_bridge(&scene.id, message("2", "2"))
+        .await;
     check_error!(sent, ErrorKind::Closed, "a message for a failed bridge");
     if scene.bridge.capabilities().pause {
-        check_error!(scene.bridge.resume_bridge(&scene.id).await, ErrorKind::Closed, "resuming a failed bridge");
+        check_error!(
+            scene.bridge.resume_bridge(&scene.id).await,
+            ErrorKind::Closed,
+            "resuming a failed bridge"
+        );
     }
     scene.bridge.destroy_bridge(&scene.id).await?;
-    check!(scene.source.stops.load(Ordering::SeqCst) > 0, "the source was not stopped");
+    check!(
+        scene.source.stops.load(Ordering::SeqCst) > 0,
+        "the source was not stopped"
+    );
     check!(scene.sink.stops.load(Ordering::SeqCst) > 0, "the sink was not stopped");
     Ok(())
 }
@@ -122,7 +163,11 @@ pub(super) async fn a_source_that_ends_stops_the_bridge(harness: Arc<Dyn>) -> Ca
 pub(super) async fn a_panic_of_the_sink_is_an_error(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Panic);
-    check_error!(scene.push("1").answer().await?, ErrorKind::Internal, "a message whose delivery panics");
+    check_error!(
+        scene.push("1").answer().await?,
+        ErrorKind::Internal,
+        "a message whose delivery panics"
+    );
     scene.push("2").receipt().await?;
     check_eq!(scene.status().await?.state, BridgeState::Running, "state");
     Ok(())

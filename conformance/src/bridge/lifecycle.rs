@@ -29,10 +29,21 @@ pub(super) async fn starts_running(harness: Arc<Dyn>) -> CaseResult {
 pub(super) async fn a_name_is_used_once(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
-    let second = scene.bridge.create_bridge(NAME, source.clone(), sink.clone(), config()).await;
+    let second = scene
+        .bridge
+        .create_bridge(NAME, source.clone(), sink.clone(), config())
+        .await;
     check_error!(second, ErrorKind::AlreadyExists, "a second bridge of the same name");
-    check_eq!(source.starts.load(Ordering::SeqCst), 0, "starts of the refused bridge's source");
-    check_eq!(sink.starts.load(Ordering::SeqCst), 0, "starts of the refused bridge's sink");
+    check_eq!(
+        source.starts.load(Ordering::SeqCst),
+        0,
+        "starts of the refused bridge's source"
+    );
+    check_eq!(
+        sink.starts.load(Ordering::SeqCst),
+        0,
+        "starts of the refused bridge's sink"
+    );
     scene.bridge.destroy_bridge(&scene.id).await?;
     let again = scene.bridge.create_bridge(NAME, source, sink, config()).await?;
     check!(again != scene.id, "the id of a bridge that is gone is used again");
@@ -41,7 +52,8 @@ pub(super) async fn a_name_is_used_once(harness: Arc<Dyn>) -> CaseResult {
 
 pub(super) async fn wrong_configurations_are_refused(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
-    let rule = |condition: &str| config().with_routing(RoutingConfig::new().with_rule(RouteRule::to("r", condition, TARGET)));
+    let rule =
+        |condition: &str| config().with_routing(RoutingConfig::new().with_rule(RouteRule::to("r", condition, TARGET)));
     for (name, config, field) in [
         (" ", config(), "name"),
         (NAME, config().with_max_in_flight(0), "max_in_flight"),
@@ -70,14 +82,22 @@ pub(super) async fn a_failed_start_leaves_nothing(harness: Arc<Dyn>) -> CaseResu
         }
         let created = bridge.create_bridge(NAME, source.clone(), sink.clone(), config()).await;
         check_error!(created, ErrorKind::Remote, "an end that cannot be started");
-        for (end, starts, stops) in [("source", &source.starts, &source.stops), ("sink", &sink.starts, &sink.stops)] {
+        for (end, starts, stops) in [
+            ("source", &source.starts, &source.stops),
+            ("sink", &sink.starts, &sink.stops),
+        ] {
             let (starts, stops) = (starts.load(Ordering::SeqCst), stops.load(Ordering::SeqCst));
             check!(starts == 0 || stops > 0, "the {end} was started and not stopped");
         }
-        check!(bridge.all_bridges().await?.is_empty(), "a bridge that could not be started is listed");
+        check!(
+            bridge.all_bridges().await?.is_empty(),
+            "a bridge that could not be started is listed"
+        );
     }
     // The name is free.
-    bridge.create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config()).await?;
+    bridge
+        .create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config())
+        .await?;
     Ok(())
 }
 
@@ -91,7 +111,11 @@ pub(super) async fn unknown_ids(harness: Arc<Dyn>) -> CaseResult {
         check_error!(sent, ErrorKind::NotFound, "send_message_through_bridge");
         check_error!(bridge.bridge_status(&id).await, ErrorKind::NotFound, "bridge_status");
         check_error!(bridge.bridge_metrics(&id).await, ErrorKind::NotFound, "bridge_metrics");
-        check_error!(bridge.monitor_bridge_health(&id).await, ErrorKind::NotFound, "monitor_bridge_health");
+        check_error!(
+            bridge.monitor_bridge_health(&id).await,
+            ErrorKind::NotFound,
+            "monitor_bridge_health"
+        );
         let configured = bridge.configure_bridge_routing(&id, RoutingConfig::new()).await;
         check_error!(configured, ErrorKind::NotFound, "configure_bridge_routing");
         if capabilities.pause {
@@ -106,15 +130,23 @@ pub(super) async fn all_bridges_by_name(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
     let mut ids = Vec::new();
     for name in ["charlie", "alpha", "bravo"] {
-        ids.push(bridge.create_bridge(name, ScriptedSource::new(), ScriptedSink::new(), config()).await?);
+        ids.push(
+            bridge
+                .create_bridge(name, ScriptedSource::new(), ScriptedSink::new(), config())
+                .await?,
+        );
     }
     let all = bridge.all_bridges().await?;
     let names: Vec<&str> = all.iter().map(|info| info.name.as_str()).collect();
     check_eq!(names, ["alpha", "bravo", "charlie"], "names");
     check_eq!(all[0].id, ids[1], "the id of the first");
-    check!(all.iter().all(|info| info.state == BridgeState::Running), "states: {all:?}");
     check!(
-        all.iter().all(|info| (info.source, info.sink) == (BridgeProtocol::Memory, BridgeProtocol::Tcp)),
+        all.iter().all(|info| info.state == BridgeState::Running),
+        "states: {all:?}"
+    );
+    check!(
+        all.iter()
+            .all(|info| (info.source, info.sink) == (BridgeProtocol::Memory, BridgeProtocol::Tcp)),
         "protocols: {all:?}"
     );
     bridge.destroy_bridge(&ids[1]).await?;
@@ -127,8 +159,16 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let declared = scene.bridge.capabilities();
     if !declared.pause {
-        check_error!(scene.bridge.pause_bridge(&scene.id).await, ErrorKind::Unsupported, "pause_bridge");
-        check_error!(scene.bridge.resume_bridge(&scene.id).await, ErrorKind::Unsupported, "resume_bridge");
+        check_error!(
+            scene.bridge.pause_bridge(&scene.id).await,
+            ErrorKind::Unsupported,
+            "pause_bridge"
+        );
+        check_error!(
+            scene.bridge.resume_bridge(&scene.id).await,
+            ErrorKind::Unsupported,
+            "resume_bridge"
+        );
     }
     if !declared.routing {
         let rule = RoutingConfig::new().with_rule(RouteRule::to("r", "size > 0", TARGET));
@@ -138,7 +178,9 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
     if !declared.dead_letters {
         let bridge = harness.bridge();
         let config = super::scene::with_grave();
-        let created = bridge.create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config).await;
+        let created = bridge
+            .create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config)
+            .await;
         check_error!(created, ErrorKind::Unsupported, "a dead-letter target");
     }
     Ok(())

@@ -22,7 +22,11 @@ fn rules(rules: &[(&str, &str)]) -> RoutingConfig {
 }
 
 pub(super) async fn the_first_match_decides(harness: Arc<Dyn>) -> CaseResult {
-    let routing = rules(&[("one", "payload.n > 1"), ("two", "payload.n > 2"), ("three", "payload.n > 0")]);
+    let routing = rules(&[
+        ("one", "payload.n > 1"),
+        ("two", "payload.n > 2"),
+        ("three", "payload.n > 0"),
+    ]);
     let scene = Scene::routed(&harness, routing).await?;
     for (n, target) in [(3, "one"), (2, "one"), (1, "three")] {
         let receipt = scene.push(&format!("{{\"n\": {n}}}")).receipt().await?;
@@ -33,9 +37,17 @@ pub(super) async fn the_first_match_decides(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn the_default_target_takes_the_rest(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::routed(&harness, rules(&[("one", "payload.n == 1")]).with_default_target("rest")).await?;
+    let scene = Scene::routed(
+        &harness,
+        rules(&[("one", "payload.n == 1")]).with_default_target("rest"),
+    )
+    .await?;
     let receipt = scene.push(r#"{"n": 2}"#).receipt().await?;
-    check_eq!((receipt.target.as_str(), receipt.rule), ("rest", None), "target and rule");
+    check_eq!(
+        (receipt.target.as_str(), receipt.rule),
+        ("rest", None),
+        "target and rule"
+    );
     Ok(())
 }
 
@@ -43,9 +55,17 @@ pub(super) async fn what_nobody_wants_is_kept(harness: Arc<Dyn>) -> CaseResult {
     let routing = rules(&[("one", "payload.n == 1")]);
     let scene = Scene::routed(&harness, routing.clone()).await?;
     let receipt = scene.push(r#"{"n": 2}"#).receipt().await?;
-    check_eq!((receipt.disposition, receipt.target.as_str()), (Disposition::DeadLettered, GRAVE), "receipt");
+    check_eq!(
+        (receipt.disposition, receipt.target.as_str()),
+        (Disposition::DeadLettered, GRAVE),
+        "receipt"
+    );
     let letters = scene.sink.delivered_to(GRAVE);
-    check_eq!(letters[0].header(headers::REASON), Some(headers::REASON_NO_ROUTE), "reason");
+    check_eq!(
+        letters[0].header(headers::REASON),
+        Some(headers::REASON_NO_ROUTE),
+        "reason"
+    );
 
     let scene = Scene::new(&harness, config().with_routing(routing)).await?;
     scene.push(r#"{"n": 2}"#).rejection().await?;
@@ -60,14 +80,19 @@ pub(super) async fn drop_acknowledges(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::routed(&harness, routing).await?;
     let receipt = scene.push(r#"{"noise": true}"#).receipt().await?;
     check_eq!(receipt.disposition, Disposition::Dropped, "disposition");
-    check_eq!((receipt.target.as_str(), receipt.rule.as_deref()), ("", Some("noise")), "target and rule");
+    check_eq!(
+        (receipt.target.as_str(), receipt.rule.as_deref()),
+        ("", Some("noise")),
+        "target and rule"
+    );
     check!(scene.sink.attempts().is_empty(), "a dropped message went to the sink");
     Ok(())
 }
 
 /// A message with everything that conditions can see.
 fn rich() -> BridgeMessage {
-    let payload = r#"{"event": "user_login", "n": 7, "f": 1.5, "list": [1, 2, 3], "nested": {"text": "x", "none": null}}"#;
+    let payload =
+        r#"{"event": "user_login", "n": 7, "f": 1.5, "list": [1, 2, 3], "nested": {"text": "x", "none": null}}"#;
     BridgeMessage::new("1", payload, SystemTime::UNIX_EPOCH)
         .with_header("X-Kind", "push")
         .with_header("x-kind", "second")
@@ -115,22 +140,39 @@ pub(super) async fn numbers_are_numbers(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn an_error_is_no_match(harness: Arc<Dyn>) -> CaseResult {
-    let routing = rules(&[("one", "payload.missing.field == 1"), ("two", "payload.event > 3"), ("three", "payload.n == 7")]);
+    let routing = rules(&[
+        ("one", "payload.missing.field == 1"),
+        ("two", "payload.event > 3"),
+        ("three", "payload.n == 7"),
+    ]);
     let scene = Scene::routed(&harness, routing).await?;
     check_eq!(scene.receipt(rich()).await?.target, "three", "target");
     let metrics = scene.metrics().await?;
     check_eq!(metrics.condition_errors, 2, "conditions that could not be evaluated");
-    check_eq!(metrics.by_rule.get("to-one").map(|rule| rule.errors), Some(1), "errors of the first rule");
+    check_eq!(
+        metrics.by_rule.get("to-one").map(|rule| rule.errors),
+        Some(1),
+        "errors of the first rule"
+    );
     Ok(())
 }
 
 pub(super) async fn an_error_can_send_to_the_dead(harness: Arc<Dyn>) -> CaseResult {
-    let routing = rules(&[("one", "payload.missing == 1"), ("two", "payload.n == 7")]).with_on_error(ErrorAction::DeadLetter);
+    let routing =
+        rules(&[("one", "payload.missing == 1"), ("two", "payload.n == 7")]).with_on_error(ErrorAction::DeadLetter);
     let scene = Scene::routed(&harness, routing).await?;
     let receipt = scene.receipt(rich()).await?;
-    check_eq!((receipt.disposition, receipt.target.as_str()), (Disposition::DeadLettered, GRAVE), "receipt");
+    check_eq!(
+        (receipt.disposition, receipt.target.as_str()),
+        (Disposition::DeadLettered, GRAVE),
+        "receipt"
+    );
     let letters = scene.sink.delivered_to(GRAVE);
-    check_eq!(letters[0].header(headers::REASON), Some(headers::REASON_CONDITION_ERROR), "reason");
+    check_eq!(
+        letters[0].header(headers::REASON),
+        Some(headers::REASON_CONDITION_ERROR),
+        "reason"
+    );
     check_eq!(letters[0].header(headers::RULE), Some("to-one"), "rule");
     Ok(())
 }
@@ -139,7 +181,11 @@ pub(super) async fn only_booleans_match(harness: Arc<Dyn>) -> CaseResult {
     let routing = rules(&[("one", "payload.n"), ("two", "payload.event")]).with_default_target("rest");
     let scene = Scene::routed(&harness, routing).await?;
     check_eq!(scene.receipt(rich()).await?.target, "rest", "target");
-    check_eq!(scene.metrics().await?.condition_errors, 2, "conditions that could not be evaluated");
+    check_eq!(
+        scene.metrics().await?.condition_errors,
+        2,
+        "conditions that could not be evaluated"
+    );
     Ok(())
 }
 
@@ -147,16 +193,27 @@ pub(super) async fn other_payloads_are_null(harness: Arc<Dyn>) -> CaseResult {
     let routing = rules(&[("field", "payload.n == 7"), ("null", "payload == null")]);
     let scene = Scene::routed(&harness, routing).await?;
     for payload in ["<xml/>", "", "{\"n\": 7"] {
-        check_eq!(scene.receipt(message("1", payload)).await?.target, "null", "target of {payload:?}");
+        check_eq!(
+            scene.receipt(message("1", payload)).await?.target,
+            "null",
+            "target of {payload:?}"
+        );
     }
-    check_eq!(scene.receipt(message("1", "{\"n\": 7}")).await?.target, "field", "target of JSON");
+    check_eq!(
+        scene.receipt(message("1", "{\"n\": 7}")).await?.target,
+        "field",
+        "target of JSON"
+    );
     Ok(())
 }
 
 pub(super) async fn routing_can_be_replaced(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::routed(&harness, rules(&[("old", "size > 0")])).await?;
     check_eq!(scene.push("1").receipt().await?.target, "old", "target before");
-    scene.bridge.configure_bridge_routing(&scene.id, rules(&[("new", "size > 0")])).await?;
+    scene
+        .bridge
+        .configure_bridge_routing(&scene.id, rules(&[("new", "size > 0")]))
+        .await?;
     check_eq!(scene.push("2").receipt().await?.target, "new", "target after");
     Ok(())
 }
@@ -170,15 +227,31 @@ pub(super) async fn wrong_routing_changes_nothing(harness: Arc<Dyn>) -> CaseResu
         (rules(&[("new", "nobody > 0")]), "rules[0].condition"),
         (rules(&[("new", &too_long)]), "rules[0].condition"),
         (rules(&[("new", "size > 0"), ("more", " ")]), "rules[1].condition"),
-        (RoutingConfig::new().with_rule(good.clone()).with_rule(good.clone()), "rules[1].name"),
-        (RoutingConfig::new().with_rule(RouteRule::to("r", "size > 0", "")), "rules[0].target"),
-        (RoutingConfig::new().with_rule(RouteRule::new("r", "size > 0", RouteAction::DeadLetter)), "rules[0].action"),
-        (rules(&[("new", "size > 0")]).with_on_error(ErrorAction::DeadLetter), "on_error"),
+        (
+            RoutingConfig::new().with_rule(good.clone()).with_rule(good.clone()),
+            "rules[1].name",
+        ),
+        (
+            RoutingConfig::new().with_rule(RouteRule::to("r", "size > 0", "")),
+            "rules[0].target",
+        ),
+        (
+            RoutingConfig::new().with_rule(RouteRule::new("r", "size > 0", RouteAction::DeadLetter)),
+            "rules[0].action",
+        ),
+        (
+            rules(&[("new", "size > 0")]).with_on_error(ErrorAction::DeadLetter),
+            "on_error",
+        ),
     ] {
         let configured = scene.bridge.configure_bridge_routing(&scene.id, routing).await;
         let error = check_error!(configured, ErrorKind::InvalidInput, "a wrong {field}");
         check_eq!(error.field(), Some(field), "the field that the error names");
-        check_eq!(scene.push("1").receipt().await?.target, "old", "target after a wrong {field}");
+        check_eq!(
+            scene.push("1").receipt().await?.target,
+            "old",
+            "target after a wrong {field}"
+        );
     }
     Ok(())
 }
@@ -204,7 +277,10 @@ pub(super) async fn hostile_conditions_do_no_harm(harness: Arc<Dyn>) -> CaseResu
         format!("payload.event.matches('{}')", "(x+x+)+".repeat(100)),
         loops,
     ] {
-        let configured = scene.bridge.configure_bridge_routing(&scene.id, rules(&[("new", &condition)]).with_default_target("new")).await;
+        let configured = scene
+            .bridge
+            .configure_bridge_routing(&scene.id, rules(&[("new", &condition)]).with_default_target("new"))
+            .await;
         let start: String = condition.chars().take(30).collect();
         let expected = match configured {
             Ok(()) => "new",
@@ -212,7 +288,10 @@ pub(super) async fn hostile_conditions_do_no_harm(harness: Arc<Dyn>) -> CaseResu
             Err(error) => return Err(crate::Failure::new(format!("{start}...: {error}"))),
         };
         check_eq!(scene.receipt(rich()).await?.target, expected, "target with {start}...");
-        scene.bridge.configure_bridge_routing(&scene.id, rules(&[("old", "size > 0")])).await?;
+        scene
+            .bridge
+            .configure_bridge_routing(&scene.id, rules(&[("old", "size > 0")]))
+            .await?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use networking_spi::bridge::{
-    BridgeConfig, BridgeId, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeState, BridgeStatus, CommunicationBridge,
-    DeliveryRetry, RoutingConfig,
+    BridgeConfig, BridgeId, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeState, BridgeStatus,
+    CommunicationBridge, DeliveryRetry, RoutingConfig,
 };
 use networking_spi::{ErrorKind, NetworkError};
 
@@ -59,7 +59,12 @@ impl Scene {
         let bridge = harness.bridge();
         let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
         let id = bridge.create_bridge(NAME, source.clone(), sink.clone(), config).await?;
-        Ok(Self { bridge, id, source, sink })
+        Ok(Self {
+            bridge,
+            id,
+            source,
+            sink,
+        })
     }
 
     /// A scene with this routing.
@@ -107,7 +112,9 @@ impl Scene {
             Ok(result) => Ok(result?),
             Err(_) => {
                 let found = self.status().await?.state;
-                Err(Failure::new(format!("the bridge is {found} after {PATIENCE:?}, expected {state}")))
+                Err(Failure::new(format!(
+                    "the bridge is {found} after {PATIENCE:?}, expected {state}"
+                )))
             }
         }
     }

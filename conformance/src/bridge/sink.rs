@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
@@ -115,6 +116,17 @@ impl ScriptedSink {
         self.log.lock().expect("no panic while locked").attempts.clone()
     }
 
+    /// The time between the first two attempts.
+    pub(super) fn gap(&self) -> Result<Duration, Failure> {
+        match self.attempts().as_slice() {
+            [first, second, ..] => Ok(second.at - first.at),
+            attempts => Err(Failure::new(format!(
+                "{} deliveries were tried, expected two",
+                attempts.len()
+            ))),
+        }
+    }
+
     /// Every attempt that succeeded, in the order of success.
     pub(super) fn delivered(&self) -> Vec<Attempt> {
         self.log.lock().expect("no panic while locked").delivered.clone()
@@ -174,7 +186,11 @@ impl BridgeSink for ScriptedSink {
             at: Instant::now(),
         };
         let running = Running::begin(self, &attempt);
-        let stuck = self.stuck.lock().expect("no panic while locked").is_some_and(|payload| attempt.message.payload == payload);
+        let stuck = self
+            .stuck
+            .lock()
+            .expect("no panic while locked")
+            .is_some_and(|payload| attempt.message.payload == payload);
         let played = self.play(stuck).await;
         drop(running);
         played?;

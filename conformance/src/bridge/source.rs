@@ -164,15 +164,21 @@ impl Pending {
         let id = self.id;
         match tokio::time::timeout(PATIENCE, self.answered).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Failure::new(format!("message {id} vanished: the source was never told"))),
-            Err(_) => Err(Failure::new(format!("message {id}: the source was told nothing within {PATIENCE:?}"))),
+            Ok(Err(_)) => Err(Failure::new(format!(
+                "message {id} vanished: the source was never told"
+            ))),
+            Err(_) => Err(Failure::new(format!(
+                "message {id}: the source was told nothing within {PATIENCE:?}"
+            ))),
         }
     }
 
     /// The receipt. Fails when the message is rejected.
     pub(super) async fn receipt(self) -> Result<BridgeReceipt, Failure> {
         let id = self.id.clone();
-        self.answer().await?.map_err(|error| Failure::new(format!("message {id} was rejected: {error}")))
+        self.answer()
+            .await?
+            .map_err(|error| Failure::new(format!("message {id} was rejected: {error}")))
     }
 
     /// The rejection. Fails when the message is acknowledged.

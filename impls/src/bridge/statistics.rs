@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use networking_spi::bridge::{BridgeMetrics, BridgeReceipt, Disposition};
 use networking_spi::Result;
+use networking_spi::bridge::{BridgeMetrics, BridgeReceipt, Disposition};
 use parking_lot::Mutex;
 
 use super::routing::Route;
@@ -90,7 +90,10 @@ impl Statistics {
     pub(super) fn snapshot(&self) -> BridgeMetrics {
         let counters = self.0.lock();
         let mut metrics = counters.metrics.clone();
-        metrics.mean_latency = counters.total_latency.checked_div(counters.answered).unwrap_or_default();
+        metrics.mean_latency = counters
+            .total_latency
+            .checked_div(counters.answered)
+            .unwrap_or_default();
         metrics
     }
 
@@ -106,7 +109,11 @@ impl Statistics {
 }
 
 fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mut V {
-    let name = if map.len() < MAX_NAMES || map.contains_key(name) { name } else { OTHER };
+    let name = if map.len() < MAX_NAMES || map.contains_key(name) {
+        name
+    } else {
+        OTHER
+    };
     if !map.contains_key(name) {
         map.insert(name.to_owned(), V::default());
     }

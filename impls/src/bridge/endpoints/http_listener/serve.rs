@@ -185,7 +185,9 @@ fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Res
     let given = settings.id_header.as_ref().and_then(|name| headers.get(name));
     let id = match given {
         Some(value) => {
-            let text = value.to_str().map_err(|_| NetworkError::invalid_input("id", "is not text"))?;
+            let text = value
+                .to_str()
+                .map_err(|_| NetworkError::invalid_input("id", "is not text"))?;
             text.to_owned()
         }
         None => {
