@@ -75,9 +75,8 @@ pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     let pending = scene.push("1");
     scene.sink.wait_for_attempts(1).await?;
     let start = Instant::now();
-    let destroyed = match tokio::time::timeout(PATIENCE, scene.bridge.destroy_bridge(&scene.id)).await {
-        Ok(destroyed) => destroyed,
-        Err(_) => return Err(crate::Failure::new(format!("destroying took longer than {PATIENCE:?}"))),
+    let Ok(destroyed) = tokio::time::timeout(PATIENCE, scene.bridge.destroy_bridge(&scene.id)).await else {
+        return Err(crate::Failure::new(format!("destroying took longer than {PATIENCE:?}")));
     };
     check_error!(
         destroyed,

@@ -145,9 +145,9 @@ pub(super) async fn sending_shares_the_bound(harness: Arc<Dyn>) -> CaseResult {
         scene.sink.open();
         attempts
     };
-    let (sent, attempts) = tokio::join!(send, open);
+    let (result, attempts) = tokio::join!(send, open);
     check_eq!(attempts, 2, "deliveries while the only place was taken");
-    sent?;
+    result?;
     pending.receipt().await?;
     Ok(())
 }

@@ -108,15 +108,11 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(result) => Ok(result?),
-            Err(_) => {
-                let found = self.status().await?.state;
-                Err(Failure::new(format!(
-                    "the bridge is {found} after {PATIENCE:?}, expected {state}"
-                )))
-            }
+        if let Ok(result) = tokio::time::timeout(PATIENCE, wait).await {
+            return Ok(result?);
         }
+        let found = self.status().await?.state;
+        Err(Failure::new(format!("the bridge is {found} after {PATIENCE:?}, expected {state}")))
     }
 }
 

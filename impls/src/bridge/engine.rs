@@ -211,7 +211,11 @@ impl Engine {
             permit = place => permit.map_err(|_| closed())?,
         };
         let ticket = Ticket::new(self, delivery).with_permit(permit);
-        lanes::enter(self, ticket).map_err(|_| closed())
+        if lanes::enter(self, ticket) {
+            Ok(())
+        } else {
+            Err(closed())
+        }
     }
 
     /// Ends the bridge. Gives the number of messages that had to be given up.
@@ -261,13 +265,10 @@ impl Engine {
                 };
                 self.unless_abandoned(timeout_at(deadline, rest)).await;
             }
-            End::SourceEnded => {
-                self.state.send_replace(BridgeState::Draining);
-            }
             End::SourceFailed => {
                 self.state.send_replace(BridgeState::Failed);
             }
-            End::Abandoned => {
+            End::SourceEnded | End::Abandoned => {
                 self.state.send_replace(BridgeState::Draining);
             }
         }
@@ -367,7 +368,7 @@ impl Engine {
         let permit = Arc::clone(&self.places).acquire_owned().await;
         // Without a place, or when the lanes are closed, the ticket is dropped, which rejects the message.
         if let (Ok(permit), Some(ticket)) = (permit, pending.take()) {
-            let _ = lanes::enter(self, ticket.with_permit(permit));
+            lanes::enter(self, ticket.with_permit(permit));
         }
     }
 

@@ -60,25 +60,22 @@ impl Statistics {
         let mut counters = self.0.lock();
         let counters = &mut *counters;
         let metrics = &mut counters.metrics;
-        let bad = match result {
-            Ok(receipt) => {
-                match receipt.disposition {
-                    Disposition::Delivered => {
-                        metrics.delivered += 1;
-                        metrics.bytes_delivered += payload_size as u64;
-                    }
-                    Disposition::Dropped => metrics.dropped += 1,
-                    _ => metrics.dead_lettered += 1,
+        let bad = if let Ok(receipt) = result {
+            match receipt.disposition {
+                Disposition::Delivered => {
+                    metrics.delivered += 1;
+                    metrics.bytes_delivered += payload_size as u64;
                 }
-                if !receipt.target.is_empty() {
-                    *entry(&mut metrics.by_target, &receipt.target) += 1;
-                }
-                receipt.disposition == Disposition::DeadLettered
+                Disposition::Dropped => metrics.dropped += 1,
+                _ => metrics.dead_lettered += 1,
             }
-            Err(_) => {
-                metrics.failed += 1;
-                true
+            if !receipt.target.is_empty() {
+                *entry(&mut metrics.by_target, &receipt.target) += 1;
             }
+            receipt.disposition == Disposition::DeadLettered
+        } else {
+            metrics.failed += 1;
+            true
         };
         metrics.max_latency = metrics.max_latency.max(latency);
         counters.total_latency += latency;

@@ -168,7 +168,7 @@ impl Checker {
     fn call(&mut self, call: &mut CallExpr, id: u64) -> Result<(), String> {
         let name = call.func_name.as_str();
         if name == operators::ADD {
-            call.func_name = runtime::ADD.to_owned();
+            runtime::ADD.clone_into(&mut call.func_name);
             return Ok(());
         }
         if name == "matches" {
@@ -212,7 +212,7 @@ impl Checker {
             expr: Expr::Ident(runtime::pattern_name(patterns.len())),
         };
         patterns.push(Pattern(regex));
-        call.func_name = runtime::MATCHES.to_owned();
+        runtime::MATCHES.clone_into(&mut call.func_name);
         call.args = vec![text, pattern];
         Ok(())
     }
