@@ -29,6 +29,7 @@ pub const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 pub struct Runner {
     trials: Vec<TrialBox>,
     reports: Arc<Mutex<Vec<CaseReport>>>,
+    threads: Option<usize>,
 }
 
 struct TrialBox(Trial);
@@ -43,6 +44,14 @@ impl Runner {
     /// No trials yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Runs so many cases side by side, unless `--test-threads` says otherwise. Without it there is one per processor:
+    /// too few for cases that mostly wait for a peer.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
     }
 
     /// Adds every case of a suite against the backend whose harness `factory` makes.
@@ -107,7 +116,8 @@ impl Runner {
 
     /// Runs the trials as the command line says, and writes the reports.
     pub fn run(self) -> ExitCode {
-        let arguments = Arguments::from_args();
+        let mut arguments = Arguments::from_args();
+        arguments.test_threads = arguments.test_threads.or(self.threads);
         let listing = arguments.list;
         let conclusion = libtest_mimic::run(&arguments, self.trials.into_iter().map(|trial| trial.0).collect());
         if !listing && let Some(directory) = std::env::var_os(REPORT_DIRECTORY) {

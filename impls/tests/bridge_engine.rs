@@ -69,7 +69,7 @@ async fn an_idle_source_does_not_keep_the_only_place() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_and_then_buries_with_the_reason() {
-    let bridge = InProcessBridge::builder().with_jitter_seed(7).build();
+    let bridge = InProcessBridge::builder().jitter_seed(7).build();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let config = routed().with_dead_letter_target("dead").with_retry(DeliveryRetry::new(
         3,
@@ -202,7 +202,7 @@ async fn a_source_that_fails_for_a_while_is_asked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn names_fields_and_limits() {
-    let bridge = InProcessBridge::builder().with_max_bridges(1).build();
+    let bridge = InProcessBridge::builder().max_bridges(1).build();
     let ends = || (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let (source, sink) = ends();
     let broken =

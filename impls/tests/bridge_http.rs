@@ -51,8 +51,8 @@ impl Pipeline {
 
 fn listener() -> HttpListenerBuilder {
     HttpListenerSource::builder(([127, 0, 0, 1], 0))
-        .with_path("/hooks")
-        .with_id_header("x-github-delivery")
+        .path("/hooks")
+        .id_header("x-github-delivery")
 }
 
 fn config() -> BridgeConfig {
@@ -125,7 +125,7 @@ fn sign(body: &str) -> String {
 
 #[tokio::test]
 async fn answers_with_a_receipt_after_the_sink_has_the_message() {
-    let pipeline = Pipeline::start(listener().with_key_header("x-key"), config()).await;
+    let pipeline = Pipeline::start(listener().key_header("x-key"), config()).await;
     let headers = [
         ("X-GitHub-Event", "push"),
         ("X-GitHub-Delivery", "72d3162e"),
@@ -166,7 +166,7 @@ async fn answers_with_a_receipt_after_the_sink_has_the_message() {
 
 #[tokio::test]
 async fn only_signed_messages_enter_the_bridge() {
-    let pipeline = Pipeline::start(listener().with_signature(HmacSha256::github(SECRET)), config()).await;
+    let pipeline = Pipeline::start(listener().signature(HmacSha256::github(SECRET)), config()).await;
     let body = r#"{"event": "user_login"}"#;
     let good = sign(body);
     assert_eq!(pipeline.post(&[("x-hub-signature-256", &good)], body).await.status, 202);
@@ -185,7 +185,7 @@ async fn only_signed_messages_enter_the_bridge() {
     assert_eq!(sent.header("x-hub-signature-256"), None, "a signature is a credential");
     for shown in [
         format!("{:?}", pipeline.listener),
-        format!("{:?}", listener().with_signature(HmacSha256::github(SECRET))),
+        format!("{:?}", listener().signature(HmacSha256::github(SECRET))),
     ] {
         assert!(!shown.contains(SECRET), "{shown}");
     }
@@ -193,7 +193,7 @@ async fn only_signed_messages_enter_the_bridge() {
 
 #[tokio::test]
 async fn requests_that_are_no_messages_are_turned_away() {
-    let pipeline = Pipeline::start(listener().with_max_body_size(10), config()).await;
+    let pipeline = Pipeline::start(listener().max_body_size(10), config()).await;
     let send = async |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         exchange(pipeline.address, &request(method, path, headers, body)).await
     };
@@ -248,7 +248,7 @@ async fn rejections_become_statuses() {
 async fn faults_are_injected_before_the_bridge_and_the_same_in_every_run() {
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let pipeline = Pipeline::start(listener().with_fault_injection(0.5, 42), config()).await;
+        let pipeline = Pipeline::start(listener().fault_injection(0.5, 42), config()).await;
         let mut statuses = Vec::new();
         for _ in 0..20 {
             statuses.push(pipeline.post(&[("x-github-event", "push")], "{}").await.status);
@@ -264,9 +264,7 @@ async fn faults_are_injected_before_the_bridge_and_the_same_in_every_run() {
 
 #[tokio::test]
 async fn a_paused_bridge_fills_the_backlog_and_withdraws_what_nobody_waits_for() {
-    let listener = listener()
-        .with_backlog(1)
-        .with_request_timeout(Duration::from_millis(300));
+    let listener = listener().backlog(1).request_timeout(Duration::from_millis(300));
     let pipeline = Pipeline::start(listener, config()).await;
     pipeline.bridge.pause_bridge(&pipeline.id).await.unwrap();
     let push = [("x-github-event", "push")];
@@ -317,8 +315,8 @@ async fn destroying_finishes_the_requests_in_work() {
 #[tokio::test]
 async fn connections_are_bounded_and_slow_heads_are_cut() {
     let listener = listener()
-        .with_max_connections(1)
-        .with_header_read_timeout(Duration::from_millis(200));
+        .max_connections(1)
+        .header_read_timeout(Duration::from_millis(200));
     let pipeline = Pipeline::start(listener, config()).await;
     // The only place is taken by a peer that sends no complete head.
     let mut idle = TcpStream::connect(pipeline.address).await.unwrap();
@@ -339,7 +337,7 @@ async fn connections_are_bounded_and_slow_heads_are_cut() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let listener = listener().with_request_timeout(Duration::from_millis(200));
+    let listener = listener().request_timeout(Duration::from_millis(200));
     let pipeline = Pipeline::start(listener, config()).await;
     let head = "POST /hooks HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n123";
     assert_eq!(exchange(pipeline.address, head).await.status, 408);
@@ -349,27 +347,27 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 async fn wrong_settings_name_their_field() {
     let field = |builder: HttpListenerBuilder| builder.build().unwrap_err().field().map(str::to_owned);
     let with = |change: fn(HttpListenerBuilder) -> HttpListenerBuilder| field(change(listener()));
-    assert_eq!(with(|b| b.with_path("hooks")).as_deref(), Some("path"));
-    assert_eq!(with(|b| b.with_methods([])).as_deref(), Some("methods"));
-    assert_eq!(with(|b| b.with_backlog(0)).as_deref(), Some("backlog"));
-    assert_eq!(with(|b| b.with_max_body_size(0)).as_deref(), Some("max_body_size"));
-    assert_eq!(with(|b| b.with_max_connections(0)).as_deref(), Some("max_connections"));
+    assert_eq!(with(|b| b.path("hooks")).as_deref(), Some("path"));
+    assert_eq!(with(|b| b.methods([])).as_deref(), Some("methods"));
+    assert_eq!(with(|b| b.backlog(0)).as_deref(), Some("backlog"));
+    assert_eq!(with(|b| b.max_body_size(0)).as_deref(), Some("max_body_size"));
+    assert_eq!(with(|b| b.max_connections(0)).as_deref(), Some("max_connections"));
     assert_eq!(
-        with(|b| b.with_request_timeout(Duration::ZERO)).as_deref(),
+        with(|b| b.request_timeout(Duration::ZERO)).as_deref(),
         Some("request_timeout")
     );
     assert_eq!(
-        with(|b| b.with_header_read_timeout(Duration::ZERO)).as_deref(),
+        with(|b| b.header_read_timeout(Duration::ZERO)).as_deref(),
         Some("header_read_timeout")
     );
     assert_eq!(
-        with(|b| b.with_fault_injection(1.5, 1)).as_deref(),
+        with(|b| b.fault_injection(1.5, 1)).as_deref(),
         Some("fault_injection.rate")
     );
-    assert_eq!(with(|b| b.with_id_header("a b")).as_deref(), Some("id_header"));
-    assert_eq!(with(|b| b.with_key_header("a b")).as_deref(), Some("key_header"));
+    assert_eq!(with(|b| b.id_header("a b")).as_deref(), Some("id_header"));
+    assert_eq!(with(|b| b.key_header("a b")).as_deref(), Some("key_header"));
     assert_eq!(
-        with(|b| b.with_signature(HmacSha256::github(""))).as_deref(),
+        with(|b| b.signature(HmacSha256::github(""))).as_deref(),
         Some("signature.secret")
     );
 

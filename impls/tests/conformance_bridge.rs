@@ -37,7 +37,7 @@ impl Harness for InProcess {
 
 impl BridgeHarness for InProcess {
     fn bridge(&self) -> Arc<dyn CommunicationBridge> {
-        let bridge = InProcessBridge::builder().with_jitter_seed(42).build();
+        let bridge = InProcessBridge::builder().jitter_seed(42).build();
         if self.wrapped {
             let boxed: Box<dyn CommunicationBridge> = Box::new(bridge);
             Arc::new(Arc::new(boxed))

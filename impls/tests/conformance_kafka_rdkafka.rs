@@ -12,17 +12,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mock_cluster::MockBrokers;
 use networking_conformance::kafka::{KafkaHarness, suite};
-use networking_conformance::{CaseResult, Failure, Harness, runner};
+use networking_conformance::runner::Runner;
+use networking_conformance::{CaseResult, Failure, Harness};
 use networking_impls::kafka::rdkafka::RdKafkaClient;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
 
 fn main() -> ExitCode {
+    // Cases wait for brokers, and have topics and groups of their own.
+    let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => runner::main(suite(), move || {
-            Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
-        }),
-        Err(_) => runner::main(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>),
+        Ok(bootstrap) => {
+            runner.add(suite(), move || Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>).run()
+        }
+        Err(_) => runner.add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>).run(),
     }
 }
 

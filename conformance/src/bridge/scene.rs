@@ -112,7 +112,9 @@ impl Scene {
             return Ok(result?);
         }
         let found = self.status().await?.state;
-        Err(Failure::new(format!("the bridge is {found} after {PATIENCE:?}, expected {state}")))
+        Err(Failure::new(format!(
+            "the bridge is {found} after {PATIENCE:?}, expected {state}"
+        )))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_core::stream::BoxStream;
@@ -194,8 +194,8 @@ pub(super) async fn streams_stay_open(harness: Arc<Dyn>) -> CaseResult {
 /// The events that are ready now.
 fn waiting(events: &mut BoxStream<'static, CircuitEvent>) -> Vec<CircuitEvent> {
     let mut ready = Vec::new();
-    let mut cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(event)) = events.poll_next_unpin(&mut cx) {
+    // Unconstrained, or else the runtime says after a number of polls that there is nothing more.
+    while let Some(Some(event)) = tokio::task::unconstrained(events.next()).now_or_never() {
         ready.push(event);
     }
     ready

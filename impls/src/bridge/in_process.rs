@@ -130,19 +130,19 @@ pub struct InProcessBridgeBuilder {
 
 impl InProcessBridgeBuilder {
     /// The most bridges at a time.
-    pub fn with_max_bridges(mut self, bridges: usize) -> Self {
+    pub fn max_bridges(mut self, bridges: usize) -> Self {
         self.max_bridges = bridges;
         self
     }
 
     /// The clock for timestamps and latencies. Waits and time limits follow tokio's clock.
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
     /// Makes the jitter of retries the same in every run.
-    pub fn with_jitter_seed(mut self, seed: u64) -> Self {
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }

@@ -202,12 +202,16 @@ impl SlidingWindowCircuit {
                 self.counters.add(Counter::Admitted);
                 Ok(token)
             }
-            Admission::AdmittedAnyway(token) => {
+            Admission::Rejected {
+                retry_after,
+                dry_run: Some(token),
+                ..
+            } => {
                 self.counters.add(Counter::Admitted);
-                self.count_rejection(None);
+                self.count_rejection(retry_after);
                 Ok(token)
             }
-            Admission::Rejected { state, retry_after } => Err(self.reject(state, retry_after)),
+            Admission::Rejected { state, retry_after, .. } => Err(self.reject(state, retry_after)),
         }
     }
 

@@ -62,11 +62,11 @@ pub(super) struct Surroundings<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Admitted(PermitToken),
-    /// Let through by dry run although the policy would reject it.
-    AdmittedAnyway(PermitToken),
     Rejected {
         state: CircuitState,
         retry_after: Option<Duration>,
+        /// Set in dry run, which lets the call through all the same.
+        dry_run: Option<PermitToken>,
     },
 }
 
@@ -130,12 +130,9 @@ impl Machine {
             probe: 0,
             started_nanos,
         };
-        let rejected = match &mut self.phase {
+        let retry_after = match &mut self.phase {
             Phase::Closed => return Admission::Admitted(token),
-            Phase::Open => Admission::Rejected {
-                state: CircuitState::Open,
-                retry_after: remaining(cx.gate.open_until(), now),
-            },
+            Phase::Open => remaining(cx.gate.open_until(), now),
             Phase::HalfOpen(half_open) => {
                 let id = self.next_probe;
                 let lease_ends = now.saturating_add(nanos(lease(cx.config)));
@@ -143,19 +140,17 @@ impl Machine {
                     self.next_probe += 1;
                     return Admission::Admitted(PermitToken { probe: id, ..token });
                 }
-                Admission::Rejected {
-                    state: CircuitState::HalfOpen,
-                    retry_after: None,
-                }
+                None
             }
         };
-        if self.mode == CircuitMode::MetricsOnly {
-            Admission::AdmittedAnyway(PermitToken {
-                probe: BEYOND_DRY_RUN,
-                ..token
-            })
-        } else {
-            rejected
+        let beyond = PermitToken {
+            probe: BEYOND_DRY_RUN,
+            ..token
+        };
+        Admission::Rejected {
+            state: self.state(),
+            retry_after,
+            dry_run: (self.mode == CircuitMode::MetricsOnly).then_some(beyond),
         }
     }
 

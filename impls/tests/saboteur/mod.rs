@@ -203,7 +203,7 @@ struct Latest {
 impl Saboteur {
     pub(super) fn new(fault: Fault) -> Self {
         Self {
-            bridge: InProcessBridge::builder().with_jitter_seed(1).build(),
+            bridge: InProcessBridge::builder().jitter_seed(1).build(),
             fault,
             names: AtomicU64::new(0),
             latest: std::sync::Mutex::new(None),

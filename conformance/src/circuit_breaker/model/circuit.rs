@@ -153,11 +153,13 @@ impl ModelCircuit {
         self.with(|inner, now| {
             inner.outbox.push(CircuitEventKind::Configured);
             inner.configured = true;
+            let before = std::mem::discriminant(&inner.config.trip);
             inner.config = Arc::new(config);
-            let same_kind = std::mem::discriminant(&inner.config.trip) == std::mem::discriminant(&self.trip(inner));
+            let same_kind = before == std::mem::discriminant(&inner.config.trip);
             if self.has(Defect::ResizingEmptiesTheWindow) || !same_kind {
                 inner.window.clear();
             }
+            self.forget(inner);
             if self.has(Defect::ConfigurationStartsOver) {
                 self.close(inner, TransitionReason::Configured, now);
                 inner.totals = CircuitMetrics::default();
@@ -233,8 +235,9 @@ impl ModelCircuit {
     }
 
     fn admit(&self, inner: &mut Inner, now: Duration, sure_of_a_slot: bool) -> Result<PermitToken, CircuitRejection> {
+        let timed = rates(&self.trip(inner)).is_some_and(|rates| rates.slow_call_duration.is_some());
         // One more than the clock says: zero stands for calls that are not timed.
-        let started_nanos = nanos(now) + 1;
+        let started_nanos = if timed { nanos(now) + 1 } else { 0 };
         let token = PermitToken {
             generation: inner.generation,
             probe: 0,
@@ -295,7 +298,8 @@ impl ModelCircuit {
         }
         inner.ended += 1;
         let took = Duration::from_nanos((nanos(now) + 1).saturating_sub(token.started_nanos));
-        let slow = outcome != CallOutcome::Ignored
+        let slow = token.started_nanos != 0
+            && outcome != CallOutcome::Ignored
             && rates(&self.trip(inner))
                 .and_then(|rates| rates.slow_call_duration)
                 .is_some_and(|limit| took >= limit)
@@ -405,6 +409,7 @@ impl ModelCircuit {
             CallOutcome::Success => inner.row = 0,
         }
         inner.window.push(sample);
+        self.forget(inner);
         if let Some(reason) = self.tripped(inner, sample)
             && (inner.mode != CircuitMode::ForcedClosed || self.has(Defect::ForcedClosedTrips))
         {

@@ -193,12 +193,19 @@ impl ModelCircuit {
         }
     }
 
+    /// Drops what a count window can never see again.
+    pub(super) fn forget(&self, inner: &mut Inner) {
+        if let TripPolicy::CountWindow { size, .. } = self.trip(inner)
+            && !self.has(Defect::WindowNeverSlides)
+        {
+            let surplus = inner.window.len().saturating_sub(size as usize);
+            inner.window.drain(..surplus);
+        }
+    }
+
     pub(super) fn window(&self, inner: &Inner, now: Duration) -> WindowMetrics {
         let recorded = &inner.window;
         let kept: Vec<_> = match self.trip(inner) {
-            TripPolicy::CountWindow { size, .. } if !self.has(Defect::WindowNeverSlides) => {
-                recorded[recorded.len().saturating_sub(size as usize)..].to_vec()
-            }
             TripPolicy::TimeWindow { length, .. } if !self.has(Defect::TimeWindowNeverForgets) => {
                 let length = if self.has(Defect::TimeWindowTooShort) {
                     length / 10
@@ -207,11 +214,8 @@ impl ModelCircuit {
                 };
                 let tenth = nanos(length) / 10;
                 let bucket = |at| nanos(at) / tenth;
-                recorded
-                    .iter()
-                    .filter(|sample| bucket(sample.at) + 10 > bucket(now))
-                    .copied()
-                    .collect()
+                let in_window = |sample: &&Sample| bucket(sample.at) + 10 > bucket(now);
+                recorded.iter().filter(in_window).copied().collect()
             }
             TripPolicy::CountWindow { .. } | TripPolicy::TimeWindow { .. } => recorded.clone(),
             _ => Vec::new(),

@@ -69,10 +69,10 @@ impl Pipeline {
 
         let listener = Arc::new(
             HttpListenerSource::builder(([127, 0, 0, 1], 0))
-                .with_path("/webhooks")
-                .with_id_header(DELIVERY_ID)
-                .with_signature(HmacSha256::github(SECRET))
-                .with_fault_injection(arguments.fail_rate, arguments.seed)
+                .path("/webhooks")
+                .id_header(DELIVERY_ID)
+                .signature(HmacSha256::github(SECRET))
+                .fault_injection(arguments.fail_rate, arguments.seed)
                 .build()?,
         );
         let mut routing = RoutingConfig::new().with_default_target(format!("{prefix}{DEFAULT_TOPIC}"));

@@ -1,5 +1,8 @@
 //! What evaluation runs in: the environment, its own functions, and the variables of one message.
-#![allow(clippy::needless_pass_by_value, reason = "the library prescribes the signature of functions")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the library prescribes the signature of functions"
+)]
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

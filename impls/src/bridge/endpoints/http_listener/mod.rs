@@ -42,7 +42,8 @@ use signature::Verifier;
 /// | 408 | the body did not arrive in time |
 /// | 413 | the body is too large |
 /// | 500, 502 | the message cannot be delivered, and trying again makes no sense |
-/// | 503 with `Retry-After` | trying again makes sense: the sink fails for now, the backlog is full (as while the bridge is paused), no answer within the request timeout, an injected fault, shutdown |
+/// | 503 with `Retry-After` | trying again makes sense: the sink fails for now, the backlog is full (as while the bridge is paused), no answer within the request timeout, shutdown |
+/// | 503 | an injected fault |
 ///
 /// A request is answered with success only after the bridge has acknowledged it. When its peer gives up, or the request
 /// timeout passes, while the message is still in the backlog, the message is withdrawn. Later it may be delivered all the same:
@@ -65,9 +66,9 @@ use signature::Verifier;
 /// use networking_spi::prelude::*;
 ///
 /// let listener = HttpListenerSource::builder(([127, 0, 0, 1], 0))
-///     .with_path("/webhooks")
-///     .with_id_header("x-github-delivery")
-///     .with_signature(HmacSha256::github("secret"))
+///     .path("/webhooks")
+///     .id_header("x-github-delivery")
+///     .signature(HmacSha256::github("secret"))
 ///     .build()?;
 /// listener.start().await?;
 /// println!("http://{}/webhooks", listener.local_addr().unwrap());
@@ -312,74 +313,74 @@ pub struct HttpListenerBuilder {
 
 impl HttpListenerBuilder {
     /// Takes requests to this path, and to others given this way, only.
-    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+    pub fn path(mut self, path: impl Into<String>) -> Self {
         self.paths.insert(path.into());
         self
     }
 
     /// Takes these methods in place of `POST`.
-    pub fn with_methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
         self
     }
 
     /// The header with the message's id, such as `x-github-delivery`. Requests without it get a generated id.
-    pub fn with_id_header(mut self, name: impl Into<String>) -> Self {
+    pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.id_header = Some(name.into());
         self
     }
 
     /// The header with the message's key. Requests without it have no key.
-    pub fn with_key_header(mut self, name: impl Into<String>) -> Self {
+    pub fn key_header(mut self, name: impl Into<String>) -> Self {
         self.key_header = Some(name.into());
         self
     }
 
     /// The largest body in bytes. A larger one is 413.
-    pub fn with_max_body_size(mut self, bytes: usize) -> Self {
+    pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
         self
     }
 
     /// The most connections at a time; further ones wait to be accepted.
-    pub fn with_max_connections(mut self, connections: usize) -> Self {
+    pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
         self
     }
 
     /// The most messages that wait for the bridge. Beyond it requests are 503.
-    pub fn with_backlog(mut self, messages: usize) -> Self {
+    pub fn backlog(mut self, messages: usize) -> Self {
         self.backlog = messages;
         self
     }
 
     /// How long a peer may take to send the head of a request.
-    pub fn with_header_read_timeout(mut self, timeout: Duration) -> Self {
+    pub fn header_read_timeout(mut self, timeout: Duration) -> Self {
         self.header_read_timeout = timeout;
         self
     }
 
     /// How long a request may take, from its head to its answer.
-    pub fn with_request_timeout(mut self, timeout: Duration) -> Self {
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
     /// Takes signed requests only; others are 401.
-    pub fn with_signature(mut self, signature: HmacSha256) -> Self {
+    pub fn signature(mut self, signature: HmacSha256) -> Self {
         self.signature = Some(signature);
         self
     }
 
     /// For demonstrations and tests: answers a share of the good requests with 503, before the message enters the bridge. The
     /// same seed gives the same sequence.
-    pub fn with_fault_injection(mut self, rate: f64, seed: u64) -> Self {
+    pub fn fault_injection(mut self, rate: f64, seed: u64) -> Self {
         self.faults = Some((rate, seed));
         self
     }
 
     /// The clock for [`received_at`](BridgeMessage::received_at). Time limits follow tokio's clock.
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }

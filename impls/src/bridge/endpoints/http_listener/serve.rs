@@ -132,7 +132,8 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Answer {
         && faults.random.lock().f64() < faults.rate
     {
         counters.injected_faults.fetch_add(1, Ordering::Relaxed);
-        return answer::try_later("injected_fault");
+        // Without `Retry-After`: a fault does not know when it will be over.
+        return answer::refused(StatusCode::SERVICE_UNAVAILABLE, "injected_fault");
     }
     let message = match message(shared, head.uri.path(), &head.headers, body) {
         Ok(message) => message,
@@ -185,7 +186,8 @@ fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Res
     let given = settings.id_header.as_ref().and_then(|name| headers.get(name));
     let id = if let Some(value) = given {
         let text = value.to_str();
-        text.map_err(|_| NetworkError::invalid_input("id", "is not text"))?.to_owned()
+        text.map_err(|_| NetworkError::invalid_input("id", "is not text"))?
+            .to_owned()
     } else {
         let number = shared.next_id.fetch_add(1, Ordering::Relaxed);
         format!("{:016x}-{number}", shared.id_prefix)
