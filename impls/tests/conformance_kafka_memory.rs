@@ -1,105 +1,17 @@
 //! The Kafka suite against `MemoryKafka`, and again behind pointers.
 
+mod kafka_memory_harness;
+
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use async_trait::async_trait;
-use networking_conformance::kafka::{KafkaHarness, suite};
+use kafka_memory_harness::MemoryHarness;
+use networking_conformance::kafka::suite;
 use networking_conformance::runner::Runner;
-use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
-use networking_impls::kafka::memory::MemoryCluster;
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
 
 fn main() -> ExitCode {
     Runner::new()
         .add(suite(), || Arc::new(MemoryHarness::new(false)))
         .add(suite(), || Arc::new(MemoryHarness::new(true)))
         .run()
-}
-
-struct MemoryHarness {
-    cluster: MemoryCluster,
-    admin: Arc<dyn KafkaClient>,
-    names: AtomicUsize,
-    behind_pointers: bool,
-}
-
-impl MemoryHarness {
-    fn new(behind_pointers: bool) -> Self {
-        let cluster = MemoryCluster::new();
-        let admin = Arc::new(cluster.client());
-        Self {
-            cluster,
-            admin,
-            names: AtomicUsize::new(0),
-            behind_pointers,
-        }
-    }
-}
-
-impl Harness for MemoryHarness {
-    fn backend(&self) -> &'static str {
-        if self.behind_pointers {
-            "memory-arc-box"
-        } else {
-            "memory"
-        }
-    }
-
-    fn runtime(&self) -> CaseRuntime {
-        CaseRuntime::PausedClock
-    }
-}
-
-#[async_trait]
-impl KafkaHarness for MemoryHarness {
-    async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
-        let client = self.cluster.client();
-        if self.behind_pointers {
-            let boxed: Box<dyn KafkaClient> = Box::new(client);
-            let shared: Arc<Box<dyn KafkaClient>> = Arc::new(boxed);
-            return Ok(Arc::new(shared));
-        }
-        Ok(Arc::new(client))
-    }
-
-    fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.topic_admin = true;
-        capabilities.group_info = true;
-        capabilities.idempotent_producer = true;
-        capabilities.static_membership = true;
-        capabilities.timestamps = true;
-        capabilities
-    }
-
-    async fn topic(&self, partitions: i32) -> Result<String, Failure> {
-        let name = self.unique("topic");
-        self.admin
-            .create_topic(NewTopic::new(name.as_str(), partitions))
-            .await?;
-        Ok(name)
-    }
-
-    fn unique(&self, what: &str) -> String {
-        format!("{what}-{}", self.names.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn settle(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    fn quiet(&self) -> Duration {
-        Duration::from_millis(50)
-    }
-
-    fn can_interrupt(&self) -> bool {
-        true
-    }
-
-    async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
-        Ok(self.cluster.set_topic_available(topic, !interrupted)?)
-    }
 }

@@ -16,6 +16,7 @@ mod group;
 mod harness;
 mod lifecycle;
 mod produce;
+pub mod saboteur;
 mod stage;
 mod topic;
 

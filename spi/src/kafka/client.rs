@@ -328,3 +328,81 @@ macro_rules! delegate {
 }
 
 delegate!(Arc, Box);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+    use crate::{ErrorKind, NetworkError};
+
+    fn client(batches: Vec<Result<usize, ErrorKind>>) -> MockKafkaClient {
+        let mut client = MockKafkaClient::new();
+        let mut batches = batches.into_iter();
+        let mut offset = 0;
+        client
+            .expect_consume_messages()
+            .returning(move |_, options| match batches.next() {
+                Some(Ok(count)) => {
+                    let count = count.min(options.max_messages);
+                    let messages = (0..count).map(|_| {
+                        offset += 1;
+                        KafkaMessage::new("t", 0, offset - 1)
+                    });
+                    Ok(messages.collect())
+                }
+                Some(Err(kind)) => Err(NetworkError::new(kind, "test", "failed")),
+                None => Ok(Vec::new()),
+            });
+        client
+    }
+
+    #[tokio::test]
+    async fn consume_exactly_stops_at_the_count_or_when_nothing_comes() {
+        let consumer = ConsumerId::new("c");
+        let wait = Duration::from_millis(1);
+        let messages = client(vec![Ok(2), Ok(5)])
+            .consume_exactly(&consumer, 4, wait)
+            .await
+            .unwrap();
+        assert_eq!(
+            messages.iter().map(|message| message.offset).collect::<Vec<_>>(),
+            [0, 1, 2, 3]
+        );
+        let messages = client(vec![Ok(2), Ok(0), Ok(2)])
+            .consume_exactly(&consumer, 4, wait)
+            .await
+            .unwrap();
+        assert_eq!(messages.len(), 2);
+        let failed = client(vec![Ok(2), Err(ErrorKind::Conflict)])
+            .consume_exactly(&consumer, 4, wait)
+            .await;
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn the_stream_goes_on_over_empty_batches_and_ends_with_an_error() {
+        let client: Arc<dyn KafkaClient> = Arc::new(client(vec![Ok(1), Ok(0), Ok(2), Err(ErrorKind::Closed), Ok(1)]));
+        let mut stream = message_stream(client, ConsumerId::new("c"), ConsumeOptions::new());
+        for expected in 0..3 {
+            assert_eq!(stream.try_next().await.unwrap().unwrap().offset, expected);
+        }
+        assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert!(stream.try_next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn ensure_topic_takes_one_that_exists() {
+        for (answer, expected) in [
+            (ErrorKind::AlreadyExists, None),
+            (ErrorKind::Timeout, Some(ErrorKind::Timeout)),
+        ] {
+            let mut client = MockKafkaClient::new();
+            client
+                .expect_create_topic()
+                .return_once(move |_| Err(NetworkError::new(answer, "test", "failed")));
+            let result = client.ensure_topic(NewTopic::new("t", 1)).await;
+            assert_eq!(result.err().map(|error| error.kind()), expected);
+        }
+    }
+}

@@ -269,15 +269,15 @@ impl Consumer {
         }
     }
 
-    /// The position, reset if it does not point into the log.
+    /// The position, reset if it does not point into the log. Where nothing may be reset, only a commit helps.
     fn position(&self, group: &Group, owned: &Owned) -> Result<i64> {
         let log = owned.log();
         let valid = |position: &i64| (log.start()..=log.end()).contains(position);
         owned
             .position
-            .or_else(|| group.committed(&owned.partition))
             .filter(valid)
             .or_else(|| self.reset(log))
+            .or_else(|| group.committed(&owned.partition).filter(valid))
             .ok_or_else(|| NetworkError::not_found(CONSUME, "committed offset", &owned.partition))
     }
 

@@ -162,7 +162,7 @@ impl Group {
             ..
         } = &mut *inner;
         let target = &members[&member].target;
-        let mut given_up = false;
+        let mut freed = false;
         for partition in held {
             let mine = owners.get(partition) == Some(&member);
             if mine && target.contains(partition) {
@@ -170,7 +170,7 @@ impl Group {
             }
             if mine {
                 owners.remove(partition);
-                given_up = true;
+                freed = true;
             }
             give_up(partition);
         }
@@ -187,7 +187,7 @@ impl Group {
             }
         }
         taken.sort_by(|left, right| left.1.cmp(&right.1));
-        if given_up {
+        if freed {
             self.announce(&inner);
         }
         self.schedule_check(&inner, now);

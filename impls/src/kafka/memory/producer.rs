@@ -158,25 +158,23 @@ impl Producer {
                 (answers, run.tally)
             }),
         );
-        match written.await {
-            Ok(done) => done,
-            Err(_) => {
-                let tally = Tally {
-                    errors: places.len() as u64,
-                    ..Tally::default()
-                };
-                let expired = places.into_iter().enumerate().map(|(position, place)| {
-                    let error = if position < queued.records {
-                        NetworkError::timeout(PRODUCE, Phase::Total, limit).with_send_state(SendState::NotSent)
-                    } else {
-                        NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue stayed full")
-                            .with_context("queue_size", self.config.queue_size.to_string())
-                    };
-                    (place, Err(error.with_context("topic", &*topic.name)))
-                });
-                (expired.collect(), tally)
-            }
+        if let Ok(done) = written.await {
+            return done;
         }
+        let tally = Tally {
+            errors: places.len() as u64,
+            ..Tally::default()
+        };
+        let expired = places.into_iter().enumerate().map(|(position, place)| {
+            let error = if position < queued.records {
+                NetworkError::timeout(PRODUCE, Phase::Total, limit).with_send_state(SendState::NotSent)
+            } else {
+                NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue stayed full")
+                    .with_context("queue_size", self.config.queue_size.to_string())
+            };
+            (place, Err(error.with_context("topic", &*topic.name)))
+        });
+        (expired.collect(), tally)
     }
 }
 
