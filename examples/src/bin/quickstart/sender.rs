@@ -1,5 +1,6 @@
 //! The sending side: what an application that posts webhooks looks like.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use hmac::{Hmac, Mac};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::http::HttpClientBuilder;
-use networking_spi::circuit_breaker::{CircuitBreakerConfig, OpenPolicy, TripPolicy};
+use networking_spi::circuit_breaker::{CircuitBreakerConfig, CircuitEventKind, OpenPolicy, TripPolicy};
 use networking_spi::http::{
     CircuitScope, HttpCircuitOptions, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestOptions, RetryPolicy,
     StatusCode,
 };
 use networking_spi::prelude::*;
 use sha2::Sha256;
+use tokio::task::JoinHandle;
 
 use crate::Arguments;
 use crate::deliveries::{Deliveries, Delivery};
@@ -84,6 +86,7 @@ pub(crate) async fn send_all(
     let genuine = deliveries.all.iter().map(|delivery| (delivery.clone(), false));
     let all: Vec<(Delivery, bool)> = genuine.chain(forged).collect();
 
+    let transitions = count_transitions(&*breaker)?;
     let bar = progress_bar(all.len() as u64);
     let mut sent =
         Sent { accepted: Vec::new(), given_up: Vec::new(), rejected: 0, retries: 0, breaker_transitions: 0 };
@@ -106,9 +109,17 @@ pub(crate) async fn send_all(
     drop(answers);
 
     sent.retries = client.client_metrics()?.retries;
-    // The circuit exists once a request went through it.
-    sent.breaker_transitions = breaker.circuit_metrics(CIRCUIT).map_or(0, |metrics| metrics.transitions.len());
+    // The stream of events ends with the breaker.
+    drop((client, breaker));
+    sent.breaker_transitions = transitions.await.unwrap_or_default();
     Ok(sent)
+}
+
+/// Counts changes of state from now on, until the breaker is dropped.
+fn count_transitions(breaker: &dyn CircuitBreaker) -> Result<JoinHandle<usize>, NetworkError> {
+    let events = breaker.subscribe()?;
+    let changes = events.filter(|event| ready(matches!(event.kind, CircuitEventKind::StateChanged { .. })));
+    Ok(tokio::spawn(changes.count()))
 }
 
 async fn post(client: &dyn HttpClient, delivery: &Delivery, forged: bool) -> Result<HttpResponse, NetworkError> {
