@@ -436,7 +436,7 @@ async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
     kafka.close_consumer(&consumer).await.expect("left");
     assert_eq!(
         waiting.await.expect("no panic").expect_err("closed").kind(),
-        ErrorKind::Closed
+        ErrorKind::NotFound
     );
     assert_eq!(
         kafka.close_consumer(&consumer).await.expect_err("closed").kind(),
