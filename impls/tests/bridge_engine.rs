@@ -26,10 +26,16 @@ fn transient() -> NetworkError {
 async fn routes_and_answers() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    let id = bridge.create_bridge("b", source.clone(), sink.clone(), routed()).await.unwrap();
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), routed())
+        .await
+        .unwrap();
 
     let login = source.send(r#"{"event": "user_login"}"#).await.unwrap();
-    assert_eq!((login.target.as_str(), login.rule.as_deref()), ("user-logins", Some("logins")));
+    assert_eq!(
+        (login.target.as_str(), login.rule.as_deref()),
+        ("user-logins", Some("logins"))
+    );
     let other = source.send("not json").await.unwrap();
     assert_eq!((other.target.as_str(), other.rule.as_deref()), ("events", None));
     assert_eq!(other.position.as_deref(), Some("1"));
@@ -49,7 +55,10 @@ async fn an_idle_source_does_not_keep_the_only_place() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let config = routed().with_max_in_flight(1);
-    let id = bridge.create_bridge("b", source.clone(), sink.clone(), config).await.unwrap();
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), config)
+        .await
+        .unwrap();
     for n in 0..3 {
         let message = BridgeMessage::new(format!("app-{n}"), "{}", SystemTime::UNIX_EPOCH);
         bridge.send_message_through_bridge(&id, message).await.unwrap();
@@ -62,10 +71,15 @@ async fn an_idle_source_does_not_keep_the_only_place() {
 async fn retries_and_then_buries_with_the_reason() {
     let bridge = InProcessBridge::builder().jitter_seed(7).build();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    let config = routed()
-        .with_dead_letter_target("dead")
-        .with_retry(DeliveryRetry::new(3, Duration::from_millis(10), Duration::from_secs(1)));
-    let id = bridge.create_bridge("b", source.clone(), sink.clone(), config).await.unwrap();
+    let config = routed().with_dead_letter_target("dead").with_retry(DeliveryRetry::new(
+        3,
+        Duration::from_millis(10),
+        Duration::from_secs(1),
+    ));
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), config)
+        .await
+        .unwrap();
 
     sink.fail_next(transient());
     let receipt = source.send("{}").await.unwrap();
@@ -75,10 +89,16 @@ async fn retries_and_then_buries_with_the_reason() {
         sink.fail_next(transient());
     }
     let receipt = source.send(r#"{"event": "user_login"}"#).await.unwrap();
-    assert_eq!((receipt.disposition, receipt.target.as_str()), (Disposition::DeadLettered, "dead"));
+    assert_eq!(
+        (receipt.disposition, receipt.target.as_str()),
+        (Disposition::DeadLettered, "dead")
+    );
     let letter = &sink.messages_for("dead")[0];
     assert_eq!(letter.header(dead_letter_headers::TARGET), Some("user-logins"));
-    assert_eq!(letter.header(dead_letter_headers::ERROR_KIND), Some("connection_closed"));
+    assert_eq!(
+        letter.header(dead_letter_headers::ERROR_KIND),
+        Some("connection_closed")
+    );
     assert_eq!(letter.header(dead_letter_headers::ATTEMPTS), Some("3"));
     assert_eq!(letter.payload, r#"{"event": "user_login"}"#);
 
@@ -88,9 +108,20 @@ async fn retries_and_then_buries_with_the_reason() {
     }
     let error = source.send("{}").await.unwrap_err();
     assert!(error.retryability().is_retryable());
-    assert!(error.to_string().contains("dead_letter_of: connection_closed"), "{error}");
+    assert!(
+        error.to_string().contains("dead_letter_of: connection_closed"),
+        "{error}"
+    );
     let metrics = bridge.bridge_metrics(&id).await.unwrap();
-    assert_eq!((metrics.received, metrics.delivered, metrics.dead_lettered, metrics.failed), (3, 1, 1, 1));
+    assert_eq!(
+        (
+            metrics.received,
+            metrics.delivered,
+            metrics.dead_lettered,
+            metrics.failed
+        ),
+        (3, 1, 1, 1)
+    );
     assert_eq!(metrics.retries, 1 + 2 + 4);
 }
 
@@ -98,7 +129,10 @@ async fn retries_and_then_buries_with_the_reason() {
 async fn waits_as_long_as_the_peer_asks_but_not_longer_than_the_configuration_allows() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    bridge.create_bridge("b", source.clone(), sink.clone(), routed()).await.unwrap();
+    bridge
+        .create_bridge("b", source.clone(), sink.clone(), routed())
+        .await
+        .unwrap();
 
     let asked = Duration::from_secs(3);
     sink.fail_next(transient().with_retryability(Retryability::After(asked)));
@@ -118,12 +152,18 @@ async fn waits_as_long_as_the_peer_asks_but_not_longer_than_the_configuration_al
 async fn dropping_the_owner_ends_its_bridges() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    bridge.create_bridge("b", source.clone(), sink.clone(), routed()).await.unwrap();
+    bridge
+        .create_bridge("b", source.clone(), sink.clone(), routed())
+        .await
+        .unwrap();
     source.send("{}").await.unwrap();
     let held = Arc::downgrade(&sink);
     drop(bridge);
     let error = source.send("{}").await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Closed), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Closed),
+        "{error}"
+    );
     drop(sink);
     // The bridge's tasks let go of their ends once they are over.
     while held.upgrade().is_some() {
@@ -135,7 +175,10 @@ async fn dropping_the_owner_ends_its_bridges() {
 async fn large_payloads_are_routed_too() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    bridge.create_bridge("b", source.clone(), sink.clone(), routed()).await.unwrap();
+    bridge
+        .create_bridge("b", source.clone(), sink.clone(), routed())
+        .await
+        .unwrap();
     let payload = format!("{{\"text\": \"{}\", \"event\": \"user_login\"}}", "x".repeat(1 << 20));
     let receipt = source.send(payload.clone()).await.unwrap();
     assert_eq!(receipt.target, "user-logins");
@@ -146,7 +189,10 @@ async fn large_payloads_are_routed_too() {
 async fn a_source_that_fails_for_a_while_is_asked_again() {
     let bridge = InProcessBridge::new();
     let (source, sink) = (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
-    let id = bridge.create_bridge("b", source.clone(), sink.clone(), routed()).await.unwrap();
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), routed())
+        .await
+        .unwrap();
     source.fail(transient()).await.unwrap();
     source.send("{}").await.unwrap();
     let status = bridge.bridge_status(&id).await.unwrap();
@@ -159,7 +205,8 @@ async fn names_fields_and_limits() {
     let bridge = InProcessBridge::builder().max_bridges(1).build();
     let ends = || (Arc::new(MemorySource::new(4)), Arc::new(MemorySink::new()));
     let (source, sink) = ends();
-    let broken = BridgeConfig::new().with_routing(RoutingConfig::new().with_rule(RouteRule::to("r", "event == 1", "t")));
+    let broken =
+        BridgeConfig::new().with_routing(RoutingConfig::new().with_rule(RouteRule::to("r", "event == 1", "t")));
     let error = bridge.create_bridge("b", source, sink, broken).await.unwrap_err();
     assert_eq!(error.field(), Some("routing.rules[0].condition"), "{error}");
 

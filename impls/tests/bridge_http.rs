@@ -30,9 +30,18 @@ impl Pipeline {
         let listener = Arc::new(listener.build().unwrap());
         let sink = Arc::new(MemorySink::new());
         let bridge = InProcessBridge::new();
-        let id = bridge.create_bridge("hooks", listener.clone(), sink.clone(), config).await.unwrap();
+        let id = bridge
+            .create_bridge("hooks", listener.clone(), sink.clone(), config)
+            .await
+            .unwrap();
         let address = listener.local_addr().unwrap();
-        Self { bridge, id, listener, sink, address }
+        Self {
+            bridge,
+            id,
+            listener,
+            sink,
+            address,
+        }
     }
 
     async fn post(&self, headers: &[(&str, &str)], body: &str) -> Response {
@@ -41,7 +50,9 @@ impl Pipeline {
 }
 
 fn listener() -> HttpListenerBuilder {
-    HttpListenerSource::builder(([127, 0, 0, 1], 0)).path("/hooks").id_header("x-github-delivery")
+    HttpListenerSource::builder(([127, 0, 0, 1], 0))
+        .path("/hooks")
+        .id_header("x-github-delivery")
 }
 
 fn config() -> BridgeConfig {
@@ -91,10 +102,14 @@ async fn read_response(stream: &mut TcpStream) -> Response {
         bytes.extend_from_slice(&chunk[..read]);
     }
     let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text:?}"));
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no response: {text:?}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()));
     Response {
         status,
         headers: headers.collect(),
@@ -131,11 +146,20 @@ async fn answers_with_a_receipt_after_the_sink_has_the_message() {
     assert_eq!(message.key.as_deref(), Some(b"repo-1".as_slice()));
     assert_eq!(message.content_type.as_deref(), Some("application/json"));
     assert_eq!(message.header("x-github-event"), Some("push"));
-    assert!(message.headers.iter().all(|(_, value)| !value.ends_with(b"secret-token")), "credentials stay here");
+    assert!(
+        message
+            .headers
+            .iter()
+            .all(|(_, value)| !value.ends_with(b"secret-token")),
+        "credentials stay here"
+    );
 
     let response = pipeline.post(&[], r#"{"event": "user_login"}"#).await;
     assert_eq!(response.json()["target"], "user-logins");
-    assert!(!response.json()["id"].as_str().unwrap().is_empty(), "an id is made where none is given");
+    assert!(
+        !response.json()["id"].as_str().unwrap().is_empty(),
+        "an id is made where none is given"
+    );
     assert_eq!(pipeline.listener.counters().accepted, 2);
     assert_eq!(pipeline.listener.health().await.state, HealthState::Up);
 }
@@ -146,7 +170,11 @@ async fn only_signed_messages_enter_the_bridge() {
     let body = r#"{"event": "user_login"}"#;
     let good = sign(body);
     assert_eq!(pipeline.post(&[("x-hub-signature-256", &good)], body).await.status, 202);
-    for headers in [vec![], vec![("x-hub-signature-256", "sha256=00")], vec![("x-hub-signature-256", good.as_str())]] {
+    for headers in [
+        vec![],
+        vec![("x-hub-signature-256", "sha256=00")],
+        vec![("x-hub-signature-256", good.as_str())],
+    ] {
         let response = pipeline.post(&headers, r#"{"event": "user_logout"}"#).await;
         assert_eq!(response.status, 401);
     }
@@ -155,7 +183,10 @@ async fn only_signed_messages_enter_the_bridge() {
     assert_eq!((metrics.received, metrics.delivered), (1, 1));
     let sent = &pipeline.sink.messages()[0].message;
     assert_eq!(sent.header("x-hub-signature-256"), None, "a signature is a credential");
-    for shown in [format!("{:?}", pipeline.listener), format!("{:?}", listener().signature(HmacSha256::github(SECRET)))] {
+    for shown in [
+        format!("{:?}", pipeline.listener),
+        format!("{:?}", listener().signature(HmacSha256::github(SECRET))),
+    ] {
         assert!(!shown.contains(SECRET), "{shown}");
     }
 }
@@ -172,9 +203,18 @@ async fn requests_that_are_no_messages_are_turned_away() {
     assert_eq!(send("POST", "/hooks", &[], "0123456789x").await.status, 413);
     let chunked = "POST /hooks HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
                    8\r\n01234567\r\n8\r\n01234567\r\n0\r\n\r\n";
-    assert_eq!(exchange(pipeline.address, chunked).await.status, 413, "a body that does not say its length, too");
+    assert_eq!(
+        exchange(pipeline.address, chunked).await.status,
+        413,
+        "a body that does not say its length, too"
+    );
     let long = "x".repeat(600);
-    assert_eq!(send("POST", "/hooks", &[("x-github-delivery", &long)], "{}").await.status, 400);
+    assert_eq!(
+        send("POST", "/hooks", &[("x-github-delivery", &long)], "{}")
+            .await
+            .status,
+        400
+    );
     assert!(pipeline.sink.messages().is_empty());
 }
 
@@ -192,7 +232,9 @@ async fn rejections_become_statuses() {
     assert!(!response.body.contains("broker-7"), "{}", response.body);
 
     let asked = Retryability::After(Duration::from_secs(17));
-    pipeline.sink.fail_next(failure(ErrorKind::RateLimited).with_retryability(asked));
+    pipeline
+        .sink
+        .fail_next(failure(ErrorKind::RateLimited).with_retryability(asked));
     let response = pipeline.post(&push, "{}").await;
     assert_eq!((response.status, response.headers["retry-after"].as_str()), (503, "17"));
 
@@ -235,7 +277,11 @@ async fn a_paused_bridge_fills_the_backlog_and_withdraws_what_nobody_waits_for()
     assert_eq!((counters.overloaded, counters.timed_out), (1, 1));
     pipeline.bridge.resume_bridge(&pipeline.id).await.unwrap();
     assert_eq!(pipeline.post(&push, "{\"n\": 3}").await.status, 202);
-    assert_eq!(pipeline.sink.messages().len(), 1, "the message of the request that timed out was withdrawn");
+    assert_eq!(
+        pipeline.sink.messages().len(),
+        1,
+        "the message of the request that timed out was withdrawn"
+    );
     assert_eq!(pipeline.listener.counters().withdrawn, 1);
 }
 
@@ -268,7 +314,9 @@ async fn destroying_finishes_the_requests_in_work() {
 
 #[tokio::test]
 async fn connections_are_bounded_and_slow_heads_are_cut() {
-    let listener = listener().max_connections(1).header_read_timeout(Duration::from_millis(200));
+    let listener = listener()
+        .max_connections(1)
+        .header_read_timeout(Duration::from_millis(200));
     let pipeline = Pipeline::start(listener, config()).await;
     // The only place is taken by a peer that sends no complete head.
     let mut idle = TcpStream::connect(pipeline.address).await.unwrap();
@@ -277,7 +325,10 @@ async fn connections_are_bounded_and_slow_heads_are_cut() {
         tokio::task::yield_now().await;
     }
     let response = pipeline.post(&[("x-github-event", "push")], "{}").await;
-    assert_eq!(response.status, 202, "the place is free again when the slow peer is cut");
+    assert_eq!(
+        response.status, 202,
+        "the place is free again when the slow peer is cut"
+    );
     let mut rest = Vec::new();
     // Either an answer that says so or just the end: what matters is that it ends.
     let _ = idle.read_to_end(&mut rest).await;
@@ -301,15 +352,29 @@ async fn wrong_settings_name_their_field() {
     assert_eq!(with(|b| b.backlog(0)).as_deref(), Some("backlog"));
     assert_eq!(with(|b| b.max_body_size(0)).as_deref(), Some("max_body_size"));
     assert_eq!(with(|b| b.max_connections(0)).as_deref(), Some("max_connections"));
-    assert_eq!(with(|b| b.request_timeout(Duration::ZERO)).as_deref(), Some("request_timeout"));
-    assert_eq!(with(|b| b.header_read_timeout(Duration::ZERO)).as_deref(), Some("header_read_timeout"));
-    assert_eq!(with(|b| b.fault_injection(1.5, 1)).as_deref(), Some("fault_injection.rate"));
+    assert_eq!(
+        with(|b| b.request_timeout(Duration::ZERO)).as_deref(),
+        Some("request_timeout")
+    );
+    assert_eq!(
+        with(|b| b.header_read_timeout(Duration::ZERO)).as_deref(),
+        Some("header_read_timeout")
+    );
+    assert_eq!(
+        with(|b| b.fault_injection(1.5, 1)).as_deref(),
+        Some("fault_injection.rate")
+    );
     assert_eq!(with(|b| b.id_header("a b")).as_deref(), Some("id_header"));
     assert_eq!(with(|b| b.key_header("a b")).as_deref(), Some("key_header"));
-    assert_eq!(with(|b| b.signature(HmacSha256::github(""))).as_deref(), Some("signature.secret"));
+    assert_eq!(
+        with(|b| b.signature(HmacSha256::github(""))).as_deref(),
+        Some("signature.secret")
+    );
 
     let taken = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let listener = HttpListenerSource::builder(taken.local_addr().unwrap()).build().unwrap();
+    let listener = HttpListenerSource::builder(taken.local_addr().unwrap())
+        .build()
+        .unwrap();
     assert!(listener.start().await.unwrap_err().is_a(ErrorKind::Connection));
     assert_eq!(listener.health().await.state, HealthState::Down);
 }

@@ -51,7 +51,10 @@ async fn posts_the_message_with_its_headers_and_id() {
     assert_eq!(sink.health().await.state, HealthState::Up);
 
     let request = seen.0.lock().unwrap().pop().unwrap();
-    assert_eq!(request.target.url().unwrap().as_str(), "https://api.example.com/v1/hooks");
+    assert_eq!(
+        request.target.url().unwrap().as_str(),
+        "https://api.example.com/v1/hooks"
+    );
     let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap());
     assert_eq!(request.method, "POST");
     assert_eq!(header("content-type"), Some("text/plain"));
@@ -102,19 +105,29 @@ async fn obeys_retry_after_and_the_configured_statuses() {
     let error = sink.deliver("https://example.com/", message()).await.unwrap_err();
     assert_eq!(error.retryability(), Retryability::Now);
 
-    let (client, _) = self::client(|| HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "7"));
-    let error = HttpSink::new(client).deliver("https://example.com/", message()).await.unwrap_err();
+    let (client, _) =
+        self::client(|| HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "7"));
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
     assert_eq!(error.retryability(), Retryability::After(Duration::from_secs(7)));
 }
 
 #[tokio::test]
 async fn the_clients_own_errors_keep_their_word() {
     let (client, _) = client(|| Err(NetworkError::new(ErrorKind::Tls, "http.request", "untrusted")));
-    let error = HttpSink::new(client).deliver("https://example.com/", message()).await.unwrap_err();
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
     assert!(!error.retryability().is_retryable());
     // A client that makes errors of statuses changes nothing.
     let (client, _) = self::client(|| HttpResponse::new(StatusCode::UNAUTHORIZED).error_for_status());
-    let error = HttpSink::new(client).deliver("https://example.com/", message()).await.unwrap_err();
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
     assert!(error.retryability().is_retryable(), "{error}");
 }
 
@@ -124,7 +137,13 @@ async fn a_stopped_sink_takes_nothing() {
     let sink = HttpSink::new(client);
     sink.start().await.unwrap();
     sink.stop().await.unwrap();
-    assert_eq!(sink.deliver("https://example.com/", message()).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        sink.deliver("https://example.com/", message())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Closed
+    );
     assert_eq!(sink.start().await.unwrap_err().kind(), ErrorKind::Closed);
     assert!(seen.0.lock().unwrap().is_empty());
 }
@@ -135,5 +154,11 @@ async fn relative_targets_need_a_base() {
     HttpSink::new(client).deliver("/hooks", message()).await.unwrap();
     // It is the client that knows whether it has a base URL.
     assert!(matches!(seen.0.lock().unwrap()[0].target, RequestTarget::Relative(_)));
-    assert_eq!(HttpSink::new(self::client(answering(200)).0).with_header("a b", "c").unwrap_err().field(), Some("header"));
+    assert_eq!(
+        HttpSink::new(self::client(answering(200)).0)
+            .with_header("a b", "c")
+            .unwrap_err()
+            .field(),
+        Some("header")
+    );
 }

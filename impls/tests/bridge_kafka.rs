@@ -17,7 +17,11 @@ const GROUP: &str = "bridges";
 async fn cluster(topics: &[(&str, i32)]) -> MemoryCluster {
     let cluster = MemoryCluster::new();
     for (topic, partitions) in topics {
-        cluster.client().create_topic(NewTopic::new(*topic, *partitions)).await.unwrap();
+        cluster
+            .client()
+            .create_topic(NewTopic::new(*topic, *partitions))
+            .await
+            .unwrap();
     }
     cluster
 }
@@ -50,7 +54,10 @@ async fn read(cluster: &MemoryCluster, topic: &str, count: usize) -> Vec<KafkaMe
     let client = cluster.client();
     let config = ConsumerConfig::new("reader", [topic]).with_offset_reset(OffsetReset::Earliest);
     let consumer = client.create_consumer(config).await.unwrap();
-    let messages = client.consume_exactly(&consumer, count, Duration::from_secs(5)).await.unwrap();
+    let messages = client
+        .consume_exactly(&consumer, count, Duration::from_secs(5))
+        .await
+        .unwrap();
     client.close_consumer(&consumer).await.unwrap();
     messages
 }
@@ -58,7 +65,10 @@ async fn read(cluster: &MemoryCluster, topic: &str, count: usize) -> Vec<KafkaMe
 /// What the group would read next, of partition 0.
 async fn committed(cluster: &MemoryCluster) -> Option<i64> {
     let info = cluster.client().consumer_group_info(GROUP).await.ok()?;
-    info.offsets.iter().find(|offset| offset.partition.partition == 0)?.committed
+    info.offsets
+        .iter()
+        .find(|offset| offset.partition.partition == 0)?
+        .committed
 }
 
 async fn wait_for_commit(cluster: &MemoryCluster, offset: i64) {
@@ -68,7 +78,11 @@ async fn wait_for_commit(cluster: &MemoryCluster, offset: i64) {
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(120), wait).await;
-    assert!(waited.is_ok(), "committed {:?}, expected {offset}", committed(cluster).await);
+    assert!(
+        waited.is_ok(),
+        "committed {:?}, expected {offset}",
+        committed(cluster).await
+    );
 }
 
 fn transient() -> NetworkError {
@@ -79,7 +93,10 @@ async fn bridged(cluster: &MemoryCluster, source: KafkaSource) -> (InProcessBrid
     let _ = cluster;
     let bridge = InProcessBridge::new();
     let sink = Arc::new(MemorySink::new());
-    let id = bridge.create_bridge("b", Arc::new(source), sink.clone(), to("out")).await.unwrap();
+    let id = bridge
+        .create_bridge("b", Arc::new(source), sink.clone(), to("out"))
+        .await
+        .unwrap();
     (bridge, id, sink)
 }
 
@@ -89,8 +106,15 @@ async fn a_message_becomes_a_record() {
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())));
     let source = Arc::new(MemorySource::new(4));
     let bridge = InProcessBridge::new();
-    let id = bridge.create_bridge("b", source.clone(), sink.clone(), to("events")).await.unwrap();
-    assert_eq!(sink.health().await.state, HealthState::Unknown, "nothing is known of the cluster yet");
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), to("events"))
+        .await
+        .unwrap();
+    assert_eq!(
+        sink.health().await.state,
+        HealthState::Unknown,
+        "nothing is known of the cluster yet"
+    );
 
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let payload: &[u8] = &[0, 159, 146, 150, b'\r', b'\n'];
@@ -107,12 +131,23 @@ async fn a_message_becomes_a_record() {
     assert_eq!(record.value.as_deref(), Some(payload));
     assert_eq!(record.key.as_deref(), Some(b"repo".as_slice()));
     assert_eq!(record.timestamp, Some(at));
-    let traces: Vec<_> = record.headers.iter().filter(|(name, _)| *name == "x-trace").map(|(_, value)| value.unwrap().clone()).collect();
+    let traces: Vec<_> = record
+        .headers
+        .iter()
+        .filter(|(name, _)| *name == "x-trace")
+        .map(|(_, value)| value.unwrap().clone())
+        .collect();
     assert_eq!(traces, ["a", "b"]);
-    assert_eq!(record.headers.get_str(kafka_headers::CONTENT_TYPE), Some("application/json"));
+    assert_eq!(
+        record.headers.get_str(kafka_headers::CONTENT_TYPE),
+        Some("application/json")
+    );
     assert_eq!(record.headers.get_str(kafka_headers::MESSAGE_ID), Some("id-1"));
     assert_eq!(record.headers.get_str(kafka_headers::ORIGIN), Some("/hooks"));
-    assert_eq!(receipt.position, Some(format!("{}@{}", record.partition, record.offset)));
+    assert_eq!(
+        receipt.position,
+        Some(format!("{}@{}", record.partition, record.offset))
+    );
     assert_eq!(sink.health().await.state, HealthState::Up);
 
     bridge.destroy_bridge(&id).await.unwrap();
@@ -127,7 +162,10 @@ async fn missing_permissions_are_tried_again_and_never_acknowledged() {
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())));
     let source = Arc::new(MemorySource::new(4));
     let bridge = InProcessBridge::new();
-    bridge.create_bridge("b", source.clone(), sink.clone(), to("events")).await.unwrap();
+    bridge
+        .create_bridge("b", source.clone(), sink.clone(), to("events"))
+        .await
+        .unwrap();
     cluster.inject(Fault::new(FaultPoint::Produce, ErrorKind::PermissionDenied).times(1));
     let error = source.send("x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
@@ -141,7 +179,10 @@ async fn a_topic_that_does_not_exist_is_the_sources_business() {
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())).with_health_topic("missing"));
     let source = Arc::new(MemorySource::new(4));
     let bridge = InProcessBridge::new();
-    bridge.create_bridge("b", source.clone(), sink.clone(), to("missing")).await.unwrap();
+    bridge
+        .create_bridge("b", source.clone(), sink.clone(), to("missing"))
+        .await
+        .unwrap();
     assert_eq!(source.send("x").await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(sink.health().await.state, HealthState::Down);
 }
@@ -149,7 +190,10 @@ async fn a_topic_that_does_not_exist_is_the_sources_business() {
 #[tokio::test(start_paused = true)]
 async fn a_record_becomes_a_message_and_is_committed_after_the_sink_has_it() {
     let cluster = cluster(&[("in", 1)]).await;
-    let first = record("v").with_key("k").with_header("X-Trace", "t").with_header("content-type", "text/plain");
+    let first = record("v")
+        .with_key("k")
+        .with_header("X-Trace", "t")
+        .with_header("content-type", "text/plain");
     write(&cluster, vec![first, ProducerRecord::new("in").with_key("gone")]).await;
     let (bridge, id, sink) = bridged(&cluster, source(&cluster)).await;
     wait_for_commit(&cluster, 2).await;
@@ -157,33 +201,51 @@ async fn a_record_becomes_a_message_and_is_committed_after_the_sink_has_it() {
     let messages = sink.messages_for("out");
     let message = &messages[0];
     assert_eq!((message.id.as_str(), message.origin.as_str()), ("in/0@0", "in"));
-    assert_eq!((message.payload.as_ref(), message.key.as_deref()), (b"v".as_slice(), Some(b"k".as_slice())));
+    assert_eq!(
+        (message.payload.as_ref(), message.key.as_deref()),
+        (b"v".as_slice(), Some(b"k".as_slice()))
+    );
     assert_eq!(message.header("x-trace"), Some("t"));
     assert_eq!(message.content_type.as_deref(), Some("text/plain"));
     assert!(messages[1].payload.is_empty());
     assert_eq!(messages[1].header(kafka_headers::TOMBSTONE), Some(""));
 
     bridge.destroy_bridge(&id).await.unwrap();
-    assert_eq!(cluster.client().consumer_group_info(GROUP).await.unwrap().members.len(), 0, "the consumer left");
+    assert_eq!(
+        cluster.client().consumer_group_info(GROUP).await.unwrap().members.len(),
+        0,
+        "the consumer left"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_record_is_delivered_again_and_nothing_is_committed_past_it() {
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, (0..5).map(|n| record(&n.to_string())).collect()).await;
-    let source = source(&cluster).with_redelivery(DeliveryRetry::new(5, Duration::from_secs(60), Duration::from_secs(60))).unwrap();
+    let source = source(&cluster)
+        .with_redelivery(DeliveryRetry::new(5, Duration::from_secs(60), Duration::from_secs(60)))
+        .unwrap();
     let bridge = InProcessBridge::new();
     let sink = Arc::new(MemorySink::new());
     sink.fail_next(transient());
-    bridge.create_bridge("b", Arc::new(source), sink.clone(), to("out")).await.unwrap();
+    bridge
+        .create_bridge("b", Arc::new(source), sink.clone(), to("out"))
+        .await
+        .unwrap();
     // The others overtake the rejected one, which waits for a minute.
     while sink.messages().len() < 4 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let delivered: Vec<_> = sink.messages().iter().map(|sent| sent.message.payload.clone()).collect();
+    let delivered: Vec<_> = sink
+        .messages()
+        .iter()
+        .map(|sent| sent.message.payload.clone())
+        .collect();
     assert_eq!(delivered.len(), 4);
-    let missing: i64 = (0..5).find(|n| !delivered.iter().any(|payload| payload == n.to_string().as_bytes())).unwrap();
+    let missing: i64 = (0..5)
+        .find(|n| !delivered.iter().any(|payload| payload == n.to_string().as_bytes()))
+        .unwrap();
     assert_eq!(committed(&cluster).await.unwrap_or(0), missing);
     wait_for_commit(&cluster, 5).await;
     assert_eq!(sink.messages().len(), 5);
@@ -199,9 +261,16 @@ async fn a_window_of_one_keeps_the_order_through_rejections() {
         sink.fail_next(transient());
     }
     let source = source(&cluster).with_window(1).unwrap();
-    bridge.create_bridge("b", Arc::new(source), sink.clone(), to("out")).await.unwrap();
+    bridge
+        .create_bridge("b", Arc::new(source), sink.clone(), to("out"))
+        .await
+        .unwrap();
     wait_for_commit(&cluster, 5).await;
-    let delivered: Vec<_> = sink.messages().iter().map(|sent| sent.message.payload.clone()).collect();
+    let delivered: Vec<_> = sink
+        .messages()
+        .iter()
+        .map(|sent| sent.message.payload.clone())
+        .collect();
     assert_eq!(delivered, ["0", "1", "2", "3", "4"]);
 }
 
@@ -214,7 +283,10 @@ async fn a_poison_record_without_dead_letters_ends_the_bridge_and_stays() {
     let bridge = InProcessBridge::new();
     let sink = Arc::new(MemorySink::new());
     let source = Arc::new(source(&cluster));
-    let id = bridge.create_bridge("b", source, sink.clone(), config.clone()).await.unwrap();
+    let id = bridge
+        .create_bridge("b", source, sink.clone(), config.clone())
+        .await
+        .unwrap();
     while bridge.bridge_status(&id).await.unwrap().state != BridgeState::Failed {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -225,7 +297,15 @@ async fn a_poison_record_without_dead_letters_ends_the_bridge_and_stays() {
 
     // With a dead-letter target the next bridge gets over it.
     let config = config.with_dead_letter_target("dead");
-    bridge.create_bridge("b", Arc::new(self::source(&cluster)), Arc::new(MemorySink::new()), config).await.unwrap();
+    bridge
+        .create_bridge(
+            "b",
+            Arc::new(self::source(&cluster)),
+            Arc::new(MemorySink::new()),
+            config,
+        )
+        .await
+        .unwrap();
     wait_for_commit(&cluster, 3).await;
 }
 
@@ -239,7 +319,11 @@ async fn what_is_in_work_when_the_bridge_is_destroyed_is_committed_and_the_rest_
     }
     bridge.destroy_bridge(&id).await.unwrap();
     let before = sink.messages().len();
-    assert_eq!(committed(&cluster).await, i64::try_from(before).ok(), "what was delivered is committed, and no more");
+    assert_eq!(
+        committed(&cluster).await,
+        i64::try_from(before).ok(),
+        "what was delivered is committed, and no more"
+    );
     let (_bridge, _, rest) = bridged(&cluster, source(&cluster)).await;
     wait_for_commit(&cluster, 200).await;
     assert_eq!(before + rest.messages().len(), 200);
@@ -263,13 +347,21 @@ async fn two_bridges_of_a_group_share_the_partitions_and_a_lost_one_is_taken_ove
     let cluster = cluster(&[("in", 4)]).await;
     let (first, id, one) = bridged(&cluster, source(&cluster)).await;
     let (_second, _, two) = bridged(&cluster, source(&cluster)).await;
-    write(&cluster, (0..100).map(|n| record("x").with_key(format!("key-{n}"))).collect()).await;
+    write(
+        &cluster,
+        (0..100).map(|n| record("x").with_key(format!("key-{n}"))).collect(),
+    )
+    .await;
     let all = || one.messages().len() + two.messages().len();
     while all() < 100 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     first.destroy_bridge(&id).await.unwrap();
-    write(&cluster, (0..100).map(|n| record("y").with_key(format!("key-{n}"))).collect()).await;
+    write(
+        &cluster,
+        (0..100).map(|n| record("y").with_key(format!("key-{n}"))).collect(),
+    )
+    .await;
     while all() < 200 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -282,7 +374,10 @@ async fn kafka_to_kafka_keeps_tombstones_and_ids() {
     write(&cluster, vec![ProducerRecord::new("in").with_key("k"), record("")]).await;
     let bridge = InProcessBridge::new();
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())));
-    bridge.create_bridge("b", Arc::new(source(&cluster)), sink, to("out")).await.unwrap();
+    bridge
+        .create_bridge("b", Arc::new(source(&cluster)), sink, to("out"))
+        .await
+        .unwrap();
     wait_for_commit(&cluster, 2).await;
     let mut records = read(&cluster, "out", 2).await;
     records.sort_by_key(|record| record.headers.get_str(kafka_headers::MESSAGE_ID).map(str::to_owned));

@@ -83,6 +83,10 @@ async fn compare(seed: u64, defect: Option<Defect>) -> Result<(), String> {
             tokio::time::advance(time).await;
         }
         let answers = (tested.take(&step), model.take(&step));
+        // To look is to move on what is overdue: some steps must find a circuit that nobody has looked at.
+        if answers.0 == answers.1 && rng.u8(..3) == 0 {
+            continue;
+        }
         let views = (tested.look(), model.look());
         if answers.0 != answers.1 || views.0 != views.1 {
             let last = history[history.len().saturating_sub(12)..].join("\n  ");

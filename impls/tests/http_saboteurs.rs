@@ -29,16 +29,22 @@ fn faults_that_show_without_layers() {
 /// In two halves, which run at the same time: real connections take real time.
 #[test]
 fn faults_that_show_on_the_network() {
-    check(network_faults().step_by(2), |fault| Saboteur::new(http_harness::Reqwest, fault));
+    check(network_faults().step_by(2), |fault| {
+        Saboteur::new(http_harness::Reqwest, fault)
+    });
 }
 
 #[test]
 fn more_faults_that_show_on_the_network() {
-    check(network_faults().skip(1).step_by(2), |fault| Saboteur::new(http_harness::Reqwest, fault));
+    check(network_faults().skip(1).step_by(2), |fault| {
+        Saboteur::new(http_harness::Reqwest, fault)
+    });
 }
 
 fn network_faults() -> impl Iterator<Item = &'static Fault> {
-    Fault::ALL.iter().filter(|fault| !applies(**fault, &http_harness::Memory) && **fault != Fault::InventsMetrics)
+    Fault::ALL
+        .iter()
+        .filter(|fault| !applies(**fault, &http_harness::Memory) && **fault != Fault::InventsMetrics)
 }
 
 #[test]

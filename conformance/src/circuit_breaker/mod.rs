@@ -1,8 +1,55 @@
 //! The circuit breaker's clauses (`docs/contract/circuit_breaker.md`), one case each.
 //!
-//! Implement [`CircuitBreakerHarness`] and run [`suite`], or expand
-//! [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance) to one `#[test]` per case.
+//! Implement [`CircuitBreakerHarness`], and expand
+//! [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance) to one `#[test]` per case, or hand [`suite`] to the
+//! runner:
 //!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use networking_conformance::circuit_breaker::CircuitBreakerHarness;
+//! use networking_conformance::circuit_breaker::model::ModelBreaker as MyBreaker;
+//! use networking_conformance::{CaseRuntime, Harness};
+//! use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+//!
+//! struct MyHarness;
+//!
+//! impl Harness for MyHarness {
+//!     fn backend(&self) -> &'static str {
+//!         "my_breaker"
+//!     }
+//!
+//!     fn runtime(&self) -> CaseRuntime {
+//!         CaseRuntime::PausedClock
+//!     }
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl CircuitBreakerHarness for MyHarness {
+//!     fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker> {
+//!         Arc::new(MyBreaker::new(config))
+//!     }
+//!
+//!     fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>> {
+//!         Some(Arc::new(MyBreaker::new(config).with_max_circuits(max_circuits)))
+//!     }
+//!
+//!     fn event_capacity(&self) -> Option<usize> {
+//!         Some(64)
+//!     }
+//!
+//!     async fn advance(&self, time: Duration) {
+//!         tokio::time::advance(time).await;
+//!     }
+//! }
+//!
+//! networking_conformance::circuit_breaker_conformance!(|| Arc::new(MyHarness));
+//! # fn main() {}
+//! ```
+//!
+//! [`model`] has a second implementation of the contract. It is the oracle of property tests and, with a
+//! [`Defect`](model::Defect), the proof that each case can fail.
 
 mod call;
 mod configure;
@@ -90,13 +137,8 @@ fn bounded(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// One `#[test]` per circuit breaker case, against the breakers of the harness that the given function makes.
-    ///
-    /// ```ignore
-    /// mod my_breaker {
-    ///     networking_conformance::circuit_breaker_conformance!(|| std::sync::Arc::new(super::MyHarness));
-    /// }
-    /// ```
+    /// One `#[test]` per circuit breaker case, against the breakers of the harness that the given function makes. See
+    /// [`circuit_breaker`](crate::circuit_breaker).
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;

@@ -44,7 +44,12 @@ pub(super) struct Cause<'c> {
 }
 
 /// The message with header fields that say why. Those of an earlier journey are replaced.
-pub(super) fn dead_letter(mut message: BridgeMessage, bridge: &str, cause: &Cause<'_>, now: SystemTime) -> BridgeMessage {
+pub(super) fn dead_letter(
+    mut message: BridgeMessage,
+    bridge: &str,
+    cause: &Cause<'_>,
+    now: SystemTime,
+) -> BridgeMessage {
     message.headers.retain(|(name, _)| !name.starts_with(PREFIX));
     let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut add = |name: &str, value: String| message.headers.push((name.to_owned(), Bytes::from(value)));
@@ -103,7 +108,10 @@ mod tests {
         assert_eq!(letter.header(headers::ATTEMPTS), Some("5"));
         assert_eq!(letter.header(headers::TIME), Some("1500"));
         assert_eq!(letter.header(headers::BRIDGE), Some("hooks"));
-        assert_eq!(letter.header(headers::ERROR), Some("sink.deliver: timeout: line one line two"));
+        assert_eq!(
+            letter.header(headers::ERROR),
+            Some("sink.deliver: timeout: line one line two")
+        );
     }
 
     #[test]

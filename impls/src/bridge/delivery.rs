@@ -32,9 +32,13 @@ impl Engine {
     async fn handle(&self, router: &Arc<Router>, message: BridgeMessage) -> Result<BridgeReceipt> {
         message.validate()?;
         if message.payload.len() > self.config.max_payload_size {
-            let error = NetworkError::new(ErrorKind::TooLarge, "bridge.receive", "the payload is larger than the bridge takes")
-                .with_context("size", message.payload.len().to_string())
-                .with_context("limit", self.config.max_payload_size.to_string());
+            let error = NetworkError::new(
+                ErrorKind::TooLarge,
+                "bridge.receive",
+                "the payload is larger than the bridge takes",
+            )
+            .with_context("size", message.payload.len().to_string())
+            .with_context("limit", self.config.max_payload_size.to_string());
             return self.undeliverable(message, Reason::TooLarge, None, None, error).await;
         }
         let (message, route) = router.route(message).await;
@@ -44,11 +48,15 @@ impl Engine {
             Decision::Deliver(target) => match self.deliver(&target, &message).await {
                 Ok(delivered) => Ok(receipt(&message, Disposition::Delivered, &target, rule, delivered)),
                 Err(error) => {
-                    self.undeliverable(message, Reason::DeliveryFailed, Some(&target), rule, error).await
+                    self.undeliverable(message, Reason::DeliveryFailed, Some(&target), rule, error)
+                        .await
                 }
             },
             Decision::Drop => {
-                let none = Delivered { position: None, attempts: 0 };
+                let none = Delivered {
+                    position: None,
+                    attempts: 0,
+                };
                 Ok(receipt(&message, Disposition::Dropped, "", rule, none))
             }
             Decision::DeadLetter => {
@@ -72,7 +80,8 @@ impl Engine {
             Decision::Unevaluable(why) => {
                 let error = NetworkError::new(ErrorKind::Rejected, "bridge.route", "a condition cannot be evaluated")
                     .with_context("reason", why);
-                self.undeliverable(message, Reason::ConditionError, None, rule, error).await
+                self.undeliverable(message, Reason::ConditionError, None, rule, error)
+                    .await
             }
         }
     }
@@ -89,7 +98,11 @@ impl Engine {
         if self.config.dead_letter_target.is_none() {
             return Err(error);
         }
-        let attempts = if reason == Reason::DeliveryFailed { error.attempts() } else { 0 };
+        let attempts = if reason == Reason::DeliveryFailed {
+            error.attempts()
+        } else {
+            0
+        };
         let cause = Cause {
             reason,
             target,
@@ -107,13 +120,23 @@ impl Engine {
     /// Delivers to the dead-letter target. When that fails too, the source is told: its peer still has the message.
     async fn bury(&self, message: BridgeMessage, cause: &Cause<'_>) -> Result<BridgeReceipt> {
         let Some(grave) = self.config.dead_letter_target.as_deref() else {
-            return Err(NetworkError::new(ErrorKind::Rejected, "bridge.route", "there is no dead-letter target"));
+            return Err(NetworkError::new(
+                ErrorKind::Rejected,
+                "bridge.route",
+                "there is no dead-letter target",
+            ));
         };
         let letter = dead_letter(message, &self.name, cause, self.clock.now());
         match self.deliver(grave, &letter).await {
             Ok(mut delivered) => {
                 delivered.attempts += cause.attempts;
-                Ok(receipt(&letter, Disposition::DeadLettered, grave, cause.rule, delivered))
+                Ok(receipt(
+                    &letter,
+                    Disposition::DeadLettered,
+                    grave,
+                    cause.rule,
+                    delivered,
+                ))
             }
             Err(error) => {
                 let why = cause.error.map_or(cause.reason.as_str(), |error| error.kind().as_str());
@@ -172,8 +195,7 @@ fn receipt(
     rule: Option<&str>,
     delivered: Delivered,
 ) -> BridgeReceipt {
-    let mut receipt =
-        BridgeReceipt::new(message.id.clone(), disposition, target).with_attempts(delivered.attempts);
+    let mut receipt = BridgeReceipt::new(message.id.clone(), disposition, target).with_attempts(delivered.attempts);
     receipt.position = delivered.position;
     receipt.rule = rule.map(str::to_owned);
     receipt

@@ -161,7 +161,9 @@ impl Engine {
             BridgeState::Stopped | BridgeState::Failed => HealthState::Down,
             _ => HealthState::Degraded,
         };
-        let worst = [own, source.state, sink.state].into_iter().max_by_key(|state| severity(*state));
+        let worst = [own, source.state, sink.state]
+            .into_iter()
+            .max_by_key(|state| severity(*state));
         BridgeHealth::new(worst.unwrap_or_default(), source, sink, percent)
     }
 
@@ -209,7 +211,11 @@ impl Engine {
             permit = place => permit.map_err(|_| closed())?,
         };
         let ticket = Ticket::new(self, delivery).with_permit(permit);
-        lanes::enter(self, ticket).map_err(|_| closed())
+        if lanes::enter(self, ticket) {
+            Ok(())
+        } else {
+            Err(closed())
+        }
     }
 
     /// Ends the bridge. Gives the number of messages that had to be given up.
@@ -259,13 +265,10 @@ impl Engine {
                 };
                 self.unless_abandoned(timeout_at(deadline, rest)).await;
             }
-            End::SourceEnded => {
-                self.state.send_replace(BridgeState::Draining);
-            }
             End::SourceFailed => {
                 self.state.send_replace(BridgeState::Failed);
             }
-            End::Abandoned => {
+            End::SourceEnded | End::Abandoned => {
                 self.state.send_replace(BridgeState::Draining);
             }
         }
@@ -281,7 +284,11 @@ impl Engine {
         self.stop_endpoints().await;
         self.reject_rest();
         let given_up = self.given_up.load(Ordering::Relaxed);
-        let last = if end == End::SourceFailed { BridgeState::Failed } else { BridgeState::Stopped };
+        let last = if end == End::SourceFailed {
+            BridgeState::Failed
+        } else {
+            BridgeState::Stopped
+        };
         self.state.send_replace(last);
         self.outcome.send_replace(Some(given_up));
         tracing::debug!(bridge = %self.name, given_up, "a bridge is over");
@@ -361,7 +368,7 @@ impl Engine {
         let permit = Arc::clone(&self.places).acquire_owned().await;
         // Without a place, or when the lanes are closed, the ticket is dropped, which rejects the message.
         if let (Ok(permit), Some(ticket)) = (permit, pending.take()) {
-            let _ = lanes::enter(self, ticket.with_permit(permit));
+            lanes::enter(self, ticket.with_permit(permit));
         }
     }
 
@@ -443,13 +450,20 @@ pub(super) fn exponential(first: Duration, most: Duration, failures: u32) -> Dur
 /// Runs a call of an endpoint; a panic there is an error here.
 pub(super) async fn guarded<T>(who: &'static str, call: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-        Err(NetworkError::new(ErrorKind::Internal, "bridge.endpoint", "an endpoint panicked").with_context("endpoint", who))
+        Err(
+            NetworkError::new(ErrorKind::Internal, "bridge.endpoint", "an endpoint panicked")
+                .with_context("endpoint", who),
+        )
     })
 }
 
 fn flatten(result: std::result::Result<Result<()>, tokio::time::error::Elapsed>) -> Result<()> {
     result.unwrap_or_else(|_| {
-        Err(NetworkError::new(ErrorKind::Timeout, "bridge.stop", "an endpoint did not stop in time"))
+        Err(NetworkError::new(
+            ErrorKind::Timeout,
+            "bridge.stop",
+            "an endpoint did not stop in time",
+        ))
     })
 }
 

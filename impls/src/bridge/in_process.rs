@@ -99,10 +99,16 @@ impl InProcessBridge {
         let mut registry = self.registry.lock();
         if registry.names.contains(name) {
             let message = "a bridge of this name exists";
-            return Err(NetworkError::new(ErrorKind::AlreadyExists, "bridge.create_bridge", message).with_context("name", name));
+            return Err(
+                NetworkError::new(ErrorKind::AlreadyExists, "bridge.create_bridge", message).with_context("name", name),
+            );
         }
         if registry.names.len() >= self.max_bridges {
-            let error = NetworkError::new(ErrorKind::Exhausted, "bridge.create_bridge", "there are too many bridges");
+            let error = NetworkError::new(
+                ErrorKind::Exhausted,
+                "bridge.create_bridge",
+                "there are too many bridges",
+            );
             return Err(error.with_context("limit", self.max_bridges.to_string()));
         }
         registry.names.insert(name.to_owned());
@@ -147,7 +153,10 @@ impl InProcessBridgeBuilder {
             registry: Mutex::default(),
             max_bridges: self.max_bridges,
             clock: self.clock.unwrap_or_else(|| Arc::new(TokioClock::new())),
-            jitter: Mutex::new(self.jitter_seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+            jitter: Mutex::new(
+                self.jitter_seed
+                    .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            ),
         }
     }
 }
@@ -171,7 +180,10 @@ impl CommunicationBridge for InProcessBridge {
         let jitter = self.jitter.lock().fork();
         let clock = Arc::clone(&self.clock);
         let engine = Engine::new(id.clone(), name, (source, target), (config, router), clock, jitter);
-        engine.start().await.map_err(|error| error.with_context("bridge", name))?;
+        engine
+            .start()
+            .await
+            .map_err(|error| error.with_context("bridge", name))?;
         reservation.keep(engine);
         Ok(id)
     }

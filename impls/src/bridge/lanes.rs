@@ -32,15 +32,18 @@ impl std::fmt::Debug for Lanes {
     }
 }
 
-/// Starts work on a message, or queues it behind its key. Gives it back when the bridge takes no more.
-pub(super) fn enter(engine: &Arc<Engine>, ticket: Ticket) -> Result<(), Ticket> {
+/// Starts work on a message, or queues it behind its key. When the bridge takes no more, the message is rejected.
+pub(super) fn enter(engine: &Arc<Engine>, ticket: Ticket) -> bool {
     let mut lanes = engine.lanes.lock();
     if lanes.closed {
-        return Err(ticket);
+        // Whoever is told of it must not find the lock taken.
+        drop(lanes);
+        drop(ticket);
+        return false;
     }
     let Some(key) = ticket.key() else {
         spawn(engine, None, ticket);
-        return Ok(());
+        return true;
     };
     if let Some(queue) = lanes.waiting.get_mut(&key) {
         queue.push_back(ticket);
@@ -48,7 +51,7 @@ pub(super) fn enter(engine: &Arc<Engine>, ticket: Ticket) -> Result<(), Ticket> 
         lanes.waiting.insert(key.clone(), VecDeque::new());
         spawn(engine, Some(key), ticket);
     }
-    Ok(())
+    true
 }
 
 fn spawn(engine: &Arc<Engine>, key: Option<Bytes>, first: Ticket) {

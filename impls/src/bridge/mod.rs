@@ -18,7 +18,7 @@ mod statistics;
 mod ticket;
 
 pub use endpoints::{
-    HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource, MemorySink,
-    MemorySource, SentMessage, kafka_headers,
+    HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource,
+    MemorySink, MemorySource, SentMessage, kafka_headers,
 };
 pub use in_process::{InProcessBridge, InProcessBridgeBuilder};

@@ -76,7 +76,10 @@ impl Router {
                 RouteAction::DeadLetter => Decision::DeadLetter,
                 other => {
                     let message = format!("is an action that this bridge does not have: {other:?}");
-                    return Err(NetworkError::invalid_input(format!("rules[{}].action", rules.len()), message));
+                    return Err(NetworkError::invalid_input(
+                        format!("rules[{}].action", rules.len()),
+                        message,
+                    ));
                 }
             };
             rules.push(Rule {
@@ -157,7 +160,11 @@ fn require_no_dead_letters(config: &RoutingConfig) -> Result<()> {
     if config.on_error == ErrorAction::DeadLetter {
         return Err(NetworkError::invalid_input("on_error", message));
     }
-    match config.rules.iter().position(|rule| rule.action == RouteAction::DeadLetter) {
+    match config
+        .rules
+        .iter()
+        .position(|rule| rule.action == RouteAction::DeadLetter)
+    {
         Some(index) => Err(NetworkError::invalid_input(format!("rules[{index}].action"), message)),
         None => Ok(()),
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use networking_spi::bridge::{BridgeMetrics, BridgeReceipt, Disposition};
 use networking_spi::Result;
+use networking_spi::bridge::{BridgeMetrics, BridgeReceipt, Disposition};
 use parking_lot::Mutex;
 
 use super::routing::Route;
@@ -60,25 +60,22 @@ impl Statistics {
         let mut counters = self.0.lock();
         let counters = &mut *counters;
         let metrics = &mut counters.metrics;
-        let bad = match result {
-            Ok(receipt) => {
-                match receipt.disposition {
-                    Disposition::Delivered => {
-                        metrics.delivered += 1;
-                        metrics.bytes_delivered += payload_size as u64;
-                    }
-                    Disposition::Dropped => metrics.dropped += 1,
-                    _ => metrics.dead_lettered += 1,
+        let bad = if let Ok(receipt) = result {
+            match receipt.disposition {
+                Disposition::Delivered => {
+                    metrics.delivered += 1;
+                    metrics.bytes_delivered += payload_size as u64;
                 }
-                if !receipt.target.is_empty() {
-                    *entry(&mut metrics.by_target, &receipt.target) += 1;
-                }
-                receipt.disposition == Disposition::DeadLettered
+                Disposition::Dropped => metrics.dropped += 1,
+                _ => metrics.dead_lettered += 1,
             }
-            Err(_) => {
-                metrics.failed += 1;
-                true
+            if !receipt.target.is_empty() {
+                *entry(&mut metrics.by_target, &receipt.target) += 1;
             }
+            receipt.disposition == Disposition::DeadLettered
+        } else {
+            metrics.failed += 1;
+            true
         };
         metrics.max_latency = metrics.max_latency.max(latency);
         counters.total_latency += latency;
@@ -90,7 +87,10 @@ impl Statistics {
     pub(super) fn snapshot(&self) -> BridgeMetrics {
         let counters = self.0.lock();
         let mut metrics = counters.metrics.clone();
-        metrics.mean_latency = counters.total_latency.checked_div(counters.answered).unwrap_or_default();
+        metrics.mean_latency = counters
+            .total_latency
+            .checked_div(counters.answered)
+            .unwrap_or_default();
         metrics
     }
 
@@ -106,7 +106,11 @@ impl Statistics {
 }
 
 fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mut V {
-    let name = if map.len() < MAX_NAMES || map.contains_key(name) { name } else { OTHER };
+    let name = if map.len() < MAX_NAMES || map.contains_key(name) {
+        name
+    } else {
+        OTHER
+    };
     if !map.contains_key(name) {
         map.insert(name.to_owned(), V::default());
     }

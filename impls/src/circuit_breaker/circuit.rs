@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
-use super::gate::{FOREVER, Gate};
+use super::gate::Gate;
 use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
 use super::nanos;
 
@@ -118,6 +118,15 @@ impl SlidingWindowCircuit {
         })
     }
 
+    /// The state, where an open time that has passed counts as passed; changes nothing, and causes no event.
+    pub(super) fn apparent_state(&self) -> CircuitState {
+        let state = self.gate.load().state();
+        if state == CircuitState::Open && self.now() >= self.gate.open_until() {
+            return CircuitState::HalfOpen;
+        }
+        state
+    }
+
     pub(super) fn serial(&self) -> u64 {
         self.serial
     }
@@ -160,13 +169,18 @@ impl SlidingWindowCircuit {
         // Either this thread sees the count of a handle that is just being made, or the thread that makes it sees the
         // mark: see `is_evicted`.
         fence(Ordering::SeqCst);
-        let unused = Arc::strong_count(self) == 1
-            && self.counters.totals().in_flight() == 0
-            && self.with_machine(Machine::is_pristine);
+        let unused = Arc::strong_count(self) == 1 && self.counters.totals().in_flight() == 0 && self.is_pristine();
         if !unused {
             self.evicted.store(false, Ordering::SeqCst);
         }
         unused
+    }
+
+    /// Publishes nothing, whatever is in the outbox: the registry is locked meanwhile, and subscribers may call it.
+    fn is_pristine(&self) -> bool {
+        let mut locked = self.locked.lock();
+        let Locked { machine, config, .. } = &mut *locked;
+        machine.is_pristine(self.surroundings(config))
     }
 
     /// Whether the registry has given the circuit up, or is just about to. Asked after a handle was cloned.
@@ -359,15 +373,11 @@ impl Circuit for SlidingWindowCircuit {
     }
 
     fn state(&self) -> CircuitState {
-        let word = self.gate.load();
-        if word.state() == CircuitState::Open {
-            let until = self.gate.open_until();
-            if until != FOREVER && self.now() >= until {
-                self.with_machine(Machine::refresh);
-                return self.gate.load().state();
-            }
+        let state = self.apparent_state();
+        if state != self.gate.load().state() {
+            self.with_machine(Machine::refresh);
         }
-        word.state()
+        state
     }
 
     fn metrics(&self) -> CircuitMetrics {

@@ -29,9 +29,9 @@ static OWN_STRIPES: LazyLock<usize> = LazyLock::new(|| {
     (cores + 2).next_power_of_two().min(MAX_OWN_STRIPES)
 });
 
-/// One counter of each kind, on a cache line of its own.
+/// One counter of each kind, on a pair of cache lines of its own: processors fetch lines in pairs.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(align(128))]
 struct Stripe([AtomicU64; COUNTERS]);
 
 /// Striped counters. A thread that owns a stripe counts with a plain load and store, which costs a fraction of an

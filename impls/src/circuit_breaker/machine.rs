@@ -156,6 +156,9 @@ impl Machine {
 
     /// Takes a result in. `false`: it came too late and changed nothing.
     pub(super) fn settle(&mut self, token: PermitToken, ending: Ending, cx: Surroundings<'_>) -> bool {
+        if matches!(self.phase, Phase::Open) {
+            self.refresh(cx);
+        }
         if token.generation != self.generation {
             return false;
         }
@@ -187,12 +190,14 @@ impl Machine {
 
     /// An operator's order: `ForcedOpen` or `ForcedClosed`.
     pub(super) fn force(&mut self, mode: CircuitMode, cx: Surroundings<'_>) {
+        self.refresh(cx);
         self.ordered = true;
         self.enter_mode(mode, TransitionReason::Forced, cx);
     }
 
     pub(super) fn reset(&mut self, cx: Surroundings<'_>) {
         let now = nanos(cx.clock.elapsed());
+        self.catch_up(now, cx);
         self.ordered = false;
         let mode = match cx.config.mode {
             CircuitMode::MetricsOnly => CircuitMode::MetricsOnly,
@@ -206,8 +211,10 @@ impl Machine {
 
     /// Takes on the new configuration that `cx` has. State, window and counters stay as far as it allows.
     pub(super) fn configure(&mut self, cx: Surroundings<'_>) {
+        let now = nanos(cx.clock.elapsed());
+        self.catch_up(now, cx);
         self.outbox.push((cx.clock.now(), CircuitEventKind::Configured));
-        self.window.reshape(&cx.config.trip, nanos(cx.clock.elapsed()));
+        self.window.reshape(&cx.config.trip, now);
         if !self.ordered {
             self.enter_mode(cx.config.mode, TransitionReason::Configured, cx);
         }

@@ -1,10 +1,12 @@
 //! Circuits by name: bounded, made on first use, looked up without a lock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use networking_spi::circuit_breaker::{CircuitBreakerConfig, CircuitEvent, CircuitEventKind, MAX_CIRCUIT_NAME};
+use networking_spi::circuit_breaker::{
+    CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitState, MAX_CIRCUIT_NAME,
+};
 use networking_spi::clock::Clock;
 use networking_spi::{ErrorKind, NetworkError, Result, validate};
 use parking_lot::Mutex;
@@ -92,10 +94,14 @@ impl Registry {
         Ok(circuit)
     }
 
-    pub(super) fn for_each(&self, mut act: impl FnMut(&SlidingWindowCircuit)) {
-        for circuit in self.circuits.pin().values() {
-            act(circuit);
-        }
+    /// Every circuit with its state, as of one moment: none is made or evicted meanwhile.
+    pub(super) fn states(&self) -> BTreeMap<String, CircuitState> {
+        let _keeper = self.keeper.lock();
+        self.circuits
+            .pin()
+            .iter()
+            .map(|(name, circuit)| (name.to_string(), circuit.apparent_state()))
+            .collect()
     }
 
     fn make(&self, name: &str, keeper: &mut Keeper) -> Arc<SlidingWindowCircuit> {

@@ -28,7 +28,7 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// ([`over`](HttpClientBuilder::over)).
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - circuit breaker - attempt timeout - interceptors - auth - decompression and size limit - redirects - transport.
+/// retry - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
@@ -168,9 +168,9 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             limit.with_max_wait(max_wait)
         });
 
-        let redirecting = RedirectLayer::new(self.transport.0, self.redirects);
-        let decoding = DecompressionLayer::new(redirecting, self.decompression, self.max_response_size);
-        let mut authenticated = AuthLayer::new(decoding, self.credentials);
+        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let redirecting = RedirectLayer::new(decoding, self.redirects);
+        let mut authenticated = AuthLayer::new(redirecting, self.credentials);
         if let Some(base) = &self.defaults.base_url {
             authenticated = authenticated.only_for(base.clone());
         }

@@ -41,7 +41,7 @@ pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeou
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> =
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<DecompressionLayer<RedirectLayer<T>>>>>>;
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Stack<T>, pool: Option<Arc<dyn PoolStatsSource>>, max_decompressed_size: usize) -> Self {

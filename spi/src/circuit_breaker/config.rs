@@ -117,7 +117,7 @@ impl RateThresholds {
 
 /// How a half-open circuit finds out whether the dependency has recovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HalfOpenPolicy {
     /// Probes in flight at once, at least 1.
@@ -161,7 +161,7 @@ impl HalfOpenPolicy {
 
 /// How long a circuit stays open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OpenPolicy {
     /// The first open time.
@@ -297,7 +297,7 @@ impl ErrorClassifier for DefaultClassifier {
 /// config.validate().unwrap();
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CircuitBreakerConfig {
     /// When the circuit opens. Default: 5 failures in a row.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpBody, HttpClientExt, HttpResponse, StatusCode};
+use networking_spi::http::{HeaderValue, HttpBody, HttpClientExt, HttpResponse, StatusCode};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::H;
@@ -85,8 +85,9 @@ pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> Ca
             connection
                 .write(format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY}\r\n\r\n").as_bytes())
                 .await?;
+            let chunk = vec![b'x'; CHUNK];
             for _ in 0..BODY / CHUNK {
-                connection.write(&[b'x'; CHUNK]).await?;
+                connection.write(&chunk).await?;
                 progress.send_modify(|written| *written += CHUNK);
             }
             Ok(())
@@ -203,7 +204,7 @@ pub(in crate::http) async fn codings_are_decoded_where_declared(harness: H) -> C
         );
     } else {
         check_eq!(
-            response.headers.get("content-encoding").map(|value| value.as_bytes()),
+            response.headers.get("content-encoding").map(HeaderValue::as_bytes),
             Some(b"gzip".as_slice()),
             "Content-Encoding"
         );

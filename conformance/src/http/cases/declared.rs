@@ -112,9 +112,11 @@ pub(in crate::http) async fn undeclared_operations_are_refused(harness: H) -> Ca
     Ok(())
 }
 
+/// Put wherever a credential can stand.
+const SECRET: &str = "s3cr3t-0f-th3-c4s3";
+
 pub(in crate::http) async fn secrets_are_never_shown(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    const SECRET: &str = "s3cr3t-0f-th3-c4s3";
     let mut shown = vec![format!("{:?}", setup.client)];
     let targets = [
         setup.origin.url(&format!("/secret?api_key={SECRET}")),

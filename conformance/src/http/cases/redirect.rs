@@ -1,7 +1,7 @@
 //! Redirects.
 
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpClientExt, HttpResponse, Method, RequestOptions};
+use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, Method, RequestOptions};
 
 use super::H;
 use crate::case::CaseResult;
@@ -29,7 +29,7 @@ pub(in crate::http) async fn without_control_none_is_followed(harness: H) -> Cas
     let response = setup.client.get(&setup.origin.url("/from")).options(options).await?;
     check_eq!(response.status, 302, "status of a redirect that is not followed");
     check_eq!(
-        response.headers.get("location").map(|value| value.as_bytes()),
+        response.headers.get("location").map(HeaderValue::as_bytes),
         Some(b"/to".as_slice()),
         "location"
     );

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpClientExt, HttpResponse, StatusCode};
+use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, StatusCode};
 
 use super::H;
 use crate::case::CaseResult;
@@ -44,11 +44,11 @@ pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResul
         .headers
         .get_all("set-cookie")
         .iter()
-        .map(|value| value.as_bytes())
+        .map(HeaderValue::as_bytes)
         .collect();
     check_eq!(cookies, [b"a=1", b"b=2"], "a header with two values");
     check_eq!(
-        response.headers.get("x-kind").map(|value| value.as_bytes()),
+        response.headers.get("x-kind").map(HeaderValue::as_bytes),
         Some(b"large".as_slice()),
         "a header"
     );

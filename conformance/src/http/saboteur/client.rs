@@ -215,7 +215,7 @@ impl Faulty {
                 response.body = response.body.collect(usize::MAX).await?.into();
             }
             Fault::AcceptsTruncation => {
-                response.body = response.body.map_stream(|s| until(s, ErrorKind::TruncatedBody))
+                response.body = response.body.map_stream(|s| until(s, ErrorKind::TruncatedBody));
             }
             Fault::AcceptsCorruption => response.body = response.body.map_stream(|s| until(s, ErrorKind::Decode)),
             Fault::EndsLateBodies => response.body = response.body.map_stream(|s| until(s, ErrorKind::Timeout)),

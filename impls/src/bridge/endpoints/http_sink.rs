@@ -85,7 +85,8 @@ impl HttpSink {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
     pub fn with_header(mut self, name: &str, value: &str) -> Result<Self> {
-        let name = HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
+        let name =
+            HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
         let mut value = HeaderValue::try_from(value)
             .map_err(|_| NetworkError::invalid_input(format!("header.{name}"), "is not a header value"))?;
         value.set_sensitive(redact::is_secret_header(&name));
@@ -107,7 +108,9 @@ impl HttpSink {
         let mut request = HttpRequest::new(self.method.clone(), target);
         for (name, value) in &message.headers {
             // What is not a header in HTTP (Kafka allows any name and value) is left out.
-            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) else { continue };
+            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) else {
+                continue;
+            };
             if !NOT_FORWARDED.contains(&name.as_str()) && !redact::is_secret_header(&name) {
                 request.headers.append(name, value);
             }
@@ -140,9 +143,13 @@ impl HttpSink {
             return Ok(());
         }
         let error = response.status_error().unwrap_or_else(|| {
-            NetworkError::new(ErrorKind::Status, "http_sink.deliver", "the status is neither success nor error")
-                .with_status(response.status.as_u16())
-                .with_send_state(SendState::Sent)
+            NetworkError::new(
+                ErrorKind::Status,
+                "http_sink.deliver",
+                "the status is neither success nor error",
+            )
+            .with_status(response.status.as_u16())
+            .with_send_state(SendState::Sent)
         });
         drain(response).await;
         Err(self.classified(error))
@@ -192,7 +199,11 @@ impl BridgeSink for HttpSink {
     /// How the latest delivery went; unknown before the first.
     async fn health(&self) -> EndpointHealth {
         let last = self.last.lock();
-        if last.stopped { EndpointHealth::new(HealthState::Down).with_detail("it is stopped") } else { last.health.clone() }
+        if last.stopped {
+            EndpointHealth::new(HealthState::Down).with_detail("it is stopped")
+        } else {
+            last.health.clone()
+        }
     }
 }
 

@@ -163,7 +163,9 @@ fn record(topic: &str, message: BridgeMessage) -> ProducerRecord {
     }
     record.value = (!tombstone || !message.payload.is_empty()).then_some(message.payload);
     if let Some(content_type) = message.content_type {
-        record.headers.push(kafka_headers::CONTENT_TYPE, Some(content_type.into()));
+        record
+            .headers
+            .push(kafka_headers::CONTENT_TYPE, Some(content_type.into()));
     }
     record.headers.push(kafka_headers::MESSAGE_ID, Some(message.id.into()));
     record.headers.push(kafka_headers::ORIGIN, Some(message.origin.into()));

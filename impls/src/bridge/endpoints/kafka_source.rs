@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use networking_spi::bridge::{BridgeProtocol, BridgeSource, DeliveryRetry, Delivery, EndpointHealth, HealthState};
+use networking_spi::bridge::{BridgeProtocol, BridgeSource, Delivery, DeliveryRetry, EndpointHealth, HealthState};
 use networking_spi::clock::Clock;
 use networking_spi::kafka::{ConsumerConfig, KafkaClient};
 use networking_spi::validate::{self, Validate};
@@ -77,7 +77,10 @@ impl Failures {
     fn report(&self, error: NetworkError) {
         *self.degraded.lock() = Some(error.to_string());
         let mut latest = self.latest.lock();
-        if latest.as_ref().is_none_or(|earlier| earlier.retryability().is_retryable()) {
+        if latest
+            .as_ref()
+            .is_none_or(|earlier| earlier.retryability().is_retryable())
+        {
             *latest = Some(error);
         }
         drop(latest);
@@ -124,7 +127,11 @@ impl KafkaSource {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for zero, or more than are in work in all.
     pub fn with_window(mut self, messages: usize) -> Result<Self> {
         let most = 1..=self.settings.max_outstanding;
-        validate::ensure(most.contains(&messages), "window", "must be between 1 and the messages in work in all")?;
+        validate::ensure(
+            most.contains(&messages),
+            "window",
+            "must be between 1 and the messages in work in all",
+        )?;
         self.settings.window = messages;
         Ok(self)
     }
@@ -134,7 +141,11 @@ impl KafkaSource {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
     pub fn with_redelivery(mut self, redelivery: DeliveryRetry) -> Result<Self> {
-        validate::ensure(redelivery.max_attempts > 0, "redelivery.max_attempts", "must be at least 1")?;
+        validate::ensure(
+            redelivery.max_attempts > 0,
+            "redelivery.max_attempts",
+            "must be at least 1",
+        )?;
         self.settings.redelivery = redelivery;
         Ok(self)
     }
@@ -157,7 +168,11 @@ impl BridgeSource for KafkaSource {
             return Err(NetworkError::closed("kafka_source.start", "the source"));
         }
         if self.started.swap(true, Ordering::AcqRel) {
-            return Err(NetworkError::new(ErrorKind::Conflict, "kafka_source.start", "the source has started already"));
+            return Err(NetworkError::new(
+                ErrorKind::Conflict,
+                "kafka_source.start",
+                "the source has started already",
+            ));
         }
         let consumer = match self.client.create_consumer(self.settings.consumer.clone()).await {
             Ok(consumer) => consumer,
@@ -169,7 +184,14 @@ impl BridgeSource for KafkaSource {
         if let Some(sender) = self.sender.lock().take() {
             let client = Arc::clone(&self.client);
             let failures = Arc::clone(&self.failures);
-            let driver = Driver::new(client, consumer, self.settings.clone(), Arc::clone(&self.clock), sender, failures);
+            let driver = Driver::new(
+                client,
+                consumer,
+                self.settings.clone(),
+                Arc::clone(&self.clock),
+                sender,
+                failures,
+            );
             tokio::spawn(driver.run(self.stopping.clone()));
         }
         Ok(())

@@ -122,7 +122,11 @@ impl BridgeSource for MemorySource {
     }
 
     async fn health(&self) -> EndpointHealth {
-        EndpointHealth::new(if self.stopped.is_cancelled() { HealthState::Down } else { HealthState::Up })
+        EndpointHealth::new(if self.stopped.is_cancelled() {
+            HealthState::Down
+        } else {
+            HealthState::Up
+        })
     }
 }
 
@@ -246,6 +250,10 @@ impl BridgeSink for MemorySink {
     }
 
     async fn health(&self) -> EndpointHealth {
-        EndpointHealth::new(if self.state.lock().stopped { HealthState::Down } else { HealthState::Up })
+        EndpointHealth::new(if self.state.lock().stopped {
+            HealthState::Down
+        } else {
+            HealthState::Up
+        })
     }
 }

@@ -105,7 +105,10 @@ impl Checker {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.ident(name),
             Expr::Select(select) => self.visit_node(&mut select.operand, depth + 1, in_path),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.visit(element, depth + 1)),
+            Expr::List(list) => list
+                .elements
+                .iter_mut()
+                .try_for_each(|element| self.visit(element, depth + 1)),
             Expr::Call(call) => {
                 if let Some(target) = &mut call.target {
                     self.visit(target, depth + 1)?;
@@ -117,7 +120,9 @@ impl Checker {
             }
             Expr::Comprehension(loop_) => {
                 if matches!(loop_.accu_init.expr, Expr::List(_)) {
-                    return Err("uses map or filter, which conditions do not have: use exists, all or exists_one".to_owned());
+                    return Err(
+                        "uses map or filter, which conditions do not have: use exists, all or exists_one".to_owned(),
+                    );
                 }
                 self.visit(&mut loop_.iter_range, depth + 1)?;
                 self.visit(&mut loop_.accu_init, depth + 1)?;
@@ -129,7 +134,10 @@ impl Checker {
                 self.bound.push(loop_.iter_var.clone());
                 self.bound.extend(loop_.iter_var2.clone());
                 self.bound.push(loop_.accu_var.clone());
-                if self.bound[outer..].iter().any(|name| runtime::VARIABLES.contains(&name.as_str())) {
+                if self.bound[outer..]
+                    .iter()
+                    .any(|name| runtime::VARIABLES.contains(&name.as_str()))
+                {
                     return Err("names a loop variable like a variable of the message".to_owned());
                 }
                 self.visit(&mut loop_.loop_cond, depth + 1)?;
@@ -160,7 +168,7 @@ impl Checker {
     fn call(&mut self, call: &mut CallExpr, id: u64) -> Result<(), String> {
         let name = call.func_name.as_str();
         if name == operators::ADD {
-            call.func_name = runtime::ADD.to_owned();
+            runtime::ADD.clone_into(&mut call.func_name);
             return Ok(());
         }
         if name == "matches" {
@@ -169,7 +177,10 @@ impl Checker {
         if OPERATORS.contains(&name) || FUNCTIONS.contains(&name) {
             Ok(())
         } else {
-            Err(format!("calls the unknown function {name:?}; there are {}", FUNCTIONS.join(", ")))
+            Err(format!(
+                "calls the unknown function {name:?}; there are {}",
+                FUNCTIONS.join(", ")
+            ))
         }
     }
 
@@ -201,7 +212,7 @@ impl Checker {
             expr: Expr::Ident(runtime::pattern_name(patterns.len())),
         };
         patterns.push(Pattern(regex));
-        call.func_name = runtime::MATCHES.to_owned();
+        runtime::MATCHES.clone_into(&mut call.func_name);
         call.args = vec![text, pattern];
         Ok(())
     }
@@ -228,8 +239,12 @@ fn is_payload_path<'n>(node: &'n Expression, fields: &mut Vec<&'n str>) -> bool 
             found
         }
         Expr::Call(call) if call.func_name == operators::INDEX && call.target.is_none() => {
-            let [container, index] = call.args.as_slice() else { return false };
-            let Expr::Literal(LiteralValue::String(field)) = &index.expr else { return false };
+            let [container, index] = call.args.as_slice() else {
+                return false;
+            };
+            let Expr::Literal(LiteralValue::String(field)) = &index.expr else {
+                return false;
+            };
             let found = is_payload_path(container, fields);
             fields.push(field.inner());
             found

@@ -93,7 +93,9 @@ impl<'m> Facts<'m> {
                 Ok(text) => Box::new(CelString::from(text)),
                 Err(_) => Box::new(CelBytes::from(value.as_ref())),
             };
-            entries.entry(CelMapKey::String(CelString::from(name.as_str()))).or_insert(value);
+            entries
+                .entry(CelMapKey::String(CelString::from(name.as_str())))
+                .or_insert(value);
         }
         Converted {
             value: json::map(entries),

@@ -98,7 +98,10 @@ fn whole<'m>(json: &'m serde_json::Value, largest: &mut usize) -> Box<dyn Val + 
             *largest = (*largest).max(items.len().saturating_mul(BYTES_PER_ITEM));
             list(items.iter().map(|item| whole(item, largest)).collect())
         }
-        serde_json::Value::Object(object) => map(object.iter().map(|(name, value)| (key(name), whole(value, largest))).collect()),
+        serde_json::Value::Object(object) => map(object
+            .iter()
+            .map(|(name, value)| (key(name), whole(value, largest)))
+            .collect()),
     }
 }
 

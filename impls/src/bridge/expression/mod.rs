@@ -105,7 +105,10 @@ fn compile_one(source: &str) -> Result<Condition, String> {
         return Err("is too long".to_owned());
     }
     let mut tree = runtime::environment().parser().parse(source).map_err(|errors| {
-        let first = errors.errors.first().map_or("it cannot be parsed", |error| error.msg.as_str());
+        let first = errors
+            .errors
+            .first()
+            .map_or("it cannot be parsed", |error| error.msg.as_str());
         let first: String = first.chars().take(200).collect();
         format!("is not a CEL expression: {first}")
     })?;
@@ -195,17 +198,29 @@ mod tests {
     #[test]
     fn a_payload_that_is_not_json_is_null() {
         assert_eq!(holds("payload == null", "<xml/>"), Ok(true));
-        assert_eq!(holds("payload.event == 'x'", "<xml/>"), Err("a value has the wrong type"));
+        assert_eq!(
+            holds("payload.event == 'x'", "<xml/>"),
+            Err("a value has the wrong type")
+        );
     }
 
     #[test]
     fn an_error_is_not_an_answer() {
         assert_eq!(holds("payload.a.b == 1", "{}"), Err("a field does not exist"));
         assert_eq!(holds("payload.a", r#"{"a": 1}"#), Err("the result is not a boolean"));
-        assert_eq!(holds("payload.a > 'x'", r#"{"a": 1}"#), Err("a value has the wrong type"));
-        assert_eq!(holds("payload.l[3] == 1", r#"{"l": [1]}"#), Err("an index is out of bounds"));
+        assert_eq!(
+            holds("payload.a > 'x'", r#"{"a": 1}"#),
+            Err("a value has the wrong type")
+        );
+        assert_eq!(
+            holds("payload.l[3] == 1", r#"{"l": [1]}"#),
+            Err("an index is out of bounds")
+        );
         assert_eq!(holds("payload.a / 0 == 1", r#"{"a": 1}"#), Err("a division by zero"));
-        assert_eq!(holds("payload.a + 1 == 0", r#"{"a": 9223372036854775807}"#), Err("a function failed"));
+        assert_eq!(
+            holds("payload.a + 1 == 0", r#"{"a": 9223372036854775807}"#),
+            Err("a function failed")
+        );
     }
 
     #[test]
@@ -213,7 +228,10 @@ mod tests {
         for (source, part) in [
             ("event == 'x'", "unknown variable \"event\""),
             ("payload.l.exists(n, m == 1)", "unknown variable \"m\""),
-            ("payload.l.exists(payload, payload == 1)", "like a variable of the message"),
+            (
+                "payload.l.exists(payload, payload == 1)",
+                "like a variable of the message",
+            ),
             ("now() > 1", "unknown function \"now\""),
             ("payload.a.reverse() == 'x'", "unknown function \"reverse\""),
             ("payload.l.map(n, n + 1) == [1]", "map or filter"),
@@ -226,7 +244,9 @@ mod tests {
             ("payload.?a == 1", "not a CEL expression"),
             ("", "not a CEL expression"),
         ] {
-            let error = compiled(source).err().unwrap_or_else(|| panic!("{source} was accepted"));
+            let error = compiled(source)
+                .err()
+                .unwrap_or_else(|| panic!("{source} was accepted"));
             assert!(error.contains(part), "{source}: {error}");
         }
     }
@@ -294,7 +314,10 @@ mod tests {
         assert_eq!(holds(source, &payload), Err("the evaluation budget is used up"));
         // Small ones do not.
         let payload = format!("{{\"l\": [{}]}}", items[..250].join(","));
-        assert_eq!(holds("payload.l.all(a, payload.l.all(b, a + b >= 0))", &payload), Ok(true));
+        assert_eq!(
+            holds("payload.l.all(a, payload.l.all(b, a + b >= 0))", &payload),
+            Ok(true)
+        );
     }
 
     #[test]
@@ -307,7 +330,8 @@ mod tests {
 
     #[test]
     fn only_fields_that_are_read_are_converted() {
-        let condition = compiled("payload.a.b == 1 && has(payload.c.d) && payload.e['f'] == 2 && payload.l[0] == 1").unwrap();
+        let condition =
+            compiled("payload.a.b == 1 && has(payload.c.d) && payload.e['f'] == 2 && payload.l[0] == 1").unwrap();
         let rendered = format!("{:?}", condition.paths());
         for name in ["\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"e\"", "\"f\"", "\"l\""] {
             assert!(rendered.contains(name), "{rendered}");
@@ -328,7 +352,13 @@ mod tests {
     fn error_texts_have_no_data_of_the_message() {
         let secret = "hunter2";
         let payload = format!("{{\"s\": \"{secret}\", \"n\": 1}}");
-        for source in ["payload[payload.s] == 1", "payload.s > 1", "payload.s * 2 == 1", "int(payload.s) == 1", "payload.s"] {
+        for source in [
+            "payload[payload.s] == 1",
+            "payload.s > 1",
+            "payload.s * 2 == 1",
+            "int(payload.s) == 1",
+            "payload.s",
+        ] {
             let error = holds(source, &payload).unwrap_err();
             assert!(!error.contains(secret), "{source}: {error}");
         }

@@ -1,11 +1,17 @@
 //! What evaluation runs in: the environment, its own functions, and the variables of one message.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the library prescribes the signature of functions"
+)]
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt, DOUBLE_TYPE, INT_TYPE, STRING_TYPE, Type, UINT_TYPE};
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelString, CelUInt, DOUBLE_TYPE, INT_TYPE, STRING_TYPE, Type, UINT_TYPE,
+};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use cel::parser::Expression;
@@ -49,7 +55,12 @@ pub(super) fn environment() -> Arc<Env> {
 
 fn declare(env: &mut Env) -> Result<(), cel::DeclarationError> {
     env.add_overload(TICK, "tick", vec![FUEL_TYPE.to_owned()], tick)?;
-    env.add_overload(MATCHES, "matches_pattern", vec![STRING_TYPE, PATTERN_TYPE.to_owned()], matches)?;
+    env.add_overload(
+        MATCHES,
+        "matches_pattern",
+        vec![STRING_TYPE, PATTERN_TYPE.to_owned()],
+        matches,
+    )?;
     env.add_overload(ADD, "add_int", vec![INT_TYPE, INT_TYPE], add)?;
     env.add_overload(ADD, "add_uint", vec![UINT_TYPE, UINT_TYPE], add)?;
     env.add_overload(ADD, "add_double", vec![DOUBLE_TYPE, DOUBLE_TYPE], add)?;
@@ -86,7 +97,10 @@ fn tick<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionEr
 }
 
 fn matches<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    match (args[0].downcast_ref::<CelString<'_>>(), args[1].downcast_ref::<Pattern>()) {
+    match (
+        args[0].downcast_ref::<CelString<'_>>(),
+        args[1].downcast_ref::<Pattern>(),
+    ) {
         (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.0.is_match(text.inner())))),
         _ => Err(ExecutionError::function_error("matches", "arguments")),
     }
@@ -112,10 +126,13 @@ fn overflow() -> ExecutionError {
 }
 
 fn concatenate<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    match (args[0].downcast_ref::<CelString<'_>>(), args[1].downcast_ref::<CelString<'_>>()) {
-        (Some(left), Some(right)) if left.inner().len() + right.inner().len() <= MAX_CONCATENATION => {
-            Ok(CowVal::owned(CelString::from(format!("{}{}", left.inner(), right.inner()))))
-        }
+    match (
+        args[0].downcast_ref::<CelString<'_>>(),
+        args[1].downcast_ref::<CelString<'_>>(),
+    ) {
+        (Some(left), Some(right)) if left.inner().len() + right.inner().len() <= MAX_CONCATENATION => Ok(
+            CowVal::owned(CelString::from(format!("{}{}", left.inner(), right.inner()))),
+        ),
         _ => Err(ExecutionError::function_error("add", "too long")),
     }
 }
@@ -174,7 +191,9 @@ impl VariableResolver for Scope<'_, '_> {
             return Some(CowVal::Borrowed(&self.fuel));
         }
         let index: usize = variable.strip_prefix(PATTERN)?.parse().ok()?;
-        self.patterns.get(index).map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
+        self.patterns
+            .get(index)
+            .map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
     }
 }
 

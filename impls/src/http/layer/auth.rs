@@ -96,7 +96,6 @@ impl fmt::Debug for Credentials {
 /// ```
 ///
 /// Wrong: inside of [`RedirectLayer`](super::RedirectLayer). Every host that a redirect names would get the credentials.
-#[derive(Debug)]
 pub struct AuthLayer<C> {
     inner: C,
     credentials: Option<Credentials>,
@@ -147,4 +146,14 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
     }
 
     pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+}
+
+impl<C: fmt::Debug> fmt::Debug for AuthLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer")
+            .field("inner", &self.inner)
+            .field("credentials", &self.credentials)
+            .field("only_for", &self.only_for.as_ref().map(redact::url))
+            .finish()
+    }
 }

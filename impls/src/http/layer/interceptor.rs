@@ -53,13 +53,13 @@ impl<C: HttpClient> HttpClient for InterceptorLayer<C> {
             return self.inner.request(request);
         }
         Box::pin(async move {
-            // The hooks that have to be run on the way back, the outermost first.
-            let mut entered = Vec::with_capacity(self.interceptors.len());
+            let mut entered = Entered::new(&request)?;
             let mut result = self.enter(request, &mut entered).await;
-            while let Some((interceptor, head)) = entered.pop() {
+            for index in (0..entered.count).rev() {
+                let (interceptor, head) = (&self.interceptors[index], entered.head(index));
                 result = match result {
-                    Ok(response) => interceptor.after(&head, response).await,
-                    Err(error) => interceptor.on_error(&head, error).await,
+                    Ok(response) => interceptor.after(head, response).await,
+                    Err(error) => interceptor.on_error(head, error).await,
                 };
             }
             result
@@ -74,13 +74,9 @@ impl<C: HttpClient> HttpClient for InterceptorLayer<C> {
 }
 
 impl<C: HttpClient> InterceptorLayer<C> {
-    async fn enter<'s>(
-        &'s self,
-        mut request: HttpRequest,
-        entered: &mut Vec<(&'s dyn Interceptor, RequestHead)>,
-    ) -> Result<HttpResponse> {
+    async fn enter(&self, mut request: HttpRequest, entered: &mut Entered) -> Result<HttpResponse> {
         for interceptor in &self.interceptors {
-            let head = RequestHead::new(request.method.clone(), request.target.url()?.clone());
+            entered.note(&request)?;
             match interceptor.before(request).await? {
                 Intercepted::Continue(changed) => request = changed,
                 Intercepted::Respond(response) => return Ok(response),
@@ -92,8 +88,45 @@ impl<C: HttpClient> InterceptorLayer<C> {
                     ));
                 }
             }
-            entered.push((&**interceptor, head));
+            entered.count += 1;
         }
         self.inner.request(request).await
+    }
+}
+
+/// The interceptors whose hooks have to run on the way back, and what each was given.
+struct Entered {
+    count: usize,
+    first: RequestHead,
+    /// The heads that differ from the one before, with the index of the interceptor that was given it. Interceptors
+    /// rarely change method or URL, and then nothing is copied.
+    changed: Vec<(usize, RequestHead)>,
+}
+
+impl Entered {
+    fn new(request: &HttpRequest) -> Result<Self> {
+        let first = RequestHead::new(request.method.clone(), request.target.url()?.clone());
+        Ok(Self {
+            count: 0,
+            first,
+            changed: Vec::new(),
+        })
+    }
+
+    fn note(&mut self, request: &HttpRequest) -> Result<()> {
+        let (last, url) = (self.head(self.count), request.target.url()?);
+        if last.method != request.method || last.url != *url {
+            self.changed
+                .push((self.count, RequestHead::new(request.method.clone(), url.clone())));
+        }
+        Ok(())
+    }
+
+    fn head(&self, index: usize) -> &RequestHead {
+        self.changed
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= index)
+            .map_or(&self.first, |(_, head)| head)
     }
 }

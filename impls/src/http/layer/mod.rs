@@ -17,8 +17,8 @@
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
 //! | [`AuthLayer`] | adds credentials to each attempt, invisible to everything above |
+//! | [`RedirectLayer`] | secrets stay with their origin on the way to another one |
 //! | [`DecompressionLayer`] | everything above sees plain bodies, and the size limit is on those |
-//! | [`RedirectLayer`] | each hop goes to the transport; secrets stay with their origin |
 
 mod attempts;
 mod auth;

@@ -64,7 +64,7 @@ impl Validate for RedirectPolicy {
 ///
 /// # Order
 ///
-/// Right: next to the transport, inside everything that adds credentials.
+/// Right: close to the transport, inside everything that adds credentials.
 ///
 /// ```
 /// # use networking_impls::http::{MemoryHttpClient, layer::{AuthLayer, Credentials, RedirectLayer, RedirectPolicy}};

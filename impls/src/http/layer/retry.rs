@@ -8,9 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use networking_spi::clock::Clock;
-use networking_spi::http::{
-    HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy,
-};
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -28,6 +26,7 @@ const MAX_DRAIN: usize = 64 << 10;
 ///   it will let calls through included. The policy's predicate decides before these.
 /// * Which requests: idempotent ones, and those that certainly did not reach the peer, of any method. The body must be
 ///   one that can be sent again.
+/// * How far: up to the response head. A body that breaks off is an error of its reader.
 /// * The last attempt's response or error is the call's; its number is in the error's `attempts`, or in the response's
 ///   extensions as [`Attempts`].
 /// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The
@@ -104,12 +103,7 @@ impl<C: HttpClient> HttpClient for RetryLayer<C> {
         if attempts == 1 {
             return self.inner.request(request);
         }
-        Box::pin(async move {
-            if let Some(own) = &own {
-                own.validate().map_err(|error| error.in_field("retry"))?;
-            }
-            self.attempt(request, own).await
-        })
+        Box::pin(self.attempt(request, own))
     }
 
     fn capabilities(&self) -> HttpCapabilities {
@@ -128,6 +122,9 @@ impl<C: HttpClient> HttpClient for RetryLayer<C> {
 
 impl<C: HttpClient> RetryLayer<C> {
     async fn attempt(&self, request: HttpRequest, own: Option<Box<RetryPolicy>>) -> Result<HttpResponse> {
+        if let Some(own) = &own {
+            own.validate().map_err(|error| error.in_field("retry"))?;
+        }
         let state = self.state.load_full();
         let policy = own.as_deref().unwrap_or(&state.policy);
         let budget = if policy.budget.is_some() {
@@ -168,11 +165,8 @@ impl<C: HttpClient> RetryLayer<C> {
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
             }
-            let resume = Instant::now() + wait;
-            if let Ok(response) = result {
-                drain(response.body, resume).await;
-            }
-            sleep_until(resume).await;
+            // Boxed, so that calls that succeed at once do not carry the room for it.
+            Box::pin(pause(result, wait)).await;
         }
         unreachable!("every attempt without a successor returns")
     }
@@ -256,12 +250,16 @@ fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
     }
 }
 
-/// Reads what is left of a response, within reason, so that its connection can serve the next attempt.
-async fn drain(body: HttpBody, until: Instant) {
-    if body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
+/// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
+async fn pause(given_up: Result<HttpResponse>, wait: Duration) {
+    let resume = Instant::now() + wait;
+    if let Ok(HttpResponse { body, .. }) = given_up
+        && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
+    {
         // Neither a failure nor a lack of time matters: the connection is then closed.
-        let _ = timeout_at(until, body.collect(MAX_DRAIN)).await;
+        let _ = timeout_at(resume, body.collect(MAX_DRAIN)).await;
     }
+    sleep_until(resume).await;
 }
 
 impl State {

@@ -58,7 +58,9 @@ pub(super) fn try_later(reason: &str) -> Answer {
 fn unavailable(reason: &str, wait: Duration) -> Answer {
     let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     answer
 }
 
@@ -70,14 +72,18 @@ pub(super) fn refused(status: StatusCode, reason: &str) -> Answer {
 /// As [`refused`], for a request whose body was not read: the connection cannot be used again.
 pub(super) fn refused_unread(status: StatusCode, reason: &str) -> Answer {
     let mut answer = refused(status, reason);
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
@@ -90,8 +96,16 @@ mod tests {
         let error = |kind| NetworkError::new(kind, "test", "http://internal:9092 failed");
         for (error, status, wait) in [
             (error(ErrorKind::ConnectionRefused), 503, Some("1")),
-            (error(ErrorKind::Timeout).with_retryability(Retryability::After(Duration::from_millis(1500))), 503, Some("2")),
-            (error(ErrorKind::Authentication).with_retryability(Retryability::Now), 503, Some("1")),
+            (
+                error(ErrorKind::Timeout).with_retryability(Retryability::After(Duration::from_millis(1500))),
+                503,
+                Some("2"),
+            ),
+            (
+                error(ErrorKind::Authentication).with_retryability(Retryability::Now),
+                503,
+                Some("1"),
+            ),
             (error(ErrorKind::Cancelled), 503, Some("1")),
             (error(ErrorKind::TooLarge), 413, None),
             (NetworkError::invalid_input("id", "is too long"), 400, None),
@@ -101,7 +115,10 @@ mod tests {
         ] {
             let answer = rejected(&error);
             assert_eq!(answer.status(), status, "{error}");
-            let found = answer.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            let found = answer
+                .headers()
+                .get(header::RETRY_AFTER)
+                .map(|value| value.to_str().unwrap());
             assert_eq!(found, wait, "{error}");
             assert!(!format!("{:?}", answer.body()).contains("internal:9092"));
         }

@@ -212,15 +212,25 @@ impl BridgeSource for HttpListenerSource {
             return Err(NetworkError::closed("http_listener.start", "the listener"));
         }
         if self.started.swap(true, Ordering::AcqRel) {
-            return Err(NetworkError::new(ErrorKind::Conflict, "http_listener.start", "the listener has started already"));
+            return Err(NetworkError::new(
+                ErrorKind::Conflict,
+                "http_listener.start",
+                "the listener has started already",
+            ));
         }
         let bind = self.shared.settings.bind;
-        let listening = TcpListener::bind(bind).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let listening = TcpListener::bind(bind)
+            .await
+            .and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|error| {
             self.started.store(false, Ordering::Release);
-            NetworkError::new(ErrorKind::Connection, "http_listener.start", "the address cannot be listened on")
-                .with_context("address", bind.to_string())
-                .with_source(error)
+            NetworkError::new(
+                ErrorKind::Connection,
+                "http_listener.start",
+                "the address cannot be listened on",
+            )
+            .with_context("address", bind.to_string())
+            .with_source(error)
         })?;
         let _ = self.shared.address.set(address);
         tokio::spawn(serve::accept(Arc::clone(&self.shared), listener));
@@ -386,8 +396,16 @@ impl HttpListenerBuilder {
         validate::ensure(!self.methods.is_empty(), "methods", "must not be empty")?;
         validate::ensure(self.max_body_size > 0, "max_body_size", "must be at least 1")?;
         let connections = 1..=Semaphore::MAX_PERMITS;
-        validate::ensure(connections.contains(&self.max_connections), "max_connections", "must be at least 1")?;
-        validate::ensure((1..=1_000_000).contains(&self.backlog), "backlog", "must be between 1 and 1000000")?;
+        validate::ensure(
+            connections.contains(&self.max_connections),
+            "max_connections",
+            "must be at least 1",
+        )?;
+        validate::ensure(
+            (1..=1_000_000).contains(&self.backlog),
+            "backlog",
+            "must be between 1 and 1000000",
+        )?;
         validate::positive(self.header_read_timeout, "header_read_timeout")?;
         validate::positive(self.request_timeout, "request_timeout")?;
         if let Some((rate, _)) = self.faults {
@@ -434,6 +452,8 @@ impl HttpListenerBuilder {
 }
 
 fn header_name(name: Option<String>, field: &str) -> Result<Option<HeaderName>> {
-    let parse = |name: String| HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input(field, "is not a header name"));
+    let parse = |name: String| {
+        HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input(field, "is not a header name"))
+    };
     name.map(parse).transpose()
 }

@@ -184,15 +184,13 @@ async fn read(shared: &Shared, body: Incoming) -> Result<Bytes, Answer> {
 fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Result<BridgeMessage> {
     let settings = &shared.settings;
     let given = settings.id_header.as_ref().and_then(|name| headers.get(name));
-    let id = match given {
-        Some(value) => {
-            let text = value.to_str().map_err(|_| NetworkError::invalid_input("id", "is not text"))?;
-            text.to_owned()
-        }
-        None => {
-            let number = shared.next_id.fetch_add(1, Ordering::Relaxed);
-            format!("{:016x}-{number}", shared.id_prefix)
-        }
+    let id = if let Some(value) = given {
+        let text = value.to_str();
+        text.map_err(|_| NetworkError::invalid_input("id", "is not text"))?
+            .to_owned()
+    } else {
+        let number = shared.next_id.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}-{number}", shared.id_prefix)
     };
     let mut message = BridgeMessage::new(id, body, shared.clock.now()).with_origin(path);
     message.validate()?;

@@ -49,9 +49,13 @@ impl Verifier {
     pub(super) fn accepts(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         // A header given twice is not one signature.
         let mut values = headers.get_all(&self.header).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return false;
+        };
         let digits = value.to_str().ok().and_then(|text| text.strip_prefix(PREFIX));
-        let Some(Ok(expected)) = digits.map(hex::decode) else { return false };
+        let Some(Ok(expected)) = digits.map(hex::decode) else {
+            return false;
+        };
         let mut mac = self.key.clone();
         mac.update(body);
         mac.verify_slice(&expected).is_ok()
@@ -74,7 +78,9 @@ mod tests {
         for value in values {
             headers.append("x-hub-signature-256", HeaderValue::from_str(value).unwrap());
         }
-        Verifier::new(&HmacSha256::github(SECRET)).unwrap().accepts(&headers, body)
+        Verifier::new(&HmacSha256::github(SECRET))
+            .unwrap()
+            .accepts(&headers, body)
     }
 
     #[test]
@@ -84,7 +90,15 @@ mod tests {
         assert!(!accepts(&[SIGNATURE], b"Hello, World?"));
         assert!(!accepts(&[], BODY));
         assert!(!accepts(&[SIGNATURE, SIGNATURE], BODY));
-        for wrong in ["", "sha256=", "sha256=75", "sha1=757107", "757107ea", "sha256=zz", &SIGNATURE[..SIGNATURE.len() - 2]] {
+        for wrong in [
+            "",
+            "sha256=",
+            "sha256=75",
+            "sha1=757107",
+            "757107ea",
+            "sha256=zz",
+            &SIGNATURE[..SIGNATURE.len() - 2],
+        ] {
             assert!(!accepts(&[wrong], BODY), "{wrong}");
         }
     }

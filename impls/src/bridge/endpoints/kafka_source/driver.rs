@@ -112,7 +112,9 @@ impl Driver {
             }
             let room = self.settings.max_outstanding - self.partitions.outstanding().min(self.settings.max_outstanding);
             let may_consume = !self.ending && room > 0 && self.consume.passed();
-            let options = ConsumeOptions::new().with_max_messages(room.max(1)).with_max_wait(CONSUME_WAIT);
+            let options = ConsumeOptions::new()
+                .with_max_messages(room.max(1))
+                .with_max_wait(CONSUME_WAIT);
             let wake = self.next_wake();
             tokio::select! {
                 biased;
@@ -183,7 +185,9 @@ impl Driver {
             self.partitions.done(&place);
             return;
         };
-        let Some(attempts) = self.partitions.attempts(&place) else { return };
+        let Some(attempts) = self.partitions.attempts(&place) else {
+            return;
+        };
         if self.ending {
             self.partitions.give_up(&place);
             return;
@@ -192,10 +196,18 @@ impl Driver {
         if attempts >= redelivery.max_attempts {
             let record = format!("{}@{}", place.partition, place.offset);
             self.partitions.give_up(&place);
-            self.fail(error.with_retryability(Retryability::Never).with_context("record", record));
+            self.fail(
+                error
+                    .with_retryability(Retryability::Never)
+                    .with_context("record", record),
+            );
             return;
         }
-        let asked = error.retryability().delay().unwrap_or_default().min(redelivery.max_delay);
+        let asked = error
+            .retryability()
+            .delay()
+            .unwrap_or_default()
+            .min(redelivery.max_delay);
         let wait = exponential(redelivery.initial_delay, redelivery.max_delay, attempts).max(asked);
         tracing::warn!(topic = place.partition.topic, offset = place.offset, ?wait, %error, "a record was rejected");
         self.rejected.entry(Instant::now() + wait).or_default().push(place);
@@ -215,8 +227,14 @@ impl Driver {
     /// The time of the next thing to do that nobody tells of.
     fn next_wake(&self) -> Option<Instant> {
         let rejected = self.rejected.keys().next().copied();
-        let commit = self.commit.not_before.filter(|_| !self.partitions.uncommitted().is_empty());
-        let consume = self.consume.not_before.filter(|_| !self.ending && !self.consume.passed());
+        let commit = self
+            .commit
+            .not_before
+            .filter(|_| !self.partitions.uncommitted().is_empty());
+        let consume = self
+            .consume
+            .not_before
+            .filter(|_| !self.ending && !self.consume.passed());
         [rejected, commit, consume].into_iter().flatten().min()
     }
 
@@ -225,7 +243,10 @@ impl Driver {
         if offsets.is_empty() {
             return;
         }
-        let committed = self.client.commit_offsets(&self.consumer, CommitOffsets::Exact(offsets.clone())).await;
+        let committed = self
+            .client
+            .commit_offsets(&self.consumer, CommitOffsets::Exact(offsets.clone()))
+            .await;
         match committed {
             Ok(()) => {
                 self.commit = Backoff::default();
@@ -312,7 +333,9 @@ fn to_message(record: KafkaMessage, clock: &dyn Clock) -> BridgeMessage {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.cloned().unwrap_or_default()))
         .collect();
     if tombstone {
-        message.headers.push((kafka_headers::TOMBSTONE.to_owned(), Bytes::new()));
+        message
+            .headers
+            .push((kafka_headers::TOMBSTONE.to_owned(), Bytes::new()));
     }
     message
 }

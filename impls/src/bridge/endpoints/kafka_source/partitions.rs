@@ -57,7 +57,11 @@ impl Partitions {
     pub(super) fn add(&mut self, message: KafkaMessage) {
         let key = message.topic_partition();
         // The group went back: the partition was lost and came back, or it was reset. What was in work is delivered again.
-        if self.by_partition.get(&key).is_some_and(|partition| message.offset <= partition.last_offset) {
+        if self
+            .by_partition
+            .get(&key)
+            .is_some_and(|partition| message.offset <= partition.last_offset)
+        {
             self.forget(&key);
         }
         let next_epoch = &mut self.next_epoch;
@@ -87,7 +91,9 @@ impl Partitions {
         let mut ready = Vec::new();
         for (key, partition) in &mut self.by_partition {
             while partition.in_work < window {
-                let Some(record) = partition.records.get_mut(partition.handed) else { break };
+                let Some(record) = partition.records.get_mut(partition.handed) else {
+                    break;
+                };
                 record.attempts += 1;
                 partition.handed += 1;
                 partition.in_work += 1;
@@ -104,7 +110,9 @@ impl Partitions {
 
     /// A record was dealt with.
     pub(super) fn done(&mut self, place: &Place) {
-        let Some((partition, index)) = self.find(place) else { return };
+        let Some((partition, index)) = self.find(place) else {
+            return;
+        };
         if std::mem::replace(&mut partition.records[index].done, true) {
             return;
         }
@@ -179,7 +187,10 @@ impl Partitions {
         if partition.epoch != place.epoch {
             return None;
         }
-        let index = partition.records.binary_search_by_key(&place.offset, |record| record.message.offset).ok()?;
+        let index = partition
+            .records
+            .binary_search_by_key(&place.offset, |record| record.message.offset)
+            .ok()?;
         Some((partition, index))
     }
 }

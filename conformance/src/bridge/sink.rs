@@ -1,0 +1,231 @@
+//! A sink that does as the case says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
+use networking_spi::{NetworkError, Result};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::source::PATIENCE;
+use crate::case::Failure;
+
+/// What a delivery does instead of succeeding.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It fails.
+    Fail(NetworkError),
+    /// It never returns.
+    Hang,
+    /// It panics.
+    Panic,
+}
+
+/// A delivery that was tried.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) target: String,
+    pub(super) message: BridgeMessage,
+    pub(super) at: Instant,
+}
+
+/// Does what was scripted, and remembers what it was given.
+#[derive(Debug)]
+pub(super) struct ScriptedSink {
+    script: Mutex<VecDeque<Step>>,
+    /// Messages whose payload is this hang.
+    stuck: Mutex<Option<&'static str>>,
+    log: Mutex<Log>,
+    /// Counts attempts that have begun; deliveries wait while it is closed.
+    begun: watch::Sender<usize>,
+    open: watch::Sender<bool>,
+    start_error: Mutex<Option<NetworkError>>,
+    health: Mutex<HealthState>,
+    pub(super) starts: AtomicUsize,
+    pub(super) stops: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    attempts: Vec<Attempt>,
+    delivered: Vec<Attempt>,
+    running: usize,
+    most_running: usize,
+}
+
+impl ScriptedSink {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::default(),
+            stuck: Mutex::new(None),
+            log: Mutex::default(),
+            begun: watch::Sender::new(0),
+            open: watch::Sender::new(true),
+            start_error: Mutex::new(None),
+            health: Mutex::new(HealthState::Up),
+            starts: AtomicUsize::new(0),
+            stops: AtomicUsize::new(0),
+        })
+    }
+
+    /// What the next delivery does, or the one after those that were scripted before.
+    pub(super) fn next(&self, step: Step) {
+        self.script.lock().expect("no panic while locked").push_back(step);
+    }
+
+    /// Deliveries of this payload never return.
+    pub(super) fn stick(&self, payload: &'static str) {
+        *self.stuck.lock().expect("no panic while locked") = Some(payload);
+    }
+
+    /// Deliveries wait until [`open`](Self::open).
+    pub(super) fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    pub(super) fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    pub(super) fn fail_start(&self, error: NetworkError) {
+        *self.start_error.lock().expect("no panic while locked") = Some(error);
+    }
+
+    pub(super) fn set_health(&self, health: HealthState) {
+        *self.health.lock().expect("no panic while locked") = health;
+    }
+
+    /// Waits until so many attempts have begun.
+    pub(super) async fn wait_for_attempts(&self, attempts: usize) -> Result<(), Failure> {
+        let mut begun = self.begun.subscribe();
+        match timeout(PATIENCE, begun.wait_for(|begun| *begun >= attempts)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::new(format!(
+                "{} deliveries were tried within {PATIENCE:?}, expected {attempts}",
+                self.attempts().len()
+            ))),
+        }
+    }
+
+    /// Every attempt that has begun.
+    pub(super) fn attempts(&self) -> Vec<Attempt> {
+        self.log.lock().expect("no panic while locked").attempts.clone()
+    }
+
+    /// The time between the first two attempts.
+    pub(super) fn gap(&self) -> Result<Duration, Failure> {
+        match self.attempts().as_slice() {
+            [first, second, ..] => Ok(second.at - first.at),
+            attempts => Err(Failure::new(format!(
+                "{} deliveries were tried, expected two",
+                attempts.len()
+            ))),
+        }
+    }
+
+    /// Every attempt that succeeded, in the order of success.
+    pub(super) fn delivered(&self) -> Vec<Attempt> {
+        self.log.lock().expect("no panic while locked").delivered.clone()
+    }
+
+    /// The messages that one target got.
+    pub(super) fn delivered_to(&self, target: &str) -> Vec<BridgeMessage> {
+        let delivered = self.delivered().into_iter().filter(|attempt| attempt.target == target);
+        delivered.map(|attempt| attempt.message).collect()
+    }
+
+    /// The most deliveries that ran at a time.
+    pub(super) fn most_running(&self) -> usize {
+        self.log.lock().expect("no panic while locked").most_running
+    }
+
+    async fn play(&self, stuck: bool) -> Result<()> {
+        let mut open = self.open.subscribe();
+        // The sender lives as long as `self`.
+        let _ = open.wait_for(|open| *open).await;
+        if stuck {
+            std::future::pending::<()>().await;
+        }
+        let step = self.script.lock().expect("no panic while locked").pop_front();
+        match step {
+            None => {
+                // Gives others a chance to overtake.
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Some(Step::Fail(error)) => Err(error),
+            Some(Step::Hang) => std::future::pending().await,
+            // Without the panic hook: nobody has to see a panic that is meant.
+            Some(Step::Panic) => std::panic::resume_unwind(Box::new("the case told the sink to panic")),
+        }
+    }
+}
+
+#[async_trait]
+impl BridgeSink for ScriptedSink {
+    fn protocol(&self) -> BridgeProtocol {
+        BridgeProtocol::Tcp
+    }
+
+    async fn start(&self) -> Result<()> {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        match self.start_error.lock().expect("no panic while locked").take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+        let attempt = Attempt {
+            target: target.to_owned(),
+            message,
+            at: Instant::now(),
+        };
+        let running = Running::begin(self, &attempt);
+        let stuck = self
+            .stuck
+            .lock()
+            .expect("no panic while locked")
+            .is_some_and(|payload| attempt.message.payload == payload);
+        let played = self.play(stuck).await;
+        drop(running);
+        played?;
+        let delivered = &mut self.log.lock().expect("no panic while locked").delivered;
+        delivered.push(attempt);
+        Ok(Some(format!("position-{}", delivered.len() - 1)))
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.stops.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn health(&self) -> EndpointHealth {
+        EndpointHealth::new(*self.health.lock().expect("no panic while locked"))
+    }
+}
+
+/// An attempt while it runs, however it ends.
+struct Running<'s>(&'s ScriptedSink);
+
+impl<'s> Running<'s> {
+    fn begin(sink: &'s ScriptedSink, attempt: &Attempt) -> Self {
+        let mut log = sink.log.lock().expect("no panic while locked");
+        log.attempts.push(attempt.clone());
+        log.running += 1;
+        log.most_running = log.most_running.max(log.running);
+        drop(log);
+        sink.begun.send_modify(|begun| *begun += 1);
+        Self(sink)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.log.lock().expect("no panic while locked").running -= 1;
+    }
+}

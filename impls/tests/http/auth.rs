@@ -1,0 +1,123 @@
+//! Credentials.
+
+use networking_impls::http::layer::Credentials;
+use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply};
+use networking_spi::ErrorKind;
+use networking_spi::http::{HttpClientExt, Method, StatusCode};
+
+fn memory() -> MemoryHttpClient {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/{*any}", Reply::ok()).unwrap();
+    memory
+}
+
+#[tokio::test]
+async fn each_kind_has_its_header() {
+    for (credentials, header, value) in [
+        // RFC 7617, section 2.
+        (
+            Credentials::basic("Aladdin", "open sesame"),
+            "authorization",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+        ),
+        // RFC 7617, section 2.1.
+        (
+            Credentials::basic("test", "123\u{a3}"),
+            "authorization",
+            "Basic dGVzdDoxMjPCow==",
+        ),
+        (
+            Credentials::bearer("mF_9.B5f-4.1JqM"),
+            "authorization",
+            "Bearer mF_9.B5f-4.1JqM",
+        ),
+        (Credentials::api_key("X-Api-Key", "k"), "x-api-key", "k"),
+    ] {
+        let memory = memory();
+        let client = HttpClientBuilder::over(memory.clone())
+            .credentials(credentials.unwrap())
+            .build()
+            .unwrap();
+        client.get("http://api.test/").await.unwrap();
+        client.get("http://api.test/").header(header, "mine").await.unwrap();
+        let received = memory.received();
+        assert_eq!(received[0].header(header), Some(value));
+        assert_eq!(
+            received[1].header(header),
+            Some("mine"),
+            "the request's own comes first"
+        );
+        assert!(received.iter().all(|request| request.headers[header].is_sensitive()));
+    }
+}
+
+#[tokio::test]
+async fn with_a_base_url_they_stay_there() {
+    let memory = memory();
+    memory
+        .route(
+            Method::GET,
+            "https://api.test/away",
+            Reply::new(StatusCode::FOUND)
+                .with_header("location", "https://other.test/landed")
+                .unwrap(),
+        )
+        .unwrap();
+    let client = HttpClientBuilder::over(memory.clone())
+        .base_url("https://api.test")
+        .credentials(Credentials::bearer("t").unwrap())
+        .default_header("x-api-key", "k")
+        .default_header("x-plain", "p")
+        .build()
+        .unwrap();
+    for target in [
+        "/here",
+        "https://other.test/",
+        "http://api.test/",
+        "https://api.test:8443/",
+        "/away",
+    ] {
+        client.get(target).await.unwrap();
+    }
+    let seen: Vec<(String, bool, bool, bool)> = memory
+        .received()
+        .iter()
+        .map(|request| {
+            let has = |name| request.headers.contains_key(name);
+            (
+                request.url.to_string(),
+                has("authorization"),
+                has("x-api-key"),
+                has("x-plain"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("https://api.test/here", true),
+        ("https://other.test/", false),
+        ("http://api.test/", false),
+        ("https://api.test:8443/", false),
+        ("https://api.test/away", true),
+        ("https://other.test/landed", false),
+    ];
+    assert_eq!(
+        seen,
+        expected.map(|(url, secrets)| (url.to_owned(), secrets, secrets, true))
+    );
+}
+
+#[test]
+fn what_a_header_cannot_hold_is_named() {
+    for (credentials, field) in [
+        (Credentials::basic("a:b", "x"), "username"),
+        (Credentials::basic("a", "line\nfeed"), "password"),
+        (Credentials::bearer(""), "token"),
+        (Credentials::bearer("line\nfeed"), "token"),
+        (Credentials::api_key("not a name", "k"), "header"),
+        (Credentials::api_key("x-key", "line\nfeed"), "key"),
+    ] {
+        let error = credentials.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        assert!(!format!("{error} {error:?}").contains("feed"), "the value is not shown");
+    }
+}

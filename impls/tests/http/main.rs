@@ -1,0 +1,20 @@
+//! The HTTP layers and transports, one module a subject. What the contract says is tested by the conformance suite;
+//! these are the things beyond it: order, timing, configuration, and the errors of reqwest.
+#![cfg(feature = "http")]
+
+mod auth;
+mod decompression;
+mod defaults;
+mod extended;
+mod interceptor;
+mod leaks;
+mod memory;
+mod metrics;
+mod order;
+mod rate_limit;
+mod raw;
+mod redirect;
+mod retry;
+mod timeout;
+mod tls;
+mod transport;

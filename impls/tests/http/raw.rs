@@ -1,0 +1,82 @@
+//! A loopback server that speaks whatever bytes a test wants.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Stops when it is dropped.
+pub(crate) struct RawServer {
+    pub(crate) address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl RawServer {
+    /// Hands every connection to `speak`.
+    pub(crate) async fn start<F, Fut>(speak: F) -> Self
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let speak = Arc::new(speak);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let speak = Arc::clone(&speak);
+                tokio::spawn(async move { speak(stream).await });
+            }
+        });
+        Self { address, accepting }
+    }
+
+    /// Reads a request's head and answers with these bytes; what it read goes to `seen`.
+    pub(crate) async fn answering(answer: &'static str, seen: tokio::sync::mpsc::UnboundedSender<String>) -> Self {
+        Self::start(move |mut stream| {
+            let seen = seen.clone();
+            async move {
+                let head = read_head(&mut stream).await;
+                let _ = seen.send(head);
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for RawServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+pub(crate) async fn read_head(stream: &mut TcpStream) -> String {
+    read_head_of(stream).await
+}
+
+/// Reads up to the end of a request's head.
+pub(crate) async fn read_head_of(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut received = Vec::new();
+    while !received.windows(4).any(|window| window == b"\r\n\r\n") {
+        if !matches!(stream.read_buf(&mut received).await, Ok(count) if count > 0) {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&received).into_owned()
+}
+
+/// A loopback port on which nothing listens.
+pub(crate) async fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

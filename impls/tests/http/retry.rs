@@ -1,0 +1,232 @@
+//! Waits, budgets and decisions of the retry layer.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use networking_impls::clock::TokioClock;
+use networking_impls::http::layer::{Attempts, RetryLayer};
+use networking_impls::http::{MemoryHttpClient, Reply};
+use networking_spi::http::{
+    HttpClient, HttpClientExt, Jitter, Method, RequestOptions, RetryBudget, RetryPolicy, RetryPredicate, StatusCode,
+};
+use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
+use tokio::time::Instant;
+
+const URL: &str = "http://api.test/x";
+
+fn exact(max_attempts: u32) -> RetryPolicy {
+    RetryPolicy::new(max_attempts)
+        .with_delays(Duration::from_millis(100), Duration::from_secs(10))
+        .with_jitter(Jitter::None)
+        .with_budget(None)
+}
+
+fn answering(replies: &[Reply], policy: RetryPolicy) -> (MemoryHttpClient, RetryLayer<MemoryHttpClient>) {
+    let memory = MemoryHttpClient::new();
+    for method in [Method::GET, Method::POST] {
+        memory.route(method, "/x", replies.to_vec()).unwrap();
+    }
+    (memory.clone(), RetryLayer::new(memory, policy).unwrap())
+}
+
+fn busy() -> Reply {
+    Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_double_from_retry_to_retry() {
+    let (memory, client) = answering(&[busy(), busy(), busy(), Reply::ok()], exact(4));
+    let start = Instant::now();
+    let response = client.get(URL).await.unwrap();
+    assert_eq!(response.status, 200);
+    assert_eq!(response.extensions.get::<Attempts>(), Some(&Attempts(4)));
+    assert_eq!(start.elapsed(), Duration::from_millis(100 + 200 + 400));
+    assert_eq!(memory.received().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_retries_says_nothing_of_attempts() {
+    let (_, client) = answering(&[Reply::ok()], exact(4));
+    assert_eq!(client.get(URL).await.unwrap().extensions.get::<Attempts>(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_a_lower_bound_of_the_wait() {
+    for (value, expected) in [("3", Duration::from_secs(3)), ("0", Duration::from_millis(100))] {
+        let (_, client) = answering(
+            &[busy().with_header("retry-after", value).unwrap(), Reply::ok()],
+            exact(2),
+        );
+        let start = Instant::now();
+        assert_eq!(client.get(URL).await.unwrap().status, 200);
+        assert_eq!(start.elapsed(), expected, "Retry-After: {value}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dates_in_retry_after_are_read_against_the_clock() {
+    let now: SystemTime = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    // Seven seconds later.
+    let date = "Fri, 15 Jan 2027 08:00:07 GMT";
+    let (_, client) = answering(
+        &[busy().with_header("retry-after", date).unwrap(), Reply::ok()],
+        exact(2),
+    );
+    let client = client.with_clock(Arc::new(TokioClock::starting_at(now)));
+    let start = Instant::now();
+    assert_eq!(client.get(URL).await.unwrap().status, 200);
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_budget_stops_retries_and_not_requests() {
+    let policy = exact(2).with_budget(Some(RetryBudget::new(2, 0.5)));
+    let (memory, client) = answering(&[busy()], policy);
+    for expected in [2, 4, 5, 6] {
+        assert_eq!(client.get(URL).await.unwrap().status, 503);
+        assert_eq!(memory.received().len(), expected);
+    }
+    memory.route(Method::GET, "/fine", Reply::ok()).unwrap();
+    for _ in 0..2 {
+        client.get("http://api.test/fine").await.unwrap();
+    }
+    memory.clear_received();
+    client.get(URL).await.unwrap();
+    assert_eq!(memory.received().len(), 2, "two successes have paid for a retry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_without_budget_does_not_draw_on_it() {
+    let (memory, client) = answering(&[busy()], exact(2).with_budget(Some(RetryBudget::new(1, 0.5))));
+    let own = || RequestOptions::new().with_retry(exact(3));
+    for calls in 1..=3 {
+        client.get(URL).options(own()).await.unwrap();
+        assert_eq!(memory.received().len(), 3 * calls);
+    }
+    memory.clear_received();
+    client.get(URL).await.unwrap();
+    assert_eq!(memory.received().len(), 2, "the budget is untouched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_are_retried_by_what_they_say() {
+    let error = |retryability, sent| {
+        Reply::error_with(move || {
+            NetworkError::new(ErrorKind::Connection, "test", "broken")
+                .with_retryability(retryability)
+                .with_send_state(sent)
+        })
+    };
+    let table = [
+        (
+            Method::GET,
+            Retryability::Now,
+            SendState::MaybeSent,
+            3,
+            Duration::from_millis(300),
+        ),
+        (
+            Method::GET,
+            Retryability::Never,
+            SendState::MaybeSent,
+            1,
+            Duration::ZERO,
+        ),
+        (
+            Method::GET,
+            Retryability::After(Duration::from_secs(2)),
+            SendState::Sent,
+            3,
+            Duration::from_secs(4),
+        ),
+        (
+            Method::GET,
+            Retryability::After(Duration::from_secs(61)),
+            SendState::Sent,
+            1,
+            Duration::ZERO,
+        ),
+        (Method::POST, Retryability::Now, SendState::MaybeSent, 1, Duration::ZERO),
+        (
+            Method::POST,
+            Retryability::Now,
+            SendState::NotSent,
+            3,
+            Duration::from_millis(300),
+        ),
+    ];
+    for (method, retryability, sent, attempts, elapsed) in table {
+        let (memory, client) = answering(&[error(retryability, sent)], exact(3));
+        let start = Instant::now();
+        let failed = client.build(method.clone(), URL).await.unwrap_err();
+        let case = format!("{method} {retryability:?} {sent:?}");
+        assert_eq!(failed.attempts(), attempts, "{case}");
+        assert_eq!(memory.received().len(), attempts as usize, "{case}");
+        assert_eq!(start.elapsed(), elapsed, "{case}");
+    }
+}
+
+#[derive(Debug)]
+struct Backwards;
+
+impl RetryPredicate for Backwards {
+    fn on_status(&self, status: StatusCode) -> Option<bool> {
+        match status.as_u16() {
+            404 => Some(true),
+            503 => Some(false),
+            _ => None,
+        }
+    }
+
+    fn on_error(&self, error: &NetworkError) -> Option<bool> {
+        (error.kind() == ErrorKind::Internal).then_some(true)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_predicate_decides_first() {
+    let policy = || exact(2).with_predicate(Arc::new(Backwards));
+    let table = [
+        (Reply::new(StatusCode::NOT_FOUND), 2),
+        (busy(), 1),
+        (Reply::new(StatusCode::BAD_GATEWAY), 2),
+        (Reply::error(ErrorKind::Internal), 2),
+        (Reply::error(ErrorKind::Protocol), 1),
+    ];
+    for (reply, attempts) in table {
+        let (memory, client) = answering(std::slice::from_ref(&reply), policy());
+        let _ = client.get(URL).await;
+        assert_eq!(memory.received().len(), attempts, "{reply:?}");
+        memory.clear_received();
+        let _ = client.post(URL).await;
+        assert_eq!(
+            memory.received().len(),
+            1,
+            "not even a predicate repeats a POST: {reply:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_bad_policy_of_a_request_is_named() {
+    let (memory, client) = answering(&[Reply::ok()], exact(2));
+    let options = RequestOptions::new().with_retry(exact(2).with_multiplier(0.5));
+    let error = client.get(URL).options(options).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::InvalidInput, Some("retry.multiplier"))
+    );
+    let options = RequestOptions::new().with_retry(exact(0));
+    let error = client.get(URL).options(options).await.unwrap_err();
+    assert_eq!(error.field(), Some("retry.max_attempts"));
+    assert!(memory.received().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_policy_holds_for_calls_that_start_after_it() {
+    let (memory, client) = answering(&[busy()], RetryPolicy::disabled());
+    client.get(URL).await.unwrap();
+    client.configure_retry_policy(exact(3)).unwrap();
+    client.get(URL).await.unwrap();
+    assert_eq!(memory.received().len(), 1 + 3);
+}

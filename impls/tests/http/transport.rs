@@ -1,0 +1,277 @@
+//! The errors of reqwest, and what a request can ask of the transport.
+
+use std::process::Command;
+use std::time::Duration;
+
+use networking_impls::http::{HttpVersion, ReqwestConfig, ReqwestTransport};
+use networking_spi::http::{HttpClientExt, ProxyConfig, RequestOptions};
+use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+use super::raw::{RawServer, closed_port, read_head};
+
+fn transport(config: ReqwestConfig) -> ReqwestTransport {
+    ReqwestTransport::new(config).unwrap()
+}
+
+fn proxied(port: u16) -> RequestOptions {
+    RequestOptions::new().with_proxy(ProxyConfig::new(format!("http://127.0.0.1:{port}").parse().unwrap()))
+}
+
+async fn error_of(client: &ReqwestTransport, url: &str, options: RequestOptions) -> NetworkError {
+    match client.get(url).options(options).await {
+        Ok(response) => response.bytes().await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn silence_is_a_read_timeout() {
+    let server = RawServer::start(|mut stream| async move {
+        let head = read_head(&mut stream).await;
+        if head.starts_with("GET /body") {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n012")
+                .await
+                .unwrap();
+        }
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let client = transport(ReqwestConfig::new().with_read_timeout(Duration::from_millis(50)));
+    for (path, sent) in [("/head", SendState::MaybeSent), ("/body", SendState::Sent)] {
+        let error = error_of(&client, &server.url(path), RequestOptions::new()).await;
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Timeout, Some(Phase::Read)),
+            "{path}"
+        );
+        assert_eq!(error.send_state(), sent, "{path}");
+        assert!(!error.is_a(ErrorKind::Connection), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_is_a_connect_timeout() {
+    let server = RawServer::start(|stream| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let client = transport(ReqwestConfig::new().with_connect_timeout(Duration::from_millis(50)));
+    let url = format!("https://{}/", server.address);
+    let error = error_of(&client, &url, RequestOptions::new()).await;
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Timeout, Some(Phase::Connect))
+    );
+    assert_eq!(error.send_state(), SendState::NotSent);
+    assert!(error.is_a(ErrorKind::Connection));
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_is_dns() {
+    let client = transport(ReqwestConfig::new());
+    let url = format!("http://{}.invalid/", "x".repeat(64));
+    let error = error_of(&client, &url, RequestOptions::new()).await;
+    assert_eq!((error.kind(), error.send_state()), (ErrorKind::Dns, SendState::NotSent));
+}
+
+#[tokio::test]
+async fn errors_of_the_proxy_are_the_proxys() {
+    let client = transport(ReqwestConfig::new());
+    for scheme in ["http", "https"] {
+        let url = format!("{scheme}://origin.test/");
+        let error = error_of(&client, &url, proxied(closed_port().await)).await;
+        assert_eq!(
+            (error.kind(), error.send_state()),
+            (ErrorKind::Proxy, SendState::NotSent),
+            "{scheme}: refused"
+        );
+        assert!(error.is_a(ErrorKind::Connection));
+    }
+    for (answer, message) in [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "the proxy wants credentials",
+        ),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+            "the proxy did not open a tunnel",
+        ),
+    ] {
+        let (seen, mut requests) = mpsc::unbounded_channel();
+        let proxy = RawServer::answering(answer, seen).await;
+        let error = error_of(&client, "https://origin.test/", proxied(proxy.address.port())).await;
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Proxy, message));
+        assert!(requests.recv().await.unwrap().starts_with("CONNECT origin.test:443 "));
+    }
+    let socks = RawServer::start(|mut stream| async move {
+        let _ = stream.write_all(b"not socks at all").await;
+    })
+    .await;
+    let options = RequestOptions::new().with_proxy(ProxyConfig::new(
+        format!("socks5://127.0.0.1:{}", socks.address.port()).parse().unwrap(),
+    ));
+    assert_eq!(
+        error_of(&client, "http://127.0.0.1:9/", options).await.kind(),
+        ErrorKind::Proxy
+    );
+}
+
+#[tokio::test]
+async fn a_request_can_have_its_own_proxy() {
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (direct_seen, mut direct) = mpsc::unbounded_channel();
+    let (proxy_seen, mut through_proxy) = mpsc::unbounded_channel();
+    let origin = RawServer::answering(OK, direct_seen).await;
+    let proxy = RawServer::answering(OK, proxy_seen).await;
+    let client = transport(ReqwestConfig::new());
+    let credentials = |options: RequestOptions| {
+        let config = *options.proxy.clone().unwrap();
+        options.with_proxy(config.with_credentials("Aladdin", "open sesame"))
+    };
+    let url = origin.url("/x");
+    client.get(&url).await.unwrap();
+    client.get(&url).options(proxied(proxy.address.port())).await.unwrap();
+    client
+        .get(&url)
+        .options(credentials(proxied(proxy.address.port())))
+        .await
+        .unwrap();
+    client.get(&url).await.unwrap();
+    assert!(direct.recv().await.unwrap().starts_with("GET /x "));
+    assert!(direct.recv().await.unwrap().starts_with("GET /x "));
+    assert!(direct.try_recv().is_err());
+    let first = through_proxy.recv().await.unwrap();
+    assert!(first.starts_with(&format!("GET {url} ")), "{first}");
+    assert!(!first.contains("proxy-authorization"));
+    let second = through_proxy.recv().await.unwrap();
+    assert!(
+        second.contains("proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        "{second}"
+    );
+}
+
+#[tokio::test]
+async fn a_bad_proxy_is_named() {
+    let client = transport(ReqwestConfig::new());
+    let options = RequestOptions::new().with_proxy(ProxyConfig::new("ftp://127.0.0.1".parse().unwrap()));
+    let error = error_of(&client, "http://127.0.0.1:9/", options).await;
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::InvalidInput, Some("proxy.url"))
+    );
+}
+
+#[tokio::test]
+async fn user_information_of_the_url_becomes_basic_credentials() {
+    let (seen, mut requests) = mpsc::unbounded_channel();
+    let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
+    let url = format!("http://Aladdin:open%20sesame@{}/", server.address);
+    transport(ReqwestConfig::new()).get(&url).await.unwrap();
+    let head = requests.recv().await.unwrap();
+    assert!(
+        head.contains("authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn the_environment_names_no_proxy() {
+    // Set for the child only: see `child_ignores_the_environments_proxy`.
+    let port = closed_port().await;
+    let proxy = format!("http://127.0.0.1:{port}");
+    run_child(
+        "transport::child_ignores_the_environments_proxy",
+        &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by the_environment_names_no_proxy, with its environment"]
+async fn child_ignores_the_environments_proxy() {
+    let (seen, _requests) = mpsc::unbounded_channel();
+    let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
+    assert_eq!(
+        transport(ReqwestConfig::new())
+            .get(&server.url("/"))
+            .await
+            .unwrap()
+            .status,
+        204
+    );
+}
+
+#[test]
+fn a_machine_without_certificates_can_have_a_client() {
+    let nowhere = "/nonexistent/certificates";
+    run_child(
+        "transport::child_without_certificates",
+        &[("SSL_CERT_FILE", nowhere), ("SSL_CERT_DIR", nowhere)],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_machine_without_certificates_can_have_a_client, with its environment"]
+async fn child_without_certificates() {
+    let (seen, _requests) = mpsc::unbounded_channel();
+    let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
+    for config in [
+        ReqwestConfig::new(),
+        ReqwestConfig::new().with_verify_tls(false),
+        ReqwestConfig::new().with_version(HttpVersion::Http1),
+    ] {
+        assert_eq!(transport(config).get(&server.url("/")).await.unwrap().status, 204);
+    }
+}
+
+/// Runs an ignored test of this binary in a process with other environment variables.
+fn run_child(test: &str, environment: &[(&str, &str)]) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored"])
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+}
+
+#[test]
+fn bad_settings_are_named() {
+    let zero = Duration::ZERO;
+    let mut keepalive = ReqwestConfig::new();
+    keepalive.tcp_keepalive = Some(zero);
+    let proxy = ProxyConfig::new("ftp://127.0.0.1".parse().unwrap());
+    for (config, field) in [
+        (ReqwestConfig::new().with_connect_timeout(zero), "connect_timeout"),
+        (ReqwestConfig::new().with_read_timeout(zero), "read_timeout"),
+        (ReqwestConfig::new().with_pool(1, zero), "pool_idle_timeout"),
+        (keepalive, "tcp_keepalive"),
+        (ReqwestConfig::new().with_user_agent("line\nfeed"), "user_agent"),
+        (ReqwestConfig::new().with_proxy(proxy), "proxy.url"),
+        (
+            ReqwestConfig::new().with_root_certificate("not PEM"),
+            "root_certificates",
+        ),
+    ] {
+        let error = ReqwestTransport::new(config).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+    }
+}
+
+#[test]
+fn configuration_survives_serialization() {
+    let config = ReqwestConfig::new()
+        .with_proxy(ProxyConfig::new("http://127.0.0.1:3128".parse().unwrap()).with_credentials("u", "p"))
+        .with_version(HttpVersion::Http2)
+        .with_connect_timeout(Duration::from_millis(1_500));
+    let text = serde_json::to_string(&config).unwrap();
+    assert!(text.contains(r#""connect_timeout":"1s 500ms""#), "{text}");
+    assert_eq!(serde_json::from_str::<ReqwestConfig>(&text).unwrap(), config);
+    assert_eq!(
+        serde_json::from_str::<ReqwestConfig>("{}").unwrap(),
+        ReqwestConfig::default()
+    );
+}
