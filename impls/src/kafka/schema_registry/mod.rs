@@ -18,6 +18,7 @@ mod json;
 mod parsed;
 mod protobuf;
 mod registry;
+mod state;
 mod wire;
 
 pub use registry::{SchemaRegistry, SchemaRegistryLimits};
