@@ -283,7 +283,12 @@ impl Engine {
         self.tasks.wait().await;
         self.stop_endpoints().await;
         self.reject_rest();
-        let given_up = self.given_up.load(Ordering::Relaxed);
+        // A bridge that ended by itself has told its sources, and destroying it gives nothing up any more.
+        let given_up = if end == End::Draining {
+            self.given_up.load(Ordering::Relaxed)
+        } else {
+            0
+        };
         let last = if end == End::SourceFailed {
             BridgeState::Failed
         } else {
