@@ -10,5 +10,5 @@ pub mod circuit_breaker;
 pub mod clock;
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(any(feature = "kafka-memory", feature = "kafka-rdkafka"))]
+#[cfg(any(feature = "kafka-extended", feature = "kafka-memory", feature = "kafka-rdkafka"))]
 pub mod kafka;

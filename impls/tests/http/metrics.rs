@@ -1,10 +1,14 @@
 //! Counters beyond the contract.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use networking_impls::http::layer::Credentials;
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpClient, HttpClientExt, Method};
+use networking_spi::http::{HttpClient, HttpClientExt, Method, RetryPolicy, StatusCode};
+use parking_lot::Mutex;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 #[tokio::test(start_paused = true)]
 async fn latencies_are_those_of_calls() {
@@ -50,4 +54,72 @@ async fn only_bytes_that_are_read_count() {
     assert_eq!(client.client_metrics().unwrap().bytes_received, 0);
     assert_eq!(response.bytes().await.unwrap_err().kind(), ErrorKind::TruncatedBody);
     assert_eq!(client.client_metrics().unwrap().bytes_received, 4);
+}
+
+/// What a subscriber writes.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_a_span_without_secrets() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let memory = MemoryHttpClient::new();
+    memory
+        .route(
+            Method::GET,
+            "/x",
+            [Reply::new(StatusCode::BAD_GATEWAY), Reply::new(StatusCode::NOT_FOUND)],
+        )
+        .unwrap();
+    memory
+        .route(Method::GET, "/broken", Reply::error(ErrorKind::Tls))
+        .unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .retry(RetryPolicy::new(2))
+        .credentials(Credentials::bearer("s3cr3t").unwrap())
+        .build()
+        .unwrap();
+    client
+        .get("http://user:s3cr3t@api.test/x?page=2&api_key=s3cr3t")
+        .await
+        .unwrap();
+    client.get("http://api.test:8080/broken").await.unwrap_err();
+    let text = String::from_utf8(written.0.lock().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    for part in [
+        "http.request{",
+        r#"otel.kind="client""#,
+        r#"http.request.method="GET""#,
+        r#"server.address="api.test" server.port=80"#,
+        "[redacted]@api.test/x?page=2&api_key=[redacted]",
+        "http.request.resend_count=1",
+        "http.response.status_code=404",
+        "error.type=404",
+    ] {
+        assert!(lines[0].contains(part), "{part}: {text}");
+    }
+    assert!(
+        lines[1].contains("server.port=8080") && lines[1].contains(r#"error.type="tls""#),
+        "{text}"
+    );
+    assert!(!text.contains("s3cr3t"), "{text}");
 }

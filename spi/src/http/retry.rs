@@ -103,7 +103,8 @@ pub struct RetryPolicy {
     pub retry_non_idempotent: bool,
     /// Bound on the share of retries, shared by all requests of a client. `None`: no bound.
     pub budget: Option<RetryBudget>,
-    /// Decides before the rules above. Not serialized.
+    /// Decides about statuses and errors before the rules above. Whether a request may be repeated at all, the number of
+    /// attempts and the budget are not its to decide. Not serialized.
     #[serde(skip)]
     pub predicate: Option<Arc<dyn RetryPredicate>>,
 }

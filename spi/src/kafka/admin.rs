@@ -138,9 +138,9 @@ pub struct PartitionMetadata {
     pub replicas: Vec<i32>,
     /// Brokers whose replica is in sync.
     pub in_sync_replicas: Vec<i32>,
-    /// The first offset that can be read.
+    /// The first offset that can be read; -1 while there is no leader to ask.
     pub earliest_offset: i64,
-    /// The offset that the next record gets.
+    /// The offset that the next record gets; -1 while there is no leader to ask.
     pub latest_offset: i64,
 }
 

@@ -24,6 +24,31 @@ pub struct ClientDefaults {
     pub raise_for_status: bool,
 }
 
+impl ClientDefaults {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the base URL.
+    pub fn with_base_url(mut self, url: Url) -> Self {
+        self.base_url = Some(url);
+        self
+    }
+
+    /// Adds headers.
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// Sets whether a 4xx or 5xx status is an error.
+    pub fn with_raise_for_status(mut self, raise: bool) -> Self {
+        self.raise_for_status = raise;
+        self
+    }
+}
+
 /// Resolves targets against a base URL, adds default headers, and turns error statuses into errors where that is wanted.
 ///
 /// # Order

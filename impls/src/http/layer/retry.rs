@@ -26,6 +26,7 @@ const MAX_DRAIN: usize = 64 << 10;
 ///   it will let calls through included. The policy's predicate decides before these.
 /// * Which requests: idempotent ones, and those that certainly did not reach the peer, of any method. The body must be
 ///   one that can be sent again.
+/// * How far: up to the response head. A body that breaks off is an error of its reader.
 /// * The last attempt's response or error is the call's; its number is in the error's `attempts`, or in the response's
 ///   extensions as [`Attempts`].
 /// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The

@@ -1,0 +1,171 @@
+//! Producer settings by goal.
+
+use std::time::Duration;
+
+use networking_spi::kafka::{KafkaCompression, OptimizationGoal, ProducerConfig, SettingChange};
+
+/// What a goal sets. A producer's own settings win, where they differ from the contract's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Preset {
+    linger: Duration,
+    compression: KafkaCompression,
+    queue_size: usize,
+    delivery_timeout: Duration,
+}
+
+impl Default for Preset {
+    /// The contract's defaults.
+    fn default() -> Self {
+        let ProducerConfig {
+            linger,
+            compression,
+            queue_size,
+            delivery_timeout,
+            ..
+        } = ProducerConfig::new();
+        Self {
+            linger,
+            compression,
+            queue_size,
+            delivery_timeout,
+        }
+    }
+}
+
+impl Preset {
+    /// No goal weakens acknowledgements or idempotence: a faster producer that loses records is not tuned, it is another one.
+    pub(super) fn of(goal: OptimizationGoal) -> Self {
+        let default = Self::default();
+        match goal {
+            OptimizationGoal::Throughput => Self {
+                linger: Duration::from_millis(20),
+                compression: KafkaCompression::Lz4,
+                queue_size: 500_000,
+                ..default
+            },
+            OptimizationGoal::Latency => Self {
+                linger: Duration::ZERO,
+                compression: KafkaCompression::None,
+                ..default
+            },
+            OptimizationGoal::Durability => Self {
+                delivery_timeout: Duration::from_secs(120),
+                ..default
+            },
+            _ => Self {
+                linger: Duration::from_millis(5),
+                compression: KafkaCompression::Lz4,
+                ..default
+            },
+        }
+    }
+
+    pub(super) fn changes_to(&self, new: &Self) -> Vec<SettingChange> {
+        let mut changes = Vec::new();
+        let mut compare = |setting: &str, from: String, to: String, reason: &str| {
+            if from != to {
+                changes.push(SettingChange::new(setting, from, to, reason));
+            }
+        };
+        let time = |time: Duration| format!("{time:?}");
+        compare(
+            "producer.linger",
+            time(self.linger),
+            time(new.linger),
+            "records that wait for each other share a request, and are later by the wait",
+        );
+        compare(
+            "producer.compression",
+            self.compression.to_string(),
+            new.compression.to_string(),
+            "compressed batches take less of network and disk, and more of the processor",
+        );
+        compare(
+            "producer.queue_size",
+            self.queue_size.to_string(),
+            new.queue_size.to_string(),
+            "a longer queue outlasts bursts, and takes memory",
+        );
+        compare(
+            "producer.delivery_timeout",
+            time(self.delivery_timeout),
+            time(new.delivery_timeout),
+            "a record outlasts a longer outage, and its failure is known later",
+        );
+        changes
+    }
+
+    pub(super) fn apply(&self, mut config: ProducerConfig) -> ProducerConfig {
+        let default = Self::default();
+        if config.delivery_timeout == default.delivery_timeout {
+            config.delivery_timeout = self.delivery_timeout;
+        }
+        // The preset must not make a valid configuration invalid.
+        if config.linger == default.linger && self.linger < config.delivery_timeout {
+            config.linger = self.linger;
+        }
+        if config.compression == default.compression {
+            config.compression = self.compression;
+        }
+        if config.queue_size == default.queue_size {
+            config.queue_size = self.queue_size;
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use networking_spi::kafka::Acks;
+    use networking_spi::validate::Validate;
+
+    use super::*;
+
+    #[test]
+    fn every_goal_gives_a_valid_producer_that_loses_nothing() {
+        for goal in OptimizationGoal::ALL {
+            let config = Preset::of(*goal).apply(ProducerConfig::new());
+            config.validate().expect("valid");
+            assert!(config.acks == Acks::All && config.idempotent, "{goal}");
+        }
+    }
+
+    #[test]
+    fn own_settings_win() {
+        let own = ProducerConfig::new()
+            .with_compression(KafkaCompression::Gzip)
+            .with_delivery_timeout(Duration::from_millis(10));
+        let tuned = Preset::of(OptimizationGoal::Throughput).apply(own);
+        assert_eq!(tuned.compression, KafkaCompression::Gzip);
+        assert_eq!(
+            tuned.linger,
+            Duration::ZERO,
+            "20 ms would be longer than the delivery timeout"
+        );
+        assert_eq!(tuned.queue_size, 500_000);
+        tuned.validate().expect("still valid");
+    }
+
+    #[test]
+    fn the_report_names_what_changed() {
+        let settings = |from: &Preset, to: OptimizationGoal| {
+            from.changes_to(&Preset::of(to))
+                .into_iter()
+                .map(|change| change.setting)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            settings(&Preset::default(), OptimizationGoal::Durability),
+            ["producer.delivery_timeout"]
+        );
+        assert_eq!(
+            settings(&Preset::default(), OptimizationGoal::Latency),
+            Vec::<String>::new()
+        );
+        let balanced = Preset::of(OptimizationGoal::Balanced);
+        assert_eq!(
+            settings(&balanced, OptimizationGoal::Latency),
+            ["producer.linger", "producer.compression"]
+        );
+    }
+}

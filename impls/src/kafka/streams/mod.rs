@@ -1,0 +1,107 @@
+//! Stream processors over any [`KafkaClient`]: consume, transform, produce, commit.
+//!
+//! Messages are taken in batches. Each partition of a batch is a lane: its messages are processed one after the other, lanes
+//! run side by side. When the outputs of a lane are acknowledged, the offset behind its last message is committed. A message
+//! is never committed before its outputs are acknowledged, so each takes effect at least once.
+
+mod job;
+mod lane;
+mod poison;
+mod processor;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use networking_spi::kafka::{
+    DeliveryGuarantee, KafkaClient, ProcessorId, StreamProcessor, StreamProcessorConfig, StreamStatus,
+};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
+use parking_lot::Mutex;
+
+use processor::Processor;
+
+/// Processors of one toolkit, those that ended among them.
+const MAX_PROCESSORS: usize = 1_000;
+
+/// The stream processors of a toolkit.
+#[derive(Debug)]
+pub(super) struct Streams {
+    /// Tells the ids of these processors from those of others.
+    number: u64,
+    next: AtomicU64,
+    processors: Mutex<BTreeMap<ProcessorId, Arc<Processor>>>,
+}
+
+static TOOLKITS: AtomicU64 = AtomicU64::new(1);
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self {
+            number: TOOLKITS.fetch_add(1, Ordering::Relaxed),
+            next: AtomicU64::new(1),
+            processors: Mutex::default(),
+        }
+    }
+
+    pub(super) fn create(&self, config: StreamProcessorConfig, code: Arc<dyn StreamProcessor>) -> Result<ProcessorId> {
+        const CREATE: &str = "kafka.create_stream_processor";
+        config.validate().map_err(|error| error.with_operation(CREATE))?;
+        if config.guarantee != DeliveryGuarantee::AtLeastOnce {
+            return Err(NetworkError::unsupported(CREATE, "exactly_once"));
+        }
+        let mut processors = self.processors.lock();
+        let application = &config.application_id;
+        if processors
+            .values()
+            .any(|other| !other.has_ended() && other.application() == application)
+        {
+            return Err(NetworkError::new(
+                ErrorKind::AlreadyExists,
+                CREATE,
+                "a processor of this application runs here",
+            )
+            .with_context("application_id", application.clone()));
+        }
+        if processors.len() >= MAX_PROCESSORS {
+            processors.retain(|_, other| !other.has_ended());
+        }
+        if processors.len() >= MAX_PROCESSORS {
+            return Err(
+                NetworkError::new(ErrorKind::Exhausted, CREATE, "too many processors; stop some")
+                    .with_retryability(Retryability::Never),
+            );
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = ProcessorId::new(format!("stream-{}-{number}", self.number));
+        processors.insert(id.clone(), Arc::new(Processor::new(config, code)));
+        Ok(id)
+    }
+
+    pub(super) async fn start(&self, id: &ProcessorId, client: Arc<dyn KafkaClient>) -> Result<()> {
+        self.find("kafka.process_kafka_stream", id)?.start(client).await
+    }
+
+    pub(super) fn status(&self, id: &ProcessorId) -> Result<StreamStatus> {
+        Ok(self.find("kafka.stream_status", id)?.status())
+    }
+
+    pub(super) async fn stop(&self, id: &ProcessorId) -> Result<StreamStatus> {
+        self.find("kafka.stop_stream", id)?.stop().await
+    }
+
+    fn find(&self, operation: &'static str, id: &ProcessorId) -> Result<Arc<Processor>> {
+        let found = self.processors.lock().get(id).cloned();
+        found.ok_or_else(|| NetworkError::not_found(operation, "processor", id))
+    }
+}
+
+impl Drop for Streams {
+    /// What runs finishes its batch, commits and leaves its group.
+    fn drop(&mut self) {
+        for processor in self.processors.get_mut().values() {
+            processor.request_stop();
+        }
+    }
+}
