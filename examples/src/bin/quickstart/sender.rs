@@ -149,7 +149,7 @@ impl Interceptor for Sign {
             return Ok(Intercepted::Continue(request));
         }
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes keys of any length");
-        mac.update(request.body.as_bytes().map(|bytes| bytes.as_ref()).unwrap_or_default());
+        mac.update(request.body.as_bytes().map_or(&[][..], |bytes| &bytes[..]));
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
         Ok(Intercepted::Continue(request.with_header(SIGNATURE, signature)?))
     }

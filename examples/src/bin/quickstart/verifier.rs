@@ -47,13 +47,13 @@ pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, 
 
     let mut arrived = Arrived::default();
     let mut payloads = HashMap::<String, Bytes>::new();
-    let mut consumed = 0;
-    while consumed < expected {
+    let mut read = 0;
+    while read < expected {
         let messages = kafka.consume_messages(&consumer, ConsumeOptions::new().with_max_wait(PATIENCE)).await?;
         if messages.is_empty() {
             break;
         }
-        consumed += i64::try_from(messages.len()).unwrap_or(i64::MAX);
+        read += i64::try_from(messages.len()).unwrap_or(i64::MAX);
         kafka.commit_offsets(&consumer, CommitOffsets::of(&messages)).await?;
         for message in messages {
             *arrived.topics.entry(pipeline.short_name(&message.topic).to_owned()).or_default() += 1;
