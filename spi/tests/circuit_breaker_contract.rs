@@ -285,7 +285,7 @@ fn a_configuration_survives_json() {
 fn a_configuration_is_written_by_people() {
     let config: CircuitBreakerConfig = serde_json::from_str(
         r#"{
-            "trip": { "kind": "time_window", "length": "1m", "failure_rate": 0.25, "slow_call_duration": "800ms" },
+            "trip": { "time_window": { "length": "1m", "rates": { "failure_rate": 0.25, "slow_call_duration": "800ms" } } },
             "open": { "duration": "10s" },
             "call_timeout": "2s",
             "on_cancel": "failure"
@@ -302,7 +302,8 @@ fn a_configuration_is_written_by_people() {
     config.validate().unwrap();
 
     for wrong in [
-        r#"{ "trip": { "kind": "sometimes" } }"#,
+        r#"{ "trip": { "sometimes": {} } }"#,
+        r#"{ "trip": { "count_window": { "size": 9, "rates": { "rate": 0.5 } } } }"#,
         r#"{ "mode": "off" }"#,
         r#"{ "call_timout": "2s" }"#,
         r#"{ "open": { "durations": "2s" } }"#,

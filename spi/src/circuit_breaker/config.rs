@@ -11,8 +11,10 @@ use crate::error::{ErrorKind, NetworkError, Result};
 use crate::validate::{self, Validate};
 
 /// When a closed circuit opens.
+///
+/// Written as `{"consecutive_failures": {"failures": 5}}` or `{"count_window": {"size": 100, "rates": {"failure_rate": 0.5}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TripPolicy {
     /// After so many failures in a row.
@@ -25,7 +27,7 @@ pub enum TripPolicy {
         /// Calls in the window, 1 ..= 65 536.
         size: u32,
         /// The rates.
-        #[serde(flatten)]
+        #[serde(default)]
         rates: RateThresholds,
     },
     /// When the rates of the calls of the last `length` exceed their thresholds. Memory and cost do not depend on the
@@ -35,7 +37,7 @@ pub enum TripPolicy {
         #[serde(with = "humantime_serde")]
         length: Duration,
         /// The rates.
-        #[serde(flatten)]
+        #[serde(default)]
         rates: RateThresholds,
     },
 }
@@ -59,7 +61,7 @@ impl TripPolicy {
 
 /// Thresholds over a window of calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RateThresholds {
     /// Share of failed calls at which the circuit opens, above 0.0 and up to 1.0.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use networking_spi::kafka::{CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaVersion};
+use networking_spi::kafka::{CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaType, SchemaVersion};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::RwLock;
@@ -66,6 +66,14 @@ pub struct SchemaRegistry {
 }
 
 impl SchemaRegistry {
+    /// The languages of schemas that are understood, and whose compatibility is decided.
+    pub const SCHEMA_TYPES: &'static [SchemaType] = &[
+        SchemaType::Avro,
+        #[cfg(feature = "kafka-json-schema")]
+        SchemaType::Json,
+        SchemaType::Protobuf,
+    ];
+
     /// An empty registry. Subjects are `BACKWARD` compatible unless [`set_level`](Self::set_level) says otherwise.
     pub fn new() -> Self {
         Self::default()
@@ -384,7 +392,7 @@ mod tests {
             registry.register("outer", outer.clone()).expect("resolved").schema,
             outer
         );
-        let other_language = Schema::new(SchemaType::Json, "{}").with_reference(reference("Inner", "inner"));
+        let other_language = Schema::new(SchemaType::Protobuf, "syntax = \"proto3\";").with_reference(reference("Inner", "inner"));
         assert_eq!(
             registry.register("j", other_language).expect_err("Avro").field(),
             Some("schema.references")
@@ -395,10 +403,10 @@ mod tests {
     fn a_subject_keeps_its_language_unless_anything_goes() {
         let registry = SchemaRegistry::new();
         registry.register("s", record(&["x"])).expect("first");
-        let json = Schema::new(SchemaType::Json, r#"{"type":"object"}"#);
+        let other = Schema::new(SchemaType::Protobuf, "syntax = \"proto3\"; message A {}");
         assert_eq!(
             registry
-                .register("s", json.clone())
+                .register("s", other.clone())
                 .expect_err("another language")
                 .kind(),
             ErrorKind::Incompatible
@@ -406,7 +414,7 @@ mod tests {
         registry
             .set_subject_level("s", Some(CompatibilityLevel::None))
             .expect("a level");
-        assert_eq!(registry.register("s", json).expect("anything goes").version, 2);
+        assert_eq!(registry.register("s", other).expect("anything goes").version, 2);
     }
 
     #[test]
@@ -429,7 +437,7 @@ mod tests {
         ] {
             assert_eq!(error.kind(), ErrorKind::Exhausted);
         }
-        let large = Schema::new(SchemaType::Json, format!(r#"{{"description":"{}"}}"#, "x".repeat(200)));
+        let large = Schema::new(SchemaType::Avro, format!(r#"{{"description":"{}"}}"#, "x".repeat(200)));
         assert_eq!(
             registry.register("s", large).expect_err("bytes").kind(),
             ErrorKind::TooLarge
