@@ -404,7 +404,9 @@ impl Circuit for SlidingWindowCircuit {
         metrics.window = snapshot.window;
         metrics.times_opened = snapshot.times_opened;
         metrics.in_state_for = snapshot.in_state_for;
+        metrics.time_in = snapshot.time_in;
         metrics.retry_after = snapshot.retry_after;
+        metrics.transition_count = snapshot.transition_count;
         metrics.transitions = snapshot.transitions;
         metrics
     }

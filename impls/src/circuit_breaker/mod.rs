@@ -13,16 +13,22 @@ mod builder;
 mod circuit;
 mod counters;
 mod events;
+#[cfg(feature = "metrics")]
+mod exporter;
 mod gate;
 mod half_open;
 mod machine;
 mod registry;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod window;
 
 use std::time::Duration;
 
 pub use breaker::SlidingWindowCircuitBreaker;
 pub use builder::SlidingWindowCircuitBreakerBuilder;
+#[cfg(feature = "metrics")]
+pub use exporter::CircuitMetricsExporter;
 
 /// Nanoseconds in a word: more than five hundred years.
 fn nanos(duration: Duration) -> u64 {

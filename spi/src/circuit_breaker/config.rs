@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CallOutcome, CircuitMode};
-use crate::error::{ErrorKind, NetworkError, Result};
+use crate::error::{ErrorKind, NetworkError, Result, SendState};
 use crate::validate::{self, Validate};
 
 /// When a closed circuit opens.
@@ -247,8 +247,17 @@ pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
     fn classify(&self, error: &NetworkError) -> CallOutcome;
 }
 
-/// The classifier for errors of this crate: transport failures, timeouts, 5xx, 408 and 429 are failures; other statuses
-/// are successes (the dependency answered); invalid input, cancellation, open circuits and local rejections are ignored.
+/// The classifier for errors of this crate, and the one for HTTP.
+///
+/// | error | counts as |
+/// |---|---|
+/// | status 5xx, 408, 429 | failure |
+/// | any other status | success: the dependency answered |
+/// | connection, TLS, proxy and protocol failures, timeouts, truncated and undecodable bodies, failures of the peer | failure |
+/// | a rate limit of the peer | failure |
+/// | a rate limit of this side (nothing was sent) | ignored |
+/// | not found, exists already, authentication, permission, conflict, incompatible schema | success |
+/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application, local resources | ignored |
 pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
     Arc::new(DefaultClassifier)
 }
@@ -266,6 +275,8 @@ impl ErrorClassifier for DefaultClassifier {
             };
         }
         match error.kind() {
+            // A limiter of this side: the dependency knows nothing of it.
+            ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
             ErrorKind::InvalidInput
             | ErrorKind::Unsupported
             | ErrorKind::Encode
@@ -281,6 +292,39 @@ impl ErrorClassifier for DefaultClassifier {
             | ErrorKind::Conflict
             | ErrorKind::Incompatible => CallOutcome::Success,
             _ => CallOutcome::Failure,
+        }
+    }
+}
+
+/// The classifier for Kafka: [`default_classifier`], except where a kind of error means something else there.
+///
+/// | error | counts as |
+/// |---|---|
+/// | no broker, no leader, no coordinator, too few replicas, storage errors, throttling, timeouts | failure |
+/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker answered |
+/// | a record or batch that is too large, or that cannot be decoded | ignored: the record is to blame |
+/// | invalid input, full local queue, closed handle, cancellation, policy violation | ignored |
+///
+/// ```
+/// use networking_spi::circuit_breaker::{CallOutcome, CircuitBreakerConfig, kafka_classifier};
+/// use networking_spi::{ErrorKind, NetworkError};
+///
+/// let config = CircuitBreakerConfig::new().with_classifier(kafka_classifier());
+/// let too_large = NetworkError::new(ErrorKind::TooLarge, "kafka.produce_message", "the record has 2 MiB");
+/// assert_eq!(config.classifier.classify(&too_large), CallOutcome::Ignored);
+/// ```
+pub fn kafka_classifier() -> Arc<dyn ErrorClassifier> {
+    Arc::new(KafkaClassifier)
+}
+
+#[derive(Debug)]
+struct KafkaClassifier;
+
+impl ErrorClassifier for KafkaClassifier {
+    fn classify(&self, error: &NetworkError) -> CallOutcome {
+        match error.kind() {
+            ErrorKind::TooLarge | ErrorKind::Decode => CallOutcome::Ignored,
+            _ => DefaultClassifier.classify(error),
         }
     }
 }
