@@ -188,6 +188,13 @@ pub(super) mod when {
         Applies::capability(declared, "streaming")
     }
 
+    pub(in crate::http) fn extended_jwt(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness
+            .extended_capabilities()
+            .is_some_and(|capabilities| capabilities.jwt);
+        Applies::capability(declared, "jwt")
+    }
+
     pub(in crate::http) fn extended_compression(harness: &dyn HttpHarness) -> Applies {
         let declared = harness
             .extended_capabilities()

@@ -10,10 +10,14 @@
 mod body;
 mod builder;
 mod codec;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 pub mod layer;
 mod memory;
 mod pool_stats;
 mod reqwest_client;
+#[cfg(feature = "jwt")]
+mod single_flight;
 mod standard;
 
 pub use builder::{HttpClientBuilder, Transport};

@@ -7,6 +7,8 @@ mod decompression;
 mod defaults;
 mod extended;
 mod interceptor;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod leaks;
 mod memory;
 mod metrics;

@@ -8,7 +8,7 @@ use networking_spi::http::{HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Me
 use networking_spi::websocket::WebSocketRequest;
 
 use super::H;
-use crate::case::CaseResult;
+use crate::case::{CaseResult, Failure};
 use crate::http::harness::set_up_extended;
 use crate::{check, check_eq, check_error};
 
@@ -137,5 +137,35 @@ pub(in crate::http) async fn corrupt_data_is_a_decode_error(harness: H) -> CaseR
             check_error!(result, ErrorKind::Decode, "{compression}: {what} data");
         }
     }
+    Ok(())
+}
+
+/// The example of RFC 7515, appendix A.1. It expired in 2011.
+const EXPIRED_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+    eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+    dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// The example of RFC 7519, section 6.1: `{"alg":"none"}`.
+const UNSIGNED_TOKEN: &str = "eyJhbGciOiJub25lIn0.\
+    eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
+
+pub(in crate::http) async fn a_token_that_cannot_verify_is_refused(harness: H) -> CaseResult {
+    let (origin, client) = set_up_extended(&harness).await?;
+    for token in [EXPIRED_TOKEN, UNSIGNED_TOKEN, "", "a.b.c", "not a token"] {
+        for algorithm in [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa] {
+            let Err(error) = client.authenticate_jwt(token, algorithm).await else {
+                return Err(Failure::new(format!("{token:?} passed as {algorithm}")));
+            };
+            check!(
+                matches!(error.kind(), ErrorKind::Authentication | ErrorKind::InvalidInput),
+                "{token:?}: a {} error",
+                error.kind()
+            );
+            check!(
+                token.is_empty() || !format!("{error} {error:?}").contains(token),
+                "the token is shown: {error:?}"
+            );
+        }
+    }
+    check_eq!(origin.total_hits(), 0, "requests for tokens that name no key");
     Ok(())
 }

@@ -144,4 +144,6 @@ faults! {
     LosesLastByte => "extended::compression_round_trips",
     /// Corrupt data is empty data.
     AcceptsCorruptData => "extended::corrupt_data_is_a_decode_error",
+    /// Tokens are taken as they are.
+    TrustsAnyToken => "extended::a_token_that_cannot_verify_is_refused",
 }

@@ -81,7 +81,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Adds [`Credentials`] to requests that do not have that header.
+/// In the extensions of a request: neither the client's credentials nor its secret default headers are added to it. For
+/// requests to other parties that a client makes on its own account, such as for keys and tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WithoutCredentials;
+
+/// Adds [`Credentials`] to requests that do not have that header, and are not [`WithoutCredentials`].
 ///
 /// # Order
 ///
@@ -127,9 +132,10 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
         Self: 'f,
     {
         if let Some(credentials) = &self.credentials {
+            let wanted = request.extensions.get::<WithoutCredentials>().is_none();
             let trusted = match (&self.only_for, &request.target) {
-                (Some(origin), RequestTarget::Absolute(url)) => same_origin(origin, url),
-                _ => true,
+                (Some(origin), RequestTarget::Absolute(url)) => wanted && same_origin(origin, url),
+                _ => wanted,
             };
             if trusted {
                 request
