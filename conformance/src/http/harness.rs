@@ -195,6 +195,13 @@ pub(super) mod when {
         Applies::capability(declared, "jwt")
     }
 
+    pub(in crate::http) fn extended_oauth2(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness
+            .extended_capabilities()
+            .is_some_and(|capabilities| capabilities.oauth2);
+        Applies::capability(declared, "oauth2")
+    }
+
     pub(in crate::http) fn extended_compression(harness: &dyn HttpHarness) -> Applies {
         let declared = harness
             .extended_capabilities()

@@ -174,7 +174,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
 
         let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
-        let mut authenticated = AuthLayer::new(redirecting, self.credentials);
+        let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
             authenticated = authenticated.only_for(base.clone());
         }

@@ -14,9 +14,11 @@ mod codec;
 pub mod jwt;
 pub mod layer;
 mod memory;
+#[cfg(feature = "oauth2")]
+pub mod oauth2;
 mod pool_stats;
 mod reqwest_client;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "oauth2"))]
 mod single_flight;
 mod standard;
 

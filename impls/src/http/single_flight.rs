@@ -46,6 +46,15 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
             )),
         }
     }
+
+    /// Starts `run` unless one is under way, and does not wait for it.
+    #[cfg(feature = "oauth2")]
+    pub(super) fn start_unless_running(&self, run: impl FnOnce() -> BoxFuture<'static, Result<T>>) {
+        let mut current = self.0.lock();
+        if !current.as_ref().is_some_and(is_running) {
+            *current = Some(start(run()));
+        }
+    }
 }
 
 fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch::Receiver<Option<Outcome<T>>> {

@@ -118,6 +118,12 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
     }
 
+    #[cfg(feature = "oauth2")]
+    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
+        super::oauth2::exchange(&self.0.stack, &request, super::oauth2::DEFAULT_TIMEOUT).await
+    }
+
+    #[cfg(not(feature = "oauth2"))]
     async fn authenticate_oauth2(&self, _request: OAuth2Request) -> Result<OAuth2Token> {
         Err(NetworkError::unsupported("http.authenticate_oauth2", "oauth2"))
     }
@@ -158,6 +164,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         capabilities.streaming = true;
         capabilities.compression = codec::CODINGS.to_vec();
         capabilities.pool_stats = self.0.extras.pool.is_some();
+        capabilities.oauth2 = cfg!(feature = "oauth2");
         capabilities.jwt = cfg!(feature = "jwt");
         capabilities
     }

@@ -12,6 +12,8 @@ mod jwt;
 mod leaks;
 mod memory;
 mod metrics;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod order;
 mod rate_limit;
 mod raw;
