@@ -188,6 +188,20 @@ pub(super) mod when {
         Applies::capability(declared, "streaming")
     }
 
+    pub(in crate::http) fn extended_jwt(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness
+            .extended_capabilities()
+            .is_some_and(|capabilities| capabilities.jwt);
+        Applies::capability(declared, "jwt")
+    }
+
+    pub(in crate::http) fn extended_oauth2(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness
+            .extended_capabilities()
+            .is_some_and(|capabilities| capabilities.oauth2);
+        Applies::capability(declared, "oauth2")
+    }
+
     pub(in crate::http) fn extended_compression(harness: &dyn HttpHarness) -> Applies {
         let declared = harness
             .extended_capabilities()

@@ -88,5 +88,8 @@ define_suite! {
         "HTTP-58" extended::chunks_have_the_size_that_was_asked_for if when::extended_streaming,
         "HTTP-59" extended::compression_round_trips if when::extended_compression,
         "HTTP-60" extended::corrupt_data_is_a_decode_error if when::extended_compression,
+        "HTTP-61" extended::a_token_that_cannot_verify_is_refused if when::extended_jwt,
+        "HTTP-62" extended::a_token_is_asked_for_with_its_grant if when::extended_oauth2,
+        "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
     }
 }

@@ -12,12 +12,14 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+#[cfg(feature = "jwt")]
+use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, Credentials, DecompressionLayer,
     DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
     RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
-use super::standard::StandardHttpClient;
+use super::standard::{Extras, StandardHttpClient};
 use super::{PoolStatsSource, ReqwestConfig, ReqwestTransport};
 use crate::clock::TokioClock;
 
@@ -71,6 +73,8 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     decompression: bool,
     max_response_size: Option<u64>,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "jwt")]
+    jwt: Option<(KeySource, JwtPolicy)>,
     /// The first mistake.
     mistake: Option<NetworkError>,
 }
@@ -170,7 +174,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
 
         let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
-        let mut authenticated = AuthLayer::new(redirecting, self.credentials);
+        let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
             authenticated = authenticated.only_for(base.clone());
         }
@@ -186,17 +190,26 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         }
         let retrying = RetryLayer::new(guarded, self.retry)
             .map_err(|error| error.in_field("retry"))?
-            .with_clock(clock)
+            .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let timed = TotalTimeoutLayer::new(retrying, self.timeout);
         let limited = RateLimitLayer::new(timed, rate_limit)
             .map_err(|error| error.in_field("rate_limit"))?
             .with_counters(Arc::clone(&counters));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = DefaultsLayer::new(counted, self.defaults)?;
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        Ok(StandardHttpClient::new(stack, self.pool, max_decompressed_size))
+        let extras = Extras {
+            pool: self.pool,
+            max_decompressed_size,
+            #[cfg(feature = "jwt")]
+            jwt: match self.jwt {
+                Some((source, policy)) => Some(verifier(source, policy, Arc::clone(&stack) as _, clock)?),
+                None => None,
+            },
+        };
+        Ok(StandardHttpClient::new(stack, extras))
     }
 }
 
@@ -217,6 +230,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
             clock: None,
+            #[cfg(feature = "jwt")]
+            jwt: None,
             mistake: None,
         }
     }
@@ -237,6 +252,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: self.decompression,
             max_response_size: self.max_response_size,
             clock: self.clock,
+            #[cfg(feature = "jwt")]
+            jwt: self.jwt,
             mistake: self.mistake,
         }
     }
@@ -348,11 +365,34 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the clock that dates in `Retry-After` are read against.
+    /// Sets the keys and the policy of [`authenticate_jwt`](networking_spi::http::HttpExtended::authenticate_jwt).
+    #[cfg(feature = "jwt")]
+    pub fn jwt(mut self, keys: KeySource, policy: JwtPolicy) -> Self {
+        self.jwt = Some((keys, policy));
+        self
+    }
+
+    /// Sets the clock that dates in `Retry-After`, times in tokens and their ages are read against.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
+}
+
+#[cfg(feature = "jwt")]
+fn verifier(
+    source: KeySource,
+    policy: JwtPolicy,
+    http: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+) -> Result<JwtVerifier> {
+    let verifier = match source {
+        KeySource::Static(keys) => JwtVerifier::with_keys(keys, policy),
+        KeySource::Jwks(config) => JwksResolver::with_clock(http, config, Arc::clone(&clock))
+            .and_then(|resolver| JwtVerifier::new(Arc::new(resolver), policy)),
+        KeySource::Custom(resolver) => JwtVerifier::new(resolver, policy),
+    };
+    Ok(verifier.map_err(|error| error.in_field("jwt"))?.with_clock(clock))
 }
 
 impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {

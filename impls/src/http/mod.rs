@@ -10,10 +10,16 @@
 mod body;
 mod builder;
 mod codec;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 pub mod layer;
 mod memory;
+#[cfg(feature = "oauth2")]
+pub mod oauth2;
 mod pool_stats;
 mod reqwest_client;
+#[cfg(any(feature = "jwt", feature = "oauth2"))]
+mod single_flight;
 mod standard;
 
 pub use builder::{HttpClientBuilder, Transport};

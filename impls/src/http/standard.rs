@@ -27,14 +27,22 @@ pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
 /// All layers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
 ///
-/// Of [`HttpExtended`] it does streaming, compression and pool statistics (where the transport has them). WebSocket connections, OAuth 2
-/// and JWT verification are `Unsupported`, as its [`extended_capabilities`](HttpExtended::extended_capabilities) say.
+/// Of [`HttpExtended`] it does streaming, compression, pool statistics (where the transport has them), and what the cargo
+/// features `jwt`, `oauth2` and `websocket` add; the rest is `Unsupported`, as its
+/// [`extended_capabilities`](HttpExtended::extended_capabilities) say.
 pub struct StandardHttpClient<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
-    stack: Stack<T>,
-    pool: Option<Arc<dyn PoolStatsSource>>,
-    max_decompressed_size: usize,
+    stack: Arc<Stack<T>>,
+    extras: Extras,
+}
+
+/// What the extended operations need beside the stack.
+pub(super) struct Extras {
+    pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
+    pub(super) max_decompressed_size: usize,
+    #[cfg(feature = "jwt")]
+    pub(super) jwt: Option<super::jwt::JwtVerifier>,
 }
 
 pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
@@ -44,12 +52,8 @@ pub(super) type PerAttempt<T> =
     CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>;
 
 impl<T> StandardHttpClient<T> {
-    pub(super) fn new(stack: Stack<T>, pool: Option<Arc<dyn PoolStatsSource>>, max_decompressed_size: usize) -> Self {
-        Self(Arc::new(Inner {
-            stack,
-            pool,
-            max_decompressed_size,
-        }))
+    pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {
+        Self(Arc::new(Inner { stack, extras }))
     }
 }
 
@@ -114,10 +118,28 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
     }
 
+    #[cfg(feature = "oauth2")]
+    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
+        super::oauth2::exchange(&self.0.stack, &request, super::oauth2::DEFAULT_TIMEOUT).await
+    }
+
+    #[cfg(not(feature = "oauth2"))]
     async fn authenticate_oauth2(&self, _request: OAuth2Request) -> Result<OAuth2Token> {
         Err(NetworkError::unsupported("http.authenticate_oauth2", "oauth2"))
     }
 
+    #[cfg(feature = "jwt")]
+    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        match &self.0.extras.jwt {
+            Some(verifier) => verifier.verify(token, algorithm).await,
+            None => Err(
+                NetworkError::invalid_input("jwt", "the client has no keys: give its builder a key source")
+                    .with_operation("http.authenticate_jwt"),
+            ),
+        }
+    }
+
+    #[cfg(not(feature = "jwt"))]
     async fn authenticate_jwt(&self, _token: &str, _algorithm: JwtAlgorithm) -> Result<JwtClaims> {
         Err(NetworkError::unsupported("http.authenticate_jwt", "jwt"))
     }
@@ -127,11 +149,11 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
     }
 
     async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
-        codec::decompress(data, compression, self.0.max_decompressed_size).await
+        codec::decompress(data, compression, self.0.extras.max_decompressed_size).await
     }
 
     fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
-        match &self.0.pool {
+        match &self.0.extras.pool {
             Some(pool) => Ok(pool.pool_stats()),
             None => Err(NetworkError::unsupported("http.connection_pool_stats", "pool_stats")),
         }
@@ -141,7 +163,9 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         let mut capabilities = HttpExtendedCapabilities::default();
         capabilities.streaming = true;
         capabilities.compression = codec::CODINGS.to_vec();
-        capabilities.pool_stats = self.0.pool.is_some();
+        capabilities.pool_stats = self.0.extras.pool.is_some();
+        capabilities.oauth2 = cfg!(feature = "oauth2");
+        capabilities.jwt = cfg!(feature = "jwt");
         capabilities
     }
 }

@@ -7,9 +7,13 @@ mod decompression;
 mod defaults;
 mod extended;
 mod interceptor;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod leaks;
 mod memory;
 mod metrics;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod order;
 mod rate_limit;
 mod raw;

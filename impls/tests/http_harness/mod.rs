@@ -172,6 +172,8 @@ pub(crate) fn standard() -> HttpCapabilities {
 pub(crate) fn standard_extended() -> HttpExtendedCapabilities {
     let mut capabilities = HttpExtendedCapabilities::default();
     capabilities.streaming = true;
+    capabilities.oauth2 = cfg!(feature = "oauth2");
+    capabilities.jwt = cfg!(feature = "jwt");
     capabilities.compression = networking_spi::compression::CompressionType::ALL.to_vec();
     capabilities
 }

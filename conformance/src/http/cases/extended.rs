@@ -1,14 +1,21 @@
 //! Extended operations.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::ErrorKind;
 use networking_spi::compression::CompressionType;
-use networking_spi::http::{HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Request, StatusCode};
+use networking_spi::http::{
+    HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Grant, OAuth2Request, StatusCode,
+};
+use networking_spi::secret::Secret;
 use networking_spi::websocket::WebSocketRequest;
+use serde_json::json;
+use url::Url;
 
 use super::H;
-use crate::case::CaseResult;
+use crate::case::{CaseResult, Failure};
 use crate::http::harness::set_up_extended;
 use crate::{check, check_eq, check_error};
 
@@ -137,5 +144,124 @@ pub(in crate::http) async fn corrupt_data_is_a_decode_error(harness: H) -> CaseR
             check_error!(result, ErrorKind::Decode, "{compression}: {what} data");
         }
     }
+    Ok(())
+}
+
+/// The example of RFC 7515, appendix A.1. It expired in 2011.
+const EXPIRED_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+    eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+    dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// The example of RFC 7519, section 6.1: `{"alg":"none"}`.
+const UNSIGNED_TOKEN: &str = "eyJhbGciOiJub25lIn0.\
+    eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
+
+pub(in crate::http) async fn a_token_that_cannot_verify_is_refused(harness: H) -> CaseResult {
+    let (origin, client) = set_up_extended(&harness).await?;
+    for token in [EXPIRED_TOKEN, UNSIGNED_TOKEN, "", "a.b.c", "not a token"] {
+        for algorithm in [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa] {
+            let Err(error) = client.authenticate_jwt(token, algorithm).await else {
+                return Err(Failure::new(format!("{token:?} passed as {algorithm}")));
+            };
+            check!(
+                matches!(error.kind(), ErrorKind::Authentication | ErrorKind::InvalidInput),
+                "{token:?}: a {} error",
+                error.kind()
+            );
+            check!(
+                token.is_empty() || !format!("{error} {error:?}").contains(token),
+                "the token is shown: {error:?}"
+            );
+        }
+    }
+    check_eq!(origin.total_hits(), 0, "requests for tokens that name no key");
+    Ok(())
+}
+
+pub(in crate::http) async fn a_token_is_asked_for_with_its_grant(harness: H) -> CaseResult {
+    let (origin, client) = set_up_extended(&harness).await?;
+    let answer = json!({"access_token": "granted", "token_type": "Bearer", "expires_in": 3600,
+        "refresh_token": "renews", "scope": "read write"});
+    origin.on("/token", move |_| {
+        let answer = HttpResponse::new(StatusCode::OK).with_json(&answer);
+        async move { answer.expect("JSON") }
+    });
+    let url: Url = origin.url("/token").parse().expect("a URL");
+    let request = OAuth2Request::client_credentials(url.clone(), "an id", "a secret&").with_scope("read");
+    let token = client.authenticate_oauth2(request).await?;
+    check_eq!(token.access_token.expose(), "granted", "access_token");
+    check_eq!(token.expires_in, Some(Duration::from_secs(3600)), "expires_in");
+    check_eq!(
+        token.refresh_token.as_ref().map(Secret::expose),
+        Some("renews"),
+        "refresh_token"
+    );
+    check_eq!(token.scopes, ["read", "write"], "scopes");
+
+    let mut refresh = OAuth2Request::client_credentials(url, "an id", "").with_grant(OAuth2Grant::RefreshToken {
+        refresh_token: "renews".into(),
+    });
+    refresh.client_secret = None;
+    client.authenticate_oauth2(refresh).await?;
+
+    let arrived = origin.requests("/token");
+    check_eq!(arrived.len(), 2, "token requests");
+    let field = |index: usize, name: &str| {
+        let mut fields = url::form_urlencoded::parse(&arrived[index].body);
+        fields.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    check_eq!(arrived[0].method, Method::POST, "method");
+    check_eq!(
+        field(0, "grant_type").as_deref(),
+        Some("client_credentials"),
+        "grant_type"
+    );
+    check_eq!(field(0, "scope").as_deref(), Some("read"), "scope");
+    // Base64 of `an+id:a+secret%26` (RFC 6749, section 2.3.1).
+    check_eq!(
+        arrived[0].header("authorization"),
+        Some("Basic YW4raWQ6YStzZWNyZXQlMjY="),
+        "the client's authentication"
+    );
+    check_eq!(field(1, "grant_type").as_deref(), Some("refresh_token"), "grant_type");
+    check_eq!(field(1, "refresh_token").as_deref(), Some("renews"), "refresh_token");
+    check_eq!(
+        field(1, "client_id").as_deref(),
+        Some("an id"),
+        "the id of a public client"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseResult {
+    const SECRET: &str = "s3cr3t-0f-th3-cl13nt";
+    let (origin, client) = set_up_extended(&harness).await?;
+    origin.on("/refuses", |_| async {
+        HttpResponse::new(StatusCode::BAD_REQUEST)
+            .with_json(&json!({"error": "invalid_grant"}))
+            .expect("JSON")
+    });
+    let elsewhere = origin.url("/elsewhere");
+    origin.on("/redirects", move |_| {
+        let redirect = HttpResponse::new(StatusCode::TEMPORARY_REDIRECT).with_header("location", elsewhere.clone());
+        async move { redirect.expect("a header") }
+    });
+    let ask = async |path: &str| {
+        let url = origin.url(path).parse().expect("a URL");
+        client
+            .authenticate_oauth2(OAuth2Request::client_credentials(url, "id", SECRET))
+            .await
+    };
+    let error = check_error!(ask("/refuses").await, ErrorKind::Authentication, "a refusal");
+    check!(
+        error.context().any(|(_, value)| value == "invalid_grant"),
+        "the code is not in the error: {error}"
+    );
+    check!(
+        !format!("{error} {error:?}").contains(SECRET),
+        "the secret is shown: {error:?}"
+    );
+    check!(ask("/redirects").await.is_err(), "a redirect passed for a token");
+    check_eq!(origin.hits("/elsewhere"), 0, "requests at the target of the redirect");
+    check!(ask("/ok").await.is_err(), "text passed for a token");
     Ok(())
 }

@@ -10,7 +10,7 @@ use networking_spi::http::{
     OAuth2Request, OAuth2Token,
 };
 use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
-use networking_spi::{ErrorKind, Result};
+use networking_spi::{ErrorKind, NetworkError, Result};
 
 use super::Fault;
 
@@ -32,10 +32,22 @@ impl HttpExtended for Faulty {
     }
 
     async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
-        self.inner.authenticate_oauth2(request).await
+        match self.inner.authenticate_oauth2(request).await {
+            Ok(mut token) if self.fault == Fault::LosesRefreshTokens => {
+                token.refresh_token = None;
+                Ok(token)
+            }
+            Err(error) if self.fault == Fault::HidesRefusals && error.kind() == ErrorKind::Authentication => Err(
+                NetworkError::new(ErrorKind::Authentication, "http.authenticate_oauth2", "refused"),
+            ),
+            result => result,
+        }
     }
 
     async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        if self.fault == Fault::TrustsAnyToken {
+            return Ok(JwtClaims::new(algorithm, None, serde_json::Map::new()));
+        }
         self.inner.authenticate_jwt(token, algorithm).await
     }
 

@@ -144,4 +144,10 @@ faults! {
     LosesLastByte => "extended::compression_round_trips",
     /// Corrupt data is empty data.
     AcceptsCorruptData => "extended::corrupt_data_is_a_decode_error",
+    /// Tokens are taken as they are.
+    TrustsAnyToken => "extended::a_token_that_cannot_verify_is_refused",
+    /// Refresh tokens are dropped.
+    LosesRefreshTokens => "extended::a_token_is_asked_for_with_its_grant",
+    /// Why the server refuses is not told.
+    HidesRefusals => "extended::a_refusal_has_the_servers_code",
 }

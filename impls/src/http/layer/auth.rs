@@ -1,23 +1,39 @@
-//! Fixed credentials on each request.
+//! Credentials on each request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_core::future::BoxFuture;
+#[cfg(feature = "oauth2")]
+use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+#[cfg(feature = "oauth2")]
+use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
 use super::origin::same_origin;
 use super::pass_on;
+use crate::clock::TokioClock;
+#[cfg(feature = "oauth2")]
+use crate::http::oauth2::{OAuth2Credentials, TokenSource};
 
-/// Credentials that are a header of fixed value. `Debug` shows the header's name only.
+/// Credentials: a header of fixed value, or a token that renews itself. `Debug` shows the header's name only.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    name: HeaderName,
-    value: HeaderValue,
+pub struct Credentials(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Header {
+        name: HeaderName,
+        value: HeaderValue,
+    },
+    #[cfg(feature = "oauth2")]
+    OAuth2(Box<OAuth2Credentials>),
 }
 
 impl Credentials {
@@ -64,24 +80,46 @@ impl Credentials {
         Self::header(name, key, "key")
     }
 
+    /// A bearer token from a token endpoint. It is asked for through the layers inside of [`AuthLayer`] when the first
+    /// request needs it, and renewed before it expires. A request that is answered with 401 is sent once more with a new
+    /// token, if its body can be sent again.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    #[cfg(feature = "oauth2")]
+    pub fn oauth2(credentials: OAuth2Credentials) -> Result<Self> {
+        credentials.validate().map_err(|error| error.in_field("oauth2"))?;
+        Ok(Self(Kind::OAuth2(Box::new(credentials))))
+    }
+
     fn header(name: HeaderName, value: &str, field: &str) -> Result<Self> {
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| NetworkError::invalid_input(field, "has characters that a header cannot have"))?;
         value.set_sensitive(true);
-        Ok(Self { name, value })
+        Ok(Self(Kind::Header { name, value }))
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Credentials")
-            .field(&self.name)
-            .field(&redact::REDACTED)
-            .finish()
+        match &self.0 {
+            Kind::Header { name, .. } => f
+                .debug_tuple("Credentials")
+                .field(name)
+                .field(&redact::REDACTED)
+                .finish(),
+            #[cfg(feature = "oauth2")]
+            Kind::OAuth2(credentials) => f.debug_tuple("Credentials").field(credentials).finish(),
+        }
     }
 }
 
-/// Adds [`Credentials`] to requests that do not have that header.
+/// In the extensions of a request: neither the client's credentials nor its secret default headers are added to it. For
+/// requests to other parties that a client makes on its own account, such as for keys and tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WithoutCredentials;
+
+/// Adds [`Credentials`] to requests that do not have that header, and are not [`WithoutCredentials`].
 ///
 /// # Order
 ///
@@ -97,17 +135,38 @@ impl fmt::Debug for Credentials {
 ///
 /// Wrong: inside of [`RedirectLayer`](super::RedirectLayer). Every host that a redirect names would get the credentials.
 pub struct AuthLayer<C> {
-    inner: C,
+    inner: Arc<C>,
     credentials: Option<Credentials>,
+    #[cfg(feature = "oauth2")]
+    tokens: Option<Arc<TokenSource>>,
     only_for: Option<Url>,
 }
 
-impl<C> AuthLayer<C> {
+impl<C: HttpClient> AuthLayer<C> {
     /// Adds `credentials` to requests to `inner`.
-    pub const fn new(inner: C, credentials: Option<Credentials>) -> Self {
+    pub fn new(inner: C, credentials: Option<Credentials>) -> Self {
+        Self::with_clock(inner, credentials, Arc::new(TokioClock::new()))
+    }
+
+    /// Adds `credentials` to requests to `inner`; tokens expire by `clock`.
+    pub fn with_clock(inner: C, credentials: Option<Credentials>, clock: Arc<dyn Clock>) -> Self {
+        let inner = Arc::new(inner);
+        #[cfg(feature = "oauth2")]
+        let tokens = match &credentials {
+            Some(Credentials(Kind::OAuth2(config))) => Some(Arc::new(TokenSource::new(
+                Arc::clone(&inner) as _,
+                (**config).clone(),
+                clock,
+            ))),
+            _ => None,
+        };
+        #[cfg(not(feature = "oauth2"))]
+        drop(clock);
         Self {
             inner,
             credentials,
+            #[cfg(feature = "oauth2")]
+            tokens,
             only_for: None,
         }
     }
@@ -119,6 +178,17 @@ impl<C> AuthLayer<C> {
     }
 }
 
+impl<C> AuthLayer<C> {
+    /// Whether a request may have the credentials.
+    fn is_for(&self, request: &HttpRequest) -> bool {
+        let trusted = match (&self.only_for, &request.target) {
+            (Some(origin), RequestTarget::Absolute(url)) => same_origin(origin, url),
+            _ => true,
+        };
+        trusted && request.extensions.get::<WithoutCredentials>().is_none()
+    }
+}
+
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for AuthLayer<C> {
     fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
@@ -126,17 +196,19 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
         's: 'f,
         Self: 'f,
     {
-        if let Some(credentials) = &self.credentials {
-            let trusted = match (&self.only_for, &request.target) {
-                (Some(origin), RequestTarget::Absolute(url)) => same_origin(origin, url),
-                _ => true,
-            };
-            if trusted {
-                request
-                    .headers
-                    .entry(&credentials.name)
-                    .or_insert_with(|| credentials.value.clone());
+        match &self.credentials {
+            Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
+                request.headers.entry(name).or_insert_with(|| value.clone());
             }
+            #[cfg(feature = "oauth2")]
+            Some(Credentials(Kind::OAuth2(_)))
+                if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
+            {
+                if let Some(tokens) = &self.tokens {
+                    return Box::pin(with_token(&*self.inner, tokens, request));
+                }
+            }
+            _ => {}
         }
         self.inner.request(request)
     }
@@ -148,12 +220,36 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
     pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
 }
 
+#[cfg(feature = "oauth2")]
+async fn with_token<C: HttpClient>(
+    inner: &C,
+    tokens: &Arc<TokenSource>,
+    mut request: HttpRequest,
+) -> Result<HttpResponse> {
+    let token = tokens.token().await?;
+    let again = request.try_clone();
+    request.headers.insert(header::AUTHORIZATION, token.header.clone());
+    let response = inner.request(request).await?;
+    if response.status != StatusCode::UNAUTHORIZED || !tokens.refused(&token) {
+        return Ok(response);
+    }
+    let Some(mut again) = again else {
+        return Ok(response);
+    };
+    // Without a new token the peer's answer stands.
+    let Ok(token) = tokens.token().await else {
+        return Ok(response);
+    };
+    again.headers.insert(header::AUTHORIZATION, token.header.clone());
+    inner.request(again).await
+}
+
 impl<C: fmt::Debug> fmt::Debug for AuthLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer")
             .field("inner", &self.inner)
             .field("credentials", &self.credentials)
             .field("only_for", &self.only_for.as_ref().map(redact::url))
-            .finish()
+            .finish_non_exhaustive()
     }
 }

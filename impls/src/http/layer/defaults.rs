@@ -8,7 +8,7 @@ use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
 use super::origin::same_origin;
-use super::{Attempts, pass_on};
+use super::{Attempts, WithoutCredentials, pass_on};
 
 /// What every request of a client has in common.
 #[derive(Clone, Default)]
@@ -111,7 +111,7 @@ impl<C> DefaultsLayer<C> {
         let trusted = match (&self.defaults.base_url, &request.target) {
             (Some(base), RequestTarget::Absolute(url)) => same_origin(url, base),
             _ => true,
-        };
+        } && request.extensions.get::<WithoutCredentials>().is_none();
         for name in self.defaults.headers.keys() {
             if let Entry::Vacant(vacant) = request.headers.entry(name) {
                 let mut values = self

@@ -37,7 +37,7 @@ mod retry_after;
 mod timeout;
 
 pub use attempts::Attempts;
-pub use auth::{AuthLayer, Credentials};
+pub use auth::{AuthLayer, Credentials, WithoutCredentials};
 pub use circuit_breaker::CircuitBreakerLayer;
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
