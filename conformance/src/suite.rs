@@ -39,7 +39,13 @@ impl<H: Harness + ?Sized> Suite<H> {
     /// Must not be called from async code: each case gets a runtime of its own.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
         let kind = runtime_of(factory);
-        SuiteReport { cases: self.cases.iter().map(|case| self.run_case_in(kind, case, factory)).collect() }
+        SuiteReport {
+            cases: self
+                .cases
+                .iter()
+                .map(|case| self.run_case_in(kind, case, factory))
+                .collect(),
+        }
     }
 
     /// Runs the case of this id.
@@ -85,9 +91,10 @@ impl<H: Harness + ?Sized> Suite<H> {
                 let known = harness.known_failures().into_iter().find(|known| known.case == case.id);
                 match (run_guarded(&runtime, case, harness), known) {
                     (Ok(()), None) => (Outcome::Passed, String::new()),
-                    (Ok(()), Some(known)) => {
-                        (Outcome::Failed, format!("listed as a known failure ({}), but it passes", known.reason))
-                    }
+                    (Ok(()), Some(known)) => (
+                        Outcome::Failed,
+                        format!("listed as a known failure ({}), but it passes", known.reason),
+                    ),
                     (Err(_), Some(known)) => (Outcome::KnownFailure, known.reason.to_owned()),
                     (Err(failure), None) => (Outcome::Failed, failure.0),
                 }

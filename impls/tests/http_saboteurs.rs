@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use networking_conformance::Applies;
 use networking_conformance::http::saboteur::{Fault, Saboteur};
 use networking_conformance::http::{HttpHarness, suite};
-use networking_conformance::Applies;
 
 /// The in-memory client is fast: faults that show there are looked for there.
 #[test]
@@ -85,6 +85,12 @@ fn check_one<H: HttpHarness>(fault: Fault, harness: fn(Fault) -> H) -> Option<St
     if failed.len() == 1 && failed[0].case == fault.caught_by() {
         return None;
     }
-    let found: Vec<String> = failed.iter().map(|case| format!("{}: {}", case.case, case.reason)).collect();
-    Some(format!("{fault:?} should be caught by {} alone, but: {found:#?}", fault.caught_by()))
+    let found: Vec<String> = failed
+        .iter()
+        .map(|case| format!("{}: {}", case.case, case.reason))
+        .collect();
+    Some(format!(
+        "{fault:?} should be caught by {} alone, but: {found:#?}",
+        fault.caught_by()
+    ))
 }

@@ -79,17 +79,31 @@ pub(crate) async fn send_all(
             .build()?,
     );
 
-    let forged = deliveries.all.iter().cycle().take(arguments.forge).enumerate().map(|(index, delivery)| {
-        let delivery = Delivery { id: format!("forged-{}", index + 1), ..delivery.clone() };
-        (delivery, true)
-    });
+    let forged = deliveries
+        .all
+        .iter()
+        .cycle()
+        .take(arguments.forge)
+        .enumerate()
+        .map(|(index, delivery)| {
+            let delivery = Delivery {
+                id: format!("forged-{}", index + 1),
+                ..delivery.clone()
+            };
+            (delivery, true)
+        });
     let genuine = deliveries.all.iter().map(|delivery| (delivery.clone(), false));
     let all: Vec<(Delivery, bool)> = genuine.chain(forged).collect();
 
     let transitions = count_transitions(&*breaker)?;
     let bar = progress_bar(all.len() as u64);
-    let mut sent =
-        Sent { accepted: Vec::new(), given_up: Vec::new(), rejected: 0, retries: 0, breaker_transitions: 0 };
+    let mut sent = Sent {
+        accepted: Vec::new(),
+        given_up: Vec::new(),
+        rejected: 0,
+        retries: 0,
+        breaker_transitions: 0,
+    };
     let mut answers = stream::iter(all)
         .map(|(delivery, forged)| {
             let client = Arc::clone(&client);
@@ -101,7 +115,9 @@ pub(crate) async fn send_all(
         match answer {
             Ok(response) if response.is_success() => sent.accepted.push(delivery),
             Ok(response) if response.status == StatusCode::UNAUTHORIZED => sent.rejected += 1,
-            Ok(response) => sent.given_up.push((delivery.id, format!("answered with {}", response.status))),
+            Ok(response) => sent
+                .given_up
+                .push((delivery.id, format!("answered with {}", response.status))),
             Err(error) => sent.given_up.push((delivery.id, error.to_string())),
         }
     }

@@ -60,7 +60,8 @@ impl Condition {
         let stack = STACK_PER_LEVEL * (self.depth + 2);
         let result = catch_unwind(AssertUnwindSafe(|| {
             stacker::maybe_grow(stack, 2 * stack, || {
-                Value::resolve_val(&self.tree, &context).map(|value| value.downcast_ref::<CelBool>().map(|b| *b.inner()))
+                Value::resolve_val(&self.tree, &context)
+                    .map(|value| value.downcast_ref::<CelBool>().map(|b| *b.inner()))
             })
         }));
         if scope.exhausted() {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use networking_spi::kafka::{
     CompatibilityReport, KafkaClient, KafkaDiagnostics, KafkaExtended, KafkaExtendedCapabilities, KafkaSecurity,
-    OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema, Schema, SchemaVersion,
-    StreamProcessor, StreamProcessorConfig, StreamStatus, validate_topic_name,
+    OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema, Schema, SchemaVersion, StreamProcessor,
+    StreamProcessorConfig, StreamStatus, validate_topic_name,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use networking_spi::kafka::{CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaType, SchemaVersion};
+use networking_spi::kafka::{
+    CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaType, SchemaVersion,
+};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::RwLock;
@@ -392,7 +394,8 @@ mod tests {
             registry.register("outer", outer.clone()).expect("resolved").schema,
             outer
         );
-        let other_language = Schema::new(SchemaType::Protobuf, "syntax = \"proto3\";").with_reference(reference("Inner", "inner"));
+        let other_language =
+            Schema::new(SchemaType::Protobuf, "syntax = \"proto3\";").with_reference(reference("Inner", "inner"));
         assert_eq!(
             registry.register("j", other_language).expect_err("Avro").field(),
             Some("schema.references")
