@@ -75,7 +75,15 @@ impl Deliveries {
                         line.event
                     ));
                 }
-                Err(error) => deliveries.problems.push(format!("{name}, line {number}: {error}")),
+                Err(error) => {
+                    // The parser counts lines too, and sees only this one.
+                    let text = error.to_string();
+                    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+                    let column = error.column();
+                    deliveries
+                        .problems
+                        .push(format!("{name}, line {number}, column {column}: {text}"));
+                }
             }
         }
         deliveries
@@ -113,7 +121,7 @@ mod tests {
         assert_eq!(events, ["a", "b"]);
         assert_eq!(deliveries.problems.len(), 1);
         assert!(
-            deliveries.problems[0].starts_with("file, line 2: "),
+            deliveries.problems[0].starts_with("file, line 2, column 2: "),
             "{}",
             deliveries.problems[0]
         );
