@@ -17,8 +17,11 @@ mod events;
 mod exporter;
 mod gate;
 mod half_open;
+#[cfg(all(test, networking_loom))]
+mod interleavings;
 mod machine;
 mod registry;
+mod sync;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod window;
