@@ -1,140 +1,147 @@
-//! The circuit breaker's cost on the success path, against recloser.
+//! The circuit breaker's cost on the success path, and what it does where breakers go wrong, against its peers.
 
-use std::hint::black_box;
-use std::sync::{Arc, Barrier};
-use std::thread;
+mod cost;
+mod pitfalls;
+mod subject;
+mod threads;
+
+use std::sync::Arc;
 
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
-use networking_spi::circuit_breaker::{CallOutcome, Circuit, CircuitBreaker, CircuitState, OperationOutput};
+use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, CircuitState};
 
-use crate::measure::{Rounds, Samples, alone, alternate, nanos_per_call, time};
+use crate::measure::{Rounds, Samples, alternate};
 use crate::report::{Better, Row};
 
-const CALLS: u64 = 2_000_000;
-const BOXED_CALLS: u64 = 500_000;
+pub(crate) use pitfalls::table as pitfalls;
 
-/// All rows of the domain.
+const TOWER: &str = "tower-resilience";
+const RECLOSER: &str = "recloser sync";
+
+/// All rows of the domain. Values are processor time of the calling thread, so that what else the machine does is not in
+/// them; nor is the time for which a peer's calls wait for a lock, which is in the peer's favour.
 pub(crate) fn run(rounds: Rounds) -> Vec<Row> {
-    let breaker = Arc::new(
-        SlidingWindowCircuitBreaker::builder()
-            .build()
-            .expect("the defaults are valid"),
-    );
+    let breaker: Arc<dyn CircuitBreaker> = Arc::new(SlidingWindowCircuitBreaker::new());
     let circuit = breaker.circuit("benchmark").expect("the name is valid");
-    let recloser = recloser::Recloser::default();
-
-    let (ours, theirs) = alternate(rounds, || handle(&*circuit), || recloser_sync(&recloser));
-    let (ours_two, theirs_two) = alternate(
-        rounds,
-        || two_threads(|| handle(&*circuit)),
-        || two_threads(|| recloser_sync(&recloser)),
-    );
-    let boxed = alone(rounds, || execute(&breaker));
+    let mut rows = handle_rows(rounds, &*circuit);
+    rows.extend(execute_rows(rounds, &breaker));
     assert_eq!(circuit.state(), CircuitState::Closed, "every call succeeded");
-    assert!(
-        circuit.metrics().successes >= CALLS * rounds.0 as u64,
-        "every call was counted"
-    );
+    rows.extend(window_rows(rounds));
+    rows
+}
 
-    let contention = Samples::ratio(&ours_two, &ours);
+fn handle_rows(rounds: Rounds, circuit: &dyn Circuit) -> Vec<Row> {
+    let recloser = recloser::Recloser::default();
+    let before = circuit.metrics().successes;
+    let (one, peer_one) = alternate(
+        rounds,
+        || threads::one(cost::CALLS, || cost::handle(circuit)),
+        || threads::one(cost::CALLS, || cost::recloser_sync(&recloser)),
+    );
+    let (two, peer_two) = alternate(
+        rounds,
+        || threads::two(cost::CALLS, || cost::handle(circuit)),
+        || threads::two(cost::CALLS, || cost::recloser_sync(&recloser)),
+    );
+    // Both sides of a ratio in the same round, lest a change of the processor's speed be taken for contention.
+    let (contended, alone) = alternate(
+        rounds,
+        || threads::two(cost::CALLS, || cost::handle(circuit)),
+        || threads::one(cost::CALLS, || cost::handle(circuit)),
+    );
+    let counted = circuit.metrics().successes - before;
+    assert!(counted >= cost::CALLS * 7 * rounds.0 as u64, "every call was counted");
     vec![
         Row::against(
             "handle, closed, success, 1 thread",
             "ns/call",
             Better::Lower,
-            "recloser sync",
-            (&ours, &theirs),
+            RECLOSER,
+            (&one, &peer_one),
             Some(0.8),
         ),
         Row::against(
             "handle, closed, success, 2 threads",
             "ns/call",
             Better::Lower,
-            "recloser sync",
-            (&ours_two, &theirs_two),
+            RECLOSER,
+            (&two, &peer_two),
             Some(0.8),
         ),
         Row::absolute(
             "handle, 2 contended threads over 1 thread",
             "x",
             Better::Lower,
-            &contention,
+            &Samples::ratio(&contended, &alone),
             Some(1.5),
-        ),
-        Row::absolute(
-            "dyn execute_with_circuit_breaker, by name",
-            "ns/call",
-            Better::Lower,
-            &boxed,
-            None,
         ),
     ]
 }
 
-/// Calls through the object-safe handle, as users hold it.
-fn handle(circuit: &dyn Circuit) -> f64 {
-    let (admitted, elapsed) = time(|| {
-        let mut admitted = 0_u64;
-        for call in 0..CALLS {
-            if let Ok(permit) = circuit.try_acquire() {
-                admitted += u64::from(black_box(call) == call);
-                permit.record(CallOutcome::Success);
-            }
-        }
-        admitted
-    });
-    assert_eq!(admitted, CALLS, "every call was let through");
-    nanos_per_call(CALLS, elapsed)
+fn execute_rows(rounds: Rounds, breaker: &Arc<dyn CircuitBreaker>) -> Vec<Row> {
+    let service = cost::tower_consecutive();
+    let (one, peer_one) = alternate(
+        rounds,
+        || threads::one(cost::ASYNC_CALLS, || cost::execute(breaker)),
+        || threads::one(cost::ASYNC_CALLS, || cost::tower(&service)),
+    );
+    let (two, peer_two) = alternate(
+        rounds,
+        || threads::two(cost::ASYNC_CALLS, || cost::execute(breaker)),
+        || threads::two_that_wait(cost::ASYNC_CALLS, || cost::tower(&service)),
+    );
+    vec![
+        Row::against(
+            "dyn execute_with_circuit_breaker by name, 1 thread",
+            "ns/call",
+            Better::Lower,
+            TOWER,
+            (&one, &peer_one),
+            Some(0.5),
+        ),
+        Row::against(
+            "dyn execute_with_circuit_breaker by name, 2 threads",
+            "ns/call",
+            Better::Lower,
+            TOWER,
+            (&two, &peer_two),
+            Some(0.5),
+        ),
+    ]
 }
 
-fn recloser_sync(recloser: &recloser::Recloser) -> f64 {
-    let (admitted, elapsed) = time(|| {
-        let mut admitted = 0_u64;
-        for call in 0..CALLS {
-            let result: Result<u64, recloser::Error<()>> = recloser.call(|| Ok(u64::from(black_box(call) == call)));
-            admitted += result.unwrap_or_default();
-        }
-        admitted
-    });
-    assert_eq!(admitted, CALLS, "every call was let through");
-    nanos_per_call(CALLS, elapsed)
-}
-
-/// Two threads that start together; the mean of their values.
-fn two_threads(work: impl Fn() -> f64 + Sync) -> f64 {
-    let barrier = Barrier::new(2);
-    thread::scope(|scope| {
-        let threads = [0, 1].map(|_| {
-            scope.spawn(|| {
-                barrier.wait();
-                work()
-            })
-        });
-        threads
-            .map(|thread| thread.join().expect("no thread panics"))
-            .iter()
-            .sum::<f64>()
-            / 2.0
-    })
-}
-
-/// The object-safe form: boxed operation, lookup by name.
-fn execute(breaker: &Arc<SlidingWindowCircuitBreaker>) -> f64 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("the operating system gives a runtime");
-    let breaker: Arc<dyn CircuitBreaker> = Arc::clone(breaker) as _;
-    let (sum, elapsed) = time(|| {
-        runtime.block_on(async {
-            let mut sum = 0_u64;
-            for _ in 0..BOXED_CALLS {
-                let operation = Box::new(|| Box::pin(async { Ok(Box::new(()) as OperationOutput) }) as _);
-                let output = breaker.execute_with_circuit_breaker(operation, "benchmark", None).await;
-                sum += u64::from(output.is_ok());
-            }
-            sum
-        })
-    });
-    assert_eq!(sum, BOXED_CALLS, "every call succeeded");
-    nanos_per_call(BOXED_CALLS, elapsed)
+/// What a call costs depending on how many are in the time window already.
+fn window_rows(rounds: Rounds) -> Vec<Row> {
+    let (many, few) = alternate(rounds, || cost::time_window(1_000_000), || cost::time_window(1_000));
+    let (peer_more, peer_few) = alternate(
+        rounds,
+        || cost::tower_time_window(10_000),
+        || cost::tower_time_window(1_000),
+    );
+    let (more, _) = alternate(rounds, || cost::time_window(10_000), || 0.0);
+    vec![
+        Row::absolute(
+            "time window, 1 000 000 calls in it over 1 000",
+            "x",
+            Better::Lower,
+            &Samples::ratio(&many, &few),
+            Some(1.2),
+        ),
+        Row::against(
+            "time window, 1 000 calls in it",
+            "ns/call",
+            Better::Lower,
+            TOWER,
+            (&few, &peer_few),
+            None,
+        ),
+        Row::against(
+            "time window, 10 000 calls in it",
+            "ns/call",
+            Better::Lower,
+            TOWER,
+            (&more, &peer_more),
+            None,
+        ),
+    ]
 }

@@ -41,5 +41,11 @@ fn main() {
         Domain::Breaker => breaker::run(rounds),
         Domain::Kafka => kafka::run(rounds),
     };
-    report::print(&rows, arguments.json);
+    report::print(&rows);
+    if matches!(arguments.domain, Domain::Breaker) {
+        println!("\n{}", breaker::pitfalls());
+    }
+    if arguments.json {
+        report::print_json(&rows);
+    }
 }

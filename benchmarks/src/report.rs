@@ -84,8 +84,8 @@ impl Row {
     }
 }
 
-/// Prints the table, and the rows as JSON on the last line.
-pub(crate) fn print(rows: &[Row], json: bool) {
+/// Prints the table.
+pub(crate) fn print(rows: &[Row]) {
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED)
@@ -110,9 +110,11 @@ pub(crate) fn print(rows: &[Row], json: bool) {
         ]);
     }
     println!("{table}");
-    if json {
-        println!("{}", serde_json::to_string(rows).expect("rows are plain values"));
-    }
+}
+
+/// Prints the rows as JSON on one line, which must be the last.
+pub(crate) fn print_json(rows: &[Row]) {
+    println!("{}", serde_json::to_string(rows).expect("rows are plain values"));
 }
 
 /// Digits that a person reads: thousands in groups, small values with a fraction.

@@ -38,8 +38,13 @@ impl<H: Harness + ?Sized> Suite<H> {
     ///
     /// Must not be called from async code: each case gets a runtime of its own.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
+        let kind = runtime_of(factory);
         SuiteReport {
-            cases: self.cases.iter().map(|case| self.run_case(case, factory)).collect(),
+            cases: self
+                .cases
+                .iter()
+                .map(|case| self.run_case_in(kind, case, factory))
+                .collect(),
         }
     }
 
@@ -71,32 +76,20 @@ impl<H: Harness + ?Sized> Suite<H> {
 
     /// Runs one case in a runtime of its own.
     pub fn run_case(&self, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
+        self.run_case_in(runtime_of(factory), case, factory)
+    }
+
+    fn run_case_in(&self, kind: CaseRuntime, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
         let clock = SystemClock::new();
-        // Harnesses may need a runtime while they are made: sockets, timers.
-        let runtime = build_runtime(CaseRuntime::MultiThread);
-        let harness = {
-            let _guard = runtime.enter();
-            factory()
-        };
+        let runtime = build_runtime(kind);
+        let harness = make_in(&runtime, factory);
         let backend = harness.backend();
         let (outcome, reason) = match (case.applies)(&harness) {
             Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
             Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
             Applies::Yes => {
                 let known = harness.known_failures().into_iter().find(|known| known.case == case.id);
-                let result = match harness.runtime() {
-                    CaseRuntime::MultiThread => run_guarded(&runtime, case, harness),
-                    CaseRuntime::PausedClock => {
-                        drop(harness);
-                        let paused = build_runtime(CaseRuntime::PausedClock);
-                        let harness = {
-                            let _guard = paused.enter();
-                            factory()
-                        };
-                        run_guarded(&paused, case, harness)
-                    }
-                };
-                match (result, known) {
+                match (run_guarded(&runtime, case, harness), known) {
                     (Ok(()), None) => (Outcome::Passed, String::new()),
                     (Ok(()), Some(known)) => (
                         Outcome::Failed,
@@ -127,6 +120,22 @@ impl<H: ?Sized> fmt::Debug for Suite<H> {
             .field("cases", &self.cases)
             .finish()
     }
+}
+
+/// The runtime that the harness asks for. A harness is made for it, because only a harness knows.
+fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
+    let runtime = build_runtime(CaseRuntime::PausedClock);
+    let harness = make_in(&runtime, factory);
+    let kind = harness.runtime();
+    drop(harness);
+    runtime.shutdown_background();
+    kind
+}
+
+/// Harnesses may need a runtime while they are made: sockets, timers.
+fn make_in<H: ?Sized>(runtime: &tokio::runtime::Runtime, factory: &Factory<H>) -> Arc<H> {
+    let _guard = runtime.enter();
+    factory()
 }
 
 fn build_runtime(kind: CaseRuntime) -> tokio::runtime::Runtime {

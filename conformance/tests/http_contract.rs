@@ -9,11 +9,17 @@ fn clauses_and_cases_agree() {
         .filter(|line| line.starts_with("| HTTP-"))
         .map(|line| {
             let mut columns = line.trim_matches('|').split('|').map(str::trim);
-            (columns.next().unwrap_or_default(), columns.next_back().unwrap_or_default().trim_matches('`'))
+            (
+                columns.next().unwrap_or_default(),
+                columns.next_back().unwrap_or_default().trim_matches('`'),
+            )
         })
         .collect();
     let suite = networking_conformance::http::suite();
-    let tested: Vec<(&str, &str)> =
-        suite.cases.iter().map(|case| (case.clause, case.id.trim_start_matches("http::"))).collect();
+    let tested: Vec<(&str, &str)> = suite
+        .cases
+        .iter()
+        .map(|case| (case.clause, case.id.trim_start_matches("http::")))
+        .collect();
     assert_eq!(written, tested);
 }

@@ -219,3 +219,51 @@ async fn names_fields_and_limits() {
     let error = bridge.configure_bridge_routing(&id, needs_grave).await.unwrap_err();
     assert_eq!(error.field(), Some("on_error"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn keeps_order_and_answers_everything_under_load() {
+    const KEYS: usize = 50;
+    const PER_KEY: usize = 100;
+    let bridge = InProcessBridge::new();
+    let (source, sink) = (Arc::new(MemorySource::new(KEYS * PER_KEY)), Arc::new(MemorySink::new()));
+    let config = routed()
+        .with_max_in_flight(64)
+        .with_retry(DeliveryRetry::new(100, Duration::ZERO, Duration::ZERO));
+    let id = bridge
+        .create_bridge("b", source.clone(), sink.clone(), config)
+        .await
+        .unwrap();
+    // Fewer than the attempts of one message: none gives up, even if it takes them all.
+    for _ in 0..90 {
+        sink.fail_next(transient());
+    }
+    let senders = (0..KEYS).map(|key| {
+        let source = Arc::clone(&source);
+        tokio::spawn(async move {
+            let sent = (0..PER_KEY).map(|number| {
+                let message = BridgeMessage::new(format!("{key}/{number}"), "{}", SystemTime::UNIX_EPOCH);
+                source.send_message(message.with_key(key.to_string()))
+            });
+            // Each is sent when it is first polled, in order, as long as nothing makes them yield.
+            let receipts = tokio::task::unconstrained(futures_util::future::join_all(sent)).await;
+            receipts.into_iter().flatten().count()
+        })
+    });
+    let mut acknowledged = 0;
+    for sender in senders.collect::<Vec<_>>() {
+        acknowledged += sender.await.unwrap();
+    }
+    assert_eq!(acknowledged, KEYS * PER_KEY);
+    let messages = sink.messages();
+    assert_eq!(messages.len(), KEYS * PER_KEY);
+    for key in 0..KEYS {
+        let prefix = format!("{key}/");
+        let numbers = messages
+            .iter()
+            .filter_map(|sent| sent.message.id.strip_prefix(&prefix)?.parse::<usize>().ok());
+        assert!(numbers.eq(0..PER_KEY), "order of key {key}");
+    }
+    let metrics = bridge.bridge_metrics(&id).await.unwrap();
+    assert_eq!((metrics.delivered, metrics.retries), (5000, 90));
+    bridge.destroy_bridge(&id).await.unwrap();
+}

@@ -2,6 +2,7 @@
 #![cfg(feature = "bridge")]
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +80,9 @@ impl Response {
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(text, "{name}: {value}\r\n");
     }
-    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    let _ = write!(text, "content-length: {}\r\n\r\n{body}", body.len());
     text
 }
 

@@ -385,3 +385,24 @@ async fn kafka_to_kafka_keeps_tombstones_and_ids() {
     assert_eq!(records[1].value.as_deref(), Some(b"".as_slice()));
     assert_eq!(records[0].headers.get_str(kafka_headers::ORIGIN), Some("in"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn wrong_settings_name_their_field() {
+    let cluster = cluster(&[]).await;
+    let no_topics: [&str; 0] = [];
+    let source = |config| KafkaSource::new(Arc::new(cluster.client()), config);
+    let error = source(ConsumerConfig::new(GROUP, no_topics)).unwrap_err();
+    assert_eq!(error.field(), Some("consumer.topics"));
+    let good = || source(ConsumerConfig::new(GROUP, ["in"])).unwrap();
+    assert_eq!(good().with_window(0).unwrap_err().field(), Some("window"));
+    assert_eq!(good().with_window(10_000).unwrap_err().field(), Some("window"));
+    let never = DeliveryRetry::new(0, Duration::ZERO, Duration::ZERO);
+    assert_eq!(
+        good().with_redelivery(never).unwrap_err().field(),
+        Some("redelivery.max_attempts")
+    );
+    let stopped = good();
+    stopped.stop().await.unwrap();
+    assert_eq!(stopped.start().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(stopped.receive().await.unwrap().is_none());
+}

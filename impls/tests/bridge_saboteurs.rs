@@ -2,15 +2,17 @@
 //! and each case finds at least one.
 #![cfg(feature = "bridge")]
 
-mod saboteur;
+mod bridge_saboteur;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
+use bridge_saboteur::{Fault, Saboteur};
 use networking_conformance::bridge::{BridgeHarness, suite};
 use networking_conformance::{CaseRuntime, Factory, Harness};
 use networking_spi::bridge::CommunicationBridge;
-use saboteur::{Fault, Saboteur};
 
 struct Sabotaged(Fault);
 
@@ -42,16 +44,29 @@ fn failing(fault: Fault) -> BTreeSet<String> {
 
 #[test]
 fn each_fault_is_found_by_exactly_its_cases() {
-    let mut wrong = Vec::new();
-    let mut found = BTreeSet::new();
-    for fault in Fault::ALL {
-        let expected: BTreeSet<String> = cases_that_find(*fault).iter().map(|case| (*case).to_owned()).collect();
-        let failing = failing(*fault);
-        if failing.is_empty() || failing != expected {
-            wrong.push(format!("{fault:?}: expected {expected:?}, got {failing:?}"));
+    let faults = Mutex::new(Fault::ALL.iter());
+    let next = || faults.lock().unwrap().next();
+    let wrong = Mutex::new(Vec::new());
+    let found = Mutex::new(BTreeSet::new());
+    // A runtime has one thread here, which leaves the other processors to other faults.
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(fault) = next() {
+                    let expected: BTreeSet<String> =
+                        cases_that_find(*fault).iter().map(|case| (*case).to_owned()).collect();
+                    let failing = failing(*fault);
+                    if failing.is_empty() || failing != expected {
+                        let problem = format!("{fault:?}: expected {expected:?}, got {failing:?}");
+                        wrong.lock().unwrap().push(problem);
+                    }
+                    found.lock().unwrap().extend(failing);
+                }
+            });
         }
-        found.extend(failing);
-    }
+    });
+    let (wrong, found) = (wrong.into_inner().unwrap(), found.into_inner().unwrap());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     let suite = suite();
@@ -86,6 +101,7 @@ fn every_clause_has_one_case() {
 }
 
 /// The cases that each fault breaks, without the domain.
+#[allow(clippy::match_same_arms, reason = "a table: one row a fault")]
 fn cases_that_find(fault: Fault) -> &'static [&'static str] {
     match fault {
         Fault::AcknowledgesEarly => &[

@@ -133,6 +133,67 @@ fn calls_without_a_limit_need_no_runtime() {
     assert_eq!(breaker.circuit_metrics(NAME).unwrap().successes, 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fallback_answers_for_what_fails_and_for_nothing_else() {
+    async fn called(
+        breaker: &dyn CircuitBreaker,
+        answer: Result<&'static str, ErrorKind>,
+    ) -> Result<String, ErrorKind> {
+        let operation = || async move {
+            match answer {
+                Ok(value) => Ok(value.to_owned()),
+                Err(ErrorKind::Timeout) => std::future::pending().await,
+                Err(kind) => Err(NetworkError::new(kind, "search", "no result")),
+            }
+        };
+        let fallback = |error: NetworkError| async move { Ok(format!("instead of {}", error.kind())) };
+        let result = breaker.call_with_fallback(NAME, operation, fallback).await;
+        result.map_err(|error| error.kind())
+    }
+    let config = consecutive(2).with_call_timeout(Duration::from_millis(10));
+    let breaker = builder().default_config(config).build().unwrap();
+    let refused = Err(ErrorKind::ConnectionRefused);
+
+    assert_eq!(called(&breaker, Ok("found")).await.unwrap(), "found");
+    assert_eq!(
+        called(&breaker, refused).await.unwrap(),
+        "instead of connection_refused"
+    );
+    // An answer, and a mistake of the caller.
+    for kind in [ErrorKind::NotFound, ErrorKind::InvalidInput] {
+        assert_eq!(called(&breaker, Err(kind)).await, Err(kind));
+    }
+    assert_eq!(
+        called(&breaker, refused).await.unwrap(),
+        "instead of connection_refused"
+    );
+    assert_eq!(
+        called(&breaker, Err(ErrorKind::Timeout)).await.unwrap(),
+        "instead of timeout"
+    );
+    assert_eq!(called(&breaker, Ok("found")).await.unwrap(), "instead of circuit_open");
+    let metrics = breaker.circuit_metrics(NAME).unwrap();
+    assert_eq!(
+        (metrics.successes, metrics.failures, metrics.ignored, metrics.rejected),
+        (2, 3, 1, 1),
+        "fallbacks count for nothing"
+    );
+
+    let bad_name = breaker.call_with_fallback(" ", || async { Ok(1) }, |_| async { Ok(2) });
+    assert_eq!(bad_name.await.unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_runs_without_a_permit() {
+    let breaker = builder().default_config(consecutive(5)).build().unwrap();
+    let circuit = breaker.circuit(NAME).unwrap();
+    let failing = || async { Err(NetworkError::new(ErrorKind::Dns, "search", "no address")) };
+    let in_flight = circuit
+        .call_with_fallback(failing, |_| async { Ok(circuit.metrics().in_flight) })
+        .await;
+    assert_eq!(in_flight.unwrap(), 0);
+}
+
 #[test]
 fn threads_lose_no_count() {
     const THREADS: u64 = 8;

@@ -22,10 +22,14 @@ fn main() -> ExitCode {
     // Cases wait for brokers, and have topics and groups of their own.
     let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => {
-            runner.add(suite(), move || Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>).run()
-        }
-        Err(_) => runner.add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>).run(),
+        Ok(bootstrap) => runner
+            .add(suite(), move || {
+                Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
+            })
+            .run(),
+        Err(_) => runner
+            .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
+            .run(),
     }
 }
 

@@ -4,11 +4,12 @@
 mod http_harness;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
+use networking_conformance::Applies;
 use networking_conformance::http::saboteur::{Fault, Saboteur};
 use networking_conformance::http::{HttpHarness, suite};
-use networking_conformance::{Applies, Factory, Outcome};
 
 /// The in-memory client is fast: faults that show there are looked for there.
 #[test]
@@ -26,19 +27,9 @@ fn faults_that_show_without_layers() {
     });
 }
 
-/// In two halves, which run at the same time: real connections take real time.
 #[test]
 fn faults_that_show_on_the_network() {
-    check(network_faults().step_by(2), |fault| {
-        Saboteur::new(http_harness::Reqwest, fault)
-    });
-}
-
-#[test]
-fn more_faults_that_show_on_the_network() {
-    check(network_faults().skip(1).step_by(2), |fault| {
-        Saboteur::new(http_harness::Reqwest, fault)
-    });
+    check(network_faults(), |fault| Saboteur::new(http_harness::Reqwest, fault));
 }
 
 fn network_faults() -> impl Iterator<Item = &'static Fault> {
@@ -65,26 +56,41 @@ fn applies(fault: Fault, harness: &dyn HttpHarness) -> bool {
     (case.applies)(harness) == Applies::Yes && fault != Fault::InventsMetrics
 }
 
-fn check<'f, H: HttpHarness>(faults: impl Iterator<Item = &'f Fault>, harness: fn(Fault) -> H) {
-    let mut wrong = Vec::new();
-    for fault in faults.copied() {
-        let factory: Factory<dyn HttpHarness> = Arc::new(move || Arc::new(harness(fault)));
-        let report = suite().run(&factory);
-        let failed: Vec<_> = report
-            .cases
-            .iter()
-            .filter(|case| case.outcome == Outcome::Failed)
-            .collect();
-        if failed.len() != 1 || failed[0].case != fault.caught_by() {
-            let found: Vec<String> = failed
-                .iter()
-                .map(|case| format!("{}: {}", case.case, case.reason))
-                .collect();
-            wrong.push(format!(
-                "{fault:?} should be caught by {} alone, but: {found:#?}",
-                fault.caught_by()
-            ));
+/// Faults checked side by side: real connections take real time, most of it waiting.
+const THREADS: usize = 6;
+
+fn check<'f, H: HttpHarness>(faults: impl Iterator<Item = &'f Fault> + Send, harness: fn(Fault) -> H) {
+    let faults = Mutex::new(faults.copied());
+    let next = || faults.lock().unwrap().next();
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(fault) = next() {
+                    if let Some(problem) = check_one(fault, harness) {
+                        wrong.lock().unwrap().push(problem);
+                    }
+                }
+            });
         }
-    }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn check_one<H: HttpHarness>(fault: Fault, harness: fn(Fault) -> H) -> Option<String> {
+    let suite = suite();
+    let report = suite.run(&suite.factory(move || Arc::new(harness(fault))));
+    let failed: Vec<_> = report.failures().collect();
+    if failed.len() == 1 && failed[0].case == fault.caught_by() {
+        return None;
+    }
+    let found: Vec<String> = failed
+        .iter()
+        .map(|case| format!("{}: {}", case.case, case.reason))
+        .collect();
+    Some(format!(
+        "{fault:?} should be caught by {} alone, but: {found:#?}",
+        fault.caught_by()
+    ))
 }

@@ -186,6 +186,7 @@ async fn schemas_are_registered_checked_and_found() {
     let toolkit = toolkit();
     for (schema_type, narrow, wide) in [
         (SchemaType::Avro, r#"{"type":"int"}"#, r#"{"type":"long"}"#),
+        #[cfg(feature = "kafka-json-schema")]
         (SchemaType::Json, r#"{"type":"integer"}"#, r#"{"type":"number"}"#),
         (
             SchemaType::Protobuf,

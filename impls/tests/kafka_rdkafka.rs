@@ -436,7 +436,7 @@ async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
     kafka.close_consumer(&consumer).await.expect("left");
     assert_eq!(
         waiting.await.expect("no panic").expect_err("closed").kind(),
-        ErrorKind::Closed
+        ErrorKind::NotFound
     );
     assert_eq!(
         kafka.close_consumer(&consumer).await.expect_err("closed").kind(),
@@ -523,4 +523,68 @@ async fn a_fenced_member_stays_fenced() {
         .await
         .expect_err("fenced");
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}
+
+/// The stream processors of the toolkit know only the contract; this is the contract with real waits and real groups.
+#[cfg(feature = "kafka-extended")]
+mod streams {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use networking_impls::kafka::extended::KafkaToolkit;
+    use networking_spi::Result;
+    use networking_spi::kafka::{
+        KafkaExtended, KafkaMessage, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState,
+    };
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Copy;
+
+    #[async_trait]
+    impl StreamProcessor for Copy {
+        async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord> {
+            let value = message.value.unwrap_or_default();
+            Ok(ProcessedRecord::emit([ProducerRecord::new("").with_value(value)]))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stream_copies_a_topic_and_goes_on_where_it_ended() {
+        let brokers = MockBrokers::start(1);
+        brokers.create_topic("in", 1);
+        brokers.create_topic("out", 1);
+        let kafka = client(&brokers).build().expect("valid");
+        let toolkit = KafkaToolkit::builder(Arc::new(kafka.clone())).build();
+        let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+        let reader = kafka
+            .create_consumer(from_start("reader", "out"))
+            .await
+            .expect("created");
+        for round in 0..2 {
+            for result in kafka
+                .produce_messages(&producer, numbered("in", 100))
+                .await
+                .expect("open")
+            {
+                result.expect("written");
+            }
+            let config = StreamProcessorConfig::new("app", ["in"]).with_output_topic("out");
+            let id = toolkit
+                .create_stream_processor(config, Arc::new(Copy))
+                .await
+                .expect("valid");
+            toolkit.process_kafka_stream(&id).await.expect("started");
+            let copied = kafka.consume_exactly(&reader, 100, LONG).await.expect("read");
+            let values = copied.iter().map(|message| message.value_str().expect("text"));
+            assert!(values.eq((0..100).map(|number| number.to_string())), "round {round}");
+            let status = toolkit.stop_stream(&id).await.expect("drained");
+            assert_eq!(
+                (status.state, status.processed),
+                (StreamState::Stopped, 100),
+                "round {round}"
+            );
+        }
+    }
 }

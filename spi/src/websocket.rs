@@ -212,7 +212,7 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: not cancel safe. A cancelled send may have sent a part, after which the connection is closed.
     ///
     /// # Errors
-    /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake began, [`TooLarge`](ErrorKind::TooLarge) above the
+    /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake began, [`TooLarge`](crate::ErrorKind::TooLarge) above the
     /// limits, and connection errors.
     async fn send(&self, message: WebSocketMessage) -> Result<()>;
 
@@ -222,7 +222,7 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) when the peer vanished without a closing handshake,
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) above the limits, [`Timeout`](ErrorKind::Timeout) when a ping had no answer.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) above the limits, [`Timeout`](crate::ErrorKind::Timeout) when a ping had no answer.
     async fn receive(&self) -> Result<Option<WebSocketMessage>>;
 
     /// Starts the closing handshake and waits for its end. Closing twice is not an error.

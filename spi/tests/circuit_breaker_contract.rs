@@ -7,7 +7,7 @@ use std::time::Duration;
 use networking_spi::circuit_breaker::{
     CallRecord, CancelPolicy, CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitMetrics, CircuitMode,
     CircuitRejection, CircuitTransition, Deadline, HalfOpenPolicy, OpenPolicy, OwnedPermit, Permit, PermitToken,
-    RateThresholds, TransitionReason, TripPolicy, default_classifier,
+    RateThresholds, TransitionReason, TripPolicy, default_classifier, kafka_classifier,
 };
 use networking_spi::prelude::*;
 use networking_spi::validate::Validate;
@@ -285,7 +285,7 @@ fn a_configuration_survives_json() {
 fn a_configuration_is_written_by_people() {
     let config: CircuitBreakerConfig = serde_json::from_str(
         r#"{
-            "trip": { "kind": "time_window", "length": "1m", "failure_rate": 0.25, "slow_call_duration": "800ms" },
+            "trip": { "time_window": { "length": "1m", "rates": { "failure_rate": 0.25, "slow_call_duration": "800ms" } } },
             "open": { "duration": "10s" },
             "call_timeout": "2s",
             "on_cancel": "failure"
@@ -302,7 +302,8 @@ fn a_configuration_is_written_by_people() {
     config.validate().unwrap();
 
     for wrong in [
-        r#"{ "trip": { "kind": "sometimes" } }"#,
+        r#"{ "trip": { "sometimes": {} } }"#,
+        r#"{ "trip": { "count_window": { "size": 9, "rates": { "rate": 0.5 } } } }"#,
         r#"{ "mode": "off" }"#,
         r#"{ "call_timout": "2s" }"#,
         r#"{ "open": { "durations": "2s" } }"#,
@@ -377,6 +378,38 @@ fn the_default_classifier_blames_the_dependency_only() {
         (kind(ErrorKind::CircuitOpen), CallOutcome::Ignored),
         (kind(ErrorKind::Exhausted), CallOutcome::Ignored),
     ] {
+        assert_eq!(classifier.classify(&error), expected, "{error}");
+    }
+}
+
+#[test]
+fn a_limiter_of_this_side_says_nothing_about_the_dependency() {
+    let classifier = default_classifier();
+    let limited = NetworkError::new(ErrorKind::RateLimited, "http.request", "slow down");
+    assert_eq!(classifier.classify(&limited), CallOutcome::Failure);
+    let local = limited.with_send_state(SendState::NotSent);
+    assert_eq!(classifier.classify(&local), CallOutcome::Ignored);
+}
+
+#[test]
+fn the_kafka_classifier_does_not_blame_brokers_for_records() {
+    let classifier = kafka_classifier();
+    for (kind, expected) in [
+        (ErrorKind::Connection, CallOutcome::Failure),
+        (ErrorKind::Timeout, CallOutcome::Failure),
+        // No leader, no coordinator, too few replicas.
+        (ErrorKind::Remote, CallOutcome::Failure),
+        (ErrorKind::RateLimited, CallOutcome::Failure),
+        (ErrorKind::NotFound, CallOutcome::Success),
+        (ErrorKind::Conflict, CallOutcome::Success),
+        (ErrorKind::PermissionDenied, CallOutcome::Success),
+        (ErrorKind::TooLarge, CallOutcome::Ignored),
+        (ErrorKind::Decode, CallOutcome::Ignored),
+        (ErrorKind::InvalidInput, CallOutcome::Ignored),
+        (ErrorKind::Exhausted, CallOutcome::Ignored),
+        (ErrorKind::Rejected, CallOutcome::Ignored),
+    ] {
+        let error = NetworkError::new(kind, "kafka.produce_message", "");
         assert_eq!(classifier.classify(&error), expected, "{error}");
     }
 }

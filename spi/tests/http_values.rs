@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::http::{
     BodySource, ByteStream, CircuitScope, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClientExt, HttpRequest,
-    HttpResponse, Jitter, Method, MockHttpClient, OAuth2Grant, OAuth2Request, ProxyConfig, RequestOptions, RequestTarget,
-    RetryBudget, RetryPolicy, StatusCode,
+    HttpResponse, Jitter, Method, MockHttpClient, OAuth2Grant, OAuth2Request, ProxyConfig, RequestOptions,
+    RequestTarget, RetryBudget, RetryPolicy, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Retryability};
@@ -46,7 +46,9 @@ fn a_query_goes_before_the_fragment_and_after_the_query() {
 fn names_and_values_of_a_query_are_encoded() {
     let request = get("/a").with_query("a&b", "c=d#e/ü").unwrap();
     let base: Url = "https://a.test".parse().unwrap();
-    let RequestTarget::Absolute(url) = request.target.resolve(&base).unwrap() else { panic!("resolved") };
+    let RequestTarget::Absolute(url) = request.target.resolve(&base).unwrap() else {
+        panic!("resolved")
+    };
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     assert_eq!(pairs, [("a&b".to_owned(), "c=d#e/ü".to_owned())]);
     assert_eq!(url.fragment(), None);
@@ -62,7 +64,9 @@ fn references_resolve_against_a_base() {
         ("../v2", "https://a.test/v2"),
         ("https://b.test/", "https://b.test/"),
     ] {
-        let RequestTarget::Absolute(url) = RequestTarget::from(reference).resolve(&base).unwrap() else { panic!("resolved") };
+        let RequestTarget::Absolute(url) = RequestTarget::from(reference).resolve(&base).unwrap() else {
+            panic!("resolved")
+        };
         assert_eq!(url.as_str(), expected);
     }
     let error = RequestTarget::from("//[bad").resolve(&base).unwrap_err();
@@ -72,12 +76,30 @@ fn references_resolve_against_a_base() {
 #[test]
 fn idempotency_is_method_key_or_word() {
     let of = |method| HttpRequest::new(method, "/");
-    for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE] {
+    for method in [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PUT,
+        Method::DELETE,
+        Method::TRACE,
+    ] {
         assert!(of(method.clone()).is_idempotent(), "{method}");
     }
-    for method in [Method::POST, Method::PATCH, Method::CONNECT, Method::from_bytes(b"PURGE").unwrap()] {
+    for method in [
+        Method::POST,
+        Method::PATCH,
+        Method::CONNECT,
+        Method::from_bytes(b"PURGE").unwrap(),
+    ] {
         assert!(!of(method.clone()).is_idempotent(), "{method}");
-        assert!(of(method.clone()).with_header("Idempotency-Key", "1").unwrap().is_idempotent(), "{method}");
+        assert!(
+            of(method.clone())
+                .with_header("Idempotency-Key", "1")
+                .unwrap()
+                .is_idempotent(),
+            "{method}"
+        );
     }
     let word = |idempotent| RequestOptions::new().with_idempotent(idempotent);
     assert!(of(Method::POST).with_options(word(true)).is_idempotent());
@@ -99,13 +121,26 @@ fn what_a_header_cannot_be_is_named_without_its_value() {
 #[tokio::test]
 async fn the_first_mistake_of_a_builder_is_what_awaiting_returns() {
     let client = MockHttpClient::new();
-    let error = client.get("/").header("not a name", "x").header("x-a", "line\nfeed").await.unwrap_err();
-    assert_eq!(error.field(), Some("header"), "nothing was sent: the mock expects no call");
+    let error = client
+        .get("/")
+        .header("not a name", "x")
+        .header("x-a", "line\nfeed")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.field(),
+        Some("header"),
+        "nothing was sent: the mock expects no call"
+    );
 }
 
 #[test]
 fn json_and_forms_keep_a_content_type_that_is_set() {
-    let request = get("/").with_header("content-type", "application/vnd.api+json").unwrap().with_json(&1).unwrap();
+    let request = get("/")
+        .with_header("content-type", "application/vnd.api+json")
+        .unwrap()
+        .with_json(&1)
+        .unwrap();
     assert_eq!(request.headers["content-type"], "application/vnd.api+json");
     let request = get("/").with_form([("a", "1"), ("a", "2")]);
     assert_eq!(request.body.as_bytes().unwrap(), "a=1&a=2");
@@ -126,7 +161,13 @@ impl BodySource for Source {
 }
 
 fn chunks(parts: &[&'static str]) -> ByteStream {
-    stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>()).boxed()
+    stream::iter(
+        parts
+            .iter()
+            .map(|part| Ok(Bytes::from_static(part.as_bytes())))
+            .collect::<Vec<_>>(),
+    )
+    .boxed()
 }
 
 #[tokio::test]
@@ -152,13 +193,24 @@ async fn bodies_know_what_they_are() {
 
 #[tokio::test]
 async fn collecting_stops_at_the_limit() {
-    for body in [HttpBody::from("abcd"), HttpBody::stream(chunks(&["abcd"]), None), HttpBody::stream(chunks(&["ab", "cd"]), None)] {
+    for body in [
+        HttpBody::from("abcd"),
+        HttpBody::stream(chunks(&["abcd"]), None),
+        HttpBody::stream(chunks(&["ab", "cd"]), None),
+    ] {
         let shown = format!("{body:?}");
-        assert_eq!(body.collect(3).await.unwrap_err().kind(), ErrorKind::TooLarge, "{shown}");
+        assert_eq!(
+            body.collect(3).await.unwrap_err().kind(),
+            ErrorKind::TooLarge,
+            "{shown}"
+        );
     }
     // What comes after the limit is never asked for.
     let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
-    assert_eq!(HttpBody::stream(endless, None).collect(10).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(
+        HttpBody::stream(endless, None).collect(10).await.unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
 }
 
 #[tokio::test]
@@ -174,7 +226,10 @@ async fn mapping_keeps_emptiness_and_length() {
 async fn bodies_that_do_not_decode_are_decode_errors() {
     let response = || HttpResponse::new(StatusCode::OK).with_body(vec![0xff, 0xfe]);
     assert_eq!(response().text().await.unwrap_err().kind(), ErrorKind::Decode);
-    assert_eq!(response().json::<serde_json::Value>().await.unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(
+        response().json::<serde_json::Value>().await.unwrap_err().kind(),
+        ErrorKind::Decode
+    );
     let response = HttpResponse::new(StatusCode::OK).with_json(&vec![1, 2]).unwrap();
     assert_eq!(response.json::<Vec<u8>>().await.unwrap(), [1, 2]);
 }
@@ -202,10 +257,20 @@ fn statuses_become_errors_by_their_meaning() {
         assert!(error.is_a(ErrorKind::Status), "{status}");
     }
     for status in [100, 200, 204, 301, 304, 399] {
-        assert!(HttpResponse::new(StatusCode::from_u16(status).unwrap()).error_for_status().is_ok(), "{status}");
+        assert!(
+            HttpResponse::new(StatusCode::from_u16(status).unwrap())
+                .error_for_status()
+                .is_ok(),
+            "{status}"
+        );
     }
-    let busy = HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "12").unwrap();
-    assert_eq!(busy.status_error().unwrap().retryability(), Retryability::After(Duration::from_secs(12)));
+    let busy = HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_header("retry-after", "12")
+        .unwrap();
+    assert_eq!(
+        busy.status_error().unwrap().retryability(),
+        Retryability::After(Duration::from_secs(12))
+    );
 }
 
 #[test]
@@ -229,8 +294,11 @@ fn an_option_beyond_the_capabilities_names_the_capability() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert_eq!(error.context().next(), Some(("capability", capability)));
     }
-    let harmless =
-        options().with_idempotent(true).with_verify_tls(true).with_follow_redirects(false).with_raise_for_status(false);
+    let harmless = options()
+        .with_idempotent(true)
+        .with_verify_tls(true)
+        .with_follow_redirects(false)
+        .with_raise_for_status(false);
     assert!(harmless.require(none).is_ok());
 }
 
@@ -257,7 +325,10 @@ fn validation_names_the_field() {
         (policy().with_budget(Some(RetryBudget::new(0, 0.5))), "budget.capacity"),
         (policy().with_budget(Some(RetryBudget::new(1, 0.0))), "budget.refill"),
         (policy().with_budget(Some(RetryBudget::new(1, 1.1))), "budget.refill"),
-        (policy().with_budget(Some(RetryBudget::new(1, f64::NAN))), "budget.refill"),
+        (
+            policy().with_budget(Some(RetryBudget::new(1, f64::NAN))),
+            "budget.refill",
+        ),
     ] {
         assert_eq!(field_of(&policy), field, "{policy:?}");
     }
@@ -270,9 +341,15 @@ fn validation_names_the_field() {
     }
     assert!(named("payments").validate().is_ok());
     let token_url: Url = "https://id.test/token".parse().unwrap();
-    assert_eq!(field_of(&OAuth2Request::client_credentials(token_url, " ", "s")), "client_id");
+    assert_eq!(
+        field_of(&OAuth2Request::client_credentials(token_url, " ", "s")),
+        "client_id"
+    );
     let token_url: Url = "ftp://id.test/token".parse().unwrap();
-    assert_eq!(field_of(&OAuth2Request::client_credentials(token_url, "id", "s")), "token_url");
+    assert_eq!(
+        field_of(&OAuth2Request::client_credentials(token_url, "id", "s")),
+        "token_url"
+    );
 }
 
 /// Through JSON and back: the text is the same, and so is the text of what was read.
@@ -290,7 +367,10 @@ fn configurations_survive_serialization() {
         .with_jitter(Jitter::Equal)
         .with_budget(None);
     let text = round_trip(&policy);
-    assert!(text.contains(r#""initial_delay":"250ms""#) && text.contains(r#""jitter":"equal""#), "{text}");
+    assert!(
+        text.contains(r#""initial_delay":"250ms""#) && text.contains(r#""jitter":"equal""#),
+        "{text}"
+    );
     let sparse: RetryPolicy = serde_json::from_str(r#"{"max_attempts": 2, "max_delay": "1m"}"#).unwrap();
     assert_eq!((sparse.max_attempts, sparse.max_delay), (2, Duration::from_secs(60)));
     assert_eq!(sparse.initial_delay, RetryPolicy::default().initial_delay);
@@ -301,7 +381,9 @@ fn configurations_survive_serialization() {
     assert_eq!(round_trip(&named), r#"{"scope":{"named":"all"}}"#);
 
     let url: Url = "https://id.test/token".parse().unwrap();
-    let request = OAuth2Request::client_credentials(url.clone(), "id", "s").with_scope("read").with_audience("api");
+    let request = OAuth2Request::client_credentials(url.clone(), "id", "s")
+        .with_scope("read")
+        .with_audience("api");
     assert!(round_trip(&request).contains(r#""grant_type":"client_credentials""#));
     round_trip(&request.with_grant(OAuth2Grant::AuthorizationCode {
         code: "c".into(),
@@ -321,24 +403,40 @@ fn nothing_shows_a_credential() {
         format!("https://u:{SECRET}@a.test:99999/p"),
         format!("//u:{SECRET}@a.test/p"),
     ] {
-        let request = get(&target).with_bearer(SECRET).unwrap().with_header("cookie", SECRET).unwrap().with_body(SECRET);
+        let request = get(&target)
+            .with_bearer(SECRET)
+            .unwrap()
+            .with_header("cookie", SECRET)
+            .unwrap()
+            .with_body(SECRET);
         if let Err(error) = request.target.url() {
             shown.push(format!("{error} {error:?}"));
         }
         shown.push(format!("{request:?}"));
     }
-    let mut response = HttpResponse::new(StatusCode::UNAUTHORIZED).with_header("set-cookie", SECRET).unwrap().with_body(SECRET);
+    let mut response = HttpResponse::new(StatusCode::UNAUTHORIZED)
+        .with_header("set-cookie", SECRET)
+        .unwrap()
+        .with_body(SECRET);
     response.url = Some(format!("https://a.test/?signature={SECRET}").parse().unwrap());
     let error: NetworkError = response.status_error().unwrap();
     shown.push(format!("{response:?} {error} {error:?}"));
     let proxy: Url = format!("http://u:{SECRET}@127.0.0.1").parse().unwrap();
     shown.push(format!("{:?}", ProxyConfig::new(proxy).with_credentials("u", SECRET)));
     let url: Url = "https://id.test/token".parse().unwrap();
-    let grant = OAuth2Grant::RefreshToken { refresh_token: SECRET.into() };
-    shown.push(format!("{:?}", OAuth2Request::client_credentials(url, "id", SECRET).with_grant(grant)));
+    let grant = OAuth2Grant::RefreshToken {
+        refresh_token: SECRET.into(),
+    };
+    shown.push(format!(
+        "{:?}",
+        OAuth2Request::client_credentials(url, "id", SECRET).with_grant(grant)
+    ));
     for text in shown {
         assert!(!text.contains(SECRET), "{text}");
     }
-    assert_eq!(format!("{:?}", get("https://u:pw@a.test/p?page=2").target), "https://[redacted]@a.test/p?page=2");
+    assert_eq!(
+        format!("{:?}", get("https://u:pw@a.test/p?page=2").target),
+        "https://[redacted]@a.test/p?page=2"
+    );
     assert_eq!(format!("{:?}", get("/p?page=2").target), "/p");
 }

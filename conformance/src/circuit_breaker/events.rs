@@ -158,7 +158,7 @@ pub(super) async fn subscribers_may_call_back(harness: Arc<Dyn>) -> CaseResult {
         // The other end is gone if it took too long.
         let _ = done.send(tripped);
     });
-    match returned.recv_timeout(Duration::from_secs(5)) {
+    match returned.recv_timeout(Duration::from_secs(2)) {
         Ok(tripped) => tripped?,
         Err(_) => {
             return Err(Failure::new(

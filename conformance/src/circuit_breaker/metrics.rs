@@ -1,11 +1,12 @@
 //! What a circuit says of itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_spi::circuit_breaker::{CallOutcome, CircuitState, TransitionReason};
 
 use super::Dyn;
-use super::scenario::{MARGIN, OPEN_TIME, Scene, check_close, config};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
 use crate::case::CaseResult;
 use crate::{check, check_eq};
 
@@ -49,6 +50,42 @@ pub(super) async fn time_in_state(harness: Arc<Dyn>) -> CaseResult {
         OPEN_TIME / 2,
         "the time since it opened",
     )
+}
+
+pub(super) async fn time_in_each_state(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    harness.advance(OPEN_TIME / 2).await;
+    scene.half_open(&harness).await?;
+    harness.advance(OPEN_TIME / 4).await;
+    scene.succeed(1)?;
+    harness.advance(OPEN_TIME / 2).await;
+    let times = scene.circuit.metrics().time_in;
+    check_close(times.closed, OPEN_TIME, "the time closed, in two parts")?;
+    check_close(times.open, OPEN_TIME + MARGIN, "the time open")?;
+    check_close(times.half_open, OPEN_TIME / 4, "the time half-open")?;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    harness.advance(OPEN_TIME / 2).await;
+    let times = scene.circuit.metrics().time_in;
+    check_close(times.closed, OPEN_TIME / 2, "the time closed since the reset")?;
+    check_close(times.open, Duration::ZERO, "the time open since the reset")
+}
+
+pub(super) async fn transitions_are_counted(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    check_eq!(
+        scene.circuit.metrics().transition_count,
+        0,
+        "transitions of a new circuit"
+    );
+    for _ in 0..500 {
+        scene.breaker.force_circuit_open(NAME)?;
+        scene.breaker.force_circuit_open(NAME)?;
+        scene.breaker.force_circuit_closed(NAME)?;
+    }
+    check_eq!(scene.circuit.metrics().transition_count, 1_000, "transitions");
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    check_eq!(scene.circuit.metrics().transition_count, 0, "transitions after a reset");
+    Ok(())
 }
 
 pub(super) async fn transitions_are_kept_in_order(harness: Arc<Dyn>) -> CaseResult {

@@ -233,6 +233,8 @@ define_suite! {
         "CB-78" metrics::time_in_state,
         "CB-79" metrics::transitions_are_kept_in_order,
         "CB-80" metrics::transitions_are_bounded,
+        "CB-87" metrics::transitions_are_counted,
+        "CB-88" metrics::time_in_each_state,
 
         "CB-81" events::state_changes_in_order if has_events,
         "CB-82" events::operations_are_reported if has_events,

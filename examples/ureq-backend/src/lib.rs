@@ -38,39 +38,29 @@ impl HttpClient for UreqClient {
         ensure(url.scheme() == "http", "url", "must be an http URL")?;
         let mut message = http::Request::new(request.body.collect(usize::MAX).await?.to_vec());
         *message.method_mut() = request.method;
-        *message.uri_mut() = url
-            .as_str()
-            .parse()
-            .map_err(|_| NetworkError::invalid_input("url", "is not a URI"))?;
+        let no_uri = |_| NetworkError::invalid_input("url", "is not a URI");
+        *message.uri_mut() = url.as_str().parse().map_err(no_uri)?;
         *message.headers_mut() = request.headers;
-        // One attempt is all there is: the shorter of both time limits holds.
-        let timeout = request
-            .options
-            .timeout
-            .into_iter()
-            .chain(request.options.attempt_timeout)
-            .min();
         let limit = request.options.max_response_size.unwrap_or(u64::MAX - 1);
         let agent = self.0.clone();
-        let message = agent.configure_request(message).timeout_global(timeout).build();
+        let message = agent
+            .configure_request(message)
+            .timeout_global(request.options.timeout)
+            .build();
 
         // A blocking client: the call runs on a thread of its own, and goes on there if this future is dropped.
         let call = tokio::task::spawn_blocking(move || {
             let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
             // One byte more than allowed tells a body at the limit from a longer one.
-            let bytes = body
-                .with_config()
-                .limit(limit + 1)
-                .read_to_vec()
-                .map_err(|error| classify(error, true))?;
+            let bytes = body.with_config().limit(limit + 1).read_to_vec();
+            let bytes = bytes.map_err(|error| classify(error, true))?;
             if bytes.len() as u64 > limit {
                 return Err(classify(ureq::Error::BodyExceedsLimit(limit), true));
             }
             Ok((head, bytes))
         });
-        let (head, bytes) = call
-            .await
-            .map_err(|error| NetworkError::new(ErrorKind::Internal, "ureq", "panic").with_source(error))??;
+        let panicked = |error| NetworkError::new(ErrorKind::Internal, "http.request", "panic").with_source(error);
+        let (head, bytes) = call.await.map_err(panicked)??;
         let mut response = HttpResponse::new(head.status).with_body(HttpBody::from(bytes));
         response.version = head.version;
         response.headers = head.headers;

@@ -281,9 +281,14 @@ impl Engine {
         drop(pending);
         self.give_up.cancel();
         self.tasks.wait().await;
+        let in_work = self.given_up.load(Ordering::Relaxed);
         self.stop_endpoints().await;
         self.reject_rest();
-        let given_up = self.given_up.load(Ordering::Relaxed);
+        // What a source that ended by itself still holds was never in work.
+        let given_up = match end {
+            End::Draining => self.given_up.load(Ordering::Relaxed),
+            _ => in_work,
+        };
         let last = if end == End::SourceFailed {
             BridgeState::Failed
         } else {
@@ -297,6 +302,8 @@ impl Engine {
     /// Takes messages from the source while the bridge runs. `pending` is a message that waits for a place when that ends.
     async fn intake(self: &Arc<Self>, pending: &mut Option<Ticket>) -> End {
         let mut state = self.state.subscribe();
+        // Of its own, because waiting for a state takes the changes before it for read.
+        let mut ending = self.state.subscribe();
         let mut failures = 0;
         loop {
             let now = *state.borrow_and_update();
@@ -333,14 +340,13 @@ impl Engine {
                 Some(Ok(Some(delivery))) => {
                     failures = 0;
                     *pending = Some(Ticket::new(self, delivery));
-                    let draining = state.wait_for(|state| !matches!(state, BridgeState::Running | BridgeState::Paused));
+                    let draining =
+                        ending.wait_for(|state| !matches!(state, BridgeState::Running | BridgeState::Paused));
                     tokio::select! {
                         biased;
                         _ = draining => return End::Draining,
                         () = self.admit(pending) => {}
                     }
-                    // Waiting may have seen a pause and taken it for read.
-                    state.mark_changed();
                     continue;
                 }
                 Some(Ok(None)) => return End::SourceEnded,

@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    fn delivered(target: &str) -> Result<BridgeReceipt> {
-        Ok(BridgeReceipt::new("m", Disposition::Delivered, target))
+    fn delivered(target: &str) -> BridgeReceipt {
+        BridgeReceipt::new("m", Disposition::Delivered, target)
     }
 
     #[test]
@@ -135,18 +135,18 @@ mod tests {
         statistics.finished(&failure(), 1, Duration::ZERO);
         assert_eq!(statistics.error_percent(), 100);
         for _ in 0..99 {
-            statistics.finished(&delivered("t"), 1, Duration::ZERO);
+            statistics.finished(&Ok(delivered("t")), 1, Duration::ZERO);
         }
         assert_eq!(statistics.error_percent(), 1);
-        statistics.finished(&delivered("t"), 1, Duration::ZERO);
+        statistics.finished(&Ok(delivered("t")), 1, Duration::ZERO);
         assert_eq!(statistics.error_percent(), 0);
     }
 
     #[test]
     fn latency_is_a_mean_and_a_maximum() {
         let statistics = Statistics::default();
-        statistics.finished(&delivered("t"), 3, Duration::from_millis(10));
-        statistics.finished(&delivered("t"), 4, Duration::from_millis(30));
+        statistics.finished(&Ok(delivered("t")), 3, Duration::from_millis(10));
+        statistics.finished(&Ok(delivered("t")), 4, Duration::from_millis(30));
         let metrics = statistics.snapshot();
         assert_eq!(metrics.mean_latency, Duration::from_millis(20));
         assert_eq!(metrics.max_latency, Duration::from_millis(30));
@@ -158,7 +158,7 @@ mod tests {
     fn names_are_bounded() {
         let statistics = Statistics::default();
         for index in 0..MAX_NAMES + 10 {
-            statistics.finished(&delivered(&format!("t{index}")), 1, Duration::ZERO);
+            statistics.finished(&Ok(delivered(&format!("t{index}"))), 1, Duration::ZERO);
         }
         let metrics = statistics.snapshot();
         assert_eq!(metrics.by_target.len(), MAX_NAMES + 1);

@@ -11,13 +11,13 @@ use networking_spi::circuit_breaker::{
     CircuitMetrics, CircuitMode, CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TripPolicy,
 };
 use networking_spi::clock::Clock;
-use parking_lot::Mutex;
 
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
 use super::gate::Gate;
 use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
 use super::nanos;
+use super::sync::Mutex;
 
 /// A circuit: a gate that healthy calls pass without a lock, and the state machine behind it.
 pub(super) struct SlidingWindowCircuit {
@@ -404,7 +404,9 @@ impl Circuit for SlidingWindowCircuit {
         metrics.window = snapshot.window;
         metrics.times_opened = snapshot.times_opened;
         metrics.in_state_for = snapshot.in_state_for;
+        metrics.time_in = snapshot.time_in;
         metrics.retry_after = snapshot.retry_after;
+        metrics.transition_count = snapshot.transition_count;
         metrics.transitions = snapshot.transitions;
         metrics
     }

@@ -1,8 +1,11 @@
 //! Totals of a circuit that threads count without disturbing one another.
 
+#[cfg(not(networking_loom))]
 use std::cell::Cell;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::sync::AtomicU32;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,22 +114,54 @@ impl Totals {
 
 /// The stripe of the threads that own none.
 const SHARED: usize = 0;
+#[cfg(not(networking_loom))]
 const UNASSIGNED: usize = usize::MAX;
 
 /// One bit per owned stripe: whether a living thread has it. All circuits use the same assignment.
+#[cfg(not(networking_loom))]
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
+/// Takes the lowest free bit of `all`.
+pub(super) fn take_bit(taken: &AtomicU32, all: u32) -> Option<usize> {
+    let mut now = taken.load(Ordering::Relaxed);
+    loop {
+        let free = !now & all;
+        if free == 0 {
+            return None;
+        }
+        let bit = free.trailing_zeros();
+        // Acquire: what the owner before counted must be seen by the plain loads of the new one.
+        match taken.compare_exchange_weak(now, now | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return Some(bit as usize),
+            Err(changed) => now = changed,
+        }
+    }
+}
+
+pub(super) fn give_back(taken: &AtomicU32, bit: usize) {
+    taken.fetch_and(!(1 << bit), Ordering::Release);
+}
+
+/// loom's threads share the thread-local values of the one that runs them.
+#[cfg(networking_loom)]
+fn stripe_of_this_thread() -> usize {
+    SHARED
+}
+
+#[cfg(not(networking_loom))]
 thread_local! {
     static STRIPE: Cell<usize> = const { Cell::new(UNASSIGNED) };
     static OWNERSHIP: Ownership = Ownership::take();
 }
 
+#[cfg(not(networking_loom))]
 #[inline]
 fn stripe_of_this_thread() -> usize {
     let stripe = STRIPE.get();
     if stripe == UNASSIGNED { assign_stripe() } else { stripe }
 }
 
+#[cfg(not(networking_loom))]
 #[cold]
 fn assign_stripe() -> usize {
     let stripe = OWNERSHIP.try_with(|ownership| ownership.stripe).unwrap_or(SHARED);
@@ -135,45 +170,34 @@ fn assign_stripe() -> usize {
 }
 
 /// Gives the stripe back when the thread ends.
+#[cfg(not(networking_loom))]
 #[derive(Debug)]
 struct Ownership {
     stripe: usize,
 }
 
+#[cfg(not(networking_loom))]
 impl Ownership {
     fn take() -> Self {
         let all = u32::MAX >> (MAX_OWN_STRIPES - *OWN_STRIPES);
-        let mut taken = TAKEN.load(Ordering::Relaxed);
-        loop {
-            let free = !taken & all;
-            if free == 0 {
-                return Self { stripe: SHARED };
-            }
-            let bit = free.trailing_zeros();
-            // Acquire: what the owner before counted must be seen by the plain loads of the new one.
-            match TAKEN.compare_exchange_weak(taken, taken | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => {
-                    return Self {
-                        stripe: bit as usize + 1,
-                    };
-                }
-                Err(now) => taken = now,
-            }
+        Self {
+            stripe: take_bit(&TAKEN, all).map_or(SHARED, |bit| bit + 1),
         }
     }
 }
 
+#[cfg(not(networking_loom))]
 impl Drop for Ownership {
     fn drop(&mut self) {
         // Other thread-local values may still end calls after this one.
         STRIPE.set(SHARED);
         if self.stripe != SHARED {
-            TAKEN.fetch_and(!(1 << (self.stripe - 1)), Ordering::Release);
+            give_back(&TAKEN, self.stripe - 1);
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(networking_loom)))]
 mod tests {
     use super::*;
 

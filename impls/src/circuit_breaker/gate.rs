@@ -1,8 +1,10 @@
 //! The lock-free face of a circuit: what a call in a healthy circuit reads and writes.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use networking_spi::circuit_breaker::CircuitState;
+
+use super::sync::{AtomicU32, AtomicU64};
 
 /// An open time without an end: the circuit waits for an operator.
 pub(super) const FOREVER: u64 = u64::MAX;

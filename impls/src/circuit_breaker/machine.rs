@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use networking_spi::circuit_breaker::{
     CallOutcome, CircuitBreakerConfig, CircuitEventKind, CircuitMode, CircuitState, CircuitTransition, PermitToken,
-    TransitionReason, TripPolicy, WindowMetrics,
+    StateDurations, TransitionReason, TripPolicy, WindowMetrics,
 };
 use networking_spi::clock::Clock;
 
@@ -38,6 +38,10 @@ pub(super) struct Machine {
     next_probe: u64,
     entered_at: u64,
     times_opened: u64,
+    transition_count: u64,
+    /// Time spent in each state up to `accounted_until`.
+    time_in: StateDurations,
+    accounted_until: u64,
     transitions: VecDeque<CircuitTransition>,
     outbox: Vec<(SystemTime, CircuitEventKind)>,
     rng: fastrand::Rng,
@@ -86,13 +90,16 @@ pub(super) struct Snapshot {
     pub(super) window: WindowMetrics,
     pub(super) times_opened: u64,
     pub(super) in_state_for: Duration,
+    pub(super) time_in: StateDurations,
     pub(super) retry_after: Option<Duration>,
+    pub(super) transition_count: u64,
     pub(super) transitions: Vec<CircuitTransition>,
 }
 
 impl Machine {
     /// A closed circuit, or whatever the configured mode makes of it.
     pub(super) fn new(config: &CircuitBreakerConfig, clock: &dyn Clock, rng: fastrand::Rng) -> (Self, Gate) {
+        let now = nanos(clock.elapsed());
         let machine = Self {
             phase: if config.mode == CircuitMode::ForcedOpen {
                 Phase::Open
@@ -106,8 +113,11 @@ impl Machine {
             reopenings: 0,
             hold_until: 0,
             next_probe: 1,
-            entered_at: nanos(clock.elapsed()),
+            entered_at: now,
             times_opened: 0,
+            transition_count: 0,
+            time_in: StateDurations::default(),
+            accounted_until: now,
             transitions: VecDeque::new(),
             outbox: Vec::new(),
             rng,
@@ -207,6 +217,9 @@ impl Machine {
         self.change_mode(mode, cx);
         self.close(TransitionReason::Reset, now, cx);
         self.times_opened = 0;
+        self.transition_count = 0;
+        self.time_in = StateDurations::default();
+        self.accounted_until = now;
     }
 
     /// Takes on the new configuration that `cx` has. State, window and counters stay as far as it allows.
@@ -226,17 +239,20 @@ impl Machine {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
         let state = self.state();
+        self.account(state, now);
         Snapshot {
             state,
             mode: self.mode,
             window: self.window.metrics(now),
             times_opened: self.times_opened,
             in_state_for: Duration::from_nanos(now.saturating_sub(self.entered_at)),
+            time_in: self.time_in,
             retry_after: if state == CircuitState::Open {
                 remaining(cx.gate.open_until(), now)
             } else {
                 None
             },
+            transition_count: self.transition_count,
             transitions: self.transitions.iter().cloned().collect(),
         }
     }
@@ -370,7 +386,9 @@ impl Machine {
         let to = self.state();
         cx.gate.store(self.word(cx.config));
         if from != to {
+            self.account(from, now);
             self.entered_at = now;
+            self.transition_count += 1;
             let at = cx.clock.now();
             if self.transitions.len() == REMEMBERED_TRANSITIONS {
                 self.transitions.pop_front();
@@ -379,6 +397,13 @@ impl Machine {
             self.outbox
                 .push((at, CircuitEventKind::StateChanged { from, to, reason }));
         }
+    }
+
+    /// Adds the time since the last account to that of `state`, in which the circuit has been since.
+    fn account(&mut self, state: CircuitState, now: u64) {
+        let time = now.saturating_sub(self.accounted_until);
+        self.time_in.add(state, Duration::from_nanos(time));
+        self.accounted_until = self.accounted_until.max(now);
     }
 
     fn enter_mode(&mut self, mode: CircuitMode, reason: TransitionReason, cx: Surroundings<'_>) {

@@ -13,16 +13,25 @@ mod builder;
 mod circuit;
 mod counters;
 mod events;
+#[cfg(feature = "metrics")]
+mod exporter;
 mod gate;
 mod half_open;
+#[cfg(all(test, networking_loom))]
+mod interleavings;
 mod machine;
 mod registry;
+mod sync;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod window;
 
 use std::time::Duration;
 
 pub use breaker::SlidingWindowCircuitBreaker;
 pub use builder::SlidingWindowCircuitBreakerBuilder;
+#[cfg(feature = "metrics")]
+pub use exporter::CircuitMetricsExporter;
 
 /// Nanoseconds in a word: more than five hundred years.
 fn nanos(duration: Duration) -> u64 {

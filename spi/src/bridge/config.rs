@@ -37,7 +37,8 @@ pub struct RouteRule {
     pub name: String,
     /// The condition, a [CEL](https://cel.dev) expression that gives a boolean. It sees `payload` (the parsed JSON
     /// payload, or null), `headers` (a map of the first value of each name, in lower case), `key`, `content_type`,
-    /// `origin` and `size` (of the payload in bytes).
+    /// `origin` and `size` (of the payload in bytes). `key` and `content_type` are null where the message has none; a key or
+    /// header that is not UTF-8 is bytes.
     pub condition: String,
     /// What happens to messages that match.
     #[serde(flatten)]
@@ -152,7 +153,7 @@ pub struct DeliveryRetry {
     /// Wait before the second attempt; doubles each time, with full jitter.
     #[serde(with = "humantime_serde")]
     pub initial_delay: Duration,
-    /// The longest wait.
+    /// The longest wait. When the sink asks for a longer one, the bridge gives up at once, and its source is told how long.
     #[serde(with = "humantime_serde")]
     pub max_delay: Duration,
 }
@@ -182,7 +183,7 @@ impl DeliveryRetry {
 /// How a bridge behaves.
 ///
 /// A message whose delivery fails for good, and one that no rule and no default target wants, goes to the dead-letter
-/// target with header fields that say why. Without a dead-letter target the source is told of the failure, so that its
+/// target with [header fields](super::dead_letter_headers) that say why. Without a dead-letter target the source is told of the failure, so that its
 /// peer still has the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -196,7 +197,8 @@ pub struct BridgeConfig {
     pub retry: DeliveryRetry,
     /// Messages in work at once, 1 ..= 100 000. Above it the source is not asked for more.
     pub max_in_flight: usize,
-    /// Largest payload taken, in bytes.
+    /// Largest payload delivered, in bytes. A larger one goes to the dead-letter target; without one it is rejected as
+    /// [`TooLarge`](crate::ErrorKind::TooLarge).
     pub max_payload_size: usize,
     /// Time limit of one attempt to deliver.
     #[serde(with = "humantime_serde")]

@@ -174,6 +174,26 @@ pub trait CircuitBreakerExt: CircuitBreaker {
         async move { self.circuit(circuit)?.call(operation).await }
     }
 
+    /// [`CircuitExt::call_with_fallback`] under the circuit named `circuit`.
+    ///
+    /// # Errors
+    /// As `CircuitExt::call_with_fallback`, and those of [`circuit`](CircuitBreaker::circuit), which no fallback sees.
+    fn call_with_fallback<T, F, Fut, G, Alternative>(
+        &self,
+        circuit: &str,
+        operation: F,
+        fallback: G,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+        G: FnOnce(NetworkError) -> Alternative + Send,
+        Alternative: Future<Output = Result<T>> + Send,
+    {
+        async move { self.circuit(circuit)?.call_with_fallback(operation, fallback).await }
+    }
+
     /// [`execute_with_circuit_breaker`](CircuitBreaker::execute_with_circuit_breaker) for an operation of any output.
     ///
     /// # Errors

@@ -333,6 +333,48 @@ pub trait CircuitExt: Circuit {
     {
         run(self, Some(limit), operation)
     }
+
+    /// [`call`](Self::call), with another answer for when there is none: `fallback` gets the error and runs if the call was
+    /// rejected, did not end in time, or failed as the circuit's [`ErrorClassifier`](super::ErrorClassifier) sees it.
+    ///
+    /// Errors that are not the dependency's fault (ignored, or an answer such as a 404) come back as they are: a fallback
+    /// would hide a mistake of the caller. The fallback runs without a permit and counts for nothing.
+    ///
+    /// Cancel safety: as `call`; while the fallback runs, dropping the future drops the fallback.
+    ///
+    /// ```
+    /// # use networking_spi::prelude::*;
+    /// async fn price(circuit: &dyn Circuit) -> Result<u32, NetworkError> {
+    ///     circuit
+    ///         .call_with_fallback(|| async { fetch_price().await }, |_error| async { Ok(cached_price()) })
+    ///         .await
+    /// }
+    /// # async fn fetch_price() -> Result<u32, NetworkError> { Ok(1) }
+    /// # fn cached_price() -> u32 { 1 }
+    /// ```
+    ///
+    /// # Errors
+    /// What the operation returned if that is not the dependency's fault, otherwise what the fallback returned.
+    fn call_with_fallback<T, F, Fut, G, Alternative>(
+        &self,
+        operation: F,
+        fallback: G,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        T: Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+        G: FnOnce(NetworkError) -> Alternative + Send,
+        Alternative: Future<Output = Result<T>> + Send,
+    {
+        async move {
+            match attempt(self, None, operation).await {
+                Ok(value) => Ok(value),
+                Err(Unanswered { error, failed: true }) => fallback(error).await,
+                Err(Unanswered { error, .. }) => Err(error),
+            }
+        }
+    }
 }
 
 impl<C: Circuit + ?Sized> CircuitExt for C {}
@@ -344,7 +386,29 @@ where
     F: FnOnce() -> Fut + Send,
     Fut: Future<Output = Result<T>> + Send,
 {
-    let permit = circuit.try_acquire()?;
+    attempt(circuit, limit, operation)
+        .await
+        .map_err(|unanswered| unanswered.error)
+}
+
+/// A call that returned no value.
+struct Unanswered {
+    error: NetworkError,
+    /// Rejected, or counted as a failure.
+    failed: bool,
+}
+
+async fn attempt<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T, Unanswered>
+where
+    C: Circuit + ?Sized,
+    T: Send,
+    F: FnOnce() -> Fut + Send,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    let permit = circuit.try_acquire().map_err(|rejection| Unanswered {
+        error: rejection.into(),
+        failed: true,
+    })?;
     let result = match circuit.deadline(limit) {
         None => operation().await,
         Some(deadline) => {
@@ -354,18 +418,30 @@ where
                 Either::Right(((), _)) => {
                     // Not for the classifier to decide: what does not answer in time is failing.
                     permit.record(CallOutcome::Failure);
-                    return Err(NetworkError::timeout("circuit_breaker.call", Phase::Total, limit));
+                    return Err(Unanswered {
+                        error: NetworkError::timeout("circuit_breaker.call", Phase::Total, limit),
+                        failed: true,
+                    });
                 }
             }
         }
     };
-    permit.record(match &result {
-        Ok(_) => CallRecord::new(CallOutcome::Success),
-        Err(error) => CallRecord {
-            outcome: Some(circuit.config().classifier.classify(error)),
-            panicked: false,
-            retry_after: error.retryability().delay(),
-        },
-    });
-    result
+    match result {
+        Ok(value) => {
+            permit.record(CallOutcome::Success);
+            Ok(value)
+        }
+        Err(error) => {
+            let outcome = circuit.config().classifier.classify(&error);
+            permit.record(CallRecord {
+                outcome: Some(outcome),
+                panicked: false,
+                retry_after: error.retryability().delay(),
+            });
+            Err(Unanswered {
+                error,
+                failed: outcome == CallOutcome::Failure,
+            })
+        }
+    }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CallOutcome, CircuitMode};
-use crate::error::{ErrorKind, NetworkError, Result};
+use crate::error::{ErrorKind, NetworkError, Result, SendState};
 use crate::validate::{self, Validate};
 
 /// When a closed circuit opens.
+///
+/// Written as `{"consecutive_failures": {"failures": 5}}` or `{"count_window": {"size": 100, "rates": {"failure_rate": 0.5}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TripPolicy {
     /// After so many failures in a row.
@@ -25,7 +27,7 @@ pub enum TripPolicy {
         /// Calls in the window, 1 ..= 65 536.
         size: u32,
         /// The rates.
-        #[serde(flatten)]
+        #[serde(default)]
         rates: RateThresholds,
     },
     /// When the rates of the calls of the last `length` exceed their thresholds. Memory and cost do not depend on the
@@ -35,7 +37,7 @@ pub enum TripPolicy {
         #[serde(with = "humantime_serde")]
         length: Duration,
         /// The rates.
-        #[serde(flatten)]
+        #[serde(default)]
         rates: RateThresholds,
     },
 }
@@ -59,7 +61,7 @@ impl TripPolicy {
 
 /// Thresholds over a window of calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RateThresholds {
     /// Share of failed calls at which the circuit opens, above 0.0 and up to 1.0.
@@ -245,8 +247,17 @@ pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
     fn classify(&self, error: &NetworkError) -> CallOutcome;
 }
 
-/// The classifier for errors of this crate: transport failures, timeouts, 5xx, 408 and 429 are failures; other statuses
-/// are successes (the dependency answered); invalid input, cancellation, open circuits and local rejections are ignored.
+/// The classifier for errors of this crate, and the one for HTTP.
+///
+/// | error | counts as |
+/// |---|---|
+/// | status 5xx, 408, 429 | failure |
+/// | any other status | success: the dependency answered |
+/// | connection, TLS, proxy and protocol failures, timeouts, truncated and undecodable bodies, failures of the peer | failure |
+/// | a rate limit of the peer | failure |
+/// | a rate limit of this side (nothing was sent) | ignored |
+/// | not found, exists already, authentication, permission, conflict, incompatible schema | success |
+/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application, local resources | ignored |
 pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
     Arc::new(DefaultClassifier)
 }
@@ -264,6 +275,8 @@ impl ErrorClassifier for DefaultClassifier {
             };
         }
         match error.kind() {
+            // A limiter of this side: the dependency knows nothing of it.
+            ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
             ErrorKind::InvalidInput
             | ErrorKind::Unsupported
             | ErrorKind::Encode
@@ -279,6 +292,39 @@ impl ErrorClassifier for DefaultClassifier {
             | ErrorKind::Conflict
             | ErrorKind::Incompatible => CallOutcome::Success,
             _ => CallOutcome::Failure,
+        }
+    }
+}
+
+/// The classifier for Kafka: [`default_classifier`], except where a kind of error means something else there.
+///
+/// | error | counts as |
+/// |---|---|
+/// | no broker, no leader, no coordinator, too few replicas, storage errors, throttling, timeouts | failure |
+/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker answered |
+/// | a record or batch that is too large, or that cannot be decoded | ignored: the record is to blame |
+/// | invalid input, full local queue, closed handle, cancellation, policy violation | ignored |
+///
+/// ```
+/// use networking_spi::circuit_breaker::{CallOutcome, CircuitBreakerConfig, kafka_classifier};
+/// use networking_spi::{ErrorKind, NetworkError};
+///
+/// let config = CircuitBreakerConfig::new().with_classifier(kafka_classifier());
+/// let too_large = NetworkError::new(ErrorKind::TooLarge, "kafka.produce_message", "the record has 2 MiB");
+/// assert_eq!(config.classifier.classify(&too_large), CallOutcome::Ignored);
+/// ```
+pub fn kafka_classifier() -> Arc<dyn ErrorClassifier> {
+    Arc::new(KafkaClassifier)
+}
+
+#[derive(Debug)]
+struct KafkaClassifier;
+
+impl ErrorClassifier for KafkaClassifier {
+    fn classify(&self, error: &NetworkError) -> CallOutcome {
+        match error.kind() {
+            ErrorKind::TooLarge | ErrorKind::Decode => CallOutcome::Ignored,
+            _ => DefaultClassifier.classify(error),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{CircuitMode, CircuitState, TransitionReason};
 
 /// A snapshot of one circuit's counters. Totals count since the circuit was made or last reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct CircuitMetrics {
     /// The state now.
@@ -36,9 +37,13 @@ pub struct CircuitMetrics {
     pub times_opened: u64,
     /// How long the circuit has been in its state.
     pub in_state_for: Duration,
+    /// How long the circuit has been in each state, the present one included.
+    pub time_in: StateDurations,
     /// When an open circuit will let a probe through.
     pub retry_after: Option<Duration>,
-    /// The latest transitions, oldest first; bounded.
+    /// How often the state changed, those changes included that `transitions` no longer has.
+    pub transition_count: u64,
+    /// The latest transitions, oldest first; bounded. A reset does not forget them.
     pub transitions: Vec<CircuitTransition>,
 }
 
@@ -46,6 +51,40 @@ impl CircuitMetrics {
     /// Calls that ended: successes, failures and ignored ones.
     pub const fn completed(&self) -> u64 {
         self.successes + self.failures + self.ignored
+    }
+}
+
+/// Time spent in each state. A circuit whose open time has passed is open until somebody looks at it or calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct StateDurations {
+    /// Time spent closed.
+    pub closed: Duration,
+    /// Time spent open.
+    pub open: Duration,
+    /// Time spent half-open.
+    pub half_open: Duration,
+}
+
+impl StateDurations {
+    /// The time spent in `state`.
+    pub const fn of(&self, state: CircuitState) -> Duration {
+        match state {
+            CircuitState::Closed => self.closed,
+            CircuitState::Open => self.open,
+            CircuitState::HalfOpen => self.half_open,
+        }
+    }
+
+    /// Adds `time` to that of `state`.
+    pub fn add(&mut self, state: CircuitState, time: Duration) {
+        let sum = match state {
+            CircuitState::Closed => &mut self.closed,
+            CircuitState::Open => &mut self.open,
+            CircuitState::HalfOpen => &mut self.half_open,
+        };
+        *sum = sum.saturating_add(time);
     }
 }
 

@@ -29,10 +29,10 @@ pub use circuit::{
 };
 pub use config::{
     CancelPolicy, CircuitBreakerConfig, ErrorClassifier, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
-    default_classifier,
+    default_classifier, kafka_classifier,
 };
 pub use event::{CircuitEvent, CircuitEventKind, TransitionReason};
-pub use metrics::{CircuitMetrics, CircuitTransition, WindowMetrics};
+pub use metrics::{CircuitMetrics, CircuitTransition, StateDurations, WindowMetrics};
 
 #[cfg(any(test, feature = "mock"))]
 pub use breaker::MockCircuitBreaker;

@@ -36,6 +36,8 @@ pub(super) struct Inner {
     pub(super) ordered: bool,
     pub(super) generation: u64,
     pub(super) entered_at: Duration,
+    /// Until when the times in states are summed up.
+    pub(super) accounted_until: Duration,
     /// `None`: for ever.
     pub(super) open_until: Option<Duration>,
     pub(super) row: u32,
@@ -81,6 +83,7 @@ impl ModelCircuit {
             ordered: false,
             generation: 0,
             entered_at: hub.origin.elapsed(),
+            accounted_until: hub.origin.elapsed(),
             open_until: None,
             row: 0,
             window: Vec::new(),
@@ -145,6 +148,7 @@ impl ModelCircuit {
             }
             if !self.has(Defect::ResetKeepsTotals) {
                 inner.totals = CircuitMetrics::default();
+                inner.accounted_until = now;
             }
         });
     }
@@ -482,11 +486,19 @@ impl Circuit for ModelCircuit {
                 inner.entered_at
             };
             metrics.in_state_for = now.saturating_sub(since);
+            if !self.has(Defect::TimesOfPastStatesOnly) {
+                metrics
+                    .time_in
+                    .add(inner.state, now.saturating_sub(inner.accounted_until));
+            }
             metrics.retry_after = match inner.state {
                 CircuitState::Open => inner.open_until.map(|until| until.saturating_sub(now)),
                 _ => None,
             };
             metrics.transitions.clone_from(&inner.transitions);
+            if self.has(Defect::CountsRememberedTransitions) {
+                metrics.transition_count = metrics.transitions.len() as u64;
+            }
             if self.has(Defect::NewestTransitionFirst) {
                 metrics.transitions.reverse();
             }

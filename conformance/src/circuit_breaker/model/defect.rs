@@ -192,6 +192,10 @@ defects! {
     TimeInStateSinceTheBeginning,
     /// The newest transition comes first.
     NewestTransitionFirst,
+    /// Only transitions that are kept are counted.
+    CountsRememberedTransitions,
+    /// The time in the present state is added only when it ends.
+    TimesOfPastStatesOnly,
     /// All transitions are kept.
     UnboundedTransitions,
     /// Events give the wrong reason.

@@ -57,6 +57,12 @@ impl ModelCircuit {
         }
         if from != state {
             inner.entered_at = now;
+            inner
+                .totals
+                .time_in
+                .add(from, now.saturating_sub(inner.accounted_until));
+            inner.accounted_until = now;
+            inner.totals.transition_count += 1;
             inner.transitions.push(CircuitTransition::new(
                 from,
                 state,

@@ -53,7 +53,10 @@ impl Deliveries {
     }
 
     fn parse(name: &str, bytes: &[u8]) -> Self {
-        let mut deliveries = Self { all: Vec::new(), problems: Vec::new() };
+        let mut deliveries = Self {
+            all: Vec::new(),
+            problems: Vec::new(),
+        };
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let number = index + 1;
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -67,9 +70,20 @@ impl Deliveries {
                     payload: Bytes::copy_from_slice(line.payload.get().as_bytes()),
                 }),
                 Ok(line) => {
-                    deliveries.problems.push(format!("{name}, line {number}: event {:?} is no event name", line.event));
+                    deliveries.problems.push(format!(
+                        "{name}, line {number}: event {:?} is no event name",
+                        line.event
+                    ));
                 }
-                Err(error) => deliveries.problems.push(format!("{name}, line {number}: {error}")),
+                Err(error) => {
+                    // The parser counts lines too, and sees only this one.
+                    let text = error.to_string();
+                    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+                    let column = error.column();
+                    deliveries
+                        .problems
+                        .push(format!("{name}, line {number}, column {column}: {text}"));
+                }
             }
         }
         deliveries
@@ -87,22 +101,38 @@ mod tests {
 
     #[test]
     fn payloads_stay_as_they_are_written() {
-        let deliveries = Deliveries::parse("file", b"{\"event\":\"push\",\"payload\":{ \"a\" : 1.0, \"b\":\"\\u00e9\" }}\n");
-        assert_eq!(deliveries.all[0].payload, Bytes::from_static(b"{ \"a\" : 1.0, \"b\":\"\\u00e9\" }"));
+        let deliveries = Deliveries::parse(
+            "file",
+            b"{\"event\":\"push\",\"payload\":{ \"a\" : 1.0, \"b\":\"\\u00e9\" }}\n",
+        );
+        assert_eq!(
+            deliveries.all[0].payload,
+            Bytes::from_static(b"{ \"a\" : 1.0, \"b\":\"\\u00e9\" }")
+        );
     }
 
     #[test]
     fn a_bad_line_is_named_and_the_others_are_kept() {
-        let deliveries = Deliveries::parse("file", b"{\"event\":\"a\",\"payload\":1}\nnonsense\n\n{\"event\":\"b\",\"payload\":2}");
+        let deliveries = Deliveries::parse(
+            "file",
+            b"{\"event\":\"a\",\"payload\":1}\nnonsense\n\n{\"event\":\"b\",\"payload\":2}",
+        );
         let events: Vec<&str> = deliveries.all.iter().map(|delivery| delivery.event.as_str()).collect();
         assert_eq!(events, ["a", "b"]);
         assert_eq!(deliveries.problems.len(), 1);
-        assert!(deliveries.problems[0].starts_with("file, line 2: "), "{}", deliveries.problems[0]);
+        assert!(
+            deliveries.problems[0].starts_with("file, line 2, column 2: "),
+            "{}",
+            deliveries.problems[0]
+        );
     }
 
     #[test]
     fn lines_without_event_or_payload_are_bad() {
-        let deliveries = Deliveries::parse("file", b"{\"event\":\"a\"}\n{\"payload\":1}\n{\"event\":\"\",\"payload\":1}\n\xff\n");
+        let deliveries = Deliveries::parse(
+            "file",
+            b"{\"event\":\"a\"}\n{\"payload\":1}\n{\"event\":\"\",\"payload\":1}\n\xff\n",
+        );
         assert!(deliveries.all.is_empty());
         assert_eq!(deliveries.problems.len(), 4);
     }

@@ -20,11 +20,23 @@ pub(crate) const DELIVERY_ID: &str = "x-github-delivery";
 
 /// Topics, and the condition on which a delivery goes there. The first one that holds decides.
 const ROUTES: &[(&str, &str)] = &[
-    ("code", "headers['x-github-event'] in ['push', 'create', 'delete', 'fork', 'commit_comment']"),
-    ("issues", "headers['x-github-event'].startsWith('issue') || headers['x-github-event'] in ['label', 'milestone']"),
+    (
+        "code",
+        "headers['x-github-event'] in ['push', 'create', 'delete', 'fork', 'commit_comment']",
+    ),
+    (
+        "issues",
+        "headers['x-github-event'].startsWith('issue') || headers['x-github-event'] in ['label', 'milestone']",
+    ),
     ("pull-requests", "headers['x-github-event'].startsWith('pull_request')"),
-    ("checks", "headers['x-github-event'].startsWith('check_') || headers['x-github-event'].startsWith('workflow_')"),
-    ("releases", "headers['x-github-event'] in ['release', 'package', 'registry_package', 'deployment', 'deployment_status']"),
+    (
+        "checks",
+        "headers['x-github-event'].startsWith('check_') || headers['x-github-event'].startsWith('workflow_')",
+    ),
+    (
+        "releases",
+        "headers['x-github-event'] in ['release', 'package', 'registry_package', 'deployment', 'deployment_status']",
+    ),
     // Conditions see the payload too.
     ("bots", "has(payload.sender) && payload.sender.type == 'Bot'"),
 ];
@@ -64,7 +76,9 @@ impl Pipeline {
             None => "github.".to_owned(),
         };
         for name in topic_names() {
-            kafka.ensure_topic(NewTopic::new(format!("{prefix}{name}"), PARTITIONS)).await?;
+            kafka
+                .ensure_topic(NewTopic::new(format!("{prefix}{name}"), PARTITIONS))
+                .await?;
         }
 
         let listener = Arc::new(
@@ -79,11 +93,14 @@ impl Pipeline {
         for (name, condition) in ROUTES {
             routing = routing.with_rule(RouteRule::to(*name, *condition, format!("{prefix}{name}")));
         }
-        let config =
-            BridgeConfig::new().with_routing(routing).with_dead_letter_target(format!("{prefix}{DEAD_LETTERS}"));
+        let config = BridgeConfig::new()
+            .with_routing(routing)
+            .with_dead_letter_target(format!("{prefix}{DEAD_LETTERS}"));
         let bridge = InProcessBridge::new();
         let sink = Arc::new(KafkaSink::new(Arc::clone(&kafka)));
-        let id = bridge.create_bridge("webhooks", Arc::clone(&listener) as _, sink, config).await?;
+        let id = bridge
+            .create_bridge("webhooks", Arc::clone(&listener) as _, sink, config)
+            .await?;
         let address = listener
             .local_addr()
             .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "quickstart", "a started listener has an address"))?;
@@ -110,7 +127,9 @@ impl Pipeline {
     /// Everything that was accepted is in Kafka when this returns.
     pub(crate) async fn drain(&self) -> Result<Flow, NetworkError> {
         self.bridge.destroy_bridge(&self.id).await?;
-        Ok(Flow { injected_failures: self.listener.counters().injected_faults })
+        Ok(Flow {
+            injected_failures: self.listener.counters().injected_faults,
+        })
     }
 
     /// Deletes the topics of a shared cluster.
@@ -142,5 +161,8 @@ impl Pipeline {
 }
 
 fn topic_names() -> impl Iterator<Item = &'static str> {
-    ROUTES.iter().map(|(name, _)| *name).chain([DEFAULT_TOPIC, DEAD_LETTERS])
+    ROUTES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([DEFAULT_TOPIC, DEAD_LETTERS])
 }

@@ -34,10 +34,23 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn new(sent: &Sent, arrived: &Arrived, flow: &Flow, invalid_lines: usize) -> Self {
-        let mut problems: Vec<String> =
-            sent.given_up.iter().map(|(id, reason)| format!("{id} was given up: {reason}")).collect();
-        problems.extend(arrived.lost.iter().map(|id| format!("{id} was accepted, but did not arrive")));
-        problems.extend(arrived.damaged.iter().map(|id| format!("{id} arrived with another payload")));
+        let mut problems: Vec<String> = sent
+            .given_up
+            .iter()
+            .map(|(id, reason)| format!("{id} was given up: {reason}"))
+            .collect();
+        problems.extend(
+            arrived
+                .lost
+                .iter()
+                .map(|id| format!("{id} was accepted, but did not arrive")),
+        );
+        problems.extend(
+            arrived
+                .damaged
+                .iter()
+                .map(|id| format!("{id} arrived with another payload")),
+        );
         Self {
             sent: sent.total(),
             delivered: sent.accepted.len(),

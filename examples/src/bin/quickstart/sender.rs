@@ -1,5 +1,6 @@
 //! The sending side: what an application that posts webhooks looks like.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use hmac::{Hmac, Mac};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::http::HttpClientBuilder;
-use networking_spi::circuit_breaker::{CircuitBreakerConfig, OpenPolicy, TripPolicy};
+use networking_spi::circuit_breaker::{CircuitBreakerConfig, CircuitEventKind, OpenPolicy, TripPolicy};
 use networking_spi::http::{
     CircuitScope, HttpCircuitOptions, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestOptions, RetryPolicy,
     StatusCode,
 };
 use networking_spi::prelude::*;
 use sha2::Sha256;
+use tokio::task::JoinHandle;
 
 use crate::Arguments;
 use crate::deliveries::{Deliveries, Delivery};
@@ -77,16 +79,31 @@ pub(crate) async fn send_all(
             .build()?,
     );
 
-    let forged = deliveries.all.iter().cycle().take(arguments.forge).enumerate().map(|(index, delivery)| {
-        let delivery = Delivery { id: format!("forged-{}", index + 1), ..delivery.clone() };
-        (delivery, true)
-    });
+    let forged = deliveries
+        .all
+        .iter()
+        .cycle()
+        .take(arguments.forge)
+        .enumerate()
+        .map(|(index, delivery)| {
+            let delivery = Delivery {
+                id: format!("forged-{}", index + 1),
+                ..delivery.clone()
+            };
+            (delivery, true)
+        });
     let genuine = deliveries.all.iter().map(|delivery| (delivery.clone(), false));
     let all: Vec<(Delivery, bool)> = genuine.chain(forged).collect();
 
+    let transitions = count_transitions(&*breaker)?;
     let bar = progress_bar(all.len() as u64);
-    let mut sent =
-        Sent { accepted: Vec::new(), given_up: Vec::new(), rejected: 0, retries: 0, breaker_transitions: 0 };
+    let mut sent = Sent {
+        accepted: Vec::new(),
+        given_up: Vec::new(),
+        rejected: 0,
+        retries: 0,
+        breaker_transitions: 0,
+    };
     let mut answers = stream::iter(all)
         .map(|(delivery, forged)| {
             let client = Arc::clone(&client);
@@ -98,7 +115,9 @@ pub(crate) async fn send_all(
         match answer {
             Ok(response) if response.is_success() => sent.accepted.push(delivery),
             Ok(response) if response.status == StatusCode::UNAUTHORIZED => sent.rejected += 1,
-            Ok(response) => sent.given_up.push((delivery.id, format!("answered with {}", response.status))),
+            Ok(response) => sent
+                .given_up
+                .push((delivery.id, format!("answered with {}", response.status))),
             Err(error) => sent.given_up.push((delivery.id, error.to_string())),
         }
     }
@@ -106,9 +125,17 @@ pub(crate) async fn send_all(
     drop(answers);
 
     sent.retries = client.client_metrics()?.retries;
-    // The circuit exists once a request went through it.
-    sent.breaker_transitions = breaker.circuit_metrics(CIRCUIT).map_or(0, |metrics| metrics.transitions.len());
+    // The stream of events ends with the breaker.
+    drop((client, breaker));
+    sent.breaker_transitions = transitions.await.unwrap_or_default();
     Ok(sent)
+}
+
+/// Counts changes of state from now on, until the breaker is dropped.
+fn count_transitions(breaker: &dyn CircuitBreaker) -> Result<JoinHandle<usize>, NetworkError> {
+    let events = breaker.subscribe()?;
+    let changes = events.filter(|event| ready(matches!(event.kind, CircuitEventKind::StateChanged { .. })));
+    Ok(tokio::spawn(changes.count()))
 }
 
 async fn post(client: &dyn HttpClient, delivery: &Delivery, forged: bool) -> Result<HttpResponse, NetworkError> {
@@ -138,7 +165,7 @@ impl Interceptor for Sign {
             return Ok(Intercepted::Continue(request));
         }
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("HMAC takes keys of any length");
-        mac.update(request.body.as_bytes().map(|bytes| bytes.as_ref()).unwrap_or_default());
+        mac.update(request.body.as_bytes().map_or(&[][..], |bytes| &bytes[..]));
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
         Ok(Intercepted::Continue(request.with_header(SIGNATURE, signature)?))
     }

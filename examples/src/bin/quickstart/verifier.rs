@@ -42,21 +42,30 @@ pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, 
     let mut expected = 0;
     for topic in pipeline.topics() {
         let metadata = kafka.topic_metadata(&topic).await?;
-        expected += metadata.partitions.iter().map(|partition| partition.latest_offset - partition.earliest_offset).sum::<i64>();
+        expected += metadata
+            .partitions
+            .iter()
+            .map(|partition| partition.latest_offset - partition.earliest_offset)
+            .sum::<i64>();
     }
 
     let mut arrived = Arrived::default();
     let mut payloads = HashMap::<String, Bytes>::new();
-    let mut consumed = 0;
-    while consumed < expected {
-        let messages = kafka.consume_messages(&consumer, ConsumeOptions::new().with_max_wait(PATIENCE)).await?;
+    let mut read = 0;
+    while read < expected {
+        let messages = kafka
+            .consume_messages(&consumer, ConsumeOptions::new().with_max_wait(PATIENCE))
+            .await?;
         if messages.is_empty() {
             break;
         }
-        consumed += i64::try_from(messages.len()).unwrap_or(i64::MAX);
+        read += i64::try_from(messages.len()).unwrap_or(i64::MAX);
         kafka.commit_offsets(&consumer, CommitOffsets::of(&messages)).await?;
         for message in messages {
-            *arrived.topics.entry(pipeline.short_name(&message.topic).to_owned()).or_default() += 1;
+            *arrived
+                .topics
+                .entry(pipeline.short_name(&message.topic).to_owned())
+                .or_default() += 1;
             if message.topic == pipeline.dead_letter_topic() {
                 arrived.dead_lettered += 1;
             }
@@ -80,6 +89,9 @@ pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, 
         }
     }
     // A delivery that was given up may have arrived all the same; a forged one must not.
-    arrived.unknown += payloads.keys().filter(|id| !sent.given_up.iter().any(|(given_up, _)| given_up == *id)).count();
+    arrived.unknown += payloads
+        .keys()
+        .filter(|id| !sent.given_up.iter().any(|(given_up, _)| given_up == *id))
+        .count();
     Ok(arrived)
 }

@@ -60,6 +60,8 @@ const FUNCTIONS: &[&str] = &[
 pub(super) struct Checked {
     pub(super) patterns: Vec<Pattern>,
     pub(super) paths: Paths,
+    /// Levels of the tree below its root.
+    pub(super) depth: usize,
 }
 
 /// Checks a tree as the parser made it and rewrites it for evaluation.
@@ -71,6 +73,7 @@ pub(super) fn check(tree: &mut Expression) -> Result<Checked, String> {
         checked: Checked {
             patterns: Vec::new(),
             paths: Paths::default(),
+            depth: 0,
         },
     };
     checker.visit(tree, 0)?;
@@ -99,6 +102,7 @@ impl Checker {
         if depth > MAX_DEPTH {
             return Err("is nested too deeply".to_owned());
         }
+        self.checked.depth = self.checked.depth.max(depth);
         let in_path = in_path || self.record_path(node);
         let id = node.id;
         match &mut node.expr {

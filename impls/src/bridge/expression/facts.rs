@@ -25,6 +25,8 @@ pub(crate) struct Facts<'m> {
     content_type: Box<dyn Val + 'm>,
     origin: CelString<'m>,
     size: CelInt,
+    /// The longest of the variables that are text, in bytes.
+    longest: usize,
 }
 
 impl<'m> Facts<'m> {
@@ -51,6 +53,13 @@ impl<'m> Facts<'m> {
             content_type,
             origin: CelString::from(message.origin.as_str()),
             size: CelInt::from(i64::try_from(message.payload.len()).unwrap_or(i64::MAX)),
+            longest: [
+                message.origin.len(),
+                message.key.as_ref().map_or(0, bytes::Bytes::len),
+                message.content_type.as_ref().map_or(0, String::len),
+            ]
+            .into_iter()
+            .fold(0, usize::max),
         }
     }
 
@@ -70,10 +79,10 @@ impl<'m> Facts<'m> {
         })
     }
 
-    /// The size of the largest value handed out so far, in bytes.
+    /// The size of the largest value that can have been handed out so far, in bytes.
     pub(super) fn largest(&self) -> usize {
         let of = |made: &OnceLock<Converted<'m>>| made.get().map_or(0, |converted| converted.largest);
-        of(&self.payload).max(of(&self.headers))
+        of(&self.payload).max(of(&self.headers)).max(self.longest)
     }
 
     fn payload(&self) -> &Converted<'m> {

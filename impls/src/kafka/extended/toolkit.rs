@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use networking_spi::kafka::{
     CompatibilityReport, KafkaClient, KafkaDiagnostics, KafkaExtended, KafkaExtendedCapabilities, KafkaSecurity,
-    OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema, Schema, SchemaType, SchemaVersion,
-    StreamProcessor, StreamProcessorConfig, StreamStatus, validate_topic_name,
+    OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema, Schema, SchemaVersion, StreamProcessor,
+    StreamProcessorConfig, StreamStatus, validate_topic_name,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -201,7 +201,7 @@ impl KafkaExtended for KafkaToolkit {
         let mut capabilities = KafkaExtendedCapabilities::default();
         capabilities.streams = true;
         capabilities.exactly_once = false;
-        capabilities.schema_types = vec![SchemaType::Avro, SchemaType::Json, SchemaType::Protobuf];
+        capabilities.schema_types = SchemaRegistry::SCHEMA_TYPES.to_vec();
         capabilities.compatibility_types = capabilities.schema_types.clone();
         capabilities.diagnostics = true;
         capabilities.tuning = true;

@@ -331,6 +331,8 @@ impl Cluster {
             metadata.in_sync_replicas.clone_from(&metadata.replicas);
             if !topic.gate.is_open() {
                 metadata.leader = None;
+                metadata.earliest_offset = -1;
+                metadata.latest_offset = -1;
                 metadata.in_sync_replicas.clear();
             }
             metadata

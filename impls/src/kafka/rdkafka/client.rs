@@ -188,10 +188,13 @@ impl KafkaClient for RdKafkaClient {
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        self.inner
-            .consumer("kafka.consume_messages", consumer)?
-            .consume(options)
-            .await
+        const OPERATION: &str = "kafka.consume_messages";
+        let open = self.inner.consumer(OPERATION, consumer)?;
+        open.consume(options).await.map_err(|error| match error.kind() {
+            // Closed while it waited.
+            ErrorKind::Closed => NetworkError::not_found(OPERATION, "consumer", consumer),
+            _ => error,
+        })
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {

@@ -40,6 +40,7 @@ mod context;
 mod control;
 mod error;
 mod group;
+mod membership;
 mod metrics;
 mod producer;
 

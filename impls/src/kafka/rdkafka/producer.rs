@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::context::{Callbacks, client_context};
@@ -28,6 +28,9 @@ const PRODUCE: &str = "kafka.produce_message";
 
 /// librdkafka's own limits (of bytes, or set by hand) cannot be waited for; they are asked again in this rhythm.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Handing a record to librdkafka does not wait; after so many, other tasks get their turn.
+const YIELD_EVERY: usize = 1024;
 
 /// How often a missing topic is asked for again, and for how many topics this is remembered.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -79,6 +82,9 @@ impl Producer {
     pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let batch = Arc::new(Batch::new(records.len(), self.calls.begin()));
         for (index, record) in records.into_iter().enumerate() {
+            if index % YIELD_EVERY == YIELD_EVERY - 1 {
+                yield_now().await;
+            }
             if let Err(error) = self.enqueue(&batch, index, record).await {
                 self.counters.count_error();
                 batch.settle(index, Err(error));
@@ -102,7 +108,7 @@ impl Producer {
         self.counters.snapshot()
     }
 
-    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, mut record: ProducerRecord) -> Result<()> {
+    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord) -> Result<()> {
         record.validate()?;
         let timestamp = record.timestamp.map(to_millis).transpose()?;
         let bytes = record.size();
@@ -116,34 +122,35 @@ impl Producer {
             .with_context("max_message_size", self.max_message_size.to_string())
             .with_send_state(SendState::NotSent));
         }
-        let place = self.place().await?;
-        let topic = mem::take(&mut record.topic);
         let mut pending = Box::new(Pending {
             batch: Arc::clone(batch),
             index,
-            topic,
             bytes,
-            _place: place,
+            _place: self.place().await?,
         });
-        let deadline = Instant::now() + self.delivery_timeout;
+        let mut deadline = None;
         loop {
             let (error, returned) = match self.send(&record, timestamp, pending) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
+            pending = returned;
             match error.rdkafka_error_code() {
-                Some(Code::QueueFull) if Instant::now() < deadline => sleep(QUEUE_FULL_PAUSE).await,
-                Some(Code::UnknownTopic | Code::UnknownPartition) if self.may_look_again(&returned.topic) => {
-                    self.look_again(returned.topic.clone()).await;
+                Some(Code::QueueFull)
+                    if Instant::now() < *deadline.get_or_insert_with(|| Instant::now() + self.delivery_timeout) =>
+                {
+                    sleep(QUEUE_FULL_PAUSE).await;
+                }
+                Some(Code::UnknownTopic | Code::UnknownPartition) if self.may_look_again(&record.topic) => {
+                    self.look_again(record.topic.clone()).await;
                 }
                 _ => {
                     let error = self.callbacks.explain(self.translate(error));
                     return Err(error
-                        .with_context("topic", returned.topic)
+                        .with_context("topic", record.topic)
                         .with_send_state(SendState::NotSent));
                 }
             }
-            pending = returned;
         }
     }
 
@@ -200,9 +207,7 @@ impl Producer {
         let Some(handle) = &self.handle else {
             return Err((KafkaError::Canceled, pending));
         };
-        // The name moved into `pending`; a clone of it would be one allocation per record more.
-        let topic = pending.topic.clone();
-        let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&topic, pending);
+        let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, pending);
         base.partition = record.partition;
         base.key = record.key.as_deref();
         base.payload = record.value.as_deref();
@@ -260,7 +265,6 @@ impl ProducerContext for DeliveryContext {
         let Pending {
             batch,
             index,
-            topic,
             bytes,
             _place,
         } = *pending;
@@ -270,18 +274,18 @@ impl ProducerContext for DeliveryContext {
                 self.counters.count_acknowledged(bytes as u64);
                 let offset = Some(message.offset()).filter(|offset| *offset >= 0);
                 Ok(RecordMetadata::new(
-                    topic,
+                    message.topic(),
                     message.partition(),
                     offset,
                     from_millis(message.timestamp().to_millis()),
                 ))
             }
-            Err((error, _message)) => {
+            Err((error, message)) => {
                 self.counters.count_error();
                 Err(self
                     .callbacks
                     .explain(error::from_kafka(PRODUCE, error.clone()))
-                    .with_context("topic", topic))
+                    .with_context("topic", message.topic()))
             }
         };
         batch.settle(index, result);
@@ -292,7 +296,6 @@ impl ProducerContext for DeliveryContext {
 pub(super) struct Pending {
     batch: Arc<Batch>,
     index: usize,
-    topic: String,
     bytes: usize,
     _place: OwnedSemaphorePermit,
 }

@@ -4,6 +4,7 @@ use networking_spi::kafka::{Schema, SchemaType};
 use networking_spi::{NetworkError, Result};
 
 use super::avro::AvroSchema;
+#[cfg(feature = "kafka-json-schema")]
 use super::json::JsonSchema;
 use super::protobuf::ProtobufSchema;
 
@@ -17,6 +18,7 @@ pub(super) struct Referenced {
 #[derive(Debug)]
 pub(super) enum Parsed {
     Avro(AvroSchema),
+    #[cfg(feature = "kafka-json-schema")]
     Json(JsonSchema),
     Protobuf(ProtobufSchema),
 }
@@ -38,6 +40,7 @@ impl Parsed {
         }
         match schema.schema_type {
             SchemaType::Avro => AvroSchema::parse(&schema.text, referenced).map(Self::Avro),
+            #[cfg(feature = "kafka-json-schema")]
             SchemaType::Json => JsonSchema::parse(&schema.text, referenced).map(Self::Json),
             SchemaType::Protobuf => ProtobufSchema::parse(&schema.text, referenced).map(Self::Protobuf),
             _ => Err(NetworkError::unsupported("kafka.register_schema", "schema_types")),
@@ -48,6 +51,7 @@ impl Parsed {
     pub(super) fn canonical(&self) -> &[u8] {
         match self {
             Self::Avro(schema) => schema.canonical(),
+            #[cfg(feature = "kafka-json-schema")]
             Self::Json(schema) => schema.canonical(),
             Self::Protobuf(schema) => schema.canonical(),
         }
@@ -57,6 +61,7 @@ impl Parsed {
     pub(super) fn problems_for(&self, reader: &Self) -> Vec<String> {
         match (self, reader) {
             (Self::Avro(writer), Self::Avro(reader)) => writer.problems_for(reader),
+            #[cfg(feature = "kafka-json-schema")]
             (Self::Json(writer), Self::Json(reader)) => writer.problems_for(reader),
             (Self::Protobuf(writer), Self::Protobuf(reader)) => writer.problems_for(reader),
             _ => vec!["the schema is in another language".to_owned()],

@@ -277,8 +277,9 @@ impl BridgeSink for FaultySink {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         delivered.map_err(|error| match (self.fault, error.retryability()) {
-            (Fault::RetriesEverything, Retryability::Never) => error.with_retryability(Retryability::Now),
-            (Fault::IgnoresRetryAfter, Retryability::After(_)) => error.with_retryability(Retryability::Now),
+            (Fault::RetriesEverything, Retryability::Never) | (Fault::IgnoresRetryAfter, Retryability::After(_)) => {
+                error.with_retryability(Retryability::Now)
+            }
             _ => error,
         })
     }
