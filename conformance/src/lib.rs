@@ -47,6 +47,8 @@ pub mod circuit_breaker;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
 pub use report::{CaseReport, Outcome, SuiteReport};

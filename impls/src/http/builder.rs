@@ -20,6 +20,8 @@ use super::layer::{
     RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
+#[cfg(feature = "websocket")]
+use super::websocket::WebSocketConnector;
 use super::{PoolStatsSource, ReqwestConfig, ReqwestTransport};
 use crate::clock::TokioClock;
 
@@ -73,6 +75,8 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     decompression: bool,
     max_response_size: Option<u64>,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "websocket")]
+    websocket: Option<WebSocketConnector>,
     #[cfg(feature = "jwt")]
     jwt: Option<(KeySource, JwtPolicy)>,
     /// The first mistake.
@@ -114,9 +118,17 @@ impl HttpClientBuilder {
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
     pub fn build(self) -> Result<StandardHttpClient<ReqwestTransport>> {
+        #[cfg(feature = "websocket")]
+        let connector = WebSocketConnector::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
         let transport = ReqwestTransport::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
-        self.replace(Transport(transport)).pool_stats(pool).build()
+        let over = self.replace(Transport(transport)).pool_stats(pool);
+        #[cfg(feature = "websocket")]
+        let over = HttpClientBuilder {
+            websocket: over.websocket.or(Some(connector)),
+            ..over
+        };
+        over.build()
     }
 }
 
@@ -203,6 +215,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         let extras = Extras {
             pool: self.pool,
             max_decompressed_size,
+            #[cfg(feature = "websocket")]
+            websocket: self.websocket,
             #[cfg(feature = "jwt")]
             jwt: match self.jwt {
                 Some((source, policy)) => Some(verifier(source, policy, Arc::clone(&stack) as _, clock)?),
@@ -230,6 +244,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
             clock: None,
+            #[cfg(feature = "websocket")]
+            websocket: None,
             #[cfg(feature = "jwt")]
             jwt: None,
             mistake: None,
@@ -252,6 +268,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: self.decompression,
             max_response_size: self.max_response_size,
             clock: self.clock,
+            #[cfg(feature = "websocket")]
+            websocket: self.websocket,
             #[cfg(feature = "jwt")]
             jwt: self.jwt,
             mistake: self.mistake,
@@ -362,6 +380,14 @@ impl<S> HttpClientBuilder<S> {
     /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
     pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
         self.max_response_size = bytes;
+        self
+    }
+
+    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over reqwest that is
+    /// the configuration of the transport; over other transports there are no such connections without this.
+    #[cfg(feature = "websocket")]
+    pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
+        self.websocket = Some(connector);
         self
     }
 

@@ -18,9 +18,13 @@ mod memory;
 pub mod oauth2;
 mod pool_stats;
 mod reqwest_client;
+#[cfg(any(feature = "jwt", feature = "oauth2", feature = "websocket"))]
+mod shared_error;
 #[cfg(any(feature = "jwt", feature = "oauth2"))]
 mod single_flight;
 mod standard;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use builder::{HttpClientBuilder, Transport};
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};

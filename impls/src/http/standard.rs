@@ -41,6 +41,8 @@ struct Inner<T> {
 pub(super) struct Extras {
     pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
     pub(super) max_decompressed_size: usize,
+    #[cfg(feature = "websocket")]
+    pub(super) websocket: Option<super::websocket::WebSocketConnector>,
     #[cfg(feature = "jwt")]
     pub(super) jwt: Option<super::jwt::JwtVerifier>,
 }
@@ -114,6 +116,15 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         ))
     }
 
+    #[cfg(feature = "websocket")]
+    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        match &self.0.extras.websocket {
+            Some(connector) => connector.connect(request).await,
+            None => Err(NetworkError::unsupported("http.websocket_connect", "websocket")),
+        }
+    }
+
+    #[cfg(not(feature = "websocket"))]
     async fn websocket_connect(&self, _request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
         Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
     }
@@ -164,6 +175,10 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         capabilities.streaming = true;
         capabilities.compression = codec::CODINGS.to_vec();
         capabilities.pool_stats = self.0.extras.pool.is_some();
+        #[cfg(feature = "websocket")]
+        {
+            capabilities.websocket = self.0.extras.websocket.is_some();
+        }
         capabilities.oauth2 = cfg!(feature = "oauth2");
         capabilities.jwt = cfg!(feature = "jwt");
         capabilities

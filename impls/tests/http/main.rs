@@ -22,3 +22,5 @@ mod retry;
 mod timeout;
 mod tls;
 mod transport;
+#[cfg(feature = "websocket")]
+mod websocket;

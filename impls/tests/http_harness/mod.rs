@@ -44,6 +44,7 @@ impl HttpHarness for Reqwest {
     fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
         let mut capabilities = standard_extended();
         capabilities.pool_stats = true;
+        capabilities.websocket = cfg!(feature = "websocket");
         Some(capabilities)
     }
 

@@ -13,7 +13,8 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use parking_lot::Mutex;
 
 use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
-use crate::http::single_flight::{SingleFlight, copy};
+use crate::http::shared_error::copy;
+use crate::http::single_flight::SingleFlight;
 
 /// After a failed early renewal the next one waits so long.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,91 @@
+//! Opening.
+
+use std::time::Duration;
+
+use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
+use networking_spi::{ErrorKind, SendState};
+use tokio::net::TcpListener;
+
+use super::{H, soon};
+use crate::case::{CaseResult, Failure};
+use crate::websocket::server::Server;
+use crate::{check, check_eq, check_error};
+
+pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    let request = server
+        .request("/headers")?
+        .with_header(
+            http::HeaderName::from_static("x-test"),
+            http::HeaderValue::from_static("told"),
+        )
+        .with_protocol("chat.v3")
+        .with_protocol("chat.v2");
+    let connection = client.websocket_connect(request).await?;
+    check_eq!(
+        connection.protocol().as_deref(),
+        Some("chat.v2"),
+        "the chosen sub-protocol"
+    );
+    let told = soon("the header", connection.next_data()).await??;
+    check_eq!(told, Some(WebSocketMessage::text("told")), "the header that arrived");
+    let plain = server.connect(&client, "/echo").await?;
+    check_eq!(plain.protocol(), None, "a sub-protocol that nobody offered");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn mistakes_are_invalid_input(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    let mut scheme = server.request("/echo")?;
+    scheme.url = scheme.url.as_str().replace("ws://", "http://").parse().expect("a URL");
+    let mut limit = server.request("/echo")?;
+    limit.options.max_frame_size = 0;
+    for (what, request) in [("an http URL", scheme), ("a limit of nothing", limit)] {
+        check_error!(
+            client.websocket_connect(request).await,
+            ErrorKind::InvalidInput,
+            "{what}"
+        );
+    }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    for (status, kind) in [
+        (401, ErrorKind::Authentication),
+        (403, ErrorKind::PermissionDenied),
+        (404, ErrorKind::NotFound),
+        (429, ErrorKind::RateLimited),
+        (302, ErrorKind::Status),
+        (503, ErrorKind::Status),
+    ] {
+        let result = client
+            .websocket_connect(server.request(&format!("/refuse/{status}"))?)
+            .await;
+        let error = check_error!(result, kind, "status {status}");
+        check_eq!(error.status(), Some(status), "the status in the error");
+        check!(error.is_a(ErrorKind::Status), "{status} is no Status error: {error}");
+    }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn failed_connections_are_told_apart(harness: H) -> CaseResult {
+    let no_port = |error: std::io::Error| Failure::new(format!("no port: {error}"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
+    let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
+    let client = harness.client();
+    // The kernel takes the connection; nobody answers.
+    let mut request = WebSocketRequest::new(&url)?;
+    request.options.handshake_timeout = Duration::from_millis(100);
+    let result = soon("the timeout", client.websocket_connect(request)).await?;
+    check_error!(result, ErrorKind::Timeout, "a server that does not answer");
+    drop(listener);
+    let result = client.websocket_connect(WebSocketRequest::new(&url)?).await;
+    let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
+    check_eq!(error.send_state(), SendState::NotSent, "whether the handshake was sent");
+    Ok(())
+}

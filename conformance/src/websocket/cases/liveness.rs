@@ -1,0 +1,36 @@
+//! Pings.
+
+use std::time::Duration;
+
+use networking_spi::ErrorKind;
+use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage};
+
+use super::{H, soon};
+use crate::case::CaseResult;
+use crate::websocket::server::Server;
+use crate::{check_eq, check_error};
+
+pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let mut request = server.request("/echo")?;
+    request.options.ping_interval = Some(Duration::from_millis(10));
+    request.options.pong_timeout = Duration::from_secs(30);
+    let connection = harness.client().websocket_connect(request).await?;
+    // The second comes only after the answer to the first. Nobody receives meanwhile.
+    soon("pings", server.sees(|seen| seen.pings >= 3)).await?;
+    connection.send_text("still here").await?;
+    let back = soon("an echo", connection.next_data()).await??;
+    check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn a_peer_that_does_not_answer_is_noticed(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let mut request = server.request("/deaf")?;
+    request.options.ping_interval = Some(Duration::from_millis(20));
+    request.options.pong_timeout = Duration::from_millis(50);
+    let connection = harness.client().websocket_connect(request).await?;
+    let received = soon("the error", connection.receive()).await?;
+    check_error!(received, ErrorKind::Timeout, "a ping without an answer");
+    Ok(())
+}

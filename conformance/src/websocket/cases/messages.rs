@@ -1,0 +1,125 @@
+//! Messages both ways.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use networking_spi::ErrorKind;
+use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage};
+
+use super::{H, soon};
+use crate::case::{CaseResult, Failure};
+use crate::websocket::server::Server;
+use crate::{check, check_eq, check_error};
+
+pub(in crate::websocket) async fn they_come_back_as_they_were(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    check!(connection.is_open(), "a fresh connection is not open");
+    let every_byte: Vec<u8> = (0..=255).collect();
+    for message in [
+        WebSocketMessage::text("gr\u{fc}\u{df}e \u{1f980}"),
+        WebSocketMessage::binary(every_byte),
+        WebSocketMessage::text(""),
+        WebSocketMessage::binary(Bytes::new()),
+        WebSocketMessage::binary(vec![7; 300_000]),
+    ] {
+        connection.send(message.clone()).await?;
+        let back = soon("an echo", connection.next_data()).await??;
+        check!(
+            back.as_ref() == Some(&message),
+            "a message of {} bytes came back otherwise",
+            message.len()
+        );
+    }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H) -> CaseResult {
+    const MESSAGES: usize = 200;
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    let other_half = Arc::clone(&connection);
+    let mut receiving = Box::pin(async move {
+        let mut received = 0;
+        while received < MESSAGES {
+            match other_half.next_data().await {
+                Ok(Some(_)) => received += 1,
+                _ => break,
+            }
+        }
+        received
+    });
+    // The receiver waits already when the first message is sent.
+    check!(
+        receiving.as_mut().now_or_never().is_none(),
+        "a message that nobody sent"
+    );
+    let receiving = tokio::spawn(receiving);
+    let sending = async {
+        for _ in 0..MESSAGES {
+            connection.send_binary(vec![1; 64 << 10]).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    soon("the end of sending", sending).await??;
+    let received = soon("all echoes", receiving).await?;
+    check_eq!(received.unwrap_or_default(), MESSAGES, "echoes");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    for number in 0..20 {
+        connection.send_text(number.to_string()).await?;
+    }
+    let mut received = Vec::new();
+    let receiving = async {
+        while received.len() < 20 {
+            // Polled once, and dropped.
+            match connection.receive().now_or_never() {
+                Some(Ok(Some(WebSocketMessage::Text(text)))) => received.push(text),
+                Some(Ok(Some(_))) => {}
+                Some(other) => return Err(Failure::new(format!("instead of an echo: {other:?}"))),
+                None => tokio::task::yield_now().await,
+            }
+        }
+        Ok(())
+    };
+    soon("every echo", receiving).await??;
+    let expected: Vec<String> = (0..20).map(|number: i32| number.to_string()).collect();
+    check_eq!(received, expected, "echoes in their order");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    let mut request = server.request("/long")?;
+    request.options.max_message_size = 1_000;
+    request.options.max_frame_size = 1_000;
+
+    let connection = client.websocket_connect(request.clone()).await?;
+    connection.send_text("1000").await?;
+    let message = soon("the message", connection.next_data()).await??;
+    check_eq!(
+        message.map(|message| message.len()),
+        Some(1_000),
+        "a message of the limit"
+    );
+    let error = connection.send_binary(vec![0; 1_001]).await;
+    check_error!(error, ErrorKind::TooLarge, "sending more than the limit");
+
+    let connection = client.websocket_connect(request).await?;
+    connection.send_text("1001").await?;
+    let received = soon("the error", connection.next_data()).await?;
+    check_error!(received, ErrorKind::TooLarge, "a message of one byte more");
+    soon("a close frame", server.sees(|seen| seen.close.is_some())).await?;
+    check_eq!(
+        server.close_frame().map(|frame| frame.0),
+        Some(1009),
+        "the code told to the peer"
+    );
+    Ok(())
+}

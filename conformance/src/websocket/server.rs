@@ -1,0 +1,173 @@
+//! A loopback server whose connections do what their path says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderValue, StatusCode, header};
+use networking_spi::http::HttpExtended;
+use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
+
+use crate::case::Failure;
+
+/// A server that stops, with its connections, when it is dropped.
+pub(super) struct Server {
+    address: SocketAddr,
+    seen: watch::Sender<Seen>,
+    accepting: JoinHandle<()>,
+}
+
+/// What the server has seen on all connections.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) pings: usize,
+    /// Code and reason of the first close frame.
+    pub(super) close: Option<(u16, String)>,
+}
+
+impl Server {
+    pub(super) async fn start() -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| Failure::new(format!("no port: {error}")))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::new(format!("no address: {error}")))?;
+        let seen = watch::Sender::default();
+        let sender = seen.clone();
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let seen = sender.clone();
+                connections.spawn(async move {
+                    // The peer going away is what many cases are about.
+                    let _ = serve(stream, &seen).await;
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self {
+            address,
+            seen,
+            accepting,
+        })
+    }
+
+    pub(super) fn request(&self, path: &str) -> Result<WebSocketRequest, Failure> {
+        Ok(WebSocketRequest::new(&format!("ws://{}{path}", self.address))?)
+    }
+
+    pub(super) async fn connect(
+        &self,
+        client: &Arc<dyn HttpExtended>,
+        path: &str,
+    ) -> Result<Arc<dyn WebSocketConnection>, Failure> {
+        Ok(client.websocket_connect(self.request(path)?).await?)
+    }
+
+    /// Waits until the server has seen enough.
+    pub(super) async fn sees(&self, mut enough: impl FnMut(&Seen) -> bool) {
+        let mut seen = self.seen.subscribe();
+        seen.wait_for(|seen| enough(seen))
+            .await
+            .expect("the server outlives its case");
+    }
+
+    pub(super) fn close_frame(&self) -> Option<(u16, String)> {
+        self.seen.borrow().close.clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the library's callback type")]
+async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Error> {
+    let mut path = String::new();
+    let mut said = None;
+    let mut socket = accept_hdr_async(stream, |request: &Request, response: Response| {
+        request.uri().path().clone_into(&mut path);
+        said = request.headers().get("x-test").cloned();
+        shake(request, response)
+    })
+    .await?;
+    match path.as_str() {
+        "/headers" => {
+            let text = said.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+            socket.send(Message::text(text)).await?;
+            echo(&mut socket, seen).await
+        }
+        "/bye" => {
+            let frame = CloseFrame {
+                code: 4000.into(),
+                reason: "bye".into(),
+            };
+            socket.close(Some(frame)).await?;
+            echo(&mut socket, seen).await
+        }
+        "/vanish" => {
+            socket.next().await;
+            Ok(())
+        }
+        "/long" => {
+            let Some(Ok(Message::Text(length))) = socket.next().await else {
+                return Ok(());
+            };
+            let length = length.parse().unwrap_or_default();
+            socket.send(Message::Binary(Bytes::from(vec![b'x'; length]))).await?;
+            echo(&mut socket, seen).await
+        }
+        // Takes nothing, and stays.
+        "/deaf" => std::future::pending().await,
+        _ => echo(&mut socket, seen).await,
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the library's callback type")]
+fn shake(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if let Some(status) = request.uri().path().strip_prefix("/refuse/") {
+        let mut refusal = ErrorResponse::new(None);
+        *refusal.status_mut() = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return Err(refusal);
+    }
+    let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+    if offered
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|offered| offered.split(',').any(|one| one.trim() == "chat.v2"))
+    {
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chat.v2"));
+    }
+    Ok(response)
+}
+
+async fn echo(socket: &mut WebSocketStream<TcpStream>, seen: &watch::Sender<Seen>) -> Result<(), Error> {
+    while let Some(message) = socket.next().await {
+        match message? {
+            Message::Ping(_) => seen.send_modify(|seen| seen.pings += 1),
+            Message::Close(frame) => {
+                let frame = frame.map_or((1005, String::new()), |frame| {
+                    (frame.code.into(), frame.reason.to_string())
+                });
+                seen.send_modify(|seen| {
+                    seen.close.get_or_insert(frame);
+                });
+            }
+            message if message.is_text() || message.is_binary() => socket.send(message).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What an error of tungstenite means.
+
+use std::io;
+
+use networking_spi::http::HttpResponse;
+use networking_spi::{ErrorKind, NetworkError, SendState};
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+
+use super::OPERATION;
+
+/// Maps an error of the opening handshake.
+pub(super) fn handshake(error: Error) -> NetworkError {
+    match error {
+        Error::Http(refusal) => {
+            let mut response = HttpResponse::new(refusal.status());
+            response.headers = refusal.headers().clone();
+            let status = response.status.as_u16();
+            response
+                .status_error()
+                .unwrap_or_else(|| {
+                    NetworkError::new(ErrorKind::Status, OPERATION, "the peer did not switch protocols")
+                        .with_status(status)
+                })
+                .with_operation(OPERATION)
+        }
+        Error::Protocol(ProtocolError::HandshakeIncomplete) => NetworkError::new(
+            ErrorKind::ConnectionClosed,
+            OPERATION,
+            "the peer closed the connection without an answer",
+        ),
+        Error::Url(_) | Error::HttpFormat(_) => {
+            NetworkError::invalid_input("request", "is no handshake").with_operation(OPERATION)
+        }
+        other => established(other, OPERATION),
+    }
+}
+
+/// Maps an error of an open connection.
+pub(super) fn established(error: Error, operation: &'static str) -> NetworkError {
+    let (kind, message) = match &error {
+        Error::Io(error) => return io(error, operation),
+        Error::ConnectionClosed | Error::AlreadyClosed => (ErrorKind::Closed, "the connection is closed"),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => (
+            ErrorKind::ConnectionClosed,
+            "the peer vanished without a closing handshake",
+        ),
+        Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
+        Error::Capacity(_) => (ErrorKind::TooLarge, "a message is longer than the limit"),
+        Error::WriteBufferFull(_) => (ErrorKind::Exhausted, "the peer does not take what is sent"),
+        Error::Tls(_) => (ErrorKind::Tls, "the TLS connection failed"),
+        _ => (ErrorKind::Protocol, "the peer broke the protocol"),
+    };
+    NetworkError::new(kind, operation, message).with_source(error)
+}
+
+fn io(error: &io::Error, operation: &'static str) -> NetworkError {
+    let tls = error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
+    let (kind, message) = if tls {
+        (ErrorKind::Tls, "the TLS connection failed")
+    } else {
+        (ErrorKind::ConnectionClosed, "the connection broke")
+    };
+    NetworkError::new(kind, operation, message).with_source(copy(error))
+}
+
+/// Maps an error of opening a socket.
+pub(super) fn connecting(error: &io::Error) -> NetworkError {
+    let (kind, message) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => (ErrorKind::ConnectionRefused, "the peer refused the connection"),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            (ErrorKind::ConnectionRefused, "no route to the peer")
+        }
+        _ => (ErrorKind::Connection, "no connection to the peer"),
+    };
+    NetworkError::new(kind, OPERATION, message)
+        .with_send_state(SendState::NotSent)
+        .with_source(copy(error))
+}
+
+/// Maps an error of the TLS handshake.
+pub(super) fn tls(error: &io::Error) -> NetworkError {
+    NetworkError::new(ErrorKind::Tls, OPERATION, "the TLS handshake failed")
+        .with_send_state(SendState::NotSent)
+        .with_source(copy(error))
+}
+
+/// I/O errors are not `Clone`; their kind and text are what a reader needs.
+fn copy(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
