@@ -16,7 +16,7 @@ use url::Url;
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, Credentials, DecompressionLayer,
-    DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
+    DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
     RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
@@ -184,7 +184,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             limit.with_max_wait(max_wait)
         });
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
         let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::chain::{Layer, Next};
 use super::timeout::QueuedFor;
 use super::{HttpCounters, pass_on};
 
@@ -129,37 +129,42 @@ impl<C> RateLimitLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for RateLimitLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for RateLimitLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let Some(gate) = &self.gate else {
-            return self.inner.request(request);
+            return next.send(request).await;
         };
-        let wait = match gate.take_turn(request.options.timeout) {
-            Ok(Duration::ZERO) => return self.inner.request(request),
-            Ok(wait) => wait,
-            Err(wait) => return Box::pin(async move { Err(rate_limited(wait)) }),
-        };
-        if let Some(counters) = &self.counters {
-            counters.throttled.fetch_add(1, Ordering::Relaxed);
-        }
-        Box::pin(async move {
+        let wait = gate.take_turn(request.options.timeout).map_err(rate_limited)?;
+        if wait > Duration::ZERO {
+            if let Some(counters) = &self.counters {
+                counters.throttled.fetch_add(1, Ordering::Relaxed);
+            }
             tokio::time::sleep(wait).await;
             // The time limit of the call includes the wait.
             request.extensions.insert(QueuedFor(wait));
-            self.inner.request(request).await
-        })
+        }
+        next.send(request).await
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RateLimitLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 fn rate_limited(wait: Duration) -> NetworkError {
