@@ -73,7 +73,7 @@ async fn hosts_beyond_the_bound_share_a_limit_until_others_are_idle() {
     let urls = [URL, "http://b.test/x", "http://c.test/x"];
     join_all(urls.map(|url| async { client.get(url).await.unwrap() })).await;
     assert_eq!(start.elapsed(), SECOND * 2, "b and c take turns");
-    join_all(urls[1..].iter().map(|url| async { client.get(*url).await.unwrap() })).await;
+    join_all(urls[1..].iter().map(|url| async { client.get(url).await.unwrap() })).await;
     assert_eq!(start.elapsed(), SECOND * 3, "b has a limit of its own now");
 }
 
