@@ -15,6 +15,7 @@
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
+//! | [`ConcurrencyLayer`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
 //! | [`CircuitBreakerLayer`] | sees every attempt, and its rejections can be retried |
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
@@ -68,6 +69,7 @@ mod attempts;
 mod auth;
 mod chain;
 mod circuit_breaker;
+mod concurrency;
 mod counters;
 mod decompression;
 mod defaults;
@@ -86,6 +88,7 @@ pub(in crate::http) use chain::{Edge, Next};
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
 pub use circuit_breaker::CircuitBreakerLayer;
+pub use concurrency::{ConcurrencyLayer, ConcurrencyLimit};
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
 pub use defaults::{ClientDefaults, DefaultsLayer};
