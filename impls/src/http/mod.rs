@@ -10,6 +10,7 @@
 mod body;
 mod builder;
 mod codec;
+mod host;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;
