@@ -102,7 +102,16 @@ impl<'e> Facts<'e> {
     /// The order matters: the most specific cause comes first.
     fn kind(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> (ErrorKind, &'static str) {
         if let Some(own) = self.own {
-            return (own.kind(), "the request body failed");
+            // The resolver's, or that of the request body's stream.
+            let message = match own.kind() {
+                ErrorKind::Dns if error.is_connect() => "the name cannot be resolved",
+                ErrorKind::DestinationDenied if error.is_connect() => "the destination is not one that requests may go to",
+                _ if error.is_connect() => "the resolver failed",
+                _ => "the request body failed",
+            };
+            if !(proxied && error.is_connect()) {
+                return (own.kind(), message);
+            }
         }
         if error.is_builder() {
             return (ErrorKind::InvalidInput, "the request cannot be built");
