@@ -3,6 +3,7 @@
 //! Ours and the peer do the same checked work in one process, in alternating rounds; medians are compared and the spread
 //! is shown. A benchmark that counts failed work panics instead.
 
+mod allocations;
 mod breaker;
 mod http;
 mod kafka;
@@ -21,6 +22,9 @@ struct Arguments {
     /// Alternating rounds of ours and the peer, at least 5.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
     rounds: u16,
+    /// Only this part of the domain `http`: `null`, `speed`.
+    #[arg(long)]
+    part: Option<String>,
     /// Prints the rows as JSON on the last line.
     #[arg(long)]
     json: bool,
@@ -37,7 +41,7 @@ fn main() {
     let arguments = Arguments::parse();
     let rounds = Rounds(arguments.rounds.into());
     let rows = match arguments.domain {
-        Domain::Http => http::run(rounds),
+        Domain::Http => http::run(rounds, arguments.part.as_deref()),
         Domain::Breaker => breaker::run(rounds),
         Domain::Kafka => kafka::run(rounds),
     };

@@ -9,6 +9,9 @@ use crate::{Result, workspace};
 pub(crate) struct Arguments {
     /// The domain.
     domain: Domain,
+    /// Only this part of the domain.
+    #[arg(long)]
+    part: Option<String>,
     /// Prints the rows as JSON on the last line.
     #[arg(long)]
     json: bool,
@@ -41,6 +44,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &domain,
     ]);
     command.args(["--rounds", &arguments.rounds.to_string()]);
+    if let Some(part) = &arguments.part {
+        command.args(["--part", part]);
+    }
     if arguments.json {
         command.arg("--json");
     }

@@ -22,7 +22,7 @@ use networking_spi::circuit_breaker::{
 };
 use networking_spi::prelude::*;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{self, Event, KeyCode};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::widgets::{Block, Gauge, List, Paragraph, Row, Table};
@@ -88,9 +88,9 @@ async fn interactive(
         dashboard.tick().await?;
         terminal.draw(|frame| dashboard.draw(frame))?;
         while event::poll(Duration::ZERO)? {
-            if let Event::Key(key) = event::read()?
-                && matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
-            {
+            let Event::Key(key) = event::read()? else { continue };
+            let interrupted = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if interrupted || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
                 return Ok(());
             }
         }

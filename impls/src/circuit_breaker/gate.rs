@@ -41,17 +41,18 @@ impl Gate {
 
     #[inline]
     pub(super) fn end_streak(&self) {
-        // A store, even of the same value, would take the cache line away from every other thread.
+        // A write, even of the same value, would take the cache line away from every other thread.
         if self.streak.load(Ordering::Relaxed) != 0 {
-            self.streak.store(0, Ordering::Relaxed);
+            self.streak.swap(0, Ordering::Relaxed);
         }
     }
 
-    /// Counts one more failure in a row. The caller holds the lock.
+    /// Counts one more failure in a row. The caller holds the lock, but successes end the streak without it.
     pub(super) fn extend_streak(&self) -> u32 {
-        let streak = self.streak.load(Ordering::Relaxed).saturating_add(1);
-        self.streak.store(streak, Ordering::Relaxed);
-        streak
+        let extend = |streak: u32| Some(streak.saturating_add(1));
+        match self.streak.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend) {
+            Ok(before) | Err(before) => before.saturating_add(1),
+        }
     }
 
     pub(super) fn streak(&self) -> u32 {

@@ -1,17 +1,19 @@
 //! Every interleaving of small scenarios, tried by loom. How to run it: see CONTRIBUTING.
 //!
-//! Covered with the real code: the gate's word, streak and open time, the lock, probe slots, late results. Counters are
-//! not loom's here, lest their interleavings multiply: all threads add to the shared stripe. The owned stripes have a model
+//! Covered with the real code: the gate's word, streak and open time, the lock, probe slots and their leases, late results,
+//! the outbox of events. Counters are not loom's here, lest their interleavings multiply: all threads add to the shared stripe. The owned stripes have a model
 //! of their own, of plain loads and stores handed from thread to thread by a bit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as StdAtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::{FutureExt, StreamExt};
 use loom::sync::atomic::{AtomicU32, AtomicU64};
 use loom::thread;
 use networking_spi::circuit_breaker::{
-    CallOutcome, CallRecord, Circuit, CircuitBreakerConfig, CircuitState, OpenPolicy, TripPolicy,
+    CallOutcome, CallRecord, Circuit, CircuitBreakerConfig, CircuitEventKind, CircuitMode, CircuitState, OpenPolicy,
+    TripPolicy,
 };
 use networking_spi::clock::Clock;
 
@@ -41,11 +43,16 @@ impl Hand {
     }
 }
 
-/// A circuit that the first failure opens, for a second; one probe.
+/// A circuit that the first failure opens, for a second; one probe, whose lease is as long.
 fn circuit() -> (Arc<SlidingWindowCircuit>, Arc<Hand>) {
+    let (circuit, clock, _) = circuit_that_opens_after(1);
+    (circuit, clock)
+}
+
+fn circuit_that_opens_after(failures: u32) -> (Arc<SlidingWindowCircuit>, Arc<Hand>, Arc<EventHub>) {
     let clock = Arc::new(Hand::default());
     let config = CircuitBreakerConfig::new()
-        .with_trip(TripPolicy::consecutive(1))
+        .with_trip(TripPolicy::consecutive(failures))
         .with_open(OpenPolicy::fixed(OPEN));
     let hub = Arc::new(EventHub::new(16, Arc::clone(&clock) as _));
     let circuit = SlidingWindowCircuit::new(
@@ -53,10 +60,15 @@ fn circuit() -> (Arc<SlidingWindowCircuit>, Arc<Hand>) {
         1,
         Arc::new(config),
         Arc::clone(&clock) as _,
-        hub,
+        Arc::clone(&hub),
         fastrand::Rng::with_seed(1),
     );
-    (Arc::new(circuit), clock)
+    (Arc::new(circuit), clock, hub)
+}
+
+fn end(circuit: &SlidingWindowCircuit, outcome: CallOutcome) {
+    let token = circuit.acquire().expect("the circuit lets the call through");
+    circuit.settle(token, CallRecord::new(outcome));
 }
 
 fn half_open() -> Arc<SlidingWindowCircuit> {
@@ -114,6 +126,77 @@ fn a_late_success_does_not_outvote_a_failed_probe() {
         late.join().unwrap();
         let metrics = circuit.metrics();
         assert_eq!((metrics.state, metrics.stale), (CircuitState::Open, 1));
+    });
+}
+
+/// Whichever of the two comes first, three failures around a success are not three in a row.
+#[test]
+fn a_success_that_races_with_a_failure_still_ends_the_streak() {
+    loom::model(|| {
+        let (circuit, _, _) = circuit_that_opens_after(3);
+        end(&circuit, CallOutcome::Failure);
+        let other = Arc::clone(&circuit);
+        let failing = thread::spawn(move || end(&other, CallOutcome::Failure));
+        end(&circuit, CallOutcome::Success);
+        failing.join().unwrap();
+        end(&circuit, CallOutcome::Failure);
+        assert_eq!(circuit.metrics().state, CircuitState::Closed);
+    });
+}
+
+/// A probe comes back when its lease has just ended, as another call wants its slot.
+#[test]
+fn a_slot_whose_lease_has_ended_is_given_away_once() {
+    loom::model(|| {
+        let (circuit, clock) = circuit();
+        end(&circuit, CallOutcome::Failure);
+        clock.advance(OPEN);
+        let late = circuit.acquire().expect("half-open");
+        clock.advance(OPEN);
+        let other = Arc::clone(&circuit);
+        let late = thread::spawn(move || other.settle(late, CallRecord::new(CallOutcome::Success)));
+        let next = circuit.acquire();
+        late.join().unwrap();
+        assert!(next.is_ok(), "the slot is free, whether its probe came back or not");
+        assert!(circuit.acquire().is_err(), "and it is one slot");
+        let metrics = circuit.metrics();
+        assert_eq!(
+            (metrics.state, metrics.stale, metrics.in_flight),
+            (CircuitState::HalfOpen, 1, 1)
+        );
+    });
+}
+
+/// Two threads change the state at once: a subscriber gets each change, and in an order that makes sense.
+#[test]
+fn every_change_reaches_the_subscriber_in_order() {
+    loom::model(|| {
+        let (circuit, _, hub) = circuit_that_opens_after(1);
+        let events = hub.subscribe();
+        let other = Arc::clone(&circuit);
+        let resetting = thread::spawn(move || other.reset());
+        circuit.force(CircuitMode::ForcedOpen);
+        resetting.join().unwrap();
+        let changes = circuit.metrics().transition_count;
+        drop((circuit, hub));
+        let events: Vec<_> = events
+            .collect()
+            .now_or_never()
+            .expect("the breaker is gone, so nothing is left to come");
+        let mut state = CircuitState::Closed;
+        let mut seen = 0;
+        for event in events {
+            if let CircuitEventKind::StateChanged { from, to, .. } = event.kind {
+                assert_eq!(from, state, "no change is missing or overtaken");
+                state = to;
+                seen += 1;
+            }
+        }
+        // A reset also sets the number back: what came before it is only in the events.
+        assert!(
+            seen >= changes && (1..=2).contains(&seen),
+            "{seen} events of {changes} changes"
+        );
     });
 }
 
