@@ -226,7 +226,7 @@ impl Base {
             let made = Arc::new(tls::client_config(&self.config, false, protocols(self.config.version))?);
             Arc::clone(self.unverified.get_or_init(|| made))
         };
-        let connector = Connector::new(&self.config, &self.resolution, tls, variant.proxy.as_ref())?;
+        let connector = Connector::new(&self.config, &self.resolution, tls, variant.proxy.as_ref());
         Ok(Pool::new(connector, &self.config, &self.gauges))
     }
 }

@@ -118,7 +118,8 @@ impl HttpClient for ReqwestTransport {
             clients,
             ..
         } = &*self.0;
-        let (client, proxied) = clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
+        let (client, proxied) =
+            clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
         if let Some(guard) = &resolution.guard {
             if proxied {
                 let checked = guard.check_before_proxy(&url, resolution);

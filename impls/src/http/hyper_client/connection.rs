@@ -54,6 +54,7 @@ pub(super) struct Lease {
 }
 
 /// Why there is no response head.
+#[expect(clippy::large_enum_variant, reason = "moved once, and seldom made")]
 pub(super) enum Failure {
     Silence,
     Exchange(TrySendError<Request<Upload>>),
@@ -72,7 +73,11 @@ impl Peer {
         Ok(Self {
             origin: origin(url).into(),
             host: HeaderValue::from_str(host).map_err(|error| unusable().with_source(error))?,
-            scheme: if url.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP },
+            scheme: if url.scheme() == "https" {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
             authority,
             absolute: http2 || forwarded,
             http2,
@@ -130,9 +135,7 @@ impl Lease {
         *request.uri_mut() = self.peer.uri(url)?;
         let headers = request.headers_mut();
         if !self.peer.http2 {
-            headers
-                .entry(header::HOST)
-                .or_insert_with(|| self.peer.host.clone());
+            headers.entry(header::HOST).or_insert_with(|| self.peer.host.clone());
         }
         if let Some(authorization) = &self.peer.proxy_authorization {
             headers

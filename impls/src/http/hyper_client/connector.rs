@@ -57,7 +57,7 @@ impl Connector {
         resolution: &Resolution,
         tls: Arc<ClientConfig>,
         proxy: Option<&ProxyConfig>,
-    ) -> Result<Self> {
+    ) -> Self {
         let names = Names(match proxy {
             Some(_) => resolution.unguarded(),
             None => resolution.clone(),
@@ -69,7 +69,7 @@ impl Connector {
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let mut proxy_tls = ClientConfig::clone(&tls);
         proxy_tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
+        Self {
             tcp,
             resolution: resolution.clone(),
             tls: TlsConnector::from(tls),
@@ -77,7 +77,7 @@ impl Connector {
             proxy: proxy.map(Proxy::new),
             version: config.version,
             limit: config.connect_timeout,
-        })
+        }
     }
 
     /// The credentials for a proxy that forwards requests.
@@ -93,9 +93,11 @@ impl Connector {
         let opening = async { shake(self.open(url).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(NetworkError::new(ErrorKind::Timeout, OPERATION, "no connection in time")
-                .with_phase(Phase::Connect)
-                .with_send_state(SendState::NotSent)),
+            Err(_) => Err(
+                NetworkError::new(ErrorKind::Timeout, OPERATION, "no connection in time")
+                    .with_phase(Phase::Connect)
+                    .with_send_state(SendState::NotSent),
+            ),
         }
     }
 
@@ -136,15 +138,18 @@ impl Connector {
         let forwarded = !https && self.version != HttpVersion::Http2;
         if proxy.url.scheme() == "https" {
             let name = server_name(&proxy.url)?;
-            let tls = self.proxy_tls.connect(name, tcp).await.map_err(|cause| {
-                failed("the TLS handshake with the proxy failed").with_source(cause)
-            })?;
+            let tls = self
+                .proxy_tls
+                .connect(name, tcp)
+                .await
+                .map_err(|cause| failed("the TLS handshake with the proxy failed").with_source(cause))?;
             if forwarded {
                 return Ok(self.plain(Stream::Tls(Box::new(tls)), true));
             }
             let tls = proxy::tunnel(tls, &authority(url), authorization).await?;
             return if https {
-                self.origin_tls(url, tls, |stream| Stream::TlsInTls(Box::new(stream))).await
+                self.origin_tls(url, tls, |stream| Stream::TlsInTls(Box::new(stream)))
+                    .await
             } else {
                 Ok(self.plain(Stream::Tls(Box::new(tls)), false))
             };
@@ -187,9 +192,9 @@ impl Connector {
 
     async fn tcp(&self, url: &Url, port: u16) -> Result<TcpStream> {
         let address = format!("http://{}:{port}/", url.host_str().unwrap_or_default());
-        let address: Uri = address
-            .parse()
-            .map_err(|error| NetworkError::invalid_input("url", "has a host that cannot be connected to").with_source(error))?;
+        let address: Uri = address.parse().map_err(|error| {
+            NetworkError::invalid_input("url", "has a host that cannot be connected to").with_source(error)
+        })?;
         // The service is a handle that `call` wants for itself.
         let mut tcp = self.tcp.clone();
         match tcp.call(address).await {
@@ -240,9 +245,9 @@ fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
             let resolved = NetworkError::new(own.kind(), OPERATION, own.message().to_owned())
                 .with_retryability(own.retryability())
                 .with_send_state(SendState::NotSent);
-            let resolved = own
-                .context()
-                .fold(resolved, |error, (key, value)| error.with_context(key.to_owned(), value));
+            let resolved = own.context().fold(resolved, |error, (key, value)| {
+                error.with_context(key.to_owned(), value)
+            });
             return resolved.with_source(error);
         }
         if let Some(io) = current.downcast_ref::<io::Error>() {
@@ -270,8 +275,7 @@ fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
 
 /// An alert or a bad certificate is TLS's; a peer that goes away is the connection's.
 fn handshake_failed(error: io::Error) -> NetworkError {
-    let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    let (kind, message) = if tls {
+    let (kind, message) = if matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()) {
         (ErrorKind::Tls, "the TLS handshake failed")
     } else {
         (ErrorKind::Connection, "the peer broke the TLS handshake off")

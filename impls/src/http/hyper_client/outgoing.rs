@@ -44,9 +44,7 @@ impl Outgoing {
         headers.reserve(3);
         headers.entry(header::ACCEPT).or_insert(ANYTHING);
         if let Some(user_agent) = &self.user_agent {
-            headers
-                .entry(header::USER_AGENT)
-                .or_insert_with(|| user_agent.clone());
+            headers.entry(header::USER_AGENT).or_insert_with(|| user_agent.clone());
         }
         if let Some(credentials) = basic::of_url(url) {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);

@@ -87,9 +87,7 @@ where
         Some(200..=299) if end < answer.len() => Err(failed("the proxy sent more than its answer")),
         Some(200..=299) => Ok(stream),
         Some(407) => Err(failed("the proxy wants credentials").with_context("proxy_status", "407")),
-        Some(status) => {
-            Err(failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string()))
-        }
+        Some(status) => Err(failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string())),
         None => Err(failed("the proxy does not speak HTTP")),
     }
 }

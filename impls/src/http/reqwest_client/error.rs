@@ -105,7 +105,9 @@ impl<'e> Facts<'e> {
             // The resolver's, or that of the request body's stream.
             let message = match own.kind() {
                 ErrorKind::Dns if error.is_connect() => "the name cannot be resolved",
-                ErrorKind::DestinationDenied if error.is_connect() => "the destination is not one that requests may go to",
+                ErrorKind::DestinationDenied if error.is_connect() => {
+                    "the destination is not one that requests may go to"
+                }
                 _ if error.is_connect() => "the resolver failed",
                 _ => "the request body failed",
             };

@@ -38,16 +38,12 @@ impl Body for Upload {
     type Error = NetworkError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        Poll::Ready(match ready!(self.chunks.get_mut().poll_next_unpin(cx)).transpose()? {
-            Some(chunk) => {
-                self.announced.take(chunk.len())?;
-                Some(Ok(Frame::data(chunk)))
-            }
-            None => {
-                self.announced.end()?;
-                None
-            }
-        })
+        let next = ready!(self.chunks.get_mut().poll_next_unpin(cx)).transpose()?;
+        match &next {
+            Some(chunk) => self.announced.take(chunk.len())?,
+            None => self.announced.end()?,
+        }
+        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn size_hint(&self) -> SizeHint {

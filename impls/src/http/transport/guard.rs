@@ -211,9 +211,8 @@ static DENIED_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     ])
 });
 
-/// What is not public within 2000::/3; outside of it nothing is.
-static DENIED_V6: LazyLock<Vec<Ipv6Net>> =
-    LazyLock::new(|| parsed(&["2001::/23", "2001:db8::/32", "3fff::/20"]));
+/// What is not public within `2000::/3`; outside of it nothing is.
+static DENIED_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| parsed(&["2001::/23", "2001:db8::/32", "3fff::/20"]));
 
 static GLOBAL_UNICAST_V6: LazyLock<Ipv6Net> =
     LazyLock::new(|| Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3));

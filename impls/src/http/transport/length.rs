@@ -40,6 +40,9 @@ impl Announced {
 fn wrong(length: Option<u64>) -> NetworkError {
     NetworkError::invalid_input(
         "body.length",
-        format!("the stream does not have the {} bytes it announced", length.unwrap_or_default()),
+        format!(
+            "the stream does not have the {} bytes it announced",
+            length.unwrap_or_default()
+        ),
     )
 }

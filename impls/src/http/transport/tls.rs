@@ -86,9 +86,7 @@ fn verified(
         let own = !roots.is_empty();
         match Verifier::new_with_extra_roots(roots, Arc::clone(provider)) {
             Ok(verifier) => {
-                return Ok(builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier)));
+                return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)));
             }
             // A machine without CA certificates: plain HTTP must work there, and TLS fails when it is used.
             Err(error) if !own => {
