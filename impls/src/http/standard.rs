@@ -17,8 +17,8 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, DecompressionLayer, DefaultsLayer, InterceptorLayer,
-    MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer,
+    InterceptorLayer, MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
 use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
 
@@ -53,8 +53,9 @@ pub(super) struct Extras {
 pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
 
 /// What happens for each attempt of a call.
-pub(super) type PerAttempt<T> =
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>;
+pub(super) type PerAttempt<T> = ConcurrencyLayer<
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>,
+>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {

@@ -27,6 +27,7 @@ macro_rules! for_each_transport {
 use for_each_transport;
 
 mod auth;
+mod concurrency;
 mod decompression;
 mod defaults;
 mod extended;

@@ -14,8 +14,9 @@ use networking_spi::http::{CircuitScope, HttpCapabilities, HttpCircuitOptions, H
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
-use url::{Position, Url};
+use url::Url;
 
+use super::origin::origin_name;
 use super::retry_after::retry_after;
 use super::{HttpCounters, pass_on};
 use crate::clock::TokioClock;
@@ -186,12 +187,7 @@ impl Guard {
     }
 
     fn host(&self, url: &Url) -> Result<Arc<dyn Circuit>> {
-        if url.username().is_empty() && url.password().is_none() {
-            // Scheme, host and port as they stand in the URL: no text is built for the lookup.
-            self.handle(&url[..Position::BeforePath])
-        } else {
-            self.handle(&url.origin().ascii_serialization())
-        }
+        self.handle(&origin_name(url))
     }
 
     fn handle(&self, name: &str) -> Result<Arc<dyn Circuit>> {

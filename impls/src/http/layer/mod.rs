@@ -13,6 +13,7 @@
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
+//! | [`ConcurrencyLayer`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
 //! | [`CircuitBreakerLayer`] | sees every attempt, and its rejections can be retried |
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
@@ -23,6 +24,7 @@
 mod attempts;
 mod auth;
 mod circuit_breaker;
+mod concurrency;
 mod counters;
 mod decompression;
 mod defaults;
@@ -39,6 +41,7 @@ mod timeout;
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
 pub use circuit_breaker::CircuitBreakerLayer;
+pub use concurrency::{ConcurrencyLayer, ConcurrencyLimit};
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
 pub use defaults::{ClientDefaults, DefaultsLayer};
