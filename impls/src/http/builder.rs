@@ -307,7 +307,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let extras = Extras {

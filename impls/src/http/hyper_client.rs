@@ -18,23 +18,25 @@ use async_trait::async_trait;
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
     ConnectionPoolStats, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest,
-    HttpResponse, RequestTarget, RetryPolicy,
+    HttpResponse, RequestTarget, RetryPolicy, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 use rustls::ClientConfig;
+use url::Url;
 
 use self::connector::Connector;
 use self::gauge::{Gauges, InFlight};
 use self::outgoing::Outgoing;
 use self::pool::Pool;
 use self::upload::Upload;
-use super::body;
 use super::pool_stats::PoolStatsSource;
 use super::transport::config::{HttpVersion, TransportConfig};
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
+use super::transport::finding::proxy_authentication;
 use super::transport::tls;
 use super::transport::variants::{Variant, Variants};
+use super::{body, host};
 
 /// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
 ///
@@ -158,15 +160,18 @@ impl HttpClient for HyperTransport {
 
         let mut request = outgoing.request(method, &url, headers, Upload::new(body));
         let (head, lease) = loop {
-            let mut lease = pool.lease(&url).await?;
+            let mut lease = pool.lease(&url).await.map_err(|error| at(&url, error))?;
             lease.address(&mut request, &url)?;
             let progress = request.body().progress();
             match download::await_head(lease.send(request), silence, progress).await {
                 Ok(head) => break (head, lease),
-                Err(failure) => request = lease.take_back(failure)?,
+                Err(failure) => request = lease.take_back(failure).map_err(|error| at(&url, error))?,
             }
         };
 
+        if lease.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(host::of(&url)));
+        }
         let (parts, incoming) = head.into_parts();
         let mut response = HttpResponse::new(parts.status);
         response.version = parts.version;
@@ -214,6 +219,11 @@ impl fmt::Debug for HyperTransport {
             .field("config", &self.0.base.config)
             .finish_non_exhaustive()
     }
+}
+
+/// Names the peer in an error.
+fn at(url: &Url, error: NetworkError) -> NetworkError {
+    error.with_context("host", host::of(url))
 }
 
 impl Base {

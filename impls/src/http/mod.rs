@@ -11,6 +11,7 @@
 mod body;
 mod builder;
 mod codec;
+mod host;
 mod hyper_client;
 #[cfg(feature = "jwt")]
 pub mod jwt;

@@ -13,17 +13,18 @@ use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
     ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics,
-    HttpRequest, HttpResponse, RetryPolicy,
+    HttpRequest, HttpResponse, RetryPolicy, StatusCode,
 };
 use networking_spi::validate::Validate;
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use networking_spi::{NetworkError, Result};
 
 use self::error::{Stage, classify};
-use super::body;
 use super::pool_stats::PoolStatsSource;
 use super::transport::config::TransportConfig;
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
+use super::transport::finding::{no_connection_in_time, proxy_authentication};
 use super::transport::variants::Variants;
+use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
@@ -120,14 +121,19 @@ impl HttpClient for ReqwestTransport {
         } = &*self.0;
         let (client, proxied) =
             clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
+        let host: Box<str> = host::of(&url).into();
+        let tunneled = url.scheme() == "https";
         if let Some(guard) = &resolution.guard {
             if proxied {
                 let checked = guard.check_before_proxy(&url, resolution);
                 tokio::time::timeout(config.connect_timeout, checked)
                     .await
-                    .unwrap_or_else(|_| Err(no_connection_in_time()))?;
+                    .unwrap_or_else(|_| Err(no_connection_in_time()))
+                    .map_err(|error| error.with_context("host", &*host))?;
             } else {
-                guard.check_url(&url)?;
+                guard
+                    .check_url(&url)
+                    .map_err(|error| error.with_context("host", &*host))?;
             }
         }
 
@@ -138,7 +144,7 @@ impl HttpClient for ReqwestTransport {
             client
                 .request(method, url)
                 .build()
-                .map_err(|error| classify(error, Stage::Head, proxied))?
+                .map_err(|error| classify(error, Stage::Head, proxied, &host))?
         };
         if outgoing.headers().is_empty() {
             *outgoing.headers_mut() = headers;
@@ -151,15 +157,18 @@ impl HttpClient for ReqwestTransport {
         let mut incoming = client
             .execute(outgoing)
             .await
-            .map_err(|error| classify(error, Stage::Head, proxied))?;
+            .map_err(|error| classify(error, Stage::Head, proxied, &host))?;
 
+        if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(&host));
+        }
         let mut response = HttpResponse::new(incoming.status());
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
         response.url = Some(incoming.url().clone());
         let length = incoming.content_length();
         if length != Some(0) {
-            response.body = HttpBody::stream(download(incoming, in_flight, proxied), length);
+            response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
         }
         if let Some(limit) = options.max_response_size {
             response.body = body::limit_size(response.body, limit)?;
@@ -206,18 +215,12 @@ impl fmt::Debug for ReqwestTransport {
     }
 }
 
-fn no_connection_in_time() -> NetworkError {
-    NetworkError::new(ErrorKind::Timeout, "http.request", "no connection in time")
-        .with_phase(Phase::Connect)
-        .with_send_state(SendState::NotSent)
-}
-
-fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool) -> ByteStream {
+fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool, host: Box<str>) -> ByteStream {
     response
         .bytes_stream()
         .map_err(move |error| {
             let _held_to_the_end = &in_flight;
-            classify(error, Stage::Body, proxied)
+            classify(error, Stage::Body, proxied, &host)
         })
         .boxed()
 }

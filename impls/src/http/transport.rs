@@ -3,6 +3,7 @@
 pub(super) mod basic;
 pub(super) mod config;
 pub(super) mod dns;
+pub(super) mod finding;
 pub(super) mod guard;
 pub(super) mod length;
 pub(super) mod tls;

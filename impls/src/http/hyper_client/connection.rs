@@ -13,9 +13,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
-use super::error::{self, Stage};
+use super::error;
 use super::pool::Pool;
 use super::upload::{Progress, Upload};
+use crate::http::transport::finding::Stage;
 
 /// The peer of a connection, and how to speak to it.
 pub(super) struct Peer {
@@ -121,6 +122,16 @@ impl Lease {
         }
     }
 
+    /// Whether the peer is a proxy that forwards.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.peer.absolute && !self.peer.http2
+    }
+
+    /// Host and port, as errors name them.
+    pub(super) fn host(&self) -> &str {
+        self.peer.authority.as_str()
+    }
+
     /// Waits until the connection of the pool has come to rest after its last exchange; `false` if it was closed.
     pub(super) async fn settled(&mut self) -> bool {
         match &mut self.sender {
@@ -167,8 +178,8 @@ impl Lease {
             Failure::Silence => Err(error::silent(SendState::MaybeSent)),
             Failure::Exchange(mut failure) => match failure.take_message() {
                 Some(request) if self.reused => Ok(request),
-                Some(_) => Err(error::classify(failure.into_error(), Stage::Unsent)),
-                None => Err(error::classify(failure.into_error(), Stage::Head)),
+                Some(_) => Err(error::classify(failure.into_error(), Stage::Head, SendState::NotSent)),
+                None => Err(error::classify(failure.into_error(), Stage::Head, SendState::MaybeSent)),
             },
         }
     }

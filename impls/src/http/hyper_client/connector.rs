@@ -12,7 +12,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use networking_spi::http::ProxyConfig;
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use networking_spi::{NetworkError, Result, SendState};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,12 +24,11 @@ use tokio_socks::TargetAddr;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::proxy::{self, Proxy, ProxyKind, failed};
+use super::proxy::{self, Proxy, ProxyKind};
 use super::stream::Stream;
 use crate::http::transport::config::{HttpVersion, TransportConfig};
 use crate::http::transport::dns::Resolution;
-
-const OPERATION: &str = "http.request";
+use crate::http::transport::finding::{self, no_connection_in_time};
 
 pub(super) struct Connector {
     tcp: HttpConnector<Names>,
@@ -93,11 +92,7 @@ impl Connector {
         let opening = async { shake(self.open(url).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(
-                NetworkError::new(ErrorKind::Timeout, OPERATION, "no connection in time")
-                    .with_phase(Phase::Connect)
-                    .with_send_state(SendState::NotSent),
-            ),
+            Err(_) => Err(no_connection_in_time()),
         }
     }
 
@@ -117,11 +112,10 @@ impl Connector {
         if let Some(guard) = &self.resolution.guard {
             guard.check_before_proxy(url, &self.resolution).await?;
         }
-        // What goes wrong up to here is the proxy's, whatever it is.
         let tcp = self
             .tcp(&proxy.url, proxy.port())
             .await
-            .map_err(|cause| failed("the proxy cannot be reached").with_source(cause))?;
+            .map_err(|cause| proxy.unreachable(cause))?;
         let authorization = match &proxy.kind {
             ProxyKind::Socks { credentials, resolves } => {
                 let target = self.socks_target(url, *resolves).await?;
@@ -142,7 +136,7 @@ impl Connector {
                 .proxy_tls
                 .connect(name, tcp)
                 .await
-                .map_err(|cause| failed("the TLS handshake with the proxy failed").with_source(cause))?;
+                .map_err(|cause| proxy.unreachable(handshake_failed(cause)))?;
             if forwarded {
                 return Ok(self.plain(Stream::Tls(Box::new(tls)), true));
             }
@@ -239,48 +233,35 @@ fn server_name(url: &Url) -> Result<ServerName<'static>> {
 /// What a failed attempt to connect means. The connector wraps the resolver's own error, or an I/O error.
 fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut found = None;
+    let mut io = None;
     while let Some(current) = cause {
         if let Some(own) = current.downcast_ref::<NetworkError>() {
-            let resolved = NetworkError::new(own.kind(), OPERATION, own.message().to_owned())
+            return finding::resolution(own)
+                .into_error()
                 .with_retryability(own.retryability())
-                .with_send_state(SendState::NotSent);
-            let resolved = own.context().fold(resolved, |error, (key, value)| {
-                error.with_context(key.to_owned(), value)
-            });
-            return resolved.with_source(error);
-        }
-        if let Some(io) = current.downcast_ref::<io::Error>() {
-            found = Some(io.kind());
-        }
-        cause = current.source();
-    }
-    let (kind, message) = match found {
-        Some(io::ErrorKind::ConnectionRefused) => (ErrorKind::ConnectionRefused, "the peer refused the connection"),
-        Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-            (ErrorKind::ConnectionRefused, "no route to the peer")
-        }
-        Some(io::ErrorKind::TimedOut) => {
-            return NetworkError::new(ErrorKind::Timeout, OPERATION, "no connection in time")
-                .with_phase(Phase::Connect)
                 .with_send_state(SendState::NotSent)
                 .with_source(error);
         }
-        _ => (ErrorKind::Connection, "no connection to the peer"),
+        if let Some(found) = current.downcast_ref::<io::Error>() {
+            io = Some(found.kind());
+        }
+        cause = current.source();
+    }
+    let mapped = match io {
+        Some(io::ErrorKind::TimedOut) => no_connection_in_time(),
+        io => finding::connect(io).into_error().with_send_state(SendState::NotSent),
     };
-    NetworkError::new(kind, OPERATION, message)
-        .with_send_state(SendState::NotSent)
-        .with_source(error)
+    mapped.with_source(error)
 }
 
 /// An alert or a bad certificate is TLS's; a peer that goes away is the connection's.
 fn handshake_failed(error: io::Error) -> NetworkError {
-    let (kind, message) = if matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()) {
-        (ErrorKind::Tls, "the TLS handshake failed")
-    } else {
-        (ErrorKind::Connection, "the peer broke the TLS handshake off")
+    let finding = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => finding::tls(tls),
+        None => finding::connect(Some(error.kind())),
     };
-    NetworkError::new(kind, OPERATION, message)
+    finding
+        .into_error()
         .with_send_state(SendState::NotSent)
         .with_source(error)
 }

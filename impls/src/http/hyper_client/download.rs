@@ -14,13 +14,14 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use networking_spi::http::HttpBody;
-use networking_spi::{Result, SendState};
+use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Failure, Lease};
-use super::error::{Stage, classify, silent};
+use super::error::{classify, silent};
 use super::gauge::InFlight;
 use super::upload::{Progress, Upload};
+use crate::http::transport::finding::Stage;
 
 /// A body of at most so many bytes that came along with the head is handed on whole.
 const SMALL: u64 = 64 << 10;
@@ -102,8 +103,8 @@ impl Stream for Download {
             return Poll::Ready(next);
         }
         ready!(self.poll_silence(cx));
-        self.exchange = None;
-        Poll::Ready(Some(Err(silent(SendState::Sent))))
+        let error = self.give_up(silent(SendState::Sent));
+        Poll::Ready(Some(Err(error)))
     }
 }
 
@@ -121,8 +122,8 @@ impl Download {
                     return Poll::Ready(Some(Ok(data)));
                 }
                 Some(Err(error)) => {
-                    self.exchange = None;
-                    return Poll::Ready(Some(Err(classify(error, Stage::Body))));
+                    let error = classify(error, Stage::Body, SendState::Sent);
+                    return Poll::Ready(Some(Err(self.give_up(error))));
                 }
                 None => {
                     self.finish();
@@ -143,6 +144,14 @@ impl Download {
                 return Poll::Ready(());
             }
             silence.as_mut().reset(until);
+        }
+    }
+
+    /// Ends the exchange, and names the peer in the error.
+    fn give_up(&mut self, error: NetworkError) -> NetworkError {
+        match self.exchange.take() {
+            Some((lease, _in_flight)) => error.with_context("host", lease.host()),
+            None => error,
         }
     }
 

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::connection::{Lease, Peer, Sender, origin};
 use super::connector::{Connector, Opened};
-use super::error::{Stage, classify};
+use super::error;
 use super::gauge::{Connecting, Gauges};
 use super::stream::Counted;
 use super::upload::Upload;
@@ -255,15 +255,14 @@ async fn tend(pool: Weak<Pool>, idle_timeout: Duration) {
 
 /// Starts to speak HTTP. The connection then lives in a task of its own, until it is closed.
 async fn shake(io: TokioIo<Counted>, http2: bool) -> Result<Sender> {
-    let failed = |error| classify(error, Stage::Handshake);
     if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
-        let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
+        let (sender, connection) = builder.handshake(io).await.map_err(error::handshake)?;
         tokio::spawn(logged(connection));
         Ok(Sender::Http2(sender))
     } else {
-        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
+        let (sender, connection) = http1::handshake(io).await.map_err(error::handshake)?;
         tokio::spawn(logged(connection));
         Ok(Sender::Http1(sender))
     }

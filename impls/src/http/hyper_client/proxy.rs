@@ -9,9 +9,12 @@ use tokio_socks::{Error as SocksError, TargetAddr};
 use url::Url;
 
 use crate::http::transport::basic;
+use crate::http::transport::finding::{Finding, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
 
 /// The largest answer of a proxy to CONNECT.
 const MAX_HEAD: usize = 16 << 10;
+
+const SOCKS: &str = "socks";
 
 pub(super) struct Proxy {
     pub(super) url: Url,
@@ -46,6 +49,18 @@ impl Proxy {
         }
     }
 
+    /// The error of the way to the proxy, which is the proxy's whatever it is; but not that time is up.
+    pub(super) fn unreachable(&self, cause: NetworkError) -> NetworkError {
+        if cause.kind() == ErrorKind::Timeout {
+            return cause;
+        }
+        let finding = match self.kind {
+            ProxyKind::Socks { .. } => Finding::because(ErrorKind::Proxy, SOCKS, "the SOCKS proxy cannot be reached"),
+            ProxyKind::Http { .. } => Finding::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached"),
+        };
+        unsent(finding).with_source(cause)
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.url.port_or_known_default().unwrap_or(1080)
     }
@@ -63,7 +78,7 @@ where
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
-    let broken = |cause| failed("the proxy broke the connection").with_source(cause);
+    let broken = |cause| tunnel_failed("the proxy broke the connection").with_source(cause);
     stream.write_all(&request).await.map_err(broken)?;
 
     let mut answer = Vec::with_capacity(512);
@@ -72,10 +87,10 @@ where
             break end + 4;
         }
         if answer.len() >= MAX_HEAD {
-            return Err(failed("the proxy's answer is too long"));
+            return Err(tunnel_failed("the proxy's answer is too long"));
         }
         if stream.read_buf(&mut answer).await.map_err(broken)? == 0 {
-            return Err(failed("the proxy closed the connection without an answer"));
+            return Err(tunnel_failed("the proxy closed the connection without an answer"));
         }
     };
     let status = std::str::from_utf8(&answer[..end])
@@ -84,11 +99,13 @@ where
         .and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
     match status {
         // The origin speaks after the client: bytes behind the head are not its own.
-        Some(200..=299) if end < answer.len() => Err(failed("the proxy sent more than its answer")),
+        Some(200..=299) if end < answer.len() => Err(tunnel_failed("the proxy sent more than its answer")),
         Some(200..=299) => Ok(stream),
-        Some(407) => Err(failed("the proxy wants credentials").with_context("proxy_status", "407")),
-        Some(status) => Err(failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string())),
-        None => Err(failed("the proxy does not speak HTTP")),
+        Some(407) => Err(unsent(unauthenticated())),
+        Some(status) => {
+            Err(tunnel_failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string()))
+        }
+        None => Err(tunnel_failed("the proxy does not speak HTTP")),
     }
 }
 
@@ -103,30 +120,46 @@ where
         }
         None => Socks5Stream::connect_with_socket(stream, target).await,
     };
-    opened.map(Socks5Stream::into_inner).map_err(|error| {
-        let message = match &error {
-            SocksError::Io(_) => "the proxy broke the connection",
-            SocksError::NoAcceptableAuthMethods | SocksError::AuthorizationRequired => "the proxy wants credentials",
-            SocksError::PasswordAuthFailure(_) => "the proxy does not take the credentials",
-            SocksError::InvalidResponseVersion
-            | SocksError::InvalidReservedByte
-            | SocksError::UnknownAddressType
-            | SocksError::UnknownAuthMethod => "the proxy does not speak SOCKS 5",
-            SocksError::InvalidTargetAddress(_) | SocksError::InvalidAuthValues(_) => {
-                "the proxy cannot be asked for this: a name or password is too long"
-            }
-            SocksError::ConnectionNotAllowedByRuleset => "the proxy does not allow the connection",
-            SocksError::NetworkUnreachable
-            | SocksError::HostUnreachable
-            | SocksError::ConnectionRefused
-            | SocksError::TtlExpired => "the proxy cannot reach the destination",
-            _ => "the proxy did not open a tunnel",
-        };
-        failed(message).with_source(error)
-    })
+    opened
+        .map(Socks5Stream::into_inner)
+        .map_err(|error| unsent(socks_finding(&error)).with_source(error))
 }
 
-/// An error of the proxy, or on the way to it: the request itself was not sent.
-pub(super) fn failed(message: &'static str) -> NetworkError {
-    NetworkError::new(ErrorKind::Proxy, "http.request", message).with_send_state(SendState::NotSent)
+fn socks_finding(error: &SocksError) -> Finding {
+    let message = match error {
+        SocksError::NoAcceptableAuthMethods
+        | SocksError::AuthorizationRequired
+        | SocksError::PasswordAuthFailure(_) => return unauthenticated(),
+        SocksError::Io(_) => "the SOCKS proxy broke the connection",
+        SocksError::InvalidResponseVersion
+        | SocksError::InvalidReservedByte
+        | SocksError::UnknownAddressType
+        | SocksError::UnknownAuthMethod => "the proxy does not speak SOCKS 5",
+        SocksError::InvalidTargetAddress(_) | SocksError::InvalidAuthValues(_) => {
+            return Finding::new(
+                ErrorKind::InvalidInput,
+                "the SOCKS proxy cannot be asked for this: a name or password is empty or too long",
+            );
+        }
+        SocksError::ConnectionNotAllowedByRuleset => "the SOCKS proxy does not allow the connection",
+        SocksError::NetworkUnreachable
+        | SocksError::HostUnreachable
+        | SocksError::ConnectionRefused
+        | SocksError::TtlExpired => "the SOCKS proxy cannot reach the destination",
+        _ => "the SOCKS proxy did not connect",
+    };
+    Finding::because(ErrorKind::Proxy, SOCKS, message)
+}
+
+fn unauthenticated() -> Finding {
+    Finding::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS)
+}
+
+fn tunnel_failed(message: &'static str) -> NetworkError {
+    unsent(Finding::because(ErrorKind::Proxy, "tunnel", message))
+}
+
+/// The request itself did not come so far.
+fn unsent(finding: Finding) -> NetworkError {
+    finding.into_error().with_send_state(SendState::NotSent)
 }

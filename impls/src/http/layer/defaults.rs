@@ -1,14 +1,19 @@
 //! What every request of a client has in common.
 
+use std::sync::Arc;
+
 use futures_core::future::BoxFuture;
 use http::HeaderMap;
 use http::header::Entry;
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
-use networking_spi::{NetworkError, Result, redact};
+use networking_spi::{NetworkError, Result, Retryability, redact};
 use url::Url;
 
 use super::origin::same_origin;
+use super::retry_after::retry_after;
 use super::{Attempts, WithoutCredentials, pass_on};
+use crate::clock::TokioClock;
 
 /// What every request of a client has in common.
 #[derive(Clone, Default)]
@@ -68,6 +73,7 @@ impl ClientDefaults {
 pub struct DefaultsLayer<C> {
     inner: C,
     defaults: ClientDefaults,
+    clock: Arc<dyn Clock>,
 }
 
 impl<C> DefaultsLayer<C> {
@@ -90,7 +96,17 @@ impl<C> DefaultsLayer<C> {
                 value.set_sensitive(true);
             }
         }
-        Ok(Self { inner, defaults })
+        Ok(Self {
+            inner,
+            defaults,
+            clock: Arc::new(TokioClock::new()),
+        })
+    }
+
+    /// Reads dates in `Retry-After` against `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     fn apply(&self, request: &mut HttpRequest) -> Result<()> {
@@ -156,7 +172,12 @@ impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
                 return Ok(response);
             };
             let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
-            Err(error.with_attempts(attempts))
+            let error = error.with_attempts(attempts);
+            // The response has no clock to read a date against.
+            Err(match retry_after(&response.headers, &*self.clock) {
+                Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
+                _ => error,
+            })
         })
     }
 
@@ -175,7 +196,7 @@ impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsLayer<C> {
         f.debug_struct("DefaultsLayer")
             .field("inner", &self.inner)
             .field("defaults", &self.defaults)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

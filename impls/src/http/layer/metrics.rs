@@ -8,12 +8,13 @@ use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
-use networking_spi::{Result, redact};
+use networking_spi::{NetworkError, Result, redact};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use url::Url;
 
 use super::{Attempts, HttpCounters, pass_on};
+use crate::http::host;
 
 /// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
 ///
@@ -62,6 +63,7 @@ impl<C: HttpClient> HttpClient for MetricsLayer<C> {
             let started = Instant::now();
             let sent = request.body.length();
             let span = span(&request);
+            let host = peer(&request);
             let result = if span.is_disabled() {
                 self.inner.request(request).await
             } else {
@@ -72,10 +74,11 @@ impl<C: HttpClient> HttpClient for MetricsLayer<C> {
                     call.responded(response.status, started.elapsed());
                     self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
                     note_response(&span, &response);
-                    response.body = self.count(response.body);
+                    response.body = self.count(response.body, host);
                     Ok(response)
                 }
                 Err(error) => {
+                    let error = with_host(error, host.as_deref());
                     span.record("error.type", error.kind().as_str());
                     note_attempts(&span, error.attempts());
                     call.failed(&error);
@@ -100,7 +103,7 @@ impl<C: HttpClient> HttpClient for MetricsLayer<C> {
 
 impl<C> MetricsLayer<C> {
     /// A body in memory counts when it is handed over, a stream as it is read.
-    fn count(&self, body: HttpBody) -> HttpBody {
+    fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
             return body;
@@ -111,6 +114,7 @@ impl<C> MetricsLayer<C> {
                 .inspect_ok(move |chunk| {
                     counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
                 })
+                .map_err(move |error| with_host(error, host.as_deref()))
                 .boxed()
         })
     }
@@ -132,6 +136,22 @@ fn span(request: &HttpRequest) -> Span {
         http.response.status_code = field::Empty,
         error.type = field::Empty,
     )
+}
+
+/// The peer as errors name it.
+fn peer(request: &HttpRequest) -> Option<Box<str>> {
+    match &request.target {
+        RequestTarget::Absolute(url) => Some(host::of(url).into()),
+        RequestTarget::Relative(_) => None,
+    }
+}
+
+/// The transport names the host where it can; the errors of layers get it here.
+fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
+    match host {
+        Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),
+        _ => error,
+    }
 }
 
 fn note_response(span: &Span, response: &HttpResponse) {

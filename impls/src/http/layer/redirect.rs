@@ -118,6 +118,7 @@ impl<C: HttpClient> HttpClient for RedirectLayer<C> {
 impl<C: HttpClient> RedirectLayer<C> {
     async fn follow(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         let mut url = request.target.url()?.clone();
+        let mut followed = Vec::new();
         for _ in 0..=self.policy.limit {
             let mut next = NextHop::of(&request);
             let mut response = self.inner.request(request).await?;
@@ -126,10 +127,16 @@ impl<C: HttpClient> RedirectLayer<C> {
                 return Ok(response);
             };
             next.adapt(response.status, same_origin(&url, &target))?;
-            url = target;
+            followed.push(std::mem::replace(&mut url, target));
             request = next.to(url.clone());
         }
-        Err(refused("too many redirects").with_context("limit", self.policy.limit.to_string()))
+        // Coming to a URL again is no error as such: a cookie may have been set on the way.
+        let error = if followed.contains(&url) {
+            refused("loop", "the redirects go round in a circle")
+        } else {
+            refused("too_many", "too many redirects")
+        };
+        Err(error.with_context("limit", self.policy.limit.to_string()))
     }
 }
 
@@ -175,7 +182,10 @@ impl NextHop {
             }
         }
         if self.body.is_none() {
-            return Err(refused("the redirect wants the body again, which is a stream"));
+            return Err(refused(
+                "body_not_repeatable",
+                "the redirect wants the body again, which is a stream",
+            ));
         }
         // What names the host is for the host it names.
         self.headers.remove(header::HOST);
@@ -226,10 +236,10 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
         .ok()
         .and_then(|location| url.join(location).ok());
     let Some(mut target) = target else {
-        return Err(refused("the location is not a URL"));
+        return Err(refused("bad_location", "the location is not a URL"));
     };
     if !matches!(target.scheme(), "http" | "https") {
-        return Err(refused("the location is not an http or https URL"));
+        return Err(refused("bad_location", "the location is not an http or https URL"));
     }
     if target.fragment().is_none() {
         target.set_fragment(url.fragment());
@@ -237,6 +247,8 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
     Ok(Some(target))
 }
 
-fn refused(message: &'static str) -> NetworkError {
-    NetworkError::new(ErrorKind::Redirect, "http.request", message).with_send_state(SendState::Sent)
+fn refused(reason: &'static str, message: &'static str) -> NetworkError {
+    NetworkError::new(ErrorKind::Redirect, "http.request", message)
+        .with_send_state(SendState::Sent)
+        .with_context("reason", reason)
 }

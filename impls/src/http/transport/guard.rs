@@ -125,7 +125,7 @@ impl SsrfGuard {
         }
         addresses.retain(|address| self.permits(*address));
         if addresses.is_empty() {
-            return Err(denied(host));
+            return Err(denied());
         }
         Ok(addresses)
     }
@@ -137,11 +137,10 @@ impl SsrfGuard {
             Some(Host::Ipv6(address)) => address.into(),
             Some(Host::Domain(_)) | None => return Ok(()),
         };
-        let host = address.to_string();
-        if self.permits(address) || self.allows_host(&host) {
+        if self.permits(address) || self.allows_host(&address.to_string()) {
             return Ok(());
         }
-        Err(denied(&host))
+        Err(denied())
     }
 
     /// Checks the destination of a request that a proxy will connect to. `resolution` has this guard or none: only its
@@ -158,7 +157,7 @@ impl SsrfGuard {
         if addresses.iter().all(|address| self.permits(*address)) {
             Ok(())
         } else {
-            Err(denied(host))
+            Err(denied())
         }
     }
 
@@ -178,14 +177,13 @@ impl Validate for SsrfGuard {
     }
 }
 
-/// Names the host only: addresses behind a name may be nobody's business who sent the URL.
-fn denied(host: &str) -> NetworkError {
+/// Names no address: those behind a name are nobody's business who sent the URL.
+fn denied() -> NetworkError {
     NetworkError::new(
         ErrorKind::DestinationDenied,
-        "http.connect",
+        "http.request",
         "the destination is not one that requests may go to",
     )
-    .with_context("host", host)
 }
 
 /// IPv4 networks that are not public (IANA special-purpose registry), and one public address with metadata behind it.
