@@ -17,7 +17,7 @@ use url::Url;
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
-    Credentials, DecompressionLayer, DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
     RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
@@ -277,7 +277,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         };
         let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
         let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {

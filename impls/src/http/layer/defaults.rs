@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_core::future::BoxFuture;
 use http::HeaderMap;
 use http::header::Entry;
 use networking_spi::clock::Clock;
@@ -10,6 +9,7 @@ use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpRespon
 use networking_spi::{NetworkError, Result, Retryability, redact};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::origin::same_origin;
 use super::retry_after::retry_after;
 use super::{Attempts, WithoutCredentials, pass_on};
@@ -148,39 +148,39 @@ impl<C> DefaultsLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        if let Err(error) = self.apply(&mut request) {
-            return Box::pin(async move { Err(error) });
-        }
+impl<C: HttpClient> Layer for DefaultsLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        self.apply(&mut request)?;
         let raise = request
             .options
             .raise_for_status
             .take()
             .unwrap_or(self.defaults.raise_for_status);
+        let response = next.send(request).await?;
         if !raise {
-            return self.inner.request(request);
+            return Ok(response);
         }
-        Box::pin(async move {
-            let response = self.inner.request(request).await?;
-            let Some(error) = response.status_error() else {
-                return Ok(response);
-            };
-            let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
-            let error = error.with_attempts(attempts);
-            // The response has no clock to read a date against.
-            Err(match retry_after(&response.headers, &*self.clock) {
-                Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
-                _ => error,
-            })
+        let Some(error) = response.status_error() else {
+            return Ok(response);
+        };
+        let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
+        let error = error.with_attempts(attempts);
+        // The response has no clock to read a date against.
+        Err(match retry_after(&response.headers, &*self.clock) {
+            Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
+            _ => error,
         })
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.base_url |= self.defaults.base_url.is_some();
@@ -188,7 +188,12 @@ impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsLayer<C> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_core::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::{Attempts, HttpCounters, pass_on};
 use crate::http::host;
 
@@ -51,43 +51,45 @@ impl<C> MetricsLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for MetricsLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let call = self.counters.start();
-            let started = Instant::now();
-            let sent = request.body.length();
-            let span = span(&request);
-            let host = peer(&request);
-            let result = if span.is_disabled() {
-                self.inner.request(request).await
-            } else {
-                self.inner.request(request).instrument(span.clone()).await
-            };
-            match result {
-                Ok(mut response) => {
-                    call.responded(response.status, started.elapsed());
-                    self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
-                    note_response(&span, &response);
-                    response.body = self.count(response.body, host);
-                    Ok(response)
-                }
-                Err(error) => {
-                    let error = with_host(error, host.as_deref());
-                    span.record("error.type", error.kind().as_str());
-                    note_attempts(&span, error.attempts());
-                    call.failed(&error);
-                    Err(error)
-                }
-            }
-        })
+impl<C: HttpClient> Layer for MetricsLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let call = self.counters.start();
+        let started = Instant::now();
+        let sent = request.body.length();
+        let span = span(&request);
+        let host = peer(&request);
+        let result = if span.is_disabled() {
+            next.send(request).await
+        } else {
+            next.send(request).instrument(span.clone()).await
+        };
+        match result {
+            Ok(mut response) => {
+                call.responded(response.status, started.elapsed());
+                self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
+                note_response(&span, &response);
+                response.body = self.count(response.body, host);
+                Ok(response)
+            }
+            Err(error) => {
+                let error = with_host(error, host.as_deref());
+                span.record("error.type", error.kind().as_str());
+                note_attempts(&span, error.attempts());
+                call.failed(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for MetricsLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.metrics = true;
@@ -98,7 +100,7 @@ impl<C: HttpClient> HttpClient for MetricsLayer<C> {
         Ok(self.counters.snapshot())
     }
 
-    pass_on!(configure_retry_policy, configure_circuit_breaker);
+    pass_on!(request, configure_retry_policy, configure_circuit_breaker);
 }
 
 impl<C> MetricsLayer<C> {
