@@ -31,6 +31,7 @@ mod concurrency;
 mod decompression;
 mod defaults;
 mod extended;
+mod identity;
 mod interceptor;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -40,9 +41,12 @@ mod metrics;
 #[cfg(feature = "oauth2")]
 mod oauth2;
 mod order;
+mod pool;
+mod proxy;
 mod rate_limit;
 mod raw;
 mod redirect;
+mod resolver;
 mod retry;
 mod timeout;
 mod tls;
