@@ -9,6 +9,8 @@
 
 mod body;
 mod builder;
+#[cfg(feature = "http-cache")]
+pub mod cache;
 mod codec;
 #[cfg(feature = "jwt")]
 pub mod jwt;

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`DefaultsLayer`] | all others see whole URLs; a status that is raised as an error is still a response for all others |
 //! | [`MetricsLayer`] | counts calls, with everything they waited for |
+//! | `CacheLayer` (feature `http-cache`) | what it answers costs nothing further in, and what fails further in it may answer |
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
@@ -49,6 +50,11 @@ pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
 
+#[cfg(feature = "http-cache")]
+pub use super::cache::CacheLayer;
+#[cfg(feature = "http-cache")]
+pub(super) use origin::same_origin;
+
 /// The methods that a layer passes on to `self.inner` unchanged.
 macro_rules! pass_on {
     ($($method:ident),+) => { $(pass_on!(@ $method);)+ };
@@ -73,4 +79,4 @@ macro_rules! pass_on {
     };
 }
 
-use pass_on;
+pub(super) use pass_on;
