@@ -17,9 +17,9 @@ use super::cache::HttpCache;
 #[cfg(feature = "jwt")]
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, Credentials, DecompressionLayer,
-    DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
-    RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
+    RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
@@ -33,13 +33,13 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// Composes the [standard stack](super::layer) over reqwest ([`new`](Self::new)) or any other transport
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature `http-cache`) - rate limit - total timeout -
-/// retry - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
+/// `http-cache`) - rate limit - total timeout - retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
 /// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
-/// | retries, circuit breaker, rate limit | off; the first two can be configured later on the client |
+/// | retries, circuit breaker, rate limits, limit of requests in flight | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
 /// | decompression | on |
 /// | largest response body | 64 MiB; `stream_request` is not limited |
@@ -71,6 +71,8 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     retry: RetryPolicy,
     breaker: Option<(Arc<dyn CircuitBreaker>, HttpCircuitOptions)>,
     rate_limit: Option<RateLimit>,
+    rate_limit_per_host: Option<RateLimit>,
+    concurrency_limit: Option<ConcurrencyLimit>,
     interceptors: Vec<Arc<dyn Interceptor>>,
     credentials: Option<Credentials>,
     redirects: RedirectPolicy,
@@ -181,14 +183,15 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         let counters = Arc::new(HttpCounters::new());
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
         // Waiting for a turn beyond the time limit of the call would be for nothing.
-        let rate_limit = self.rate_limit.map(|limit| {
+        let in_time = |limit: RateLimit| {
             let max_wait = self
                 .timeout
                 .map_or(limit.max_wait, |timeout| timeout.min(limit.max_wait));
             limit.with_max_wait(max_wait)
-        });
+        };
+        let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
         let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
@@ -204,18 +207,23 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
                 .configure_circuit_breaker(breaker, options)
                 .map_err(|error| error.in_field("circuit_breaker"))?;
         }
-        let retrying = RetryLayer::new(guarded, self.retry)
+        let in_turn = ConcurrencyLayer::new(guarded, self.concurrency_limit)
+            .map_err(|error| error.in_field("concurrency_limit"))?;
+        let retrying = RetryLayer::new(in_turn, self.retry)
             .map_err(|error| error.in_field("retry"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let timed = TotalTimeoutLayer::new(retrying, self.timeout);
         let limited = RateLimitLayer::new(timed, rate_limit)
             .map_err(|error| error.in_field("rate_limit"))?
+            .per_host(rate_limit_per_host)
+            .map_err(|error| error.in_field("rate_limit_per_host"))?
+            .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         #[cfg(feature = "http-cache")]
         let limited = super::layer::CacheLayer::new(limited, self.cache).with_clock(Arc::clone(&clock));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let extras = Extras {
@@ -244,6 +252,8 @@ impl<S> HttpClientBuilder<S> {
             retry: RetryPolicy::disabled(),
             breaker: None,
             rate_limit: None,
+            rate_limit_per_host: None,
+            concurrency_limit: None,
             interceptors: Vec::new(),
             credentials: None,
             redirects: RedirectPolicy::default(),
@@ -270,6 +280,8 @@ impl<S> HttpClientBuilder<S> {
             retry: self.retry,
             breaker: self.breaker,
             rate_limit: self.rate_limit,
+            rate_limit_per_host: self.rate_limit_per_host,
+            concurrency_limit: self.concurrency_limit,
             interceptors: self.interceptors,
             credentials: self.credentials,
             redirects: self.redirects,
@@ -363,6 +375,18 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Spaces calls to each host (scheme, host and port) out, besides [`rate_limit`](Self::rate_limit).
+    pub fn rate_limit_per_host(mut self, limit: RateLimit) -> Self {
+        self.rate_limit_per_host = Some(limit);
+        self
+    }
+
+    /// Limits the requests in flight to each host.
+    pub fn concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
+        self.concurrency_limit = Some(limit);
+        self
+    }
+
     /// Adds an interceptor inside those added before.
     pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
         self.interceptors.push(interceptor);
@@ -449,6 +473,8 @@ impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
             .field("attempt_timeout", &self.attempt_timeout)
             .field("retry", &self.retry)
             .field("rate_limit", &self.rate_limit)
+            .field("rate_limit_per_host", &self.rate_limit_per_host)
+            .field("concurrency_limit", &self.concurrency_limit)
             .field("credentials", &self.credentials)
             .field("redirects", &self.redirects)
             .finish_non_exhaustive()

@@ -12,6 +12,7 @@ mod builder;
 #[cfg(feature = "http-cache")]
 pub mod cache;
 mod codec;
+mod host;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;

@@ -17,8 +17,8 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, DecompressionLayer, DefaultsLayer, InterceptorLayer,
-    MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
+    InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
 use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
 
@@ -56,8 +56,9 @@ pub(super) type Cached<C> = super::layer::CacheLayer<C>;
 pub(super) type Cached<C> = C;
 
 /// What happens for each attempt of a call.
-pub(super) type PerAttempt<T> =
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>;
+pub(super) type PerAttempt<T> = ConcurrencyLayer<
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<Edge<T>>>>>>>,
+>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {
@@ -82,7 +83,11 @@ impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
         's: 'f,
         Self: 'f,
     {
-        self.0.stack.request(request)
+        // The one box for the futures of all layers.
+        Box::pin(async move {
+            let response = self.0.stack.send(Box::new(request)).await?;
+            Ok(*response)
+        })
     }
 
     fn capabilities(&self) -> HttpCapabilities {

@@ -3,6 +3,7 @@
 #![cfg(feature = "http")]
 
 mod auth;
+mod concurrency;
 mod decompression;
 mod defaults;
 mod extended;

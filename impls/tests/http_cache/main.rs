@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use networking_impls::clock::TokioClock;
 use networking_impls::http::MemoryHttpClient;
-use networking_impls::http::cache::{CacheConfig, CacheLayer, CacheStatus, CacheStore, HttpCache, MemoryCacheStore};
+use networking_impls::http::cache::{CacheConfig, CacheStatus, CacheStore, HttpCache, MemoryCacheStore};
+use networking_impls::http::layer::CacheLayer;
 use networking_spi::http::{HttpClientExt, HttpResponse, Method, StatusCode};
 
 const URL: &str = "http://api.test/x";

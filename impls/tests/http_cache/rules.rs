@@ -182,9 +182,9 @@ async fn a_confirmation_renews_the_stored_response() {
     let asked = &world.origin.received()[1];
     assert_eq!(asked.header("if-none-match"), Some("W/\"a\""));
     assert_eq!(asked.header("if-modified-since"), Some(super::date(-5).as_str()));
-    let stats = world.cache.stats();
+    let counted = world.cache.stats();
     assert_eq!(
-        (stats.hits, stats.misses, stats.revalidated, stats.stored),
+        (counted.hits, counted.misses, counted.revalidated, counted.stored),
         (1, 1, 1, 2)
     );
 }

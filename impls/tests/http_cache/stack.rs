@@ -25,8 +25,8 @@ fn status(response: &HttpResponse) -> CacheStatus {
 
 #[tokio::test]
 async fn what_is_stored_is_decoded() {
-    let packer = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
-    let packed = packer
+    let codec = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
+    let packed = codec
         .compress_request("plain".into(), CompressionType::Gzip)
         .await
         .unwrap();

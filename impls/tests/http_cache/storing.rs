@@ -190,7 +190,7 @@ async fn an_answer_from_before_a_change_is_not_stored_after_it() {
         }
     });
     let world = World::of(memory, CacheConfig::default());
-    let (_, _) = tokio::join!(world.get(&[]), async {
+    let (_, ()) = tokio::join!(world.get(&[]), async {
         world.send(Method::PUT, URL, &[]).await;
         change.notify_one();
     });
@@ -273,7 +273,7 @@ fn wrong_settings_are_named() {
 #[tokio::test]
 async fn without_a_cache_the_layer_is_not_there() {
     let memory = origin(200, FRESH);
-    let client = networking_impls::http::cache::CacheLayer::new(memory.clone(), None);
+    let client = networking_impls::http::layer::CacheLayer::new(memory.clone(), None);
     for _ in 0..2 {
         let response = client.get(URL).await.unwrap();
         assert!(response.extensions.is_empty());

@@ -26,11 +26,11 @@
 //! # Ok(()) }
 //! ```
 
+mod call;
 mod control;
 mod disk;
 mod freshness;
 mod keys;
-mod layer;
 mod memory;
 mod record;
 mod saving;
@@ -50,11 +50,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::disk::DiskCacheStore;
-pub use self::layer::CacheLayer;
 pub use self::memory::MemoryCacheStore;
 pub use self::stats::{CacheStats, CacheStatus};
 pub use self::store::CacheStore;
 
+pub(super) use self::call::Call;
 use self::record::Index;
 use self::stats::Counters;
 

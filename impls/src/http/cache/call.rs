@@ -1,16 +1,14 @@
-//! Putting a cache before a client.
+//! What the cache does with one request.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode, header};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpBody, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use url::Url;
 
@@ -20,210 +18,40 @@ use super::record::{Index, StoredHead};
 use super::saving::{Saving, storable_headers};
 use super::stats::CacheStatus;
 use super::{HttpCache, MAX_REVALIDATIONS, keys};
-use crate::clock::TokioClock;
 use crate::http::body;
-use crate::http::layer::{WithoutCredentials, pass_on, same_origin};
+use crate::http::layer::{Edge, Next, WithoutCredentials, same_origin};
 
-/// Answers requests from an [`HttpCache`] where RFC 9111 allows it to a private cache, and stores responses there.
-///
-/// What happened is in the response's extensions, as [`CacheStatus`]; responses from the cache have an `Age` header.
-///
-/// * **Used**: for GET and HEAD, by the freshness of the response (`max-age`, `Expires`, or a share of its age) and the
-///   request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`, which is answered with 504 if
-///   there is nothing to use). A stale response is validated (`ETag`, `Last-Modified`) and used again after a 304.
-/// * **Used though stale**: within `stale-while-revalidate`, while a new one is fetched in the background; within
-///   `stale-if-error` (of the response, the request, or the [configuration](super::CacheConfig::stale_if_error)), if the origin
-///   cannot be reached, does not answer in time, its circuit is open, or it answers 500, 502, 503 or 504. Never with
-///   `must-revalidate` or `no-cache`.
-/// * **Stored**: responses to GET whose headers allow it and that can be of use again, once their body was read to its end.
-///   A body that is dropped, breaks off, or is larger than [`max_entry_size`](super::CacheConfig::max_entry_size) is not.
-///   By their `Vary`, several responses of one URL are kept. Not stored are redirects, responses that were redirected, partial
-///   ones, and `Set-Cookie`.
-/// * **Separated**: a response to a request with a header that holds a secret (`Authorization`, `Cookie`, an API key, a
-///   sensitive value) is used only for requests with the same value, whatever its `Vary`. The store sees hashes of them only.
-/// * **Invalidated**: the URL, and those in `Location` and `Content-Location` of the same origin, when a request of another
-///   method succeeds, or fails after it may have been processed.
-/// * **Let through**: requests with `no-store`, `Range`, conditions of their own, a body, a proxy, or without verification of
-///   certificates.
-///
-/// A failing store is counted ([`CacheStats`](super::CacheStats)), logged once, and a miss. Requests wait for the store; one
-/// that never answers is not guarded against. Several misses for one URL at the same time are all sent on.
-///
-/// Cancel safety: as for the inner client; a request that is dropped stores nothing.
-///
-/// # Order
-///
-/// Right: outside of everything that takes time, can fail or adds credentials (rate limit, timeouts, retries, circuit
-/// breaker, auth), inside of defaults and metrics. Decompression is further inside, so that what is stored is decoded, and
-/// fits every reader. Cookies and credentials that are added inside are not seen here: give each user a client, and caches
-/// with different [partitions](super::CacheConfig::partition) if they share a store.
-///
-/// ```
-/// # use networking_impls::http::{MemoryHttpClient, layer::{CacheLayer, DecompressionLayer, RetryLayer}};
-/// # use networking_impls::http::cache::{HttpCache, MemoryCacheStore};
-/// # use networking_spi::http::RetryPolicy;
-/// # let transport = MemoryHttpClient::new();
-/// let cache = HttpCache::new(MemoryCacheStore::default());
-/// let retrying = RetryLayer::new(DecompressionLayer::new(transport, true, None), RetryPolicy::default())?;
-/// let client = CacheLayer::new(retrying, Some(cache));
-/// # Ok::<(), networking_spi::NetworkError>(())
-/// ```
-///
-/// Wrong: inside of [`RetryLayer`](crate::http::layer::RetryLayer). A stale response that stands in for an error would end the
-/// retries. Wrong as well: inside of [`RateLimitLayer`](crate::http::layer::RateLimitLayer) or
-/// [`CircuitBreakerLayer`](crate::http::layer::CircuitBreakerLayer), where hits wait for permits and are refused.
-pub struct CacheLayer<C> {
-    inner: Arc<C>,
-    cache: Option<HttpCache>,
-    clock: Arc<dyn Clock>,
-}
-
-impl<C> CacheLayer<C> {
-    /// Puts `cache` before `inner`. Without one, requests are passed on as they are.
-    pub fn new(inner: C, cache: Option<HttpCache>) -> Self {
-        Self {
-            inner: Arc::new(inner),
-            cache,
-            clock: Arc::new(TokioClock::new()),
-        }
-    }
-
-    /// Reads ages by `clock`.
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for CacheLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let (Some(cache), RequestTarget::Absolute(url)) = (&self.cache, &request.target) else {
-            return self.inner.request(request);
-        };
-        if is_unsafe(&request.method) {
-            let url = url.clone();
-            return Box::pin(async move {
-                let result = self.inner.request(request).await;
-                for url in invalidated(url, &result) {
-                    if let Err(error) = cache.invalidate(&url).await {
-                        cache.store_failed(&error);
-                    }
-                }
-                result.map(|response| tagged(cache, response, CacheStatus::Bypass))
-            });
-        }
-        if !is_for_cache(&request) {
-            return Box::pin(async move {
-                let response = self.inner.request(request).await?;
-                Ok(tagged(cache, response, CacheStatus::Bypass))
-            });
-        }
-        let call = Call {
-            inner: Arc::clone(&self.inner),
-            cache: cache.clone(),
-            clock: Arc::clone(&self.clock),
-            url: url.clone(),
-            control: Directives::of(&request.headers),
-        };
-        Box::pin(call.answer(request))
-    }
-
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
-}
-
-/// Whether a request of this method may change what is there (RFC 9110, section 9.2.1).
-fn is_unsafe(method: &Method) -> bool {
-    !matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::CONNECT
-    )
-}
-
-fn is_for_cache(request: &HttpRequest) -> bool {
-    let conditions = [
-        header::RANGE,
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-        header::IF_RANGE,
-    ];
-    matches!(request.method, Method::GET | Method::HEAD)
-        && request.body.is_empty()
-        && !conditions.iter().any(|name| request.headers.contains_key(name))
-        && !Directives::of(&request.headers).has("no-store")
-        // Another way to the origin may lead to another one.
-        && request.options.proxy.is_none()
-        && request.options.verify_tls != Some(false)
-        // Keys and tokens have caches of their own, which must be able to get new ones.
-        && request.extensions.get::<WithoutCredentials>().is_none()
-}
-
-/// The URLs at which an unsafe request may have changed something (RFC 9111, section 4.4).
-fn invalidated(url: Url, result: &Result<HttpResponse>) -> Vec<Url> {
-    match result {
-        Ok(response) if response.status.as_u16() < 400 => {
-            let named = [header::LOCATION, header::CONTENT_LOCATION]
-                .into_iter()
-                .filter_map(|name| url.join(response.headers.get(name)?.to_str().ok()?).ok());
-            let mut urls: Vec<Url> = response
-                .url
-                .clone()
-                .into_iter()
-                .chain(named)
-                .filter(|named| same_origin(named, &url) && *named != url)
-                .collect();
-            urls.push(url);
-            urls
-        }
-        Err(error) if error.send_state() != SendState::NotSent => vec![url],
-        _ => Vec::new(),
-    }
-}
-
-fn tagged(cache: &HttpCache, mut response: HttpResponse, status: CacheStatus) -> HttpResponse {
-    cache.0.counters.count_status(status);
-    response.extensions.insert(status);
-    response
-}
-
-/// One GET or HEAD.
-struct Call<C> {
-    inner: Arc<C>,
+/// One request, and the cache.
+pub(in crate::http) struct Call {
     cache: HttpCache,
-    clock: Arc<dyn Clock>,
     url: Url,
+    clock: Arc<dyn Clock>,
     control: Directives,
 }
 
-/// What the store has for a request.
-struct Lookup {
-    url_key: String,
-    index: Option<Index>,
-    invalidations: u64,
-    stored: Option<Stored>,
-}
+impl Call {
+    pub(in crate::http) fn new(cache: HttpCache, url: Url, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            cache,
+            url,
+            clock,
+            control: Directives::default(),
+        }
+    }
 
-struct Stored {
-    response_key: String,
-    head: StoredHead,
-    body: Bytes,
-    freshness: Freshness,
-}
-
-impl<C: HttpClient> Call<C> {
-    async fn answer(self, request: HttpRequest) -> Result<HttpResponse> {
+    /// The answer from the cache, or through `next`. `inner` is the same for what is fetched in the background.
+    pub(in crate::http) async fn answer<C: HttpClient>(
+        mut self,
+        request: Box<HttpRequest>,
+        next: &impl Next,
+        inner: &Arc<C>,
+    ) -> Result<Box<HttpResponse>> {
+        self.control = Directives::of(&request.headers);
+        if self.control.has("no-store") || !is_for_cache(&request) {
+            return self.pass_by(request, next).await;
+        }
         // A hit must not ignore what the inner client would have refused.
-        request.options.require(self.inner.capabilities())?;
+        request.options.require(inner.capabilities())?;
         let lookup = self.look_up(&request.headers).await;
         let now = self.clock.now();
         if let Some(stored) = &lookup.stored {
@@ -236,19 +64,33 @@ impl<C: HttpClient> Call<C> {
         if self.control.has("only-if-cached") {
             let mut response = HttpResponse::new(StatusCode::GATEWAY_TIMEOUT);
             response.url = Some(self.url.clone());
-            return Ok(tagged(&self.cache, response, CacheStatus::Miss));
+            return Ok(tagged(&self.cache, Box::new(response), CacheStatus::Miss));
         }
         if request.method == Method::HEAD {
-            return self.head(request, lookup).await;
+            return self.head(request, lookup, next).await;
         }
         if let Some(stored) = &lookup.stored
             && stored.freshness.usable_while_revalidating(&self.control, now)
         {
             let response = self.serve(stored, &request, CacheStatus::Stale, now);
-            self.revalidate_in_background(request, lookup);
+            self.revalidate_in_background(request, lookup, Arc::clone(inner));
             return response;
         }
-        self.fetch(request, lookup).await
+        self.fetch(request, lookup, next).await
+    }
+
+    /// Sends a request with which the cache has nothing to do, except that it may change what is there.
+    async fn pass_by(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let may_change = is_unsafe(&request.method);
+        let result = next.send(request).await;
+        if may_change {
+            for url in invalidated(self.url, &result) {
+                if let Err(error) = self.cache.invalidate(&url).await {
+                    self.cache.store_failed(&error);
+                }
+            }
+        }
+        result.map(|response| tagged(&self.cache, response, CacheStatus::Bypass))
     }
 
     async fn look_up(&self, headers: &HeaderMap) -> Lookup {
@@ -289,8 +131,8 @@ impl<C: HttpClient> Call<C> {
         request: &HttpRequest,
         status: CacheStatus,
         now: SystemTime,
-    ) -> Result<HttpResponse> {
-        let mut response = HttpResponse::new(stored.head.status);
+    ) -> Result<Box<HttpResponse>> {
+        let mut response = Box::new(HttpResponse::new(stored.head.status));
         response.version = stored.head.version;
         response.headers.clone_from(&stored.head.headers);
         response
@@ -307,15 +149,15 @@ impl<C: HttpClient> Call<C> {
     }
 
     /// Asks the origin, under the condition that it has something new if the store has something.
-    async fn fetch(&self, request: HttpRequest, lookup: Lookup) -> Result<HttpResponse> {
+    async fn fetch(&self, request: Box<HttpRequest>, lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
         let Some(stored) = &lookup.stored else {
             let headers = request.headers.clone();
-            let response = self.inner.request(request).await?;
+            let response = next.send(request).await?;
             return Ok(self.take_in(response, &headers, lookup, sent_at).await);
         };
         let (conditional, is_conditional) = with_conditions(&request, &stored.head.headers);
-        let result = self.inner.request(conditional).await;
+        let result = next.send(conditional).await;
         let now = self.clock.now();
         let stands_in = || {
             let default = self.cache.0.config.stale_if_error;
@@ -328,7 +170,7 @@ impl<C: HttpClient> Call<C> {
                 } else {
                     // It speaks of another response than the one that is here.
                     let headers = request.headers.clone();
-                    let response = self.inner.request(request).await?;
+                    let response = next.send(request).await?;
                     Ok(self.take_in(response, &headers, lookup, now).await)
                 }
             }
@@ -348,11 +190,11 @@ impl<C: HttpClient> Call<C> {
     /// The stored response, which the origin has confirmed (RFC 9111, section 4.3.4).
     async fn renew(
         &self,
-        request: HttpRequest,
+        request: Box<HttpRequest>,
         mut lookup: Lookup,
         confirmation: &HeaderMap,
         sent_at: SystemTime,
-    ) -> Result<HttpResponse> {
+    ) -> Result<Box<HttpResponse>> {
         let Some(mut stored) = lookup.stored.take() else {
             return Err(NetworkError::new(
                 ErrorKind::Internal,
@@ -394,11 +236,11 @@ impl<C: HttpClient> Call<C> {
     /// A response from the origin, which is stored as its body is read if it may be.
     async fn take_in(
         &self,
-        mut response: HttpResponse,
+        mut response: Box<HttpResponse>,
         request_headers: &HeaderMap,
         lookup: Lookup,
         sent_at: SystemTime,
-    ) -> HttpResponse {
+    ) -> Box<HttpResponse> {
         let saving = self
             .storable(&response, sent_at)
             .and_then(|head| self.saving(head, request_headers, &lookup));
@@ -462,10 +304,10 @@ impl<C: HttpClient> Call<C> {
 
     /// A HEAD that the store cannot answer: what comes back tells about the stored response to a GET (RFC 9111, section
     /// 4.3.5).
-    async fn head(&self, request: HttpRequest, mut lookup: Lookup) -> Result<HttpResponse> {
+    async fn head(&self, request: Box<HttpRequest>, mut lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
         let headers = request.headers.clone();
-        let response = self.inner.request(request).await?;
+        let response = next.send(request).await?;
         let former = lookup
             .stored
             .take()
@@ -490,7 +332,7 @@ impl<C: HttpClient> Call<C> {
         Ok(tagged(&self.cache, response, CacheStatus::Miss))
     }
 
-    fn revalidate_in_background(self, request: HttpRequest, lookup: Lookup) {
+    fn revalidate_in_background<C: HttpClient>(self, request: Box<HttpRequest>, lookup: Lookup, inner: Arc<C>) {
         let Some(turn) = lookup
             .stored
             .as_ref()
@@ -502,7 +344,7 @@ impl<C: HttpClient> Call<C> {
             let _turn = turn;
             let limit = self.cache.0.config.max_entry_size;
             // Nobody waits for this response, so it is read to its end here. An error leaves things as they are.
-            if let Ok(response) = self.fetch(request, lookup).await {
+            if let Ok(response) = self.fetch(request, lookup, &Edge(inner)).await {
                 let mut chunks = response.into_stream();
                 let mut read = 0;
                 while let Some(Ok(chunk)) = chunks.next().await {
@@ -514,6 +356,21 @@ impl<C: HttpClient> Call<C> {
             }
         });
     }
+}
+
+/// What the store has for a request.
+struct Lookup {
+    url_key: String,
+    index: Option<Index>,
+    invalidations: u64,
+    stored: Option<Stored>,
+}
+
+struct Stored {
+    response_key: String,
+    head: StoredHead,
+    body: Bytes,
+    freshness: Freshness,
 }
 
 impl Stored {
@@ -546,8 +403,8 @@ impl Drop for Revalidation {
 }
 
 /// The request under the condition that the origin has something else than the stored response; whether there is one.
-fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (HttpRequest, bool) {
-    let mut conditional = HttpRequest::new(request.method.clone(), request.target.clone());
+fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpRequest>, bool) {
+    let mut conditional = Box::new(HttpRequest::new(request.method.clone(), request.target.clone()));
     conditional.headers.clone_from(&request.headers);
     conditional.options.clone_from(&request.options);
     conditional.extensions.clone_from(&request.extensions);
@@ -602,11 +459,57 @@ fn without_fragment(url: &Url) -> &str {
     url.split('#').next().unwrap_or(url)
 }
 
-impl<C: fmt::Debug> fmt::Debug for CacheLayer<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheLayer")
-            .field("inner", &self.inner)
-            .field("cache", &self.cache)
-            .finish_non_exhaustive()
+/// Whether a request of this method may change what is there (RFC 9110, section 9.2.1).
+fn is_unsafe(method: &Method) -> bool {
+    !matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::CONNECT
+    )
+}
+
+fn is_for_cache(request: &HttpRequest) -> bool {
+    let conditions = [
+        header::RANGE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+    ];
+    matches!(request.method, Method::GET | Method::HEAD)
+        && request.body.is_empty()
+        && !conditions.iter().any(|name| request.headers.contains_key(name))
+        // Another way to the origin may lead to another one.
+        && request.options.proxy.is_none()
+        && request.options.verify_tls != Some(false)
+        // Keys and tokens have caches of their own, which must be able to get new ones.
+        && request.extensions.get::<WithoutCredentials>().is_none()
+}
+
+/// The URLs at which an unsafe request may have changed something (RFC 9111, section 4.4).
+fn invalidated(url: Url, result: &Result<Box<HttpResponse>>) -> Vec<Url> {
+    match result {
+        Ok(response) if response.status.as_u16() < 400 => {
+            let named = [header::LOCATION, header::CONTENT_LOCATION]
+                .into_iter()
+                .filter_map(|name| url.join(response.headers.get(name)?.to_str().ok()?).ok());
+            let mut urls: Vec<Url> = response
+                .url
+                .clone()
+                .into_iter()
+                .chain(named)
+                .filter(|named| same_origin(named, &url) && *named != url)
+                .collect();
+            urls.push(url);
+            urls
+        }
+        Err(error) if error.send_state() != SendState::NotSent => vec![url],
+        _ => Vec::new(),
     }
+}
+
+fn tagged(cache: &HttpCache, mut response: Box<HttpResponse>, status: CacheStatus) -> Box<HttpResponse> {
+    cache.0.counters.count_status(status);
+    response.extensions.insert(status);
+    response
 }
