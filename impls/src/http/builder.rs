@@ -13,6 +13,8 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+#[cfg(feature = "http-cache")]
+use super::cache::HttpCache;
 #[cfg(feature = "jwt")]
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
@@ -38,8 +40,8 @@ pub type DefaultTransport = ReqwestTransport;
 /// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
+/// `http-cache`) - rate limit - total timeout - retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
@@ -84,6 +86,8 @@ pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     decompression: bool,
     max_response_size: Option<u64>,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "http-cache")]
+    cache: Option<HttpCache>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocketConnector>,
     #[cfg(feature = "jwt")]
@@ -306,6 +310,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             .map_err(|error| error.in_field("rate_limit_per_host"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
+        #[cfg(feature = "http-cache")]
+        let limited = super::layer::CacheLayer::new(limited, self.cache).with_clock(Arc::clone(&clock));
         let counted = MetricsLayer::with_counters(limited, counters);
         let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
@@ -344,6 +350,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
             clock: None,
+            #[cfg(feature = "http-cache")]
+            cache: None,
             #[cfg(feature = "websocket")]
             websocket: None,
             #[cfg(feature = "jwt")]
@@ -370,6 +378,8 @@ impl<S> HttpClientBuilder<S> {
             decompression: self.decompression,
             max_response_size: self.max_response_size,
             clock: self.clock,
+            #[cfg(feature = "http-cache")]
+            cache: self.cache,
             #[cfg(feature = "websocket")]
             websocket: self.websocket,
             #[cfg(feature = "jwt")]
@@ -494,6 +504,14 @@ impl<S> HttpClientBuilder<S> {
     /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
     pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
         self.max_response_size = bytes;
+        self
+    }
+
+    /// Answers requests from this cache where that is allowed, and stores responses there: see
+    /// [`CacheLayer`](super::layer::CacheLayer).
+    #[cfg(feature = "http-cache")]
+    pub fn cache(mut self, cache: HttpCache) -> Self {
+        self.cache = Some(cache);
         self
     }
 

@@ -10,6 +10,8 @@
 
 mod body;
 mod builder;
+#[cfg(feature = "http-cache")]
+pub mod cache;
 mod codec;
 mod host;
 mod hyper_client;

@@ -50,7 +50,13 @@ pub(super) struct Extras {
     pub(super) jwt: Option<super::jwt::JwtVerifier>,
 }
 
-pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
+pub(super) type Stack<T> =
+    DefaultsLayer<MetricsLayer<Cached<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>>;
+
+#[cfg(feature = "http-cache")]
+pub(super) type Cached<C> = super::layer::CacheLayer<C>;
+#[cfg(not(feature = "http-cache"))]
+pub(super) type Cached<C> = C;
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
