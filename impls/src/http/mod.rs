@@ -13,6 +13,7 @@ mod builder;
 #[cfg(feature = "http-cache")]
 pub mod cache;
 mod codec;
+mod deadline;
 mod host;
 mod hyper_client;
 #[cfg(feature = "jwt")]
