@@ -32,13 +32,14 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// ([`over`](HttpClientBuilder::over)).
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
+/// retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - cookies - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
 /// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
 /// | retries, circuit breaker, rate limits, limit of requests in flight | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
+/// | cookies | none kept |
 /// | decompression | on |
 /// | largest response body | 64 MiB; `stream_request` is not limited |
 /// | error statuses | responses, not errors |
@@ -76,6 +77,8 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     redirects: RedirectPolicy,
     decompression: bool,
     max_response_size: Option<u64>,
+    #[cfg(feature = "cookies")]
+    cookies: Option<super::CookieJar>,
     clock: Option<Arc<dyn Clock>>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocketConnector>,
@@ -188,8 +191,18 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
         let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
-        let redirecting = RedirectLayer::new(decoding, self.redirects);
-        let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
+        #[cfg(feature = "cookies")]
+        let decoding = super::layer::CookieLayer::new(decoding, self.cookies);
+        let (per_hop, per_attempt) = match self.credentials {
+            Some(credentials) if credentials.depend_on_url() => (Some(credentials), None),
+            credentials => (None, credentials),
+        };
+        let mut answering = AuthLayer::with_clock(decoding, per_hop, Arc::clone(&clock));
+        if let Some(base) = &self.defaults.base_url {
+            answering = answering.only_for(base.clone());
+        }
+        let redirecting = RedirectLayer::new(answering, self.redirects);
+        let mut authenticated = AuthLayer::with_clock(redirecting, per_attempt, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
             authenticated = authenticated.only_for(base.clone());
         }
@@ -253,6 +266,8 @@ impl<S> HttpClientBuilder<S> {
             redirects: RedirectPolicy::default(),
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
+            #[cfg(feature = "cookies")]
+            cookies: None,
             clock: None,
             #[cfg(feature = "websocket")]
             websocket: None,
@@ -279,6 +294,8 @@ impl<S> HttpClientBuilder<S> {
             redirects: self.redirects,
             decompression: self.decompression,
             max_response_size: self.max_response_size,
+            #[cfg(feature = "cookies")]
+            cookies: self.cookies,
             clock: self.clock,
             #[cfg(feature = "websocket")]
             websocket: self.websocket,
@@ -386,6 +403,13 @@ impl<S> HttpClientBuilder<S> {
     /// Adds credentials to requests that have none; with a base URL, to those to its origin.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// Keeps cookies in this jar, and sends them. Without a jar, none are kept.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, jar: super::CookieJar) -> Self {
+        self.cookies = Some(jar);
         self
     }
 

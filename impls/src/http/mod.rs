@@ -10,6 +10,8 @@
 mod body;
 mod builder;
 mod codec;
+#[cfg(feature = "cookies")]
+mod cookie_jar;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;
@@ -27,6 +29,8 @@ mod standard;
 pub mod websocket;
 
 pub use builder::{HttpClientBuilder, Transport};
+#[cfg(feature = "cookies")]
+pub use cookie_jar::CookieJar;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
 pub use pool_stats::PoolStatsSource;
 pub use reqwest_client::{HttpVersion, ReqwestConfig, ReqwestTransport};

@@ -51,8 +51,14 @@ pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeou
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>,
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<AuthLayer<PerHop<T>>>>>>>,
 >;
+
+/// What happens for each redirect of an attempt.
+#[cfg(feature = "cookies")]
+pub(super) type PerHop<T> = super::layer::CookieLayer<DecompressionLayer<T>>;
+#[cfg(not(feature = "cookies"))]
+pub(super) type PerHop<T> = DecompressionLayer<T>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {

@@ -19,15 +19,21 @@
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
 //! | [`AuthLayer`] | adds credentials to each attempt, invisible to everything above |
 //! | [`RedirectLayer`] | secrets stay with their origin on the way to another one |
+//! | [`AuthLayer`] again | credentials that depend on the URL: digests, and keys in the query |
+//! | `CookieLayer` | each hop has the cookies of its host |
 //! | [`DecompressionLayer`] | everything above sees plain bodies, and the size limit is on those |
 
 mod attempts;
 mod auth;
 mod circuit_breaker;
 mod concurrency;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod counters;
 mod decompression;
 mod defaults;
+#[cfg(feature = "digest-auth")]
+mod digest;
 mod interceptor;
 mod latency;
 mod metrics;
@@ -36,12 +42,16 @@ mod rate_limit;
 mod redirect;
 mod retry;
 mod retry_after;
+#[cfg(feature = "jwt")]
+mod signed_token;
 mod timeout;
 
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
 pub use circuit_breaker::CircuitBreakerLayer;
 pub use concurrency::{ConcurrencyLayer, ConcurrencyLimit};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieLayer;
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
 pub use defaults::{ClientDefaults, DefaultsLayer};
