@@ -16,8 +16,8 @@ use url::Url;
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
-    Credentials, DecompressionLayer, DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
-    RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+    Credentials, DecompressionLayer, DefaultsLayer, HedgeLayer, HedgePolicy, HttpCounters, InterceptorLayer,
+    MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
@@ -32,12 +32,12 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// ([`over`](HttpClientBuilder::over)).
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - cookies - decompression and size limit - transport.
+/// retry - hedging - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - cookies - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
 /// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
-/// | retries, circuit breaker, rate limits, limit of requests in flight | off; the first two can be configured later on the client |
+/// | retries, circuit breaker, rate limits, limit of requests in flight, hedging | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
 /// | cookies | none kept |
 /// | decompression | on |
@@ -72,6 +72,7 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     rate_limit: Option<RateLimit>,
     rate_limit_per_host: Option<RateLimit>,
     concurrency_limit: Option<ConcurrencyLimit>,
+    hedging: Option<HedgePolicy>,
     interceptors: Vec<Arc<dyn Interceptor>>,
     credentials: Option<Credentials>,
     redirects: RedirectPolicy,
@@ -218,7 +219,10 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         }
         let in_turn = ConcurrencyLayer::new(guarded, self.concurrency_limit)
             .map_err(|error| error.in_field("concurrency_limit"))?;
-        let retrying = RetryLayer::new(in_turn, self.retry)
+        let hedging = HedgeLayer::new(in_turn, self.hedging)
+            .map_err(|error| error.in_field("hedging"))?
+            .with_counters(Arc::clone(&counters));
+        let retrying = RetryLayer::new(hedging, self.retry)
             .map_err(|error| error.in_field("retry"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
@@ -261,6 +265,7 @@ impl<S> HttpClientBuilder<S> {
             rate_limit: None,
             rate_limit_per_host: None,
             concurrency_limit: None,
+            hedging: None,
             interceptors: Vec::new(),
             credentials: None,
             redirects: RedirectPolicy::default(),
@@ -289,6 +294,7 @@ impl<S> HttpClientBuilder<S> {
             rate_limit: self.rate_limit,
             rate_limit_per_host: self.rate_limit_per_host,
             concurrency_limit: self.concurrency_limit,
+            hedging: self.hedging,
             interceptors: self.interceptors,
             credentials: self.credentials,
             redirects: self.redirects,
@@ -388,6 +394,12 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Makes a second attempt beside a slow one.
+    pub fn hedging(mut self, policy: HedgePolicy) -> Self {
+        self.hedging = Some(policy);
+        self
+    }
+
     /// Limits the requests in flight to each host.
     pub fn concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
         self.concurrency_limit = Some(limit);
@@ -481,6 +493,7 @@ impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
             .field("rate_limit", &self.rate_limit)
             .field("rate_limit_per_host", &self.rate_limit_per_host)
             .field("concurrency_limit", &self.concurrency_limit)
+            .field("hedging", &self.hedging)
             .field("credentials", &self.credentials)
             .field("redirects", &self.redirects)
             .finish_non_exhaustive()

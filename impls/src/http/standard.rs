@@ -17,7 +17,7 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, HedgeLayer,
     InterceptorLayer, MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
 use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
@@ -47,7 +47,8 @@ pub(super) struct Extras {
     pub(super) jwt: Option<super::jwt::JwtVerifier>,
 }
 
-pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
+pub(super) type Stack<T> =
+    DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<HedgeLayer<PerAttempt<T>>>>>>>;
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<

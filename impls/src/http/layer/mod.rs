@@ -13,6 +13,7 @@
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
+//! | [`HedgeLayer`] | each of its attempts is one for everything below |
 //! | [`ConcurrencyLayer`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
 //! | [`CircuitBreakerLayer`] | sees every attempt, and its rejections can be retried |
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
@@ -34,6 +35,7 @@ mod decompression;
 mod defaults;
 #[cfg(feature = "digest-auth")]
 mod digest;
+mod hedge;
 mod interceptor;
 mod latency;
 mod metrics;
@@ -55,6 +57,7 @@ pub use cookies::CookieLayer;
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
 pub use defaults::{ClientDefaults, DefaultsLayer};
+pub use hedge::{HedgeDelay, HedgeLayer, HedgePolicy};
 pub use interceptor::InterceptorLayer;
 pub use metrics::MetricsLayer;
 pub use rate_limit::{RateLimit, RateLimitLayer};
