@@ -16,7 +16,7 @@ use url::Url;
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
-    Credentials, DecompressionLayer, DefaultsLayer, HedgeLayer, HedgePolicy, HttpCounters, InterceptorLayer,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HedgeLayer, HedgePolicy, HttpCounters, InterceptorLayer,
     MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
@@ -191,7 +191,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         };
         let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         #[cfg(feature = "cookies")]
         let decoding = super::layer::CookieLayer::new(decoding, self.cookies);
         let (per_hop, per_attempt) = match self.credentials {
@@ -234,7 +234,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let extras = Extras {

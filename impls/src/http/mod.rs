@@ -12,6 +12,7 @@ mod builder;
 mod codec;
 #[cfg(feature = "cookies")]
 mod cookie_jar;
+mod host;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;

@@ -14,16 +14,16 @@ use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
     ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics,
-    HttpRequest, HttpResponse, RetryPolicy,
+    HttpRequest, HttpResponse, RetryPolicy, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 
 pub use self::config::{HttpVersion, ReqwestConfig};
-use self::error::{Stage, classify};
+use self::error::{Stage, classify, proxy_authentication};
 use self::variants::Variants;
-use super::body;
 use super::pool_stats::PoolStatsSource;
+use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
@@ -99,6 +99,8 @@ impl HttpClient for ReqwestTransport {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
         let (client, proxied) = self.0.clients.select(&self.0.config, &options)?;
+        let host: Box<str> = host::of(&url).into();
+        let tunneled = url.scheme() == "https";
 
         let mut outgoing = if url.username().is_empty() && url.password().is_none() {
             reqwest::Request::new(method, url)
@@ -107,7 +109,7 @@ impl HttpClient for ReqwestTransport {
             client
                 .request(method, url)
                 .build()
-                .map_err(|error| classify(error, Stage::Head, proxied))?
+                .map_err(|error| classify(error, Stage::Head, proxied, &host))?
         };
         if outgoing.headers().is_empty() {
             *outgoing.headers_mut() = headers;
@@ -120,15 +122,18 @@ impl HttpClient for ReqwestTransport {
         let mut incoming = client
             .execute(outgoing)
             .await
-            .map_err(|error| classify(error, Stage::Head, proxied))?;
+            .map_err(|error| classify(error, Stage::Head, proxied, &host))?;
 
+        if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(&host));
+        }
         let mut response = HttpResponse::new(incoming.status());
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
         response.url = Some(incoming.url().clone());
         let length = incoming.content_length();
         if length != Some(0) {
-            response.body = HttpBody::stream(download(incoming, in_flight, proxied), length);
+            response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
         }
         if let Some(limit) = options.max_response_size {
             response.body = body::limit_size(response.body, limit)?;
@@ -175,12 +180,12 @@ impl fmt::Debug for ReqwestTransport {
     }
 }
 
-fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool) -> ByteStream {
+fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool, host: Box<str>) -> ByteStream {
     response
         .bytes_stream()
         .map_err(move |error| {
             let _held_to_the_end = &in_flight;
-            classify(error, Stage::Body, proxied)
+            classify(error, Stage::Body, proxied, &host)
         })
         .boxed()
 }

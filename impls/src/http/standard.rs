@@ -17,8 +17,8 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, HedgeLayer,
-    InterceptorLayer, MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
+    HedgeLayer, InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
 use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
 
@@ -57,9 +57,9 @@ pub(super) type PerAttempt<T> = ConcurrencyLayer<
 
 /// What happens for each redirect of an attempt.
 #[cfg(feature = "cookies")]
-pub(super) type PerHop<T> = super::layer::CookieLayer<DecompressionLayer<T>>;
+pub(super) type PerHop<T> = super::layer::CookieLayer<DecompressionLayer<Edge<T>>>;
 #[cfg(not(feature = "cookies"))]
-pub(super) type PerHop<T> = DecompressionLayer<T>;
+pub(super) type PerHop<T> = DecompressionLayer<Edge<T>>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {
@@ -84,7 +84,11 @@ impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
         's: 'f,
         Self: 'f,
     {
-        self.0.stack.request(request)
+        // The one box for the futures of all layers.
+        Box::pin(async move {
+            let response = self.0.stack.send(Box::new(request)).await?;
+            Ok(*response)
+        })
     }
 
     fn capabilities(&self) -> HttpCapabilities {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_core::future::BoxFuture;
 #[cfg(feature = "oauth2")]
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
@@ -18,6 +17,7 @@ use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+use super::chain::{Layer, Next};
 #[cfg(feature = "digest-auth")]
 use super::digest;
 use super::origin::same_origin;
@@ -297,20 +297,21 @@ impl<C> AuthLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for AuthLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for AuthLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         match &self.credentials {
             Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
                 request.headers.entry(name).or_insert_with(|| value.clone());
             }
             Some(Credentials(Kind::Query { name, value })) if self.is_for(&request) => {
                 if let Some(plain) = add_to_query(&mut request.target, name, value) {
-                    return Box::pin(without_key(&*self.inner, request, plain));
+                    return Box::pin(without_key(next, request, plain)).await;
                 }
             }
             #[cfg(feature = "digest-auth")]
@@ -318,7 +319,7 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let Some(digester) = &self.digester {
-                    return Box::pin(digester.send(&*self.inner, request));
+                    return Box::pin(digester.send(next, request)).await;
                 }
             }
             #[cfg(feature = "jwt")]
@@ -326,10 +327,7 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let (Some(signed), RequestTarget::Absolute(url)) = (&self.signed, &request.target) {
-                    match signed.header(url) {
-                        Ok(value) => request.headers.insert(header::AUTHORIZATION, value),
-                        Err(error) => return Box::pin(async move { Err(error) }),
-                    };
+                    request.headers.insert(header::AUTHORIZATION, signed.header(url)?);
                 }
             }
             #[cfg(feature = "oauth2")]
@@ -337,19 +335,27 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let Some(tokens) = &self.tokens {
-                    return Box::pin(with_token(&*self.inner, tokens, request));
+                    return with_token(next, tokens, request).await;
                 }
             }
             _ => {}
         }
-        self.inner.request(request)
+        next.send(request).await
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for AuthLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 /// Adds a parameter to the URL unless it is there, and returns the URL as it was.
@@ -366,9 +372,9 @@ fn add_to_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Optio
 }
 
 /// The response does not show the URL with the key.
-async fn without_key<C: HttpClient>(inner: &C, request: HttpRequest, plain: Url) -> Result<HttpResponse> {
+async fn without_key(next: &impl Next, request: Box<HttpRequest>, plain: Url) -> Result<Box<HttpResponse>> {
     let sent = request.target.url().ok().cloned();
-    let mut response = inner.request(request).await?;
+    let mut response = next.send(request).await?;
     if response.url.is_some() && response.url == sent {
         response.url = Some(plain);
     }
@@ -376,15 +382,15 @@ async fn without_key<C: HttpClient>(inner: &C, request: HttpRequest, plain: Url)
 }
 
 #[cfg(feature = "oauth2")]
-async fn with_token<C: HttpClient>(
-    inner: &C,
+async fn with_token(
+    next: &impl Next,
     tokens: &Arc<TokenSource>,
-    mut request: HttpRequest,
-) -> Result<HttpResponse> {
+    mut request: Box<HttpRequest>,
+) -> Result<Box<HttpResponse>> {
     let token = tokens.token().await?;
     let again = request.try_clone();
     request.headers.insert(header::AUTHORIZATION, token.header.clone());
-    let response = inner.request(request).await?;
+    let response = next.send(request).await?;
     if response.status != StatusCode::UNAUTHORIZED || !tokens.refused(&token) {
         return Ok(response);
     }
@@ -396,7 +402,7 @@ async fn with_token<C: HttpClient>(
         return Ok(response);
     };
     again.headers.insert(header::AUTHORIZATION, token.header.clone());
-    inner.request(again).await
+    next.send(Box::new(again)).await
 }
 
 impl<C: fmt::Debug> fmt::Debug for AuthLayer<C> {

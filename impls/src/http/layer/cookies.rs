@@ -1,11 +1,11 @@
 //! Cookies on each hop.
 
-use futures_core::future::BoxFuture;
 use http::header;
 use networking_spi::Result;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::{WithoutCredentials, pass_on};
 use crate::http::CookieJar;
 
@@ -40,33 +40,40 @@ impl<C> CookieLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for CookieLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let (Some(jar), RequestTarget::Absolute(url)) = (&self.jar, &request.target) else {
-            return self.inner.request(request);
-        };
-        if request.extensions.get::<WithoutCredentials>().is_some() {
-            return self.inner.request(request);
-        }
-        let url = url.clone();
-        send(jar, &url, &mut request);
-        Box::pin(async move {
-            let response = self.inner.request(request).await?;
-            take(jar, &url, &response);
-            Ok(response)
-        })
+impl<C: HttpClient> Layer for CookieLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let (Some(jar), RequestTarget::Absolute(url)) = (&self.jar, &request.target) else {
+            return next.send(request).await;
+        };
+        if request.extensions.get::<WithoutCredentials>().is_some() {
+            return next.send(request).await;
+        }
+        let url = Box::new(url.clone());
+        send(jar, &url, &mut request);
+        let response = next.send(request).await?;
+        take(jar, &url, &response);
+        Ok(response)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for CookieLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 fn send(jar: &CookieJar, url: &Url, request: &mut HttpRequest) {

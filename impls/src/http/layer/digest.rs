@@ -9,11 +9,12 @@ use http_auth::digest::{Algorithm, DigestClient};
 use http_auth::parser::ChallengeParser;
 use http_auth::{ChallengeRef, PasswordParams};
 use networking_spi::Result;
-use networking_spi::http::{HttpClient, HttpRequest, HttpResponse};
+use networking_spi::http::{HttpRequest, HttpResponse};
 use networking_spi::secret::Secret;
 use parking_lot::Mutex;
 use url::{Position, Url};
 
+use super::chain::Next;
 use super::origin::origin_name;
 
 /// The most origins whose challenges are kept for the requests that follow.
@@ -49,13 +50,13 @@ impl Digester {
 
     /// Sends the request, with the answer to the challenge of an earlier one where there was one, and once more when it is
     /// challenged.
-    pub(super) async fn send<C: HttpClient>(&self, inner: &C, mut request: HttpRequest) -> Result<HttpResponse> {
+    pub(super) async fn send(&self, next: &impl Next, mut request: Box<HttpRequest>) -> Result<Box<HttpResponse>> {
         let url = request.target.url()?.clone();
         let again = request.try_clone();
         if let Some(value) = self.answer_known(&url, &request) {
             request.headers.insert(header::AUTHORIZATION, value);
         }
-        let response = inner.request(request).await?;
+        let response = next.send(request).await?;
         if response.status != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
@@ -71,7 +72,7 @@ impl Digester {
             let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
         }
         again.headers.insert(header::AUTHORIZATION, value);
-        let response = inner.request(again).await?;
+        let response = next.send(Box::new(again)).await?;
         if response.status == StatusCode::UNAUTHORIZED {
             self.forget(&url);
         }

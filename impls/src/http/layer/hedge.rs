@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
@@ -15,6 +14,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::chain::{Layer, Next};
 use super::retry::Bucket;
 use super::{HttpCounters, pass_on};
 
@@ -193,45 +193,57 @@ impl<C> HedgeLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for HedgeLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let Some(hedging) = self.hedging.as_ref().filter(|_| request.is_idempotent()) else {
-            return self.inner.request(request);
-        };
-        let Some(again) = request.try_clone() else {
-            return self.inner.request(request);
-        };
-        hedging.budget.refill();
-        Box::pin(async move {
-            let started = Instant::now();
-            let result = self.race(hedging, request, again).await;
-            if let (Some(latencies), Ok(response)) = (&hedging.latencies, &result)
-                && is_good(response.status)
-            {
-                latencies.record(started.elapsed());
-            }
-            result
-        })
+impl<C: HttpClient> Layer for HedgeLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let hedging = self.hedging.as_ref().filter(|_| request.is_idempotent());
+        let Some((hedging, again)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?)))) else {
+            return next.send(request).await;
+        };
+        hedging.budget.refill();
+        let started = Instant::now();
+        // Boxed, so that clients that do not hedge do not carry the room for it.
+        let result = Box::pin(self.race(hedging, next, request, again)).await;
+        if let (Some(latencies), Ok(response)) = (&hedging.latencies, &result)
+            && is_good(response.status)
+        {
+            latencies.record(started.elapsed());
+        }
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for HedgeLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
-impl<C: HttpClient> HedgeLayer<C> {
-    async fn race(&self, hedging: &Hedging, first: HttpRequest, again: HttpRequest) -> Result<HttpResponse> {
+impl<C> HedgeLayer<C> {
+    async fn race(
+        &self,
+        hedging: &Hedging,
+        next: &impl Next,
+        first: Box<HttpRequest>,
+        again: Box<HttpRequest>,
+    ) -> Result<Box<HttpResponse>> {
         let mut attempts = FuturesUnordered::new();
-        attempts.push(self.inner.request(first));
+        attempts.push(next.send(first));
         let mut hedges_left = hedging.policy.max_hedges;
-        let mut bad: Option<Result<HttpResponse>> = None;
+        let mut bad: Option<Result<Box<HttpResponse>>> = None;
         loop {
             let ended = if hedges_left > 0 {
                 tokio::select! {
@@ -244,7 +256,7 @@ impl<C: HttpClient> HedgeLayer<C> {
                                 if let Some(counters) = &self.counters {
                                     counters.hedges.fetch_add(1, Relaxed);
                                 }
-                                attempts.push(self.inner.request(hedge));
+                                attempts.push(next.send(Box::new(hedge)));
                             }
                             None => hedges_left = 0,
                         }
