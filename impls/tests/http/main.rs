@@ -4,9 +4,14 @@
 
 mod auth;
 mod concurrency;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod decompression;
 mod defaults;
+#[cfg(feature = "digest-auth")]
+mod digest;
 mod extended;
+mod hedge;
 mod interceptor;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -20,6 +25,8 @@ mod rate_limit;
 mod raw;
 mod redirect;
 mod retry;
+#[cfg(feature = "jwt")]
+mod signed_jwt;
 mod timeout;
 mod tls;
 mod transport;
