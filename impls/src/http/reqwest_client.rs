@@ -1,9 +1,8 @@
 //! The transport over reqwest.
 
-mod config;
+mod build;
 mod error;
 mod upload;
-mod variants;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +18,12 @@ use networking_spi::http::{
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 
-pub use self::config::{HttpVersion, ReqwestConfig};
-use self::error::{Stage, classify, proxy_authentication};
-use self::variants::Variants;
+use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
+use super::transport::config::TransportConfig;
+use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
+use super::transport::finding::{no_connection_in_time, proxy_authentication};
+use super::transport::variants::Variants;
 use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
@@ -37,10 +38,10 @@ use super::{body, host};
 /// [`Tls`](networking_spi::ErrorKind::Tls).
 ///
 /// ```no_run
-/// # use networking_impls::http::{ReqwestConfig, ReqwestTransport};
+/// # use networking_impls::http::{ReqwestTransport, TransportConfig};
 /// # use networking_spi::prelude::*;
 /// # async fn example() -> Result<(), NetworkError> {
-/// let transport = ReqwestTransport::new(ReqwestConfig::default())?;
+/// let transport = ReqwestTransport::new(TransportConfig::default())?;
 /// let response = transport.get("https://example.com/").await?;
 /// # Ok(()) }
 /// ```
@@ -48,8 +49,9 @@ use super::{body, host};
 pub struct ReqwestTransport(Arc<Inner>);
 
 struct Inner {
-    config: ReqwestConfig,
-    clients: Variants,
+    config: TransportConfig,
+    resolution: Resolution,
+    clients: Variants<reqwest::Client>,
     in_flight: AtomicU64,
 }
 
@@ -70,11 +72,24 @@ impl ReqwestTransport {
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
-    pub fn new(config: ReqwestConfig) -> Result<Self> {
+    pub fn new(config: TransportConfig) -> Result<Self> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A transport that resolves names with `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         config.validate()?;
-        let clients = Variants::new(&config)?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
+        let clients = Variants::new(&config, |variant| build::client(&config, &resolution, variant))?;
         Ok(Self(Arc::new(Inner {
             config,
+            resolution,
             clients,
             in_flight: AtomicU64::new(0),
         })))
@@ -98,9 +113,29 @@ impl HttpClient for ReqwestTransport {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
-        let (client, proxied) = self.0.clients.select(&self.0.config, &options)?;
+        let Inner {
+            config,
+            resolution,
+            clients,
+            ..
+        } = &*self.0;
+        let (client, proxied) =
+            clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
         let host: Box<str> = host::of(&url).into();
         let tunneled = url.scheme() == "https";
+        if let Some(guard) = &resolution.guard {
+            if proxied {
+                let checked = guard.check_before_proxy(&url, resolution);
+                tokio::time::timeout(config.connect_timeout, checked)
+                    .await
+                    .unwrap_or_else(|_| Err(no_connection_in_time()))
+                    .map_err(|error| error.with_context("host", &*host))?;
+            } else {
+                guard
+                    .check_url(&url)
+                    .map_err(|error| error.with_context("host", &*host))?;
+            }
+        }
 
         let mut outgoing = if url.username().is_empty() && url.password().is_none() {
             reqwest::Request::new(method, url)

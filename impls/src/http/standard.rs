@@ -20,7 +20,10 @@ use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
     HedgeLayer, InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
-use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
+use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
+
+/// The standard client directly over hyper.
+pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
 
 /// The standard client over reqwest.
 pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
@@ -48,7 +51,12 @@ pub(super) struct Extras {
 }
 
 pub(super) type Stack<T> =
-    DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<HedgeLayer<PerAttempt<T>>>>>>>;
+    DefaultsLayer<MetricsLayer<Cached<RateLimitLayer<TotalTimeoutLayer<RetryLayer<HedgeLayer<PerAttempt<T>>>>>>>>;
+
+#[cfg(feature = "http-cache")]
+pub(super) type Cached<C> = super::layer::CacheLayer<C>;
+#[cfg(not(feature = "http-cache"))]
+pub(super) type Cached<C> = C;
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
@@ -68,12 +76,12 @@ impl<T> StandardHttpClient<T> {
 }
 
 impl ReqwestHttpClient {
-    /// A client with the defaults of [`HttpClientBuilder::new`].
+    /// A client with the defaults of [`HttpClientBuilder::reqwest`].
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if reqwest cannot be set up on this machine.
     pub fn with_defaults() -> Result<Self> {
-        HttpClientBuilder::new().build()
+        HttpClientBuilder::reqwest().build()
     }
 }
 

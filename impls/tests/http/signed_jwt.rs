@@ -53,7 +53,9 @@ async fn each_audience_has_its_token_and_it_verifies() {
     for (index, audience) in [(0, "https://a.test"), (2, "https://b.test:8443")] {
         let token = token(&memory, index);
         assert_eq!(part(&token, 0), json!({"typ": "JWT", "alg": "HS256", "kid": "k1"}));
-        let policy = JwtPolicy::new([JwtAlgorithm::Hs256]).with_issuer("billing").with_audience(audience);
+        let policy = JwtPolicy::new([JwtAlgorithm::Hs256])
+            .with_issuer("billing")
+            .with_audience(audience);
         let key = JwtKey::hmac(JwtAlgorithm::Hs256, SECRET).unwrap().with_id("k1");
         let verifier = JwtVerifier::with_keys(vec![key], policy).unwrap();
         verifier.verify(&token, JwtAlgorithm::Hs256).await.unwrap();

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use networking_impls::http::{HttpClientBuilder, ReqwestConfig, ReqwestTransport, Transport};
+use networking_impls::http::{
+    HttpClientBuilder, HyperTransport, ReqwestTransport, SsrfGuard, Transport, TransportConfig,
+};
 use networking_spi::NetworkError;
 use networking_spi::http::{HttpClient, HttpRequest, Method, RetryPolicy};
 use url::Position;
@@ -22,6 +24,8 @@ pub(crate) struct Wires {
     pub(crate) read_timeout: Duration,
     /// A trusted root certificate, PEM.
     pub(crate) root: Option<String>,
+    /// Only public addresses may be reached.
+    pub(crate) guarded: bool,
 }
 
 impl Default for Wires {
@@ -31,19 +35,27 @@ impl Default for Wires {
             connect_timeout: Duration::from_secs(3_600),
             read_timeout: Duration::from_secs(7_200),
             root: None,
+            guarded: false,
         }
     }
 }
 
 pub(crate) const REQWEST: Backend = Backend {
-    transport: |wires| {
-        let mut config = ReqwestConfig::new()
-            .with_connect_timeout(wires.connect_timeout)
-            .with_read_timeout(wires.read_timeout);
-        config.root_certificates.extend(wires.root);
-        Arc::new(ReqwestTransport::new(config).unwrap())
-    },
+    transport: |wires| Arc::new(ReqwestTransport::new(config(wires)).unwrap()),
 };
+
+pub(crate) const HYPER: Backend = Backend {
+    transport: |wires| Arc::new(HyperTransport::new(config(wires)).unwrap()),
+};
+
+fn config(wires: Wires) -> TransportConfig {
+    let mut config = TransportConfig::new()
+        .with_connect_timeout(wires.connect_timeout)
+        .with_read_timeout(wires.read_timeout);
+    config.root_certificates.extend(wires.root);
+    config.ssrf_guard = wires.guarded.then(SsrfGuard::new);
+    config
+}
 
 impl Backend {
     /// The standard client with one retry and nothing else set.

@@ -13,6 +13,15 @@ pub(crate) async fn unknown_name(backend: &Backend) -> Failed {
     failing(&*backend.client(), post(&url)).await
 }
 
+pub(crate) async fn denied_destination(backend: &Backend) -> Failed {
+    let wires = Wires {
+        guarded: true,
+        ..Wires::default()
+    };
+    let url = format!("http://localhost:{}/", closed_port().await);
+    failing(&*backend.client_with(wires, |builder| builder), post(&url)).await
+}
+
 pub(crate) async fn refused(backend: &Backend) -> Failed {
     let url = format!("http://127.0.0.1:{}/", closed_port().await);
     failing(&*backend.client(), post(&url)).await

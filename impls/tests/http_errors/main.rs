@@ -24,7 +24,7 @@ macro_rules! suite {
         mod $name {
             suite!(@cases $backend;
                 local: invalid_url foreign_scheme no_turn circuit_open;
-                connect: unknown_name refused connect_timeout;
+                connect: unknown_name denied_destination refused connect_timeout;
                 tls: handshake_timeout handshake_cut_short untrusted_certificate wrong_name expired_certificate
                     early_certificate plaintext_peer;
                 proxy: proxy_refused proxy_refused_for_tunnel proxy_407 proxy_407_for_tunnel tunnel_refused
@@ -60,4 +60,5 @@ macro_rules! suite {
     };
 }
 
+suite!(hyper: crate::backend::HYPER);
 suite!(reqwest: crate::backend::REQWEST);

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`DefaultsLayer`] | all others see whole URLs; a status that is raised as an error is still a response for all others |
 //! | [`MetricsLayer`] | counts calls, with everything they waited for |
+//! | `CacheLayer` (feature `http-cache`) | what it answers costs nothing further in, and what fails further in it may answer |
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
@@ -70,6 +71,8 @@
 
 mod attempts;
 mod auth;
+#[cfg(feature = "http-cache")]
+mod cache;
 mod chain;
 mod circuit_breaker;
 mod concurrency;
@@ -94,9 +97,13 @@ mod signed_token;
 mod timeout;
 
 pub(in crate::http) use chain::{Edge, Next};
+#[cfg(feature = "http-cache")]
+pub(in crate::http) use origin::same_origin;
 
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
+#[cfg(feature = "http-cache")]
+pub use cache::CacheLayer;
 pub use circuit_breaker::CircuitBreakerLayer;
 pub use concurrency::{ConcurrencyLayer, ConcurrencyLimit};
 #[cfg(feature = "cookies")]
