@@ -290,14 +290,11 @@ impl Inner {
 
     fn keep(&self, state: &mut State, cookie: Cookie<'static>, now: OffsetDateTime) {
         let tick = self.ticks.fetch_add(1, Relaxed);
-        let number = match state.remove(&cookie) {
-            // It keeps the place of its predecessor.
-            Some(number) => number,
-            None => {
-                state.made += 1;
-                state.made
-            }
-        };
+        // It keeps the place of its predecessor.
+        let number = state.remove(&cookie).unwrap_or_else(|| {
+            state.made += 1;
+            state.made
+        });
         if state.count >= self.most {
             state.make_room(now);
         }

@@ -23,10 +23,10 @@ fn failing(status: u16) -> Reply {
 }
 
 /// A client that hedges after one second, and its server with these replies.
-fn hedging(policy: HedgePolicy, replies: Vec<Reply>) -> (StandardHttpClient<MemoryHttpClient>, MemoryHttpClient) {
+fn hedging(policy: HedgePolicy, replies: &[Reply]) -> (StandardHttpClient<MemoryHttpClient>, MemoryHttpClient) {
     let memory = MemoryHttpClient::new();
     for method in [Method::GET, Method::POST] {
-        memory.route(method, "/x", replies.clone()).unwrap();
+        memory.route(method, "/x", replies.to_vec()).unwrap();
     }
     let client = HttpClientBuilder::over(memory.clone()).hedging(policy).build().unwrap();
     (client, memory)
@@ -125,7 +125,7 @@ async fn the_first_good_answer_wins() {
             2,
         ),
     ] {
-        let (client, memory) = hedging(policy, replies);
+        let (client, memory) = hedging(policy, &replies);
         let start = Instant::now();
         let result = client.get(URL).await;
         let result = result
@@ -142,11 +142,11 @@ async fn the_first_good_answer_wins() {
 async fn only_what_can_be_sent_twice_is() {
     let replies = || vec![slow(Reply::ok(), 9)];
     let policy = HedgePolicy::after(SECOND);
-    let (client, memory) = hedging(policy, replies());
+    let (client, memory) = hedging(policy, &replies());
     client.post(URL).await.unwrap();
     assert_eq!(memory.received().len(), 1, "not idempotent");
 
-    let (client, memory) = hedging(policy, replies());
+    let (client, memory) = hedging(policy, &replies());
     let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
     client
         .post(URL)
@@ -156,7 +156,7 @@ async fn only_what_can_be_sent_twice_is() {
         .unwrap();
     assert_eq!(memory.received().len(), 1, "a stream");
 
-    let (client, memory) = hedging(policy, replies());
+    let (client, memory) = hedging(policy, &replies());
     client
         .post(URL)
         .header("idempotency-key", "k")
@@ -174,10 +174,7 @@ async fn only_what_can_be_sent_twice_is() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_does_not_double_the_load() {
-    let (client, memory) = hedging(
-        HedgePolicy::after(SECOND).with_budget(0.1, 5),
-        vec![slow(Reply::ok(), 9)],
-    );
+    let (client, memory) = hedging(HedgePolicy::after(SECOND).with_budget(0.1, 5), &[slow(Reply::ok(), 9)]);
     for _ in 0..200 {
         client.get(URL).await.unwrap();
     }
@@ -208,15 +205,17 @@ async fn the_delay_follows_the_latencies() {
     assert_eq!(client.client_metrics().unwrap().hedges, 1, "slower than 10 ms");
 }
 
+struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn losers_are_cancelled_and_free_their_turns() {
     let running = Arc::new(AtomicUsize::new(0));
-    struct Running(Arc<AtomicUsize>);
-    impl Drop for Running {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
     let count = Arc::clone(&running);
     let attempts = Arc::new(AtomicUsize::new(0));
     let memory = MemoryHttpClient::serving(move |_| {

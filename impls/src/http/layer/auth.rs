@@ -241,6 +241,10 @@ impl<C: HttpClient> AuthLayer<C> {
     }
 
     /// Adds `credentials` to requests to `inner`; tokens expire by `clock`.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "which credentials keep it depends on the features"
+    )]
     pub fn with_clock(inner: C, credentials: Option<Credentials>, clock: Arc<dyn Clock>) -> Self {
         let inner = Arc::new(inner);
         #[cfg(feature = "digest-auth")]

@@ -347,7 +347,7 @@ impl Latencies {
             latest.ring[next] = latency;
         }
         latest.next = (next + 1) % KEPT;
-        if latest.next % STEP > 0 {
+        if !latest.next.is_multiple_of(STEP) {
             return;
         }
         let mut sorted = latest.ring.clone();
