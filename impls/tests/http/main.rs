@@ -36,6 +36,7 @@ mod defaults;
 mod digest;
 mod extended;
 mod hedge;
+mod identity;
 mod interceptor;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -45,9 +46,12 @@ mod metrics;
 #[cfg(feature = "oauth2")]
 mod oauth2;
 mod order;
+mod pool;
+mod proxy;
 mod rate_limit;
 mod raw;
 mod redirect;
+mod resolver;
 mod retry;
 #[cfg(feature = "jwt")]
 mod signed_jwt;
