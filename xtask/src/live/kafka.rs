@@ -1,7 +1,6 @@
 //! Apache Kafka from Maven Central: one combined broker and controller on loopback.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,10 +16,7 @@ pub(crate) fn run(hold: bool) -> Result<()> {
     eprintln!("Apache Kafka listens on {bootstrap}");
     let result = if hold {
         println!("{bootstrap}");
-        std::io::stdin()
-            .read_to_end(&mut Vec::new())
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        super::hold()
     } else {
         run_suite(&bootstrap).and_then(|()| run_quickstart(&bootstrap))
     };
