@@ -3,6 +3,7 @@
 mod null;
 mod server;
 mod speed;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,11 @@ use crate::report::Row;
 /// A part of the domain: its name, and what measures it.
 type Part = (&'static str, fn(Rounds) -> Vec<Row>);
 
-const PARTS: [Part; 2] = [("null", null::rows), ("speed", speed::rows)];
+const PARTS: [Part; 3] = [
+    ("null", null::rows),
+    ("speed", speed::rows),
+    ("websocket", websocket::rows),
+];
 
 /// The rows of one part, or of all.
 pub(crate) fn run(rounds: Rounds, part: Option<&str>) -> Vec<Row> {
