@@ -20,7 +20,7 @@ async function keyed(url, grants) {
   // Not started: its handler is used behind the tenant's path.
   const { issuer, service } = new OAuth2Server();
   issuer.url = url;
-  await issuer.keys.generate('RS256');
+  await issuer.keys.generate('ES256');
   const lifetime = (request) => Number(request.body.lifetime ?? 3600);
   service.on('beforeTokenSigning', (token, request) => {
     token.payload.exp = token.payload.iat + lifetime(request);

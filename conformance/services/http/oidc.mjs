@@ -21,6 +21,9 @@ async function signingKey() {
   return { ...(await exportJWK(privateKey)), alg: 'RS256', use: 'sig', kid: randomUUID() };
 }
 
+// Making an RSA key takes a while: all tenants begin with the same one.
+const firstKey = await signingKey();
+
 function provider(issuer, keys) {
   return new Provider(issuer, {
     clients: [
@@ -67,14 +70,12 @@ function provider(issuer, keys) {
   });
 }
 
-async function keyed(issuer, former) {
-  const keys = [await signingKey(), ...former];
+function keyed(issuer, keys) {
   return { issuer, keys, handle: provider(issuer, keys).callback() };
 }
 
-async function tenant(name) {
-  // Requests that come while a tenant is made wait for the same one.
-  if (!tenants.has(name)) tenants.set(name, keyed(`http://127.0.0.1:${port}/${name}`, []));
+function tenant(name) {
+  if (!tenants.has(name)) tenants.set(name, keyed(`http://127.0.0.1:${port}/${name}`, [firstKey]));
   return tenants.get(name);
 }
 
@@ -87,12 +88,13 @@ http
   .createServer(async (request, response) => {
     const [, name, path] = /^\/([^/?]+)(\/.*)$/.exec(request.url) ?? [];
     if (!name) return answer(response, 404, { error: 'no tenant' });
-    const { issuer, keys, handle } = await tenant(name);
+    const { issuer, keys, handle } = tenant(name);
     const change = /^\/control\/(rotate|retire)$/.exec(path)?.[1];
     if (change && request.method === 'POST') {
       request.resume();
-      tenants.set(name, keyed(issuer, change === 'rotate' ? keys : []));
-      return answer(response, 200, { kid: (await tenant(name)).keys[0].kid });
+      const key = await signingKey();
+      tenants.set(name, keyed(issuer, [key, ...(change === 'rotate' ? keys : [])]));
+      return answer(response, 200, { kid: key.kid });
     }
     // The provider finds out where it is mounted from the difference of both.
     request.originalUrl = request.url;

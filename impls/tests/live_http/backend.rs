@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use networking_conformance::Harness;
-use networking_impls::http::{HttpClientBuilder, ReqwestConfig, ReqwestTransport, StandardHttpClient, Transport};
+use networking_impls::http::websocket::WebSocketConnector;
+use networking_impls::http::{
+    HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, StandardHttpClient, Transport,
+    TransportConfig,
+};
 use networking_spi::Result;
 use networking_spi::http::HttpClient;
 use url::Url;
@@ -13,15 +17,23 @@ use super::servers::Servers;
 /// A transport. The layers over it are the same for all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Backend {
+    Hyper,
     Reqwest,
 }
 
 impl Backend {
-    pub(crate) const ALL: [Self; 1] = [Self::Reqwest];
+    pub(crate) const ALL: [Self; 2] = [Self::Hyper, Self::Reqwest];
 
-    fn transport(self, config: ReqwestConfig) -> Result<Arc<dyn HttpClient>> {
+    fn transport(self, config: TransportConfig) -> Result<(Arc<dyn HttpClient>, Arc<dyn PoolStatsSource>)> {
         Ok(match self {
-            Self::Reqwest => Arc::new(ReqwestTransport::new(config)?),
+            Self::Hyper => {
+                let transport = HyperTransport::new(config)?;
+                (Arc::new(transport.clone()), Arc::new(transport))
+            }
+            Self::Reqwest => {
+                let transport = ReqwestTransport::new(config)?;
+                (Arc::new(transport.clone()), Arc::new(transport))
+            }
         })
     }
 }
@@ -51,13 +63,16 @@ impl Live {
     }
 
     /// The configuration that trusts the servers with TLS.
-    pub(crate) fn config(&self) -> ReqwestConfig {
-        ReqwestConfig::new().with_root_certificate(self.servers().authority())
+    pub(crate) fn config(&self) -> TransportConfig {
+        TransportConfig::new().with_root_certificate(self.servers().authority())
     }
 
     /// A standard client of this configuration, to be finished by the case.
-    pub(crate) fn builder_of(&self, config: ReqwestConfig) -> Result<Builder> {
-        Ok(HttpClientBuilder::over(self.backend.transport(config)?))
+    pub(crate) fn builder_of(&self, config: TransportConfig) -> Result<Builder> {
+        let (transport, pool) = self.backend.transport(config.clone())?;
+        Ok(HttpClientBuilder::over(transport)
+            .pool_stats(pool)
+            .websocket(WebSocketConnector::new(config)?))
     }
 
     pub(crate) fn builder(&self) -> Result<Builder> {
@@ -82,6 +97,7 @@ impl Live {
 impl Harness for Live {
     fn backend(&self) -> &'static str {
         match self.backend {
+            Backend::Hyper => "hyper",
             Backend::Reqwest => "reqwest",
         }
     }
