@@ -5,6 +5,7 @@ mod kafka;
 mod process;
 
 use std::io::Read;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// Start the servers, print where they are, and wait for the end of standard input before stopping them.
     #[arg(long, requires = "domain")]
     hold: bool,
+    /// Deliveries for the quickstart over Kafka, one JSON object a line; its own sample without it.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for domain in domains {
         match domain {
             Domain::Http => http::run(arguments.hold)?,
-            Domain::Kafka => kafka::run(arguments.hold)?,
+            Domain::Kafka => kafka::run(arguments.hold, arguments.input.as_deref())?,
         }
     }
     Ok(())

@@ -42,7 +42,9 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
     }
     let mut command = workspace::cargo();
     command
-        .args(["test", "--package", "networking-impls", "--test", "live_http"])
+        // With the features of the other suites, so that all are one build.
+        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka"])
+        .args(["--test", "live_http"])
         .env(SERVERS, addresses)
         .env(REPORT_DIRECTORY, reports);
     workspace::run(&mut command, "the live HTTP tests")
