@@ -210,7 +210,8 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
-        let connector = WebSocketConnector::new(config.clone()).map_err(|error| error.in_field("transport"))?;
+        let connector = WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver))
+            .map_err(|error| error.in_field("transport"))?;
         let transport =
             T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
