@@ -3,7 +3,11 @@
 mod connect;
 mod connection;
 mod error;
+mod keepalive;
+mod listener;
+mod reconnect;
 mod tls;
+mod wire;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +21,12 @@ use tokio_rustls::TlsConnector;
 use self::connection::Connection;
 use super::ReqwestConfig;
 
+pub use listener::WebSocketListener;
+pub use reconnect::{OpenHook, ReconnectEvent, ReconnectPolicy, ReconnectingWebSocket, ReconnectingWebSocketBuilder};
+
 const OPERATION: &str = "http.websocket_connect";
+const SEND: &str = "websocket.send";
+const RECEIVE: &str = "websocket.receive";
 
 /// Opens WebSocket connections with the certificates, proxy and user agent of a [`ReqwestConfig`].
 ///

@@ -6,7 +6,7 @@ use networking_spi::http::{HeaderValue, ProxyConfig, header};
 use networking_spi::websocket::WebSocketRequest;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::{Host, Url};
 
+use super::wire::Wire;
 use super::{OPERATION, WebSocketConnector, error};
 
 /// The largest answer of a proxy to CONNECT.
@@ -22,12 +23,7 @@ const MAX_PROXY_HEAD: usize = 16 << 10;
 /// Where frames are written before they go out.
 const WRITE_BUFFER: usize = 16 << 10;
 
-/// What a connection runs over.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
-
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(super) type Socket = WebSocketStream<Wire>;
 
 /// The open connection and its sub-protocol.
 pub(super) async fn open(
@@ -40,13 +36,13 @@ pub(super) async fn open(
         Some(proxy) => tunnel(proxy, url).await?,
         None => connect(url).await?,
     };
-    let stream: Box<dyn Stream> = if url.scheme() == "wss" {
+    let stream = if url.scheme() == "wss" {
         let name = ServerName::try_from(bare_host(url))
             .map_err(|_| NetworkError::invalid_input("url", "has a host that cannot have a certificate"))?;
         let connected = connector.tls()?.connect(name, tcp).await;
-        Box::new(connected.map_err(|failure| error::tls(&failure))?)
+        Wire::new(connected.map_err(|failure| error::tls(&failure))?)
     } else {
-        Box::new(tcp)
+        Wire::new(tcp)
     };
     let options = &request.options;
     let config = WebSocketConfig::default()
