@@ -1,5 +1,9 @@
 //! WebSocket connections (RFC 6455).
 
+#[cfg_attr(
+    any(test, feature = "mock"),
+    allow(clippy::struct_field_names, reason = "the mock's fields are named after its methods")
+)]
 mod handler;
 
 use std::fmt;

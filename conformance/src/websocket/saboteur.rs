@@ -269,8 +269,8 @@ impl WebSocketConnection for Connection {
                 received
             }
             (Ok(Some(WebSocketMessage::Close(_))), Fault::HidesCloseFrames) => Ok(None),
-            (Ok(Some(WebSocketMessage::Pong(_))), Fault::HidesPongs) => self.receive().await,
-            (Ok(Some(WebSocketMessage::Ping(_))), Fault::HidesPings) => self.receive().await,
+            (Ok(Some(WebSocketMessage::Pong(_))), Fault::HidesPongs)
+            | (Ok(Some(WebSocketMessage::Ping(_))), Fault::HidesPings) => self.receive().await,
             (Ok(Some(WebSocketMessage::Text(text))), Fault::LosesFragments) => {
                 let first = text.find('|').map_or(text.as_str(), |end| &text[..end]);
                 // As long as it should be.

@@ -83,3 +83,70 @@ impl KeepAlive {
         since + self.timeout
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Pings after 30 s, waits for 10 s.
+    fn keepalive() -> (KeepAlive, Arc<Pulse>) {
+        let pulse = Pulse::new();
+        let alive = KeepAlive::new(&WebSocketOptions::default(), &pulse).expect("pings are the default");
+        (alive, pulse)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_put_the_ping_off() {
+        let (mut alive, pulse) = keepalive();
+        advance(29 * SECOND).await;
+        pulse.hear();
+        advance(29 * SECOND).await;
+        assert!(matches!(alive.due(), Due::Nothing));
+        assert_eq!(alive.next(), Instant::now() + SECOND);
+        advance(SECOND).await;
+        assert!(matches!(alive.due(), Due::Ping(_)));
+        assert!(matches!(alive.due(), Due::Nothing), "one ping at a time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_byte_is_an_answer() {
+        let (mut alive, pulse) = keepalive();
+        advance(30 * SECOND).await;
+        assert!(matches!(alive.due(), Due::Ping(_)));
+        advance(9 * SECOND).await;
+        pulse.hear();
+        advance(SECOND).await;
+        assert!(matches!(alive.due(), Due::Nothing), "a part of a long message, for instance");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_after_a_ping_is_the_end() {
+        let (mut alive, _pulse) = keepalive();
+        advance(30 * SECOND).await;
+        let Due::Ping(sent) = alive.due() else { panic!("a ping is due") };
+        advance(2 * SECOND).await;
+        sent.set(Instant::now()).expect("sent once");
+        advance(9 * SECOND).await;
+        assert!(matches!(alive.due(), Due::Nothing), "the time runs from when it was sent");
+        advance(SECOND).await;
+        assert!(matches!(alive.due(), Due::GivingUp(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_that_waits_behind_a_long_message_gives_nobody_up_while_that_moves() {
+        let (mut alive, pulse) = keepalive();
+        advance(30 * SECOND).await;
+        assert!(matches!(alive.due(), Due::Ping(_)));
+        for _ in 0..5 {
+            advance(9 * SECOND).await;
+            pulse.write();
+            assert!(matches!(alive.due(), Due::Nothing));
+        }
+        advance(10 * SECOND).await;
+        assert!(matches!(alive.due(), Due::GivingUp(_)), "it does not move any more");
+    }
+}

@@ -278,12 +278,11 @@ impl WebSocketConnection for ReconnectingWebSocket {
     async fn close(&self, frame: CloseFrame) -> Result<()> {
         frame.validate()?;
         self.shared.closing.cancel();
-        let closed = match self.shared.outbox.connection() {
-            Some(connection) => connection.close(frame).await,
-            None => {
-                self.shared.stopped.cancel();
-                Ok(())
-            }
+        let closed = if let Some(connection) = self.shared.outbox.connection() {
+            connection.close(frame).await
+        } else {
+            self.shared.stopped.cancel();
+            Ok(())
         };
         let limit = self.close_timeout;
         if timeout(limit, self.shared.ended.cancelled()).await.is_err() {

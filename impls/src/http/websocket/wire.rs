@@ -45,7 +45,7 @@ impl Pulse {
         self.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    fn write(&self) {
+    pub(super) fn write(&self) {
         self.written.store(self.now(), Ordering::Relaxed);
     }
 

@@ -100,10 +100,9 @@ impl Driver {
                     frame = sent;
                 }
                 Ok(Some(message)) => self.deliver(message).await,
-                Ok(None) if self.shared.closing.is_cancelled() => return Lost::Closed,
-                Ok(None) => return Lost::Outage(closed_by_peer(frame.as_ref())),
                 // The handshake is done as far as it can be when the peer is gone.
-                Err(_) if self.shared.closing.is_cancelled() => return Lost::Closed,
+                Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Lost::Closed,
+                Ok(None) => return Lost::Outage(closed_by_peer(frame.as_ref())),
                 Err(error) if !error.retryability().is_retryable() => return Lost::Failed(error),
                 Err(error) => return Lost::Outage(error),
             }
