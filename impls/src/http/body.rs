@@ -75,6 +75,23 @@ pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpB
     })
 }
 
+/// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
+pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
+    if body.is_empty() || body.as_bytes().is_some() {
+        return body;
+    }
+    body.map_stream(|chunks| {
+        stream::unfold(Some((chunks, held)), |state| async move {
+            let (mut chunks, held) = state?;
+            match chunks.next().await? {
+                Ok(chunk) => Some((Ok(chunk), Some((chunks, held)))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    })
+}
+
 /// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.
 pub(crate) fn rechunk(chunks: ByteStream, size: usize) -> ByteStream {
     let state = Rechunk {

@@ -1,6 +1,7 @@
 //! Composing the standard client.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,32 +13,40 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+#[cfg(feature = "http-cache")]
+use super::cache::HttpCache;
 #[cfg(feature = "jwt")]
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, Credentials, DecompressionLayer,
-    DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer,
-    RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
+    RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocketConnector;
-use super::{PoolStatsSource, ReqwestConfig, ReqwestTransport};
+use super::{
+    DnsResolver, HyperTransport, PoolStatsSource, ReqwestTransport, SsrfGuard, SystemResolver, TransportConfig,
+};
 use crate::clock::TokioClock;
 
 /// The largest response body taken unless told otherwise.
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
-/// Composes the [standard stack](super::layer) over reqwest ([`new`](Self::new)) or any other transport
+/// The transport of clients that do not ask for a certain one.
+pub type DefaultTransport = ReqwestTransport;
+
+/// Composes the [standard stack](super::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a certain one
+/// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
+/// `http-cache`) - rate limit - total timeout - retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
 /// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
-/// | retries, circuit breaker, rate limit | off; the first two can be configured later on the client |
+/// | retries, circuit breaker, rate limits, limit of requests in flight | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
 /// | decompression | on |
 /// | largest response body | 64 MiB; `stream_request` is not limited |
@@ -60,7 +69,7 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
-pub struct HttpClientBuilder<S = ReqwestConfig> {
+pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     transport: S,
     pool: Option<Arc<dyn PoolStatsSource>>,
     defaults: ClientDefaults,
@@ -69,12 +78,16 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     retry: RetryPolicy,
     breaker: Option<(Arc<dyn CircuitBreaker>, HttpCircuitOptions)>,
     rate_limit: Option<RateLimit>,
+    rate_limit_per_host: Option<RateLimit>,
+    concurrency_limit: Option<ConcurrencyLimit>,
     interceptors: Vec<Arc<dyn Interceptor>>,
     credentials: Option<Credentials>,
     redirects: RedirectPolicy,
     decompression: bool,
     max_response_size: Option<u64>,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "http-cache")]
+    cache: Option<HttpCache>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocketConnector>,
     #[cfg(feature = "jwt")]
@@ -83,33 +96,105 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     mistake: Option<NetworkError>,
 }
 
+/// A transport that the builder makes.
+pub struct Configured<T> {
+    config: TransportConfig,
+    resolver: Arc<dyn DnsResolver>,
+    transport: PhantomData<fn() -> T>,
+}
+
+/// A transport that a builder can make from its configuration: [`HyperTransport`] and [`ReqwestTransport`].
+pub trait ConfiguredTransport: HttpClient + PoolStatsSource + Clone + sealed::Sealed {
+    /// The transport.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self>
+    where
+        Self: Sized;
+}
+
+impl ConfiguredTransport for HyperTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+impl ConfiguredTransport for ReqwestTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::HyperTransport {}
+    impl Sealed for super::ReqwestTransport {}
+}
+
 impl HttpClientBuilder {
-    /// A client over reqwest.
+    /// A client over the [`DefaultTransport`].
     pub fn new() -> Self {
-        Self::from_source(ReqwestConfig::default())
+        Self::configured()
+    }
+}
+
+impl HttpClientBuilder<Configured<HyperTransport>> {
+    /// A client directly over hyper.
+    pub fn hyper() -> Self {
+        Self::configured()
+    }
+}
+
+impl HttpClientBuilder<Configured<ReqwestTransport>> {
+    /// A client over reqwest.
+    pub fn reqwest() -> Self {
+        Self::configured()
+    }
+}
+
+impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
+    fn configured() -> Self {
+        Self::from_source(Configured {
+            config: TransportConfig::default(),
+            resolver: Arc::new(SystemResolver),
+            transport: PhantomData,
+        })
     }
 
     /// Sets how connections are made.
-    pub fn transport(mut self, config: ReqwestConfig) -> Self {
-        self.transport = config;
+    pub fn transport(mut self, config: TransportConfig) -> Self {
+        self.transport.config = config;
+        self
+    }
+
+    /// Sets how names are resolved.
+    pub fn resolver(mut self, resolver: Arc<dyn DnsResolver>) -> Self {
+        self.transport.resolver = resolver;
+        self
+    }
+
+    /// Sets where requests may go.
+    pub fn ssrf_guard(mut self, guard: SsrfGuard) -> Self {
+        self.transport.config.ssrf_guard = Some(guard);
         self
     }
 
     /// Sends every request through this proxy.
     pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
-        self.transport.proxy = Some(proxy);
+        self.transport.config.proxy = Some(proxy);
         self
     }
 
     /// Sets the `User-Agent`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
-        self.transport.user_agent = Some(user_agent.into());
+        self.transport.config.user_agent = Some(user_agent.into());
         self
     }
 
     /// Sets the time limit of opening a connection.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.connect_timeout = timeout;
+        self.transport.config.connect_timeout = timeout;
         self
     }
 
@@ -117,10 +202,13 @@ impl HttpClientBuilder {
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
-    pub fn build(self) -> Result<StandardHttpClient<ReqwestTransport>> {
+    pub fn build(self) -> Result<StandardHttpClient<T>> {
+        let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
-        let connector = WebSocketConnector::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
-        let transport = ReqwestTransport::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
+        let connector = WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver))
+            .map_err(|error| error.in_field("transport"))?;
+        let transport =
+            T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let over = self.replace(Transport(transport)).pool_stats(pool);
         #[cfg(feature = "websocket")]
@@ -135,6 +223,15 @@ impl HttpClientBuilder {
 impl Default for HttpClientBuilder {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Configured<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured")
+            .field("config", &self.config)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,14 +274,15 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         let counters = Arc::new(HttpCounters::new());
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
         // Waiting for a turn beyond the time limit of the call would be for nothing.
-        let rate_limit = self.rate_limit.map(|limit| {
+        let in_time = |limit: RateLimit| {
             let max_wait = self
                 .timeout
                 .map_or(limit.max_wait, |timeout| timeout.min(limit.max_wait));
             limit.with_max_wait(max_wait)
-        });
+        };
+        let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
         let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
@@ -200,16 +298,23 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
                 .configure_circuit_breaker(breaker, options)
                 .map_err(|error| error.in_field("circuit_breaker"))?;
         }
-        let retrying = RetryLayer::new(guarded, self.retry)
+        let in_turn = ConcurrencyLayer::new(guarded, self.concurrency_limit)
+            .map_err(|error| error.in_field("concurrency_limit"))?;
+        let retrying = RetryLayer::new(in_turn, self.retry)
             .map_err(|error| error.in_field("retry"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let timed = TotalTimeoutLayer::new(retrying, self.timeout);
         let limited = RateLimitLayer::new(timed, rate_limit)
             .map_err(|error| error.in_field("rate_limit"))?
+            .per_host(rate_limit_per_host)
+            .map_err(|error| error.in_field("rate_limit_per_host"))?
+            .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
+        #[cfg(feature = "http-cache")]
+        let limited = super::layer::CacheLayer::new(limited, self.cache).with_clock(Arc::clone(&clock));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let extras = Extras {
@@ -238,12 +343,16 @@ impl<S> HttpClientBuilder<S> {
             retry: RetryPolicy::disabled(),
             breaker: None,
             rate_limit: None,
+            rate_limit_per_host: None,
+            concurrency_limit: None,
             interceptors: Vec::new(),
             credentials: None,
             redirects: RedirectPolicy::default(),
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
             clock: None,
+            #[cfg(feature = "http-cache")]
+            cache: None,
             #[cfg(feature = "websocket")]
             websocket: None,
             #[cfg(feature = "jwt")]
@@ -262,12 +371,16 @@ impl<S> HttpClientBuilder<S> {
             retry: self.retry,
             breaker: self.breaker,
             rate_limit: self.rate_limit,
+            rate_limit_per_host: self.rate_limit_per_host,
+            concurrency_limit: self.concurrency_limit,
             interceptors: self.interceptors,
             credentials: self.credentials,
             redirects: self.redirects,
             decompression: self.decompression,
             max_response_size: self.max_response_size,
             clock: self.clock,
+            #[cfg(feature = "http-cache")]
+            cache: self.cache,
             #[cfg(feature = "websocket")]
             websocket: self.websocket,
             #[cfg(feature = "jwt")]
@@ -353,6 +466,18 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Spaces calls to each host (scheme, host and port) out, besides [`rate_limit`](Self::rate_limit).
+    pub fn rate_limit_per_host(mut self, limit: RateLimit) -> Self {
+        self.rate_limit_per_host = Some(limit);
+        self
+    }
+
+    /// Limits the requests in flight to each host.
+    pub fn concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
+        self.concurrency_limit = Some(limit);
+        self
+    }
+
     /// Adds an interceptor inside those added before.
     pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
         self.interceptors.push(interceptor);
@@ -383,8 +508,16 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over reqwest that is
-    /// the configuration of the transport; over other transports there are no such connections without this.
+    /// Answers requests from this cache where that is allowed, and stores responses there: see
+    /// [`CacheLayer`](super::layer::CacheLayer).
+    #[cfg(feature = "http-cache")]
+    pub fn cache(mut self, cache: HttpCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over the
+    /// transports that the builder makes that is their configuration; over other transports there are no such connections without this.
     #[cfg(feature = "websocket")]
     pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
         self.websocket = Some(connector);
@@ -431,6 +564,8 @@ impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
             .field("attempt_timeout", &self.attempt_timeout)
             .field("retry", &self.retry)
             .field("rate_limit", &self.rate_limit)
+            .field("rate_limit_per_host", &self.rate_limit_per_host)
+            .field("concurrency_limit", &self.concurrency_limit)
             .field("credentials", &self.credentials)
             .field("redirects", &self.redirects)
             .finish_non_exhaustive()

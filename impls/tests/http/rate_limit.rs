@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use networking_impls::http::layer::RateLimit;
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
-use networking_spi::http::{HttpClient, HttpClientExt, Method};
+use networking_spi::http::{HttpClient, HttpClientExt, Method, StatusCode};
 use networking_spi::{ErrorKind, SendState};
 use tokio::time::Instant;
 
@@ -86,5 +86,85 @@ fn bad_limits_are_named() {
             Some(field),
             "{limit:?}"
         );
+    }
+}
+
+/// A client whose `/busy` answers 429 once and whose other paths are fine, on any host.
+fn per_host(limit: RateLimit, retry_after: &str) -> StandardHttpClient<MemoryHttpClient> {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::ok()).unwrap();
+    let busy = Reply::new(StatusCode::TOO_MANY_REQUESTS);
+    memory
+        .route(
+            Method::GET,
+            "/busy",
+            busy.with_header("retry-after", retry_after).unwrap(),
+        )
+        .unwrap();
+    HttpClientBuilder::over(memory)
+        .rate_limit_per_host(limit)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_host_has_its_own_rate() {
+    let client = per_host(RateLimit::per_minute(60).with_max_wait(SECOND * 10), "1");
+    let start = Instant::now();
+    let urls = [
+        "http://a.test/x",
+        "http://b.test/x",
+        "http://a.test:81/x",
+        "http://a.test/x",
+    ];
+    let ended = join_all(urls.map(|url| async {
+        client.get(url).await.unwrap();
+        start.elapsed().as_millis()
+    }));
+    assert_eq!(ended.await, [0, 0, 0, 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_limits_hold_and_a_refused_call_uses_up_no_turn_of_either() {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::ok()).unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .rate_limit(RateLimit::per_second(4).with_max_wait(SECOND * 10))
+        .rate_limit_per_host(RateLimit::per_second(1).with_max_wait(SECOND))
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let ended = join_all(["a", "a", "a", "b", "c"].map(|host| {
+        let (client, url) = (client.clone(), format!("http://{host}.test/x"));
+        async move {
+            let result = client.get(&url).await;
+            (
+                result.map_err(|error| error.kind()).is_ok(),
+                start.elapsed().as_millis(),
+            )
+        }
+    }))
+    .await;
+    // The third call to `a` would wait for two seconds; `b` and `c` have the client's next turns.
+    assert_eq!(ended, [(true, 0), (true, 1_000), (false, 0), (true, 500), (true, 750)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_can_pause_its_host_where_that_is_wanted() {
+    let limit = RateLimit::per_second(1_000).with_max_wait(SECOND * 60);
+    for (limit, retry_after, waited) in [
+        (limit, "7", 0),
+        (limit.with_max_pause(SECOND * 30), "7", 7),
+        (limit.with_max_pause(SECOND * 30), "99999999999999999999", 30),
+        (limit.with_max_pause(SECOND * 30).with_burst(500), "7", 7),
+        (limit.with_max_pause(SECOND * 30), "soon", 0),
+    ] {
+        let client = per_host(limit, retry_after);
+        client.get("http://a.test/busy").await.unwrap();
+        let start = Instant::now();
+        client.get("http://b.test/x").await.unwrap();
+        assert!(start.elapsed() < SECOND, "another host is not concerned");
+        client.get("http://a.test/x").await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), waited, "{limit:?} {retry_after}");
     }
 }

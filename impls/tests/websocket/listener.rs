@@ -29,7 +29,11 @@ fn reporting() -> (WebSocketCallbacks, mpsc::UnboundedReceiver<String>) {
         })
         .on_close(move |frame| {
             let closes = closes.clone();
-            async move { closes.send(format!("close {:?}", frame.map(|frame| frame.code))).unwrap() }
+            async move {
+                closes
+                    .send(format!("close {:?}", frame.map(|frame| frame.code)))
+                    .unwrap()
+            }
         });
     (callbacks, calls)
 }
@@ -90,7 +94,9 @@ async fn a_panic_in_on_error_does_not_keep_the_end_from_being_told() {
     let (callbacks, calls) = reporting();
     let callbacks = callbacks.on_error(|_| async { panic!("as the test says") });
     remote.fail(ErrorKind::Protocol);
-    let end = WebSocketListener::start(connection, Arc::new(callbacks)).finished().await;
+    let end = WebSocketListener::start(connection, Arc::new(callbacks))
+        .finished()
+        .await;
     assert_eq!(end.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(all(calls).await, ["close None"]);
 }

@@ -42,13 +42,25 @@ async fn messages_go_on_over_the_next_connection() {
     first.say("one");
     first.fail(ErrorKind::ConnectionClosed);
     let mut second = peer.accept().await;
-    assert_eq!(second.hears().await, text("hello"), "the hook runs for every connection");
+    assert_eq!(
+        second.hears().await,
+        text("hello"),
+        "the hook runs for every connection"
+    );
     second.say("two");
     assert_eq!(connection.next_data().await.unwrap(), Some(text("one")));
     assert_eq!(connection.next_data().await.unwrap(), Some(text("two")));
-    assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { cause }) if cause.kind() == ErrorKind::ConnectionClosed));
-    assert!(matches!(events.next().await, Some(ReconnectEvent::Reconnecting { attempt: 1, .. })));
-    assert!(matches!(events.next().await, Some(ReconnectEvent::Reconnected { attempts: 1 })));
+    assert!(
+        matches!(events.next().await, Some(ReconnectEvent::Disconnected { cause }) if cause.kind() == ErrorKind::ConnectionClosed)
+    );
+    assert!(matches!(
+        events.next().await,
+        Some(ReconnectEvent::Reconnecting { attempt: 1, .. })
+    ));
+    assert!(matches!(
+        events.next().await,
+        Some(ReconnectEvent::Reconnected { attempts: 1 })
+    ));
     connection.send_text("over the second").await.unwrap();
     assert_eq!(second.hears().await, text("over the second"));
 }
@@ -69,7 +81,10 @@ async fn close_codes_decide() {
     );
     assert_eq!(connection.receive().await.unwrap(), None);
     assert!(!connection.is_open());
-    assert_eq!(connection.send_text("late").await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        connection.send_text("late").await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
     while let Some(event) = events.next().await {
         if let ReconnectEvent::Ended { cause, unsent } = event {
             assert!(cause.is_none());
@@ -86,7 +101,10 @@ async fn errors_that_are_not_worth_a_retry_are_final() {
     assert_eq!(connection.receive().await.unwrap_err().kind(), ErrorKind::TooLarge);
 
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
-    peer.answer([Err(error(ErrorKind::ConnectionRefused)), Err(error(ErrorKind::Authentication))]);
+    peer.answer([
+        Err(error(ErrorKind::ConnectionRefused)),
+        Err(error(ErrorKind::Authentication)),
+    ]);
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     let end = connection.receive().await.unwrap_err();
     assert_eq!((end.kind(), end.attempts()), (ErrorKind::Authentication, 2));
@@ -96,7 +114,9 @@ async fn errors_that_are_not_worth_a_retry_are_final() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_are_counted_in_a_row() {
-    let policy = ReconnectPolicy::new().with_max_attempts(2).with_stable_after(Duration::from_secs(60));
+    let policy = ReconnectPolicy::new()
+        .with_max_attempts(2)
+        .with_stable_after(Duration::from_secs(60));
     let (connection, mut peer) = connect(policy).await;
     let first = peer.accept().await;
     first.fail(ErrorKind::ConnectionClosed);
@@ -105,7 +125,10 @@ async fn attempts_are_counted_in_a_row() {
     let third = peer.accept().await;
     // It lasts: the row is over.
     advance(Duration::from_secs(61)).await;
-    peer.answer([Err(error(ErrorKind::ConnectionRefused)), Err(error(ErrorKind::ConnectionRefused))]);
+    peer.answer([
+        Err(error(ErrorKind::ConnectionRefused)),
+        Err(error(ErrorKind::ConnectionRefused)),
+    ]);
     third.fail(ErrorKind::ConnectionClosed);
     let end = connection.receive().await.unwrap_err();
     assert_eq!((end.kind(), end.attempts()), (ErrorKind::ConnectionRefused, 2));
@@ -115,7 +138,9 @@ async fn attempts_are_counted_in_a_row() {
 async fn the_servers_wish_is_waited_for() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     let asked = Duration::from_secs(300);
-    peer.answer([Err(error(ErrorKind::RateLimited).with_retryability(Retryability::After(asked)))]);
+    peer.answer([Err(
+        error(ErrorKind::RateLimited).with_retryability(Retryability::After(asked))
+    )]);
     let begun = Instant::now();
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     peer.accept().await;
@@ -145,13 +170,20 @@ async fn the_queue_is_sent_in_order_and_bounded() {
     assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { .. })));
     connection.send_text("12345").await.unwrap();
     let bytes = connection.send_text("123456").await.unwrap_err();
-    assert_eq!((bytes.kind(), bytes.send_state()), (ErrorKind::Exhausted, SendState::NotSent));
+    assert_eq!(
+        (bytes.kind(), bytes.send_state()),
+        (ErrorKind::Exhausted, SendState::NotSent)
+    );
     connection.send_text("1").await.unwrap();
     connection.send_text("2").await.unwrap();
     let messages = connection.send_text("").await.unwrap_err();
     assert_eq!(messages.kind(), ErrorKind::Exhausted);
     let ping = connection.send(WebSocketMessage::Ping(bytes::Bytes::new())).await;
-    assert_eq!(ping.unwrap_err().kind(), ErrorKind::ConnectionClosed, "pings are not queued");
+    assert_eq!(
+        ping.unwrap_err().kind(),
+        ErrorKind::ConnectionClosed,
+        "pings are not queued"
+    );
     let mut second = peer.accept().await;
     for expected in ["hello", "12345", "1", "2"] {
         assert_eq!(second.hears().await, text(expected));
@@ -234,7 +266,9 @@ async fn a_first_connection_that_fails_is_an_error() {
     let (client, peer) = client();
     peer.answer([Err(error(ErrorKind::ConnectionRefused))]);
     let request = WebSocketRequest::new("ws://peer.test/").unwrap();
-    let refused = ReconnectingWebSocket::builder(Arc::clone(&client), request.clone()).connect().await;
+    let refused = ReconnectingWebSocket::builder(Arc::clone(&client), request.clone())
+        .connect()
+        .await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let second = Duration::from_secs(1);
     let mistaken = ReconnectingWebSocket::builder(client, request)

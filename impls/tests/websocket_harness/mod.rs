@@ -8,7 +8,7 @@ use bytes::Bytes;
 use networking_conformance::Harness;
 use networking_conformance::websocket::WebSocketHarness;
 use networking_impls::http::websocket::{ReconnectPolicy, ReconnectingWebSocket, WebSocketConnector};
-use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, ReqwestConfig};
+use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, TransportConfig};
 use networking_spi::Result;
 use networking_spi::compression::CompressionType;
 use networking_spi::http::{
@@ -32,7 +32,7 @@ impl Harness for Tungstenite {
 impl WebSocketHarness for Tungstenite {
     fn client(&self) -> Arc<dyn HttpExtended> {
         // The transport has no part in it: one without a network is made faster.
-        let connector = WebSocketConnector::new(ReqwestConfig::default()).expect("the defaults are valid");
+        let connector = WebSocketConnector::new(TransportConfig::default()).expect("the defaults are valid");
         let client = HttpClientBuilder::over(MemoryHttpClient::new())
             .websocket(connector)
             .build()

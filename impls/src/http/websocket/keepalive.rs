@@ -120,18 +120,26 @@ mod tests {
         advance(9 * SECOND).await;
         pulse.hear();
         advance(SECOND).await;
-        assert!(matches!(alive.due(), Due::Nothing), "a part of a long message, for instance");
+        assert!(
+            matches!(alive.due(), Due::Nothing),
+            "a part of a long message, for instance"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_after_a_ping_is_the_end() {
         let (mut alive, _pulse) = keepalive();
         advance(30 * SECOND).await;
-        let Due::Ping(sent) = alive.due() else { panic!("a ping is due") };
+        let Due::Ping(sent) = alive.due() else {
+            panic!("a ping is due")
+        };
         advance(2 * SECOND).await;
         sent.set(Instant::now()).expect("sent once");
         advance(9 * SECOND).await;
-        assert!(matches!(alive.due(), Due::Nothing), "the time runs from when it was sent");
+        assert!(
+            matches!(alive.due(), Due::Nothing),
+            "the time runs from when it was sent"
+        );
         advance(SECOND).await;
         assert!(matches!(alive.due(), Due::GivingUp(_)));
     }
