@@ -126,8 +126,10 @@ impl WebSocketConnector {
             client_config(config, config.verify_tls, &[b"http/1.1"])?
         } else {
             // Nobody needs to be trusted, and reading whom the machine trusts takes a while.
-            let mut nobody = TransportConfig::default();
-            nobody.system_roots = false;
+            let nobody = TransportConfig {
+                system_roots: false,
+                ..TransportConfig::default()
+            };
             client_config(&nobody, true, &[])?
         };
         let connector = Connector::new(config, &self.0.resolution, Arc::new(tls), proxy);

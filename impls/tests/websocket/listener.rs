@@ -25,14 +25,15 @@ fn reporting() -> (WebSocketCallbacks, mpsc::UnboundedReceiver<String>) {
         })
         .on_error(move |error| {
             let errors = errors.clone();
-            async move { errors.send(format!("error {}", error.kind())).unwrap() }
+            async move {
+                errors.send(format!("error {}", error.kind())).unwrap();
+            }
         })
         .on_close(move |frame| {
             let closes = closes.clone();
             async move {
-                closes
-                    .send(format!("close {:?}", frame.map(|frame| frame.code)))
-                    .unwrap()
+                let code = frame.map(|frame| frame.code);
+                closes.send(format!("close {code:?}")).unwrap();
             }
         });
     (callbacks, calls)
