@@ -13,6 +13,8 @@ mod builder;
 #[cfg(feature = "http-cache")]
 pub mod cache;
 mod codec;
+#[cfg(feature = "cookies")]
+mod cookie_jar;
 mod host;
 mod hyper_client;
 #[cfg(feature = "jwt")]
@@ -33,6 +35,8 @@ mod transport;
 pub mod websocket;
 
 pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
+#[cfg(feature = "cookies")]
+pub use cookie_jar::CookieJar;
 pub use hyper_client::HyperTransport;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
 pub use pool_stats::PoolStatsSource;

@@ -28,9 +28,14 @@ use for_each_transport;
 
 mod auth;
 mod concurrency;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod decompression;
 mod defaults;
+#[cfg(feature = "digest-auth")]
+mod digest;
 mod extended;
+mod hedge;
 mod identity;
 mod interceptor;
 #[cfg(feature = "jwt")]
@@ -48,6 +53,8 @@ mod raw;
 mod redirect;
 mod resolver;
 mod retry;
+#[cfg(feature = "jwt")]
+mod signed_jwt;
 mod timeout;
 mod tls;
 mod transport;

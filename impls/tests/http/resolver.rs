@@ -290,6 +290,32 @@ async fn the_builder_takes_resolver_and_guard() {
     assert_denied(&http.get(&url).await.unwrap_err());
 }
 
+#[cfg(feature = "websocket")]
+#[tokio::test]
+async fn web_sockets_obey_resolver_and_guard() {
+    use networking_spi::http::HttpExtended;
+    use networking_spi::websocket::WebSocketRequest;
+
+    let (server, mut requests) = server().await;
+    let port = server.address.port();
+    let ask = |host: &str| WebSocketRequest::new(&format!("ws://{host}:{port}/")).unwrap();
+    let builder = || HttpClientBuilder::new().resolver(Arc::new(overrides()));
+    let guarded = builder().ssrf_guard(SsrfGuard::new()).build().unwrap();
+    for host in ["127.0.0.1", "inside.test"] {
+        let error = guarded.websocket_connect(ask(host)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DestinationDenied, "{host}: {error}");
+    }
+    assert!(requests.try_recv().is_err());
+    // The server speaks no WebSocket, but it was found.
+    builder()
+        .build()
+        .unwrap()
+        .websocket_connect(ask("inside.test"))
+        .await
+        .unwrap_err();
+    assert!(requests.recv().await.unwrap().starts_with("GET / "));
+}
+
 #[tokio::test]
 async fn the_system_knows_localhost() {
     let addresses = SystemResolver.resolve("localhost").await.unwrap();

@@ -128,7 +128,7 @@ async fn plain_echo() -> RawServer {
     .await
 }
 
-fn through(url: String) -> ProxyConfig {
+fn through(url: &str) -> ProxyConfig {
     ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "open sesame")
 }
 
@@ -136,7 +136,7 @@ fn through(url: String) -> ProxyConfig {
 async fn connections_without_tls_get_a_tunnel_too() {
     let server = plain_echo().await;
     let (proxy, mut requests) = http_proxy(server.address.port(), None).await;
-    let config = TransportConfig::new().with_proxy(through(proxy.url("/")));
+    let config = TransportConfig::new().with_proxy(through(&proxy.url("/")));
     let connector = WebSocketConnector::new(config).unwrap();
     talk_to(&connector, "ws://elsewhere.test/").await.unwrap();
     let head = requests.recv().await.unwrap();
@@ -151,7 +151,7 @@ async fn an_https_proxy_carries_tls_within_tls() {
     let config = TransportConfig::new()
         .with_root_certificate(pem)
         .with_root_certificate(pki.pem.clone())
-        .with_proxy(through(format!("https://localhost:{}", proxy.address.port())));
+        .with_proxy(through(&format!("https://localhost:{}", proxy.address.port())));
     talk(config, "localhost", 4443).await.unwrap();
     let head = requests.recv().await.unwrap().to_ascii_lowercase();
     assert!(head.starts_with("connect localhost:4443 http/1.1\r\n"), "{head}");
@@ -167,7 +167,7 @@ async fn a_socks_proxy_is_given_credentials_and_the_name() {
     let (proxy, mut requests) = socks_proxy(server.address.port()).await;
     let config = TransportConfig::new().with_root_certificate(pem);
     let url = format!("socks5h://{}", proxy.address);
-    let known = config.clone().with_proxy(through(url.clone()));
+    let known = config.clone().with_proxy(through(&url));
     talk(known, "localhost", 4443).await.unwrap();
     assert_eq!(requests.recv().await.unwrap(), "localhost:4443");
     let stranger = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
