@@ -7,6 +7,7 @@
 //! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
 //! | [`MemoryHttpClient`] | tests without a network |
+//! | [`recording`] | tests with recorded exchanges |
 
 mod body;
 mod builder;
@@ -24,6 +25,7 @@ mod memory;
 #[cfg(feature = "oauth2")]
 pub mod oauth2;
 mod pool_stats;
+pub mod recording;
 mod reqwest_client;
 #[cfg(any(feature = "jwt", feature = "oauth2", feature = "websocket"))]
 mod shared_error;
