@@ -581,8 +581,8 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over reqwest that is
-    /// the configuration of the transport; over other transports there are no such connections without this.
+    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over the
+    /// transports that the builder makes that is their configuration; over other transports there are no such connections without this.
     #[cfg(feature = "websocket")]
     pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
         self.websocket = Some(connector);
