@@ -302,7 +302,7 @@ impl TraceContextSource for NewTraces {
     }
 }
 
-fn in_process(origin: &Origin) -> MemoryHttpClient {
+pub(crate) fn in_process(origin: &Origin) -> MemoryHttpClient {
     let origin = origin.clone();
     MemoryHttpClient::serving(move |request| {
         let origin = origin.clone();
