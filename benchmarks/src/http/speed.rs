@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use futures_util::{StreamExt, stream};
-use networking_impls::http::{HttpClientBuilder, ReqwestConfig, ReqwestTransport};
+use networking_impls::http::{HttpClientBuilder, ReqwestTransport, TransportConfig};
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::http::{HttpClient, HttpRequest, Method};
 use reqwest_middleware::ClientWithMiddleware;
@@ -38,7 +38,7 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
             ExponentialBackoff::builder().build_with_max_retries(2),
         ))
         .build();
-    let transport = ReqwestTransport::new(ReqwestConfig::default()).expect("the defaults are valid");
+    let transport = ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid");
     let stack = super::full_stack(HttpClientBuilder::new())
         .build()
         .expect("the configuration is valid");

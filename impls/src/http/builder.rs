@@ -35,7 +35,7 @@ use crate::clock::TokioClock;
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
 /// The transport of clients that do not ask for a certain one.
-pub type DefaultTransport = ReqwestTransport;
+pub type DefaultTransport = HyperTransport;
 
 /// Composes the [standard stack](super::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a certain one
 /// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
@@ -163,7 +163,7 @@ impl HttpClientBuilder<Configured<ReqwestTransport>> {
 }
 
 impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
-    fn configured() -> Self {
+    pub(super) fn configured() -> Self {
         Self::from_source(Configured {
             config: TransportConfig::default(),
             resolver: Arc::new(SystemResolver),

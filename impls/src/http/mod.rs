@@ -1,4 +1,4 @@
-//! HTTP: a transport over reqwest, the layers of the standard stack, and an in-memory client for tests.
+//! HTTP: transports over hyper and reqwest, the layers of the standard stack, and an in-memory client for tests.
 //!
 //! | type | for |
 //! |---|---|
@@ -49,6 +49,3 @@ pub use transport::config::{HttpVersion, TransportConfig};
 pub use transport::dns::{DnsOverrides, DnsResolver, SystemResolver};
 pub use transport::guard::SsrfGuard;
 pub use transport::tls::ClientIdentity;
-
-/// The configuration of the transports, as it was called when there was one.
-pub type ReqwestConfig = TransportConfig;

@@ -21,7 +21,9 @@ use super::layer::{
     HedgeLayer, InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
     TraceLayer,
 };
-use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
+use super::{
+    Configured, ConfiguredTransport, HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec,
+};
 
 /// The standard client directly over hyper.
 pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
@@ -78,13 +80,13 @@ impl<T> StandardHttpClient<T> {
     }
 }
 
-impl ReqwestHttpClient {
-    /// A client with the defaults of [`HttpClientBuilder::reqwest`].
+impl<T: ConfiguredTransport> StandardHttpClient<T> {
+    /// A client with the defaults of [`HttpClientBuilder`].
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if reqwest cannot be set up on this machine.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if the transport cannot be set up on this machine.
     pub fn with_defaults() -> Result<Self> {
-        HttpClientBuilder::reqwest().build()
+        HttpClientBuilder::<Configured<T>>::configured().build()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, ReqwestConfig};
+use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, TransportConfig};
 use networking_spi::ErrorKind;
 use networking_spi::http::{HttpClientExt, HttpExtended};
 use tokio::io::AsyncWriteExt;
@@ -28,8 +28,8 @@ async fn pool_stats_say_what_is_known_and_nothing_else() {
         }
     })
     .await;
-    let config = ReqwestConfig::new().with_pool(7, Duration::from_secs(1));
-    let client = HttpClientBuilder::new().transport(config).build().unwrap();
+    let config = TransportConfig::new().with_pool(7, Duration::from_secs(1));
+    let client = HttpClientBuilder::reqwest().transport(config).build().unwrap();
     let request = client.get(&server.url("/")).into_request().unwrap();
     let mut stream = client.stream_request(request, 4).await.unwrap();
     assert_eq!(stream.chunks.try_next().await.unwrap().unwrap(), "0123");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use networking_impls::http::{ConfiguredTransport, DnsOverrides, TransportConfig};
 use networking_spi::http::{HttpClientExt, ProxyConfig, RequestOptions};
-use networking_spi::{ErrorKind, SendState};
+use networking_spi::{ErrorKind, Retryability, SendState};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -260,4 +260,37 @@ async fn socks_uses_the_resolver_of_the_transport() {
     let options = through(&format!("socks5://{}", proxy.address));
     client.get("http://origin.test/").options(options).await.unwrap();
     assert_eq!(requests.recv().await.unwrap(), "127.0.0.1:80");
+}
+
+#[tokio::test]
+async fn a_proxy_that_blames_the_request_is_not_asked_again() {
+    for (answer, status, retryability) in [
+        (
+            "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n",
+            "401",
+            Retryability::Never,
+        ),
+        (
+            "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n",
+            "403",
+            Retryability::Never,
+        ),
+        ("HTTP/1.1 429 No\r\ncontent-length: 0\r\n\r\n", "429", Retryability::Now),
+        ("HTTP/1.1 502 No\r\ncontent-length: 0\r\n\r\n", "502", Retryability::Now),
+    ] {
+        let proxy = RawServer::answering(answer, mpsc::unbounded_channel().0).await;
+        let client: networking_impls::http::HyperTransport = Pki::new().client();
+        let options = through(&format!("http://{}", proxy.address));
+        let error = client.get("https://origin.test/").options(options).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retryability()),
+            (ErrorKind::Proxy, retryability),
+            "{error:?}"
+        );
+        let told = error
+            .context()
+            .find(|(key, _)| *key == "proxy_status")
+            .map(|(_, value)| value.to_owned());
+        assert_eq!(told.as_deref(), Some(status));
+    }
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use networking_spi::http::ProxyConfig;
-use networking_spi::{ErrorKind, NetworkError, Result, SendState};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_socks::tcp::Socks5Stream;
 use tokio_socks::{Error as SocksError, TargetAddr};
@@ -102,9 +102,7 @@ where
         Some(200..=299) if end < answer.len() => Err(tunnel_failed("the proxy sent more than its answer")),
         Some(200..=299) => Ok(stream),
         Some(407) => Err(unsent(unauthenticated())),
-        Some(status) => {
-            Err(tunnel_failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string()))
-        }
+        Some(status) => Err(no_tunnel(status)),
         None => Err(tunnel_failed("the proxy does not speak HTTP")),
     }
 }
@@ -153,6 +151,16 @@ fn socks_finding(error: &SocksError) -> Finding {
 
 fn unauthenticated() -> Finding {
     Finding::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS)
+}
+
+/// The proxy answered. What it blames on the request stays so when it is asked again.
+fn no_tunnel(status: u16) -> NetworkError {
+    let error = tunnel_failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string());
+    match status {
+        408 | 425 | 429 => error,
+        400..=499 => error.with_retryability(Retryability::Never),
+        _ => error,
+    }
 }
 
 fn tunnel_failed(message: &'static str) -> NetworkError {

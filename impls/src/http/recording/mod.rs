@@ -5,14 +5,14 @@
 //!
 //! ```no_run
 //! use networking_impls::http::recording::{Cassette, CassetteConfig, CassetteMode, RecordingLayer};
-//! use networking_impls::http::{HttpClientBuilder, ReqwestConfig, ReqwestTransport};
+//! use networking_impls::http::{HttpClientBuilder, TransportConfig, ReqwestTransport};
 //! use networking_spi::prelude::*;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), NetworkError> {
 //! // CassetteMode::Record, the first time.
 //! let cassette = Cassette::open("tests/users.json", CassetteMode::Replay, CassetteConfig::new()).await?;
-//! let transport = ReqwestTransport::new(ReqwestConfig::default())?;
+//! let transport = ReqwestTransport::new(TransportConfig::default())?;
 //! let http = HttpClientBuilder::over(RecordingLayer::new(transport, cassette.clone())).build()?;
 //!
 //! assert_eq!(http.get("https://api.example.com/users/7").await?.status, 200);
