@@ -5,11 +5,13 @@
 //! | [`HttpClientBuilder`] | the standard client: [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
 //! | [`layer`] | the layers one by one, for stacks of your own |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
+//! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |
 //! | [`MemoryHttpClient`] | tests without a network |
 
 mod body;
 mod builder;
 mod codec;
+mod file_source;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;
@@ -27,6 +29,7 @@ mod standard;
 pub mod websocket;
 
 pub use builder::{HttpClientBuilder, Transport};
+pub use file_source::FileSource;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
 pub use pool_stats::PoolStatsSource;
 pub use reqwest_client::{HttpVersion, ReqwestConfig, ReqwestTransport};
