@@ -28,12 +28,19 @@
 //! A capability that is declared but does not work fails its cases, and so does one that works but is not declared: cases
 //! check that what is not declared answers `Unsupported`.
 //!
+//! # Prove a suite of your own
+//!
+//! A case that cannot fail proves nothing. [`Suite::assert_catches`] runs a suite against backends with one fault each, and
+//! checks that each fault is found by exactly the cases that are about it; [`Suite::assert_every_case_bites`] that no case
+//! is left over; [`Suite::assert_matches_contract`] that clauses and cases agree.
+//!
 //! # Stability
 //!
 //! Ids of cases and clauses are never reused. A new case can break your build, so it comes with a minor version and a line
 //! in the changelog.
 
 mod case;
+mod proof;
 pub mod report;
 #[cfg(feature = "runner")]
 pub mod runner;

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
+use tokio::runtime::Runtime;
 
 use crate::case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness};
 use crate::report::{CaseReport, Outcome, SuiteReport};
@@ -14,8 +16,11 @@ use crate::report::{CaseReport, Outcome, SuiteReport};
 /// Makes a fresh harness for each case.
 pub type Factory<H> = Arc<dyn Fn() -> Arc<H> + Send + Sync>;
 
-/// A case that takes longer than this fails.
+/// A case that takes longer than this fails, by the clock of its runtime.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A case that takes longer than this fails, by real time: under a paused clock, time stands still while a backend spins.
+const REAL_LIMIT: Duration = Duration::from_secs(90);
 
 /// All cases of a domain. `H` is the domain's harness trait object (`dyn HttpHarness`).
 pub struct Suite<H: ?Sized> {
@@ -81,7 +86,7 @@ impl<H: Harness + ?Sized> Suite<H> {
 
     fn run_case_in(&self, kind: CaseRuntime, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
         let clock = SystemClock::new();
-        let runtime = build_runtime(kind);
+        let runtime = Arc::new(build_runtime(kind));
         let harness = make_in(&runtime, factory);
         let backend = harness.backend();
         let (outcome, reason) = match (case.applies)(&harness) {
@@ -89,7 +94,7 @@ impl<H: Harness + ?Sized> Suite<H> {
             Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
             Applies::Yes => {
                 let known = harness.known_failures().into_iter().find(|known| known.case == case.id);
-                match (run_guarded(&runtime, case, harness), known) {
+                match (run_within(REAL_LIMIT, &runtime, case, harness), known) {
                     (Ok(()), None) => (Outcome::Passed, String::new()),
                     (Ok(()), Some(known)) => (
                         Outcome::Failed,
@@ -100,7 +105,10 @@ impl<H: Harness + ?Sized> Suite<H> {
                 }
             }
         };
-        runtime.shutdown_background();
+        // A case that was given up still has it.
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown_background();
+        }
         CaseReport {
             domain: self.domain.to_owned(),
             backend: backend.to_owned(),
@@ -123,7 +131,7 @@ impl<H: ?Sized> fmt::Debug for Suite<H> {
 }
 
 /// The runtime that the harness asks for. A harness is made for it, because only a harness knows.
-fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
+pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
     let runtime = build_runtime(CaseRuntime::PausedClock);
     let harness = make_in(&runtime, factory);
     let kind = harness.runtime();
@@ -133,12 +141,12 @@ fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
 }
 
 /// Harnesses may need a runtime while they are made: sockets, timers.
-fn make_in<H: ?Sized>(runtime: &tokio::runtime::Runtime, factory: &Factory<H>) -> Arc<H> {
+fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc<H> {
     let _guard = runtime.enter();
     factory()
 }
 
-fn build_runtime(kind: CaseRuntime) -> tokio::runtime::Runtime {
+fn build_runtime(kind: CaseRuntime) -> Runtime {
     let mut builder = match kind {
         CaseRuntime::MultiThread => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -157,23 +165,40 @@ fn build_runtime(kind: CaseRuntime) -> tokio::runtime::Runtime {
         .expect("the operating system gives a runtime")
 }
 
-/// Runs the case with a time limit; a panic is a failure.
-fn run_guarded<H: Harness + ?Sized>(runtime: &tokio::runtime::Runtime, case: &Case<H>, harness: Arc<H>) -> CaseResult {
-    let guarded = AssertUnwindSafe(async move {
-        match tokio::time::timeout(CASE_LIMIT, (case.run)(harness)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(format!("the case did not end within {CASE_LIMIT:?}"))),
+/// Runs the case with time limits; a panic is a failure. A case that is given up keeps its thread, which nothing can stop.
+fn run_within<H>(limit: Duration, runtime: &Arc<Runtime>, case: &Case<H>, harness: Arc<H>) -> CaseResult
+where
+    H: Harness + ?Sized,
+{
+    let (done, result) = mpsc::channel();
+    let (runtime, run) = (Arc::clone(runtime), case.run);
+    thread::spawn(move || {
+        let ended = runtime.block_on(guarded(run(harness)));
+        drop(runtime);
+        // Nobody waits for a case that was given up.
+        let _ = done.send(ended);
+    });
+    result.recv_timeout(limit).unwrap_or_else(|_| {
+        Err(Failure::new(format!(
+            "the case did not end within {limit:?} of real time"
+        )))
+    })
+}
+
+async fn guarded(case: impl Future<Output = CaseResult>) -> CaseResult {
+    let limited = tokio::time::timeout(CASE_LIMIT, case);
+    match AssertUnwindSafe(limited).catch_unwind().await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Failure::new(format!("the case did not end within {CASE_LIMIT:?}"))),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(Failure::new(format!("panicked: {message}")))
         }
-    })
-    .catch_unwind();
-    runtime.block_on(guarded).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(Failure::new(format!("panicked: {message}")))
-    })
+    }
 }
 
 /// Defines a domain's suite from its list of cases: the function `suite()` and the exported macro that expands to one
@@ -226,3 +251,58 @@ macro_rules! define_suite {
 
 #[allow(unused_imports, reason = "unused without any domain feature")]
 pub(crate) use define_suite;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Spinning;
+
+    impl Harness for Spinning {
+        fn backend(&self) -> &'static str {
+            "spinning"
+        }
+
+        fn runtime(&self) -> CaseRuntime {
+            CaseRuntime::PausedClock
+        }
+    }
+
+    fn case(run: fn(Arc<Spinning>) -> futures_core::future::BoxFuture<'static, CaseResult>) -> Case<Spinning> {
+        Case {
+            id: "test::case",
+            clause: "TEST-1",
+            applies: |_| Applies::Yes,
+            run,
+        }
+    }
+
+    #[test]
+    fn a_case_that_spins_under_a_paused_clock_is_given_up() {
+        let spins = case(|_| {
+            Box::pin(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            })
+        });
+        let runtime = Arc::new(build_runtime(CaseRuntime::PausedClock));
+        let failure = run_within(Duration::from_millis(20), &runtime, &spins, Arc::new(Spinning)).unwrap_err();
+        assert!(failure.0.contains("real time"), "{failure}");
+    }
+
+    #[test]
+    fn a_case_that_hangs_or_panics_fails() {
+        let hangs = case(|_| Box::pin(std::future::pending()));
+        let panics = case(|_| Box::pin(async { panic!("a reason") }));
+        for (case, reason) in [(hangs, "did not end"), (panics, "panicked: a reason")] {
+            let suite = Suite {
+                domain: "test",
+                cases: vec![case],
+            };
+            let report = suite.run(&suite.factory(|| Arc::new(Spinning)));
+            let failed: Vec<_> = report.failures().collect();
+            assert!(failed.len() == 1 && failed[0].reason.contains(reason), "{failed:?}");
+        }
+    }
+}

@@ -2,14 +2,13 @@
 //! at least one defect, and the model without a defect passes them all.
 #![cfg(feature = "circuit-breaker")]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::circuit_breaker::model::{Defect, ModelBreaker};
 use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
-use networking_conformance::{CaseRuntime, Factory, Harness};
+use networking_conformance::{CaseRuntime, Harness};
 use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 
 struct Model {
@@ -55,62 +54,26 @@ impl Model {
     }
 }
 
-/// The names of the cases that fail, without the domain and the module, sorted.
-fn failing(defect: Defect) -> BTreeSet<String> {
-    let factory: Factory<dyn CircuitBreakerHarness> = Arc::new(move || Arc::new(Model { defect: Some(defect) }));
-    let report = suite().run(&factory);
-    report.failed_ids().into_iter().map(|id| short(id).to_owned()).collect()
-}
-
 mod model_without_defect {
     networking_conformance::circuit_breaker_conformance!(|| std::sync::Arc::new(super::Model { defect: None }));
 }
 
 #[test]
 fn each_defect_is_found_by_exactly_its_cases() {
-    let mut wrong = Vec::new();
-    let mut found = BTreeSet::new();
-    for defect in Defect::ALL {
-        let expected: BTreeSet<String> = cases_that_find(*defect).iter().map(|case| (*case).to_owned()).collect();
-        let failing = failing(*defect);
-        if failing.is_empty() || failing != expected {
-            wrong.push(format!("{defect:?}: expected {expected:?}, got {failing:?}"));
-        }
-        found.extend(failing);
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-
-    let idle: Vec<_> = suite()
-        .cases
-        .iter()
-        .map(|case| case.id)
-        .filter(|id| !found.contains(short(id)))
-        .collect();
-    assert!(idle.is_empty(), "cases that no defect fails: {idle:?}");
+    suite().assert_catches(Defect::ALL.iter().copied(), cases_that_find, |defect| {
+        Arc::new(Model { defect: Some(defect) })
+    });
 }
 
 #[test]
-fn every_clause_has_one_case() {
-    let contract = include_str!("../../docs/contract/circuit_breaker.md");
-    let clauses: Vec<(&str, &str)> = contract
-        .lines()
-        .filter(|line| line.starts_with("| CB-"))
-        .map(|line| {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-            (cells[0], cells[cells.len() - 1].trim_matches('`'))
-        })
-        .collect();
-    let suite = suite();
-    let cases: Vec<_> = suite
-        .cases
-        .iter()
-        .map(|case| (case.clause, case.id.trim_start_matches("breaker::")))
-        .collect();
-    assert_eq!(cases, clauses, "the suite's cases and the contract's clauses");
+fn each_case_finds_a_defect() {
+    let defects = Defect::ALL.iter().copied();
+    suite().assert_every_case_bites(defects.flat_map(cases_that_find).copied());
 }
 
-fn short(id: &str) -> &str {
-    id.rsplit("::").next().unwrap_or(id)
+#[test]
+fn clauses_and_cases_agree() {
+    suite().assert_matches_contract("CB", include_str!("../../docs/contract/circuit_breaker.md"));
 }
 
 /// The cases that must find a defect, without the domain and the module.

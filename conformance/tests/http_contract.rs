@@ -3,23 +3,5 @@
 
 #[test]
 fn clauses_and_cases_agree() {
-    let contract = include_str!("../../docs/contract/http.md");
-    let written: Vec<(&str, &str)> = contract
-        .lines()
-        .filter(|line| line.starts_with("| HTTP-"))
-        .map(|line| {
-            let mut columns = line.trim_matches('|').split('|').map(str::trim);
-            (
-                columns.next().unwrap_or_default(),
-                columns.next_back().unwrap_or_default().trim_matches('`'),
-            )
-        })
-        .collect();
-    let suite = networking_conformance::http::suite();
-    let tested: Vec<(&str, &str)> = suite
-        .cases
-        .iter()
-        .map(|case| (case.clause, case.id.trim_start_matches("http::")))
-        .collect();
-    assert_eq!(written, tested);
+    networking_conformance::http::suite().assert_matches_contract("HTTP", include_str!("../../docs/contract/http.md"));
 }

@@ -4,14 +4,11 @@
 
 mod bridge_saboteur;
 
-use std::collections::BTreeSet;
-use std::num::NonZero;
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 
 use bridge_saboteur::{Fault, Saboteur};
 use networking_conformance::bridge::{BridgeHarness, suite};
-use networking_conformance::{CaseRuntime, Factory, Harness};
+use networking_conformance::{CaseRuntime, Harness};
 use networking_spi::bridge::CommunicationBridge;
 
 struct Sabotaged(Fault);
@@ -32,72 +29,22 @@ impl BridgeHarness for Sabotaged {
     }
 }
 
-fn failing(fault: Fault) -> BTreeSet<String> {
-    let factory: Factory<dyn BridgeHarness> = Arc::new(move || Arc::new(Sabotaged(fault)));
-    let report = suite().run(&factory);
-    report
-        .failed_ids()
-        .into_iter()
-        .map(|id| id.trim_start_matches("bridge::").to_owned())
-        .collect()
-}
-
 #[test]
 fn each_fault_is_found_by_exactly_its_cases() {
-    let faults = Mutex::new(Fault::ALL.iter());
-    let next = || faults.lock().unwrap().next();
-    let wrong = Mutex::new(Vec::new());
-    let found = Mutex::new(BTreeSet::new());
-    // A runtime has one thread here, which leaves the other processors to other faults.
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(fault) = next() {
-                    let expected: BTreeSet<String> =
-                        cases_that_find(*fault).iter().map(|case| (*case).to_owned()).collect();
-                    let failing = failing(*fault);
-                    if failing.is_empty() || failing != expected {
-                        let problem = format!("{fault:?}: expected {expected:?}, got {failing:?}");
-                        wrong.lock().unwrap().push(problem);
-                    }
-                    found.lock().unwrap().extend(failing);
-                }
-            });
-        }
+    suite().assert_catches(Fault::ALL.iter().copied(), cases_that_find, |fault| {
+        Arc::new(Sabotaged(fault))
     });
-    let (wrong, found) = (wrong.into_inner().unwrap(), found.into_inner().unwrap());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-
-    let suite = suite();
-    let short = |id: &'static str| id.trim_start_matches("bridge::");
-    let idle: Vec<_> = suite
-        .cases
-        .iter()
-        .map(|case| short(case.id))
-        .filter(|id| !found.contains(*id))
-        .collect();
-    assert!(idle.is_empty(), "cases that no fault fails: {idle:?}");
 }
 
 #[test]
-fn every_clause_has_one_case() {
-    let contract = include_str!("../../docs/contract/bridge.md");
-    let clauses: Vec<(&str, &str)> = contract
-        .lines()
-        .filter(|line| line.starts_with("| BRIDGE-"))
-        .map(|line| {
-            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-            (cells[0], cells[cells.len() - 1].trim_matches('`'))
-        })
-        .collect();
-    let suite = suite();
-    let cases: Vec<_> = suite
-        .cases
-        .iter()
-        .map(|case| (case.clause, case.id.trim_start_matches("bridge::")))
-        .collect();
-    assert_eq!(cases, clauses, "the suite's cases and the contract's clauses");
+fn each_case_finds_a_fault() {
+    let faults = Fault::ALL.iter().copied();
+    suite().assert_every_case_bites(faults.flat_map(cases_that_find).copied());
+}
+
+#[test]
+fn clauses_and_cases_agree() {
+    suite().assert_matches_contract("BRIDGE", include_str!("../../docs/contract/bridge.md"));
 }
 
 /// The cases that each fault breaks, without the domain.

@@ -10,6 +10,8 @@ use networking_conformance::runner::Runner;
 
 fn main() -> ExitCode {
     Runner::new()
+        .add(suite(), || Arc::new(http_harness::Hyper))
+        .add(suite(), || Arc::new(http_harness::BareHyper))
         .add(suite(), || Arc::new(http_harness::Reqwest))
         .add(suite(), || Arc::new(http_harness::BareReqwest))
         .add(suite(), || Arc::new(http_harness::Memory))

@@ -72,6 +72,8 @@ pub enum ErrorKind {
     Cancelled,
     /// An interceptor, classifier or callback of the application rejected the call.
     Rejected,
+    /// The destination is one that the client's configuration forbids to reach. Nothing was sent.
+    DestinationDenied,
     /// A schema is not compatible with its predecessors.
     Incompatible,
     /// The peer reported a failure of its own that fits no other kind.
@@ -110,6 +112,7 @@ impl ErrorKind {
         Self::Closed,
         Self::Cancelled,
         Self::Rejected,
+        Self::DestinationDenied,
         Self::Incompatible,
         Self::Remote,
         Self::Internal,
@@ -174,6 +177,7 @@ impl ErrorKind {
             Self::Closed => "closed",
             Self::Cancelled => "cancelled",
             Self::Rejected => "rejected",
+            Self::DestinationDenied => "destination_denied",
             Self::Incompatible => "incompatible",
             Self::Remote => "remote",
             Self::Internal => "internal",
@@ -308,8 +312,8 @@ impl NetworkError {
     /// An error of `kind` in `operation` (dotted, lower case: `kafka.produce_message`).
     ///
     /// Retryability starts as what `kind` suggests: connection failures, timeouts and rate limits are transient,
-    /// everything else is not. [`send_state`](Self::send_state) starts as not sent for refused connections, DNS, open
-    /// circuits, invalid input and unsupported operations, and as unknown otherwise.
+    /// everything else is not. [`send_state`](Self::send_state) starts as not sent for refused connections, DNS, denied
+    /// destinations, open circuits, invalid input and unsupported operations, and as unknown otherwise.
     pub fn new(
         kind: ErrorKind,
         operation: impl Into<Cow<'static, str>>,
@@ -332,6 +336,7 @@ impl NetworkError {
             | ErrorKind::Unsupported
             | ErrorKind::ConnectionRefused
             | ErrorKind::Dns
+            | ErrorKind::DestinationDenied
             | ErrorKind::CircuitOpen
             | ErrorKind::Exhausted
             | ErrorKind::Encode => SendState::NotSent,

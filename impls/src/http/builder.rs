@@ -1,6 +1,7 @@
 //! Composing the standard client.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,19 +17,25 @@ use url::Url;
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
-    Credentials, DecompressionLayer, DefaultsLayer, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
     RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
 use super::websocket::WebSocketConnector;
-use super::{PoolStatsSource, ReqwestConfig, ReqwestTransport};
+use super::{
+    DnsResolver, HyperTransport, PoolStatsSource, ReqwestTransport, SsrfGuard, SystemResolver, TransportConfig,
+};
 use crate::clock::TokioClock;
 
 /// The largest response body taken unless told otherwise.
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
-/// Composes the [standard stack](super::layer) over reqwest ([`new`](Self::new)) or any other transport
+/// The transport of clients that do not ask for a certain one.
+pub type DefaultTransport = ReqwestTransport;
+
+/// Composes the [standard stack](super::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a certain one
+/// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
 /// ([`over`](HttpClientBuilder::over)).
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
@@ -60,7 +67,7 @@ const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 #[must_use = "a builder does nothing until it is built"]
-pub struct HttpClientBuilder<S = ReqwestConfig> {
+pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     transport: S,
     pool: Option<Arc<dyn PoolStatsSource>>,
     defaults: ClientDefaults,
@@ -85,33 +92,105 @@ pub struct HttpClientBuilder<S = ReqwestConfig> {
     mistake: Option<NetworkError>,
 }
 
+/// A transport that the builder makes.
+pub struct Configured<T> {
+    config: TransportConfig,
+    resolver: Arc<dyn DnsResolver>,
+    transport: PhantomData<fn() -> T>,
+}
+
+/// A transport that a builder can make from its configuration: [`HyperTransport`] and [`ReqwestTransport`].
+pub trait ConfiguredTransport: HttpClient + PoolStatsSource + Clone + sealed::Sealed {
+    /// The transport.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self>
+    where
+        Self: Sized;
+}
+
+impl ConfiguredTransport for HyperTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+impl ConfiguredTransport for ReqwestTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::HyperTransport {}
+    impl Sealed for super::ReqwestTransport {}
+}
+
 impl HttpClientBuilder {
-    /// A client over reqwest.
+    /// A client over the [`DefaultTransport`].
     pub fn new() -> Self {
-        Self::from_source(ReqwestConfig::default())
+        Self::configured()
+    }
+}
+
+impl HttpClientBuilder<Configured<HyperTransport>> {
+    /// A client directly over hyper.
+    pub fn hyper() -> Self {
+        Self::configured()
+    }
+}
+
+impl HttpClientBuilder<Configured<ReqwestTransport>> {
+    /// A client over reqwest.
+    pub fn reqwest() -> Self {
+        Self::configured()
+    }
+}
+
+impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
+    fn configured() -> Self {
+        Self::from_source(Configured {
+            config: TransportConfig::default(),
+            resolver: Arc::new(SystemResolver),
+            transport: PhantomData,
+        })
     }
 
     /// Sets how connections are made.
-    pub fn transport(mut self, config: ReqwestConfig) -> Self {
-        self.transport = config;
+    pub fn transport(mut self, config: TransportConfig) -> Self {
+        self.transport.config = config;
+        self
+    }
+
+    /// Sets how names are resolved.
+    pub fn resolver(mut self, resolver: Arc<dyn DnsResolver>) -> Self {
+        self.transport.resolver = resolver;
+        self
+    }
+
+    /// Sets where requests may go.
+    pub fn ssrf_guard(mut self, guard: SsrfGuard) -> Self {
+        self.transport.config.ssrf_guard = Some(guard);
         self
     }
 
     /// Sends every request through this proxy.
     pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
-        self.transport.proxy = Some(proxy);
+        self.transport.config.proxy = Some(proxy);
         self
     }
 
     /// Sets the `User-Agent`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
-        self.transport.user_agent = Some(user_agent.into());
+        self.transport.config.user_agent = Some(user_agent.into());
         self
     }
 
     /// Sets the time limit of opening a connection.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.connect_timeout = timeout;
+        self.transport.config.connect_timeout = timeout;
         self
     }
 
@@ -119,10 +198,12 @@ impl HttpClientBuilder {
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
-    pub fn build(self) -> Result<StandardHttpClient<ReqwestTransport>> {
+    pub fn build(self) -> Result<StandardHttpClient<T>> {
+        let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
-        let connector = WebSocketConnector::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
-        let transport = ReqwestTransport::new(self.transport.clone()).map_err(|error| error.in_field("transport"))?;
+        let connector = WebSocketConnector::new(config.clone()).map_err(|error| error.in_field("transport"))?;
+        let transport =
+            T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let over = self.replace(Transport(transport)).pool_stats(pool);
         #[cfg(feature = "websocket")]
@@ -137,6 +218,15 @@ impl HttpClientBuilder {
 impl Default for HttpClientBuilder {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Configured<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured")
+            .field("config", &self.config)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,7 +277,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         };
         let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
-        let decoding = DecompressionLayer::new(self.transport.0, self.decompression, self.max_response_size);
+        let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
         let redirecting = RedirectLayer::new(decoding, self.redirects);
         let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
@@ -217,7 +307,7 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         let counted = MetricsLayer::with_counters(limited, counters);
-        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?);
+        let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let extras = Extras {

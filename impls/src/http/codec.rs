@@ -200,12 +200,13 @@ fn decode_error(error: io::Error, coding: CompressionType) -> NetworkError {
     match error.downcast::<NetworkError>() {
         Ok(inner) => inner,
         Err(error) => {
-            let message = match kind {
-                io::ErrorKind::UnexpectedEof => "the compressed data ends early",
-                _ => "the compressed data is corrupt",
+            let (reason, message) = match kind {
+                io::ErrorKind::UnexpectedEof => ("truncated_coding", "the compressed data ends early"),
+                _ => ("corrupt_coding", "the compressed data is corrupt"),
             };
             NetworkError::new(ErrorKind::Decode, "http.body", message)
                 .with_retryability(Retryability::Never)
+                .with_context("reason", reason)
                 .with_context("coding", coding.as_str())
                 .with_source(error)
         }

@@ -2,8 +2,9 @@
 //!
 //! | type | for |
 //! |---|---|
-//! | [`HttpClientBuilder`] | the standard client: [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
+//! | [`HttpClientBuilder`] | the standard client: [`HyperHttpClient`], [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
 //! | [`layer`] | the layers one by one, for stacks of your own |
+//! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
 //! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |
 //! | [`MemoryHttpClient`] | tests without a network |
@@ -12,6 +13,8 @@ mod body;
 mod builder;
 mod codec;
 mod file_source;
+mod host;
+mod hyper_client;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod layer;
@@ -25,12 +28,21 @@ mod shared_error;
 #[cfg(any(feature = "jwt", feature = "oauth2"))]
 mod single_flight;
 mod standard;
+mod transport;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-pub use builder::{HttpClientBuilder, Transport};
+pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
 pub use file_source::FileSource;
+pub use hyper_client::HyperTransport;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
 pub use pool_stats::PoolStatsSource;
-pub use reqwest_client::{HttpVersion, ReqwestConfig, ReqwestTransport};
-pub use standard::{ReqwestHttpClient, StandardHttpClient};
+pub use reqwest_client::ReqwestTransport;
+pub use standard::{HyperHttpClient, ReqwestHttpClient, StandardHttpClient};
+pub use transport::config::{HttpVersion, TransportConfig};
+pub use transport::dns::{DnsOverrides, DnsResolver, SystemResolver};
+pub use transport::guard::SsrfGuard;
+pub use transport::tls::ClientIdentity;
+
+/// The configuration of the transports, as it was called when there was one.
+pub type ReqwestConfig = TransportConfig;

@@ -1,9 +1,8 @@
 //! The transport over reqwest.
 
-mod config;
+mod build;
 mod error;
 mod upload;
-mod variants;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,16 +13,18 @@ use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
     ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics,
-    HttpRequest, HttpResponse, RetryPolicy,
+    HttpRequest, HttpResponse, RetryPolicy, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 
-pub use self::config::{HttpVersion, ReqwestConfig};
 use self::error::{Stage, classify};
-use self::variants::Variants;
-use super::body;
 use super::pool_stats::PoolStatsSource;
+use super::transport::config::TransportConfig;
+use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
+use super::transport::finding::{no_connection_in_time, proxy_authentication};
+use super::transport::variants::Variants;
+use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
@@ -37,10 +38,10 @@ use super::pool_stats::PoolStatsSource;
 /// [`Tls`](networking_spi::ErrorKind::Tls).
 ///
 /// ```no_run
-/// # use networking_impls::http::{ReqwestConfig, ReqwestTransport};
+/// # use networking_impls::http::{ReqwestTransport, TransportConfig};
 /// # use networking_spi::prelude::*;
 /// # async fn example() -> Result<(), NetworkError> {
-/// let transport = ReqwestTransport::new(ReqwestConfig::default())?;
+/// let transport = ReqwestTransport::new(TransportConfig::default())?;
 /// let response = transport.get("https://example.com/").await?;
 /// # Ok(()) }
 /// ```
@@ -48,8 +49,9 @@ use super::pool_stats::PoolStatsSource;
 pub struct ReqwestTransport(Arc<Inner>);
 
 struct Inner {
-    config: ReqwestConfig,
-    clients: Variants,
+    config: TransportConfig,
+    resolution: Resolution,
+    clients: Variants<reqwest::Client>,
     in_flight: AtomicU64,
 }
 
@@ -70,11 +72,24 @@ impl ReqwestTransport {
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
-    pub fn new(config: ReqwestConfig) -> Result<Self> {
+    pub fn new(config: TransportConfig) -> Result<Self> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A transport that resolves names with `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         config.validate()?;
-        let clients = Variants::new(&config)?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
+        let clients = Variants::new(&config, |variant| build::client(&config, &resolution, variant))?;
         Ok(Self(Arc::new(Inner {
             config,
+            resolution,
             clients,
             in_flight: AtomicU64::new(0),
         })))
@@ -98,7 +113,29 @@ impl HttpClient for ReqwestTransport {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
-        let (client, proxied) = self.0.clients.select(&self.0.config, &options)?;
+        let Inner {
+            config,
+            resolution,
+            clients,
+            ..
+        } = &*self.0;
+        let (client, proxied) =
+            clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
+        let host: Box<str> = host::of(&url).into();
+        let tunneled = url.scheme() == "https";
+        if let Some(guard) = &resolution.guard {
+            if proxied {
+                let checked = guard.check_before_proxy(&url, resolution);
+                tokio::time::timeout(config.connect_timeout, checked)
+                    .await
+                    .unwrap_or_else(|_| Err(no_connection_in_time()))
+                    .map_err(|error| error.with_context("host", &*host))?;
+            } else {
+                guard
+                    .check_url(&url)
+                    .map_err(|error| error.with_context("host", &*host))?;
+            }
+        }
 
         let mut outgoing = if url.username().is_empty() && url.password().is_none() {
             reqwest::Request::new(method, url)
@@ -107,7 +144,7 @@ impl HttpClient for ReqwestTransport {
             client
                 .request(method, url)
                 .build()
-                .map_err(|error| classify(error, Stage::Head, proxied))?
+                .map_err(|error| classify(error, Stage::Head, proxied, &host))?
         };
         if outgoing.headers().is_empty() {
             *outgoing.headers_mut() = headers;
@@ -120,15 +157,18 @@ impl HttpClient for ReqwestTransport {
         let mut incoming = client
             .execute(outgoing)
             .await
-            .map_err(|error| classify(error, Stage::Head, proxied))?;
+            .map_err(|error| classify(error, Stage::Head, proxied, &host))?;
 
+        if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(&host));
+        }
         let mut response = HttpResponse::new(incoming.status());
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
         response.url = Some(incoming.url().clone());
         let length = incoming.content_length();
         if length != Some(0) {
-            response.body = HttpBody::stream(download(incoming, in_flight, proxied), length);
+            response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
         }
         if let Some(limit) = options.max_response_size {
             response.body = body::limit_size(response.body, limit)?;
@@ -175,12 +215,12 @@ impl fmt::Debug for ReqwestTransport {
     }
 }
 
-fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool) -> ByteStream {
+fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool, host: Box<str>) -> ByteStream {
     response
         .bytes_stream()
         .map_err(move |error| {
             let _held_to_the_end = &in_flight;
-            classify(error, Stage::Body, proxied)
+            classify(error, Stage::Body, proxied, &host)
         })
         .boxed()
 }

@@ -17,10 +17,13 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::layer::{
-    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer,
-    InterceptorLayer, MetricsLayer, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
+    InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
-use super::{HttpClientBuilder, PoolStatsSource, ReqwestTransport, body, codec};
+use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
+
+/// The standard client directly over hyper.
+pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
 
 /// The standard client over reqwest.
 pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
@@ -51,7 +54,7 @@ pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeou
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<T>>>>>>,
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<Edge<T>>>>>>>,
 >;
 
 impl<T> StandardHttpClient<T> {
@@ -61,12 +64,12 @@ impl<T> StandardHttpClient<T> {
 }
 
 impl ReqwestHttpClient {
-    /// A client with the defaults of [`HttpClientBuilder::new`].
+    /// A client with the defaults of [`HttpClientBuilder::reqwest`].
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if reqwest cannot be set up on this machine.
     pub fn with_defaults() -> Result<Self> {
-        HttpClientBuilder::new().build()
+        HttpClientBuilder::reqwest().build()
     }
 }
 
@@ -77,7 +80,11 @@ impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
         's: 'f,
         Self: 'f,
     {
-        self.0.stack.request(request)
+        // The one box for the futures of all layers.
+        Box::pin(async move {
+            let response = self.0.stack.send(Box::new(request)).await?;
+            Ok(*response)
+        })
     }
 
     fn capabilities(&self) -> HttpCapabilities {

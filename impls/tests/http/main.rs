@@ -1,6 +1,30 @@
 //! The HTTP layers and transports, one module a subject. What the contract says is tested by the conformance suite;
-//! these are the things beyond it: order, timing, configuration, and the errors of reqwest.
+//! these are the things beyond it: order, timing, configuration, and the errors of the transports.
 #![cfg(feature = "http")]
+
+/// Runs generic tests with each transport over a network: `hyper::name` and `reqwest::name`.
+macro_rules! for_each_transport {
+    ($($test:ident),+ $(,)?) => {
+        mod hyper {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test::<networking_impls::http::HyperTransport>().await;
+                }
+            )+
+        }
+
+        mod reqwest {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test::<networking_impls::http::ReqwestTransport>().await;
+                }
+            )+
+        }
+    };
+}
+use for_each_transport;
 
 mod auth;
 mod concurrency;

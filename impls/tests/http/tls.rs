@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use networking_impls::http::{ReqwestConfig, ReqwestTransport};
+use networking_impls::http::{ConfiguredTransport, SystemResolver, TransportConfig};
 use networking_spi::http::{HttpClientExt, RequestOptions};
 use networking_spi::{ErrorKind, SendState};
 use tokio::io::AsyncWriteExt;
@@ -36,32 +36,39 @@ async fn server() -> (RawServer, String) {
     (server, certified.cert.pem())
 }
 
+fn transport<T: ConfiguredTransport>(config: TransportConfig) -> T {
+    T::from_config(config, Arc::new(SystemResolver)).unwrap()
+}
+
+super::for_each_transport!(
+    an_unknown_certificate_is_a_tls_error,
+    a_certificate_can_be_trusted,
+    a_request_can_do_without_verification,
+);
+
 fn url(server: &RawServer, host: &str) -> String {
     format!("https://{host}:{}/", server.address.port())
 }
 
-#[tokio::test]
-async fn an_unknown_certificate_is_a_tls_error() {
+async fn an_unknown_certificate_is_a_tls_error<T: ConfiguredTransport>() {
     let (server, _) = server().await;
-    let client = ReqwestTransport::new(ReqwestConfig::new()).unwrap();
+    let client = transport::<T>(TransportConfig::new());
     let error = client.post(&url(&server, "localhost")).body("x").await.unwrap_err();
     assert_eq!((error.kind(), error.send_state()), (ErrorKind::Tls, SendState::NotSent));
     assert!(!error.retryability().is_retryable());
 }
 
-#[tokio::test]
-async fn a_certificate_can_be_trusted() {
+async fn a_certificate_can_be_trusted<T: ConfiguredTransport>() {
     let (server, pem) = server().await;
-    let client = ReqwestTransport::new(ReqwestConfig::new().with_root_certificate(pem)).unwrap();
+    let client = transport::<T>(TransportConfig::new().with_root_certificate(pem));
     assert_eq!(client.get(&url(&server, "localhost")).await.unwrap().status, 204);
     let error = client.get(&url(&server, "127.0.0.1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "the certificate is not for this name");
 }
 
-#[tokio::test]
-async fn a_request_can_do_without_verification() {
+async fn a_request_can_do_without_verification<T: ConfiguredTransport>() {
     let (server, _) = server().await;
-    let client = ReqwestTransport::new(ReqwestConfig::new()).unwrap();
+    let client = transport::<T>(TransportConfig::new());
     let options = RequestOptions::new().with_verify_tls(false);
     assert_eq!(
         client

@@ -1,33 +1,49 @@
-//! The errors of reqwest, and what a request can ask of the transport.
+//! The errors of the transports, and what a request can ask of them: the same for each.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use networking_impls::http::{HttpVersion, ReqwestConfig, ReqwestTransport};
-use networking_spi::http::{HttpClientExt, ProxyConfig, RequestOptions};
+use networking_impls::http::{
+    ConfiguredTransport, HttpVersion, HyperTransport, ReqwestTransport, SystemResolver, TransportConfig,
+};
+use networking_spi::http::{HttpClient, HttpClientExt, ProxyConfig, RequestOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::raw::{RawServer, closed_port, read_head};
 
-fn transport(config: ReqwestConfig) -> ReqwestTransport {
-    ReqwestTransport::new(config).unwrap()
+fn transport<T: ConfiguredTransport>(config: TransportConfig) -> T {
+    T::from_config(config, Arc::new(SystemResolver)).unwrap()
 }
+
+fn both(config: TransportConfig) -> (HyperTransport, ReqwestTransport) {
+    (transport(config.clone()), transport(config))
+}
+
+super::for_each_transport!(
+    silence_is_a_read_timeout,
+    a_handshake_that_stalls_is_a_connect_timeout,
+    a_name_that_cannot_be_resolved_is_dns,
+    errors_of_the_proxy_are_the_proxys,
+    a_request_can_have_its_own_proxy,
+    a_bad_proxy_is_named,
+    user_information_of_the_url_becomes_basic_credentials,
+);
 
 fn proxied(port: u16) -> RequestOptions {
     RequestOptions::new().with_proxy(ProxyConfig::new(format!("http://127.0.0.1:{port}").parse().unwrap()))
 }
 
-async fn error_of(client: &ReqwestTransport, url: &str, options: RequestOptions) -> NetworkError {
+async fn error_of(client: &impl HttpClient, url: &str, options: RequestOptions) -> NetworkError {
     match client.get(url).options(options).await {
         Ok(response) => response.bytes().await.unwrap_err(),
         Err(error) => error,
     }
 }
 
-#[tokio::test]
-async fn silence_is_a_read_timeout() {
+async fn silence_is_a_read_timeout<T: ConfiguredTransport>() {
     let server = RawServer::start(|mut stream| async move {
         let head = read_head(&mut stream).await;
         if head.starts_with("GET /body") {
@@ -39,7 +55,7 @@ async fn silence_is_a_read_timeout() {
         std::future::pending::<()>().await;
     })
     .await;
-    let client = transport(ReqwestConfig::new().with_read_timeout(Duration::from_millis(50)));
+    let client = transport::<T>(TransportConfig::new().with_read_timeout(Duration::from_millis(50)));
     for (path, sent) in [("/head", SendState::MaybeSent), ("/body", SendState::Sent)] {
         let error = error_of(&client, &server.url(path), RequestOptions::new()).await;
         assert_eq!(
@@ -52,14 +68,13 @@ async fn silence_is_a_read_timeout() {
     }
 }
 
-#[tokio::test]
-async fn a_handshake_that_stalls_is_a_connect_timeout() {
+async fn a_handshake_that_stalls_is_a_connect_timeout<T: ConfiguredTransport>() {
     let server = RawServer::start(|stream| async move {
         let _open = stream;
         std::future::pending::<()>().await;
     })
     .await;
-    let client = transport(ReqwestConfig::new().with_connect_timeout(Duration::from_millis(50)));
+    let client = transport::<T>(TransportConfig::new().with_connect_timeout(Duration::from_millis(50)));
     let url = format!("https://{}/", server.address);
     let error = error_of(&client, &url, RequestOptions::new()).await;
     assert_eq!(
@@ -70,17 +85,15 @@ async fn a_handshake_that_stalls_is_a_connect_timeout() {
     assert!(error.is_a(ErrorKind::Connection));
 }
 
-#[tokio::test]
-async fn a_name_that_cannot_be_resolved_is_dns() {
-    let client = transport(ReqwestConfig::new());
+async fn a_name_that_cannot_be_resolved_is_dns<T: ConfiguredTransport>() {
+    let client = transport::<T>(TransportConfig::new());
     let url = format!("http://{}.invalid/", "x".repeat(64));
     let error = error_of(&client, &url, RequestOptions::new()).await;
     assert_eq!((error.kind(), error.send_state()), (ErrorKind::Dns, SendState::NotSent));
 }
 
-#[tokio::test]
-async fn errors_of_the_proxy_are_the_proxys() {
-    let client = transport(ReqwestConfig::new());
+async fn errors_of_the_proxy_are_the_proxys<T: ConfiguredTransport>() {
+    let client = transport::<T>(TransportConfig::new());
     for scheme in ["http", "https"] {
         let url = format!("{scheme}://origin.test/");
         let error = error_of(&client, &url, proxied(closed_port().await)).await;
@@ -120,14 +133,13 @@ async fn errors_of_the_proxy_are_the_proxys() {
     );
 }
 
-#[tokio::test]
-async fn a_request_can_have_its_own_proxy() {
+async fn a_request_can_have_its_own_proxy<T: ConfiguredTransport>() {
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (direct_seen, mut direct) = mpsc::unbounded_channel();
     let (proxy_seen, mut through_proxy) = mpsc::unbounded_channel();
     let origin = RawServer::answering(OK, direct_seen).await;
     let proxy = RawServer::answering(OK, proxy_seen).await;
-    let client = transport(ReqwestConfig::new());
+    let client = transport::<T>(TransportConfig::new());
     let credentials = |options: RequestOptions| {
         let config = *options.proxy.clone().unwrap();
         options.with_proxy(config.with_credentials("Aladdin", "open sesame"))
@@ -154,9 +166,8 @@ async fn a_request_can_have_its_own_proxy() {
     );
 }
 
-#[tokio::test]
-async fn a_bad_proxy_is_named() {
-    let client = transport(ReqwestConfig::new());
+async fn a_bad_proxy_is_named<T: ConfiguredTransport>() {
+    let client = transport::<T>(TransportConfig::new());
     let options = RequestOptions::new().with_proxy(ProxyConfig::new("ftp://127.0.0.1".parse().unwrap()));
     let error = error_of(&client, "http://127.0.0.1:9/", options).await;
     assert_eq!(
@@ -165,12 +176,11 @@ async fn a_bad_proxy_is_named() {
     );
 }
 
-#[tokio::test]
-async fn user_information_of_the_url_becomes_basic_credentials() {
+async fn user_information_of_the_url_becomes_basic_credentials<T: ConfiguredTransport>() {
     let (seen, mut requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
     let url = format!("http://Aladdin:open%20sesame@{}/", server.address);
-    transport(ReqwestConfig::new()).get(&url).await.unwrap();
+    transport::<T>(TransportConfig::new()).get(&url).await.unwrap();
     let head = requests.recv().await.unwrap();
     assert!(
         head.contains("authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
@@ -194,14 +204,9 @@ async fn the_environment_names_no_proxy() {
 async fn child_ignores_the_environments_proxy() {
     let (seen, _requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
-    assert_eq!(
-        transport(ReqwestConfig::new())
-            .get(&server.url("/"))
-            .await
-            .unwrap()
-            .status,
-        204
-    );
+    let (hyper, reqwest) = both(TransportConfig::new());
+    assert_eq!(hyper.get(&server.url("/")).await.unwrap().status, 204);
+    assert_eq!(reqwest.get(&server.url("/")).await.unwrap().status, 204);
 }
 
 #[test]
@@ -219,11 +224,13 @@ async fn child_without_certificates() {
     let (seen, _requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
     for config in [
-        ReqwestConfig::new(),
-        ReqwestConfig::new().with_verify_tls(false),
-        ReqwestConfig::new().with_version(HttpVersion::Http1),
+        TransportConfig::new(),
+        TransportConfig::new().with_verify_tls(false),
+        TransportConfig::new().with_version(HttpVersion::Http1),
     ] {
-        assert_eq!(transport(config).get(&server.url("/")).await.unwrap().status, 204);
+        let (hyper, reqwest) = both(config);
+        assert_eq!(hyper.get(&server.url("/")).await.unwrap().status, 204);
+        assert_eq!(reqwest.get(&server.url("/")).await.unwrap().status, 204);
     }
 }
 
@@ -241,37 +248,41 @@ fn run_child(test: &str, environment: &[(&str, &str)]) {
 #[test]
 fn bad_settings_are_named() {
     let zero = Duration::ZERO;
-    let mut keepalive = ReqwestConfig::new();
+    let mut keepalive = TransportConfig::new();
     keepalive.tcp_keepalive = Some(zero);
     let proxy = ProxyConfig::new("ftp://127.0.0.1".parse().unwrap());
     for (config, field) in [
-        (ReqwestConfig::new().with_connect_timeout(zero), "connect_timeout"),
-        (ReqwestConfig::new().with_read_timeout(zero), "read_timeout"),
-        (ReqwestConfig::new().with_pool(1, zero), "pool_idle_timeout"),
+        (TransportConfig::new().with_connect_timeout(zero), "connect_timeout"),
+        (TransportConfig::new().with_read_timeout(zero), "read_timeout"),
+        (TransportConfig::new().with_pool(1, zero), "pool_idle_timeout"),
         (keepalive, "tcp_keepalive"),
-        (ReqwestConfig::new().with_user_agent("line\nfeed"), "user_agent"),
-        (ReqwestConfig::new().with_proxy(proxy), "proxy.url"),
+        (TransportConfig::new().with_user_agent("line\nfeed"), "user_agent"),
+        (TransportConfig::new().with_proxy(proxy), "proxy.url"),
         (
-            ReqwestConfig::new().with_root_certificate("not PEM"),
+            TransportConfig::new().with_root_certificate("not PEM"),
             "root_certificates",
         ),
     ] {
-        let error = ReqwestTransport::new(config).unwrap_err();
-        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        for error in [
+            HyperTransport::new(config.clone()).unwrap_err(),
+            ReqwestTransport::new(config).unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        }
     }
 }
 
 #[test]
 fn configuration_survives_serialization() {
-    let config = ReqwestConfig::new()
+    let config = TransportConfig::new()
         .with_proxy(ProxyConfig::new("http://127.0.0.1:3128".parse().unwrap()).with_credentials("u", "p"))
         .with_version(HttpVersion::Http2)
         .with_connect_timeout(Duration::from_millis(1_500));
     let text = serde_json::to_string(&config).unwrap();
     assert!(text.contains(r#""connect_timeout":"1s 500ms""#), "{text}");
-    assert_eq!(serde_json::from_str::<ReqwestConfig>(&text).unwrap(), config);
+    assert_eq!(serde_json::from_str::<TransportConfig>(&text).unwrap(), config);
     assert_eq!(
-        serde_json::from_str::<ReqwestConfig>("{}").unwrap(),
-        ReqwestConfig::default()
+        serde_json::from_str::<TransportConfig>("{}").unwrap(),
+        TransportConfig::default()
     );
 }

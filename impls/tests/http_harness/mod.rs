@@ -6,9 +6,16 @@ use std::sync::Arc;
 use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
 use networking_conformance::{CaseRuntime, Harness};
 use networking_impls::http::{
-    HttpClientBuilder, MemoryHttpClient, ReqwestConfig, ReqwestHttpClient, ReqwestTransport, StandardHttpClient,
+    HttpClientBuilder, HyperHttpClient, HyperTransport, MemoryHttpClient, ReqwestHttpClient, ReqwestTransport,
+    StandardHttpClient, TransportConfig,
 };
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
+
+/// The standard stack directly over hyper.
+pub(crate) struct Hyper;
+
+/// The bare transport over hyper.
+pub(crate) struct BareHyper;
 
 /// The standard stack over reqwest.
 pub(crate) struct Reqwest;
@@ -24,6 +31,44 @@ pub(crate) struct BareMemory;
 
 /// The standard stack over reqwest, through pointers.
 pub(crate) struct Pointers;
+
+impl Harness for Hyper {
+    fn backend(&self) -> &'static str {
+        "hyper"
+    }
+}
+
+impl HttpHarness for Hyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        Reqwest.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Reqwest.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(hyper(origin)))
+    }
+}
+
+impl Harness for BareHyper {
+    fn backend(&self) -> &'static str {
+        "hyper-transport"
+    }
+}
+
+impl HttpHarness for BareHyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        BareReqwest.capabilities()
+    }
+
+    fn subject(&self, _origin: &Origin) -> HttpSubject {
+        HttpSubject::new(Arc::new(
+            HyperTransport::new(TransportConfig::default()).expect("the defaults are valid"),
+        ))
+    }
+}
 
 impl Harness for Reqwest {
     fn backend(&self) -> &'static str {
@@ -73,7 +118,7 @@ impl HttpHarness for BareReqwest {
 
     fn subject(&self, _origin: &Origin) -> HttpSubject {
         HttpSubject::new(Arc::new(
-            ReqwestTransport::new(ReqwestConfig::default()).expect("the defaults are valid"),
+            ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid"),
         ))
     }
 }
@@ -179,8 +224,15 @@ pub(crate) fn standard_extended() -> HttpExtendedCapabilities {
     capabilities
 }
 
+fn hyper(origin: &Origin) -> HyperHttpClient {
+    HttpClientBuilder::hyper()
+        .base_url(origin.base_url())
+        .build()
+        .expect("the settings are valid")
+}
+
 fn reqwest(origin: &Origin) -> ReqwestHttpClient {
-    HttpClientBuilder::new()
+    HttpClientBuilder::reqwest()
         .base_url(origin.base_url())
         .build()
         .expect("the settings are valid")

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use serde::de::DeserializeOwned;
-use url::Url;
+use url::{Position, Url};
 
 use super::{ByteStream, HttpBody};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState};
@@ -145,12 +145,10 @@ impl HttpResponse {
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if it is not UTF-8, and those of [`bytes`](Self::bytes).
     pub async fn text(self) -> Result<String> {
-        let bytes = self.bytes().await?;
-        String::from_utf8(bytes.into()).map_err(|error| {
-            NetworkError::new(ErrorKind::Decode, "http.response", "the body is not UTF-8")
-                .with_send_state(SendState::Sent)
-                .with_source(error.utf8_error())
-        })
+        let Self { url, body, .. } = self;
+        let bytes = body.collect(usize::MAX).await?;
+        String::from_utf8(bytes.into())
+            .map_err(|error| undecodable("utf8", "the body is not UTF-8", url.as_ref()).with_source(error.utf8_error()))
     }
 
     /// The whole body decoded from JSON.
@@ -158,21 +156,26 @@ impl HttpResponse {
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if it is not JSON of this shape, and those of [`bytes`](Self::bytes).
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let bytes = self.bytes().await?;
+        let Self { url, body, .. } = self;
+        let bytes = body.collect(usize::MAX).await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            NetworkError::new(
-                ErrorKind::Decode,
-                "http.response",
-                "the body is not JSON of the expected shape",
-            )
-            .with_send_state(SendState::Sent)
-            .with_source(error)
+            undecodable("json", "the body is not JSON of the expected shape", url.as_ref()).with_source(error)
         })
     }
 
     /// The body as chunks, as they arrive.
     pub fn into_stream(self) -> ByteStream {
         self.body.into_stream()
+    }
+}
+
+fn undecodable(reason: &'static str, message: &'static str, url: Option<&Url>) -> NetworkError {
+    let error = NetworkError::new(ErrorKind::Decode, "http.response", message)
+        .with_send_state(SendState::Sent)
+        .with_context("reason", reason);
+    match url {
+        Some(url) => error.with_context("host", &url[Position::BeforeHost..Position::AfterPort]),
+        None => error,
     }
 }
 

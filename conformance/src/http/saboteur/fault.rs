@@ -14,9 +14,9 @@ macro_rules! faults {
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The one case that must fail.
-            pub const fn caught_by(self) -> &'static str {
+            pub const fn caught_by(self) -> &'static [&'static str] {
                 match self {
-                    $(Self::$name => concat!("http::", $case)),+
+                    $(Self::$name => &[concat!("http::", $case)]),+
                 }
             }
         }

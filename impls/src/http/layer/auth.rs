@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_core::future::BoxFuture;
 #[cfg(feature = "oauth2")]
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
@@ -16,6 +15,7 @@ use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::origin::same_origin;
 use super::pass_on;
 use crate::clock::TokioClock;
@@ -189,13 +189,14 @@ impl<C> AuthLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for AuthLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for AuthLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         match &self.credentials {
             Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
                 request.headers.entry(name).or_insert_with(|| value.clone());
@@ -205,31 +206,39 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let Some(tokens) = &self.tokens {
-                    return Box::pin(with_token(&*self.inner, tokens, request));
+                    return with_token(next, tokens, request).await;
                 }
             }
             _ => {}
         }
-        self.inner.request(request)
+        next.send(request).await
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for AuthLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 #[cfg(feature = "oauth2")]
-async fn with_token<C: HttpClient>(
-    inner: &C,
+async fn with_token(
+    next: &impl Next,
     tokens: &Arc<TokenSource>,
-    mut request: HttpRequest,
-) -> Result<HttpResponse> {
+    mut request: Box<HttpRequest>,
+) -> Result<Box<HttpResponse>> {
     let token = tokens.token().await?;
     let again = request.try_clone();
     request.headers.insert(header::AUTHORIZATION, token.header.clone());
-    let response = inner.request(request).await?;
+    let response = next.send(request).await?;
     if response.status != StatusCode::UNAUTHORIZED || !tokens.refused(&token) {
         return Ok(response);
     }
@@ -241,7 +250,7 @@ async fn with_token<C: HttpClient>(
         return Ok(response);
     };
     again.headers.insert(header::AUTHORIZATION, token.header.clone());
-    inner.request(again).await
+    next.send(Box::new(again)).await
 }
 
 impl<C: fmt::Debug> fmt::Debug for AuthLayer<C> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwapOption;
-use futures_core::future::BoxFuture;
 use http::StatusCode;
 use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection};
 use networking_spi::clock::Clock;
@@ -16,6 +15,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::origin::origin_name;
 use super::retry_after::retry_after;
 use super::{HttpCounters, pass_on};
@@ -97,41 +97,41 @@ impl<C> CircuitBreakerLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for CircuitBreakerLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let circuit = match self.circuit(&mut request) {
-            Ok(None) => return self.inner.request(request),
-            Ok(Some(circuit)) => circuit,
-            Err(error) => return Box::pin(async move { Err(error) }),
-        };
-        Box::pin(async move {
-            let permit = circuit.try_acquire().map_err(|rejection| self.rejected(rejection))?;
-            let result = self.inner.request(request).await;
-            permit.record(match &result {
-                Ok(response) => {
-                    let record = CallRecord::new(outcome(response.status));
-                    match retry_after(&response.headers, &*self.clock) {
-                        Some(delay) if record.outcome == Some(CallOutcome::Failure) => record.with_retry_after(delay),
-                        _ => record,
-                    }
-                }
-                Err(error) => {
-                    let record = CallRecord::new(circuit.config().classifier.classify(error));
-                    error
-                        .retryability()
-                        .delay()
-                        .map_or(record, |delay| record.with_retry_after(delay))
-                }
-            });
-            result
-        })
+impl<C: HttpClient> Layer for CircuitBreakerLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let Some(circuit) = self.circuit(&mut request)? else {
+            return next.send(request).await;
+        };
+        let permit = circuit.try_acquire().map_err(|rejection| self.rejected(rejection))?;
+        let result = next.send(request).await;
+        permit.record(match &result {
+            Ok(response) => {
+                let record = CallRecord::new(outcome(response.status));
+                match retry_after(&response.headers, &*self.clock) {
+                    Some(delay) if record.outcome == Some(CallOutcome::Failure) => record.with_retry_after(delay),
+                    _ => record,
+                }
+            }
+            Err(error) => {
+                let record = CallRecord::new(circuit.config().classifier.classify(error));
+                error
+                    .retryability()
+                    .delay()
+                    .map_or(record, |delay| record.with_retry_after(delay))
+            }
+        });
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for CircuitBreakerLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.circuit_breaker = true;
@@ -143,7 +143,7 @@ impl<C: HttpClient> HttpClient for CircuitBreakerLayer<C> {
         Ok(())
     }
 
-    pass_on!(client_metrics, configure_retry_policy);
+    pass_on!(request, client_metrics, configure_retry_policy);
 }
 
 fn outcome(status: StatusCode) -> CallOutcome {

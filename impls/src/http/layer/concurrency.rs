@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::chain::{Layer, Next};
 use super::origin::{Forgettable, PerOrigin};
 use super::pass_on;
 use crate::http::body;
@@ -125,31 +125,38 @@ impl<C> ConcurrencyLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for ConcurrencyLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        // A relative target is refused further in.
-        let (Some(limiter), RequestTarget::Absolute(url)) = (&self.limiter, &request.target) else {
-            return self.inner.request(request);
-        };
-        let host = limiter.hosts.get(url, || Host::new(limiter.limit));
-        Box::pin(async move {
-            let turn = host.turn(limiter.limit).await?;
-            let mut response = self.inner.request(request).await?;
-            response.body = body::holding(response.body, turn);
-            Ok(response)
-        })
+impl<C: HttpClient> Layer for ConcurrencyLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        // A relative target is refused further in.
+        let (Some(limiter), RequestTarget::Absolute(url)) = (&self.limiter, &request.target) else {
+            return next.send(request).await;
+        };
+        let host = limiter.hosts.get(url, || Host::new(limiter.limit));
+        let turn = host.turn(limiter.limit).await?;
+        let mut response = next.send(request).await?;
+        response.body = body::holding(response.body, turn);
+        Ok(response)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for ConcurrencyLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 #[derive(Debug)]

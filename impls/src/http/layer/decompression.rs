@@ -1,11 +1,13 @@
 //! Decoding response bodies.
 
-use futures_core::future::BoxFuture;
+use std::mem;
+
 use http::{HeaderValue, Method, header};
 use networking_spi::Result;
 use networking_spi::compression::CompressionType;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 
+use super::chain::{Layer, Next};
 use super::pass_on;
 use crate::http::body;
 use crate::http::codec;
@@ -52,13 +54,14 @@ impl<C> DecompressionLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for DecompressionLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for DecompressionLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let limit = request.options.max_response_size.take().or(self.max_size);
         let decode = self.decode
             && !request.headers.contains_key(header::ACCEPT_ENCODING)
@@ -70,21 +73,19 @@ impl<C: HttpClient> HttpClient for DecompressionLayer<C> {
             );
         }
         let decode = decode && request.method != Method::HEAD;
-        if !decode && limit.is_none() {
-            return self.inner.request(request);
+        let mut response = next.send(request).await?;
+        if decode && !response.body.is_empty() {
+            decode_body(&mut response);
         }
-        Box::pin(async move {
-            let mut response = self.inner.request(request).await?;
-            if decode && !response.body.is_empty() {
-                response = decoded(response);
-            }
-            if let Some(limit) = limit {
-                response.body = body::limit_size(response.body, limit)?;
-            }
-            Ok(response)
-        })
+        if let Some(limit) = limit {
+            response.body = body::limit_size(response.body, limit)?;
+        }
+        Ok(response)
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DecompressionLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.decompression |= self.decode;
@@ -92,25 +93,26 @@ impl<C: HttpClient> HttpClient for DecompressionLayer<C> {
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
-fn decoded(mut response: HttpResponse) -> HttpResponse {
-    let Some(codings) = codings(&response) else {
-        return response;
+fn decode_body(response: &mut HttpResponse) {
+    let Some(codings) = codings(response).filter(|codings| !codings.is_empty()) else {
+        return;
     };
-    if codings.is_empty() {
-        return response;
-    }
     // The last coding was applied last.
     let chunks = codings
         .into_iter()
         .rev()
-        .fold(response.body.into_stream(), codec::decode_stream);
-    response.body = networking_spi::http::HttpBody::stream(chunks, None);
+        .fold(mem::take(&mut response.body).into_stream(), codec::decode_stream);
+    response.body = HttpBody::stream(chunks, None);
     response.headers.remove(header::CONTENT_ENCODING);
     response.headers.remove(header::CONTENT_LENGTH);
-    response
 }
 
 /// The codings in the order in which they were applied; `None` if one of them is not known.

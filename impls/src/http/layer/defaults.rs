@@ -1,14 +1,19 @@
 //! What every request of a client has in common.
 
-use futures_core::future::BoxFuture;
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::Entry;
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
-use networking_spi::{NetworkError, Result, redact};
+use networking_spi::{NetworkError, Result, Retryability, redact};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::origin::same_origin;
+use super::retry_after::retry_after;
 use super::{Attempts, WithoutCredentials, pass_on};
+use crate::clock::TokioClock;
 
 /// What every request of a client has in common.
 #[derive(Clone, Default)]
@@ -68,6 +73,7 @@ impl ClientDefaults {
 pub struct DefaultsLayer<C> {
     inner: C,
     defaults: ClientDefaults,
+    clock: Arc<dyn Clock>,
 }
 
 impl<C> DefaultsLayer<C> {
@@ -90,7 +96,17 @@ impl<C> DefaultsLayer<C> {
                 value.set_sensitive(true);
             }
         }
-        Ok(Self { inner, defaults })
+        Ok(Self {
+            inner,
+            defaults,
+            clock: Arc::new(TokioClock::new()),
+        })
+    }
+
+    /// Reads dates in `Retry-After` against `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     fn apply(&self, request: &mut HttpRequest) -> Result<()> {
@@ -132,34 +148,39 @@ impl<C> DefaultsLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        if let Err(error) = self.apply(&mut request) {
-            return Box::pin(async move { Err(error) });
-        }
+impl<C: HttpClient> Layer for DefaultsLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        self.apply(&mut request)?;
         let raise = request
             .options
             .raise_for_status
             .take()
             .unwrap_or(self.defaults.raise_for_status);
+        let response = next.send(request).await?;
         if !raise {
-            return self.inner.request(request);
+            return Ok(response);
         }
-        Box::pin(async move {
-            let response = self.inner.request(request).await?;
-            let Some(error) = response.status_error() else {
-                return Ok(response);
-            };
-            let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
-            Err(error.with_attempts(attempts))
+        let Some(error) = response.status_error() else {
+            return Ok(response);
+        };
+        let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
+        let error = error.with_attempts(attempts);
+        // The response has no clock to read a date against.
+        Err(match retry_after(&response.headers, &*self.clock) {
+            Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
+            _ => error,
         })
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.base_url |= self.defaults.base_url.is_some();
@@ -167,7 +188,12 @@ impl<C: HttpClient> HttpClient for DefaultsLayer<C> {
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsLayer<C> {
@@ -175,7 +201,7 @@ impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsLayer<C> {
         f.debug_struct("DefaultsLayer")
             .field("inner", &self.inner)
             .field("defaults", &self.defaults)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_core::future::BoxFuture;
 use networking_spi::Result;
 use networking_spi::http::{
     HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead,
 };
 use networking_spi::{ErrorKind, NetworkError};
 
+use super::chain::{Layer, Next};
 use super::pass_on;
 
 /// Runs [`Interceptor`]s around each attempt: the first one's `before` runs first and its `after` last.
@@ -42,44 +42,56 @@ impl<C> InterceptorLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for InterceptorLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        if self.interceptors.is_empty() {
-            return self.inner.request(request);
-        }
-        Box::pin(async move {
-            let mut entered = Entered::new(&request)?;
-            let mut result = self.enter(request, &mut entered).await;
-            for index in (0..entered.count).rev() {
-                let (interceptor, head) = (&self.interceptors[index], entered.head(index));
-                result = match result {
-                    Ok(response) => interceptor.after(head, response).await,
-                    Err(error) => interceptor.on_error(head, error).await,
-                };
-            }
-            result
-        })
+impl<C: HttpClient> Layer for InterceptorLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        if self.interceptors.is_empty() {
+            return next.send(request).await;
+        }
+        let mut entered = Entered::new(&request)?;
+        let mut result = self.enter(request, next, &mut entered).await;
+        for index in (0..entered.count).rev() {
+            let (interceptor, head) = (&self.interceptors[index], entered.head(index));
+            result = match result {
+                Ok(response) => interceptor.after(head, *response).await.map(Box::new),
+                Err(error) => interceptor.on_error(head, error).await.map(Box::new),
+            };
+        }
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for InterceptorLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
-impl<C: HttpClient> InterceptorLayer<C> {
-    async fn enter(&self, mut request: HttpRequest, entered: &mut Entered) -> Result<HttpResponse> {
+impl<C> InterceptorLayer<C> {
+    async fn enter(
+        &self,
+        mut request: Box<HttpRequest>,
+        next: &impl Next,
+        entered: &mut Entered,
+    ) -> Result<Box<HttpResponse>> {
         for interceptor in &self.interceptors {
             entered.note(&request)?;
-            match interceptor.before(request).await? {
-                Intercepted::Continue(changed) => request = changed,
-                Intercepted::Respond(response) => return Ok(response),
+            match interceptor.before(*request).await? {
+                Intercepted::Continue(changed) => request = Box::new(changed),
+                Intercepted::Respond(response) => return Ok(Box::new(response)),
                 _ => {
                     return Err(NetworkError::new(
                         ErrorKind::Unsupported,
@@ -90,7 +102,7 @@ impl<C: HttpClient> InterceptorLayer<C> {
             }
             entered.count += 1;
         }
-        self.inner.request(request).await
+        next.send(request).await
     }
 }
 

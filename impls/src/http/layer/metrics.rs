@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_core::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
-use networking_spi::{Result, redact};
+use networking_spi::{NetworkError, Result, redact};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::{Attempts, HttpCounters, pass_on};
+use crate::http::host;
 
 /// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
 ///
@@ -50,41 +51,45 @@ impl<C> MetricsLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for MetricsLayer<C> {
-    fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(async move {
-            let call = self.counters.start();
-            let started = Instant::now();
-            let sent = request.body.length();
-            let span = span(&request);
-            let result = if span.is_disabled() {
-                self.inner.request(request).await
-            } else {
-                self.inner.request(request).instrument(span.clone()).await
-            };
-            match result {
-                Ok(mut response) => {
-                    call.responded(response.status, started.elapsed());
-                    self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
-                    note_response(&span, &response);
-                    response.body = self.count(response.body);
-                    Ok(response)
-                }
-                Err(error) => {
-                    span.record("error.type", error.kind().as_str());
-                    note_attempts(&span, error.attempts());
-                    call.failed(&error);
-                    Err(error)
-                }
-            }
-        })
+impl<C: HttpClient> Layer for MetricsLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let call = self.counters.start();
+        let started = Instant::now();
+        let sent = request.body.length();
+        let span = span(&request);
+        let host = peer(&request);
+        let result = if span.is_disabled() {
+            next.send(request).await
+        } else {
+            next.send(request).instrument(span.clone()).await
+        };
+        match result {
+            Ok(mut response) => {
+                call.responded(response.status, started.elapsed());
+                self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
+                note_response(&span, &response);
+                response.body = self.count(response.body, host);
+                Ok(response)
+            }
+            Err(error) => {
+                let error = with_host(error, host.as_deref());
+                span.record("error.type", error.kind().as_str());
+                note_attempts(&span, error.attempts());
+                call.failed(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for MetricsLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.metrics = true;
@@ -95,12 +100,12 @@ impl<C: HttpClient> HttpClient for MetricsLayer<C> {
         Ok(self.counters.snapshot())
     }
 
-    pass_on!(configure_retry_policy, configure_circuit_breaker);
+    pass_on!(request, configure_retry_policy, configure_circuit_breaker);
 }
 
 impl<C> MetricsLayer<C> {
     /// A body in memory counts when it is handed over, a stream as it is read.
-    fn count(&self, body: HttpBody) -> HttpBody {
+    fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
             return body;
@@ -111,6 +116,7 @@ impl<C> MetricsLayer<C> {
                 .inspect_ok(move |chunk| {
                     counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
                 })
+                .map_err(move |error| with_host(error, host.as_deref()))
                 .boxed()
         })
     }
@@ -132,6 +138,22 @@ fn span(request: &HttpRequest) -> Span {
         http.response.status_code = field::Empty,
         error.type = field::Empty,
     )
+}
+
+/// The peer as errors name it.
+fn peer(request: &HttpRequest) -> Option<Box<str>> {
+    match &request.target {
+        RequestTarget::Absolute(url) => Some(host::of(url).into()),
+        RequestTarget::Relative(_) => None,
+    }
+}
+
+/// The transport names the host where it can; the errors of layers get it here.
+fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
+    match host {
+        Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),
+        _ => error,
+    }
 }
 
 fn note_response(span: &Span, response: &HttpResponse) {

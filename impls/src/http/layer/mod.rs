@@ -4,6 +4,8 @@
 //! is still set when the request reaches the transport must be obeyed there, or is refused. A layer that has nothing to do
 //! for a request hands it on as it is, at no cost.
 //!
+//! A layer of your own is an `HttpClient` around an `HttpClient`, and goes anywhere between or around these.
+//!
 //! [`HttpClientBuilder`](super::HttpClientBuilder) composes the standard stack. Outermost first:
 //!
 //! | layer | why there |
@@ -20,9 +22,52 @@
 //! | [`AuthLayer`] | adds credentials to each attempt, invisible to everything above |
 //! | [`RedirectLayer`] | secrets stay with their origin on the way to another one |
 //! | [`DecompressionLayer`] | everything above sees plain bodies, and the size limit is on those |
+//!
+//! # Writing a layer in this crate
+//!
+//! The layers of the standard stack do not call each other through [`HttpClient::request`], which boxes a future for each,
+//! but through `chain::Next`, so that one box holds the futures of all. A layer says what it does in `chain::Layer`, and
+//! is a client through `pass_on!(request, ..)`:
+//!
+//! ```text
+//! pub struct StampLayer<C> {
+//!     inner: C,
+//!     stamp: Option<HeaderValue>,
+//! }
+//!
+//! impl<C: HttpClient> Layer for StampLayer<C> {
+//!     type Inner = C;
+//!
+//!     fn inner(&self) -> &C {
+//!         &self.inner
+//!     }
+//!
+//!     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+//!         if let Some(stamp) = &self.stamp {
+//!             request.headers.insert("x-stamp", stamp.clone());
+//!         }
+//!         next.send(request).await // not `self.inner.request(..)`, which would box the rest of the stack again
+//!     }
+//! }
+//!
+//! #[deny(clippy::missing_trait_methods)]
+//! impl<C: HttpClient> HttpClient for StampLayer<C> {
+//!     fn capabilities(&self) -> HttpCapabilities {
+//!         self.inner.capabilities()
+//!     }
+//!
+//!     pass_on!(request, client_metrics, configure_retry_policy, configure_circuit_breaker);
+//! }
+//! ```
+//!
+//! The future of the whole stack is as large as those of its layers together. What a layer keeps across `next.send(..)`
+//! should be small; what it needs only on a rare path goes into a box of its own.
+//!
+//! [`HttpClient::request`]: networking_spi::http::HttpClient::request
 
 mod attempts;
 mod auth;
+mod chain;
 mod circuit_breaker;
 mod concurrency;
 mod counters;
@@ -38,6 +83,8 @@ mod retry;
 mod retry_after;
 mod timeout;
 
+pub(in crate::http) use chain::{Edge, Next};
+
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
 pub use circuit_breaker::CircuitBreakerLayer;
@@ -52,9 +99,22 @@ pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
 
-/// The methods that a layer passes on to `self.inner` unchanged.
+/// The methods of `HttpClient` that a layer does not write itself: `request` goes through its `Layer::call`, the others to
+/// `self.inner` unchanged.
 macro_rules! pass_on {
     ($($method:ident),+) => { $(pass_on!(@ $method);)+ };
+    (@ request) => {
+        fn request<'s, 'f>(
+            &'s self,
+            request: networking_spi::http::HttpRequest,
+        ) -> futures_core::future::BoxFuture<'f, networking_spi::Result<networking_spi::http::HttpResponse>>
+        where
+            's: 'f,
+            Self: 'f,
+        {
+            super::chain::request_through(self, request)
+        }
+    };
     (@ client_metrics) => {
         fn client_metrics(&self) -> networking_spi::Result<networking_spi::http::HttpClientMetrics> {
             self.inner.client_metrics()

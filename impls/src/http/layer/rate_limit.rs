@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use http::StatusCode;
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
@@ -13,6 +12,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendS
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::chain::{Layer, Next};
 use super::origin::{Forgettable, PerOrigin};
 use super::retry_after::retry_after;
 use super::timeout::QueuedFor;
@@ -201,50 +201,51 @@ impl<C> RateLimitLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for RateLimitLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for RateLimitLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let gates = Gates {
             all: self.gate.as_ref(),
             host: self.host(&request),
         };
-        let wait = match gates.take_turn(request.options.timeout) {
-            Ok(wait) => wait,
-            Err(wait) => return Box::pin(async move { Err(rate_limited(wait)) }),
-        };
-        if wait.is_zero() && !gates.may_pause() {
-            return self.inner.request(request);
+        let wait = gates.take_turn(request.options.timeout).map_err(rate_limited)?;
+        if !wait.is_zero() {
+            if let Some(counters) = &self.counters {
+                counters.throttled.fetch_add(1, Ordering::Relaxed);
+            }
+            tokio::time::sleep(wait).await;
+            // The time limit of the call includes the wait.
+            request.extensions.insert(QueuedFor(wait));
         }
-        Box::pin(async move {
-            if !wait.is_zero() {
-                if let Some(counters) = &self.counters {
-                    counters.throttled.fetch_add(1, Ordering::Relaxed);
-                }
-                tokio::time::sleep(wait).await;
-                // The time limit of the call includes the wait.
-                request.extensions.insert(QueuedFor(wait));
-            }
-            let response = self.inner.request(request).await?;
-            if matches!(
-                response.status,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-            ) && let Some(asked) = retry_after(&response.headers, &*self.clock)
-            {
-                gates.pause(asked);
-            }
-            Ok(response)
-        })
+        let response = next.send(request).await?;
+        if matches!(
+            response.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) && let Some(asked) = retry_after(&response.headers, &*self.clock)
+        {
+            gates.pause(asked);
+        }
+        Ok(response)
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RateLimitLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         self.inner.capabilities()
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 fn rate_limited(wait: Duration) -> NetworkError {
@@ -279,10 +280,6 @@ impl Gates<'_> {
         }
         self.iter()
             .try_fold(Duration::ZERO, |wait, gate| Ok(wait.max(gate.take_turn(timeout)?)))
-    }
-
-    fn may_pause(&self) -> bool {
-        self.iter().any(|gate| !gate.max_pause.is_zero())
     }
 
     /// What one host asks for is obeyed for that host, where hosts are told apart.

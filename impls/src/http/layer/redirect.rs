@@ -1,6 +1,5 @@
 //! Following redirects.
 
-use futures_core::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode, header};
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::validate::{self, Validate};
@@ -8,6 +7,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::chain::{Layer, Next};
 use super::origin::same_origin;
 use super::pass_on;
 
@@ -88,49 +88,59 @@ impl<C> RedirectLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for RedirectLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for RedirectLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         if self.inner.capabilities().redirect_control {
             // The transport's own default must not decide in place of the policy.
             request.options.follow_redirects.get_or_insert(self.policy.follow);
-            return self.inner.request(request);
+            return next.send(request).await;
         }
         if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
-            return self.inner.request(request);
+            return next.send(request).await;
         }
-        Box::pin(self.follow(request))
+        let mut url = request.target.url()?.clone();
+        let mut followed = Vec::new();
+        for _ in 0..=self.policy.limit {
+            let mut hop = NextHop::of(&request);
+            let mut response = next.send(request).await?;
+            let Some(target) = location(&response, &url)? else {
+                response.url.get_or_insert(url);
+                return Ok(response);
+            };
+            hop.adapt(response.status, same_origin(&url, &target))?;
+            followed.push(std::mem::replace(&mut url, target));
+            request = Box::new(hop.to(url.clone()));
+        }
+        // Coming to a URL again is no error as such: a cookie may have been set on the way.
+        let error = if followed.contains(&url) {
+            refused("loop", "the redirects go round in a circle")
+        } else {
+            refused("too_many", "too many redirects")
+        };
+        Err(error.with_context("limit", self.policy.limit.to_string()))
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RedirectLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.redirect_control = true;
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
-}
-
-impl<C: HttpClient> RedirectLayer<C> {
-    async fn follow(&self, mut request: HttpRequest) -> Result<HttpResponse> {
-        let mut url = request.target.url()?.clone();
-        for _ in 0..=self.policy.limit {
-            let mut next = NextHop::of(&request);
-            let mut response = self.inner.request(request).await?;
-            let Some(target) = location(&response, &url)? else {
-                response.url.get_or_insert(url);
-                return Ok(response);
-            };
-            next.adapt(response.status, same_origin(&url, &target))?;
-            url = target;
-            request = next.to(url.clone());
-        }
-        Err(refused("too many redirects").with_context("limit", self.policy.limit.to_string()))
-    }
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 /// What the next request takes over from the one before.
@@ -175,7 +185,10 @@ impl NextHop {
             }
         }
         if self.body.is_none() {
-            return Err(refused("the redirect wants the body again, which is a stream"));
+            return Err(refused(
+                "body_not_repeatable",
+                "the redirect wants the body again, which is a stream",
+            ));
         }
         // What names the host is for the host it names.
         self.headers.remove(header::HOST);
@@ -226,10 +239,10 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
         .ok()
         .and_then(|location| url.join(location).ok());
     let Some(mut target) = target else {
-        return Err(refused("the location is not a URL"));
+        return Err(refused("bad_location", "the location is not a URL"));
     };
     if !matches!(target.scheme(), "http" | "https") {
-        return Err(refused("the location is not an http or https URL"));
+        return Err(refused("bad_location", "the location is not an http or https URL"));
     }
     if target.fragment().is_none() {
         target.set_fragment(url.fragment());
@@ -237,6 +250,8 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
     Ok(Some(target))
 }
 
-fn refused(message: &'static str) -> NetworkError {
-    NetworkError::new(ErrorKind::Redirect, "http.request", message).with_send_state(SendState::Sent)
+fn refused(reason: &'static str, message: &'static str) -> NetworkError {
+    NetworkError::new(ErrorKind::Redirect, "http.request", message)
+        .with_send_state(SendState::Sent)
+        .with_context("reason", reason)
 }

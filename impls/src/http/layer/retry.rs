@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_core::future::BoxFuture;
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::chain::{Layer, Next};
 use super::retry_after::retry_after;
 use super::{Attempts, HttpCounters, pass_on};
 use crate::clock::TokioClock;
@@ -89,44 +89,23 @@ impl<C> RetryLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for RetryLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for RetryLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let own = request.options.retry.take();
-        let attempts = own
-            .as_ref()
-            .map_or_else(|| self.state.load().policy.max_attempts, |own| own.max_attempts);
-        if attempts == 1 {
-            return self.inner.request(request);
+        let state = self.state.load_full();
+        let policy = own.as_deref().unwrap_or(&state.policy);
+        if policy.max_attempts == 1 {
+            return next.send(request).await;
         }
-        Box::pin(self.attempt(request, own))
-    }
-
-    fn capabilities(&self) -> HttpCapabilities {
-        let mut capabilities = self.inner.capabilities();
-        capabilities.retry = true;
-        capabilities
-    }
-
-    fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
-        self.state.store(Arc::new(State::new(policy)?));
-        Ok(())
-    }
-
-    pass_on!(client_metrics, configure_circuit_breaker);
-}
-
-impl<C: HttpClient> RetryLayer<C> {
-    async fn attempt(&self, request: HttpRequest, own: Option<Box<RetryPolicy>>) -> Result<HttpResponse> {
         if let Some(own) = &own {
             own.validate().map_err(|error| error.in_field("retry"))?;
         }
-        let state = self.state.load_full();
-        let policy = own.as_deref().unwrap_or(&state.policy);
         let budget = if policy.budget.is_some() {
             state.budget.as_ref()
         } else {
@@ -134,16 +113,14 @@ impl<C: HttpClient> RetryLayer<C> {
         };
         let may_repeat = request.is_idempotent() || policy.retry_non_idempotent;
 
-        let mut next = Some(request);
+        let mut following = Some(request);
         let mut attempt = 0;
-        while let Some(request) = next.take() {
+        while let Some(request) = following.take() {
             attempt += 1;
-            next = if attempt < policy.max_attempts {
-                request.try_clone()
-            } else {
-                None
-            };
-            let result = self.inner.request(request).await;
+            if attempt < policy.max_attempts {
+                following = request.try_clone().map(Box::new);
+            }
+            let result = next.send(request).await;
 
             let verdict = match &result {
                 Ok(response) => self.judge_response(policy, response, may_repeat),
@@ -159,7 +136,7 @@ impl<C: HttpClient> RetryLayer<C> {
                 Verdict::Final => return finish(result, attempt),
                 Verdict::Retry(wait) => wait.unwrap_or_default().max(delay(policy, attempt)),
             };
-            if next.is_none() || !budget.is_none_or(Bucket::take) {
+            if following.is_none() || !budget.is_none_or(Bucket::take) {
                 return finish(result, attempt);
             }
             if let Some(counters) = &self.counters {
@@ -170,7 +147,25 @@ impl<C: HttpClient> RetryLayer<C> {
         }
         unreachable!("every attempt without a successor returns")
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RetryLayer<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.retry = true;
+        capabilities
+    }
+
+    fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+        self.state.store(Arc::new(State::new(policy)?));
+        Ok(())
+    }
+
+    pass_on!(request, client_metrics, configure_circuit_breaker);
+}
+
+impl<C> RetryLayer<C> {
     fn judge_response(&self, policy: &RetryPolicy, response: &HttpResponse, may_repeat: bool) -> Verdict {
         let status = response.status;
         let listed = || policy.statuses.contains(&status.as_u16());
@@ -221,7 +216,7 @@ fn judge_error(policy: &RetryPolicy, error: &NetworkError, may_repeat: bool) -> 
     }
 }
 
-fn finish(result: Result<HttpResponse>, attempts: u32) -> Result<HttpResponse> {
+fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpResponse>> {
     match result {
         Ok(mut response) => {
             if attempts > 1 {
@@ -251,9 +246,9 @@ fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
 }
 
 /// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
-async fn pause(given_up: Result<HttpResponse>, wait: Duration) {
+async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
     let resume = Instant::now() + wait;
-    if let Ok(HttpResponse { body, .. }) = given_up
+    if let Ok(HttpResponse { body, .. }) = given_up.map(|response| *response)
         && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
     {
         // Neither a failure nor a lack of time matters: the connection is then closed.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use futures_core::future::BoxFuture;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::{NetworkError, Phase, Result, SendState};
 use tokio::time::{Instant, timeout_at};
 
+use super::chain::{Layer, Next};
 use super::pass_on;
 use crate::http::body;
 
@@ -45,15 +45,16 @@ impl<C> TotalTimeoutLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for TotalTimeoutLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
+impl<C: HttpClient> Layer for TotalTimeoutLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let Some(limit) = request.options.timeout.take().or(self.default) else {
-            return self.inner.request(request);
+            return next.send(request).await;
         };
         let queued = request
             .extensions
@@ -61,27 +62,33 @@ impl<C: HttpClient> HttpClient for TotalTimeoutLayer<C> {
             .map_or(Duration::ZERO, |queued| queued.0);
         let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
             // Too far away for the clock: no limit.
-            return self.inner.request(request);
+            return next.send(request).await;
         };
-        Box::pin(async move {
-            match timeout_at(deadline, self.inner.request(request)).await {
-                Ok(Ok(mut response)) => {
-                    response.body = body::until(response.body, deadline, limit);
-                    Ok(response)
-                }
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(NetworkError::timeout("http.request", Phase::Total, limit)),
+        match timeout_at(deadline, next.send(request)).await {
+            Ok(Ok(mut response)) => {
+                response.body = body::until(response.body, deadline, limit);
+                Ok(response)
             }
-        })
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(NetworkError::timeout("http.request", Phase::Total, limit)),
+        }
     }
+}
 
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for TotalTimeoutLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.timeout = true;
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }
 
 /// The time limit of one attempt, up to the response head.
@@ -115,32 +122,38 @@ impl<C> AttemptTimeoutLayer<C> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<C: HttpClient> HttpClient for AttemptTimeoutLayer<C> {
-    fn request<'s, 'f>(&'s self, mut request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
-            return self.inner.request(request);
-        };
-        Box::pin(async move {
-            match tokio::time::timeout(limit, self.inner.request(request)).await {
-                Ok(result) => result,
-                Err(_) => {
-                    Err(NetworkError::timeout("http.request", Phase::Attempt, limit)
-                        .with_send_state(SendState::MaybeSent))
-                }
-            }
-        })
+impl<C: HttpClient> Layer for AttemptTimeoutLayer<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
     }
 
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
+            return next.send(request).await;
+        };
+        match tokio::time::timeout(limit, next.send(request)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for AttemptTimeoutLayer<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.attempt_timeout = true;
         capabilities
     }
 
-    pass_on!(client_metrics, configure_retry_policy, configure_circuit_breaker);
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
 }

@@ -6,41 +6,36 @@
 use std::error::Error as StdError;
 use std::io;
 
-use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
+use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 
-/// What the transport knew when the error came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Before the response head.
-    Head,
-    /// While reading the body.
-    Body,
-}
+pub(super) use crate::http::transport::finding::Stage;
+use crate::http::transport::finding::{self, Broken, Finding, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
 
 /// Maps an error of a request. `proxied` says whether the request went through a proxy: the error itself cannot.
-pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool) -> NetworkError {
+pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host: &str) -> NetworkError {
     // The URL may hold credentials, and the caller knows it anyway.
     let error = error.without_url();
     let facts = Facts::of(&error);
-    let (kind, message) = facts.kind(&error, stage, proxied);
+    let finding = facts.finding(&error, stage, proxied);
 
     let sent = match stage {
         Stage::Body => SendState::Sent,
         Stage::Head if error.is_connect() || error.is_builder() || facts.canceled => SendState::NotSent,
         Stage::Head => SendState::MaybeSent,
     };
-    let mut mapped = NetworkError::new(kind, "http.request", message).with_send_state(sent);
-    if kind == ErrorKind::Timeout {
+    let timeout = finding.kind == ErrorKind::Timeout;
+    let mut mapped = finding.into_error().with_send_state(sent);
+    if timeout {
         mapped = mapped.with_phase(if error.is_connect() {
             Phase::Connect
         } else {
             Phase::Read
         });
     }
-    if facts.own.is_some_and(|own| own.retryability() == Retryability::Never) {
-        mapped = mapped.with_retryability(Retryability::Never);
+    if let Some(own) = facts.own {
+        mapped = mapped.with_retryability(own.retryability());
     }
-    mapped.with_source(error)
+    mapped.with_context("host", host).with_source(error)
 }
 
 /// What the chain of causes has in it.
@@ -48,14 +43,16 @@ pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool) -> Ne
 struct Facts<'e> {
     /// An error of the request body's own stream.
     own: Option<&'e NetworkError>,
-    tls: bool,
+    tls: Option<&'e rustls::Error>,
     /// The kind of the innermost I/O error.
     io: Option<io::ErrorKind>,
     incomplete: bool,
     /// The connection was closed before the request was written to it.
     canceled: bool,
     parse: bool,
-    proxy: bool,
+    too_large: bool,
+    tunnel: bool,
+    socks: bool,
     proxy_auth: bool,
 }
 
@@ -88,80 +85,75 @@ impl<'e> Facts<'e> {
             self.incomplete |= hyper.is_incomplete_message();
             self.canceled |= hyper.is_canceled();
             self.parse |= hyper.is_parse();
-        } else if error.is::<rustls::Error>() {
-            self.tls = true;
+            self.too_large |= hyper.is_parse_too_large();
+        } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            self.tls = Some(tls);
         } else {
             // The connectors' tunnel errors are private types: their texts are all there is, and tests pin them.
             let text = error.to_string();
-            self.proxy |=
-                text.starts_with("tunnel error") || text.contains("socks proxy") || text.starts_with("SOCKS error");
-            self.proxy_auth |= text.contains("proxy authorization required");
+            self.tunnel |= text.starts_with("tunnel error");
+            self.socks |= text.contains("socks proxy") || text.starts_with("SOCKS error");
+            self.proxy_auth |= text.contains("proxy authorization required")
+                || text.starts_with("SOCKS error: credentials not accepted")
+                || text.starts_with("SOCKS error: server does not support user/pass");
         }
     }
 
     /// The order matters: the most specific cause comes first.
-    fn kind(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> (ErrorKind, &'static str) {
-        if let Some(own) = self.own {
-            return (own.kind(), "the request body failed");
+    fn finding(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> Finding {
+        if let Some(own) = self.own.filter(|_| !proxied || !error.is_connect()) {
+            return if error.is_connect() {
+                finding::resolution(own)
+            } else {
+                Finding::new(own.kind(), "the request body failed")
+            };
         }
         if error.is_builder() {
-            return (ErrorKind::InvalidInput, "the request cannot be built");
+            return Finding::new(ErrorKind::InvalidInput, "the request cannot be built");
         }
         if error.is_timeout() {
-            let message = if error.is_connect() {
-                "no connection in time"
-            } else {
-                "no data from the peer in time"
-            };
-            return (ErrorKind::Timeout, message);
+            return Finding::new(
+                ErrorKind::Timeout,
+                if error.is_connect() {
+                    "no connection in time"
+                } else {
+                    "no data from the peer in time"
+                },
+            );
         }
         if self.proxy_auth {
-            return (ErrorKind::Proxy, "the proxy wants credentials");
+            return Finding::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS);
         }
-        if self.proxy {
-            return (ErrorKind::Proxy, "the proxy did not open a tunnel");
-        }
-        if self.tls {
-            return (ErrorKind::Tls, "the TLS handshake failed");
-        }
-        if error.is_connect() && proxied {
-            return (ErrorKind::Proxy, "the proxy cannot be reached");
-        }
-        if error.is_dns() {
-            return (ErrorKind::Dns, "the name cannot be resolved");
+        if let Some(tls) = self.tls {
+            return finding::tls(tls);
         }
         if error.is_connect() {
-            return match self.io {
-                Some(io::ErrorKind::ConnectionRefused) => {
-                    (ErrorKind::ConnectionRefused, "the peer refused the connection")
-                }
-                Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
-                    (ErrorKind::ConnectionRefused, "no route to the peer")
-                }
-                _ => (ErrorKind::Connection, "no connection to the peer"),
-            };
+            return self.connect_finding(proxied);
         }
-        if self.parse {
-            return (ErrorKind::Protocol, "the peer broke the protocol");
-        }
-        let eof = self.incomplete || self.io == Some(io::ErrorKind::UnexpectedEof);
-        match (stage, eof, self.io) {
-            (Stage::Body, true, _) => (ErrorKind::TruncatedBody, "the body ended before its announced length"),
-            (Stage::Head, true, _) => (
-                ErrorKind::ConnectionClosed,
-                "the peer closed the connection without an answer",
+        finding::exchange(
+            stage,
+            Broken {
+                io: self.io,
+                incomplete: self.incomplete,
+                canceled: self.canceled,
+                parse: self.parse,
+                too_large: self.too_large,
+            },
+        )
+    }
+
+    /// There is no connection. Of what happened behind a proxy little is known.
+    fn connect_finding(&self, proxied: bool) -> Finding {
+        match self.io {
+            _ if self.socks => Finding::because(
+                ErrorKind::Proxy,
+                "socks",
+                "the SOCKS proxy cannot be reached, or did not connect",
             ),
-            (
-                _,
-                _,
-                Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe),
-            ) => (ErrorKind::ConnectionClosed, "the connection broke"),
-            _ if self.canceled => (
-                ErrorKind::ConnectionClosed,
-                "the connection was closed before the request was sent",
-            ),
-            (Stage::Body, false, _) => (ErrorKind::Protocol, "the body cannot be read"),
-            (Stage::Head, false, _) => (ErrorKind::Connection, "the exchange failed"),
+            // A tunnel that failed for a reason of its own, as opposed to one whose proxy was not there.
+            None if self.tunnel => Finding::because(ErrorKind::Proxy, "tunnel", "the proxy did not open a tunnel"),
+            _ if proxied => Finding::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached"),
+            cause => finding::connect(cause),
         }
     }
 }

@@ -10,6 +10,8 @@ use networking_spi::http::{ByteStream, HttpBody};
 use networking_spi::{NetworkError, Result};
 use parking_lot::Mutex;
 
+use crate::http::transport::length::Announced;
+
 /// The body for reqwest: bytes stay bytes, everything else is streamed with its length where that is known.
 pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
     if body.is_empty() {
@@ -18,11 +20,9 @@ pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
     if let Some(bytes) = body.as_bytes() {
         return Some(bytes.clone().into());
     }
-    let length = body.length();
     Some(reqwest::Body::wrap(Upload {
+        announced: Announced::new(body.length()),
         chunks: Mutex::new(body.into_stream()),
-        length,
-        left: length,
     }))
 }
 
@@ -30,8 +30,7 @@ pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
 struct Upload {
     /// Never locked: the mutex makes the stream `Sync`, which reqwest asks for.
     chunks: Mutex<ByteStream>,
-    length: Option<u64>,
-    left: Option<u64>,
+    announced: Announced,
 }
 
 impl Body for Upload {
@@ -40,34 +39,16 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let next = ready!(self.chunks.get_mut().poll_next_unpin(cx)).transpose()?;
-        Poll::Ready(match (next, self.left) {
-            (Some(chunk), Some(left)) => {
-                let Some(left) = left.checked_sub(chunk.len() as u64) else {
-                    return Poll::Ready(Some(Err(self.wrong_length())));
-                };
-                self.left = Some(left);
-                Some(Ok(Frame::data(chunk)))
-            }
-            (Some(chunk), None) => Some(Ok(Frame::data(chunk))),
-            (None, Some(left)) if left > 0 => Some(Err(self.wrong_length())),
-            (None, _) => None,
-        })
+        match &next {
+            Some(chunk) => self.announced.take(chunk.len())?,
+            None => self.announced.end()?,
+        }
+        Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
-impl Upload {
-    /// Sending what does not match the announced length would desynchronise the connection.
-    fn wrong_length(&self) -> NetworkError {
-        NetworkError::invalid_input(
-            "body.length",
-            format!(
-                "the stream does not have the {:?} bytes it announced",
-                self.length.unwrap_or_default()
-            ),
-        )
+        self.announced
+            .left()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -1,4 +1,4 @@
-//! Configuration of the transport.
+//! Configuration of the transports.
 
 use std::time::Duration;
 
@@ -7,13 +7,17 @@ use networking_spi::http::ProxyConfig;
 use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
 
-/// How a [`ReqwestTransport`](super::ReqwestTransport) connects. Everything that waits is bounded.
+use super::guard::SsrfGuard;
+use super::tls::ClientIdentity;
+
+/// How a transport connects: [`HyperTransport`](crate::http::HyperTransport) or
+/// [`ReqwestTransport`](crate::http::ReqwestTransport). Everything that waits is bounded.
 ///
 /// Proxies named by the environment (`HTTP_PROXY`, ...) are not used: what a program does should not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct ReqwestConfig {
+pub struct TransportConfig {
     /// Time limit of opening a connection: name resolution, TCP and TLS.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -36,6 +40,12 @@ pub struct ReqwestConfig {
     pub verify_tls: bool,
     /// Further trusted root certificates, PEM.
     pub root_certificates: Vec<String>,
+    /// Whether the machine's root certificates are trusted too. `false` trusts `root_certificates` alone.
+    pub system_roots: bool,
+    /// The certificate shown to servers that ask for one.
+    pub client_identity: Option<ClientIdentity>,
+    /// Where requests may go. `None`: everywhere.
+    pub ssrf_guard: Option<SsrfGuard>,
     /// Which protocol versions are spoken.
     pub version: HttpVersion,
 }
@@ -54,7 +64,7 @@ pub enum HttpVersion {
     Http2,
 }
 
-impl Default for ReqwestConfig {
+impl Default for TransportConfig {
     /// 10 s to connect, 60 s of silence, 90 s idle, 256 idle connections per host, 60 s to the first keep-alive probe, verified TLS, no proxy.
     fn default() -> Self {
         Self {
@@ -67,12 +77,15 @@ impl Default for ReqwestConfig {
             proxy: None,
             verify_tls: true,
             root_certificates: Vec::new(),
+            system_roots: true,
+            client_identity: None,
+            ssrf_guard: None,
             version: HttpVersion::Negotiated,
         }
     }
 }
 
-impl ReqwestConfig {
+impl TransportConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -121,6 +134,24 @@ impl ReqwestConfig {
         self
     }
 
+    /// Sets whether the machine's root certificates are trusted.
+    pub fn with_system_roots(mut self, trust: bool) -> Self {
+        self.system_roots = trust;
+        self
+    }
+
+    /// Sets the certificate shown to servers that ask for one.
+    pub fn with_client_identity(mut self, identity: ClientIdentity) -> Self {
+        self.client_identity = Some(identity);
+        self
+    }
+
+    /// Sets where requests may go.
+    pub fn with_ssrf_guard(mut self, guard: SsrfGuard) -> Self {
+        self.ssrf_guard = Some(guard);
+        self
+    }
+
     /// Sets which protocol versions are spoken.
     pub fn with_version(mut self, version: HttpVersion) -> Self {
         self.version = version;
@@ -128,7 +159,7 @@ impl ReqwestConfig {
     }
 }
 
-impl Validate for ReqwestConfig {
+impl Validate for TransportConfig {
     fn validate(&self) -> Result<()> {
         validate::positive(self.connect_timeout, "connect_timeout")?;
         validate::positive(self.read_timeout, "read_timeout")?;
@@ -143,6 +174,12 @@ impl Validate for ReqwestConfig {
                 "user_agent",
                 "is not a header value",
             )?;
+        }
+        if let Some(identity) = &self.client_identity {
+            identity.validate().map_err(|error| error.in_field("client_identity"))?;
+        }
+        if let Some(guard) = &self.ssrf_guard {
+            guard.validate().map_err(|error| error.in_field("ssrf_guard"))?;
         }
         match &self.proxy {
             Some(proxy) => proxy.validate(),
