@@ -7,11 +7,16 @@
 //! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
 //! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |
+//! | [`Download`] | downloads to files that go on where they broke off |
+//! | [`EventSource`] | server-sent events, with reconnection |
 //! | [`MemoryHttpClient`] | tests without a network |
 
 mod body;
 mod builder;
+mod charset;
 mod codec;
+mod download;
+mod event_source;
 mod file_source;
 mod host;
 mod hyper_client;
@@ -33,6 +38,9 @@ mod transport;
 pub mod websocket;
 
 pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
+pub use charset::TextWithCharset;
+pub use download::{Download, DownloadProgress, Downloaded};
+pub use event_source::{EventSource, Reconnect};
 pub use file_source::FileSource;
 pub use hyper_client::HyperTransport;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};

@@ -4,6 +4,7 @@
 //! implements one method that sends. [`HttpExtended`] has the operations that not every client offers.
 
 mod auth;
+mod batch;
 mod body;
 mod client;
 mod curl;
@@ -19,6 +20,7 @@ mod retry;
 mod sse;
 
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
+pub use batch::Batch;
 pub use body::{BodySource, ByteStream, HttpBody};
 pub use client::{HttpCapabilities, HttpClient, HttpClientExt, RequestBuilder};
 pub use curl::CurlCommand;

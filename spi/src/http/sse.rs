@@ -333,15 +333,24 @@ impl fmt::Debug for EventStream {
 }
 
 impl HttpResponse {
-    /// The body as server-sent events, with the default [`EventLimits`].
+    /// The body as server-sent events, with the default [`EventLimits`]. The client's response size limit applies to all of
+    /// them together: for a stream without end, set
+    /// [`max_response_size`](super::RequestOptions::max_response_size) of the request to `u64::MAX`.
     ///
     /// # Errors
     /// Those of [`error_for_status`](Self::error_for_status), and [`Protocol`](ErrorKind::Protocol) for a status other than
     /// 200 or a `Content-Type` other than `text/event-stream`.
     pub fn into_events(self) -> Result<EventStream> {
+        self.into_events_with(EventParser::new(EventLimits::default()))
+    }
+
+    /// The body as server-sent events, with limits and a last id of the caller's.
+    ///
+    /// # Errors
+    /// As [`into_events`](Self::into_events).
+    pub fn into_events_with(self, parser: EventParser) -> Result<EventStream> {
         let response = self.error_for_status()?;
         check_event_stream(response.status, &response.headers)?;
-        let parser = EventParser::new(EventLimits::default());
         Ok(EventStream::new(response.into_stream(), parser))
     }
 }

@@ -97,6 +97,7 @@ pub use metrics::MetricsLayer;
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
+pub(super) use retry::delay as retry_delay;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
 
 /// The methods of `HttpClient` that a layer does not write itself: `request` goes through its `Layer::call`, the others to
