@@ -13,12 +13,14 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
+#[cfg(feature = "http-cache")]
+use super::cache::HttpCache;
 #[cfg(feature = "jwt")]
 use super::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
-    Credentials, DecompressionLayer, DefaultsLayer, Edge, HttpCounters, InterceptorLayer, MetricsLayer, RateLimit,
-    RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+    Credentials, DecompressionLayer, DefaultsLayer, Edge, HedgeLayer, HedgePolicy, HttpCounters, InterceptorLayer,
+    MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
@@ -38,14 +40,16 @@ pub type DefaultTransport = ReqwestTransport;
 /// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - rate limit - total timeout -
-/// retry - limit of requests in flight per host - circuit breaker - attempt timeout - interceptors - auth - redirects - decompression and size limit - transport.
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
+/// `http-cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
+/// attempt timeout - interceptors - auth - redirects - cookies (feature `cookies`) - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
 /// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
-/// | retries, circuit breaker, rate limits, limit of requests in flight | off; the first two can be configured later on the client |
+/// | retries, circuit breaker, rate limits, limit of requests in flight, hedging | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
+/// | cookies | none kept |
 /// | decompression | on |
 /// | largest response body | 64 MiB; `stream_request` is not limited |
 /// | error statuses | responses, not errors |
@@ -78,12 +82,17 @@ pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     rate_limit: Option<RateLimit>,
     rate_limit_per_host: Option<RateLimit>,
     concurrency_limit: Option<ConcurrencyLimit>,
+    hedging: Option<HedgePolicy>,
     interceptors: Vec<Arc<dyn Interceptor>>,
     credentials: Option<Credentials>,
     redirects: RedirectPolicy,
     decompression: bool,
     max_response_size: Option<u64>,
+    #[cfg(feature = "cookies")]
+    cookies: Option<super::CookieJar>,
     clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "http-cache")]
+    cache: Option<HttpCache>,
     #[cfg(feature = "websocket")]
     websocket: Option<WebSocketConnector>,
     #[cfg(feature = "jwt")]
@@ -201,7 +210,8 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
-        let connector = WebSocketConnector::new(config.clone()).map_err(|error| error.in_field("transport"))?;
+        let connector = WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver))
+            .map_err(|error| error.in_field("transport"))?;
         let transport =
             T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
@@ -278,8 +288,18 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         let (rate_limit, rate_limit_per_host) = (self.rate_limit.map(in_time), self.rate_limit_per_host.map(in_time));
 
         let decoding = DecompressionLayer::new(Edge(self.transport.0), self.decompression, self.max_response_size);
-        let redirecting = RedirectLayer::new(decoding, self.redirects);
-        let mut authenticated = AuthLayer::with_clock(redirecting, self.credentials, Arc::clone(&clock));
+        #[cfg(feature = "cookies")]
+        let decoding = super::layer::CookieLayer::new(decoding, self.cookies);
+        let (per_hop, per_attempt) = match self.credentials {
+            Some(credentials) if credentials.depend_on_url() => (Some(credentials), None),
+            credentials => (None, credentials),
+        };
+        let mut answering = AuthLayer::with_clock(decoding, per_hop, Arc::clone(&clock));
+        if let Some(base) = &self.defaults.base_url {
+            answering = answering.only_for(base.clone());
+        }
+        let redirecting = RedirectLayer::new(answering, self.redirects);
+        let mut authenticated = AuthLayer::with_clock(redirecting, per_attempt, Arc::clone(&clock));
         if let Some(base) = &self.defaults.base_url {
             authenticated = authenticated.only_for(base.clone());
         }
@@ -295,7 +315,10 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         }
         let in_turn = ConcurrencyLayer::new(guarded, self.concurrency_limit)
             .map_err(|error| error.in_field("concurrency_limit"))?;
-        let retrying = RetryLayer::new(in_turn, self.retry)
+        let hedging = HedgeLayer::new(in_turn, self.hedging)
+            .map_err(|error| error.in_field("hedging"))?
+            .with_counters(Arc::clone(&counters));
+        let retrying = RetryLayer::new(hedging, self.retry)
             .map_err(|error| error.in_field("retry"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
@@ -306,6 +329,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
             .map_err(|error| error.in_field("rate_limit_per_host"))?
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
+        #[cfg(feature = "http-cache")]
+        let limited = super::layer::CacheLayer::new(limited, self.cache).with_clock(Arc::clone(&clock));
         let counted = MetricsLayer::with_counters(limited, counters);
         let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
@@ -338,12 +363,17 @@ impl<S> HttpClientBuilder<S> {
             rate_limit: None,
             rate_limit_per_host: None,
             concurrency_limit: None,
+            hedging: None,
             interceptors: Vec::new(),
             credentials: None,
             redirects: RedirectPolicy::default(),
             decompression: true,
             max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
+            #[cfg(feature = "cookies")]
+            cookies: None,
             clock: None,
+            #[cfg(feature = "http-cache")]
+            cache: None,
             #[cfg(feature = "websocket")]
             websocket: None,
             #[cfg(feature = "jwt")]
@@ -364,12 +394,17 @@ impl<S> HttpClientBuilder<S> {
             rate_limit: self.rate_limit,
             rate_limit_per_host: self.rate_limit_per_host,
             concurrency_limit: self.concurrency_limit,
+            hedging: self.hedging,
             interceptors: self.interceptors,
             credentials: self.credentials,
             redirects: self.redirects,
             decompression: self.decompression,
             max_response_size: self.max_response_size,
+            #[cfg(feature = "cookies")]
+            cookies: self.cookies,
             clock: self.clock,
+            #[cfg(feature = "http-cache")]
+            cache: self.cache,
             #[cfg(feature = "websocket")]
             websocket: self.websocket,
             #[cfg(feature = "jwt")]
@@ -461,6 +496,12 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Makes a second attempt beside a slow one.
+    pub fn hedging(mut self, policy: HedgePolicy) -> Self {
+        self.hedging = Some(policy);
+        self
+    }
+
     /// Limits the requests in flight to each host.
     pub fn concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
         self.concurrency_limit = Some(limit);
@@ -479,6 +520,13 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Keeps cookies in this jar, and sends them. Without a jar, none are kept.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, jar: super::CookieJar) -> Self {
+        self.cookies = Some(jar);
+        self
+    }
+
     /// Sets whether and how far redirects are followed.
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
         self.redirects = policy;
@@ -494,6 +542,14 @@ impl<S> HttpClientBuilder<S> {
     /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
     pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
         self.max_response_size = bytes;
+        self
+    }
+
+    /// Answers requests from this cache where that is allowed, and stores responses there: see
+    /// [`CacheLayer`](super::layer::CacheLayer).
+    #[cfg(feature = "http-cache")]
+    pub fn cache(mut self, cache: HttpCache) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -547,6 +603,7 @@ impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
             .field("rate_limit", &self.rate_limit)
             .field("rate_limit_per_host", &self.rate_limit_per_host)
             .field("concurrency_limit", &self.concurrency_limit)
+            .field("hedging", &self.hedging)
             .field("credentials", &self.credentials)
             .field("redirects", &self.redirects)
             .finish_non_exhaustive()

@@ -1,8 +1,9 @@
-//! Verifying JSON Web Tokens (RFC 7519) signed with JWS (RFC 7515).
+//! JSON Web Tokens (RFC 7519) signed with JWS (RFC 7515): verifying those of others, and signing one's own.
 
 mod jwks;
 mod key;
 mod policy;
+mod signed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 pub use self::jwks::{JwksConfig, JwksResolver};
 pub use self::key::JwtKey;
 pub use self::policy::JwtPolicy;
+pub use self::signed::{JwtSigningKey, SignedJwt};
 use crate::clock::TokioClock;
 
 pub(super) const OPERATION: &str = "http.authenticate_jwt";

@@ -13,8 +13,13 @@
 
 mod body;
 mod builder;
+#[cfg(feature = "http-cache")]
+pub mod cache;
 mod charset;
 mod codec;
+mod codec;
+#[cfg(feature = "cookies")]
+mod cookie_jar;
 mod download;
 mod event_source;
 mod file_source;
@@ -39,6 +44,8 @@ pub mod websocket;
 
 pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
 pub use charset::TextWithCharset;
+#[cfg(feature = "cookies")]
+pub use cookie_jar::CookieJar;
 pub use download::{Download, DownloadProgress, Downloaded};
 pub use event_source::{EventSource, Reconnect};
 pub use file_source::FileSource;

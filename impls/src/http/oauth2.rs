@@ -15,6 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded::byte_serialize;
 
+#[cfg(feature = "jwt")]
+pub use self::token_source::Assertion;
 pub use self::token_source::OAuth2Credentials;
 pub(super) use self::token_source::TokenSource;
 use super::layer::WithoutCredentials;
@@ -31,7 +33,8 @@ pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const ERROR_CODE: &str = "error";
 
 /// Parameters that follow from the request's fields.
-const OWN_PARAMETERS: [&str; 8] = [
+const OWN_PARAMETERS: [&str; 9] = [
+    "assertion",
     "grant_type",
     "client_id",
     "scope",
@@ -97,6 +100,7 @@ fn check(request: &OAuth2Request) -> Result<()> {
                 "must have 43 to 128 letters, digits, or one of - . _ ~",
             )
         }
+        OAuth2Grant::JwtBearer { assertion } => validate::not_blank(assertion.expose(), "grant.assertion"),
         _ => Err(NetworkError::unsupported(OPERATION, "grant")),
     }
 }
@@ -119,6 +123,10 @@ fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
             if let Some(verifier) = pkce_verifier {
                 form.push(("code_verifier", verifier.expose()));
             }
+        }
+        OAuth2Grant::JwtBearer { assertion } => {
+            form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
+            form.push(("assertion", assertion.expose()));
         }
         _ => form.push(("grant_type", "client_credentials")),
     }
@@ -273,6 +281,7 @@ fn echoes(text: &str, request: &OAuth2Request) -> bool {
         OAuth2Grant::AuthorizationCode {
             code, pkce_verifier, ..
         } => [Some(code), pkce_verifier.as_ref()],
+        OAuth2Grant::JwtBearer { assertion } => [Some(assertion), None],
         _ => [None, None],
     };
     of_grant

@@ -18,7 +18,7 @@ use networking_spi::{NetworkError, Result};
 
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
-    InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    HedgeLayer, InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
 };
 use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
 
@@ -50,12 +50,24 @@ pub(super) struct Extras {
     pub(super) jwt: Option<super::jwt::JwtVerifier>,
 }
 
-pub(super) type Stack<T> = DefaultsLayer<MetricsLayer<RateLimitLayer<TotalTimeoutLayer<RetryLayer<PerAttempt<T>>>>>>;
+pub(super) type Stack<T> =
+    DefaultsLayer<MetricsLayer<Cached<RateLimitLayer<TotalTimeoutLayer<RetryLayer<HedgeLayer<PerAttempt<T>>>>>>>>;
+
+#[cfg(feature = "http-cache")]
+pub(super) type Cached<C> = super::layer::CacheLayer<C>;
+#[cfg(not(feature = "http-cache"))]
+pub(super) type Cached<C> = C;
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<DecompressionLayer<Edge<T>>>>>>>,
+    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<AuthLayer<PerHop<T>>>>>>>,
 >;
+
+/// What happens for each redirect of an attempt.
+#[cfg(feature = "cookies")]
+pub(super) type PerHop<T> = super::layer::CookieLayer<DecompressionLayer<Edge<T>>>;
+#[cfg(not(feature = "cookies"))]
+pub(super) type PerHop<T> = DecompressionLayer<Edge<T>>;
 
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {

@@ -15,11 +15,12 @@ use networking_spi::{NetworkError, Phase, Result};
 use tokio_rustls::TlsConnector;
 
 use self::connection::Connection;
-use super::ReqwestConfig;
+use super::transport::dns::Resolution;
+use super::{DnsResolver, SystemResolver, TransportConfig};
 
 const OPERATION: &str = "http.websocket_connect";
 
-/// Opens WebSocket connections with the certificates, proxy and user agent of a [`ReqwestConfig`].
+/// Opens WebSocket connections with the certificates, proxy, guard and user agent of a [`TransportConfig`].
 ///
 /// `ws` and `wss` (rustls); proxies of the scheme `http`, through CONNECT. Other proxies are `Unsupported`, never passed by.
 /// Credentials of a client are not added: put them into the request's headers. User information in the URL becomes a Basic
@@ -34,7 +35,8 @@ const OPERATION: &str = "http.websocket_connect";
 pub struct WebSocketConnector(Arc<Inner>);
 
 struct Inner {
-    config: ReqwestConfig,
+    config: TransportConfig,
+    resolution: Resolution,
     tls: OnceLock<TlsConnector>,
 }
 
@@ -43,9 +45,21 @@ impl WebSocketConnector {
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
-    pub fn new(config: ReqwestConfig) -> Result<Self> {
+    pub fn new(config: TransportConfig) -> Result<Self> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A connector that resolves names with `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         config.validate()?;
         Ok(Self(Arc::new(Inner {
+            resolution: Resolution {
+                resolver,
+                guard: config.ssrf_guard.clone().map(Arc::new),
+            },
             config,
             tls: OnceLock::new(),
         })))
@@ -73,6 +87,10 @@ impl WebSocketConnector {
         }
         let made = tls::connector(&self.0.config)?;
         Ok(self.0.tls.get_or_init(|| made))
+    }
+
+    fn resolution(&self) -> &Resolution {
+        &self.0.resolution
     }
 
     fn proxy(&self) -> Option<&ProxyConfig> {

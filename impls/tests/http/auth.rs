@@ -121,3 +121,99 @@ fn what_a_header_cannot_hold_is_named() {
         assert!(!format!("{error} {error:?}").contains("feed"), "the value is not shown");
     }
 }
+
+/// A server whose `/same` and `/away` redirect within and out of its origin.
+fn redirecting() -> MemoryHttpClient {
+    let memory = memory();
+    for (path, target) in [("/same", "/landed"), ("/away", "https://other.test/landed")] {
+        let reply = Reply::new(StatusCode::FOUND).with_header("location", target).unwrap();
+        memory
+            .route(Method::GET, &format!("https://api.test{path}"), reply)
+            .unwrap();
+    }
+    memory
+        .route(
+            Method::GET,
+            "https://other.test/landed",
+            Reply::new(StatusCode::FOUND)
+                .with_header("location", "https://api.test/back")
+                .unwrap(),
+        )
+        .unwrap();
+    memory
+}
+
+#[tokio::test]
+async fn a_key_in_the_query_is_on_each_hop_of_its_origin_and_nowhere_else() {
+    let memory = redirecting();
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::api_key_in_query("k", "s3 cr3t").unwrap())
+        .build()
+        .unwrap();
+    let response = client.get("https://api.test/same?page=2").await.unwrap();
+    assert_eq!(
+        response.url.unwrap().as_str(),
+        "https://api.test/landed",
+        "the key is not shown"
+    );
+    client.get("https://api.test/away").await.unwrap();
+    client.get("https://api.test/here?k=mine").await.unwrap();
+    let seen: Vec<String> = memory
+        .received()
+        .iter()
+        .map(|request| request.url.to_string())
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "https://api.test/same?page=2&k=s3+cr3t",
+            "https://api.test/landed?k=s3+cr3t",
+            "https://api.test/away?k=s3+cr3t",
+            "https://other.test/landed",
+            "https://api.test/back",
+            "https://api.test/here?k=mine",
+        ]
+    );
+    let credentials = Credentials::api_key_in_query("k", "s3cr3t").unwrap();
+    assert!(!format!("{credentials:?}").contains("s3cr3t"));
+    assert_eq!(
+        Credentials::api_key_in_query("", "k").unwrap_err().field(),
+        Some("parameter")
+    );
+    assert_eq!(Credentials::api_key_in_query("k", "").unwrap_err().field(), Some("key"));
+}
+
+#[tokio::test]
+async fn with_a_base_url_a_key_in_the_query_stays_there() {
+    let memory = memory();
+    let client = HttpClientBuilder::over(memory.clone())
+        .base_url("https://api.test")
+        .credentials(Credentials::api_key_in_query("key", "v").unwrap())
+        .build()
+        .unwrap();
+    client.get("/x").await.unwrap();
+    client.get("https://other.test/x").await.unwrap();
+    let queries: Vec<_> = memory
+        .received()
+        .iter()
+        .map(|request| request.url.query().map(str::to_owned))
+        .collect();
+    assert_eq!(queries, [Some("key=v".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn a_key_in_a_header_of_any_name_stays_on_its_origin() {
+    let memory = redirecting();
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::api_key("x-plain-name", "k").unwrap())
+        .build()
+        .unwrap();
+    client.get("https://api.test/same").await.unwrap();
+    client.get("https://api.test/away").await.unwrap();
+    let seen: Vec<bool> = memory
+        .received()
+        .iter()
+        .map(|request| request.header("x-plain-name").is_some())
+        .collect();
+    assert_eq!(seen, [true, true, true, false, false]);
+}

@@ -28,9 +28,15 @@ use for_each_transport;
 
 mod auth;
 mod concurrency;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod decompression;
 mod defaults;
+#[cfg(feature = "digest-auth")]
+mod digest;
 mod extended;
+mod hedge;
+mod identity;
 mod interceptor;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -40,10 +46,15 @@ mod metrics;
 #[cfg(feature = "oauth2")]
 mod oauth2;
 mod order;
+mod pool;
+mod proxy;
 mod rate_limit;
 mod raw;
 mod redirect;
+mod resolver;
 mod retry;
+#[cfg(feature = "jwt")]
+mod signed_jwt;
 mod timeout;
 mod tls;
 mod transport;

@@ -33,6 +33,12 @@ pub enum OAuth2Grant {
         /// The PKCE verifier.
         pkce_verifier: Option<Secret>,
     },
+    /// A signed assertion about a user or a service (RFC 7523, section 2.1).
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
+    JwtBearer {
+        /// The token that asserts it.
+        assertion: Secret,
+    },
 }
 
 /// A request for an access token.

@@ -21,6 +21,9 @@ pub struct HttpClientMetrics {
     pub cancelled: u64,
     /// Attempts beyond the first of each call.
     pub retries: u64,
+    /// Attempts that were made beside a slow one.
+    #[serde(default)]
+    pub hedges: u64,
     /// Calls that a rate limit made wait.
     pub throttled: u64,
     /// Attempts that a circuit breaker did not let through.

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use networking_spi::{NetworkError, Result, SendState};
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
@@ -29,6 +30,8 @@ pub(super) struct Peer {
     http2: bool,
     /// For a proxy that forwards.
     proxy_authorization: Option<HeaderValue>,
+    /// The connection itself. Without its sender it ends by itself, but only after the exchange that is going on.
+    task: AbortHandle,
     /// The streams of an HTTP/2 connection.
     streams: AtomicU64,
     /// When the last stream of an HTTP/2 connection ended.
@@ -67,7 +70,13 @@ pub(super) fn origin(url: &Url) -> &str {
 }
 
 impl Peer {
-    pub(super) fn new(url: &Url, http2: bool, forwarded: bool, authorization: Option<&HeaderValue>) -> Result<Self> {
+    pub(super) fn new(
+        url: &Url,
+        http2: bool,
+        forwarded: bool,
+        authorization: Option<&HeaderValue>,
+        task: AbortHandle,
+    ) -> Result<Self> {
         let unusable = || NetworkError::invalid_input("url", "has a host that cannot be sent");
         let host = &url[Position::BeforeHost..Position::AfterPort];
         let authority = Authority::try_from(host).map_err(|error| unusable().with_source(error))?;
@@ -83,6 +92,7 @@ impl Peer {
             absolute: http2 || forwarded,
             http2,
             proxy_authorization: authorization.filter(|_| forwarded).cloned(),
+            task,
             streams: AtomicU64::new(0),
             quiet_since: Mutex::new(Instant::now()),
         })
@@ -202,13 +212,18 @@ impl Lease {
     pub(super) fn settle(mut self) {
         let sender = self.sender.take();
         self.retire();
-        let (Some(Sender::Http1(mut sender)), Ok(runtime)) = (sender, tokio::runtime::Handle::try_current()) else {
+        let Some(Sender::Http1(mut sender)) = sender else {
             return;
         };
         let (pool, peer) = (Arc::clone(&self.pool), Arc::clone(&self.peer));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            peer.task.abort();
+            return;
+        };
         runtime.spawn(async move {
-            if let Ok(Ok(())) = timeout(pool.settle_timeout, sender.ready()).await {
-                pool.put(Sender::Http1(sender), &peer);
+            match timeout(pool.settle_timeout, sender.ready()).await {
+                Ok(Ok(())) => pool.put(Sender::Http1(sender), &peer),
+                _ => peer.task.abort(),
             }
         });
     }
@@ -227,6 +242,10 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.sender.take().is_some() {
             self.retire();
+            if !self.peer.http2 {
+                // An upload, or an answer, that never ends would keep it open.
+                self.peer.task.abort();
+            }
         }
     }
 }

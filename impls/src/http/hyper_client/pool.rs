@@ -9,6 +9,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use networking_spi::Result;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
@@ -80,7 +81,8 @@ impl Pool {
                 return Ok(lease);
             }
         }
-        self.open(url).await
+        // Apart: what opening a connection takes is much, and most requests do not need it.
+        Box::pin(self.open(url)).await
     }
 
     fn take(self: &Arc<Self>, url: &Url) -> Option<Lease> {
@@ -114,14 +116,15 @@ impl Pool {
         let opened = self
             .connector
             .connect(url, async |opened: Opened| {
-                let authorization = self.connector.proxy_authorization();
-                let peer = Peer::new(url, opened.http2, opened.forwarded, authorization)?;
                 let open = connecting.take().expect("a connection is opened once").opened();
                 let io = TokioIo::new(Counted {
                     stream: opened.stream,
                     _open: open,
                 });
-                Ok((shake(io, opened.http2).await?, Arc::new(peer)))
+                let (sender, task) = shake(io, opened.http2).await?;
+                let authorization = self.connector.proxy_authorization();
+                let peer = Peer::new(url, opened.http2, opened.forwarded, authorization, task)?;
+                Ok((sender, Arc::new(peer)))
             })
             .await;
         match opened {
@@ -254,17 +257,17 @@ async fn tend(pool: Weak<Pool>, idle_timeout: Duration) {
 }
 
 /// Starts to speak HTTP. The connection then lives in a task of its own, until it is closed.
-async fn shake(io: TokioIo<Counted>, http2: bool) -> Result<Sender> {
+async fn shake(io: TokioIo<Counted>, http2: bool) -> Result<(Sender, AbortHandle)> {
     if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         let (sender, connection) = builder.handshake(io).await.map_err(error::handshake)?;
-        tokio::spawn(logged(connection));
-        Ok(Sender::Http2(sender))
+        let task = tokio::spawn(logged(connection)).abort_handle();
+        Ok((Sender::Http2(sender), task))
     } else {
         let (sender, connection) = http1::handshake(io).await.map_err(error::handshake)?;
-        tokio::spawn(logged(connection));
-        Ok(Sender::Http1(sender))
+        let task = tokio::spawn(logged(connection)).abort_handle();
+        Ok((Sender::Http1(sender), task))
     }
 }
 

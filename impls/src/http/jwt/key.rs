@@ -42,18 +42,7 @@ impl JwtKey {
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for another algorithm, and for a secret shorter than the
     /// algorithm's hash (RFC 7518, section 3.2).
     pub fn hmac(algorithm: JwtAlgorithm, secret: &[u8]) -> Result<Self> {
-        let shortest = match algorithm {
-            JwtAlgorithm::Hs256 => 32,
-            JwtAlgorithm::Hs384 => 48,
-            JwtAlgorithm::Hs512 => 64,
-            _ => return Err(not_for("an HMAC secret")),
-        };
-        if secret.len() < shortest {
-            return Err(NetworkError::invalid_input(
-                "secret",
-                format!("must have at least {shortest} bytes"),
-            ));
-        }
+        check_secret(algorithm, secret)?;
         Ok(Self::new(algorithm, DecodingKey::from_secret(secret)))
     }
 
@@ -187,11 +176,28 @@ impl fmt::Debug for JwtKey {
     }
 }
 
+/// Fails for a secret shorter than the hash, and for an algorithm without secret.
+pub(super) fn check_secret(algorithm: JwtAlgorithm, secret: &[u8]) -> Result<()> {
+    let shortest = match algorithm {
+        JwtAlgorithm::Hs256 => 32,
+        JwtAlgorithm::Hs384 => 48,
+        JwtAlgorithm::Hs512 => 64,
+        _ => return Err(not_for("an HMAC secret")),
+    };
+    if secret.len() < shortest {
+        return Err(NetworkError::invalid_input(
+            "secret",
+            format!("must have at least {shortest} bytes"),
+        ));
+    }
+    Ok(())
+}
+
 fn not_for(what: &str) -> NetworkError {
     NetworkError::invalid_input("algorithm", format!("is not one for {what}"))
 }
 
-const fn to_library(algorithm: JwtAlgorithm) -> Algorithm {
+pub(super) const fn to_library(algorithm: JwtAlgorithm) -> Algorithm {
     match algorithm {
         JwtAlgorithm::Hs256 => Algorithm::HS256,
         JwtAlgorithm::Hs384 => Algorithm::HS384,

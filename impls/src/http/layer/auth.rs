@@ -10,19 +10,29 @@ use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
-#[cfg(feature = "oauth2")]
+use networking_spi::secret::Secret;
+use networking_spi::validate;
+#[cfg(any(feature = "jwt", feature = "oauth2"))]
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
 use super::chain::{Layer, Next};
+#[cfg(feature = "digest-auth")]
+use super::digest;
 use super::origin::same_origin;
 use super::pass_on;
+use super::redirect::LeftOrigin;
+#[cfg(feature = "jwt")]
+use super::signed_token::SignedTokens;
 use crate::clock::TokioClock;
+#[cfg(feature = "jwt")]
+use crate::http::jwt::SignedJwt;
 #[cfg(feature = "oauth2")]
 use crate::http::oauth2::{OAuth2Credentials, TokenSource};
 
-/// Credentials: a header of fixed value, or a token that renews itself. `Debug` shows the header's name only.
+/// Credentials: a header or a query parameter of fixed value, a token that renews itself, or answers to challenges. `Debug`
+/// shows names only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Kind);
 
@@ -32,6 +42,14 @@ enum Kind {
         name: HeaderName,
         value: HeaderValue,
     },
+    Query {
+        name: String,
+        value: Secret,
+    },
+    #[cfg(feature = "digest-auth")]
+    Digest(digest::User),
+    #[cfg(feature = "jwt")]
+    SignedJwt(Box<SignedJwt>),
     #[cfg(feature = "oauth2")]
     OAuth2(Box<OAuth2Credentials>),
 }
@@ -80,6 +98,60 @@ impl Credentials {
         Self::header(name, key, "key")
     }
 
+    /// An API key in a query parameter of this name. Where a header will do, use that: URLs are written to logs, by servers
+    /// on the way too. The URL in the response is without the key.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a name or key that is empty.
+    pub fn api_key_in_query(parameter: &str, key: impl Into<Secret>) -> Result<Self> {
+        let value = key.into();
+        validate::not_blank(parameter, "parameter")?;
+        validate::not_blank(value.expose(), "key")?;
+        Ok(Self(Kind::Query {
+            name: parameter.to_owned(),
+            value,
+        }))
+    }
+
+    /// User name and password for servers that ask for a digest (RFC 7616: MD5, SHA-256 and SHA-512-256, also `-sess`, with
+    /// `auth`, `auth-int` for bodies in memory, and `userhash`). A request that is answered with a challenge is sent once
+    /// more with the answer, if its body can be sent again; requests after it answer the same challenge right away, until
+    /// the server wants another one.
+    ///
+    /// Of several challenges the one with the best algorithm is answered. The password is not sent, but MD5 protects it
+    /// badly: do without TLS only where you must.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a user name that is empty or has control characters.
+    #[cfg(feature = "digest-auth")]
+    pub fn digest(username: &str, password: impl Into<Secret>) -> Result<Self> {
+        validate::name(username, 1_024, "username")?;
+        Ok(Self(Kind::Digest(digest::User {
+            name: username.to_owned(),
+            password: password.into(),
+        })))
+    }
+
+    /// A bearer token that the client signs itself for each audience, and anew when four fifths of its life are over.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    #[cfg(feature = "jwt")]
+    pub fn signed_jwt(jwt: SignedJwt) -> Result<Self> {
+        jwt.validate().map_err(|error| error.in_field("jwt"))?;
+        Ok(Self(Kind::SignedJwt(Box::new(jwt))))
+    }
+
+    /// Whether they are made for a URL, so that each hop of a redirect within an origin needs its own.
+    pub(in crate::http) fn depend_on_url(&self) -> bool {
+        match &self.0 {
+            Kind::Query { .. } => true,
+            #[cfg(feature = "digest-auth")]
+            Kind::Digest(_) => true,
+            _ => false,
+        }
+    }
+
     /// A bearer token from a token endpoint. It is asked for through the layers inside of [`AuthLayer`] when the first
     /// request needs it, and renewed before it expires. A request that is answered with 401 is sent once more with a new
     /// token, if its body can be sent again.
@@ -108,6 +180,19 @@ impl fmt::Debug for Credentials {
                 .field(name)
                 .field(&redact::REDACTED)
                 .finish(),
+            Kind::Query { name, .. } => f
+                .debug_tuple("Credentials")
+                .field(name)
+                .field(&redact::REDACTED)
+                .finish(),
+            #[cfg(feature = "digest-auth")]
+            Kind::Digest(user) => f
+                .debug_tuple("Credentials")
+                .field(&user.name)
+                .field(&redact::REDACTED)
+                .finish(),
+            #[cfg(feature = "jwt")]
+            Kind::SignedJwt(jwt) => f.debug_tuple("Credentials").field(jwt).finish(),
             #[cfg(feature = "oauth2")]
             Kind::OAuth2(credentials) => f.debug_tuple("Credentials").field(credentials).finish(),
         }
@@ -133,10 +218,17 @@ pub struct WithoutCredentials;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside of [`RedirectLayer`](super::RedirectLayer). Every host that a redirect names would get the credentials.
+/// Wrong: inside of [`RedirectLayer`](super::RedirectLayer). A redirect that is followed to another origin and back would come without them.
+///
+/// The other way round for [`Credentials::digest`](Credentials) and [`Credentials::api_key_in_query`], which are made for a URL: inside of
+/// `RedirectLayer`, so that each hop within the origin has its own. Hops that have left the origin get none.
 pub struct AuthLayer<C> {
     inner: Arc<C>,
     credentials: Option<Credentials>,
+    #[cfg(feature = "digest-auth")]
+    digester: Option<digest::Digester>,
+    #[cfg(feature = "jwt")]
+    signed: Option<SignedTokens>,
     #[cfg(feature = "oauth2")]
     tokens: Option<Arc<TokenSource>>,
     only_for: Option<Url>,
@@ -149,22 +241,40 @@ impl<C: HttpClient> AuthLayer<C> {
     }
 
     /// Adds `credentials` to requests to `inner`; tokens expire by `clock`.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "which credentials keep it depends on the features"
+    )]
     pub fn with_clock(inner: C, credentials: Option<Credentials>, clock: Arc<dyn Clock>) -> Self {
         let inner = Arc::new(inner);
+        #[cfg(feature = "digest-auth")]
+        let digester = match &credentials {
+            Some(Credentials(Kind::Digest(user))) => Some(digest::Digester::new(user.clone())),
+            _ => None,
+        };
+        #[cfg(feature = "jwt")]
+        let signed = match &credentials {
+            Some(Credentials(Kind::SignedJwt(jwt))) => Some(SignedTokens::new((**jwt).clone(), Arc::clone(&clock))),
+            _ => None,
+        };
         #[cfg(feature = "oauth2")]
         let tokens = match &credentials {
             Some(Credentials(Kind::OAuth2(config))) => Some(Arc::new(TokenSource::new(
                 Arc::clone(&inner) as _,
                 (**config).clone(),
-                clock,
+                Arc::clone(&clock),
             ))),
             _ => None,
         };
-        #[cfg(not(feature = "oauth2"))]
-        drop(clock);
+        #[cfg(not(any(feature = "jwt", feature = "oauth2")))]
+        let _ = clock;
         Self {
             inner,
             credentials,
+            #[cfg(feature = "digest-auth")]
+            digester,
+            #[cfg(feature = "jwt")]
+            signed,
             #[cfg(feature = "oauth2")]
             tokens,
             only_for: None,
@@ -185,7 +295,9 @@ impl<C> AuthLayer<C> {
             (Some(origin), RequestTarget::Absolute(url)) => same_origin(origin, url),
             _ => true,
         };
-        trusted && request.extensions.get::<WithoutCredentials>().is_none()
+        trusted
+            && request.extensions.get::<WithoutCredentials>().is_none()
+            && request.extensions.get::<LeftOrigin>().is_none()
     }
 }
 
@@ -200,6 +312,27 @@ impl<C: HttpClient> Layer for AuthLayer<C> {
         match &self.credentials {
             Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
                 request.headers.entry(name).or_insert_with(|| value.clone());
+            }
+            Some(Credentials(Kind::Query { name, value })) if self.is_for(&request) => {
+                if let Some(plain) = add_to_query(&mut request.target, name, value) {
+                    return Box::pin(without_key(next, request, plain)).await;
+                }
+            }
+            #[cfg(feature = "digest-auth")]
+            Some(Credentials(Kind::Digest(_)))
+                if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
+            {
+                if let Some(digester) = &self.digester {
+                    return Box::pin(digester.send(next, request)).await;
+                }
+            }
+            #[cfg(feature = "jwt")]
+            Some(Credentials(Kind::SignedJwt(_)))
+                if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
+            {
+                if let (Some(signed), RequestTarget::Absolute(url)) = (&self.signed, &request.target) {
+                    request.headers.insert(header::AUTHORIZATION, signed.header(url)?);
+                }
             }
             #[cfg(feature = "oauth2")]
             Some(Credentials(Kind::OAuth2(_)))
@@ -227,6 +360,29 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
         configure_retry_policy,
         configure_circuit_breaker
     );
+}
+
+/// Adds a parameter to the URL unless it is there, and returns the URL as it was.
+fn add_to_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Option<Url> {
+    let RequestTarget::Absolute(url) = target else {
+        return None;
+    };
+    if url.query_pairs().any(|(known, _)| known == name) {
+        return None;
+    }
+    let plain = url.clone();
+    url.query_pairs_mut().append_pair(name, value.expose());
+    Some(plain)
+}
+
+/// The response does not show the URL with the key.
+async fn without_key(next: &impl Next, request: Box<HttpRequest>, plain: Url) -> Result<Box<HttpResponse>> {
+    let sent = request.target.url().ok().cloned();
+    let mut response = next.send(request).await?;
+    if response.url.is_some() && response.url == sent {
+        response.url = Some(plain);
+    }
+    Ok(response)
 }
 
 #[cfg(feature = "oauth2")]

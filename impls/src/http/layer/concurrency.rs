@@ -198,6 +198,11 @@ impl Host {
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
         }
+        // Boxed, so that calls that need not wait do not carry the room for it.
+        Box::pin(self.wait_for_turn(limit)).await
+    }
+
+    async fn wait_for_turn(&self, limit: ConcurrencyLimit) -> Result<OwnedSemaphorePermit> {
         let _place = Place::take(&self.waiting, limit.max_queue)?;
         match tokio::time::timeout(limit.max_wait, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),

@@ -20,6 +20,7 @@ pub struct HttpCounters {
     in_flight: AtomicU64,
     cancelled: AtomicU64,
     pub(super) retries: AtomicU64,
+    pub(super) hedges: AtomicU64,
     pub(super) throttled: AtomicU64,
     pub(super) circuit_rejections: AtomicU64,
     pub(super) bytes_sent: AtomicU64,
@@ -39,6 +40,7 @@ impl HttpCounters {
             in_flight: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
             throttled: AtomicU64::new(0),
             circuit_rejections: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
@@ -73,6 +75,7 @@ impl HttpCounters {
         metrics.in_flight = self.in_flight.load(Relaxed);
         metrics.cancelled = self.cancelled.load(Relaxed);
         metrics.retries = self.retries.load(Relaxed);
+        metrics.hedges = self.hedges.load(Relaxed);
         metrics.throttled = self.throttled.load(Relaxed);
         metrics.circuit_rejections = self.circuit_rejections.load(Relaxed);
         metrics.bytes_sent = self.bytes_sent.load(Relaxed);

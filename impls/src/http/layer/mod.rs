@@ -12,15 +12,19 @@
 //! |---|---|
 //! | [`DefaultsLayer`] | all others see whole URLs; a status that is raised as an error is still a response for all others |
 //! | [`MetricsLayer`] | counts calls, with everything they waited for |
+//! | `CacheLayer` (feature `http-cache`) | what it answers costs nothing further in, and what fails further in it may answer |
 //! | [`RateLimitLayer`] | a call waits once, however often it is retried |
 //! | [`TotalTimeoutLayer`] | bounds all attempts and the waits between them |
 //! | [`RetryLayer`] | repeats everything below |
+//! | [`HedgeLayer`] | each of its attempts is one for everything below |
 //! | [`ConcurrencyLayer`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
 //! | [`CircuitBreakerLayer`] | sees every attempt, and its rejections can be retried |
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
 //! | [`AuthLayer`] | adds credentials to each attempt, invisible to everything above |
 //! | [`RedirectLayer`] | secrets stay with their origin on the way to another one |
+//! | [`AuthLayer`] again | credentials that depend on the URL: digests, and keys in the query |
+//! | `CookieLayer` | each hop has the cookies of its host |
 //! | [`DecompressionLayer`] | everything above sees plain bodies, and the size limit is on those |
 //!
 //! # Writing a layer in this crate
@@ -67,12 +71,19 @@
 
 mod attempts;
 mod auth;
+#[cfg(feature = "http-cache")]
+mod cache;
 mod chain;
 mod circuit_breaker;
 mod concurrency;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod counters;
 mod decompression;
 mod defaults;
+#[cfg(feature = "digest-auth")]
+mod digest;
+mod hedge;
 mod interceptor;
 mod latency;
 mod metrics;
@@ -81,17 +92,26 @@ mod rate_limit;
 mod redirect;
 mod retry;
 mod retry_after;
+#[cfg(feature = "jwt")]
+mod signed_token;
 mod timeout;
 
 pub(in crate::http) use chain::{Edge, Next};
+#[cfg(feature = "http-cache")]
+pub(in crate::http) use origin::same_origin;
 
 pub use attempts::Attempts;
 pub use auth::{AuthLayer, Credentials, WithoutCredentials};
+#[cfg(feature = "http-cache")]
+pub use cache::CacheLayer;
 pub use circuit_breaker::CircuitBreakerLayer;
 pub use concurrency::{ConcurrencyLayer, ConcurrencyLimit};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieLayer;
 pub use counters::HttpCounters;
 pub use decompression::DecompressionLayer;
 pub use defaults::{ClientDefaults, DefaultsLayer};
+pub use hedge::{HedgeDelay, HedgeLayer, HedgePolicy};
 pub use interceptor::InterceptorLayer;
 pub use metrics::MetricsLayer;
 pub use rate_limit::{RateLimit, RateLimitLayer};

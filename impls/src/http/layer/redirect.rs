@@ -143,6 +143,11 @@ impl<C: HttpClient> HttpClient for RedirectLayer<C> {
     );
 }
 
+/// In the extensions of a request that a redirect has led away from the origin of the call: no secrets are added any more,
+/// wherever it goes from there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LeftOrigin;
+
 /// What the next request takes over from the one before.
 struct NextHop {
     method: Method,
@@ -208,6 +213,7 @@ impl NextHop {
         for name in secret {
             self.headers.remove(name);
         }
+        self.extensions.insert(LeftOrigin);
     }
 
     fn to(self, url: Url) -> HttpRequest {

@@ -266,7 +266,8 @@ impl State {
 }
 
 /// Tokens in thousandths.
-struct Bucket {
+#[derive(Debug)]
+pub(super) struct Bucket {
     capacity: u64,
     refill: u64,
     tokens: AtomicU64,
@@ -275,7 +276,7 @@ struct Bucket {
 const TOKEN: u64 = 1_000;
 
 impl Bucket {
-    fn new(budget: RetryBudget) -> Self {
+    pub(super) fn new(budget: RetryBudget) -> Self {
         let capacity = u64::from(budget.capacity) * TOKEN;
         #[allow(
             clippy::cast_possible_truncation,
@@ -290,13 +291,13 @@ impl Bucket {
         }
     }
 
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         self.tokens
             .fetch_update(Relaxed, Relaxed, |tokens| tokens.checked_sub(TOKEN))
             .is_ok()
     }
 
-    fn refill(&self) {
+    pub(super) fn refill(&self) {
         // A full bucket, the usual case, is not written to.
         let _ = self.tokens.fetch_update(Relaxed, Relaxed, |tokens| {
             (tokens < self.capacity).then(|| (tokens + self.refill).min(self.capacity))

@@ -13,6 +13,8 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use parking_lot::Mutex;
 
 use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
+#[cfg(feature = "jwt")]
+use crate::http::jwt::SignedJwt;
 use crate::http::shared_error::copy;
 use crate::http::single_flight::SingleFlight;
 
@@ -51,6 +53,22 @@ pub struct OAuth2Credentials {
     pub jitter: Duration,
     /// Time limit of a request for a token.
     pub timeout: Duration,
+    /// What each request for a token is signed with.
+    #[cfg(feature = "jwt")]
+    pub assertion: Option<Assertion>,
+}
+
+/// A token that the client signs anew for each request for an access token (RFC 7523). Its audience is the token endpoint
+/// unless it has one.
+#[cfg(feature = "jwt")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Assertion {
+    /// In place of the client's secret (section 2.2, `private_key_jwt`). Without an issuer or subject, these are the
+    /// client's id.
+    OfClient(SignedJwt),
+    /// In place of the request's grant (section 2.1).
+    OfGrant(SignedJwt),
 }
 
 impl OAuth2Credentials {
@@ -61,7 +79,16 @@ impl OAuth2Credentials {
             skew: Duration::from_secs(60),
             jitter: Duration::from_secs(10),
             timeout: DEFAULT_TIMEOUT,
+            #[cfg(feature = "jwt")]
+            assertion: None,
         }
+    }
+
+    /// Signs each request for a token.
+    #[cfg(feature = "jwt")]
+    pub fn with_assertion(mut self, assertion: Assertion) -> Self {
+        self.assertion = Some(assertion);
+        self
     }
 
     /// Sets how long before its end a token is renewed, and how much earlier at random.
@@ -81,6 +108,19 @@ impl OAuth2Credentials {
 impl Validate for OAuth2Credentials {
     fn validate(&self) -> Result<()> {
         check(&self.request).map_err(|error| error.in_field("request"))?;
+        #[cfg(feature = "jwt")]
+        match &self.assertion {
+            Some(Assertion::OfClient(_)) if self.request.client_secret.is_some() => {
+                return Err(NetworkError::invalid_input(
+                    "request.client_secret",
+                    "must not be set where an assertion takes its place",
+                ));
+            }
+            Some(Assertion::OfClient(jwt) | Assertion::OfGrant(jwt)) => {
+                jwt.validate().map_err(|error| error.in_field("assertion"))?;
+            }
+            None => {}
+        }
         validate::positive(self.timeout, "timeout")
     }
 }
@@ -203,6 +243,8 @@ impl TokenSource {
     async fn renew(&self) -> Result<Arc<Issued>> {
         let (grant, only_once) = self.next_grant()?;
         let request = self.config.request.clone().with_grant(grant);
+        #[cfg(feature = "jwt")]
+        let request = self.signed(request)?;
         let answer = exchange(&*self.http, &request, self.config.timeout).await;
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
@@ -221,6 +263,34 @@ impl TokenSource {
                 Err(copy(&error))
             }
         }
+    }
+
+    #[cfg(feature = "jwt")]
+    fn signed(&self, mut request: OAuth2Request) -> Result<OAuth2Request> {
+        let sign = |jwt: &SignedJwt| jwt.sign(self.config.request.token_url.as_str(), self.clock.now());
+        match &self.config.assertion {
+            Some(Assertion::OfClient(jwt)) => {
+                let mut jwt = jwt.clone();
+                jwt.issuer.get_or_insert_with(|| request.client_id.clone());
+                jwt.subject.get_or_insert_with(|| request.client_id.clone());
+                let assertion = sign(&jwt)?;
+                for (name, value) in [
+                    (
+                        "client_assertion_type",
+                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                    ),
+                    ("client_assertion", assertion.expose()),
+                ] {
+                    request.extra.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            // A refresh token that came with the last access token goes first.
+            Some(Assertion::OfGrant(jwt)) if !matches!(request.grant, OAuth2Grant::RefreshToken { .. }) => {
+                request.grant = OAuth2Grant::JwtBearer { assertion: sign(jwt)? };
+            }
+            _ => {}
+        }
+        Ok(request)
     }
 
     /// The grant to use, and whether it must not be sent twice.

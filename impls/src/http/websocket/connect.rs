@@ -7,7 +7,7 @@ use networking_spi::websocket::WebSocketRequest;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -15,6 +15,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::{Host, Url};
 
 use super::{OPERATION, WebSocketConnector, error};
+use crate::http::transport::dns::Resolution;
 
 /// The largest answer of a proxy to CONNECT.
 const MAX_PROXY_HEAD: usize = 16 << 10;
@@ -37,8 +38,8 @@ pub(super) async fn open(
     let handshake = to_http(connector, request)?;
     let url = &request.url;
     let tcp = match connector.proxy() {
-        Some(proxy) => tunnel(proxy, url).await?,
-        None => connect(url).await?,
+        Some(proxy) => tunnel(connector.resolution(), proxy, url).await?,
+        None => direct(connector.resolution(), url).await?,
     };
     let stream: Box<dyn Stream> = if url.scheme() == "wss" {
         let name = ServerName::try_from(bare_host(url))
@@ -129,14 +130,27 @@ fn bare_host(url: &Url) -> String {
     }
 }
 
-async fn connect(url: &Url) -> Result<TcpStream> {
+async fn direct(resolution: &Resolution, url: &Url) -> Result<TcpStream> {
+    if let Some(guard) = &resolution.guard {
+        guard.check_url(url).map_err(|error| error.with_operation(OPERATION))?;
+    }
+    connect(resolution, url).await
+}
+
+async fn connect(resolution: &Resolution, url: &Url) -> Result<TcpStream> {
     let port = url.port_or_known_default().unwrap_or(80);
-    let addresses = lookup_host((bare_host(url), port)).await.map_err(|failure| {
-        NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_source(failure)
-    })?;
+    let addresses = match url.host() {
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        Some(Host::Domain(host)) => resolution
+            .resolve(host)
+            .await
+            .map_err(|error| error.with_operation(OPERATION))?,
+        None => Vec::new(),
+    };
     let mut latest = None;
     for address in addresses {
-        match TcpStream::connect(address).await {
+        match TcpStream::connect((address, port)).await {
             Ok(stream) => {
                 // Frames are flushed when they are complete: waiting for more gains nothing.
                 let _ = stream.set_nodelay(true);
@@ -149,12 +163,16 @@ async fn connect(url: &Url) -> Result<TcpStream> {
 }
 
 /// A tunnel through an HTTP proxy (RFC 9110, section 9.3.6).
-async fn tunnel(proxy: &ProxyConfig, url: &Url) -> Result<TcpStream> {
+async fn tunnel(resolution: &Resolution, proxy: &ProxyConfig, url: &Url) -> Result<TcpStream> {
     if proxy.url.scheme() != "http" {
         return Err(NetworkError::unsupported(OPERATION, "websocket_proxy"));
     }
     let failed = |message| NetworkError::new(ErrorKind::Proxy, OPERATION, message).with_send_state(SendState::NotSent);
-    let mut stream = connect(&proxy.url)
+    if let Some(guard) = &resolution.guard {
+        let checked = guard.check_before_proxy(url, resolution).await;
+        checked.map_err(|error| error.with_operation(OPERATION))?;
+    }
+    let mut stream = connect(&resolution.unguarded(), &proxy.url)
         .await
         .map_err(|cause| failed("the proxy cannot be reached").with_source(cause))?;
     let target = format!(

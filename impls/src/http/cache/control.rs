@@ -1,0 +1,169 @@
+//! `Cache-Control` (RFC 9111, section 5.2).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Longer than any cache lives (RFC 9111, section 1.2.2).
+pub(super) const MAX_SECONDS: u64 = 1 << 31;
+
+/// The directives of one message, in their order; names in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Directives(Vec<(String, Option<String>)>);
+
+impl Directives {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut directives = Self::default();
+        for value in headers.get_all(header::CACHE_CONTROL) {
+            directives.parse(&String::from_utf8_lossy(value.as_bytes()));
+        }
+        // RFC 9111, section 5.4: only where there is no Cache-Control.
+        if directives.0.is_empty()
+            && headers
+                .get_all(header::PRAGMA)
+                .iter()
+                .any(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"no-cache"))
+        {
+            directives.0.push(("no-cache".to_owned(), None));
+        }
+        directives
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// The argument as seconds; `None` without the directive or a usable argument.
+    pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
+        let (_, argument) = self.0.iter().find(|(known, _)| known == name)?;
+        argument.as_deref().and_then(seconds).map(Duration::from_secs)
+    }
+
+    /// The header in a form that leaves nothing to interpretation: names in lower case, no quoted strings, no number
+    /// that overflows, and an unusable `max-age` as zero. Without the directives named in `without`.
+    pub(super) fn normalized(&self, without: &[&str]) -> Option<HeaderValue> {
+        let mut text = String::new();
+        for (name, argument) in self.0.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
+            let number = argument.as_deref().and_then(seconds);
+            let number = match (name.as_str(), number, argument) {
+                (_, Some(number), _) => Some(number),
+                ("max-age", None, _) => Some(0),
+                ("max-stale", None, Some(_)) | ("min-fresh", None, _) => continue,
+                _ => None,
+            };
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(name);
+            if let Some(number) = number {
+                let _ = write!(text, "={number}");
+            }
+        }
+        (!text.is_empty()).then(|| HeaderValue::from_str(&text).ok()).flatten()
+    }
+
+    fn parse(&mut self, text: &str) {
+        for directive in split_unquoted(text) {
+            let (name, argument) = match directive.split_once('=') {
+                Some((name, argument)) => (name, Some(unquoted(argument.trim()))),
+                None => (directive, None),
+            };
+            let name = name.trim().to_ascii_lowercase();
+            let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+            if is_token {
+                self.0.push((name, argument));
+            }
+        }
+    }
+}
+
+/// The parts between commas that are not inside of a quoted string.
+fn split_unquoted(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                parts.push(&text[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unquoted(argument: &str) -> String {
+    match argument
+        .strip_prefix('"')
+        .and_then(|argument| argument.strip_suffix('"'))
+    {
+        Some(quoted) => quoted.replace('\\', ""),
+        None => argument.to_owned(),
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Only digits: what does not parse is too large.
+    Some(text.parse().unwrap_or(MAX_SECONDS).min(MAX_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directives(values: &[&'static str]) -> Directives {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::CACHE_CONTROL, HeaderValue::from_static(value));
+        }
+        Directives::of(&headers)
+    }
+
+    fn normalized(value: &'static str) -> Option<String> {
+        let value = directives(&[value]).normalized(&["skipped"])?;
+        Some(value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn arguments_are_read_in_every_form() {
+        let control = directives(&["Max-Age=\"60\" , NO-CACHE=\"set-cookie, no-store\"", "stale-if-error=5"]);
+        assert_eq!(control.seconds("max-age"), Some(Duration::from_secs(60)));
+        assert_eq!(control.seconds("stale-if-error"), Some(Duration::from_secs(5)));
+        assert!(control.has("no-cache") && !control.has("no-store"));
+        assert_eq!(directives(&["max-age=-1"]).seconds("max-age"), None);
+    }
+
+    #[test]
+    fn the_normal_form_has_no_surprises() {
+        assert_eq!(
+            normalized("Public, ext=\"a, no-store\", skipped").as_deref(),
+            Some("public, ext")
+        );
+        assert_eq!(
+            normalized("max-age=99999999999999999999").as_deref(),
+            Some("max-age=2147483648")
+        );
+        assert_eq!(normalized("max-age=1.5").as_deref(), Some("max-age=0"));
+        assert_eq!(normalized("max-age").as_deref(), Some("max-age=0"));
+        assert_eq!(normalized("max-stale").as_deref(), Some("max-stale"));
+        assert_eq!(normalized("max-stale=x, min-fresh=x"), None);
+        assert_eq!(normalized(",,= ,\"x\""), None);
+    }
+
+    #[test]
+    fn pragma_counts_only_alone() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::PRAGMA, HeaderValue::from_static("No-Cache"));
+        assert!(Directives::of(&headers).has("no-cache"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=5"));
+        assert!(!Directives::of(&headers).has("no-cache"));
+    }
+}

@@ -1,0 +1,150 @@
+//! Storing a response while its reader reads it.
+
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use http::HeaderMap;
+use networking_spi::http::{ByteStream, HttpBody};
+
+use super::HttpCache;
+use super::record::{Index, StoredHead};
+use super::stats::Counters;
+
+/// A response that will be stored once its body is there.
+pub(super) struct Saving {
+    pub(super) cache: HttpCache,
+    pub(super) url_key: String,
+    pub(super) response_key: String,
+    /// Set if the URL has no such index yet.
+    pub(super) index: Option<Index>,
+    /// The state of the URL's counter when the request was sent.
+    pub(super) invalidations: u64,
+    pub(super) head: StoredHead,
+}
+
+impl Saving {
+    /// Stores the response when the body that is returned has been read to its end: not when it breaks off, is dropped, or
+    /// is longer than `limit`. A body that is in memory is stored at once.
+    pub(super) async fn take(self, body: HttpBody, limit: u64) -> HttpBody {
+        if body.length().is_some_and(|length| length > limit) {
+            return body;
+        }
+        if body.is_empty() {
+            self.finish(&[]).await;
+            return body;
+        }
+        if let Some(bytes) = body.as_bytes() {
+            self.finish(bytes).await;
+            return body;
+        }
+        let announced = body.length();
+        body.map_stream(|chunks| {
+            let tee = Tee {
+                chunks: Some(chunks),
+                saving: Some((self, BytesMut::new())),
+                announced,
+                limit,
+            };
+            stream::unfold(tee, Tee::next).boxed()
+        })
+    }
+
+    /// Stores the response with this body.
+    pub(super) async fn finish(self, body: &[u8]) {
+        // What was asked for before the URL changed is not what is there now.
+        if self.cache.invalidation_counter(&self.url_key).load(Ordering::Acquire) != self.invalidations {
+            return;
+        }
+        let mut record = self.head.encode();
+        record.extend_from_slice(body);
+        if let Some(index) = &self.index
+            && !self.cache.save(&self.url_key, index.encode()).await
+        {
+            return;
+        }
+        if self.cache.save(&self.response_key, record.freeze()).await {
+            Counters::count(&self.cache.0.counters.stored);
+        }
+    }
+}
+
+/// Hands chunks on and keeps copies of them: the chunks themselves may hold on to larger buffers.
+struct Tee {
+    /// `None` after the end or an error.
+    chunks: Option<ByteStream>,
+    /// `None` once it is clear that nothing will be stored.
+    saving: Option<(Saving, BytesMut)>,
+    announced: Option<u64>,
+    limit: u64,
+}
+
+impl Tee {
+    async fn next(mut self) -> Option<(networking_spi::Result<Bytes>, Self)> {
+        match self.chunks.as_mut()?.next().await {
+            Some(Ok(chunk)) => {
+                self.keep(&chunk);
+                Some((Ok(chunk), self))
+            }
+            Some(Err(error)) => {
+                self.chunks = None;
+                self.saving = None;
+                Some((Err(error), self))
+            }
+            None => {
+                self.chunks = None;
+                if let Some((saving, body)) = self.saving.take()
+                    && self.announced.is_none_or(|length| length == body.len() as u64)
+                {
+                    saving.finish(&body).await;
+                }
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, chunk: &Bytes) {
+        if let Some((_, body)) = &mut self.saving {
+            if body.len() as u64 + chunk.len() as u64 > self.limit {
+                self.saving = None;
+            } else {
+                body.extend_from_slice(chunk);
+            }
+        }
+    }
+}
+
+/// The headers of a response without those that are about one connection (RFC 9111, section 3.1), the age, which is kept
+/// apart, and cookies: they are set when the response arrives, and not again later.
+pub(super) fn storable_headers(headers: &HeaderMap) -> HeaderMap {
+    let named: Vec<&str> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if !NOT_STORED.contains(&name.as_str()) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
+        {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}
+
+const NOT_STORED: &[&str] = &[
+    "age",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];

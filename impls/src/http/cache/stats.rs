@@ -1,0 +1,106 @@
+//! What the cache did.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+
+/// In the extensions of a response: what the cache had to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CacheStatus {
+    /// From the cache, and fresh. Nothing was sent.
+    Hit,
+    /// From the origin. It may have been stored.
+    Miss,
+    /// From the cache, after the origin confirmed that it has not changed.
+    Revalidated,
+    /// From the cache, and older than its freshness: the request or the response allows that, while a newer one is
+    /// fetched, or in place of an error.
+    Stale,
+    /// From the origin; the cache had nothing to do with it.
+    Bypass,
+}
+
+impl CacheStatus {
+    /// The stable name (`revalidated`).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A snapshot of a cache's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Responses with [`CacheStatus::Hit`].
+    pub hits: u64,
+    /// Responses with [`CacheStatus::Miss`].
+    pub misses: u64,
+    /// Responses with [`CacheStatus::Revalidated`].
+    pub revalidated: u64,
+    /// Responses with [`CacheStatus::Stale`].
+    pub stale: u64,
+    /// Responses with [`CacheStatus::Bypass`].
+    pub bypassed: u64,
+    /// Responses stored, or stored anew.
+    pub stored: u64,
+    /// URLs whose responses were forgotten because a request may have changed what is there.
+    pub invalidated: u64,
+    /// Calls of the store that failed.
+    pub store_errors: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    revalidated: AtomicU64,
+    stale: AtomicU64,
+    bypassed: AtomicU64,
+    pub(super) stored: AtomicU64,
+    pub(super) invalidated: AtomicU64,
+    pub(super) store_errors: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_status(&self, status: CacheStatus) {
+        Self::count(match status {
+            CacheStatus::Hit => &self.hits,
+            CacheStatus::Miss => &self.misses,
+            CacheStatus::Revalidated => &self.revalidated,
+            CacheStatus::Stale => &self.stale,
+            CacheStatus::Bypass => &self.bypassed,
+        });
+    }
+
+    pub(super) fn snapshot(&self) -> CacheStats {
+        CacheStats {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            revalidated: self.revalidated.load(Relaxed),
+            stale: self.stale.load(Relaxed),
+            bypassed: self.bypassed.load(Relaxed),
+            stored: self.stored.load(Relaxed),
+            invalidated: self.invalidated.load(Relaxed),
+            store_errors: self.store_errors.load(Relaxed),
+        }
+    }
+}
