@@ -17,7 +17,6 @@ mod builder;
 pub mod cache;
 mod charset;
 mod codec;
-mod codec;
 #[cfg(feature = "cookies")]
 mod cookie_jar;
 mod download;

@@ -322,7 +322,7 @@ async fn what_is_too_large_or_has_another_digest_is_not_kept() {
 
     // Nobody says how large it is, and it is too large.
     let endless = Responder::from_fn(|_| async {
-        let chunks = futures_util::stream::repeat_with(|| Ok(bytes::Bytes::from_static(b"xxxx")));
+        let chunks = futures_util::stream::repeat_with(|| Ok(bytes::Bytes::from(vec![0; 64 << 10])));
         Ok(HttpResponse::new(StatusCode::OK).with_body(HttpBody::stream(Box::pin(chunks), None)))
     });
     memory.route(Method::GET, "/file", endless).unwrap();
