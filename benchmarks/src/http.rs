@@ -1,5 +1,6 @@
 //! The HTTP client: what the layers cost by themselves, and requests over loopback against its peers.
 
+mod adversity;
 mod null;
 mod server;
 mod speed;
@@ -19,10 +20,13 @@ use crate::report::Row;
 /// A part of the domain: its name, and what measures it.
 type Part = (&'static str, fn(Rounds) -> Vec<Row>);
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 6] = [
     ("null", null::rows),
     ("speed", speed::rows),
     ("websocket", websocket::rows),
+    ("hostile", adversity::hostile),
+    ("bombs", adversity::bombs),
+    ("streams", adversity::streams),
 ];
 
 /// The rows of one part, or of all.
@@ -36,6 +40,8 @@ pub(crate) fn run(rounds: Rounds, part: Option<&str>) -> Vec<Row> {
     let parts = PARTS.into_iter().filter(|(name, _)| wanted(name));
     parts.flat_map(|(_, rows)| rows(rounds)).collect()
 }
+
+pub(crate) use adversity::child;
 
 /// The full stack: metrics, rate limit, timeouts, budgeted retry, circuit breaker and one interceptor.
 fn full_stack<S>(builder: HttpClientBuilder<S>) -> HttpClientBuilder<S> {

@@ -22,9 +22,12 @@ struct Arguments {
     /// Alternating rounds of ours and the peer, at least 5.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
     rounds: u16,
-    /// Only this part of the domain `http`: `null`, `speed`.
+    /// Only this part of the domain `http`: `null`, `speed`, `websocket`, `hostile`, `bombs`, `streams`.
     #[arg(long)]
     part: Option<String>,
+    /// Does one piece of work in this process and prints what it took: for the parent process that asks for it.
+    #[arg(long, hide = true)]
+    child: Option<String>,
     /// Prints the rows as JSON on the last line.
     #[arg(long)]
     json: bool,
@@ -39,6 +42,9 @@ enum Domain {
 
 fn main() {
     let arguments = Arguments::parse();
+    if let Some(work) = &arguments.child {
+        return http::child(work);
+    }
     let rounds = Rounds(arguments.rounds.into());
     let rows = match arguments.domain {
         Domain::Http => http::run(rounds, arguments.part.as_deref()),

@@ -13,6 +13,16 @@ pub(crate) struct Rounds(pub(crate) usize);
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
+    /// A figure that is counted, not measured.
+    pub(crate) fn counted(value: f64) -> Self {
+        Self(vec![value])
+    }
+
+    /// Figures that came along with others; at least one.
+    pub(crate) fn of(values: Vec<f64>) -> Self {
+        Self(values)
+    }
+
     /// The middle value.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
@@ -39,6 +49,9 @@ impl Samples {
 
     /// The distance between the lowest and the highest value, as a share of the median.
     pub(crate) fn spread(&self) -> f64 {
+        if self.median() == 0.0 {
+            return 0.0;
+        }
         let lowest = self.0.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         (highest - lowest) / self.median()

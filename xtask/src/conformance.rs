@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 /// The environment variable by which the test binaries learn where to put their reports.
-const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
+pub(crate) const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 
 /// The test binaries that run suites: package, features, test target.
 const SUITES: &[(&str, &[&str], &str)] = &[
@@ -34,13 +34,13 @@ const SUITES: &[(&str, &[&str], &str)] = &[
 /// One case against one backend, as the test binaries write it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CaseReport {
-    domain: String,
-    backend: String,
-    case: String,
-    clause: String,
-    outcome: String,
-    reason: String,
-    millis: u64,
+    pub(crate) domain: String,
+    pub(crate) backend: String,
+    pub(crate) case: String,
+    pub(crate) clause: String,
+    pub(crate) outcome: String,
+    pub(crate) reason: String,
+    pub(crate) millis: u64,
 }
 
 /// Runs every suite and writes `target/conformance/report.json`.

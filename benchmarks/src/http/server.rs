@@ -1,4 +1,4 @@
-//! The server of the rows of speed.
+//! The servers of the benchmarks. Each has a thread of its own, so that it and its client have a core each.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -6,18 +6,33 @@ use std::thread;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
-/// A server that answers `/N` with N bytes, of at most 1 MiB. It has a thread of its own.
+/// A server that answers `/N` with N bytes, of at most 1 MiB.
 pub(super) fn serve() -> SocketAddr {
+    let zeros = Bytes::from(vec![0_u8; 1 << 20]);
+    serve_with(move |request| {
+        let size: usize = request.uri().path()[1..].parse().expect("the path is a size");
+        let body = zeros.slice(..size);
+        async move { Response::new(Full::new(body)) }
+    })
+}
+
+/// A server that answers as it is told.
+pub(super) fn serve_with<A, F, B>(answer: A) -> SocketAddr
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener
         .set_nonblocking(true)
         .expect("a socket can be made non-blocking");
     let address = listener.local_addr().expect("a bound socket has an address");
-    let zeros = Bytes::from(vec![0_u8; 1 << 20]);
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -27,13 +42,14 @@ pub(super) fn serve() -> SocketAddr {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime with I/O");
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).expect("a TCP socket");
-                let zeros = zeros.clone();
-                let answer = service_fn(move |request: Request<Incoming>| {
-                    let size: usize = request.uri().path()[1..].parse().expect("the path is a size");
-                    let body = zeros.slice(..size);
-                    async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
+                let answer = answer.clone();
+                let service = service_fn(move |request| {
+                    let answered = answer(request);
+                    async move { Ok::<_, Infallible>(answered.await) }
                 });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
+                );
             }
         });
     });

@@ -9,6 +9,7 @@
 mod breaker;
 mod cases;
 mod harness;
+pub mod hostile;
 mod origin;
 pub mod saboteur;
 mod server;

@@ -10,6 +10,7 @@
 //! | [`Download`] | downloads to files that go on where they broke off |
 //! | [`EventSource`] | server-sent events, with reconnection |
 //! | [`MemoryHttpClient`] | tests without a network |
+//! | [`recording`] | tests with recorded exchanges |
 
 mod body;
 mod builder;
@@ -31,6 +32,7 @@ mod memory;
 #[cfg(feature = "oauth2")]
 pub mod oauth2;
 mod pool_stats;
+pub mod recording;
 mod reqwest_client;
 #[cfg(any(feature = "jwt", feature = "oauth2", feature = "websocket"))]
 mod shared_error;

@@ -9,6 +9,7 @@ mod body;
 mod connect;
 mod dropped;
 mod exchange;
+mod hostile;
 mod local;
 mod proxy;
 #[path = "../http/raw.rs"]
@@ -41,6 +42,11 @@ macro_rules! suite {
             #[tokio::test]
             async fn a_dropped_call_closes_its_connection() {
                 super::dropped::closes_its_connection(&$backend).await;
+            }
+
+            #[tokio::test]
+            async fn a_hostile_server_is_seen_through() {
+                super::hostile::is_seen_through(&$backend).await;
             }
         }
     };

@@ -1,7 +1,6 @@
 //! Apache Kafka from Maven Central: one combined broker and controller on loopback.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,19 +9,16 @@ use super::process::{Server, free_ports};
 use crate::{Result, workspace};
 
 /// Starts Kafka, runs the client suite and the quickstart against it, and stops it.
-pub(crate) fn run(hold: bool) -> Result<()> {
+pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
     let directory = workspace::target_directory()?.join("live").join("kafka");
     let libraries = fetch(&directory)?;
     let (server, bootstrap) = start(&directory, &libraries)?;
     eprintln!("Apache Kafka listens on {bootstrap}");
     let result = if hold {
         println!("{bootstrap}");
-        std::io::stdin()
-            .read_to_end(&mut Vec::new())
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        super::hold()
     } else {
-        run_suite(&bootstrap).and_then(|()| run_quickstart(&bootstrap))
+        run_suite(&bootstrap).and_then(|()| run_quickstart(&bootstrap, input))
     };
     drop(server);
     result
@@ -133,7 +129,7 @@ fn run_suite(bootstrap: &str) -> Result<()> {
 }
 
 /// The main job against the real cluster.
-fn run_quickstart(bootstrap: &str) -> Result<()> {
+fn run_quickstart(bootstrap: &str, input: Option<&Path>) -> Result<()> {
     let mut command = workspace::cargo();
     command
         .args([
@@ -146,5 +142,10 @@ fn run_quickstart(bootstrap: &str) -> Result<()> {
             "--",
         ])
         .args(["--kafka", bootstrap, "--json"]);
+    if let Some(input) = input {
+        // Relative paths are the caller's, and the command runs in the root.
+        let absolute = std::path::absolute(input).map_err(|error| format!("{}: {error}", input.display()))?;
+        command.arg("--input").arg(absolute);
+    }
     workspace::run(&mut command, "the quickstart")
 }

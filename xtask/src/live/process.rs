@@ -1,18 +1,35 @@
-//! Servers as child processes: ready when they listen, gone when the value is dropped.
+//! Servers as child processes: ready when they listen, gone when the value is dropped or the command is interrupted.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Result;
+
+/// Every process that runs, for the one exit that drops nothing: an interrupt.
+static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+
+/// Makes Ctrl-C and termination stop the servers before the command ends.
+pub(crate) fn stop_on_interrupt() -> Result<()> {
+    ctrlc::set_handler(|| {
+        // The lock is kept, so that no further server starts.
+        let running = lock(&RUNNING);
+        for child in running.iter() {
+            stop(&mut lock(child), "a server");
+        }
+        std::process::exit(130);
+    })
+    .map_err(|error| format!("interrupts cannot be handled: {error}"))
+}
 
 /// A running server. Dropping it stops the process, by its own pid.
 #[derive(Debug)]
 pub(crate) struct Server {
     name: &'static str,
-    child: Child,
+    child: Arc<Mutex<Child>>,
     log: PathBuf,
 }
 
@@ -25,29 +42,37 @@ impl Server {
         port: u16,
         limit: Duration,
     ) -> Result<Self> {
-        let output = File::create(log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
-        let errors = output.try_clone().map_err(|error| error.to_string())?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .map_err(|error| format!("{name} cannot be started: {error}"))?;
-        let mut server = Self {
-            name,
-            child,
-            log: log.to_owned(),
-        };
+        let server = Self::spawn(name, command, log)?;
         server.wait_until_listening(port, limit)?;
         Ok(server)
     }
 
-    fn wait_until_listening(&mut self, port: u16, limit: Duration) -> Result<()> {
+    /// Starts a server, and does not wait for it.
+    pub(crate) fn spawn(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
+        let output = File::create(log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let mut running = lock(&RUNNING);
+        let child = command
+            .spawn()
+            .map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let child = Arc::new(Mutex::new(child));
+        running.push(Arc::clone(&child));
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// Waits until the server listens on `port`.
+    pub(crate) fn wait_until_listening(&self, port: u16, limit: Duration) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let step = Duration::from_millis(100);
         let mut waited = Duration::ZERO;
         while waited < limit {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            let ended = lock(&self.child).try_wait();
+            if let Ok(Some(status)) = ended {
                 return Err(format!(
                     "{} ended ({status}); its last words:\n{}",
                     self.name,
@@ -67,6 +92,18 @@ impl Server {
         ))
     }
 
+    /// Fails if the server has ended by itself.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        match lock(&self.child).try_wait() {
+            Ok(Some(status)) => Err(format!(
+                "{} ended by itself ({status}); its last words:\n{}",
+                self.name,
+                self.last_words()
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -76,11 +113,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Err(error) = self.child.kill() {
-            eprintln!("{} (pid {}) cannot be stopped: {error}", self.name, self.child.id());
-        }
-        let _ = self.child.wait();
+        stop(&mut lock(&self.child), self.name);
+        lock(&RUNNING).retain(|child| !Arc::ptr_eq(child, &self.child));
     }
+}
+
+fn stop(child: &mut Child, name: &str) {
+    if let Err(error) = child.kill() {
+        eprintln!("{name} (pid {}) cannot be stopped: {error}", child.id());
+    }
+    let _ = child.wait();
+}
+
+/// A panic elsewhere must not keep servers from being stopped.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ports that are free now.

@@ -1,0 +1,224 @@
+//! The exchanges of a test.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use networking_spi::http::{HttpRequest, HttpResponse};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
+use parking_lot::Mutex;
+
+use super::file;
+use super::{CassetteConfig, CassetteMode, RecordedExchange, RecordedRequest, RecordedResponse};
+
+/// Exchanges and their file. Clones share everything.
+#[derive(Clone)]
+pub struct Cassette(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    mode: CassetteMode,
+    config: CassetteConfig,
+    tape: Mutex<Vec<Entry>>,
+    /// Held while the file is written, so that an older state never comes after a newer one.
+    writing: tokio::sync::Mutex<()>,
+}
+
+struct Entry {
+    exchange: Arc<RecordedExchange>,
+    uses: u64,
+    /// Recorded in this run: there to be written, not to be used.
+    is_new: bool,
+}
+
+impl Cassette {
+    /// Opens a cassette. In the mode [`Record`](CassetteMode::Record) the file is written anew from the first exchange on;
+    /// until then it stays as it is.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no file to replay; [`InvalidInput`](ErrorKind::InvalidInput) for a file
+    /// that is not a cassette, naming the field, and for a wrong configuration.
+    pub async fn open(path: impl Into<PathBuf>, mode: CassetteMode, config: CassetteConfig) -> Result<Self> {
+        config.validate()?;
+        let path = path.into();
+        let exchanges = if mode == CassetteMode::Record {
+            Vec::new()
+        } else {
+            let file = path.clone();
+            match blocking(move || file::read(&file)).await? {
+                Some(exchanges) => exchanges,
+                None if mode == CassetteMode::RecordMissing => Vec::new(),
+                None => return Err(NetworkError::not_found("http.replay", "cassette", path.display())),
+            }
+        };
+        let tape = exchanges
+            .into_iter()
+            .map(|exchange| Entry {
+                exchange: Arc::new(exchange),
+                uses: 0,
+                is_new: false,
+            })
+            .collect();
+        Ok(Self(Arc::new(Inner {
+            path,
+            mode,
+            config,
+            tape: Mutex::new(tape),
+            writing: tokio::sync::Mutex::new(()),
+        })))
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What it does with a request.
+    pub fn mode(&self) -> CassetteMode {
+        self.0.mode
+    }
+
+    /// The exchanges, those of the file and those recorded since.
+    pub fn exchanges(&self) -> Vec<Arc<RecordedExchange>> {
+        self.0
+            .tape
+            .lock()
+            .iter()
+            .map(|entry| Arc::clone(&entry.exchange))
+            .collect()
+    }
+
+    /// The recordings of the file that no request has used.
+    pub fn unused(&self) -> Vec<Arc<RecordedExchange>> {
+        let tape = self.0.tape.lock();
+        let unused = tape.iter().filter(|entry| entry.uses == 0 && !entry.is_new);
+        unused.map(|entry| Arc::clone(&entry.exchange)).collect()
+    }
+
+    /// Fails if there are recordings that no request has used: at the end of a test, to see that it asked for everything.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) listing the first of them.
+    pub fn verify_all_used(&self) -> Result<()> {
+        let unused = self.unused();
+        if unused.is_empty() {
+            return Ok(());
+        }
+        let listed: Vec<String> = unused
+            .iter()
+            .take(10)
+            .map(|exchange| format!("{} {}", exchange.request.method, exchange.request.url))
+            .collect();
+        Err(NetworkError::new(
+            ErrorKind::NotFound,
+            "http.replay",
+            format!("{} recordings were not used", unused.len()),
+        )
+        .with_context("unused", listed.join("; ")))
+    }
+
+    pub(super) fn max_body_size(&self) -> usize {
+        self.0.config.max_body_size
+    }
+
+    /// A request in the form in which requests are kept and compared.
+    pub(super) fn recorded(&self, request: &HttpRequest, body: &Bytes) -> Result<RecordedRequest> {
+        let url = self.0.config.redacted_url(request.target.url()?);
+        let mut recorded = RecordedRequest::new(request, url, body);
+        self.0.config.redact_request(&mut recorded, &request.headers);
+        Ok(recorded)
+    }
+
+    /// The next recording for a request, which counts as used from now on.
+    pub(super) fn play(&self, request: &RecordedRequest) -> Option<Result<HttpResponse>> {
+        let config = &self.0.config;
+        let mut tape = self.0.tape.lock();
+        let matching = |entry: &&mut Entry| !entry.is_new && config.matches(&entry.exchange.request, request);
+        let next = match tape.iter_mut().filter(|entry| entry.uses == 0).find(matching) {
+            None if config.allow_repeats => tape.iter_mut().rev().find(matching),
+            next => next,
+        };
+        let entry = next?;
+        entry.uses += 1;
+        Some(entry.exchange.response.to_http(request.method == "HEAD"))
+    }
+
+    /// What a request is told for which there is no recording.
+    pub(super) fn nothing_for(&self, request: &RecordedRequest) -> NetworkError {
+        let tape = self.0.tape.lock();
+        let recordings = tape
+            .iter()
+            .filter(|entry| !entry.is_new)
+            .map(|entry| (&entry.exchange.request, entry.uses > 0));
+        let nearest = match self.0.config.nearest(request, recordings) {
+            nearest if nearest.is_empty() => "none".to_owned(),
+            nearest => nearest,
+        };
+        NetworkError::new(
+            ErrorKind::NotFound,
+            "http.replay",
+            format!("no recording is left for {} {}", request.method, request.url),
+        )
+        .with_send_state(SendState::NotSent)
+        .with_context("cassette", self.0.path.display().to_string())
+        .with_context("nearest", nearest)
+    }
+
+    /// Adds an exchange and writes the file.
+    pub(super) async fn record(
+        &self,
+        request: RecordedRequest,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<()> {
+        let mut recorded = RecordedResponse::new(status, headers, body);
+        self.0.config.redact_response(&mut recorded, headers);
+        let exchange = RecordedExchange {
+            request,
+            response: recorded,
+        };
+        {
+            let mut tape = self.0.tape.lock();
+            if tape.len() >= self.0.config.max_exchanges {
+                return Err(
+                    NetworkError::new(ErrorKind::Exhausted, "http.record", "the cassette is full")
+                        .with_context("max_exchanges", self.0.config.max_exchanges.to_string()),
+                );
+            }
+            tape.push(Entry {
+                exchange: Arc::new(exchange),
+                uses: 0,
+                is_new: true,
+            });
+        }
+        let _turn = self.0.writing.lock().await;
+        let exchanges = self.exchanges();
+        let path = self.0.path.clone();
+        blocking(move || {
+            let exchanges: Vec<&RecordedExchange> = exchanges.iter().map(Arc::as_ref).collect();
+            file::write(&path, &exchanges)
+        })
+        .await
+    }
+}
+
+async fn blocking<V: Send + 'static>(work: impl FnOnce() -> V + Send + 'static) -> V {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
+    }
+}
+
+impl fmt::Debug for Cassette {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cassette")
+            .field("path", &self.0.path)
+            .field("mode", &self.0.mode)
+            .field("exchanges", &self.0.tape.lock().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Where the servers are.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+/// Set by `cargo xtask live http`.
+const VARIABLE: &str = "NETWORKING_LIVE_HTTP";
+
+/// The addresses of all servers, as the command gives them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Servers {
+    pub(crate) httpbin: Url,
+    /// httpbin behind nginx, with TLS and HTTP/2.
+    pub(crate) nginx: Url,
+    /// Serves files and sends uploads back, with HTTP/2 over TLS only.
+    pub(crate) nghttpd: Url,
+    /// The same without TLS.
+    pub(crate) nghttpd_clear: Url,
+    pub(crate) proxy: Url,
+    pub(crate) proxy_auth: Url,
+    pub(crate) socks: Url,
+    pub(crate) socks_auth: Url,
+    pub(crate) oauth2: Url,
+    pub(crate) oidc: Url,
+    pub(crate) websocket: Url,
+    pub(crate) websocket_tls: Url,
+    /// Nothing listens there.
+    pub(crate) closed: Url,
+    /// Of the proxies that want a user.
+    pub(crate) user: String,
+    pub(crate) password: String,
+    /// A PEM file with the certificate that vouches for the servers with TLS.
+    authority: PathBuf,
+}
+
+impl Servers {
+    /// `None` when they were not started.
+    pub(crate) fn from_environment() -> Result<Option<Self>, String> {
+        let Ok(json) = std::env::var(VARIABLE) else {
+            return Ok(None);
+        };
+        serde_json::from_str(&json)
+            .map(Some)
+            .map_err(|error| format!("{VARIABLE} is not what cargo xtask live http sets: {error}"))
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        std::fs::read_to_string(&self.authority).expect("the command wrote it")
+    }
+}

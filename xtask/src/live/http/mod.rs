@@ -1,0 +1,85 @@
+//! HTTP: servers, proxies and authorization servers that nobody here wrote.
+
+mod certificates;
+mod install;
+mod servers;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+
+use self::servers::Servers;
+use crate::conformance::{CaseReport, REPORT_DIRECTORY};
+use crate::{Result, workspace};
+
+/// The environment variable by which the live tests learn where the servers are.
+const SERVERS: &str = "NETWORKING_LIVE_HTTP";
+
+/// Starts the servers, runs the live tests against them, and stops them.
+pub(super) fn run(hold: bool) -> Result<()> {
+    let directory = workspace::target_directory()?.join("live").join("http");
+    let installed = install::all(&directory)?;
+    let servers = Servers::start(&directory, &installed)?;
+    let addresses = servers.addresses().to_string();
+    if hold {
+        println!("{SERVERS}='{addresses}'");
+        return super::hold();
+    }
+    let reports = directory.join("reports");
+    let tested = run_tests(&reports, &addresses);
+    // A server that fell is the reason of what failed, and a mistake where nothing did.
+    servers.check_alive()?;
+    print_counts(&reports)?;
+    tested
+}
+
+fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
+    if reports.exists() {
+        fs::remove_dir_all(reports).map_err(|error| format!("{} cannot be removed: {error}", reports.display()))?;
+    }
+    let mut command = workspace::cargo();
+    command
+        // With the features of the other suites, so that all are one build.
+        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka"])
+        .args(["--test", "live_http"])
+        .env(SERVERS, addresses)
+        .env(REPORT_DIRECTORY, reports);
+    workspace::run(&mut command, "the live HTTP tests")
+}
+
+/// How many cases passed, by server and backend.
+fn print_counts(reports: &Path) -> Result<()> {
+    let report = fs::read_dir(reports)
+        .ok()
+        .and_then(|mut entries| entries.next())
+        .ok_or("the live HTTP tests wrote no report")?
+        .map_err(|error| error.to_string())?
+        .path();
+    let json = fs::read(&report).map_err(|error| format!("{} cannot be read: {error}", report.display()))?;
+    let cases: Vec<CaseReport> =
+        serde_json::from_slice(&json).map_err(|error| format!("{} is not a report: {error}", report.display()))?;
+    let mut counts = BTreeMap::<(&str, &str), (usize, usize)>::new();
+    for case in &cases {
+        let (passed, others) = counts.entry((&case.clause, &case.backend)).or_default();
+        if case.outcome == "passed" {
+            *passed += 1;
+        } else {
+            *others += 1;
+        }
+    }
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["server", "backend", "passed", "not passed"]);
+    for ((server, backend), (passed, others)) in counts {
+        table.add_row([server, backend, &passed.to_string(), &others.to_string()]);
+    }
+    println!("{table}");
+    for case in cases.iter().filter(|case| case.outcome != "passed") {
+        println!("{:<13} {} {}: {}", case.outcome, case.backend, case.case, case.reason);
+    }
+    Ok(())
+}
