@@ -38,8 +38,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let output = arguments.output.unwrap_or_else(|| directory.path().join("disk.img"));
 
     let content: Arc<[u8]> = (0..8_000_000_u32).map(|index| (index % 251) as u8).collect();
-    let served = Arc::clone(&content);
-    let server = Loopback::start(move |request, number| part(&served, &request, number)).await?;
+    let copy = Arc::clone(&content);
+    let server = Loopback::start(move |request, number| part(&copy, &request, number)).await?;
     let own_server = arguments.url.is_none();
     let url = arguments.url.unwrap_or_else(|| server.url("/disk.img"));
     let sha256 = arguments

@@ -181,9 +181,10 @@ impl EventSource {
         self.attempts += 1;
         if !self.last_event_id.is_empty() {
             // An id that no header can have is one that the server cannot get back.
-            match HeaderValue::try_from(self.last_event_id.as_str()) {
-                Ok(id) => drop(request.headers.insert("last-event-id", id)),
-                Err(_) => tracing::debug!("the last event id cannot be sent"),
+            if let Ok(id) = HeaderValue::try_from(self.last_event_id.as_str()) {
+                request.headers.insert("last-event-id", id);
+            } else {
+                tracing::debug!("the last event id cannot be sent");
             }
         }
         let client = Arc::clone(&self.client);

@@ -66,8 +66,8 @@ fn files(directory: &Path) -> Vec<String> {
 #[tokio::test]
 async fn a_broken_connection_is_resumed_within_the_call() {
     let whole = content();
-    let served = whole.clone();
-    let server = Server::start(move |request, _| serve(&served, request, 150_000)).await;
+    let copy = whole.clone();
+    let server = Server::start(move |request, _| serve(&copy, request, 150_000)).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.img");
     std::fs::write(&path, "a former version").unwrap();
@@ -108,8 +108,8 @@ async fn a_broken_connection_is_resumed_within_the_call() {
 #[tokio::test]
 async fn a_later_call_goes_on_where_the_first_one_gave_up() {
     let whole = content();
-    let served = whole.clone();
-    let server = Server::start(move |request, number| serve(&served, request, [200_000, usize::MAX][number])).await;
+    let copy = whole.clone();
+    let server = Server::start(move |request, number| serve(&copy, request, [200_000, usize::MAX][number])).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.img");
     let http = HttpClientBuilder::new().build().unwrap();

@@ -169,17 +169,13 @@ fn settings_are_checked() {
 #[tokio::test]
 async fn over_a_real_connection() {
     let head = [("content-type", "text/event-stream; charset=utf-8")];
-    let server = Server::start(move |request, number| match number {
-        0 => response(
-            "200 OK",
-            &head,
-            1_000,
-            b"id: 7\r\ndata: a\r\n\r\ndata: cut off by the connection",
-        ),
-        _ => {
-            assert_eq!(request.header("last-event-id"), Some("7"));
-            response("200 OK", &head, 9, b"data: b\n\n")
+    let server = Server::start(move |request, number| {
+        if number == 0 {
+            let first = b"id: 7\r\ndata: a\r\n\r\ndata: cut off by the connection";
+            return response("200 OK", &head, 1_000, first);
         }
+        assert_eq!(request.header("last-event-id"), Some("7"));
+        response("200 OK", &head, 9, b"data: b\n\n")
     })
     .await;
     let http = HttpClientBuilder::new().max_response_size(Some(1)).build().unwrap();
