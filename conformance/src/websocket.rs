@@ -12,6 +12,7 @@ pub mod saboteur;
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_spi::http::HttpExtended;
 
@@ -23,6 +24,11 @@ use crate::suite::define_suite;
 pub trait WebSocketHarness: Harness {
     /// A fresh client. It talks to servers on the loopback interface, without TLS.
     fn client(&self) -> Arc<dyn HttpExtended>;
+
+    /// How long a case waits for what must come. Only a client that is wrong lets it wait so long.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 }
 
 define_suite! {
@@ -46,5 +52,16 @@ define_suite! {
         "WS-12" closing::a_close_without_an_answer_is_a_timeout,
         "WS-13" liveness::pings_keep_an_idle_connection,
         "WS-14" liveness::a_peer_that_does_not_answer_is_noticed,
+        "WS-15" handshake::path_and_query_arrive,
+        "WS-16" handshake::what_it_sets_itself_cannot_be_set,
+        "WS-17" handshake::sub_protocols_that_nobody_offered_are_refused,
+        "WS-18" messages::fragments_are_put_together,
+        "WS-19" messages::frames_have_a_limit_of_their_own,
+        "WS-20" messages::text_must_be_utf8,
+        "WS-21" messages::pings_of_the_application_are_answered,
+        "WS-22" liveness::pings_of_the_peer_are_answered,
+        "WS-23" closing::mistakes_leave_the_connection_open,
+        "WS-24" closing::sending_a_close_frame_closes,
+        "WS-25" closing::a_dropped_connection_lets_go,
     }
 }

@@ -1,51 +1,16 @@
-//! The WebSocket conformance suite against the standard client, and its saboteurs.
-#![cfg(feature = "websocket")]
+//! The WebSocket conformance suite against every way to connect that this crate has.
 
+mod websocket_harness;
+
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
-use networking_conformance::Harness;
-use networking_conformance::websocket::saboteur::{Fault, Saboteur};
-use networking_conformance::websocket::{WebSocketHarness, suite};
-use networking_impls::http::ReqwestHttpClient;
-use networking_spi::http::HttpExtended;
+use networking_conformance::runner::Runner;
+use networking_conformance::websocket::suite;
 
-struct Tungstenite;
-
-impl Harness for Tungstenite {
-    fn backend(&self) -> &'static str {
-        "tungstenite"
-    }
-}
-
-impl WebSocketHarness for Tungstenite {
-    fn client(&self) -> Arc<dyn HttpExtended> {
-        Arc::new(ReqwestHttpClient::with_defaults().expect("the defaults are valid"))
-    }
-}
-
-networking_conformance::websocket_conformance!(|| Arc::new(Tungstenite));
-
-/// Faults are checked side by side: they mostly wait, for what a faulty connection never does.
-#[test]
-fn each_fault_is_caught_by_its_case_alone() {
-    thread::scope(|scope| {
-        let checks: Vec<_> = Fault::ALL.iter().map(|fault| scope.spawn(|| check(*fault))).collect();
-        for check in checks {
-            check.join().expect("every fault is caught");
-        }
-    });
-}
-
-fn check(fault: Fault) {
-    let report = suite().run(&suite().factory(move || Arc::new(Saboteur::new(Tungstenite, fault))));
-    let failed: Vec<_> = report
-        .failures()
-        .map(|case| (case.case.as_str(), case.reason.as_str()))
-        .collect();
-    assert!(
-        failed.len() == 1 && failed[0].0 == fault.caught_by(),
-        "{fault:?} should be caught by {} alone, but: {failed:#?}",
-        fault.caught_by()
-    );
+fn main() -> ExitCode {
+    Runner::new()
+        .add(suite(), || Arc::new(websocket_harness::Tungstenite))
+        .add(suite(), || Arc::new(websocket_harness::Reconnecting))
+        .run()
 }

@@ -55,5 +55,5 @@ pub mod prelude {
     pub use crate::error::{ErrorKind, NetworkError, Retryability};
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
     pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
-    pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt};
+    pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
 }

@@ -1,5 +1,11 @@
 //! WebSocket connections (RFC 6455).
 
+#[cfg_attr(
+    any(test, feature = "mock"),
+    allow(clippy::struct_field_names, reason = "the mock's fields are named after its methods")
+)]
+mod handler;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +20,10 @@ use url::Url;
 use crate::error::{NetworkError, Result};
 use crate::redact;
 use crate::validate::{self, Validate};
+
+#[cfg(any(test, feature = "mock"))]
+pub use handler::MockWebSocketHandler;
+pub use handler::{WebSocketCallbacks, WebSocketHandler};
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +76,7 @@ impl WebSocketMessage {
 pub struct CloseFrame {
     /// The status code, RFC 6455 section 7.4.
     pub code: u16,
-    /// A short text, at most 123 bytes.
+    /// A short text, at most [`MAX_REASON`](Self::MAX_REASON) bytes.
     pub reason: String,
 }
 
@@ -75,8 +85,24 @@ impl CloseFrame {
     pub const NORMAL: u16 = 1000;
     /// 1001: the endpoint goes away.
     pub const GOING_AWAY: u16 = 1001;
+    /// 1002: the peer broke the protocol.
+    pub const PROTOCOL_ERROR: u16 = 1002;
+    /// 1003: a kind of message that the endpoint does not take.
+    pub const UNSUPPORTED_DATA: u16 = 1003;
+    /// 1007: a text message was not UTF-8.
+    pub const INVALID_DATA: u16 = 1007;
+    /// 1008: a message broke the endpoint's policy.
+    pub const POLICY_VIOLATION: u16 = 1008;
     /// 1009: a message was too big.
     pub const TOO_BIG: u16 = 1009;
+    /// 1011: the endpoint met a condition that it did not expect.
+    pub const INTERNAL_ERROR: u16 = 1011;
+    /// 1012: the endpoint restarts; come back.
+    pub const SERVICE_RESTART: u16 = 1012;
+    /// 1013: the endpoint is overloaded; come back later.
+    pub const TRY_AGAIN_LATER: u16 = 1013;
+    /// The most bytes of [`reason`](Self::reason).
+    pub const MAX_REASON: usize = 123;
 
     /// A close frame.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
@@ -84,6 +110,22 @@ impl CloseFrame {
             code,
             reason: reason.into(),
         }
+    }
+}
+
+impl Validate for CloseFrame {
+    /// Codes that may be sent are 1000 to 1003, 1007 to 1013, and 3000 to 4999.
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            matches!(self.code, 1000..=1003 | 1007..=1013 | 3000..=4999),
+            "code",
+            "must be one that may be sent",
+        )?;
+        validate::ensure(
+            self.reason.len() <= Self::MAX_REASON,
+            "reason",
+            "must have at most 123 bytes",
+        )
     }
 }
 
@@ -160,16 +202,55 @@ pub struct WebSocketOptions {
     /// Time limit of the closing handshake; the connection is dropped after it.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
-    /// Ping after so long without traffic. `None`: never.
+    /// Ping after so long without a byte from the peer. `None`: never.
     #[serde(with = "humantime_serde")]
     pub ping_interval: Option<Duration>,
-    /// The connection is broken when a ping has no answer after so long.
+    /// The connection is broken when nothing at all comes from the peer for so long after a ping.
     #[serde(with = "humantime_serde")]
     pub pong_timeout: Duration,
     /// Largest message taken, in bytes.
     pub max_message_size: usize,
-    /// Largest frame taken, in bytes.
+    /// Largest frame taken, in bytes. Messages are sent in one frame: of them only the limit of a message is asked.
     pub max_frame_size: usize,
+}
+
+impl WebSocketOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the time limit of the opening handshake.
+    pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets the time limit of the closing handshake.
+    pub fn with_close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Pings after `interval` without traffic, and gives the peer up when it does not answer for `timeout`.
+    pub fn with_keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.ping_interval = Some(interval);
+        self.pong_timeout = timeout;
+        self
+    }
+
+    /// Sends no pings: a peer that is gone is not noticed while nothing is sent.
+    pub fn without_keepalive(mut self) -> Self {
+        self.ping_interval = None;
+        self
+    }
+
+    /// Sets the largest message and frame that are taken, in bytes.
+    pub fn with_max_size(mut self, message: usize, frame: usize) -> Self {
+        self.max_message_size = message;
+        self.max_frame_size = frame;
+        self
+    }
 }
 
 impl Default for WebSocketOptions {

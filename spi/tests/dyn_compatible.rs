@@ -8,7 +8,7 @@ use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, ErrorClassifier};
 use networking_spi::clock::Clock;
 use networking_spi::http::{BodySource, HttpClient, HttpExtended, Interceptor, RetryPredicate};
 use networking_spi::kafka::{KafkaClient, KafkaExtended, StreamProcessor};
-use networking_spi::websocket::WebSocketConnection;
+use networking_spi::websocket::{WebSocketConnection, WebSocketHandler};
 
 fn shareable<T: Debug + Send + Sync + 'static + ?Sized>() {}
 
@@ -29,6 +29,7 @@ dyn_compatible!(
     CircuitBreaker,
     CommunicationBridge,
     WebSocketConnection,
+    WebSocketHandler,
     Circuit,
     ErrorClassifier,
     Clock,

@@ -24,6 +24,7 @@ pub(crate) const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 /// The test binaries that run suites: package, features, test target.
 const SUITES: &[(&str, &[&str], &str)] = &[
     ("networking-impls", &["http"], "conformance_http"),
+    ("networking-impls", &["websocket"], "conformance_websocket"),
     ("networking-impls", &["circuit-breaker"], "conformance_circuit_breaker"),
     ("networking-impls", &["kafka-memory"], "conformance_kafka_memory"),
     ("networking-impls", &["kafka-rdkafka"], "conformance_kafka_rdkafka"),

@@ -6,7 +6,6 @@ pub(super) mod liveness;
 pub(super) mod messages;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::WebSocketHarness;
 use crate::case::Failure;
@@ -14,8 +13,8 @@ use crate::case::Failure;
 type H = Arc<dyn WebSocketHarness>;
 
 /// Fails a case that waits for something that does not come.
-async fn soon<F: Future>(what: &str, future: F) -> Result<F::Output, Failure> {
-    tokio::time::timeout(Duration::from_secs(5), future)
+async fn soon<F: Future>(harness: &H, what: &str, future: F) -> Result<F::Output, Failure> {
+    tokio::time::timeout(harness.patience(), future)
         .await
         .map_err(|_| Failure::new(format!("{what} did not come")))
 }

@@ -1,6 +1,7 @@
 //! Clients with one fault each, to show that every case finds the fault it is there for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,6 +69,28 @@ faults! {
     NeverPings => "liveness::pings_keep_an_idle_connection",
     /// A missing pong is a closed connection.
     MisnamesMissingPongs => "liveness::a_peer_that_does_not_answer_is_noticed",
+    /// Asks for the path alone.
+    LosesQueries => "handshake::path_and_query_arrive",
+    /// Leaves out what it sets itself, without a word.
+    DropsWhatCannotBeSet => "handshake::what_it_sets_itself_cannot_be_set",
+    /// A sub-protocol that nobody offered is like a refusal.
+    MisnamesUnaskedProtocols => "handshake::sub_protocols_that_nobody_offered_are_refused",
+    /// The first fragment is the message.
+    LosesFragments => "messages::fragments_are_put_together",
+    /// Only messages have a limit.
+    ForgetsFrameLimits => "messages::frames_have_a_limit_of_their_own",
+    /// Text that is no text ends the connection without an error.
+    ForgivesGarbledText => "messages::text_must_be_utf8",
+    /// Pongs are not handed on.
+    HidesPongs => "messages::pings_of_the_application_are_answered",
+    /// Pings are not handed on.
+    HidesPings => "liveness::pings_of_the_peer_are_answered",
+    /// Closes also when it is asked in a wrong way.
+    ClosesByMistake => "closing::mistakes_leave_the_connection_open",
+    /// A close frame that is sent like a message goes nowhere.
+    LosesCloseFrames => "closing::sending_a_close_frame_closes",
+    /// The socket outlives its connection.
+    KeepsSockets => "closing::a_dropped_connection_lets_go",
 }
 
 /// A harness whose clients have one fault.
@@ -95,6 +118,25 @@ impl<H: WebSocketHarness> Harness for Saboteur<H> {
 }
 
 impl<H: WebSocketHarness> WebSocketHarness for Saboteur<H> {
+    /// Short for faults that let a case wait.
+    fn patience(&self) -> Duration {
+        let waits = matches!(
+            self.fault,
+            Fault::LosesEmptyMessages
+                | Fault::Serialises
+                | Fault::LosesOnCancel
+                | Fault::NeverPings
+                | Fault::HidesPongs
+                | Fault::HidesPings
+                | Fault::KeepsSockets
+        );
+        if waits {
+            Duration::from_secs(1)
+        } else {
+            self.inner.patience()
+        }
+    }
+
     fn client(&self) -> Arc<dyn HttpExtended> {
         Arc::new(Client {
             inner: self.inner.client(),
@@ -117,26 +159,48 @@ impl HttpExtended for Client {
 
     async fn websocket_connect(&self, mut request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
         match self.fault {
-            Fault::OffByOne => {
+            Fault::OffByOne if request.options.max_message_size == request.options.max_frame_size => {
                 request.options.max_message_size += 1;
                 request.options.max_frame_size += 1;
-                // A limit of nothing is still a mistake.
-                if request.options.max_frame_size == 1 {
-                    request.options.max_frame_size = 0;
+            }
+            // A limit of nothing is still a mistake.
+            Fault::ForgetsFrameLimits if request.options.max_frame_size > 0 => {
+                request.options.max_frame_size = request.options.max_message_size;
+            }
+            Fault::LosesQueries => request.url.set_query(None),
+            Fault::DropsWhatCannotBeSet => {
+                for name in [
+                    "host",
+                    "connection",
+                    "upgrade",
+                    "sec-websocket-key",
+                    "sec-websocket-protocol",
+                ] {
+                    request.headers.remove(name);
                 }
+                request.protocols.retain(|protocol| protocol.starts_with("chat."));
             }
             Fault::NeverPings if request.url.path() == "/echo" => request.options.ping_interval = None,
             _ => {}
         }
         let wrong = |kind| NetworkError::new(kind, "http.websocket_connect", "another kind of error");
         match (self.inner.websocket_connect(request).await, self.fault) {
+            (Ok(inner), Fault::KeepsSockets) => {
+                std::mem::forget(Arc::clone(&inner));
+                Ok(inner)
+            }
             (Ok(inner), fault) => Ok(Arc::new(Connection {
                 inner,
                 fault,
                 turn: Mutex::new(()),
             })),
-            (Err(error), Fault::MisnamesMistakes) if error.kind() == ErrorKind::InvalidInput => {
+            (Err(error), Fault::MisnamesMistakes)
+                if matches!(error.field(), Some("url" | "options.max_frame_size")) =>
+            {
                 Err(wrong(ErrorKind::Unsupported))
+            }
+            (Err(error), Fault::MisnamesUnaskedProtocols) if error.kind() == ErrorKind::Protocol => {
+                Err(wrong(ErrorKind::Status))
             }
             (Err(error), Fault::LumpsRefusals) if error.status().is_some() => {
                 Err(wrong(ErrorKind::Status).with_status(error.status().unwrap_or_default()))
@@ -186,6 +250,7 @@ impl WebSocketConnection for Connection {
         let _turn = match self.fault {
             Fault::Serialises => Some(self.turn.lock().await),
             Fault::LosesEmptyMessages if message.is_empty() => return Ok(()),
+            Fault::LosesCloseFrames if matches!(message, WebSocketMessage::Close(_)) => return Ok(()),
             Fault::SendsAfterClose if !self.inner.is_open() => return Ok(()),
             _ => None,
         };
@@ -204,6 +269,17 @@ impl WebSocketConnection for Connection {
                 received
             }
             (Ok(Some(WebSocketMessage::Close(_))), Fault::HidesCloseFrames) => Ok(None),
+            (Ok(Some(WebSocketMessage::Pong(_))), Fault::HidesPongs)
+            | (Ok(Some(WebSocketMessage::Ping(_))), Fault::HidesPings) => self.receive().await,
+            (Ok(Some(WebSocketMessage::Text(text))), Fault::LosesFragments) => {
+                let first = text.find('|').map_or(text.as_str(), |end| &text[..end]);
+                // As long as it should be.
+                Ok(Some(WebSocketMessage::text(format!(
+                    "{first:<width$}",
+                    width = text.chars().count()
+                ))))
+            }
+            (Err(error), Fault::ForgivesGarbledText) if error.kind() == ErrorKind::Decode => Ok(None),
             (Err(error), Fault::ForgivesVanishing) if error.kind() == ErrorKind::ConnectionClosed => Ok(None),
             (Err(error), Fault::MisnamesMissingPongs) if error.kind() == ErrorKind::Timeout => Ok(None),
             (received, _) => received,
@@ -212,6 +288,9 @@ impl WebSocketConnection for Connection {
 
     async fn close(&self, frame: CloseFrame) -> Result<()> {
         match self.inner.close(frame).await {
+            Err(error) if self.fault == Fault::ClosesByMistake && error.kind() == ErrorKind::InvalidInput => {
+                self.inner.close(CloseFrame::new(CloseFrame::NORMAL, "")).await
+            }
             Err(error) if self.fault == Fault::ForgivesSilence && error.kind() == ErrorKind::Timeout => Ok(()),
             closed => closed,
         }

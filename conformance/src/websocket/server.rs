@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
@@ -29,8 +31,12 @@ pub(super) struct Server {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) pings: usize,
+    /// The payload of the first pong.
+    pub(super) pong: Option<Bytes>,
     /// Code and reason of the first close frame.
     pub(super) close: Option<(u16, String)>,
+    /// Connections that came to their end.
+    pub(super) ended: usize,
 }
 
 impl Server {
@@ -50,6 +56,7 @@ impl Server {
                 connections.spawn(async move {
                     // The peer going away is what many cases are about.
                     let _ = serve(stream, &seen).await;
+                    seen.send_modify(|seen| seen.ended += 1);
                 });
                 while connections.try_join_next().is_some() {}
             }
@@ -81,6 +88,10 @@ impl Server {
             .expect("the server outlives its case");
     }
 
+    pub(super) fn pong(&self) -> Option<Bytes> {
+        self.seen.borrow().pong.clone()
+    }
+
     pub(super) fn close_frame(&self) -> Option<(u16, String)> {
         self.seen.borrow().close.clone()
     }
@@ -95,9 +106,11 @@ impl Drop for Server {
 #[allow(clippy::result_large_err, reason = "the library's callback type")]
 async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Error> {
     let mut path = String::new();
+    let mut uri = String::new();
     let mut said = None;
     let mut socket = accept_hdr_async(stream, |request: &Request, response: Response| {
         request.uri().path().clone_into(&mut path);
+        uri = request.uri().to_string();
         said = request.headers().get("x-test").cloned();
         shake(request, response)
     })
@@ -128,6 +141,30 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
             socket.send(Message::Binary(Bytes::from(vec![b'x'; length]))).await?;
             echo(&mut socket, seen).await
         }
+        path if path.starts_with("/uri/") => {
+            socket.send(Message::text(uri)).await?;
+            echo(&mut socket, seen).await
+        }
+        "/ping" => {
+            socket.send(Message::Ping(Bytes::from_static(b"are you there"))).await?;
+            echo(&mut socket, seen).await
+        }
+        "/fragments" => {
+            for frame in [
+                Frame::message("one|", OpCode::Data(Data::Text), false),
+                Frame::ping("now"),
+                Frame::message("two|", OpCode::Data(Data::Continue), false),
+                Frame::message("three", OpCode::Data(Data::Continue), true),
+            ] {
+                socket.send(Message::Frame(frame)).await?;
+            }
+            echo(&mut socket, seen).await
+        }
+        "/garbled" => {
+            let garbled = Frame::message(&b"\xc3\x28"[..], OpCode::Data(Data::Text), true);
+            socket.send(Message::Frame(garbled)).await?;
+            echo(&mut socket, seen).await
+        }
         // Takes nothing, and stays.
         "/deaf" => std::future::pending().await,
         _ => echo(&mut socket, seen).await,
@@ -140,6 +177,12 @@ fn shake(request: &Request, mut response: Response) -> Result<Response, ErrorRes
         let mut refusal = ErrorResponse::new(None);
         *refusal.status_mut() = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return Err(refusal);
+    }
+    if request.uri().path() == "/unasked" {
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chat.v9"));
+        return Ok(response);
     }
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
     if offered
@@ -157,6 +200,9 @@ async fn echo(socket: &mut WebSocketStream<TcpStream>, seen: &watch::Sender<Seen
     while let Some(message) = socket.next().await {
         match message? {
             Message::Ping(_) => seen.send_modify(|seen| seen.pings += 1),
+            Message::Pong(payload) => seen.send_modify(|seen| {
+                seen.pong.get_or_insert(payload);
+            }),
             Message::Close(frame) => {
                 let frame = frame.map_or((1005, String::new()), |frame| {
                     (frame.code.into(), frame.reason.to_string())

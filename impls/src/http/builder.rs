@@ -21,6 +21,7 @@ use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ClientDefaults, ConcurrencyLayer, ConcurrencyLimit,
     Credentials, DecompressionLayer, DefaultsLayer, Edge, HedgeLayer, HedgePolicy, HttpCounters, InterceptorLayer,
     MetricsLayer, RateLimit, RateLimitLayer, RedirectLayer, RedirectPolicy, RetryLayer, TotalTimeoutLayer,
+    TraceContextSource, TraceLayer,
 };
 use super::standard::{Extras, StandardHttpClient};
 #[cfg(feature = "websocket")]
@@ -42,7 +43,7 @@ pub type DefaultTransport = ReqwestTransport;
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
 /// `http-cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
-/// attempt timeout - interceptors - auth - redirects - cookies (feature `cookies`) - decompression and size limit - transport.
+/// trace - attempt timeout - interceptors - auth - redirects - cookies (feature `cookies`) - decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
@@ -83,6 +84,9 @@ pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     rate_limit_per_host: Option<RateLimit>,
     concurrency_limit: Option<ConcurrencyLimit>,
     hedging: Option<HedgePolicy>,
+    traces: Option<Arc<dyn TraceContextSource>>,
+    #[cfg(feature = "metrics")]
+    recorded: bool,
     interceptors: Vec<Arc<dyn Interceptor>>,
     credentials: Option<Credentials>,
     redirects: RedirectPolicy,
@@ -305,7 +309,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         }
         let intercepted = InterceptorLayer::new(authenticated, self.interceptors);
         let attempt = AttemptTimeoutLayer::new(intercepted, self.attempt_timeout);
-        let guarded = CircuitBreakerLayer::new(attempt)
+        let traced = TraceLayer::new(attempt, self.traces);
+        let guarded = CircuitBreakerLayer::new(traced)
             .with_clock(Arc::clone(&clock))
             .with_counters(Arc::clone(&counters));
         if let Some((breaker, options)) = self.breaker {
@@ -332,6 +337,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         #[cfg(feature = "http-cache")]
         let limited = super::layer::CacheLayer::new(limited, self.cache).with_clock(Arc::clone(&clock));
         let counted = MetricsLayer::with_counters(limited, counters);
+        #[cfg(feature = "metrics")]
+        let counted = if self.recorded { counted.recorded() } else { counted };
         let stack = Arc::new(DefaultsLayer::new(counted, self.defaults)?.with_clock(Arc::clone(&clock)));
 
         let max_decompressed_size = usize::try_from(self.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
@@ -364,6 +371,9 @@ impl<S> HttpClientBuilder<S> {
             rate_limit_per_host: None,
             concurrency_limit: None,
             hedging: None,
+            traces: None,
+            #[cfg(feature = "metrics")]
+            recorded: false,
             interceptors: Vec::new(),
             credentials: None,
             redirects: RedirectPolicy::default(),
@@ -395,6 +405,9 @@ impl<S> HttpClientBuilder<S> {
             rate_limit_per_host: self.rate_limit_per_host,
             concurrency_limit: self.concurrency_limit,
             hedging: self.hedging,
+            traces: self.traces,
+            #[cfg(feature = "metrics")]
+            recorded: self.recorded,
             interceptors: self.interceptors,
             credentials: self.credentials,
             redirects: self.redirects,
@@ -496,6 +509,21 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
+    /// Sends the traces of this source along (`traceparent`) with requests that have no
+    /// [`TraceContext`](super::layer::TraceContext) of their own.
+    pub fn trace_contexts(mut self, source: Arc<dyn TraceContextSource>) -> Self {
+        self.traces = Some(source);
+        self
+    }
+
+    /// Writes what calls take to the recorder that is installed with the crate `metrics`
+    /// ([names](MetricsLayer::recorded)).
+    #[cfg(feature = "metrics")]
+    pub fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
+    }
+
     /// Makes a second attempt beside a slow one.
     pub fn hedging(mut self, policy: HedgePolicy) -> Self {
         self.hedging = Some(policy);
@@ -553,8 +581,8 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over reqwest that is
-    /// the configuration of the transport; over other transports there are no such connections without this.
+    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over the
+    /// transports that the builder makes that is their configuration; over other transports there are no such connections without this.
     #[cfg(feature = "websocket")]
     pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
         self.websocket = Some(connector);

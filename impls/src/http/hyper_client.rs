@@ -1,14 +1,14 @@
 //! The transport directly over hyper's connections.
 
 mod connection;
-mod connector;
+pub(super) mod connector;
 mod download;
 mod error;
 mod gauge;
 mod outgoing;
 mod pool;
 mod proxy;
-mod stream;
+pub(super) mod stream;
 mod upload;
 
 use std::fmt;

@@ -19,6 +19,7 @@ use networking_spi::{NetworkError, Result};
 use super::layer::{
     AttemptTimeoutLayer, AuthLayer, CircuitBreakerLayer, ConcurrencyLayer, DecompressionLayer, DefaultsLayer, Edge,
     HedgeLayer, InterceptorLayer, MetricsLayer, Next, RateLimitLayer, RedirectLayer, RetryLayer, TotalTimeoutLayer,
+    TraceLayer,
 };
 use super::{HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, body, codec};
 
@@ -60,7 +61,9 @@ pub(super) type Cached<C> = C;
 
 /// What happens for each attempt of a call.
 pub(super) type PerAttempt<T> = ConcurrencyLayer<
-    CircuitBreakerLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<AuthLayer<PerHop<T>>>>>>>,
+    CircuitBreakerLayer<
+        TraceLayer<AttemptTimeoutLayer<InterceptorLayer<AuthLayer<RedirectLayer<AuthLayer<PerHop<T>>>>>>>,
+    >,
 >;
 
 /// What happens for each redirect of an attempt.

@@ -3,45 +3,75 @@
 mod connect;
 mod connection;
 mod error;
-mod tls;
+mod keepalive;
+mod listener;
+mod reconnect;
+mod wire;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use networking_spi::http::{HeaderMap, ProxyConfig, header};
+use networking_spi::http::{HeaderMap, header};
 use networking_spi::validate::{self, Validate};
 use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Phase, Result};
-use tokio_rustls::TlsConnector;
+use url::Url;
 
 use self::connection::Connection;
-use super::transport::dns::Resolution;
-use super::{DnsResolver, SystemResolver, TransportConfig};
+use super::hyper_client::connector::Connector;
+use super::transport::config::TransportConfig;
+use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
+use super::transport::tls::client_config;
+
+pub use listener::WebSocketListener;
+pub use reconnect::{OpenHook, ReconnectEvent, ReconnectPolicy, ReconnectingWebSocket, ReconnectingWebSocketBuilder};
 
 const OPERATION: &str = "http.websocket_connect";
+const SEND: &str = "websocket.send";
+const RECEIVE: &str = "websocket.receive";
 
-/// Opens WebSocket connections with the certificates, proxy, guard and user agent of a [`TransportConfig`].
+/// Opens WebSocket connections as the transports do theirs: with the resolver, the guard, the proxy, the certificates and the
+/// user agent of a [`TransportConfig`].
 ///
-/// `ws` and `wss` (rustls); proxies of the scheme `http`, through CONNECT. Other proxies are `Unsupported`, never passed by.
-/// Credentials of a client are not added: put them into the request's headers. User information in the URL becomes a Basic
-/// `Authorization` header. Redirects and refusals are errors with their status.
+/// `ws` and `wss` (rustls), through every kind of proxy: HTTP and HTTPS proxies are asked for a tunnel (CONNECT) also for `ws`,
+/// SOCKS 5 for a connection, each with its credentials. Credentials of a client are not added: put them into the request's
+/// headers. User information in the URL becomes a Basic `Authorization` header. Redirects and refusals are errors with their
+/// status.
 ///
 /// A connection reads ahead of its receiver, 16 messages at most, and a task of its own answers pings, sends them when nothing
 /// arrives for [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and notices a peer that is gone.
-/// Dropping the connection drops the socket. A send that is cancelled sends its message whole or not at all.
+/// Any byte shows that the peer is there: a long message on a slow line is no silence. Dropping the connection drops the
+/// socket. A send that is cancelled sends its message whole or not at all, in the first case perhaps only before the next one.
 ///
-/// Clones share the TLS configuration, which is made (certificates are read) for the first `wss` connection.
+/// Clones share the TLS configuration, which is made (certificates are read) for the first connection that needs it.
+///
+/// ```no_run
+/// use networking_impls::http::HttpClientBuilder;
+/// use networking_spi::prelude::*;
+/// use networking_spi::websocket::WebSocketRequest;
+///
+/// # async fn example() -> Result<(), NetworkError> {
+/// let http = HttpClientBuilder::new().build()?;
+/// let connection = http.websocket_connect(WebSocketRequest::new("wss://echo.example.com/")?).await?;
+/// connection.send_text("hello").await?;
+/// println!("{:?}", connection.next_data().await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WebSocketConnector(Arc<Inner>);
 
 struct Inner {
     config: TransportConfig,
     resolution: Resolution,
-    tls: OnceLock<TlsConnector>,
+    /// With TLS on the way.
+    secure: OnceLock<Connector>,
+    /// Without.
+    plain: OnceLock<Connector>,
 }
 
 impl WebSocketConnector {
-    /// A connector of this configuration. Of its times only those of TCP are used: a request has its own.
+    /// A connector of this configuration. Of its times those of TCP are used: a request has its own for the rest.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -55,13 +85,15 @@ impl WebSocketConnector {
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         config.validate()?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
         Ok(Self(Arc::new(Inner {
-            resolution: Resolution {
-                resolver,
-                guard: config.ssrf_guard.clone().map(Arc::new),
-            },
             config,
-            tls: OnceLock::new(),
+            resolution,
+            secure: OnceLock::new(),
+            plain: OnceLock::new(),
         })))
     }
 
@@ -81,20 +113,31 @@ impl WebSocketConnector {
         Ok(Arc::new(Connection::start(stream, protocol, request.options)))
     }
 
-    fn tls(&self) -> Result<&TlsConnector> {
-        if let Some(tls) = self.0.tls.get() {
-            return Ok(tls);
+    /// What opens sockets to this URL.
+    fn sockets(&self, url: &Url) -> Result<&Connector> {
+        let proxy = self.0.config.proxy.as_ref();
+        let secure = url.scheme() == "wss" || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
+        let made = if secure { &self.0.secure } else { &self.0.plain };
+        if let Some(made) = made.get() {
+            return Ok(made);
         }
-        let made = tls::connector(&self.0.config)?;
-        Ok(self.0.tls.get_or_init(|| made))
+        let config = &self.0.config;
+        let tls = if secure {
+            client_config(config, config.verify_tls, &[b"http/1.1"])?
+        } else {
+            // Nobody needs to be trusted, and reading whom the machine trusts takes a while.
+            let nobody = TransportConfig {
+                system_roots: false,
+                ..TransportConfig::default()
+            };
+            client_config(&nobody, true, &[])?
+        };
+        let connector = Connector::new(config, &self.0.resolution, Arc::new(tls), proxy);
+        Ok(made.get_or_init(|| connector))
     }
 
-    fn resolution(&self) -> &Resolution {
-        &self.0.resolution
-    }
-
-    fn proxy(&self) -> Option<&ProxyConfig> {
-        self.0.config.proxy.as_ref()
+    fn user_agent(&self) -> Option<&str> {
+        self.0.config.user_agent.as_deref()
     }
 }
 

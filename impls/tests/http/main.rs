@@ -50,6 +50,8 @@ mod pool;
 mod proxy;
 mod rate_limit;
 mod raw;
+#[cfg(feature = "metrics")]
+mod recorded;
 mod redirect;
 mod resolver;
 mod retry;
@@ -57,6 +59,7 @@ mod retry;
 mod signed_jwt;
 mod timeout;
 mod tls;
+mod trace;
 mod transport;
 #[cfg(feature = "websocket")]
 mod websocket;

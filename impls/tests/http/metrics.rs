@@ -113,7 +113,9 @@ async fn a_call_has_a_span_without_secrets() {
         "[redacted]@api.test/x?page=2&api_key=[redacted]",
         "http.request.resend_count=1",
         "http.response.status_code=404",
-        "error.type=404",
+        r#"error.type="404""#,
+        r#"otel.name="GET""#,
+        r#"otel.status_code="ERROR""#,
     ] {
         assert!(lines[0].contains(part), "{part}: {text}");
     }

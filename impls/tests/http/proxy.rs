@@ -27,13 +27,13 @@ super::for_each_transport!(
 const OK: &[u8] = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 
 /// A certificate for `origin.test` and `localhost`, and who trusts it.
-struct Pki {
-    acceptor: TlsAcceptor,
-    pem: String,
+pub(super) struct Pki {
+    pub(super) acceptor: TlsAcceptor,
+    pub(super) pem: String,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let names = ["origin.test".to_owned(), "localhost".to_owned()];
         let certified = rcgen::generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
@@ -94,7 +94,7 @@ async fn serve_http(mut stream: impl AsyncRead + AsyncWrite + Unpin, origin: u16
     }
 }
 
-async fn http_proxy(origin: u16, tls: Option<TlsAcceptor>) -> (RawServer, UnboundedReceiver<String>) {
+pub(super) async fn http_proxy(origin: u16, tls: Option<TlsAcceptor>) -> (RawServer, UnboundedReceiver<String>) {
     let (seen, requests) = mpsc::unbounded_channel();
     let server = RawServer::start(move |stream| {
         let (seen, tls) = (seen.clone(), tls.clone());
@@ -114,7 +114,7 @@ async fn http_proxy(origin: u16, tls: Option<TlsAcceptor>) -> (RawServer, Unboun
 }
 
 /// A SOCKS 5 proxy that wants credentials: every request leads to `origin`, and its address goes to `seen`.
-async fn socks_proxy(origin: u16) -> (RawServer, UnboundedReceiver<String>) {
+pub(super) async fn socks_proxy(origin: u16) -> (RawServer, UnboundedReceiver<String>) {
     let (seen, requests) = mpsc::unbounded_channel();
     let server = RawServer::start(move |mut stream| {
         let seen = seen.clone();

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::{StreamExt, stream};
 use networking_impls::clock::TokioClock;
 use networking_impls::http::layer::{Attempts, RetryLayer};
 use networking_impls::http::{MemoryHttpClient, Reply};
 use networking_spi::http::{
-    HttpClient, HttpClientExt, Jitter, Method, RequestOptions, RetryBudget, RetryPolicy, RetryPredicate, StatusCode,
+    HttpBody, HttpClient, HttpClientExt, Jitter, Method, RequestOptions, RetryBudget, RetryPolicy, RetryPredicate,
+    StatusCode,
 };
 use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
 use tokio::time::Instant;
@@ -76,6 +78,76 @@ async fn dates_in_retry_after_are_read_against_the_clock() {
     let start = Instant::now();
     assert_eq!(client.get(URL).await.unwrap().status, 200);
     assert_eq!(start.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_that_is_absurd_does_not_hold_a_call_up() {
+    let now: SystemTime = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    // Each row: what the peer asks for, the attempts made, and the time they take.
+    for (value, attempts, millis) in [
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 2, 100),
+        ("Fri, 15 Jan 2027 07:59:59 GMT", 2, 100),
+        ("Fri, 15 Jan 2027 08:01:00 GMT", 2, 60_000),
+        ("60", 2, 60_000),
+        ("61", 1, 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 1, 0),
+        ("99999999999999999999999999", 1, 0),
+        ("-1", 2, 100),
+        ("soon", 2, 100),
+    ] {
+        let replies = [busy().with_header("retry-after", value).unwrap(), Reply::ok()];
+        let (memory, client) = answering(&replies, exact(2));
+        let client = client.with_clock(Arc::new(TokioClock::starting_at(now)));
+        let start = Instant::now();
+        client.get(URL).await.unwrap();
+        assert_eq!(memory.received().len(), attempts, "{value}");
+        assert_eq!(start.elapsed(), Duration::from_millis(millis), "{value}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_can_have_a_key_that_is_the_same_for_all_attempts() {
+    let policy = || exact(3).with_idempotency_keys(true);
+    let (memory, client) = answering(&[busy(), busy(), Reply::ok()], policy());
+    assert_eq!(client.post(URL).body("order").await.unwrap().status, 200);
+    client.post(URL).header("idempotency-key", "mine").await.unwrap();
+    client.post(URL).await.unwrap();
+    client.get(URL).await.unwrap();
+    let said = RequestOptions::new().with_idempotent(false);
+    client.post(URL).options(said).await.unwrap();
+    let received = memory.received();
+    let keys: Vec<Option<&str>> = received
+        .iter()
+        .map(|request| request.header("idempotency-key"))
+        .collect();
+    let key = keys[0].unwrap();
+    assert_eq!(keys[..3], [Some(key); 3], "the first call");
+    assert_eq!(key.len(), 36);
+    assert_eq!(keys[3], Some("mine"));
+    assert!(
+        keys[4].is_some_and(|other| other != key),
+        "another call has another key"
+    );
+    assert!(
+        keys[5..].iter().all(Option::is_none),
+        "idempotent by its method, and not by the caller's word"
+    );
+
+    let (memory, client) = answering(&[busy(), Reply::ok()], exact(3));
+    assert_eq!(
+        client.post(URL).await.unwrap().status,
+        503,
+        "not without being asked for"
+    );
+    assert_eq!(memory.received()[0].header("idempotency-key"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_sent_once_whatever_the_policy() {
+    let (memory, client) = answering(&[busy(), Reply::ok()], exact(3).with_idempotency_keys(true));
+    let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
+    assert_eq!(client.post(URL).body(body).await.unwrap().status, 503);
+    assert_eq!(memory.received().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use networking_impls::http::ReqwestConfig;
 use networking_impls::http::websocket::WebSocketConnector;
+use networking_impls::http::{DnsOverrides, SsrfGuard, TransportConfig};
 use networking_spi::ErrorKind;
 use networking_spi::http::ProxyConfig;
 use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use super::proxy::{Pki, http_proxy, socks_proxy};
 use super::raw::{RawServer, closed_port, read_head};
 
 /// A `wss` server for `localhost` that sends one message back, and its certificate in PEM.
@@ -42,9 +43,12 @@ async fn echo() -> (RawServer, String) {
     (server, certified.cert.pem())
 }
 
-async fn talk(config: ReqwestConfig, host: &str, port: u16) -> Result<(), networking_spi::NetworkError> {
-    let request = WebSocketRequest::new(&format!("wss://{host}:{port}/"))?;
-    let connection = WebSocketConnector::new(config)?.connect(request).await?;
+async fn talk(config: TransportConfig, host: &str, port: u16) -> Result<(), networking_spi::NetworkError> {
+    talk_to(&WebSocketConnector::new(config)?, &format!("wss://{host}:{port}/")).await
+}
+
+async fn talk_to(connector: &WebSocketConnector, url: &str) -> Result<(), networking_spi::NetworkError> {
+    let connection = connector.connect(WebSocketRequest::new(url)?).await?;
     connection.send_text("hello").await?;
     assert_eq!(connection.next_data().await?, Some(WebSocketMessage::text("hello")));
     Ok(())
@@ -54,13 +58,13 @@ async fn talk(config: ReqwestConfig, host: &str, port: u16) -> Result<(), networ
 async fn certificates_are_trusted_as_over_http() {
     let (server, pem) = echo().await;
     let port = server.address.port();
-    let trusting = ReqwestConfig::new().with_root_certificate(pem.clone());
+    let trusting = TransportConfig::new().with_root_certificate(pem.clone());
     talk(trusting.clone(), "localhost", port).await.unwrap();
-    talk(ReqwestConfig::new().with_verify_tls(false), "127.0.0.1", port)
+    talk(TransportConfig::new().with_verify_tls(false), "127.0.0.1", port)
         .await
         .unwrap();
     let other_root = rcgen::generate_simple_self_signed(["other.test".to_owned()]).unwrap();
-    let distrusting = ReqwestConfig::new().with_root_certificate(other_root.cert.pem());
+    let distrusting = TransportConfig::new().with_root_certificate(other_root.cert.pem());
     for (config, host) in [(distrusting, "localhost"), (trusting, "127.0.0.1")] {
         assert_eq!(
             talk(config, host, port).await.unwrap_err().kind(),
@@ -94,7 +98,7 @@ async fn an_http_proxy_is_asked_for_a_tunnel() {
     })
     .await;
     let config = |proxy| {
-        ReqwestConfig::new()
+        TransportConfig::new()
             .with_root_certificate(pem.clone())
             .with_proxy(proxy)
     };
@@ -111,7 +115,79 @@ async fn an_http_proxy_is_asked_for_a_tunnel() {
         let error = talk(config(refused), "localhost", address.port()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Proxy);
     }
-    let socks = ProxyConfig::new("socks5://127.0.0.1:1".parse().unwrap());
-    let error = talk(config(socks), "localhost", address.port()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "never passed by");
+}
+
+/// A `ws` server that sends one message back.
+async fn plain_echo() -> RawServer {
+    RawServer::start(|stream| async move {
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let message = socket.next().await.unwrap().unwrap();
+        socket.send(message).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await
+}
+
+fn through(url: &str) -> ProxyConfig {
+    ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "open sesame")
+}
+
+#[tokio::test]
+async fn connections_without_tls_get_a_tunnel_too() {
+    let server = plain_echo().await;
+    let (proxy, mut requests) = http_proxy(server.address.port(), None).await;
+    let config = TransportConfig::new().with_proxy(through(&proxy.url("/")));
+    let connector = WebSocketConnector::new(config).unwrap();
+    talk_to(&connector, "ws://elsewhere.test/").await.unwrap();
+    let head = requests.recv().await.unwrap();
+    assert!(head.starts_with("CONNECT elsewhere.test:80 HTTP/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn an_https_proxy_carries_tls_within_tls() {
+    let (server, pem) = echo().await;
+    let pki = Pki::new();
+    let (proxy, mut requests) = http_proxy(server.address.port(), Some(pki.acceptor.clone())).await;
+    let config = TransportConfig::new()
+        .with_root_certificate(pem)
+        .with_root_certificate(pki.pem.clone())
+        .with_proxy(through(&format!("https://localhost:{}", proxy.address.port())));
+    talk(config, "localhost", 4443).await.unwrap();
+    let head = requests.recv().await.unwrap().to_ascii_lowercase();
+    assert!(head.starts_with("connect localhost:4443 http/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("proxy-authorization: basic qwxhzgrpbjpvcgvuihnlc2ftzq=="),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_given_credentials_and_the_name() {
+    let (server, pem) = echo().await;
+    let (proxy, mut requests) = socks_proxy(server.address.port()).await;
+    let config = TransportConfig::new().with_root_certificate(pem);
+    let url = format!("socks5h://{}", proxy.address);
+    let known = config.clone().with_proxy(through(&url));
+    talk(known, "localhost", 4443).await.unwrap();
+    assert_eq!(requests.recv().await.unwrap(), "localhost:4443");
+    let stranger = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
+    let error = talk(config.with_proxy(stranger), "localhost", 4443).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Proxy);
+}
+
+#[tokio::test]
+async fn the_resolver_and_the_guard_are_asked() {
+    let server = plain_echo().await;
+    let url = format!("ws://origin.test:{}/", server.address.port());
+    let names = || Arc::new(DnsOverrides::new().with("origin.test", [[127, 0, 0, 1]]));
+    let open = WebSocketConnector::with_resolver(TransportConfig::new(), names()).unwrap();
+    talk_to(&open, &url).await.unwrap();
+    let mut config = TransportConfig::new();
+    config.ssrf_guard = Some(SsrfGuard::new());
+    let guarded = WebSocketConnector::with_resolver(config, names()).unwrap();
+    let literal = format!("ws://{}/", server.address);
+    for url in [url, literal] {
+        let error = talk_to(&guarded, &url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DestinationDenied, "{url}");
+    }
 }

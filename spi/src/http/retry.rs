@@ -101,6 +101,10 @@ pub struct RetryPolicy {
     pub max_retry_after: Duration,
     /// Retry requests that are not idempotent too. The peer may then process them twice.
     pub retry_non_idempotent: bool,
+    /// Give each POST and PATCH an `Idempotency-Key` that has none, the same one for all attempts, and retry them as idempotent. For
+    /// peers that process requests of the same key once; others process them twice. Requests that say themselves whether
+    /// they are idempotent get none.
+    pub idempotency_keys: bool,
     /// Bound on the share of retries, shared by all requests of a client. `None`: no bound.
     pub budget: Option<RetryBudget>,
     /// Decides about statuses and errors before the rules above. Whether a request may be repeated at all, the number of
@@ -122,6 +126,7 @@ impl Default for RetryPolicy {
             statuses: vec![408, 425, 429, 500, 502, 503, 504],
             max_retry_after: Duration::from_secs(60),
             retry_non_idempotent: false,
+            idempotency_keys: false,
             budget: Some(RetryBudget::default()),
             predicate: None,
         }
@@ -176,6 +181,12 @@ impl RetryPolicy {
     /// Retries requests that are not idempotent too.
     pub fn with_retry_non_idempotent(mut self, retry: bool) -> Self {
         self.retry_non_idempotent = retry;
+        self
+    }
+
+    /// Gives each POST and PATCH a key by which the peer knows it.
+    pub fn with_idempotency_keys(mut self, keys: bool) -> Self {
+        self.idempotency_keys = keys;
         self
     }
 
@@ -234,6 +245,7 @@ impl fmt::Debug for RetryPolicy {
             .field("statuses", &self.statuses)
             .field("max_retry_after", &self.max_retry_after)
             .field("retry_non_idempotent", &self.retry_non_idempotent)
+            .field("idempotency_keys", &self.idempotency_keys)
             .field("budget", &self.budget)
             .field("predicate", &self.predicate)
             .finish()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use networking_spi::ErrorKind;
-use networking_spi::websocket::{CloseFrame, WebSocketConnectionExt, WebSocketMessage};
+use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
 use crate::case::CaseResult;
@@ -14,7 +14,7 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     let frame = || CloseFrame::new(CloseFrame::NORMAL, "done");
-    soon("the end", connection.close(frame())).await??;
+    soon(&harness, "the end", connection.close(frame())).await??;
     check_eq!(
         server.close_frame(),
         Some((1000, "done".to_owned())),
@@ -26,20 +26,28 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
         ErrorKind::Closed,
         "sending after the end"
     );
-    check_eq!(soon("the end", connection.next_data()).await??, None, "after the end");
-    soon("the second close", connection.close(frame())).await??;
+    check_eq!(
+        soon(&harness, "the end", connection.next_data()).await??,
+        None,
+        "after the end"
+    );
+    soon(&harness, "the second close", connection.close(frame())).await??;
     Ok(())
 }
 
 pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/bye").await?;
-    let received = soon("the close frame", connection.receive()).await??;
+    let received = soon(&harness, "the close frame", connection.receive()).await??;
     let frame = CloseFrame::new(4000, "bye");
     check_eq!(received, Some(WebSocketMessage::Close(Some(frame))), "the peer's close");
-    check_eq!(soon("the end", connection.receive()).await??, None, "after the close");
+    check_eq!(
+        soon(&harness, "the end", connection.receive()).await??,
+        None,
+        "after the close"
+    );
     check!(!connection.is_open(), "open after the peer's close");
-    soon("our answer", server.sees(|seen| seen.close.is_some())).await?;
+    soon(&harness, "our answer", server.sees(|seen| seen.close.is_some())).await?;
     Ok(())
 }
 
@@ -47,7 +55,7 @@ pub(in crate::websocket) async fn a_peer_that_vanishes_is_an_error(harness: H) -
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/vanish").await?;
     connection.send_text("go").await?;
-    let received = soon("the error", connection.receive()).await?;
+    let received = soon(&harness, "the error", connection.receive()).await?;
     check_error!(received, ErrorKind::ConnectionClosed, "no closing handshake");
     check!(!connection.is_open(), "open without a peer");
     Ok(())
@@ -56,10 +64,66 @@ pub(in crate::websocket) async fn a_peer_that_vanishes_is_an_error(harness: H) -
 pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
-    request.options.close_timeout = Duration::from_millis(50);
+    // However long it is, the peer does not answer.
+    request.options.close_timeout = Duration::from_millis(1);
     let connection = harness.client().websocket_connect(request).await?;
-    let closed = soon("the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
+    let closed = soon(&harness, "the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
     check_error!(closed, ErrorKind::Timeout, "a peer that does not answer");
     check!(!connection.is_open(), "open after the close");
     Ok(())
+}
+
+pub(in crate::websocket) async fn mistakes_leave_the_connection_open(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    for (what, frame) in [
+        ("no code at all", CloseFrame::new(0, "")),
+        ("the code for a missing code", CloseFrame::new(1005, "")),
+        ("the code for a vanished peer", CloseFrame::new(1006, "")),
+        ("a reason of 124 bytes", CloseFrame::new(1000, "x".repeat(124))),
+    ] {
+        let closed = soon(&harness, "the mistake", connection.close(frame)).await?;
+        check_error!(closed, ErrorKind::InvalidInput, "{what}");
+    }
+    check!(connection.is_open(), "closed by a mistake");
+    connection.send_text("still here").await?;
+    let back = soon(&harness, "an echo", connection.next_data()).await??;
+    check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
+    let longest = CloseFrame::new(4999, "x".repeat(123));
+    soon(&harness, "the end", connection.close(longest)).await??;
+    check_eq!(
+        server.close_frame(),
+        Some((4999, "x".repeat(123))),
+        "what the peer was told"
+    );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    let frame = CloseFrame::new(4001, "sent");
+    let sending = connection.send(WebSocketMessage::Close(Some(frame)));
+    soon(&harness, "the end", sending).await??;
+    check_eq!(
+        server.close_frame(),
+        Some((4001, "sent".to_owned())),
+        "what the peer was told"
+    );
+    check!(!connection.is_open(), "open after the close frame");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn a_dropped_connection_lets_go(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    connection.send_text("here").await?;
+    soon(&harness, "an echo", connection.next_data()).await??;
+    drop(connection);
+    soon(
+        &harness,
+        "the end of the connection",
+        server.sees(|seen| seen.ended == 1),
+    )
+    .await
 }

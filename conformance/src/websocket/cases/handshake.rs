@@ -28,7 +28,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
         Some("chat.v2"),
         "the chosen sub-protocol"
     );
-    let told = soon("the header", connection.next_data()).await??;
+    let told = soon(&harness, "the header", connection.next_data()).await??;
     check_eq!(told, Some(WebSocketMessage::text("told")), "the header that arrived");
     let plain = server.connect(&client, "/echo").await?;
     check_eq!(plain.protocol(), None, "a sub-protocol that nobody offered");
@@ -80,12 +80,66 @@ pub(in crate::websocket) async fn failed_connections_are_told_apart(harness: H) 
     let client = harness.client();
     // The kernel takes the connection; nobody answers.
     let mut request = WebSocketRequest::new(&url)?;
-    request.options.handshake_timeout = Duration::from_millis(100);
-    let result = soon("the timeout", client.websocket_connect(request)).await?;
+    request.options.handshake_timeout = Duration::from_millis(1);
+    let result = soon(&harness, "the timeout", client.websocket_connect(request)).await?;
     check_error!(result, ErrorKind::Timeout, "a server that does not answer");
     drop(listener);
     let result = client.websocket_connect(WebSocketRequest::new(&url)?).await;
     let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
     check_eq!(error.send_state(), SendState::NotSent, "whether the handshake was sent");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server
+        .connect(&harness.client(), "/uri/a%20b?q=%2F&empty#fragment")
+        .await?;
+    let told = soon(&harness, "the URI", connection.next_data()).await??;
+    check_eq!(
+        told,
+        Some(WebSocketMessage::text("/uri/a%20b?q=%2F&empty")),
+        "what arrived"
+    );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn what_it_sets_itself_cannot_be_set(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    for name in [
+        "host",
+        "connection",
+        "upgrade",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+    ] {
+        let request = server.request("/echo")?.with_header(
+            http::HeaderName::from_static(name),
+            http::HeaderValue::from_static("mine"),
+        );
+        check_error!(
+            client.websocket_connect(request).await,
+            ErrorKind::InvalidInput,
+            "the header {name}"
+        );
+    }
+    for protocols in [&["a b"][..], &[""], &["chat", "chat"]] {
+        let mut request = server.request("/echo")?;
+        request.protocols = protocols.iter().map(|protocol| (*protocol).to_owned()).collect();
+        check_error!(
+            client.websocket_connect(request).await,
+            ErrorKind::InvalidInput,
+            "the sub-protocols {protocols:?}"
+        );
+    }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn sub_protocols_that_nobody_offered_are_refused(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let request = server.request("/unasked")?.with_protocol("chat.v3");
+    let result = harness.client().websocket_connect(request).await;
+    check_error!(result, ErrorKind::Protocol, "a sub-protocol that nobody offered");
     Ok(())
 }

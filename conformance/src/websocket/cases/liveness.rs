@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use networking_spi::ErrorKind;
-use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage};
+use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
 use crate::case::CaseResult;
@@ -13,13 +14,13 @@ use crate::{check_eq, check_error};
 pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/echo")?;
-    request.options.ping_interval = Some(Duration::from_millis(10));
+    request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_secs(30);
     let connection = harness.client().websocket_connect(request).await?;
     // The second comes only after the answer to the first. Nobody receives meanwhile.
-    soon("pings", server.sees(|seen| seen.pings >= 3)).await?;
+    soon(&harness, "pings", server.sees(|seen| seen.pings >= 3)).await?;
     connection.send_text("still here").await?;
-    let back = soon("an echo", connection.next_data()).await??;
+    let back = soon(&harness, "an echo", connection.next_data()).await??;
     check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
     Ok(())
 }
@@ -27,10 +28,27 @@ pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> C
 pub(in crate::websocket) async fn a_peer_that_does_not_answer_is_noticed(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
-    request.options.ping_interval = Some(Duration::from_millis(20));
-    request.options.pong_timeout = Duration::from_millis(50);
+    // However long they are, the peer does not answer.
+    request.options.ping_interval = Some(Duration::from_millis(1));
+    request.options.pong_timeout = Duration::from_millis(1);
     let connection = harness.client().websocket_connect(request).await?;
-    let received = soon("the error", connection.receive()).await?;
+    let received = soon(&harness, "the error", connection.receive()).await?;
     check_error!(received, ErrorKind::Timeout, "a ping without an answer");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/ping").await?;
+    // Nobody receives.
+    soon(&harness, "our pong", server.sees(|seen| seen.pong.is_some())).await?;
+    check_eq!(
+        server.pong().as_deref(),
+        Some(&b"are you there"[..]),
+        "the pong's payload"
+    );
+    let received = soon(&harness, "the ping", connection.receive()).await??;
+    let ping = WebSocketMessage::Ping(Bytes::from_static(b"are you there"));
+    check_eq!(received, Some(ping), "what receivers see");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use networking_spi::ErrorKind;
-use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage};
+use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
 use crate::case::{CaseResult, Failure};
@@ -25,7 +25,7 @@ pub(in crate::websocket) async fn they_come_back_as_they_were(harness: H) -> Cas
         WebSocketMessage::binary(vec![7; 300_000]),
     ] {
         connection.send(message.clone()).await?;
-        let back = soon("an echo", connection.next_data()).await??;
+        let back = soon(&harness, "an echo", connection.next_data()).await??;
         check!(
             back.as_ref() == Some(&message),
             "a message of {} bytes came back otherwise",
@@ -62,8 +62,8 @@ pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H
         }
         Ok::<_, Failure>(())
     };
-    soon("the end of sending", sending).await??;
-    let received = soon("all echoes", receiving).await?;
+    soon(&harness, "the end of sending", sending).await??;
+    let received = soon(&harness, "all echoes", receiving).await?;
     check_eq!(received.unwrap_or_default(), MESSAGES, "echoes");
     Ok(())
 }
@@ -74,12 +74,15 @@ pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) 
     for number in 0..20 {
         connection.send_text(number.to_string()).await?;
     }
-    let mut received = Vec::new();
     let receiving = async {
-        while received.len() < 20 {
+        let mut received = 0;
+        while received < 20 {
             // Polled once, and dropped.
             match connection.receive().now_or_never() {
-                Some(Ok(Some(WebSocketMessage::Text(text)))) => received.push(text),
+                Some(Ok(Some(WebSocketMessage::Text(text)))) => {
+                    check_eq!(text, received.to_string(), "the next echo");
+                    received += 1;
+                }
                 Some(Ok(Some(_))) => {}
                 Some(other) => return Err(Failure::new(format!("instead of an echo: {other:?}"))),
                 None => tokio::task::yield_now().await,
@@ -87,10 +90,7 @@ pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) 
         }
         Ok(())
     };
-    soon("every echo", receiving).await??;
-    let expected: Vec<String> = (0..20).map(|number: i32| number.to_string()).collect();
-    check_eq!(received, expected, "echoes in their order");
-    Ok(())
+    soon(&harness, "every echo", receiving).await?
 }
 
 pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
@@ -102,7 +102,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 
     let connection = client.websocket_connect(request.clone()).await?;
     connection.send_text("1000").await?;
-    let message = soon("the message", connection.next_data()).await??;
+    let message = soon(&harness, "the message", connection.next_data()).await??;
     check_eq!(
         message.map(|message| message.len()),
         Some(1_000),
@@ -113,13 +113,74 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 
     let connection = client.websocket_connect(request).await?;
     connection.send_text("1001").await?;
-    let received = soon("the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next_data()).await?;
     check_error!(received, ErrorKind::TooLarge, "a message of one byte more");
-    soon("a close frame", server.sees(|seen| seen.close.is_some())).await?;
+    soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
     check_eq!(
         server.close_frame().map(|frame| frame.0),
         Some(1009),
         "the code told to the peer"
     );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn fragments_are_put_together(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/fragments").await?;
+    let received = soon(&harness, "the message", connection.next_data()).await??;
+    check_eq!(
+        received,
+        Some(WebSocketMessage::text("one|two|three")),
+        "a message in three frames, a ping among them"
+    );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn frames_have_a_limit_of_their_own(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    let mut request = server.request("/fragments")?;
+    request.options.max_frame_size = 5;
+    request.options.max_message_size = 100;
+    let connection = client.websocket_connect(request).await?;
+    let received = soon(&harness, "the message", connection.next_data()).await??;
+    check_eq!(
+        received.map(|message| message.len()),
+        Some(13),
+        "a message of frames within the limit"
+    );
+    let mut request = server.request("/long")?;
+    request.options.max_frame_size = 5;
+    request.options.max_message_size = 100;
+    let connection = client.websocket_connect(request).await?;
+    connection.send_text("6").await?;
+    let received = soon(&harness, "the error", connection.next_data()).await?;
+    check_error!(received, ErrorKind::TooLarge, "a frame of one byte more");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn text_must_be_utf8(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/garbled").await?;
+    let received = soon(&harness, "the error", connection.next_data()).await?;
+    check_error!(received, ErrorKind::Decode, "text that is not UTF-8");
+    soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
+    check_eq!(
+        server.close_frame().map(|frame| frame.0),
+        Some(1007),
+        "the code told to the peer"
+    );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn pings_of_the_application_are_answered(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/echo").await?;
+    let payload = Bytes::from(vec![7; 125]);
+    connection.send(WebSocketMessage::Ping(payload.clone())).await?;
+    let received = soon(&harness, "the pong", connection.receive()).await??;
+    check_eq!(received, Some(WebSocketMessage::Pong(payload)), "the answer");
+    let long = WebSocketMessage::Ping(Bytes::from(vec![7; 126]));
+    check_error!(connection.send(long).await, ErrorKind::TooLarge, "a ping of 126 bytes");
     Ok(())
 }

@@ -30,7 +30,7 @@ use crate::http::transport::config::{HttpVersion, TransportConfig};
 use crate::http::transport::dns::Resolution;
 use crate::http::transport::finding::{self, no_connection_in_time};
 
-pub(super) struct Connector {
+pub(in crate::http) struct Connector {
     tcp: HttpConnector<Names>,
     /// The destination's own names, guarded; `tcp` resolves the proxy's where there is one.
     resolution: Resolution,
@@ -51,7 +51,7 @@ pub(super) struct Opened {
 }
 
 impl Connector {
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         config: &TransportConfig,
         resolution: &Resolution,
         tls: Arc<ClientConfig>,
@@ -89,15 +89,23 @@ impl Connector {
 
     /// Opens a connection for a URL, and does `shake` with it, all within the connect timeout.
     pub(super) async fn connect<T>(&self, url: &Url, shake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
-        let opening = async { shake(self.open(url).await?).await };
+        let opening = async { shake(self.open(url, true).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),
         }
     }
 
-    async fn open(&self, url: &Url) -> Result<Opened> {
-        let https = url.scheme() == "https";
+    /// Opens a stream that leads to the URL's own server, through a tunnel where there is a proxy: for other protocols than
+    /// HTTP. The caller bounds the time.
+    #[cfg(feature = "websocket")]
+    pub(in crate::http) async fn tunnel(&self, url: &Url) -> Result<Stream> {
+        Ok(self.open(url, false).await?.stream)
+    }
+
+    /// `forwards`: what is sent is HTTP, which a proxy may forward.
+    async fn open(&self, url: &Url, forwards: bool) -> Result<Opened> {
+        let https = matches!(url.scheme(), "https" | "wss");
         let Some(proxy) = &self.proxy else {
             if let Some(guard) = &self.resolution.guard {
                 guard.check_url(url)?;
@@ -129,7 +137,7 @@ impl Connector {
             ProxyKind::Http { authorization } => authorization.as_ref(),
         };
         // A proxy forwards HTTP/1.1.
-        let forwarded = !https && self.version != HttpVersion::Http2;
+        let forwarded = forwards && !https && self.version != HttpVersion::Http2;
         if proxy.url.scheme() == "https" {
             let name = server_name(&proxy.url)?;
             let tls = self

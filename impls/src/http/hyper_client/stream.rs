@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use super::gauge::Open;
 
 /// A socket, or TLS over it, perhaps within TLS to a proxy.
-pub(super) enum Stream {
+pub(in crate::http) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     TlsInTls(Box<TlsStream<TlsStream<TcpStream>>>),

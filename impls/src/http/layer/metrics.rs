@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::{StreamExt, TryStreamExt};
+use http::{Method, StatusCode};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
 use networking_spi::{NetworkError, Result, redact};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
-use url::Url;
 
 use super::chain::{Layer, Next};
+#[cfg(feature = "metrics")]
+use super::recorder::Recorder;
 use super::{Attempts, HttpCounters, pass_on};
 use crate::http::host;
 
@@ -37,6 +39,8 @@ use crate::http::host;
 pub struct MetricsLayer<C> {
     inner: C,
     counters: Arc<HttpCounters>,
+    #[cfg(feature = "metrics")]
+    recorder: Option<Recorder>,
 }
 
 impl<C> MetricsLayer<C> {
@@ -47,7 +51,30 @@ impl<C> MetricsLayer<C> {
 
     /// Counts into `counters`, which other layers share.
     pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
-        Self { inner, counters }
+        Self {
+            inner,
+            counters,
+            #[cfg(feature = "metrics")]
+            recorder: None,
+        }
+    }
+
+    /// Writes what calls take to the recorder that is installed with the crate `metrics`, too, under the names of
+    /// OpenTelemetry's conventions:
+    ///
+    /// | name | kind | unit | |
+    /// |---|---|---|---|
+    /// | `http.client.request.duration` | histogram | seconds | from the call to the response head, retries and waits included |
+    /// | `http.client.active_requests` | gauge | calls | up to the response head |
+    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, where it is known |
+    /// | `http.client.response.body.size` | histogram | bytes | where the response says it |
+    ///
+    /// Labels: `http.request.method`, `server.address` (for the first 200; `_other` for all others), `server.port`, and but for the gauge
+    /// `http.response.status_code` and `error.type`.
+    #[cfg(feature = "metrics")]
+    pub fn recorded(mut self) -> Self {
+        self.recorder = Some(Recorder::new());
+        self
     }
 }
 
@@ -64,6 +91,8 @@ impl<C: HttpClient> Layer for MetricsLayer<C> {
         let sent = request.body.length();
         let span = span(&request);
         let host = peer(&request);
+        #[cfg(feature = "metrics")]
+        let measured = self.recorder.as_ref().map(|recorder| recorder.start(&request));
         let result = if span.is_disabled() {
             next.send(request).await
         } else {
@@ -74,13 +103,21 @@ impl<C: HttpClient> Layer for MetricsLayer<C> {
                 call.responded(response.status, started.elapsed());
                 self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
                 note_response(&span, &response);
+                #[cfg(feature = "metrics")]
+                if let Some(measured) = &measured {
+                    measured.responded(response.status, started.elapsed(), sent, response.body.length());
+                }
                 response.body = self.count(response.body, host);
                 Ok(response)
             }
             Err(error) => {
                 let error = with_host(error, host.as_deref());
-                span.record("error.type", error.kind().as_str());
+                note_error(&span, &error);
                 note_attempts(&span, error.attempts());
+                #[cfg(feature = "metrics")]
+                if let Some(measured) = &measured {
+                    measured.failed(&error, started.elapsed());
+                }
                 call.failed(&error);
                 Err(error)
             }
@@ -123,21 +160,49 @@ impl<C> MetricsLayer<C> {
 }
 
 fn span(request: &HttpRequest) -> Span {
-    let url = match &request.target {
-        RequestTarget::Absolute(url) => Some(url),
-        RequestTarget::Relative(_) => None,
-    };
+    let (address, port) = server_of(request);
     tracing::info_span!(
         "http.request",
         otel.kind = "client",
-        http.request.method = request.method.as_str(),
-        server.address = url.and_then(|url| url.host_str()),
-        server.port = url.and_then(Url::port_or_known_default),
-        url.full = url.map(redact::url),
+        otel.name = method_name(&request.method),
+        otel.status_code = field::Empty,
+        http.request.method = method_name(&request.method),
+        server.address = address,
+        server.port = port,
+        url.full = url_of(request),
         http.request.resend_count = field::Empty,
         http.response.status_code = field::Empty,
         error.type = field::Empty,
     )
+}
+
+/// The method where it is one of those that are known; of others there could be any number.
+pub(super) fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "CONNECT" => "CONNECT",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "PATCH" => "PATCH",
+        _ => "_OTHER",
+    }
+}
+
+/// Host and port.
+pub(super) fn server_of(request: &HttpRequest) -> (Option<&str>, Option<u16>) {
+    match &request.target {
+        RequestTarget::Absolute(url) => (url.host_str(), url.port_or_known_default()),
+        RequestTarget::Relative(_) => (None, None),
+    }
+}
+
+/// The URL without its secrets.
+pub(super) fn url_of(request: &HttpRequest) -> Option<String> {
+    request.target.url().ok().map(redact::url)
 }
 
 /// The peer as errors name it.
@@ -157,15 +222,24 @@ fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
 }
 
 fn note_response(span: &Span, response: &HttpResponse) {
-    let status = response.status.as_u16();
-    span.record("http.response.status_code", status);
-    if status >= 400 {
-        span.record("error.type", status);
-    }
+    note_status(span, response.status);
     note_attempts(
         span,
         response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0),
     );
+}
+
+pub(super) fn note_status(span: &Span, status: StatusCode) {
+    span.record("http.response.status_code", status.as_u16());
+    if status.as_u16() >= 400 {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+pub(super) fn note_error(span: &Span, error: &NetworkError) {
+    span.record("error.type", error.kind().as_str());
+    span.record("otel.status_code", "ERROR");
 }
 
 fn note_attempts(span: &Span, attempts: u32) {

@@ -19,6 +19,7 @@
 //! | [`HedgeLayer`] | each of its attempts is one for everything below |
 //! | [`ConcurrencyLayer`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
 //! | [`CircuitBreakerLayer`] | sees every attempt, and its rejections can be retried |
+//! | [`TraceLayer`] | each attempt that is sent is a span of its own in the trace |
 //! | [`AttemptTimeoutLayer`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorLayer`] | sees every attempt, before credentials are added |
 //! | [`AuthLayer`] | adds credentials to each attempt, invisible to everything above |
@@ -84,17 +85,22 @@ mod defaults;
 #[cfg(feature = "digest-auth")]
 mod digest;
 mod hedge;
+mod idempotency_key;
 mod interceptor;
 mod latency;
 mod metrics;
 mod origin;
 mod rate_limit;
+#[cfg(feature = "metrics")]
+mod recorder;
 mod redirect;
 mod retry;
 mod retry_after;
 #[cfg(feature = "jwt")]
 mod signed_token;
 mod timeout;
+mod trace;
+mod trace_context;
 
 pub(in crate::http) use chain::{Edge, Next};
 #[cfg(feature = "http-cache")]
@@ -119,6 +125,8 @@ pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
 pub(super) use retry::delay as retry_delay;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
+pub use trace::{TraceContextSource, TraceLayer};
+pub use trace_context::TraceContext;
 
 /// The methods of `HttpClient` that a layer does not write itself: `request` goes through its `Layer::call`, the others to
 /// `self.inner` unchanged.

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::{HeaderName, Method};
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::attempts::ResendCount;
 use super::chain::{Layer, Next};
+use super::idempotency_key::KeyMaker;
 use super::retry_after::retry_after;
 use super::{Attempts, HttpCounters, pass_on};
 use crate::clock::TokioClock;
@@ -20,12 +23,14 @@ use crate::clock::TokioClock;
 /// The most bytes of a response that is given up which are read so that its connection can be used again.
 const MAX_DRAIN: usize = 64 << 10;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// Sends a request again when its attempt failed in a way that may pass, by a [`RetryPolicy`].
 ///
 /// * What is retried: the policy's statuses, and errors whose [retryability](NetworkError::retryability) says so, an open circuit that knows when
 ///   it will let calls through included. The policy's predicate decides before these.
 /// * Which requests: idempotent ones, and those that certainly did not reach the peer, of any method. The body must be
-///   one that can be sent again.
+///   one that can be sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key that the server can know it by, and is idempotent then.
 /// * How far: up to the response head. A body that breaks off is an error of its reader.
 /// * The last attempt's response or error is the call's; its number is in the error's `attempts`, or in the response's
 ///   extensions as [`Attempts`].
@@ -54,6 +59,7 @@ pub struct RetryLayer<C> {
     state: ArcSwap<State>,
     clock: Arc<dyn Clock>,
     counters: Option<Arc<HttpCounters>>,
+    keys: KeyMaker,
 }
 
 struct State {
@@ -73,6 +79,7 @@ impl<C> RetryLayer<C> {
             state,
             clock: Arc::new(TokioClock::new()),
             counters: None,
+            keys: KeyMaker::new(),
         })
     }
 
@@ -111,12 +118,23 @@ impl<C: HttpClient> Layer for RetryLayer<C> {
         } else {
             None
         };
+        if policy.idempotency_keys
+            && request.options.idempotent.is_none()
+            && matches!(request.method, Method::POST | Method::PATCH)
+        {
+            // One for all attempts.
+            let key = request.headers.entry(IDEMPOTENCY_KEY);
+            key.or_insert_with(|| self.keys.make());
+        }
         let may_repeat = request.is_idempotent() || policy.retry_non_idempotent;
 
         let mut following = Some(request);
         let mut attempt = 0;
-        while let Some(request) = following.take() {
+        while let Some(mut request) = following.take() {
             attempt += 1;
+            if attempt > 1 {
+                request.extensions.insert(ResendCount(attempt - 1));
+            }
             if attempt < policy.max_attempts {
                 following = request.try_clone().map(Box::new);
             }

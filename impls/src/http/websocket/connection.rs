@@ -1,7 +1,8 @@
 //! An open connection: a task that reads and keeps it alive, and a sink for all who send.
 
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,11 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use networking_spi::validate;
+use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame as Frame;
@@ -21,7 +23,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Socket;
-use super::error;
+use super::keepalive::{Due, KeepAlive};
+use super::wire::Pulse;
+use super::{RECEIVE, SEND, error};
 use crate::http::shared_error::copy;
 
 /// Messages read ahead of the receiver.
@@ -30,7 +34,8 @@ const INBOX: usize = 16;
 /// The payload of the pings sent here. Their pongs are not handed on.
 const PING: Bytes = Bytes::from_static(b"networking-keepalive");
 
-const RECEIVE: &str = "websocket.receive";
+/// What a peer may still send after its mistake before the connection is dropped all the same.
+const LINGER: u64 = 1 << 20;
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
@@ -57,6 +62,7 @@ struct Shared {
 
 impl Connection {
     pub(super) fn start(socket: Socket, protocol: Option<String>, options: WebSocketOptions) -> Self {
+        let pulse = socket.get_ref().pulse();
         let (sink, stream) = socket.split();
         let shared = Arc::new(Shared {
             sink: Mutex::new(Some(sink)),
@@ -68,7 +74,7 @@ impl Connection {
             failure: OnceLock::new(),
         });
         let (sender, inbox) = mpsc::channel(INBOX);
-        tokio::spawn(Arc::clone(&shared).run(stream, sender));
+        tokio::spawn(Arc::clone(&shared).run(stream, sender, pulse));
         Self {
             shared,
             inbox: Mutex::new(inbox),
@@ -81,7 +87,6 @@ impl Connection {
 #[deny(clippy::missing_trait_methods)]
 impl WebSocketConnection for Connection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
-        const SEND: &str = "websocket.send";
         let control = matches!(message, WebSocketMessage::Ping(_) | WebSocketMessage::Pong(_));
         let limit = if control {
             125
@@ -126,9 +131,7 @@ impl WebSocketConnection for Connection {
 
     async fn close(&self, frame: CloseFrame) -> Result<()> {
         const CLOSE: &str = "websocket.close";
-        let code = CloseCode::from(frame.code);
-        validate::ensure(code.is_allowed(), "code", "must be one that may be sent")?;
-        validate::ensure(frame.reason.len() <= 123, "reason", "must have at most 123 bytes")?;
+        frame.validate()?;
         let shared = &self.shared;
         let limit = shared.options.close_timeout;
         let first = !shared.closing.swap(true, Ordering::SeqCst);
@@ -136,7 +139,7 @@ impl WebSocketConnection for Connection {
         let handshake = async {
             if first {
                 let frame = Frame {
-                    code,
+                    code: CloseCode::from(frame.code),
                     reason: frame.reason.into(),
                 };
                 // A peer that is gone is what closing is for.
@@ -183,32 +186,34 @@ impl Shared {
         }
     }
 
-    async fn run(self: Arc<Self>, mut stream: SplitStream<Socket>, inbox: mpsc::Sender<WebSocketMessage>) {
+    async fn run(
+        self: Arc<Self>,
+        mut stream: SplitStream<Socket>,
+        inbox: mpsc::Sender<WebSocketMessage>,
+        pulse: Arc<Pulse>,
+    ) {
         let outcome = tokio::select! {
-            outcome = self.read(&mut stream, &inbox) => outcome,
+            outcome = self.read(&mut stream, &inbox, &pulse) => outcome,
             () = self.dropped.cancelled() => Ok(()),
         };
+        let began = self.closing.swap(true, Ordering::SeqCst);
+        let goodbye = match &outcome {
+            Err(failure) if !began => goodbye(failure),
+            _ => None,
+        };
         if let Err(failure) = outcome {
-            let code = match failure.kind() {
-                ErrorKind::TooLarge => Some(CloseCode::Size),
-                ErrorKind::Protocol => Some(CloseCode::Protocol),
-                _ => None,
-            };
-            if let (Some(code), false) = (code, self.closing.swap(true, Ordering::SeqCst)) {
-                let frame = Frame {
-                    code,
-                    reason: failure.message().to_owned().into(),
-                };
-                let goodbye = self.write(Message::Close(Some(frame)));
-                let _ = timeout(self.options.close_timeout, goodbye).await;
-            }
             let _ = self.failure.set(Arc::new(failure));
         }
-        self.closing.store(true, Ordering::SeqCst);
         // Whoever finds the inbox closed must find the failure, too.
         drop(inbox);
         self.ended.cancel();
-        drop(self.sink.lock().await.take());
+        let sink = self.sink.lock().await.take();
+        if let (Some(sink), Some(frame)) = (sink, goodbye) {
+            tokio::select! {
+                _ = timeout(self.options.close_timeout, part(sink, stream, frame)) => {}
+                () = self.dropped.cancelled() => {}
+            }
+        }
     }
 
     /// Reads until the end.
@@ -216,18 +221,20 @@ impl Shared {
         self: &Arc<Self>,
         stream: &mut SplitStream<Socket>,
         inbox: &mpsc::Sender<WebSocketMessage>,
+        pulse: &Arc<Pulse>,
     ) -> Result<()> {
-        let mut alive = KeepAlive::new(&self.options);
+        let mut alive = KeepAlive::new(&self.options, pulse);
+        let mut timer = pin!(sleep_until(alive.as_ref().map_or_else(Instant::now, KeepAlive::next)));
         loop {
             let next = tokio::select! {
+                biased;
                 next = stream.next() => next,
-                () = alive.due() => {
-                    if let Some(error) = alive.on_due() {
-                        return Err(error);
+                Some(due) = ask(timer.as_mut(), alive.as_mut()) => {
+                    match due {
+                        Due::GivingUp(error) => return Err(error),
+                        Due::Ping(sent) => self.ping(sent),
+                        Due::Nothing => {}
                     }
-                    let shared = Arc::clone(self);
-                    // It waits behind others who send, and must not keep this task from reading.
-                    tokio::spawn(async move { shared.until_ended(shared.write(Message::Ping(PING))).await });
                     continue;
                 }
             };
@@ -242,10 +249,7 @@ impl Shared {
                 Message::Text(text) => WebSocketMessage::text(text.as_str()),
                 Message::Binary(data) => WebSocketMessage::Binary(data),
                 Message::Ping(data) => WebSocketMessage::Ping(data),
-                Message::Pong(data) if data == PING => {
-                    alive.on_traffic();
-                    continue;
-                }
+                Message::Pong(data) if data == PING => continue,
                 Message::Pong(data) => WebSocketMessage::Pong(data),
                 Message::Close(frame) => {
                     self.closing.store(true, Ordering::SeqCst);
@@ -260,8 +264,18 @@ impl Shared {
             };
             self.deliver(inbox, message).await;
             // However long the receiver took: the peer is not to blame.
-            alive.on_traffic();
+            pulse.hear();
         }
+    }
+
+    /// It waits behind others who send, and must not keep the reader from reading.
+    fn ping(self: &Arc<Self>, sent: Arc<OnceLock<Instant>>) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Some(Ok(())) = shared.until_ended(shared.write(Message::Ping(PING))).await {
+                let _ = sent.set(Instant::now());
+            }
+        });
     }
 
     async fn deliver(&self, inbox: &mpsc::Sender<WebSocketMessage>, message: WebSocketMessage) {
@@ -276,43 +290,39 @@ impl Shared {
     }
 }
 
-/// When to ping, and when to give the peer up.
-struct KeepAlive<'o> {
-    options: &'o WebSocketOptions,
-    since: Instant,
-    pinged: bool,
+/// Waits until something is due. `None` when nothing ever is.
+async fn ask(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Option<Due> {
+    let alive = alive?;
+    timer.as_mut().await;
+    let due = alive.due();
+    timer.reset(alive.next());
+    Some(due)
 }
 
-impl<'o> KeepAlive<'o> {
-    fn new(options: &'o WebSocketOptions) -> Self {
-        Self {
-            options,
-            since: Instant::now(),
-            pinged: false,
-        }
-    }
+/// What the peer is told when the fault is its own.
+fn goodbye(failure: &NetworkError) -> Option<Frame> {
+    let code = match failure.kind() {
+        ErrorKind::TooLarge => CloseCode::Size,
+        ErrorKind::Decode => CloseCode::Invalid,
+        ErrorKind::Protocol => CloseCode::Protocol,
+        _ => return None,
+    };
+    Some(Frame {
+        code,
+        reason: failure.message().to_owned().into(),
+    })
+}
 
-    async fn due(&self) {
-        match self.options.ping_interval {
-            Some(_) if self.pinged => sleep_until(self.since + self.options.pong_timeout).await,
-            Some(interval) => sleep_until(self.since + interval).await,
-            None => pending().await,
-        }
+/// Says why, and reads on for a while: a socket that is closed with bytes unread is reset, and the peer may not learn
+/// the reason.
+async fn part(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
+    if sink.send(Message::Close(Some(frame))).await.is_err() {
+        return;
     }
-
-    /// The error when a ping had no answer. Otherwise it is time for one.
-    fn on_due(&mut self) -> Option<NetworkError> {
-        if self.pinged {
-            return Some(NetworkError::timeout(RECEIVE, Phase::Read, self.options.pong_timeout));
-        }
-        self.pinged = true;
-        self.since = Instant::now();
-        None
-    }
-
-    fn on_traffic(&mut self) {
-        self.pinged = false;
-        self.since = Instant::now();
+    let Ok(mut socket) = stream.reunite(sink) else { return };
+    let wire = socket.get_mut();
+    if wire.shutdown().await.is_ok() {
+        let _ = tokio::io::copy(&mut (&mut *wire).take(LINGER), &mut tokio::io::sink()).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use networking_spi::http::HttpResponse;
-use networking_spi::{ErrorKind, NetworkError, SendState};
+use networking_spi::{ErrorKind, NetworkError};
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 
 use super::OPERATION;
@@ -45,6 +45,7 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
             "the peer vanished without a closing handshake",
         ),
         Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
+        Error::Utf8(_) => (ErrorKind::Decode, "a text message is not UTF-8"),
         Error::Capacity(_) => (ErrorKind::TooLarge, "a message is longer than the limit"),
         Error::WriteBufferFull(_) => (ErrorKind::Exhausted, "the peer does not take what is sent"),
         Error::Tls(_) => (ErrorKind::Tls, "the TLS connection failed"),
@@ -63,27 +64,6 @@ fn io(error: &io::Error, operation: &'static str) -> NetworkError {
         (ErrorKind::ConnectionClosed, "the connection broke")
     };
     NetworkError::new(kind, operation, message).with_source(copy(error))
-}
-
-/// Maps an error of opening a socket.
-pub(super) fn connecting(error: &io::Error) -> NetworkError {
-    let (kind, message) = match error.kind() {
-        io::ErrorKind::ConnectionRefused => (ErrorKind::ConnectionRefused, "the peer refused the connection"),
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            (ErrorKind::ConnectionRefused, "no route to the peer")
-        }
-        _ => (ErrorKind::Connection, "no connection to the peer"),
-    };
-    NetworkError::new(kind, OPERATION, message)
-        .with_send_state(SendState::NotSent)
-        .with_source(copy(error))
-}
-
-/// Maps an error of the TLS handshake.
-pub(super) fn tls(error: &io::Error) -> NetworkError {
-    NetworkError::new(ErrorKind::Tls, OPERATION, "the TLS handshake failed")
-        .with_send_state(SendState::NotSent)
-        .with_source(copy(error))
 }
 
 /// I/O errors are not `Clone`; their kind and text are what a reader needs.

@@ -1,0 +1,176 @@
+//! When to try again, and what is kept meanwhile.
+
+use std::time::Duration;
+
+use networking_spi::validate::{self, Validate};
+use networking_spi::websocket::CloseFrame;
+use networking_spi::{NetworkError, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a [`ReconnectingWebSocket`](super::ReconnectingWebSocket) comes back.
+///
+/// The wait before attempt *n* in a row is a random part (full jitter) of `initial_delay` doubled *n* - 1 times, at most
+/// `max_delay`; a longer wait that the server asked for (`Retry-After`) is kept to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ReconnectPolicy {
+    /// The longest wait before the first attempt.
+    #[serde(with = "humantime_serde")]
+    pub initial_delay: Duration,
+    /// The longest wait before any attempt.
+    #[serde(with = "humantime_serde")]
+    pub max_delay: Duration,
+    /// Attempts in a row before the connection ends for good. `None`: no limit; 0: never reconnects.
+    pub max_attempts: Option<u32>,
+    /// A connection that lasted so long ends the row of attempts: the next outage begins with the first.
+    #[serde(with = "humantime_serde")]
+    pub stable_after: Duration,
+    /// Close codes of the peer that end the connection for good. After all others, and after a close frame without a code,
+    /// it comes back.
+    pub final_codes: Vec<u16>,
+    /// Messages that are kept while there is no connection, to be sent in their order when there is one. 0: sending fails
+    /// meanwhile.
+    pub queue_messages: usize,
+    /// The most bytes of them.
+    pub queue_bytes: usize,
+}
+
+impl Default for ReconnectPolicy {
+    /// 500 ms doubling up to 30 s, without end; stable after 60 s; 1000, 1002, 1003, 1007, 1008, 1009 and 1010 are final; nothing
+    /// is queued.
+    fn default() -> Self {
+        Self {
+            initial_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+            max_attempts: None,
+            stable_after: Duration::from_secs(60),
+            final_codes: vec![
+                CloseFrame::NORMAL,
+                CloseFrame::PROTOCOL_ERROR,
+                CloseFrame::UNSUPPORTED_DATA,
+                CloseFrame::INVALID_DATA,
+                CloseFrame::POLICY_VIOLATION,
+                CloseFrame::TOO_BIG,
+                1010,
+            ],
+            queue_messages: 0,
+            queue_bytes: 1 << 20,
+        }
+    }
+}
+
+impl ReconnectPolicy {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the waits before the first and before any attempt.
+    pub fn with_delays(mut self, initial: Duration, max: Duration) -> Self {
+        self.initial_delay = initial;
+        self.max_delay = max;
+        self
+    }
+
+    /// Sets how many attempts are made in a row.
+    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Sets how long a connection must last to be stable.
+    pub fn with_stable_after(mut self, duration: Duration) -> Self {
+        self.stable_after = duration;
+        self
+    }
+
+    /// Sets the close codes after which there is no coming back.
+    pub fn with_final_codes(mut self, codes: impl IntoIterator<Item = u16>) -> Self {
+        self.final_codes = codes.into_iter().collect();
+        self
+    }
+
+    /// Keeps messages while there is no connection.
+    pub fn with_queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.queue_messages = messages;
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// The wait before this attempt (counted from 1).
+    pub(super) fn delay(&self, attempt: u32, cause: &NetworkError) -> Duration {
+        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
+        let longest = self.initial_delay.saturating_mul(doubled).min(self.max_delay);
+        let drawn = longest.mul_f64(fastrand::f64());
+        cause.retryability().delay().map_or(drawn, |asked| asked.max(drawn))
+    }
+}
+
+impl Validate for ReconnectPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::positive(self.initial_delay, "initial_delay")?;
+        validate::ensure(
+            self.max_delay >= self.initial_delay,
+            "max_delay",
+            "must not be shorter than initial_delay",
+        )?;
+        validate::ensure(
+            self.queue_messages == 0 || self.queue_bytes > 0,
+            "queue_bytes",
+            "must be at least 1 where messages are queued",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use networking_spi::{ErrorKind, Retryability};
+
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_cap_and_are_drawn_from_all_of_it() {
+        let policy = ReconnectPolicy::new().with_delays(Duration::from_secs(1), Duration::from_secs(5));
+        let cause = NetworkError::new(ErrorKind::ConnectionClosed, "test", "gone");
+        for (attempt, longest) in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (u32::MAX, 5.0)] {
+            let drawn: Vec<f64> = (0..2_000)
+                .map(|_| policy.delay(attempt, &cause).as_secs_f64())
+                .collect();
+            assert!(
+                drawn.iter().all(|seconds| (0.0..=longest).contains(seconds)),
+                "{attempt}"
+            );
+            assert!(
+                drawn.iter().any(|seconds| *seconds < longest * 0.1),
+                "{attempt}: the low end"
+            );
+            assert!(
+                drawn.iter().any(|seconds| *seconds > longest * 0.9),
+                "{attempt}: the high end"
+            );
+        }
+    }
+
+    #[test]
+    fn the_servers_wish_is_kept_to() {
+        let policy = ReconnectPolicy::new();
+        let asked = Duration::from_secs(120);
+        let cause = NetworkError::new(ErrorKind::RateLimited, "test", "slow down")
+            .with_retryability(Retryability::After(asked));
+        assert_eq!(policy.delay(1, &cause), asked);
+    }
+
+    #[test]
+    fn mistakes_name_their_field() {
+        let field = |policy: ReconnectPolicy| policy.validate().unwrap_err().field().map(str::to_owned);
+        let second = Duration::from_secs(1);
+        let none = ReconnectPolicy::new().with_delays(Duration::ZERO, second);
+        assert_eq!(field(none).as_deref(), Some("initial_delay"));
+        let turned = ReconnectPolicy::new().with_delays(2 * second, second);
+        assert_eq!(field(turned).as_deref(), Some("max_delay"));
+        let queue = ReconnectPolicy::new().with_queue(1, 0);
+        assert_eq!(field(queue).as_deref(), Some("queue_bytes"));
+        assert!(ReconnectPolicy::new().validate().is_ok());
+    }
+}

@@ -1,0 +1,116 @@
+//! The bytes of a connection, and when they last moved.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What a connection runs over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// When bytes last moved. A message may take longer than the keepalive's times: its bytes show that the peer is there.
+pub(super) struct Pulse {
+    start: Instant,
+    heard: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            heard: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        })
+    }
+
+    /// When the peer was last heard of.
+    pub(super) fn heard(&self) -> Instant {
+        self.start + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// When the peer, or the buffer before it, last took something.
+    pub(super) fn written(&self) -> Instant {
+        self.start + Duration::from_nanos(self.written.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn hear(&self) {
+        self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub(super) fn write(&self) {
+        self.written.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        // Enough for 584 years.
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A stream that keeps its pulse.
+pub(super) struct Wire {
+    io: Box<dyn Stream>,
+    pulse: Arc<Pulse>,
+}
+
+impl Wire {
+    pub(super) fn new(io: impl Stream) -> Self {
+        Self {
+            io: Box::new(io),
+            pulse: Pulse::new(),
+        }
+    }
+
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut *self.io).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.pulse.hear();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = ready!(Pin::new(&mut *self.io).poll_write(cx, buf))?;
+        self.pulse.write();
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let taken = ready!(Pin::new(&mut *self.io).poll_write_vectored(cx, slices))?;
+        self.pulse.write();
+        Poll::Ready(Ok(taken))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,138 @@
+//! A WebSocket client without a network: the test is the peer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use networking_spi::http::{HttpExtended, MockHttpExtended};
+use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage};
+use networking_spi::{ErrorKind, NetworkError, Result};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What the next attempt to connect comes to.
+pub(crate) type Attempt = Result<(), NetworkError>;
+
+/// The peer of all connections of one client.
+pub(crate) struct Peer {
+    connected: mpsc::UnboundedReceiver<Remote>,
+    attempts: mpsc::UnboundedSender<Attempt>,
+}
+
+/// The other end of one connection.
+pub(crate) struct Remote {
+    /// What the application sent; it ends when the connection is dropped.
+    pub(crate) sent: mpsc::UnboundedReceiver<WebSocketMessage>,
+    inbound: mpsc::UnboundedSender<Result<WebSocketMessage>>,
+}
+
+/// A client whose attempts come to what the peer says, and succeed when it says nothing.
+pub(crate) fn client() -> (Arc<dyn HttpExtended>, Peer) {
+    let (remotes, connected) = mpsc::unbounded_channel();
+    let (attempts, outcomes) = mpsc::unbounded_channel::<Attempt>();
+    let outcomes = Mutex::new(outcomes);
+    let mut client = MockHttpExtended::new();
+    client.expect_websocket_connect().returning(move |_| {
+        outcomes.lock().try_recv().unwrap_or(Ok(()))?;
+        let (connection, remote) = pair();
+        remotes.send(remote).expect("the peer outlives its connections");
+        Ok(connection)
+    });
+    (Arc::new(client), Peer { connected, attempts })
+}
+
+/// A connection and its other end.
+pub(crate) fn pair() -> (Arc<dyn WebSocketConnection>, Remote) {
+    let (outbound, sent) = mpsc::unbounded_channel();
+    let (inbound, messages) = mpsc::unbounded_channel();
+    let connection = Connection {
+        outbound,
+        inbound: tokio::sync::Mutex::new(messages),
+        closed: CancellationToken::new(),
+    };
+    (Arc::new(connection), Remote { sent, inbound })
+}
+
+impl Peer {
+    /// Says what the next attempts come to.
+    pub(crate) fn answer(&self, attempts: impl IntoIterator<Item = Attempt>) {
+        for attempt in attempts {
+            self.attempts.send(attempt).expect("a client");
+        }
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&mut self) -> Remote {
+        self.connected.recv().await.expect("a client")
+    }
+}
+
+impl Remote {
+    pub(crate) fn say(&self, text: &str) {
+        self.deliver(Ok(WebSocketMessage::text(text)));
+    }
+
+    pub(crate) fn close(&self, code: u16) {
+        self.deliver(Ok(WebSocketMessage::Close(Some(CloseFrame::new(code, "bye")))));
+    }
+
+    pub(crate) fn fail(&self, kind: ErrorKind) {
+        self.deliver(Err(NetworkError::new(kind, "test", "as the test says")));
+    }
+
+    pub(crate) async fn hears(&mut self) -> WebSocketMessage {
+        self.sent.recv().await.expect("a connection")
+    }
+
+    fn deliver(&self, message: Result<WebSocketMessage>) {
+        self.inbound.send(message).expect("a connection");
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    outbound: mpsc::UnboundedSender<WebSocketMessage>,
+    inbound: tokio::sync::Mutex<mpsc::UnboundedReceiver<Result<WebSocketMessage>>>,
+    closed: CancellationToken,
+}
+
+#[async_trait]
+impl WebSocketConnection for Connection {
+    async fn send(&self, message: WebSocketMessage) -> Result<()> {
+        if !self.is_open() {
+            return Err(NetworkError::closed("test", "the connection"));
+        }
+        self.outbound.send(message).expect("the other end outlives it");
+        Ok(())
+    }
+
+    async fn receive(&self) -> Result<Option<WebSocketMessage>> {
+        if self.closed.is_cancelled() {
+            return Ok(None);
+        }
+        let mut inbound = self.inbound.lock().await;
+        let received = tokio::select! {
+            biased;
+            received = inbound.recv() => received.transpose(),
+            () = self.closed.cancelled() => return Ok(None),
+        };
+        if !matches!(&received, Ok(Some(message)) if !matches!(message, WebSocketMessage::Close(_))) {
+            self.closed.cancel();
+        }
+        received
+    }
+
+    async fn close(&self, frame: CloseFrame) -> Result<()> {
+        let _ = self.outbound.send(WebSocketMessage::Close(Some(frame)));
+        self.closed.cancel();
+        Ok(())
+    }
+
+    fn protocol(&self) -> Option<String> {
+        None
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.is_cancelled()
+    }
+}

@@ -1,0 +1,6 @@
+//! Callbacks and reconnecting connections, under a paused clock and without a network.
+#![cfg(feature = "websocket")]
+
+mod fake;
+mod listener;
+mod reconnect;
