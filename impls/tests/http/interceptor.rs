@@ -7,7 +7,7 @@ use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply, Standar
 use networking_spi::http::{
     HttpClientExt, HttpRequest, HttpResponse, Intercepted, Interceptor, Method, RequestHead, RetryPolicy, StatusCode,
 };
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::Mutex;
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -216,4 +216,59 @@ async fn hooks_are_told_of_the_request_that_they_were_given() {
             "a error /first protocol"
         ]
     );
+}
+
+/// Fails in one of its hooks, with an error that claims that nothing was sent, or that everything was.
+#[derive(Debug)]
+struct Liar {
+    hook: &'static str,
+    claims: SendState,
+}
+
+impl Liar {
+    fn lie(&self) -> NetworkError {
+        NetworkError::new(ErrorKind::Exhausted, "test", "out of luck").with_send_state(self.claims)
+    }
+}
+
+#[async_trait]
+impl Interceptor for Liar {
+    async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
+        match self.hook {
+            "before" => Err(self.lie()),
+            _ => Ok(Intercepted::Continue(request)),
+        }
+    }
+
+    async fn after(&self, _: &RequestHead, response: HttpResponse) -> Result<HttpResponse> {
+        match self.hook {
+            "after" => Err(self.lie()),
+            _ => Ok(response),
+        }
+    }
+
+    async fn on_error(&self, _: &RequestHead, _: NetworkError) -> Result<HttpResponse> {
+        Err(self.lie())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_do_not_decide_what_was_sent() {
+    for (hook, claims, path, sent, attempts) in [
+        ("before", SendState::Sent, "/fine", SendState::NotSent, 2),
+        ("after", SendState::NotSent, "/fine", SendState::Sent, 1),
+        ("on_error", SendState::NotSent, "/broken", SendState::MaybeSent, 1),
+    ] {
+        let memory = MemoryHttpClient::new();
+        memory.route(Method::POST, "/fine", Reply::ok()).unwrap();
+        let broken = Reply::error(ErrorKind::ConnectionClosed);
+        memory.route(Method::POST, "/broken", broken).unwrap();
+        let client = HttpClientBuilder::over(memory)
+            .retry(RetryPolicy::new(2))
+            .interceptor(Arc::new(Liar { hook, claims }))
+            .build()
+            .unwrap();
+        let error = client.post(&format!("http://api.test{path}")).await.unwrap_err();
+        assert_eq!((error.send_state(), error.attempts()), (sent, attempts), "{hook}");
+    }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_impls::http::layer::RedirectPolicy;
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
-use networking_spi::http::{HttpBody, HttpClientExt, Method, RequestOptions, StatusCode};
+use networking_spi::http::{HttpBody, HttpClientExt, Method, RequestOptions, RetryPolicy, StatusCode};
 use networking_spi::{ErrorKind, SendState};
 
 fn redirecting(
@@ -134,4 +134,28 @@ async fn a_redirect_without_location_is_a_response() {
         .unwrap();
     let client = HttpClientBuilder::over(memory).build().unwrap();
     assert_eq!(client.get("http://api.test/from").await.unwrap().status, 302);
+}
+
+#[tokio::test]
+async fn what_was_redirected_is_not_sent_again() {
+    for status in [StatusCode::SEE_OTHER, StatusCode::TEMPORARY_REDIRECT] {
+        let memory = MemoryHttpClient::new();
+        let moved = Reply::new(status).with_header("location", "/gone").unwrap();
+        memory.route(Method::POST, "/from", moved).unwrap();
+        for method in [Method::GET, Method::POST] {
+            let refused = Reply::error(ErrorKind::ConnectionRefused);
+            memory.route(method, "/gone", refused).unwrap();
+        }
+        let client = HttpClientBuilder::over(memory.clone())
+            .retry(RetryPolicy::new(3))
+            .build()
+            .unwrap();
+        let error = client.post("http://api.test/from").body("x").await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.send_state(), error.attempts()),
+            (ErrorKind::ConnectionRefused, SendState::Sent, 1),
+            "{status}"
+        );
+        assert_eq!(memory.received().len(), 2, "{status}: each hop once");
+    }
 }

@@ -245,7 +245,7 @@ fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
         .expect("the settings are valid")
 }
 
-fn in_process(origin: &Origin) -> MemoryHttpClient {
+pub(crate) fn in_process(origin: &Origin) -> MemoryHttpClient {
     let origin = origin.clone();
     MemoryHttpClient::serving(move |request| {
         let origin = origin.clone();

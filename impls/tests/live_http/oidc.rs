@@ -1,10 +1,10 @@
 //! oidc-provider: the strict flows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use networking_conformance::{CaseResult, Failure, check, check_eq, check_error};
+use networking_impls::http::CookieJar;
 use networking_impls::http::jwt::{JwksConfig, JwtPolicy, KeySource};
 use networking_impls::http::layer::{Credentials, RedirectPolicy};
 use networking_impls::http::oauth2::OAuth2Credentials;
@@ -295,7 +295,7 @@ impl Provider {
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
         ]);
-        let mut browser = Browser::new(live)?;
+        let browser = Browser::new(live)?;
         let mut page = browser.open(start).await?;
         for form in [
             &[("prompt", "login"), ("login", "ada"), ("password", "any")][..],
@@ -321,47 +321,37 @@ impl Provider {
     }
 }
 
-/// As much of a browser as signing in needs: it follows redirects one by one and keeps cookies.
+/// As much of a browser as signing in needs: it keeps cookies, and follows redirects up to the application's page.
 struct Browser {
     client: Client,
-    /// All pages are of one origin; a cookie is known by its name and path.
-    cookies: BTreeMap<(String, String), String>,
 }
 
 impl Browser {
     fn new(live: &Live) -> Result<Self> {
+        let client = live
+            .builder()?
+            .redirects(RedirectPolicy::none())
+            .cookies(CookieJar::new());
         Ok(Self {
-            client: live.builder()?.redirects(RedirectPolicy::none()).build()?,
-            cookies: BTreeMap::new(),
+            client: client.build()?,
         })
     }
 
-    async fn open(&mut self, url: Url) -> Result<Url, Failure> {
-        let response = self
-            .client
-            .get(url.as_str())
-            .header(header::COOKIE, self.cookies_for(&url))
-            .await?;
+    async fn open(&self, url: Url) -> Result<Url, Failure> {
+        let response = self.client.get(url.as_str()).await?;
         self.follow(url, response).await
     }
 
-    async fn submit(&mut self, url: Url, form: &[(&str, &str)]) -> Result<Url, Failure> {
-        let response = self
-            .client
-            .post(url.as_str())
-            .header(header::COOKIE, self.cookies_for(&url))
-            .form(form.iter().copied())
-            .await?;
+    async fn submit(&self, url: Url, form: &[(&str, &str)]) -> Result<Url, Failure> {
+        let response = self.client.post(url.as_str()).form(form.iter().copied()).await?;
         self.follow(url, response).await
     }
 
     /// The page where redirects end: one that shows something, or the application's.
-    async fn follow(&mut self, mut url: Url, mut response: HttpResponse) -> Result<Url, Failure> {
+    async fn follow(&self, mut url: Url, mut response: HttpResponse) -> Result<Url, Failure> {
         for _ in 0..10 {
-            self.keep_cookies(&response);
-            let status = response.status;
             let Some(location) = response.headers.get(header::LOCATION) else {
-                check_eq!(status, 200, "the page {url}");
+                check_eq!(response.status, 200, "the page {url}");
                 return Ok(url);
             };
             url = url
@@ -370,38 +360,8 @@ impl Browser {
             if url.as_str().starts_with(REDIRECT) {
                 return Ok(url);
             }
-            response = self
-                .client
-                .get(url.as_str())
-                .header(header::COOKIE, self.cookies_for(&url))
-                .await?;
+            response = self.client.get(url.as_str()).await?;
         }
         Err(Failure::new(format!("redirects without end, at {url}")))
-    }
-
-    fn cookies_for(&self, url: &Url) -> String {
-        let fitting = self
-            .cookies
-            .iter()
-            .filter(|((_, path), _)| url.path().starts_with(path.as_str()));
-        let pairs: Vec<String> = fitting.map(|((name, _), value)| format!("{name}={value}")).collect();
-        pairs.join("; ")
-    }
-
-    fn keep_cookies(&mut self, response: &HttpResponse) {
-        for cookie in response.headers.get_all(header::SET_COOKIE) {
-            let mut parts = cookie.to_str().unwrap_or_default().split("; ");
-            let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
-                continue;
-            };
-            let path = parts.find_map(|part| part.strip_prefix("path=")).unwrap_or("/");
-            let key = (name.to_owned(), path.to_owned());
-            // A cookie that is taken back comes empty.
-            if value.is_empty() {
-                self.cookies.remove(&key);
-            } else {
-                self.cookies.insert(key, value.to_owned());
-            }
-        }
     }
 }

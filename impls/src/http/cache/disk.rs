@@ -1,6 +1,7 @@
 //! Records in files.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,12 +69,16 @@ impl DiskCacheStore {
         self.0.size()
     }
 
-    async fn run<V: Send + 'static>(&self, work: impl FnOnce(&Files) -> V + Send + 'static) -> V {
+    async fn run<V: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> io::Result<V> + Send + 'static,
+    ) -> io::Result<V> {
         let files = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || work(&files)).await {
-            Ok(value) => value,
-            Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-        }
+        let done = tokio::task::spawn_blocking(move || work(&files)).await;
+        done.unwrap_or_else(|failure| match failure.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(io::Error::other("the runtime is shutting down")),
+        })
     }
 }
 
@@ -100,7 +105,7 @@ impl CacheStore for DiskCacheStore {
     }
 }
 
-fn failed(error: std::io::Error) -> NetworkError {
+fn failed(error: io::Error) -> NetworkError {
     NetworkError::new(
         ErrorKind::Internal,
         "http.cache",

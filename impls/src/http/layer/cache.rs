@@ -14,17 +14,19 @@ use crate::http::cache::{Call, HttpCache};
 
 /// Answers requests from an [`HttpCache`] where RFC 9111 allows it to a private cache, and stores responses there.
 ///
-/// What happened is in the response's extensions, as [`CacheStatus`](crate::http::cache::CacheStatus); responses from the cache have an `Age` header.
+/// What happened is in the response's extensions, as [`CacheStatus`](crate::http::cache::CacheStatus); responses from the
+/// cache have an `Age` header.
 ///
 /// * **Used**: for GET and HEAD, by the freshness of the response (`max-age`, `Expires`, or a share of its age) and the
 ///   request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`, which is answered with 504 if
 ///   there is nothing to use). A stale response is validated (`ETag`, `Last-Modified`) and used again after a 304.
 /// * **Used though stale**: within `stale-while-revalidate`, while a new one is fetched in the background; within
-///   `stale-if-error` (of the response, the request, or the [configuration](crate::http::cache::CacheConfig::stale_if_error)), if the origin
-///   cannot be reached, does not answer in time, its circuit is open, or it answers 500, 502, 503 or 504. Never with
+///   `stale-if-error` (of the response, the request, or the
+///   [configuration](crate::http::cache::CacheConfig::stale_if_error)), if the origin cannot be reached, does not answer in time, its circuit is open, or it answers 500, 502, 503 or 504. Never with
 ///   `must-revalidate` or `no-cache`.
 /// * **Stored**: responses to GET whose headers allow it and that can be of use again, once their body was read to its end.
-///   A body that is dropped, breaks off, or is larger than [`max_entry_size`](crate::http::cache::CacheConfig::max_entry_size) is not.
+///   A body that is dropped, breaks off, or is larger than
+///   [`max_entry_size`](crate::http::cache::CacheConfig::max_entry_size) is not.
 ///   By their `Vary`, several responses of one URL are kept. Not stored are redirects, responses that were redirected, partial
 ///   ones, and `Set-Cookie`.
 /// * **Separated**: a response to a request with a header that holds a secret (`Authorization`, `Cookie`, an API key, a
@@ -34,8 +36,8 @@ use crate::http::cache::{Call, HttpCache};
 /// * **Let through**: requests with `no-store`, `Range`, conditions of their own, a body, a proxy, or without verification of
 ///   certificates.
 ///
-/// A failing store is counted ([`CacheStats`](crate::http::cache::CacheStats)), logged once, and a miss. Requests wait for the store; one
-/// that never answers is not guarded against. Several misses for one URL at the same time are all sent on.
+/// A failing store is counted ([`CacheStats`](crate::http::cache::CacheStats)), logged once, and a miss. Requests wait for
+/// the store; one that never answers is not guarded against. Several misses for one URL at the same time are all sent on.
 ///
 /// Cancel safety: as for the inner client; a request that is dropped stores nothing.
 ///

@@ -6,7 +6,7 @@ use networking_spi::Result;
 use networking_spi::http::{
     HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead,
 };
-use networking_spi::{ErrorKind, NetworkError};
+use networking_spi::{ErrorKind, NetworkError, SendState};
 
 use super::chain::{Layer, Next};
 use super::pass_on;
@@ -15,6 +15,9 @@ use super::pass_on;
 ///
 /// A hook that ends the attempt, with a response or an error, is seen by the hooks outside of it and not by itself. What
 /// `after` and `on_error` are told of the request is its method and URL as the interceptor's own `before` was given them.
+///
+/// Whatever error a hook returns, its [send state](NetworkError::send_state) is that of the attempt: whether a request may
+/// be repeated is not for hooks to say.
 ///
 /// # Order
 ///
@@ -58,9 +61,19 @@ impl<C: HttpClient> Layer for InterceptorLayer<C> {
         for index in (0..entered.count).rev() {
             let (interceptor, head) = (&self.interceptors[index], entered.head(index));
             result = match result {
-                Ok(response) => interceptor.after(head, *response).await.map(Box::new),
-                Err(error) => interceptor.on_error(head, error).await.map(Box::new),
-            };
+                Ok(response) => interceptor
+                    .after(head, *response)
+                    .await
+                    .map_err(|error| error.with_send_state(SendState::Sent)),
+                Err(error) => {
+                    let state = error.send_state();
+                    interceptor
+                        .on_error(head, error)
+                        .await
+                        .map_err(|error| error.with_send_state(state))
+                }
+            }
+            .map(Box::new);
         }
         result
     }
@@ -89,7 +102,11 @@ impl<C> InterceptorLayer<C> {
     ) -> Result<Box<HttpResponse>> {
         for interceptor in &self.interceptors {
             entered.note(&request)?;
-            match interceptor.before(*request).await? {
+            let decision = interceptor
+                .before(*request)
+                .await
+                .map_err(|error| error.with_send_state(SendState::NotSent))?;
+            match decision {
                 Intercepted::Continue(changed) => request = Box::new(changed),
                 Intercepted::Respond(response) => return Ok(Box::new(response)),
                 _ => {

@@ -108,7 +108,15 @@ impl<C: HttpClient> Layer for RedirectLayer<C> {
         let mut followed = Vec::new();
         for _ in 0..=self.policy.limit {
             let mut hop = NextHop::of(&request);
-            let mut response = next.send(request).await?;
+            let mut response = next.send(request).await.map_err(|error| {
+                // Whoever redirected has seen the request, and may have acted upon it: it is not one to send again
+                // because a later hop cannot be reached.
+                if followed.is_empty() {
+                    error
+                } else {
+                    error.with_send_state(SendState::Sent)
+                }
+            })?;
             let Some(target) = location(&response, &url)? else {
                 response.url.get_or_insert(url);
                 return Ok(response);

@@ -206,11 +206,12 @@ impl Cassette {
     }
 }
 
-async fn blocking<V: Send + 'static>(work: impl FnOnce() -> V + Send + 'static) -> V {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(failure) => std::panic::resume_unwind(failure.into_panic()),
-    }
+async fn blocking<V: Send + 'static>(work: impl FnOnce() -> Result<V> + Send + 'static) -> Result<V> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|failure| match failure.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(NetworkError::closed("http.record", "the runtime")),
+    })
 }
 
 impl fmt::Debug for Cassette {

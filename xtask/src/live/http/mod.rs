@@ -42,8 +42,8 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
     }
     let mut command = workspace::cargo();
     command
-        // With the features of the other suites, so that all are one build.
-        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka"])
+        // Those of the other suites too, so that less is built again.
+        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka,http-cache"])
         .args(["--test", "live_http"])
         .env(SERVERS, addresses)
         .env(REPORT_DIRECTORY, reports);

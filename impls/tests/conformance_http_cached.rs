@@ -1,0 +1,81 @@
+//! The HTTP conformance suite with a cache in the stack: a client is no other client for having one.
+
+mod http_harness;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use http_harness::{Hyper, Memory, in_process};
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin, suite};
+use networking_conformance::runner::Runner;
+use networking_conformance::{CaseRuntime, Harness};
+use networking_impls::http::HttpClientBuilder;
+use networking_impls::http::cache::{HttpCache, MemoryCacheStore};
+use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
+
+fn main() -> ExitCode {
+    Runner::new()
+        .add(suite(), || Arc::new(CachedHyper))
+        .add(suite(), || Arc::new(CachedMemory))
+        .run()
+}
+
+struct CachedHyper;
+
+impl Harness for CachedHyper {
+    fn backend(&self) -> &'static str {
+        "hyper-cached"
+    }
+}
+
+impl HttpHarness for CachedHyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        Hyper.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Hyper.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        let client = HttpClientBuilder::hyper()
+            .base_url(origin.base_url())
+            .cache(HttpCache::new(MemoryCacheStore::default()))
+            .build();
+        HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
+    }
+}
+
+struct CachedMemory;
+
+impl Harness for CachedMemory {
+    fn backend(&self) -> &'static str {
+        "memory-cached"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for CachedMemory {
+    fn capabilities(&self) -> HttpCapabilities {
+        Memory.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Memory.extended_capabilities()
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        let client = HttpClientBuilder::over(in_process(origin))
+            .base_url(origin.base_url())
+            .cache(HttpCache::new(MemoryCacheStore::default()))
+            .build();
+        HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
+    }
+}
