@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         .add(suite(), || Arc::new(http_harness::Reqwest))
         .add(suite(), || Arc::new(http_harness::BareReqwest))
         .add(suite(), || Arc::new(http_harness::Memory))
+        .add(suite(), || Arc::new(http_harness::EveryLayer))
         .add(suite(), || Arc::new(http_harness::BareMemory))
         .add(suite(), || Arc::new(http_harness::Pointers))
         .run()

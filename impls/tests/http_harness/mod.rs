@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
 use networking_conformance::{CaseRuntime, Harness};
+use networking_impls::http::layer::{ConcurrencyLimit, HedgePolicy, RateLimit, TraceContext, TraceContextSource};
 use networking_impls::http::{
     HttpClientBuilder, HyperHttpClient, HyperTransport, MemoryHttpClient, ReqwestHttpClient, ReqwestTransport,
     StandardHttpClient, TransportConfig,
@@ -25,6 +27,9 @@ pub(crate) struct BareReqwest;
 
 /// The standard stack over the in-memory client.
 pub(crate) struct Memory;
+
+/// The standard stack over the in-memory client, with every layer that is off unless it is asked for.
+pub(crate) struct EveryLayer;
 
 /// The bare in-memory client.
 pub(crate) struct BareMemory;
@@ -151,6 +156,34 @@ impl HttpHarness for Memory {
     }
 }
 
+impl Harness for EveryLayer {
+    fn backend(&self) -> &'static str {
+        "memory-every-layer"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for EveryLayer {
+    fn capabilities(&self) -> HttpCapabilities {
+        standard()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Some(standard_extended())
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(every_layer(origin)))
+    }
+}
+
 impl Harness for BareMemory {
     fn backend(&self) -> &'static str {
         "memory-transport"
@@ -243,6 +276,30 @@ fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
         .base_url(origin.base_url())
         .build()
         .expect("the settings are valid")
+}
+
+/// None of them has a reason to act on what the suite does, so that it must see no difference.
+fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
+    let often = RateLimit::per_second(1_000_000).with_burst(1_000_000);
+    let builder = HttpClientBuilder::over(in_process(origin))
+        .base_url(origin.base_url())
+        .rate_limit(often)
+        .rate_limit_per_host(often)
+        .concurrency_limit(ConcurrencyLimit::per_host(1_000))
+        .hedging(HedgePolicy::after(Duration::from_secs(86_400)))
+        .trace_contexts(Arc::new(NewTraces));
+    #[cfg(feature = "cookies")]
+    let builder = builder.cookies(networking_impls::http::CookieJar::new());
+    builder.build().expect("the settings are valid")
+}
+
+#[derive(Debug)]
+struct NewTraces;
+
+impl TraceContextSource for NewTraces {
+    fn current(&self) -> Option<TraceContext> {
+        Some(TraceContext::root(true))
+    }
 }
 
 pub(crate) fn in_process(origin: &Origin) -> MemoryHttpClient {
