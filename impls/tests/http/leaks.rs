@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::fmt::Debug;
 
 use networking_impls::http::layer::{AuthLayer, ClientDefaults, Credentials, DefaultsLayer};
-use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply, ReqwestConfig, ReqwestTransport};
+use networking_impls::http::{
+    ClientIdentity, HttpClientBuilder, HyperTransport, MemoryHttpClient, Reply, ReqwestTransport, TransportConfig,
+};
 use networking_spi::NetworkError;
 use networking_spi::http::{
     HttpClient, HttpClientExt, HttpRequest, HttpResponse, HttpStream, Method, ProxyConfig, RequestHead, RequestOptions,
@@ -107,7 +109,18 @@ async fn clients_and_builders() {
     let client = builder().build().unwrap();
     clean_debug(&client);
     clean_debug(&client.get(&format!("/?token={SECRET}")).bearer(SECRET));
-    clean_debug(&ReqwestTransport::new(ReqwestConfig::new().with_proxy(proxy())).unwrap());
+    let config = || TransportConfig::new().with_proxy(proxy());
+    clean_debug(&ReqwestTransport::new(config()).unwrap());
+    clean_debug(&HyperTransport::new(config()).unwrap());
+    clean_debug(&config().with_client_identity(ClientIdentity::from_pem("certificate", SECRET)));
+    let bad_key = config().with_client_identity(ClientIdentity::from_pem(
+        rcgen::generate_simple_self_signed(["localhost".to_owned()])
+            .unwrap()
+            .cert
+            .pem(),
+        format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n"),
+    ));
+    clean_error(&HyperTransport::new(bad_key).unwrap_err());
 
     let memory = MemoryHttpClient::new();
     memory
@@ -123,7 +136,11 @@ async fn clients_and_builders() {
 
 #[tokio::test]
 async fn errors() {
-    let client = HttpClientBuilder::new().build().unwrap();
+    errors_of(&HttpClientBuilder::hyper().build().unwrap()).await;
+    errors_of(&HttpClientBuilder::reqwest().build().unwrap()).await;
+}
+
+async fn errors_of(client: &impl HttpClient) {
     let port = closed_port().await;
     for url in [
         format!("http://u:{SECRET}@127.0.0.1:{port}/?token={SECRET}"),

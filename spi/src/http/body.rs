@@ -13,8 +13,9 @@ use crate::error::{ErrorKind, NetworkError, Result};
 /// Chunks of a body. Dropping it aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// The most that collecting a body reserves before the bytes are there.
-const MAX_RESERVE: usize = 8 << 20;
+/// Chunks below this size are copied together while a body is collected: a peer that sends many must not make each of them
+/// hold on to the buffer it came in.
+const SMALL_CHUNK: usize = 4 << 10;
 
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
@@ -119,34 +120,15 @@ impl HttpBody {
             Repr::Bytes(bytes) if bytes.len() > limit => Err(too_large()),
             Repr::Bytes(bytes) => Ok(bytes),
             repr => {
-                let body = Self(repr);
-                // The announced length saves growing; a lying one must not reserve more than it could cost to find out.
-                let announced = body
-                    .length()
-                    .map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-                let mut stream = body.into_stream();
-                let Some(first) = stream.try_next().await? else {
-                    return Ok(Bytes::new());
-                };
-                if first.len() > limit {
-                    return Err(too_large());
-                }
-                // One chunk is the usual case, and then nothing is copied.
-                let Some(second) = stream.try_next().await? else {
-                    return Ok(first);
-                };
-                let mut all =
-                    BytesMut::with_capacity(announced.min(limit).min(MAX_RESERVE).max(first.len() + second.len()));
-                all.extend_from_slice(&first);
-                let mut next = Some(second);
-                while let Some(chunk) = next {
-                    if all.len() + chunk.len() > limit {
+                let mut stream = Self(repr).into_stream();
+                let mut chunks = Chunks::default();
+                while let Some(chunk) = stream.try_next().await? {
+                    if chunks.length + chunk.len() > limit {
                         return Err(too_large());
                     }
-                    all.extend_from_slice(&chunk);
-                    next = stream.try_next().await?;
+                    chunks.push(chunk);
                 }
-                Ok(all.freeze())
+                Ok(chunks.into_bytes())
             }
         }
     }
@@ -203,6 +185,46 @@ impl Replay {
     }
 }
 
+/// Chunks as they came. What is announced is not reserved: it may be a lie, and the end knows the size.
+#[derive(Default)]
+struct Chunks {
+    whole: Vec<Bytes>,
+    /// Those behind `whole`, copied together.
+    small: BytesMut,
+    length: usize,
+}
+
+impl Chunks {
+    fn push(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        let first = self.length == 0;
+        self.length += chunk.len();
+        if first || chunk.len() >= SMALL_CHUNK {
+            self.seal();
+            self.whole.push(chunk);
+        } else {
+            self.small.extend_from_slice(&chunk);
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.small.is_empty() {
+            self.whole.push(std::mem::take(&mut self.small).freeze());
+        }
+    }
+
+    /// One chunk is the usual case, and then nothing is copied.
+    fn into_bytes(mut self) -> Bytes {
+        self.seal();
+        if self.whole.len() > 1 {
+            return self.whole.concat().into();
+        }
+        self.whole.pop().unwrap_or_default()
+    }
+}
+
 impl From<Bytes> for HttpBody {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() {
@@ -246,5 +268,34 @@ impl fmt::Debug for HttpBody {
             Repr::Source(source) => write!(f, "Source({:?} bytes)", source.length()),
             Repr::Stream { length, .. } => write!(f, "Stream({length:?} bytes)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_every_size_come_together_in_order() {
+        let sizes = [0, 1, SMALL_CHUNK, 3, 4, 2 * SMALL_CHUNK, SMALL_CHUNK - 1, 0, 7];
+        let mut chunks = Chunks::default();
+        let mut expected = Vec::new();
+        for (value, size) in (0..).zip(sizes) {
+            chunks.push(vec![value; size].into());
+            expected.extend(vec![value; size]);
+        }
+        assert!(chunks.whole.len() <= 5, "small chunks are copied together");
+        assert_eq!(chunks.length, expected.len());
+        assert_eq!(chunks.into_bytes(), expected);
+    }
+
+    #[test]
+    fn a_single_chunk_is_not_copied() {
+        let chunk = Bytes::from(vec![7; 10]);
+        let mut chunks = Chunks::default();
+        chunks.push(Bytes::new());
+        chunks.push(chunk.clone());
+        assert_eq!(chunks.into_bytes().as_ptr(), chunk.as_ptr());
+        assert!(Chunks::default().into_bytes().is_empty());
     }
 }
