@@ -3,23 +3,6 @@
 
 #[test]
 fn clauses_and_cases_agree() {
-    let contract = include_str!("../../docs/contract/websocket.md");
-    let written: Vec<(&str, &str)> = contract
-        .lines()
-        .filter(|line| line.starts_with("| WS-"))
-        .map(|line| {
-            let mut columns = line.trim_matches('|').split('|').map(str::trim);
-            (
-                columns.next().unwrap_or_default(),
-                columns.next_back().unwrap_or_default().trim_matches('`'),
-            )
-        })
-        .collect();
-    let suite = networking_conformance::websocket::suite();
-    let tested: Vec<(&str, &str)> = suite
-        .cases
-        .iter()
-        .map(|case| (case.clause, case.id.trim_start_matches("websocket::")))
-        .collect();
-    assert_eq!(written, tested);
+    networking_conformance::websocket::suite()
+        .assert_matches_contract("WS", include_str!("../../docs/contract/websocket.md"));
 }

@@ -30,10 +30,10 @@ macro_rules! faults {
             /// Every fault.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The one case that must fail.
-            pub const fn caught_by(self) -> &'static str {
+            /// The cases that must fail: one each.
+            pub const fn caught_by(self) -> &'static [&'static str] {
                 match self {
-                    $(Self::$name => concat!("websocket::", $case)),+
+                    $(Self::$name => &[concat!("websocket::", $case)]),+
                 }
             }
         }
