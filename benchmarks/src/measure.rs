@@ -35,6 +35,11 @@ impl Samples {
         }
     }
 
+    /// One figure of each round.
+    pub(crate) fn of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> Self {
+        Self(rounds.iter().map(figure).collect())
+    }
+
     /// `numerator` over `denominator`, round by round.
     pub(crate) fn ratio(numerator: &Self, denominator: &Self) -> Self {
         Self(
@@ -79,6 +84,22 @@ pub(crate) fn alternate(
     (Samples(our_samples), Samples(peer_samples))
 }
 
+/// Measures all sides in each round, after one round that does not count. Each round begins with another side.
+pub(crate) fn in_turn<T>(rounds: Rounds, sides: &mut [&mut dyn FnMut() -> T]) -> Vec<Vec<T>> {
+    for side in &mut *sides {
+        side();
+    }
+    let count = sides.len();
+    let mut measured: Vec<Vec<T>> = sides.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds.0 {
+        for turn in 0..count {
+            let side = (round + turn) % count;
+            measured[side].push(sides[side]());
+        }
+    }
+    measured
+}
+
 /// Measures one side, after one round that does not count.
 pub(crate) fn alone(rounds: Rounds, mut ours: impl FnMut() -> f64) -> Samples {
     ours();
@@ -95,6 +116,13 @@ pub(crate) fn time<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 /// Nanoseconds per call of `calls` calls in `elapsed`.
 pub(crate) fn nanos_per_call(calls: u64, elapsed: Duration) -> f64 {
     elapsed.as_nanos() as f64 / calls as f64
+}
+
+/// The duration that 99 of 100 are not above, in microseconds.
+pub(crate) fn p99_micros(durations: &mut [Duration]) -> f64 {
+    let rank = (durations.len() * 99).div_ceil(100).max(1) - 1;
+    let (_, p99, _) = durations.select_nth_unstable(rank);
+    p99.as_secs_f64() * 1e6
 }
 
 /// Calls per second of `calls` calls in `elapsed`.

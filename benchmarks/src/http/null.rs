@@ -21,12 +21,25 @@ const CALLS: u64 = 200_000;
 
 /// Time and allocations per request, the making of the request included.
 pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
-    let stack = super::full_stack(HttpClientBuilder::over(NullTransport))
-        .build()
-        .expect("the configuration is valid");
-    let subjects: [(_, &dyn HttpClient, _); 2] = [
-        ("null transport alone", &NullTransport, None),
-        ("full stack over a null transport", &stack, Some((2_000.0, 20.0))),
+    let (at_once, after_a_wait) = (NullTransport { waits: false }, NullTransport { waits: true });
+    let stack = |transport| {
+        super::full_stack(HttpClientBuilder::over(transport))
+            .build()
+            .expect("the configuration is valid")
+    };
+    let subjects: [(_, &dyn HttpClient, _); 4] = [
+        ("null transport alone", &at_once, None),
+        (
+            "full stack over a null transport",
+            &stack(at_once),
+            Some((2_000.0, 20.0)),
+        ),
+        ("null transport that waits once, alone", &after_a_wait, None),
+        (
+            "full stack over a null transport that waits once",
+            &stack(after_a_wait),
+            None,
+        ),
     ];
     let mut rows = Vec::new();
     for (work, client, goals) in subjects {
@@ -72,13 +85,19 @@ fn calls(client: &dyn HttpClient, calls: u64) {
     });
 }
 
-/// Answers 200 with an empty body at once.
-#[derive(Debug)]
-struct NullTransport;
+/// Answers 200 with an empty body, at once or after it has given other tasks a turn.
+#[derive(Debug, Clone, Copy)]
+struct NullTransport {
+    /// Time limits start their timers only then.
+    waits: bool,
+}
 
 #[async_trait]
 impl HttpClient for NullTransport {
     async fn request(&self, _request: HttpRequest) -> Result<HttpResponse> {
+        if self.waits {
+            tokio::task::yield_now().await;
+        }
         Ok(HttpResponse::new(StatusCode::OK))
     }
 

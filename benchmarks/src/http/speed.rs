@@ -1,17 +1,29 @@
-//! Requests over loopback against raw reqwest: same server, same requests, same checks.
+//! Requests over loopback, ours and the peers': same server, same requests, same checks.
+//!
+//! Each comparison has three rows. Requests per second and the 99th percentile of the latency are what a user sees, and what
+//! other work on the machine disturbs; the time that the client's thread spends on a request explains them, and is steady.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use futures_util::{StreamExt, stream};
 use networking_impls::http::{HttpClientBuilder, ReqwestConfig, ReqwestTransport};
+use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::http::{HttpClient, HttpRequest, Method};
+use reqwest_middleware::ClientWithMiddleware;
+use reqwest_retry::RetryTransientMiddleware;
+use reqwest_retry::policies::ExponentialBackoff;
+use reqwest_tracing::TracingMiddleware;
 use tokio::runtime::Runtime;
 
 use super::server;
-use crate::measure::{Rounds, alternate, per_second, time};
+use crate::measure::{Rounds, Samples, in_turn, nanos_per_call, p99_micros, per_second, time};
 use crate::report::{Better, Row};
 
-/// Requests per second.
+const LOADS: [(usize, &str, usize); 3] = [(0, "0 B", 6_000), (1 << 10, "1 KiB", 6_000), (1 << 20, "1 MiB", 500)];
+
+/// Requests per second, 99th percentiles, and CPU time.
 pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     let address = server::serve();
     // Client and server have a core each.
@@ -19,19 +31,20 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
         .enable_all()
         .build()
         .expect("the system gives a runtime");
-    let raw = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("the defaults are valid");
+    let raw = raw_reqwest();
+    let middleware = reqwest_middleware::ClientBuilder::new(raw_reqwest())
+        .with(TracingMiddleware::default())
+        .with(RetryTransientMiddleware::new_with_policy(
+            ExponentialBackoff::builder().build_with_max_retries(2),
+        ))
+        .build();
     let transport = ReqwestTransport::new(ReqwestConfig::default()).expect("the defaults are valid");
-    let stack: Arc<dyn HttpClient> = Arc::new(
-        super::full_stack(HttpClientBuilder::new())
-            .build()
-            .expect("the configuration is valid"),
-    );
+    let stack = super::full_stack(HttpClientBuilder::new())
+        .build()
+        .expect("the configuration is valid");
 
     let mut rows = Vec::new();
-    for (size, name, calls) in [(0, "0 B", 4_000), (1 << 10, "1 KiB", 4_000), (1 << 20, "1 MiB", 150)] {
+    for (size, name, calls) in LOADS {
         for in_flight in [1, 64] {
             let load = Load {
                 url: format!("http://{address}/{size}"),
@@ -39,27 +52,61 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
                 calls,
                 in_flight,
             };
-            for (ours, client, goal) in [
-                ("transport", &transport as &dyn HttpClient, 0.98),
-                ("full stack", &*stack as &dyn HttpClient, 0.95),
-            ] {
-                let (our_samples, raw_samples) = alternate(
-                    rounds,
-                    || load.through_client(&runtime, client),
-                    || load.through_reqwest(&runtime, &raw),
-                );
-                rows.push(Row::against(
-                    format!("{ours}, {name} body, {in_flight} in flight"),
-                    "requests/s",
-                    Better::Higher,
-                    "raw reqwest",
-                    (&our_samples, &raw_samples),
-                    Some(goal),
-                ));
-            }
+            let measured = in_turn(
+                rounds,
+                &mut [
+                    &mut || load.through_reqwest(&runtime, &raw),
+                    &mut || load.through_middleware(&runtime, &middleware),
+                    &mut || load.through_client(&runtime, &transport),
+                    &mut || load.through_client(&runtime, &stack),
+                ],
+            );
+            let [raw, middleware, transport, stack] = &measured[..] else {
+                unreachable!("as many results as sides");
+            };
+            let work = |ours: &str| format!("{ours}, {name} body, {in_flight} in flight");
+            let reqwest = "raw reqwest";
+            rows.extend(compare(&work("transport"), transport, reqwest, raw, 0.98));
+            rows.extend(compare(&work("full stack"), stack, reqwest, raw, 0.95));
+            rows.extend(compare(
+                &work("full stack"),
+                stack,
+                "reqwest-middleware, -retry, -tracing",
+                middleware,
+                1.0,
+            ));
         }
     }
     rows
+}
+
+fn raw_reqwest() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("the defaults are valid")
+}
+
+/// `goal` is on the throughput, and the other way round on the latency.
+fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) -> [Row; 3] {
+    let row = |unit, better, figure: fn(&Round) -> f64, goal| {
+        let samples = (&Samples::of(ours, figure), &Samples::of(theirs, figure));
+        Row::against(work, unit, better, peer, samples, goal)
+    };
+    let inverse = (100.0 / goal).round() / 100.0;
+    [
+        row("requests/s", Better::Higher, |round| round.per_second, Some(goal)),
+        row("us p99", Better::Lower, |round| round.p99_micros, Some(inverse)),
+        row("us CPU/request", Better::Lower, |round| round.cpu_micros, None),
+    ]
+}
+
+/// What one round of one side showed.
+struct Round {
+    per_second: f64,
+    p99_micros: f64,
+    /// Of the client's thread, for each request.
+    cpu_micros: f64,
 }
 
 /// A number of equal requests.
@@ -71,7 +118,7 @@ struct Load {
 }
 
 impl Load {
-    fn through_client(&self, runtime: &Runtime, client: &dyn HttpClient) -> f64 {
+    fn through_client(&self, runtime: &Runtime, client: &dyn HttpClient) -> Round {
         self.run(runtime, || async {
             let response = client
                 .request(HttpRequest::new(Method::GET, self.url.as_str()))
@@ -82,7 +129,7 @@ impl Load {
         })
     }
 
-    fn through_reqwest(&self, runtime: &Runtime, client: &reqwest::Client) -> f64 {
+    fn through_reqwest(&self, runtime: &Runtime, client: &reqwest::Client) -> Round {
         self.run(runtime, || async {
             let response = client.get(self.url.as_str()).send().await.expect("a response");
             assert!(response.status().is_success(), "the server answers 200");
@@ -90,17 +137,39 @@ impl Load {
         })
     }
 
-    /// Requests per second; every body is checked.
-    fn run<F: Future<Output = usize>>(&self, runtime: &Runtime, call: impl Fn() -> F) -> f64 {
+    fn through_middleware(&self, runtime: &Runtime, client: &ClientWithMiddleware) -> Round {
+        self.run(runtime, || async {
+            let response = client.get(self.url.as_str()).send().await.expect("a response");
+            assert!(response.status().is_success(), "the server answers 200");
+            response.bytes().await.expect("a whole body").len()
+        })
+    }
+
+    /// Every body is checked, and every latency recorded, from the call to the end of the body.
+    fn run<F: Future<Output = usize>>(&self, runtime: &Runtime, call: impl Fn() -> F) -> Round {
+        let clock = SystemClock::new();
+        let latencies = RefCell::new(Vec::with_capacity(self.calls));
+        let timed = || async {
+            let begin = clock.elapsed();
+            let size = call().await;
+            latencies.borrow_mut().push(clock.elapsed().saturating_sub(begin));
+            size
+        };
+        let processor = ThreadTime::now();
         let (bytes, elapsed) = time(|| {
             runtime.block_on(
                 stream::iter(0..self.calls)
-                    .map(|_| call())
+                    .map(|_| timed())
                     .buffer_unordered(self.in_flight)
                     .fold(0, |sum, size| async move { sum + size }),
             )
         });
+        let busy: Duration = processor.elapsed();
         assert_eq!(bytes, self.calls * self.size, "every body was whole");
-        per_second(self.calls as u64, elapsed)
+        Round {
+            per_second: per_second(self.calls as u64, elapsed),
+            p99_micros: p99_micros(&mut latencies.into_inner()),
+            cpu_micros: nanos_per_call(self.calls as u64, busy) / 1e3,
+        }
     }
 }

@@ -2,13 +2,18 @@
 //!
 //! Each ends its stream after the first error and drops the inner stream there, which aborts the transfer.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use networking_spi::http::{ByteStream, HttpBody};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
+
+use super::deadline::Alarm;
 
 /// Fails the body with `TooLarge` once it is longer than `limit` bytes.
 ///
@@ -19,22 +24,15 @@ pub(crate) fn limit_size(body: HttpBody, limit: u64) -> Result<HttpBody> {
         Some(length) if length > limit => Err(too_large(limit)),
         // A transport enforces the length that it announces.
         Some(_) if body.as_bytes().is_some() => Ok(body),
-        _ => Ok(body.map_stream(|chunks| limit_stream(chunks, limit))),
-    }
-}
-
-fn limit_stream(chunks: ByteStream, limit: u64) -> ByteStream {
-    stream::unfold(Some((chunks, limit)), move |state| async move {
-        let (mut chunks, left) = state?;
-        match chunks.next().await? {
-            Ok(chunk) => match left.checked_sub(chunk.len() as u64) {
-                Some(left) => Some((Ok(chunk), Some((chunks, left)))),
-                None => Some((Err(too_large(limit)), None)),
-            },
-            Err(error) => Some((Err(error), None)),
+        _ => {
+            let mut left = limit;
+            Ok(inspect(body, move |chunk| {
+                let chunk = chunk?;
+                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| too_large(limit))?;
+                Ok(chunk)
+            }))
         }
-    })
-    .boxed()
+    }
 }
 
 fn too_large(limit: u64) -> NetworkError {
@@ -53,26 +51,44 @@ pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpB
         return body;
     }
     body.map_stream(|chunks| {
-        stream::unfold(Some(chunks), move |state| async move {
-            let mut chunks = state?;
-            // A stream that always has a chunk ready would outrun the timer for ever.
-            let next = if Instant::now() < deadline {
-                timeout_at(deadline, chunks.next()).await.ok()
-            } else {
-                None
-            };
-            match next {
-                Some(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
-                Some(Some(Err(error))) => Some((Err(error), None)),
-                Some(None) => None,
-                None => {
-                    let error = NetworkError::timeout("http.request", Phase::Total, limit);
-                    Some((Err(error.with_send_state(SendState::Sent)), None))
-                }
-            }
-        })
-        .boxed()
+        let timed = Timed {
+            chunks: Some(chunks),
+            alarm: Alarm::new(deadline),
+            limit,
+        };
+        timed.boxed()
     })
+}
+
+struct Timed {
+    /// `None` after the end or an error.
+    chunks: Option<ByteStream>,
+    alarm: Alarm,
+    limit: Duration,
+}
+
+impl Stream for Timed {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let timed = &mut *self;
+        let Some(chunks) = &mut timed.chunks else {
+            return Poll::Ready(None);
+        };
+        // A stream that always has a chunk ready would outrun the timer for ever.
+        if !timed.alarm.has_passed() {
+            if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
+                if !matches!(next, Some(Ok(_))) {
+                    timed.chunks = None;
+                }
+                return Poll::Ready(next);
+            }
+            ready!(timed.alarm.poll(cx));
+        }
+        timed.chunks = None;
+        let error = NetworkError::timeout("http.request", Phase::Total, timed.limit);
+        Poll::Ready(Some(Err(error.with_send_state(SendState::Sent))))
+    }
 }
 
 /// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
@@ -80,16 +96,39 @@ pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
     }
-    body.map_stream(|chunks| {
-        stream::unfold(Some((chunks, held)), |state| async move {
-            let (mut chunks, held) = state?;
-            match chunks.next().await? {
-                Ok(chunk) => Some((Ok(chunk), Some((chunks, held)))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-        .boxed()
+    inspect(body, move |chunk| {
+        let _held_to_the_end = &held;
+        chunk
     })
+}
+
+/// The same body, where `look` sees each chunk and the first error, and may replace them. It is dropped at the end.
+pub(crate) fn inspect<F>(body: HttpBody, look: F) -> HttpBody
+where
+    F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
+{
+    body.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
+}
+
+/// `None` after the end or an error.
+struct Inspected<F>(Option<(ByteStream, F)>);
+
+/// Nothing in it is pinned in place.
+impl<F> Unpin for Inspected<F> {}
+
+impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some((chunks, look)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let next = ready!(chunks.poll_next_unpin(cx)).map(look);
+        if !matches!(next, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(next)
+    }
 }
 
 /// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.

@@ -20,6 +20,7 @@ mod charset;
 mod codec;
 #[cfg(feature = "cookies")]
 mod cookie_jar;
+mod deadline;
 mod download;
 mod event_source;
 mod file_source;

@@ -221,3 +221,31 @@ impl<T: fmt::Debug> fmt::Debug for StandardHttpClient<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::http::MemoryHttpClient;
+    use crate::http::layer::Layer;
+
+    fn future_size(next: &impl Next) -> usize {
+        let request = Box::new(HttpRequest::new(Method::GET, "http://api.test/"));
+        size_of_val(&next.send(request))
+    }
+
+    /// Larger blocks than this are outside of the short cuts of allocators, and cost several times as much.
+    #[test]
+    fn the_futures_of_a_call_and_of_an_attempt_are_small_blocks() {
+        let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
+        let stack = &*client.0.stack;
+        let limited = stack.inner().inner();
+        #[cfg(feature = "http-cache")]
+        let limited = limited.inner();
+        let attempt = limited.inner().inner().inner();
+        for (part, size) in [("call", future_size(stack)), ("attempt", future_size(attempt))] {
+            assert!(size <= 1_024, "the future of a {part} has {size} bytes");
+        }
+    }
+}

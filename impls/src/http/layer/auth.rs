@@ -339,7 +339,8 @@ impl<C: HttpClient> Layer for AuthLayer<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let Some(tokens) = &self.tokens {
-                    return with_token(next, tokens, request).await;
+                    // A box of its own: other calls do not carry the room for it.
+                    return Box::pin(with_token(next, tokens, request)).await;
                 }
             }
             _ => {}

@@ -56,7 +56,7 @@ impl<C: HttpClient> Layer for InterceptorLayer<C> {
         if self.interceptors.is_empty() {
             return next.send(request).await;
         }
-        let mut entered = Entered::new(&request)?;
+        let mut entered = Entered::default();
         let mut result = self.enter(request, next, &mut entered).await;
         for index in (0..entered.count).rev() {
             let (interceptor, head) = (&self.interceptors[index], entered.head(index));
@@ -124,38 +124,30 @@ impl<C> InterceptorLayer<C> {
 }
 
 /// The interceptors whose hooks have to run on the way back, and what each was given.
+#[derive(Default)]
 struct Entered {
     count: usize,
-    first: RequestHead,
-    /// The heads that differ from the one before, with the index of the interceptor that was given it. Interceptors
-    /// rarely change method or URL, and then nothing is copied.
-    changed: Vec<(usize, RequestHead)>,
+    /// The heads that differ from the one before, with the index of the first interceptor that was given it. Interceptors
+    /// rarely change method or URL, and then there is one.
+    heads: Vec<(usize, RequestHead)>,
 }
 
 impl Entered {
-    fn new(request: &HttpRequest) -> Result<Self> {
-        let first = RequestHead::new(request.method.clone(), request.target.url()?.clone());
-        Ok(Self {
-            count: 0,
-            first,
-            changed: Vec::new(),
-        })
-    }
-
+    /// What the next interceptor is given.
     fn note(&mut self, request: &HttpRequest) -> Result<()> {
-        let (last, url) = (self.head(self.count), request.target.url()?);
-        if last.method != request.method || last.url != *url {
-            self.changed
+        let url = request.target.url()?;
+        let same = |(_, last): &(usize, RequestHead)| last.method == request.method && last.url == *url;
+        if !self.heads.last().is_some_and(same) {
+            self.heads.reserve_exact(1);
+            self.heads
                 .push((self.count, RequestHead::new(request.method.clone(), url.clone())));
         }
         Ok(())
     }
 
+    /// What the interceptor of this index was given.
     fn head(&self, index: usize) -> &RequestHead {
-        self.changed
-            .iter()
-            .rev()
-            .find(|(since, _)| *since <= index)
-            .map_or(&self.first, |(_, head)| head)
+        let later = self.heads.partition_point(|(since, _)| *since <= index);
+        &self.heads[later - 1].1
     }
 }

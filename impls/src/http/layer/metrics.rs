@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use futures_util::{StreamExt, TryStreamExt};
 use http::{Method, StatusCode};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
@@ -16,7 +15,7 @@ use super::chain::{Layer, Next};
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
 use super::{Attempts, HttpCounters, pass_on};
-use crate::http::host;
+use crate::http::{body, host};
 
 /// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
 ///
@@ -96,7 +95,8 @@ impl<C: HttpClient> Layer for MetricsLayer<C> {
         let result = if span.is_disabled() {
             next.send(request).await
         } else {
-            next.send(request).instrument(span.clone()).await
+            // A box of its own: calls that are not traced do not carry the room for it.
+            Box::pin(next.send(request).instrument(span.clone())).await
         };
         match result {
             Ok(mut response) => {
@@ -148,13 +148,10 @@ impl<C> MetricsLayer<C> {
             return body;
         }
         let counters = Arc::clone(&self.counters);
-        body.map_stream(|chunks| {
-            chunks
-                .inspect_ok(move |chunk| {
-                    counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
-                })
-                .map_err(move |error| with_host(error, host.as_deref()))
-                .boxed()
+        body::inspect(body, move |chunk| {
+            let chunk = chunk.map_err(|error| with_host(error, host.as_deref()))?;
+            counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
+            Ok(chunk)
         })
     }
 }

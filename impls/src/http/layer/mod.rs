@@ -65,8 +65,8 @@
 //! }
 //! ```
 //!
-//! The future of the whole stack is as large as those of its layers together. What a layer keeps across `next.send(..)`
-//! should be small; what it needs only on a rare path goes into a box of its own.
+//! The future of a stack is as large as those of its layers together. What a layer keeps across `next.send(..)` should be
+//! small; what it needs only on a rare path goes into a box of its own. A test bounds the sum.
 //!
 //! [`HttpClient::request`]: networking_spi::http::HttpClient::request
 
@@ -102,6 +102,8 @@ mod timeout;
 mod trace;
 mod trace_context;
 
+#[cfg(test)]
+pub(in crate::http) use chain::Layer;
 pub(in crate::http) use chain::{Edge, Next};
 #[cfg(feature = "http-cache")]
 pub(in crate::http) use origin::same_origin;

@@ -1,5 +1,7 @@
 //! Following redirects.
 
+use std::mem;
+
 use http::{HeaderMap, Method, StatusCode, header};
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::validate::{self, Validate};
@@ -104,10 +106,9 @@ impl<C: HttpClient> Layer for RedirectLayer<C> {
         if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
             return next.send(request).await;
         }
-        let mut url = request.target.url()?.clone();
         let mut followed = Vec::new();
         for _ in 0..=self.policy.limit {
-            let mut hop = NextHop::of(&request);
+            let mut hop = NextHop::of(&request)?;
             let mut response = next.send(request).await.map_err(|error| {
                 // Whoever redirected has seen the request, and may have acted upon it: it is not one to send again
                 // because a later hop cannot be reached.
@@ -117,16 +118,16 @@ impl<C: HttpClient> Layer for RedirectLayer<C> {
                     error.with_send_state(SendState::Sent)
                 }
             })?;
-            let Some(target) = location(&response, &url)? else {
-                response.url.get_or_insert(url);
+            let Some(target) = location(&response, &hop.url)? else {
+                response.url.get_or_insert(hop.url);
                 return Ok(response);
             };
-            hop.adapt(response.status, same_origin(&url, &target))?;
-            followed.push(std::mem::replace(&mut url, target));
-            request = Box::new(hop.to(url.clone()));
+            hop.adapt(response.status, same_origin(&hop.url, &target))?;
+            followed.push(mem::replace(&mut hop.url, target));
+            request = Box::new(hop.into_request());
         }
         // Coming to a URL again is no error as such: a cookie may have been set on the way.
-        let error = if followed.contains(&url) {
+        let error = if followed.contains(request.target.url()?) {
             refused("loop", "the redirects go round in a circle")
         } else {
             refused("too_many", "too many redirects")
@@ -158,6 +159,7 @@ pub(super) struct LeftOrigin;
 
 /// What the next request takes over from the one before.
 struct NextHop {
+    url: Url,
     method: Method,
     headers: HeaderMap,
     /// `None`: the body can be sent only once.
@@ -167,14 +169,16 @@ struct NextHop {
 }
 
 impl NextHop {
-    fn of(request: &HttpRequest) -> Self {
-        Self {
+    /// In a box, because it waits for the response with the call.
+    fn of(request: &HttpRequest) -> Result<Box<Self>> {
+        Ok(Box::new(Self {
+            url: request.target.url()?.clone(),
             method: request.method.clone(),
             headers: request.headers.clone(),
             body: request.body.try_clone(),
             options: request.options.clone(),
             extensions: request.extensions.clone(),
-        }
+        }))
     }
 
     fn adapt(&mut self, status: StatusCode, same_origin: bool) -> Result<()> {
@@ -224,8 +228,8 @@ impl NextHop {
         self.extensions.insert(LeftOrigin);
     }
 
-    fn to(self, url: Url) -> HttpRequest {
-        let mut request = HttpRequest::new(self.method, url);
+    fn into_request(self) -> HttpRequest {
+        let mut request = HttpRequest::new(self.method, self.url);
         request.headers = self.headers;
         request.body = self.body.unwrap_or_default();
         request.options = self.options;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_core::future::BoxFuture;
 use http::{HeaderName, Method};
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
@@ -108,7 +109,7 @@ impl<C: HttpClient> Layer for RetryLayer<C> {
         let state = self.state.load_full();
         let policy = own.as_deref().unwrap_or(&state.policy);
         if policy.max_attempts == 1 {
-            return next.send(request).await;
+            return attempt_once(next, request).await;
         }
         if let Some(own) = &own {
             own.validate().map_err(|error| error.in_field("retry"))?;
@@ -138,7 +139,7 @@ impl<C: HttpClient> Layer for RetryLayer<C> {
             if attempt < policy.max_attempts {
                 following = request.try_clone().map(Box::new);
             }
-            let result = next.send(request).await;
+            let result = attempt_once(next, request).await;
 
             let verdict = match &result {
                 Ok(response) => self.judge_response(policy, response, may_repeat),
@@ -206,6 +207,11 @@ impl<C> RetryLayer<C> {
             Verdict::Final
         }
     }
+}
+
+/// An attempt is boxed apart from the rest of the call, so that neither is large: allocators have short cuts for small blocks.
+fn attempt_once(next: &impl Next, request: Box<HttpRequest>) -> BoxFuture<'_, Result<Box<HttpResponse>>> {
+    Box::pin(next.send(request))
 }
 
 enum Verdict {

@@ -1,14 +1,16 @@
 //! Time limits: of a whole call, and of one attempt.
 
+use std::mem;
+use std::pin::pin;
 use std::time::Duration;
 
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::{NetworkError, Phase, Result, SendState};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::chain::{Layer, Next};
 use super::pass_on;
-use crate::http::body;
+use crate::http::{body, deadline};
 
 /// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
 #[derive(Debug, Clone, Copy)]
@@ -64,14 +66,13 @@ impl<C: HttpClient> Layer for TotalTimeoutLayer<C> {
             // Too far away for the clock: no limit.
             return next.send(request).await;
         };
-        match timeout_at(deadline, next.send(request)).await {
-            Ok(Ok(mut response)) => {
-                response.body = body::until(response.body, deadline, limit);
-                Ok(response)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(NetworkError::timeout("http.request", Phase::Total, limit)),
-        }
+        let sent = pin!(next.send(request));
+        let Some(result) = deadline::by(deadline, sent).await else {
+            return Err(NetworkError::timeout("http.request", Phase::Total, limit));
+        };
+        let mut response = result?;
+        response.body = body::until(mem::take(&mut response.body), deadline, limit);
+        Ok(response)
     }
 }
 
@@ -133,12 +134,14 @@ impl<C: HttpClient> Layer for AttemptTimeoutLayer<C> {
         let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
             return next.send(request).await;
         };
-        match tokio::time::timeout(limit, next.send(request)).await {
-            Ok(result) => result,
-            Err(_) => {
-                Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
-            }
-        }
+        let Some(deadline) = Instant::now().checked_add(limit) else {
+            // Too far away for the clock: no limit.
+            return next.send(request).await;
+        };
+        let sent = pin!(next.send(request));
+        deadline::by(deadline, sent).await.unwrap_or_else(|| {
+            Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
+        })
     }
 }
 
