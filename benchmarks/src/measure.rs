@@ -36,7 +36,7 @@ impl Samples {
     }
 
     /// One figure of each round.
-    pub(crate) fn of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> Self {
+    pub(crate) fn figure<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> Self {
         Self(rounds.iter().map(figure).collect())
     }
 

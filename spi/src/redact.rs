@@ -73,18 +73,27 @@ pub fn url(url: &Url) -> String {
     out.push_str(url.path());
     if let Some(query) = url.query() {
         out.push('?');
-        for (index, pair) in query.split('&').enumerate() {
-            if index > 0 {
-                out.push('&');
+        out.push_str(&self::query(query));
+    }
+    out
+}
+
+/// A query, or an URL-encoded form, with the values of secret parameters replaced.
+pub fn query(query: &str) -> String {
+    let mut out = String::with_capacity(query.len());
+    for (index, pair) in query.split('&').enumerate() {
+        if index > 0 {
+            out.push('&');
+        }
+        // The name may be encoded, too.
+        let name = url::form_urlencoded::parse(pair.as_bytes()).next();
+        match (pair.split_once('='), name) {
+            (Some((raw, _)), Some((name, _))) if is_secret_name(&name) => {
+                out.push_str(raw);
+                out.push('=');
+                out.push_str(REDACTED);
             }
-            match pair.split_once('=') {
-                Some((name, _)) if is_secret_name(name) => {
-                    out.push_str(name);
-                    out.push('=');
-                    out.push_str(REDACTED);
-                }
-                _ => out.push_str(pair),
-            }
+            _ => out.push_str(pair),
         }
     }
     out

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use futures_util::{StreamExt, stream};
-use networking_impls::http::{HttpClientBuilder, ReqwestTransport, TransportConfig};
+use networking_impls::http::{HttpClientBuilder, HyperTransport, ReqwestTransport, TransportConfig};
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::http::{HttpClient, HttpRequest, Method};
 use reqwest_middleware::ClientWithMiddleware;
@@ -38,8 +38,12 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
             ExponentialBackoff::builder().build_with_max_retries(2),
         ))
         .build();
-    let transport = ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid");
-    let stack = super::full_stack(HttpClientBuilder::new())
+    let over_reqwest = ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid");
+    let over_hyper = HyperTransport::new(TransportConfig::default()).expect("the defaults are valid");
+    let stack_over_reqwest = super::full_stack(HttpClientBuilder::over(over_reqwest.clone()))
+        .build()
+        .expect("the configuration is valid");
+    let stack_over_hyper = super::full_stack(HttpClientBuilder::over(over_hyper.clone()))
         .build()
         .expect("the configuration is valid");
 
@@ -57,24 +61,27 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
                 &mut [
                     &mut || load.through_reqwest(&runtime, &raw),
                     &mut || load.through_middleware(&runtime, &middleware),
-                    &mut || load.through_client(&runtime, &transport),
-                    &mut || load.through_client(&runtime, &stack),
+                    &mut || load.through_client(&runtime, &over_reqwest),
+                    &mut || load.through_client(&runtime, &stack_over_reqwest),
+                    &mut || load.through_client(&runtime, &over_hyper),
+                    &mut || load.through_client(&runtime, &stack_over_hyper),
                 ],
             );
-            let [raw, middleware, transport, stack] = &measured[..] else {
+            let [raw, middleware, ours @ ..] = &measured[..] else {
                 unreachable!("as many results as sides");
             };
-            let work = |ours: &str| format!("{ours}, {name} body, {in_flight} in flight");
-            let reqwest = "raw reqwest";
-            rows.extend(compare(&work("transport"), transport, reqwest, raw, 0.98));
-            rows.extend(compare(&work("full stack"), stack, reqwest, raw, 0.95));
-            rows.extend(compare(
-                &work("full stack"),
-                stack,
-                "reqwest-middleware, -retry, -tracing",
-                middleware,
-                1.0,
-            ));
+            for (transport, pair) in ["reqwest", "hyper"].iter().zip(ours.chunks(2)) {
+                let work = |part: &str| format!("{part} over {transport}, {name} body, {in_flight} in flight");
+                rows.extend(compare(&work("transport"), &pair[0], "raw reqwest", raw, 0.98));
+                rows.extend(compare(&work("full stack"), &pair[1], "raw reqwest", raw, 0.95));
+                rows.extend(compare(
+                    &work("full stack"),
+                    &pair[1],
+                    "reqwest-middleware, -retry, -tracing",
+                    middleware,
+                    1.0,
+                ));
+            }
         }
     }
     rows
@@ -90,7 +97,7 @@ fn raw_reqwest() -> reqwest::Client {
 /// `goal` is on the throughput, and the other way round on the latency.
 fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) -> [Row; 3] {
     let row = |unit, better, figure: fn(&Round) -> f64, goal| {
-        let samples = (&Samples::of(ours, figure), &Samples::of(theirs, figure));
+        let samples = (&Samples::figure(ours, figure), &Samples::figure(theirs, figure));
         Row::against(work, unit, better, peer, samples, goal)
     };
     let inverse = (100.0 / goal).round() / 100.0;

@@ -6,6 +6,9 @@
 //! | [`layer`] | the layers one by one, for stacks of your own |
 //! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
+//! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |
+//! | [`Download`] | downloads to files that go on where they broke off |
+//! | [`EventSource`] | server-sent events, with reconnection |
 //! | [`MemoryHttpClient`] | tests without a network |
 //! | [`recording`] | tests with recorded exchanges |
 
@@ -13,10 +16,14 @@ mod body;
 mod builder;
 #[cfg(feature = "http-cache")]
 pub mod cache;
+mod charset;
 mod codec;
 #[cfg(feature = "cookies")]
 mod cookie_jar;
 mod deadline;
+mod download;
+mod event_source;
+mod file_source;
 mod host;
 mod hyper_client;
 #[cfg(feature = "jwt")]
@@ -38,8 +45,12 @@ mod transport;
 pub mod websocket;
 
 pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
+pub use charset::TextWithCharset;
 #[cfg(feature = "cookies")]
 pub use cookie_jar::CookieJar;
+pub use download::{Download, DownloadProgress, Downloaded};
+pub use event_source::{EventSource, Reconnect};
+pub use file_source::FileSource;
 pub use hyper_client::HyperTransport;
 pub use memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
 pub use pool_stats::PoolStatsSource;

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::progress::{self, UploadProgress};
 use crate::error::{ErrorKind, NetworkError, Result};
 
 /// Chunks of a body. Dropping it aborts the transfer.
@@ -132,6 +133,32 @@ impl HttpBody {
         }
     }
 
+    /// The same body, with `observer` told how far it is: at the start and the end of each attempt, and at most about a
+    /// hundred times in between when the length is known (every 256 KiB otherwise). A body that can be sent again still
+    /// can. `observer` is called while the body is read and must not block.
+    ///
+    /// ```
+    /// use networking_spi::http::HttpBody;
+    ///
+    /// let body = HttpBody::from("hello").with_progress(|progress| {
+    ///     eprintln!("attempt {}: {} of {:?} bytes", progress.attempt, progress.sent, progress.total);
+    /// });
+    /// assert!(body.try_clone().is_some());
+    /// ```
+    pub fn with_progress(self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
+        progress::observe(self, Arc::new(observer))
+    }
+
+    /// The body as one that can be opened for each attempt; a stream comes back as it was.
+    pub(super) fn into_replay(self) -> std::result::Result<Replay, Self> {
+        match self.0 {
+            Repr::Empty => Ok(Replay::Bytes(Bytes::new())),
+            Repr::Bytes(bytes) => Ok(Replay::Bytes(bytes)),
+            Repr::Source(source) => Ok(Replay::Source(source)),
+            repr @ Repr::Stream { .. } => Err(Self(repr)),
+        }
+    }
+
     /// The same body with `wrap` around its chunks; empty bodies and the length stay as they are.
     pub fn map_stream(self, wrap: impl FnOnce(ByteStream) -> ByteStream) -> Self {
         if self.is_empty() {
@@ -139,6 +166,22 @@ impl HttpBody {
         }
         let length = self.length();
         Self::stream(wrap(self.into_stream()), length)
+    }
+}
+
+/// A body that can be opened for each attempt. Unlike [`HttpBody`], which may be a stream, it can be shared.
+#[derive(Debug, Clone)]
+pub(super) enum Replay {
+    Bytes(Bytes),
+    Source(Arc<dyn BodySource>),
+}
+
+impl Replay {
+    pub(super) fn to_body(&self) -> HttpBody {
+        match self {
+            Self::Bytes(bytes) => bytes.clone().into(),
+            Self::Source(source) => HttpBody::source(Arc::clone(source)),
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
 use super::{
-    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, RequestOptions, RequestTarget,
-    RetryPolicy,
+    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, Multipart, RequestOptions,
+    RequestTarget, RetryPolicy, UploadProgress,
 };
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
@@ -221,6 +221,11 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| request.with_query(name, value))
     }
 
+    /// Appends several query parameters.
+    pub fn queries<N: AsRef<str>, V: AsRef<str>>(self, parameters: impl IntoIterator<Item = (N, V)>) -> Self {
+        self.try_map(|request| request.with_queries(parameters))
+    }
+
     /// Sets the body.
     pub fn body(self, body: impl Into<HttpBody>) -> Self {
         self.try_map(|request| Ok(request.with_body(body)))
@@ -236,6 +241,16 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| Ok(request.with_form(fields)))
     }
 
+    /// Sets a `multipart/form-data` body.
+    pub fn multipart(self, form: Multipart) -> Self {
+        self.try_map(|request| request.with_multipart(form))
+    }
+
+    /// Tells `observer` how far the body is sent. Set the body before.
+    pub fn upload_progress(self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
+        self.try_map(|request| Ok(request.with_upload_progress(observer)))
+    }
+
     /// Sets a bearer token.
     pub fn bearer(self, token: &str) -> Self {
         self.try_map(|request| request.with_bearer(token))
@@ -246,7 +261,23 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| Ok(request.with_timeout(timeout)))
     }
 
-    /// Sets what differs from the client's configuration.
+    /// Sets the retries of this request: attempts, delays, statuses. Requires the capability `retry`.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.try_map(|mut request| {
+            request.options.retry = Some(Box::new(policy));
+            Ok(request)
+        })
+    }
+
+    /// Sets whether a 4xx or 5xx status is an error. Requires the capability `raise_for_status`.
+    pub fn raise_for_status(self, raise: bool) -> Self {
+        self.try_map(|mut request| {
+            request.options.raise_for_status = Some(raise);
+            Ok(request)
+        })
+    }
+
+    /// Sets what differs from the client's configuration, in place of everything that was set before.
     pub fn options(self, options: RequestOptions) -> Self {
         self.try_map(|request| Ok(request.with_options(options)))
     }

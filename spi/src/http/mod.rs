@@ -4,26 +4,36 @@
 //! implements one method that sends. [`HttpExtended`] has the operations that not every client offers.
 
 mod auth;
+mod batch;
 mod body;
 mod client;
+mod curl;
 mod extended;
 mod interceptor;
 mod metrics;
+mod multipart;
 mod options;
+mod progress;
 mod request;
 mod response;
 mod retry;
+mod sse;
 
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
+pub use batch::Batch;
 pub use body::{BodySource, ByteStream, HttpBody};
 pub use client::{HttpCapabilities, HttpClient, HttpClientExt, RequestBuilder};
+pub use curl::CurlCommand;
 pub use extended::{HttpExtended, HttpExtendedCapabilities, HttpStream};
 pub use interceptor::{Intercepted, Interceptor, RequestHead};
 pub use metrics::{ConnectionPoolStats, HttpClientMetrics, LatencySummary};
+pub use multipart::{Multipart, Part};
 pub use options::{CircuitScope, HttpCircuitOptions, ProxyConfig, RequestOptions};
+pub use progress::UploadProgress;
 pub use request::{HttpRequest, RequestTarget};
 pub use response::HttpResponse;
 pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPredicate};
+pub use sse::{EventLimits, EventParser, EventStream, ServerSentEvent};
 
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockHttpClient;

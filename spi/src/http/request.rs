@@ -8,7 +8,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 use url::Url;
 
-use super::{HttpBody, RequestOptions};
+use super::{HttpBody, Multipart, RequestOptions, UploadProgress};
 use crate::error::{NetworkError, Result};
 use crate::redact;
 
@@ -184,6 +184,19 @@ impl HttpRequest {
         Ok(self)
     }
 
+    /// Appends several query parameters.
+    ///
+    /// # Errors
+    /// As [`with_query`](Self::with_query).
+    pub fn with_queries<N: AsRef<str>, V: AsRef<str>>(
+        self,
+        parameters: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self> {
+        parameters.into_iter().try_fold(self, |request, (name, value)| {
+            request.with_query(name.as_ref(), value.as_ref())
+        })
+    }
+
     /// Sets the body.
     pub fn with_body(mut self, body: impl Into<HttpBody>) -> Self {
         self.body = body.into();
@@ -219,6 +232,23 @@ impl HttpRequest {
         self.headers
             .entry(header::CONTENT_TYPE)
             .or_insert(HeaderValue::from_static("application/x-www-form-urlencoded"));
+        self
+    }
+
+    /// Sets a `multipart/form-data` body and its `Content-Type`, which is replaced: it has the boundary.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a boundary that is not one.
+    pub fn with_multipart(mut self, form: Multipart) -> Result<Self> {
+        let (content_type, body) = form.encode()?;
+        self.headers.insert(header::CONTENT_TYPE, content_type);
+        self.body = body;
+        Ok(self)
+    }
+
+    /// Tells `observer` how far the body is sent, see [`HttpBody::with_progress`]. Set the body before.
+    pub fn with_upload_progress(mut self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
+        self.body = self.body.with_progress(observer);
         self
     }
 

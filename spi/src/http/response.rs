@@ -140,7 +140,16 @@ impl HttpResponse {
         self.body.collect(usize::MAX).await
     }
 
-    /// The whole body as UTF-8 text.
+    /// The same response with its whole body in memory. The client's response size limit applies.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub async fn buffered(mut self) -> Result<Self> {
+        let bytes = std::mem::take(&mut self.body).collect(usize::MAX).await?;
+        Ok(self.with_body(bytes))
+    }
+
+    /// The whole body as UTF-8 text, whatever its `Content-Type` says.
     ///
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if it is not UTF-8, and those of [`bytes`](Self::bytes).

@@ -125,6 +125,7 @@ pub use metrics::MetricsLayer;
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
+pub(super) use retry::delay as retry_delay;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
 pub use trace::{TraceContextSource, TraceLayer};
 pub use trace_context::TraceContext;

@@ -253,7 +253,7 @@ fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpRe
 }
 
 /// The delay before the retry that follows attempt number `attempt`.
-fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
+pub(in crate::http) fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
     let growth = policy.multiplier.powi(i32::try_from(attempt - 1).unwrap_or(i32::MAX));
     let computed = policy.initial_delay.as_secs_f64() * growth;
     // The product may be infinite, and that compares as it should.

@@ -1,0 +1,116 @@
+//! A server for examples to talk to when they are given no other: HTTP/1.1 on loopback, one request a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// The largest request taken, in bytes.
+const MAX_REQUEST: usize = 64 << 20;
+
+/// A request as it was on the wire.
+#[derive(Debug)]
+pub struct Request {
+    /// Request line and headers.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+}
+
+/// The server; it stops when it is dropped.
+#[derive(Debug)]
+pub struct Loopback {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Loopback {
+    /// Starts a server on a free port. `answer` is told each request and its number, from 0; the bytes that it returns are
+    /// sent as they are, and the connection is closed, whatever they announced.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub async fn start(answer: impl Fn(Request, usize) -> Vec<u8> + Send + Sync + 'static) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let answer = Arc::new(answer);
+        let accepting = tokio::spawn(async move {
+            let mut number = 0;
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = Arc::clone(&answer);
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, |request| answer(request, number)).await {
+                        eprintln!("loopback server: {error}");
+                    }
+                });
+                number += 1;
+            }
+        });
+        Ok(Self { address, accepting })
+    }
+
+    /// The URL of a path on this server.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// A response that announces `length` bytes and has those of `body`.
+pub fn response(status: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
+    let mut out = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
+    if !status.starts_with("204") {
+        out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+    }
+    for (name, value) in headers {
+        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out
+}
+
+async fn converse(mut stream: TcpStream, answer: impl FnOnce(Request) -> Vec<u8>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if bytes.len() > MAX_REQUEST || stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    };
+    let mut request = Request {
+        head: String::from_utf8_lossy(&bytes[..end]).into_owned(),
+        body: bytes.split_off(end),
+    };
+    let length = request.header("content-length").map_or(Ok(0), str::parse::<usize>);
+    let length = length
+        .ok()
+        .filter(|length| *length <= MAX_REQUEST)
+        .ok_or(io::ErrorKind::InvalidData)?;
+    while request.body.len() < length {
+        if stream.read_buf(&mut request.body).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    stream.write_all(&answer(request)).await?;
+    stream.shutdown().await
+}
