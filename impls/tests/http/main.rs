@@ -57,6 +57,7 @@ mod resolver;
 mod retry;
 #[cfg(feature = "jwt")]
 mod signed_jwt;
+mod spans;
 mod timeout;
 mod tls;
 mod trace;

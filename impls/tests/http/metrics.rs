@@ -1,14 +1,13 @@
 //! Counters beyond the contract.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use networking_impls::http::layer::Credentials;
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply};
 use networking_spi::ErrorKind;
 use networking_spi::http::{HttpClient, HttpClientExt, Method, RetryPolicy, StatusCode};
-use parking_lot::Mutex;
-use tracing_subscriber::fmt::format::FmtSpan;
+
+use super::spans::Spans;
 
 #[tokio::test(start_paused = true)]
 async fn latencies_are_those_of_calls() {
@@ -56,31 +55,10 @@ async fn only_bytes_that_are_read_count() {
     assert_eq!(client.client_metrics().unwrap().bytes_received, 4);
 }
 
-/// What a subscriber writes.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_call_has_a_span_without_secrets() {
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let spans = Spans::default();
+    let _guard = spans.listen();
     let memory = MemoryHttpClient::new();
     memory
         .route(
@@ -102,7 +80,7 @@ async fn a_call_has_a_span_without_secrets() {
         .await
         .unwrap();
     client.get("http://api.test:8080/broken").await.unwrap_err();
-    let text = String::from_utf8(written.0.lock().clone()).unwrap();
+    let text = spans.text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
     for part in [

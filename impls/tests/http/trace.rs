@@ -6,52 +6,12 @@ use std::time::Duration;
 use networking_impls::http::layer::{TraceContext, TraceContextSource};
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
 use networking_spi::http::{HttpClient, HttpRequest, Method, RetryPolicy, StatusCode};
+
 use parking_lot::Mutex;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::format::FmtSpan;
+
+use super::spans::{Spans, ask_each_thread};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// What a subscriber writes.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Written {
-    /// Listens on this thread until the guard is dropped.
-    fn listen(&self) -> DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_span_events(FmtSpan::CLOSE)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    /// What was written of attempts, a line each.
-    fn attempts(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().clone()).unwrap();
-        let lines = text.lines().filter(|line| line.contains("http.attempt{"));
-        lines.map(str::to_owned).collect()
-    }
-}
-
-impl std::io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Nobody listens on this thread. Without a subscriber of its own, those of other threads could answer for it.
-fn deaf() -> DefaultGuard {
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).finish();
-    tracing::subscriber::set_default(subscriber)
-}
 
 #[derive(Debug)]
 struct Fixed(Option<&'static str>);
@@ -99,8 +59,8 @@ fn parents(memory: &MemoryHttpClient) -> Vec<Option<String>> {
 
 #[tokio::test(start_paused = true)]
 async fn each_attempt_is_a_child_of_the_caller_and_has_a_span() {
-    let written = Written::default();
-    let _guard = written.listen();
+    let spans = Spans::default();
+    let _guard = spans.listen();
     let memory = memory();
     client(&memory, None).request(request(Some(CALLER))).await.unwrap();
     let sent: Vec<TraceContext> = parents(&memory)
@@ -122,7 +82,7 @@ async fn each_attempt_is_a_child_of_the_caller_and_has_a_span() {
             .all(|request| request.header("tracestate") == Some("vendor=1"))
     );
 
-    let attempts = written.attempts();
+    let attempts = spans.of("http.attempt");
     assert_eq!(attempts.len(), 2, "{attempts:?}");
     for (line, sent) in attempts.iter().zip(&sent) {
         for part in [
@@ -153,13 +113,13 @@ async fn each_attempt_is_a_child_of_the_caller_and_has_a_span() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_times_out_has_its_end() {
-    let written = Written::default();
-    let _guard = written.listen();
+    let spans = Spans::default();
+    let _guard = spans.listen();
     let memory = memory();
     let mut request = HttpRequest::new(Method::GET, "http://api.test/hang");
     request.extensions.insert(TraceContext::root(false));
     client(&memory, None).request(request).await.unwrap_err();
-    let attempts = written.attempts();
+    let attempts = spans.of("http.attempt");
     assert_eq!(attempts.len(), 2);
     assert!(
         attempts.iter().all(|line| line.contains(r#"error.type="timeout""#)),
@@ -173,7 +133,7 @@ async fn an_attempt_that_times_out_has_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_is_the_parent_itself_where_nobody_listens() {
-    let _guard = deaf();
+    ask_each_thread();
     let memory = memory();
     client(&memory, None).request(request(Some(CALLER))).await.unwrap();
     assert_eq!(parents(&memory), [Some(CALLER.to_owned()), Some(CALLER.to_owned())]);
@@ -181,7 +141,7 @@ async fn a_caller_is_the_parent_itself_where_nobody_listens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_speaks_for_requests_that_do_not() {
-    let _guard = deaf();
+    ask_each_thread();
     let other = "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-00";
     let from_source = memory();
     client(&from_source, Some(Fixed(Some(other))))
@@ -205,8 +165,8 @@ async fn a_source_speaks_for_requests_that_do_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_header_of_the_request_is_left_alone() {
-    let written = Written::default();
-    let _guard = written.listen();
+    let spans = Spans::default();
+    let _guard = spans.listen();
     let memory = memory();
     let request = request(Some(CALLER)).with_header("traceparent", "whatever").unwrap();
     client(&memory, Some(Fixed(Some(CALLER))))
@@ -214,7 +174,7 @@ async fn a_header_of_the_request_is_left_alone() {
         .await
         .unwrap();
     assert_eq!(parents(&memory)[0].as_deref(), Some("whatever"));
-    assert!(written.attempts().is_empty());
+    assert!(spans.of("http.attempt").is_empty());
 }
 
 /// Shows that the source is asked inside of the attempt's span.
@@ -231,7 +191,7 @@ impl TraceContextSource for Asked {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_is_asked_inside_of_the_span() {
-    let _guard = Written::default().listen();
+    let _guard = Spans::default().listen();
     let asked = Arc::new(Asked::default());
     let client = HttpClientBuilder::over(memory())
         .trace_contexts(Arc::clone(&asked) as _)
