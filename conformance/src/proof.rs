@@ -150,7 +150,7 @@ fn side_by_side(runtime: CaseRuntime) -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     match runtime {
         CaseRuntime::PausedClock => processors,
-        CaseRuntime::MultiThread => processors * 3,
+        CaseRuntime::MultiThread => processors * 8,
     }
 }
 

@@ -61,7 +61,7 @@ pub(in crate::http) async fn a_download_is_handed_on_as_it_arrives(harness: H) -
         let first = chunks.try_next().await?;
         Ok::<_, networking_spi::NetworkError>((first, chunks))
     };
-    let (first, chunks) = tokio::time::timeout(Duration::from_secs(10), start)
+    let (first, chunks) = tokio::time::timeout(Duration::from_secs(3), start)
         .await
         .map_err(|_| Failure::new("nothing is handed on before the body has ended"))??;
     check_eq!(first, Some(Bytes::from_static(b"first")), "the first chunk");

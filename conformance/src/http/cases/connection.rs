@@ -143,7 +143,7 @@ pub(in crate::http) async fn dropping_a_call_aborts_it(harness: H) -> CaseResult
     let call = tokio::spawn(async move { client.get(&url).await });
     arrived.notified().await;
     call.abort();
-    let noticed = tokio::time::timeout(std::time::Duration::from_secs(5), closed.notified()).await;
+    let noticed = tokio::time::timeout(std::time::Duration::from_secs(2), closed.notified()).await;
     check!(noticed.is_ok(), "the peer never saw the connection close");
     Ok(())
 }
