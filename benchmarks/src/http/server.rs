@@ -10,6 +10,7 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 /// A server that answers `/N` with N bytes, of at most 1 MiB.
 pub(super) fn serve() -> SocketAddr {
@@ -28,6 +29,27 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
+    serve_sockets(move |socket| {
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let answered = answer(request);
+            async move { Ok::<_, Infallible>(answered.await) }
+        });
+        async move {
+            // A client that goes away is its own business.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+        }
+    })
+}
+
+/// A server that does with each connection as it is told.
+pub(super) fn serve_sockets<S, F>(serve: S) -> SocketAddr
+where
+    S: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener
         .set_nonblocking(true)
@@ -42,14 +64,7 @@ where
             let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime with I/O");
             while let Ok((socket, _)) = listener.accept().await {
                 socket.set_nodelay(true).expect("a TCP socket");
-                let answer = answer.clone();
-                let service = service_fn(move |request| {
-                    let answered = answer(request);
-                    async move { Ok::<_, Infallible>(answered.await) }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
-                );
+                tokio::spawn(serve(socket));
             }
         });
     });

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -14,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::server::serve_sockets;
 use crate::measure::{Rounds, alternate, per_second, time};
 use crate::report::{Better, Row};
 
@@ -111,30 +111,12 @@ async fn connect_raw(address: SocketAddr) -> WebSocketStream<TcpStream> {
 
 /// A server, with a thread of its own, that sends every message back.
 fn serve() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener
-        .set_nonblocking(true)
-        .expect("a socket can be made non-blocking");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("the system gives a runtime");
-        runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime with I/O");
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).expect("a TCP socket");
-                tokio::spawn(async move {
-                    let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a handshake");
-                    while let Some(Ok(message)) = socket.next().await {
-                        if message.is_binary() && socket.send(message).await.is_err() {
-                            break;
-                        }
-                    }
-                });
+    serve_sockets(|stream| async {
+        let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a handshake");
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_binary() && socket.send(message).await.is_err() {
+                break;
             }
-        });
-    });
-    address
+        }
+    })
 }

@@ -15,10 +15,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
-    ConnectionPoolStats, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest,
-    HttpResponse, RequestTarget, RetryPolicy, StatusCode,
+    ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
@@ -34,8 +32,8 @@ use super::pool_stats::PoolStatsSource;
 use super::transport::config::{HttpVersion, TransportConfig};
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
 use super::transport::finding::proxy_authentication;
-use super::transport::tls;
 use super::transport::variants::{Variant, Variants};
+use super::transport::{self, left_to_layers, tls};
 use super::{body, host};
 
 /// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
@@ -91,16 +89,7 @@ struct Base {
 
 impl HyperTransport {
     /// What the transport can do.
-    pub const CAPABILITIES: HttpCapabilities = {
-        let mut capabilities = HttpCapabilities::none();
-        capabilities.streaming_upload = true;
-        capabilities.streaming_download = true;
-        capabilities.response_size_limit = true;
-        capabilities.per_request_proxy = true;
-        capabilities.per_request_tls = true;
-        capabilities.http2 = true;
-        capabilities
-    };
+    pub const CAPABILITIES: HttpCapabilities = transport::CAPABILITIES;
 
     /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
     ///
@@ -184,24 +173,7 @@ impl HttpClient for HyperTransport {
         Ok(response)
     }
 
-    fn capabilities(&self) -> HttpCapabilities {
-        Self::CAPABILITIES
-    }
-
-    fn client_metrics(&self) -> Result<HttpClientMetrics> {
-        Err(NetworkError::unsupported("http.client_metrics", "metrics"))
-    }
-
-    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
-        Err(NetworkError::unsupported("http.configure_retry_policy", "retry"))
-    }
-
-    fn configure_circuit_breaker(&self, _breaker: Arc<dyn CircuitBreaker>, _options: HttpCircuitOptions) -> Result<()> {
-        Err(NetworkError::unsupported(
-            "http.configure_circuit_breaker",
-            "circuit_breaker",
-        ))
-    }
+    left_to_layers!();
 }
 
 /// Every figure is exact. A connection that is being closed is neither active nor idle, and not closed yet.

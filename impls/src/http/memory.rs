@@ -13,11 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
-use networking_spi::circuit_breaker::CircuitBreaker;
-use networking_spi::http::{
-    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
-    RetryPolicy,
-};
+use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::{NetworkError, Result};
 use parking_lot::{Mutex, RwLock};
 
@@ -25,6 +21,7 @@ use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::body;
+use super::transport::left_to_layers;
 
 /// The most received requests kept; the oldest make room.
 const MAX_RECEIVED: usize = 10_000;
@@ -194,24 +191,7 @@ impl HttpClient for MemoryHttpClient {
         Ok(response)
     }
 
-    fn capabilities(&self) -> HttpCapabilities {
-        Self::CAPABILITIES
-    }
-
-    fn client_metrics(&self) -> Result<HttpClientMetrics> {
-        Err(NetworkError::unsupported("http.client_metrics", "metrics"))
-    }
-
-    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
-        Err(NetworkError::unsupported("http.configure_retry_policy", "retry"))
-    }
-
-    fn configure_circuit_breaker(&self, _breaker: Arc<dyn CircuitBreaker>, _options: HttpCircuitOptions) -> Result<()> {
-        Err(NetworkError::unsupported(
-            "http.configure_circuit_breaker",
-            "circuit_breaker",
-        ))
-    }
+    left_to_layers!();
 }
 
 impl fmt::Debug for MemoryHttpClient {

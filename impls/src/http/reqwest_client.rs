@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
-use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
-    ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics,
-    HttpRequest, HttpResponse, RetryPolicy, StatusCode,
+    ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
@@ -24,6 +22,7 @@ use super::transport::config::TransportConfig;
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
 use super::transport::finding::{no_connection_in_time, proxy_authentication};
 use super::transport::variants::Variants;
+use super::transport::{self, left_to_layers};
 use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
@@ -57,16 +56,7 @@ struct Inner {
 
 impl ReqwestTransport {
     /// What the transport can do.
-    pub const CAPABILITIES: HttpCapabilities = {
-        let mut capabilities = HttpCapabilities::none();
-        capabilities.streaming_upload = true;
-        capabilities.streaming_download = true;
-        capabilities.response_size_limit = true;
-        capabilities.per_request_proxy = true;
-        capabilities.per_request_tls = true;
-        capabilities.http2 = true;
-        capabilities
-    };
+    pub const CAPABILITIES: HttpCapabilities = transport::CAPABILITIES;
 
     /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
     ///
@@ -176,24 +166,7 @@ impl HttpClient for ReqwestTransport {
         Ok(response)
     }
 
-    fn capabilities(&self) -> HttpCapabilities {
-        Self::CAPABILITIES
-    }
-
-    fn client_metrics(&self) -> Result<HttpClientMetrics> {
-        Err(NetworkError::unsupported("http.client_metrics", "metrics"))
-    }
-
-    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
-        Err(NetworkError::unsupported("http.configure_retry_policy", "retry"))
-    }
-
-    fn configure_circuit_breaker(&self, _breaker: Arc<dyn CircuitBreaker>, _options: HttpCircuitOptions) -> Result<()> {
-        Err(NetworkError::unsupported(
-            "http.configure_circuit_breaker",
-            "circuit_breaker",
-        ))
-    }
+    left_to_layers!();
 }
 
 /// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header;
+use networking_spi::Result;
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
     RetryPolicy,
 };
-use networking_spi::{NetworkError, Result};
 use url::Url;
 
 use super::{Cassette, CassetteMode, RecordedRequest};
 use crate::http::body;
+use crate::http::transport::left_to_layers;
 
 /// Records the exchanges of the client inside of it on a [`Cassette`], or answers from there, as its
 /// [mode](CassetteMode) says.
@@ -139,24 +140,7 @@ impl HttpClient for ReplayClient {
         }
     }
 
-    fn capabilities(&self) -> HttpCapabilities {
-        Self::CAPABILITIES
-    }
-
-    fn client_metrics(&self) -> Result<HttpClientMetrics> {
-        Err(NetworkError::unsupported("http.client_metrics", "metrics"))
-    }
-
-    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
-        Err(NetworkError::unsupported("http.configure_retry_policy", "retry"))
-    }
-
-    fn configure_circuit_breaker(&self, _breaker: Arc<dyn CircuitBreaker>, _options: HttpCircuitOptions) -> Result<()> {
-        Err(NetworkError::unsupported(
-            "http.configure_circuit_breaker",
-            "circuit_breaker",
-        ))
-    }
+    left_to_layers!();
 }
 
 /// The request with its body in memory, and its recorded form.
