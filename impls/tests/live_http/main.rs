@@ -5,6 +5,7 @@ mod backend;
 #[cfg(feature = "http-cache")]
 mod cached;
 mod clock;
+mod files;
 mod http2;
 mod httpbin;
 mod oauth2;
@@ -79,6 +80,8 @@ fn cases_with_cache() -> Vec<Case<Live>> {
 
 fn cases() -> Vec<Case<Live>> {
     cases![
+        "httpbin" files::downloads_arrive_whole,
+        "httpbin" files::forms_with_files_are_understood,
         "httpbin" httpbin::every_method_arrives,
         "httpbin" httpbin::queries_and_headers_arrive_as_they_are,
         "httpbin" httpbin::forms_and_json_are_understood,
