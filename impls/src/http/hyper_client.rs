@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use networking_spi::http::{
     ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
 };
-use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 use rustls::ClientConfig;
 use url::Url;
@@ -104,7 +103,7 @@ impl HyperTransport {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        config.validate()?;
+        let config = config.checked()?;
         let resolution = Resolution {
             resolver,
             guard: config.ssrf_guard.clone().map(Arc::new),

@@ -13,7 +13,6 @@ use futures_util::{StreamExt, TryStreamExt};
 use networking_spi::http::{
     ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode,
 };
-use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result};
 
 use self::error::{Stage, classify};
@@ -71,7 +70,7 @@ impl ReqwestTransport {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        config.validate()?;
+        let config = config.checked()?;
         let resolution = Resolution {
             resolver,
             guard: config.ssrf_guard.clone().map(Arc::new),

@@ -84,7 +84,7 @@ impl WebSocketConnector {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        config.validate()?;
+        let config = config.checked()?;
         let resolution = Resolution {
             resolver,
             guard: config.ssrf_guard.clone().map(Arc::new),

@@ -24,6 +24,7 @@ fn both(config: TransportConfig) -> (HyperTransport, ReqwestTransport) {
 
 super::for_each_transport!(
     silence_is_a_read_timeout,
+    times_can_be_as_long_as_they_like,
     a_handshake_that_stalls_is_a_connect_timeout,
     a_name_that_cannot_be_resolved_is_dns,
     errors_of_the_proxy_are_the_proxys,
@@ -65,6 +66,26 @@ async fn silence_is_a_read_timeout<T: ConfiguredTransport>() {
         );
         assert_eq!(error.send_state(), sent, "{path}");
         assert!(!error.is_a(ErrorKind::Connection), "{path}");
+    }
+}
+
+async fn times_can_be_as_long_as_they_like<T: ConfiguredTransport>() {
+    let server = RawServer::start(|mut stream| async move {
+        while !read_head(&mut stream).await.is_empty() {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            stream.write_all(&vec![0; 200_000]).await.unwrap();
+        }
+    })
+    .await;
+    let config = TransportConfig::new()
+        .with_connect_timeout(Duration::MAX)
+        .with_read_timeout(Duration::MAX)
+        .with_pool(4, Duration::MAX);
+    let client = transport::<T>(config);
+    for _ in 0..2 {
+        let response = client.post(&server.url("/")).body("upload").await.unwrap();
+        assert_eq!(response.bytes().await.unwrap().len(), 200_000);
     }
 }
 

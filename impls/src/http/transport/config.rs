@@ -159,6 +159,24 @@ impl TransportConfig {
     }
 }
 
+/// About thirty years. Longer times would reach beyond what the clock can count.
+const FOREVER: Duration = Duration::from_secs(1 << 30);
+
+impl TransportConfig {
+    /// Checked, and with times that can be added to any moment.
+    pub(in crate::http) fn checked(mut self) -> Result<Self> {
+        self.validate()?;
+        for time in [
+            &mut self.connect_timeout,
+            &mut self.read_timeout,
+            &mut self.pool_idle_timeout,
+        ] {
+            *time = (*time).min(FOREVER);
+        }
+        Ok(self)
+    }
+}
+
 impl Validate for TransportConfig {
     fn validate(&self) -> Result<()> {
         validate::positive(self.connect_timeout, "connect_timeout")?;
