@@ -49,8 +49,13 @@ impl<F: Future> Future for By<'_, F> {
         if WAKES.get().is_some_and(in_time) {
             return Poll::Pending;
         }
+        if self.alarm.poll(cx).is_ready() {
+            // The inner ones, and this one, wake nobody any more.
+            WAKES.set(None);
+            return Poll::Ready(None);
+        }
         WAKES.set(Some(Wake { at: deadline, task }));
-        self.alarm.poll(cx).map(|()| None)
+        Poll::Pending
     }
 }
 
@@ -138,6 +143,19 @@ mod tests {
             let other = tokio::spawn(async { by(after(5), pin!(pending::<()>())).await });
             tokio::task::yield_now().await;
             other.abort();
+            pending::<()>().await;
+        });
+        assert_eq!(by(after(10), work).await, None);
+        assert_eq!(begin.elapsed(), Duration::from_millis(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_inner_deadline_that_has_passed_is_not_relied_on() {
+        let begin = Instant::now();
+        let work = pin!(async {
+            let hanging = pin!(pending::<()>());
+            let mut inner = pin!(by(after(5), hanging));
+            assert_eq!(inner.as_mut().await, None);
             pending::<()>().await;
         });
         assert_eq!(by(after(10), work).await, None);
