@@ -81,6 +81,14 @@ async fn dates_in_retry_after_are_read_against_the_clock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_beyond_what_the_clock_can_count_is_a_wait() {
+    let replies = [busy().with_header("retry-after", "99999999999999999999999999").unwrap()];
+    let (_, client) = answering(&replies, exact(2).with_max_retry_after(Duration::MAX));
+    let answer = tokio::time::timeout(Duration::from_secs(3_600), client.get(URL).into_future()).await;
+    assert!(answer.is_err(), "it still waits");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_after_that_is_absurd_does_not_hold_a_call_up() {
     let now: SystemTime = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     // Each row: what the peer asks for, the attempts made, and the time they take.

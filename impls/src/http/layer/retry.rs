@@ -1,6 +1,7 @@
 //! Sending requests again.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::sleep;
 
 use super::attempts::ResendCount;
 use super::chain::{Layer, Next};
@@ -271,14 +272,18 @@ pub(in crate::http) fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
 
 /// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
 async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
-    let resume = Instant::now() + wait;
+    let mut over = pin!(sleep(wait));
     if let Ok(HttpResponse { body, .. }) = given_up.map(|response| *response)
         && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
     {
         // Neither a failure nor a lack of time matters: the connection is then closed.
-        let _ = timeout_at(resume, body.collect(MAX_DRAIN)).await;
+        tokio::select! {
+            biased;
+            _ = body.collect(MAX_DRAIN) => {}
+            () = &mut over => return,
+        }
     }
-    sleep_until(resume).await;
+    over.await;
 }
 
 impl State {

@@ -160,7 +160,7 @@ impl TransportConfig {
 }
 
 /// About thirty years. Longer times would reach beyond what the clock can count.
-const FOREVER: Duration = Duration::from_secs(1 << 30);
+pub(in crate::http) const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 impl TransportConfig {
     /// Checked, and with times that can be added to any moment.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::RECEIVE;
 use super::wire::Pulse;
+use crate::http::transport::config::FOREVER;
 
 /// The state of pings. Nothing is done per message: the timer looks at the pulse when it fires.
 pub(super) struct KeepAlive {
@@ -36,8 +37,8 @@ impl KeepAlive {
     /// `None` when no pings are wanted.
     pub(super) fn new(options: &WebSocketOptions, pulse: &Arc<Pulse>) -> Option<Self> {
         Some(Self {
-            interval: options.ping_interval?,
-            timeout: options.pong_timeout,
+            interval: options.ping_interval?.min(FOREVER),
+            timeout: options.pong_timeout.min(FOREVER),
             pulse: Arc::clone(pulse),
             pinged: None,
         })
@@ -110,6 +111,20 @@ mod tests {
         advance(SECOND).await;
         assert!(matches!(alive.due(), Due::Ping(_)));
         assert!(matches!(alive.due(), Due::Nothing), "one ping at a time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_can_be_as_long_as_they_like() {
+        let mut options = WebSocketOptions::default();
+        options.pong_timeout = Duration::MAX;
+        for interval in [SECOND, Duration::MAX] {
+            options.ping_interval = Some(interval);
+            let mut alive = KeepAlive::new(&options, &Pulse::new()).expect("pings are wanted");
+            assert!(alive.next() >= Instant::now() + SECOND);
+            advance(SECOND).await;
+            assert_eq!(matches!(alive.due(), Due::Ping(_)), interval == SECOND);
+            assert!(alive.next() > Instant::now());
+        }
     }
 
     #[tokio::test(start_paused = true)]
