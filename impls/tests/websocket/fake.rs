@@ -96,11 +96,17 @@ struct Connection {
     closed: CancellationToken,
 }
 
+/// What a connection never takes.
+pub(crate) const STUCK: &str = "stuck";
+
 #[async_trait]
 impl WebSocketConnection for Connection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
         if !self.is_open() {
             return Err(NetworkError::closed("test", "the connection"));
+        }
+        if message == WebSocketMessage::text(STUCK) {
+            std::future::pending::<()>().await;
         }
         self.outbound.send(message).expect("the other end outlives it");
         Ok(())

@@ -11,7 +11,7 @@ use networking_spi::websocket::{
 use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
 use tokio::time::{Instant, advance};
 
-use super::fake::{Peer, client};
+use super::fake::{Peer, STUCK, client};
 
 fn error(kind: ErrorKind) -> NetworkError {
     NetworkError::new(kind, "test", "as the test says")
@@ -188,6 +188,23 @@ async fn the_queue_is_sent_in_order_and_bounded() {
     for expected in ["hello", "12345", "1", "2"] {
         assert_eq!(second.hears().await, text(expected));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_take_the_queue_is_given_up() {
+    let (connection, mut peer) = connect(ReconnectPolicy::new().with_queue(2, 100)).await;
+    let mut events = connection.events();
+    peer.accept().await.fail(ErrorKind::ConnectionClosed);
+    assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { .. })));
+    connection.send_text(STUCK).await.unwrap();
+    connection.send_text("next").await.unwrap();
+    let mut stuck = peer.accept().await;
+    assert_eq!(stuck.hears().await, text("hello"));
+    let mut third = peer.accept().await;
+    for expected in ["hello", "next"] {
+        assert_eq!(third.hears().await, text(expected));
+    }
+    assert_eq!(stuck.sent.recv().await, None, "it was dropped");
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,12 +52,13 @@ impl Driver {
     pub(super) async fn open(&self) -> Result<Arc<dyn WebSocketConnection>> {
         let fresh = self.client.websocket_connect(self.request.clone()).await?;
         let limit = self.request.options.handshake_timeout;
+        let late = |_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit));
         if let Some(hook) = &self.hook {
-            let late = |_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit));
             timeout(limit, hook(Arc::clone(&fresh))).await.unwrap_or_else(late)?;
         }
         while let Some(message) = self.shared.outbox.next_for(&fresh) {
-            fresh.send(message).await?;
+            // Nobody receives yet, and a peer that waits for that may not read.
+            timeout(limit, fresh.send(message)).await.unwrap_or_else(late)?;
         }
         Ok(fresh)
     }
@@ -75,6 +76,10 @@ impl Driver {
                 Lost::Failed(error) => return Some(error),
                 Lost::Outage(cause) => cause,
             };
+            // Whoever closes has either found no connection, which stops this task, or is seen here.
+            if self.shared.closing.is_cancelled() {
+                return None;
+            }
             if opened.elapsed() >= self.policy.stable_after {
                 attempts = 0;
             }
