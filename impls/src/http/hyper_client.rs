@@ -32,7 +32,7 @@ use super::transport::config::{HttpVersion, TransportConfig};
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
 use super::transport::finding::proxy_authentication;
 use super::transport::variants::{Variant, Variants};
-use super::transport::{self, left_to_layers, tls};
+use super::transport::{self, left_to_layers, length, tls};
 use super::{body, host};
 
 /// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
@@ -141,12 +141,13 @@ impl HttpClient for HyperTransport {
             RequestTarget::Relative(_) => return Err(target.url().expect_err("the target is relative")),
         };
         outgoing::check(&method, &url)?;
+        let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&base.config, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
         let silence = base.config.read_timeout;
 
-        let mut request = outgoing.request(method, &url, headers, Upload::new(body));
+        let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
         let (head, lease) = loop {
             let mut lease = pool.lease(&url).await.map_err(|error| at(&url, error))?;
             lease.address(&mut request, &url)?;

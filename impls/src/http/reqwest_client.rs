@@ -21,7 +21,7 @@ use super::transport::config::TransportConfig;
 use super::transport::dns::{DnsResolver, Resolution, SystemResolver};
 use super::transport::finding::{no_connection_in_time, proxy_authentication};
 use super::transport::variants::Variants;
-use super::transport::{self, left_to_layers};
+use super::transport::{self, left_to_layers, length};
 use super::{body, host};
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
@@ -102,6 +102,7 @@ impl HttpClient for ReqwestTransport {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
+        length::announced(&headers, &body)?;
         let Inner {
             config,
             resolution,

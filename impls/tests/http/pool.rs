@@ -193,6 +193,28 @@ async fn idle_connections_grow_old() {
     assert_eq!(client.pool_stats().idle, Some(0));
 }
 
+#[test]
+fn idle_connections_grow_old_in_the_next_runtime_too() {
+    let client = transport(TransportConfig::new().with_pool(8, Duration::from_secs(30)));
+    for round in 1..=2 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
+            client.get(&server.url("/")).await.unwrap();
+            assert_eq!(client.pool_stats().idle, Some(1));
+            if round == 2 {
+                tokio::time::pause();
+                tokio::time::sleep(Duration::from_secs(31)).await;
+                tokio::time::resume();
+                eventually(&client, |stats| stats.closed == Some(2)).await;
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn the_pool_closes_with_the_transport() {
     let closed = Arc::new(Notify::new());
@@ -256,6 +278,50 @@ async fn an_answer_before_the_end_of_the_upload_is_an_answer() {
     tokio::time::resume();
     eventually(&client, |stats| stats.closed == Some(1)).await;
     assert_eq!(client.pool_stats().idle, Some(0));
+}
+
+#[tokio::test]
+async fn a_connection_whose_peer_does_not_read_the_upload_is_not_waited_for() {
+    let server = RawServer::start(|mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut probe = TcpStream::connect(server.address).await.unwrap();
+    probe.write_all(b"\r\n\r\n").await.unwrap();
+    let mut taken_by_sockets = 0;
+    while let Ok(count) = probe.try_write(&[0; 8 << 10]) {
+        taken_by_sockets += count;
+    }
+    let client = transport(TransportConfig::new());
+    let url = server.url("/");
+    // So that hyper takes all of it, and the sockets do not.
+    let upload = Bytes::from(vec![0; taken_by_sockets + (300 << 10)]);
+    client.post(&url).body(upload).await.unwrap();
+    let next = tokio::time::timeout(Duration::from_secs(20), client.get(&url).into_future()).await;
+    assert_eq!(next.expect("another connection").unwrap().status, 204);
+}
+
+#[tokio::test]
+async fn streams_of_a_known_length_use_one_connection() {
+    let server = RawServer::start(|mut stream| async move {
+        let mut received = Vec::new();
+        while matches!(stream.read_buf(&mut received).await, Ok(count) if count > 0) {
+            if received.ends_with(b"chunk") {
+                received.clear();
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let client = transport(TransportConfig::new());
+    for _ in 0..3 {
+        let chunk = stream::once(async { Ok(Bytes::from_static(b"chunk")) });
+        let body = HttpBody::stream(chunk.boxed(), Some(5));
+        client.post(&server.url("/")).body(body).await.unwrap();
+    }
+    assert_eq!(client.pool_stats().opened, Some(1));
 }
 
 #[tokio::test]
@@ -367,6 +433,30 @@ async fn http2_carries_many_requests_on_one_connection() {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(61)).await;
     tokio::time::resume();
+    eventually(&client, |stats| stats.closed == Some(1)).await;
+}
+
+#[tokio::test]
+async fn a_silent_http2_connection_gets_no_further_requests() {
+    let gate = Arc::new(Notify::new());
+    let at_server = Arc::clone(&gate);
+    let server = RawServer::start(move |stream: TcpStream| echo(stream, Arc::clone(&at_server))).await;
+    let client = transport(
+        TransportConfig::new()
+            .with_version(HttpVersion::Http2)
+            .with_read_timeout(Duration::from_secs(30)),
+    );
+    let held = tokio::spawn({
+        let (client, url) = (client.clone(), server.url("/held"));
+        async move { client.get(&url).await.unwrap_err().kind() }
+    });
+    eventually(&client, |stats| stats.active == Some(1)).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    assert_eq!(held.await.unwrap(), ErrorKind::Timeout);
+    client.get(&server.url("/")).await.unwrap();
+    assert_eq!(client.pool_stats().opened, Some(2));
     eventually(&client, |stats| stats.closed == Some(1)).await;
 }
 

@@ -4,12 +4,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use networking_impls::http::{
     ConfiguredTransport, HttpVersion, HyperTransport, ReqwestTransport, SystemResolver, TransportConfig,
 };
-use networking_spi::http::{HttpClient, HttpClientExt, ProxyConfig, RequestOptions};
+use networking_spi::http::{HttpBody, HttpClient, HttpClientExt, ProxyConfig, RequestOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::raw::{RawServer, closed_port, read_head};
@@ -25,6 +27,7 @@ fn both(config: TransportConfig) -> (HyperTransport, ReqwestTransport) {
 super::for_each_transport!(
     silence_is_a_read_timeout,
     times_can_be_as_long_as_they_like,
+    a_length_that_is_not_the_bodys_is_refused,
     a_handshake_that_stalls_is_a_connect_timeout,
     a_name_that_cannot_be_resolved_is_dns,
     errors_of_the_proxy_are_the_proxys,
@@ -87,6 +90,51 @@ async fn times_can_be_as_long_as_they_like<T: ConfiguredTransport>() {
         let response = client.post(&server.url("/")).body("upload").await.unwrap();
         assert_eq!(response.bytes().await.unwrap().len(), 200_000);
     }
+}
+
+async fn a_length_that_is_not_the_bodys_is_refused<T: ConfiguredTransport>() {
+    let (seen, mut heads) = mpsc::unbounded_channel();
+    let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
+    let client = transport::<T>(TransportConfig::new());
+    let url = server.url("/");
+    for length in ["5", "3", "+4", "", "4, 4"] {
+        let request = client.post(&url).header("content-length", length).body("body");
+        let error = request.await.unwrap_err();
+        assert_eq!(error.field(), Some("headers.content-length"), "{length:?}");
+    }
+    // The peer would wait for a body, and take the next request for it.
+    let error = client.get(&url).header("content-length", "5").await.unwrap_err();
+    assert_eq!(error.field(), Some("headers.content-length"));
+    client
+        .post(&url)
+        .header("content-length", "4")
+        .body("body")
+        .await
+        .unwrap();
+    let head = heads.recv().await.unwrap().to_ascii_lowercase();
+    assert_eq!(head.matches("content-length: 4").count(), 1, "{head}");
+}
+
+#[tokio::test]
+async fn a_stream_is_sent_with_a_get_too() {
+    let (seen, mut bodies) = mpsc::unbounded_channel();
+    let server = RawServer::start(move |mut stream| {
+        let seen = seen.clone();
+        async move {
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n0\r\n\r\n") {
+                assert!(stream.read_buf(&mut received).await.unwrap() > 0);
+            }
+            let _ = seen.send(String::from_utf8(received).unwrap());
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let client = transport::<HyperTransport>(TransportConfig::new().with_read_timeout(Duration::from_secs(5)));
+    let chunk = stream::once(async { Ok(Bytes::from_static(b"query")) });
+    let body = HttpBody::stream(chunk.boxed(), None);
+    client.get(&server.url("/")).body(body).await.unwrap();
+    assert!(bodies.recv().await.unwrap().contains("5\r\nquery\r\n"));
 }
 
 async fn a_handshake_that_stalls_is_a_connect_timeout<T: ConfiguredTransport>() {

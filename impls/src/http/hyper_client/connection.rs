@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use bytes::Bytes;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use networking_spi::{NetworkError, Result, SendState};
@@ -64,7 +65,9 @@ pub(super) enum Failure {
     Exchange(TrySendError<Request<Upload>>),
 }
 
-/// The key of the pool: scheme, host and port.
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
+/// The key of the pool: scheme, host and port, and the user if the URL names one.
 pub(super) fn origin(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
@@ -145,7 +148,11 @@ impl Lease {
     /// Waits until the connection of the pool has come to rest after its last exchange; `false` if it was closed.
     pub(super) async fn settled(&mut self) -> bool {
         match &mut self.sender {
-            Some(Sender::Http1(sender)) => sender.is_ready() || sender.ready().await.is_ok(),
+            Some(Sender::Http1(sender)) if sender.is_ready() => true,
+            // Bounded, because its runtime may not be running any more.
+            Some(Sender::Http1(sender)) => {
+                matches!(timeout(self.pool.settle_timeout, sender.ready()).await, Ok(Ok(())))
+            }
             Some(Sender::Http2(sender)) => !sender.is_closed(),
             None => false,
         }
@@ -154,9 +161,14 @@ impl Lease {
     /// Gives a request the target, and the headers for it, that this connection wants.
     pub(super) fn address(&mut self, request: &mut Request<Upload>, url: &Url) -> Result<()> {
         *request.uri_mut() = self.peer.uri(url)?;
+        let chunked = request.body().size_hint().exact().is_none();
         let headers = request.headers_mut();
         if !self.peer.http2 {
             headers.entry(header::HOST).or_insert_with(|| self.peer.host.clone());
+            if chunked {
+                // Without it, hyper leaves the body of a GET out.
+                headers.entry(header::TRANSFER_ENCODING).or_insert(CHUNKED);
+            }
         }
         if let Some(authorization) = &self.peer.proxy_authorization {
             headers
@@ -185,7 +197,10 @@ impl Lease {
     /// the pool.
     pub(super) fn take_back(self, failure: Failure) -> Result<Request<Upload>> {
         match failure {
-            Failure::Silence => Err(error::silent(SendState::MaybeSent)),
+            Failure::Silence => {
+                self.distrust();
+                Err(error::silent(SendState::MaybeSent))
+            }
             Failure::Exchange(mut failure) => match failure.take_message() {
                 Some(request) if self.reused => Ok(request),
                 Some(_) => Err(error::classify(failure.into_error(), Stage::Head, SendState::NotSent)),
@@ -196,7 +211,7 @@ impl Lease {
 
     /// Hands the connection back after the whole response was read.
     pub(super) fn release(mut self) {
-        if self.progress.as_ref().is_none_or(|progress| progress.ended()) {
+        if self.is_sent() {
             let sender = self.sender.take();
             self.retire();
             if let Some(sender) = sender {
@@ -205,6 +220,24 @@ impl Lease {
         } else {
             // The peer answered before it had the whole request.
             self.settle();
+        }
+    }
+
+    /// Keeps later requests off an HTTP/2 connection whose peer is silent. Those that are on it stay there.
+    pub(super) fn distrust(&self) {
+        if self.peer.http2 {
+            self.pool.forget(&self.peer);
+        }
+    }
+
+    /// Whether nothing of the request is left to be written. What hyper took may wait for a peer that does not read.
+    fn is_sent(&self) -> bool {
+        match &self.sender {
+            Some(Sender::Http1(sender)) => {
+                let uploaded = |progress: &Arc<Progress>| progress.ended() && sender.is_ready();
+                self.progress.as_ref().is_none_or(uploaded)
+            }
+            _ => true,
         }
     }
 

@@ -103,6 +103,9 @@ impl Stream for Download {
             return Poll::Ready(next);
         }
         ready!(self.poll_silence(cx));
+        if let Some((lease, _)) = &self.exchange {
+            lease.distrust();
+        }
         let error = self.give_up(silent(SendState::Sent));
         Poll::Ready(Some(Err(error)))
     }

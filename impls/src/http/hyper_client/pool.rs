@@ -8,7 +8,7 @@ use ahash::RandomState;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use networking_spi::Result;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
@@ -150,7 +150,7 @@ impl Pool {
                     peer: Arc::clone(&peer),
                 });
             }
-            self.tend(&mut origins);
+            self.tend(origins);
         }
         Lease::new(sender, peer, Arc::clone(self), false)
     }
@@ -176,7 +176,7 @@ impl Pool {
         if waiting.len() < self.max_idle_per_origin {
             waiting.push(idle);
         }
-        self.tend(&mut origins);
+        self.tend(origins);
     }
 
     /// How many connections wait for a request.
@@ -198,13 +198,23 @@ impl Pool {
     }
 
     /// Starts the task that closes old connections, unless there is one.
-    fn tend(&self, origins: &mut Origins) {
+    fn tend(&self, mut origins: MutexGuard<'_, Origins>) {
         if origins.tended {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             origins.tended = true;
-            runtime.spawn(tend(Weak::clone(&self.itself), self.idle_timeout));
+            // A runtime that shuts down drops the task at once, and that takes the lock.
+            drop(origins);
+            runtime.spawn(tend(Tending(Weak::clone(&self.itself)), self.idle_timeout));
+        }
+    }
+
+    /// Gives this HTTP/2 connection to no further request.
+    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+        let mut origins = self.origins.lock();
+        if let Some(origin) = origins.by_name.get_mut(&peer.origin) {
+            origin.shared.take_if(|shared| Arc::ptr_eq(&shared.peer, peer));
         }
     }
 
@@ -244,14 +254,27 @@ impl Pool {
 }
 
 /// Ends with the pool, or when nothing is left in it.
-async fn tend(pool: Weak<Pool>, idle_timeout: Duration) {
+async fn tend(mut tending: Tending, idle_timeout: Duration) {
     let mut next = Instant::now() + idle_timeout;
     loop {
         sleep_until(next).await;
-        let Some(pool) = pool.upgrade() else { return };
-        match pool.sweep() {
-            Some(soonest) => next = soonest,
-            None => return,
+        let Some(pool) = tending.0.upgrade() else { return };
+        let Some(soonest) = pool.sweep() else {
+            // The sweep said so already, and there may be another task by now.
+            tending.0 = Weak::new();
+            return;
+        };
+        next = soonest;
+    }
+}
+
+/// The pool that a task tends. When the task is dropped with its runtime, another one can take over.
+struct Tending(Weak<Pool>);
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.origins.lock().tended = false;
         }
     }
 }

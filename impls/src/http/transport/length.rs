@@ -1,6 +1,35 @@
 //! Keeping a body to the length that it announced.
 
+use http::{HeaderMap, HeaderValue, header};
+use networking_spi::http::HttpBody;
 use networking_spi::{NetworkError, Result};
+
+/// The length of a request's body, if it is known.
+///
+/// # Errors
+/// The head has a `Content-Length` that is not the body's. The peer would take the next request for the rest of this one.
+pub(in crate::http) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u64>> {
+    let mut length = body.length();
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        match parsed(value) {
+            Some(value) if length.is_none_or(|length| length == value) => length = Some(value),
+            _ => {
+                return Err(NetworkError::invalid_input(
+                    "headers.content-length",
+                    "is not the length of the body",
+                ));
+            }
+        }
+    }
+    Ok(length)
+}
+
+fn parsed(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    // Not a sign, which the parser would take.
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    digits.parse().ok()
+}
 
 /// What is left of an announced length.
 ///
