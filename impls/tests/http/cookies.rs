@@ -146,6 +146,76 @@ async fn an_insecure_host_cannot_replace_a_secure_cookie() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
+    // Each row: where a secure cookie is set and how, where one of its name comes from over plain HTTP, and whether it is taken.
+    for (safe, secure, from, other, taken) in [
+        (
+            "www.example.com",
+            "c=1",
+            "evil.example.com",
+            "c=2; Domain=example.com",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Domain=example.com",
+            "evil.example.com",
+            "c=2",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/",
+            "www.example.com",
+            "c=2; Path=/deep",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a/",
+            "www.example.com",
+            "c=2; Path=/a/b",
+            false,
+        ),
+        ("www.example.com", "c=1", "other.example.com", "c=2", true),
+        (
+            "www.example.com",
+            "c=1",
+            "evil.example.com",
+            "d=2; Domain=example.com",
+            true,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a",
+            "www.example.com",
+            "c=2; Path=/ab",
+            true,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a",
+            "www.example.com",
+            "c=2; Path=/",
+            true,
+        ),
+        ("a.example.com", "c=1", "ba.example.com", "c=2", true),
+    ] {
+        let jar = CookieJar::new();
+        jar.set(&url(&format!("https://{safe}/")), &format!("{secure}; Secure"))
+            .unwrap();
+        let set = jar.set(&url(&format!("http://{from}/")), other);
+        assert_eq!(set.is_ok(), taken, "{other} of {from} beside {secure} of {safe}");
+    }
+    let jar = CookieJar::new();
+    jar.set(&url("https://example.com/"), "c=1; Secure; Max-Age=60")
+        .unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    jar.set(&url("http://example.com/"), "c=2").unwrap();
+    assert_eq!(sent(&jar, "http://example.com/"), "c=2", "the other one is over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn cookies_end_in_time() {
     let jar = CookieJar::new();
     let from = url("https://example.com/");
