@@ -196,7 +196,10 @@ impl CookieJar {
         let now = self.0.now();
         let mut state = self.0.state.write();
         let mut added = 0;
-        for cookie in cookies {
+        for mut cookie in cookies {
+            if let CookieExpiration::AtUtc(end) = &mut cookie.expires {
+                *end = (*end).min(now + MAX_LIFE);
+            }
             if check_text(&cookie).is_err() || cookie.expires_by(&now) {
                 continue;
             }

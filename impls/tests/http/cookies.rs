@@ -1,10 +1,13 @@
 //! Cookies.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use networking_impls::clock::TokioClock;
 use networking_impls::http::layer::{CookieLayer, Credentials, WithoutCredentials};
 use networking_impls::http::{CookieJar, HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
 use networking_spi::ErrorKind;
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpClientExt, HttpRequest, Method, StatusCode};
 use networking_spi::prelude::*;
 use url::Url;
@@ -280,6 +283,34 @@ async fn a_jar_survives_the_process() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(sent(&restored, "https://app.example.com/"), "session=s3cr3t; wide=2");
     assert!(!format!("{jar:?} {restored:?}").contains("s3cr3t"));
+}
+
+/// The clock of a machine that is ahead of its time.
+#[derive(Debug)]
+struct Ahead(TokioClock, Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> SystemTime {
+        self.0.now() + self.1
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn imported_cookies_live_no_longer_than_others() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let ahead = CookieJar::with_clock(Arc::new(Ahead(TokioClock::new(), DAY * 3_650)));
+    let from = url("https://example.com/");
+    ahead.set(&from, "c=1; Max-Age=31536000").unwrap();
+    let jar = CookieJar::new();
+    assert_eq!(jar.import_json(&ahead.export_json().unwrap()).unwrap(), 1);
+    tokio::time::advance(DAY * 399).await;
+    assert_eq!(sent(&jar, "https://example.com/"), "c=1");
+    tokio::time::advance(DAY).await;
+    assert_eq!(sent(&jar, "https://example.com/"), "");
 }
 
 #[tokio::test]
