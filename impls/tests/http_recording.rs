@@ -175,6 +175,33 @@ async fn no_secret_reaches_the_file() {
 }
 
 #[tokio::test]
+async fn secrets_in_unusual_places_do_not_reach_the_file() {
+    let world = World::new();
+    let peer = MemoryHttpClient::new();
+    let reply = Reply::ok()
+        .with_header("location", "/next#access_token=s3cr3t")
+        .unwrap()
+        .with_header("content-location", "/here?page=2#id_token=s3cr3t?x=1")
+        .unwrap()
+        .with_json(
+            &serde_json::json!({"api_keys": ["s3cr3t", ["s3cr3t"]], "sessions": [{"title": "plain"}], "max_tokens": 7}),
+        )
+        .unwrap();
+    peer.route(Method::POST, "/users", reply).unwrap();
+    let recorder = world.recording(peer, CassetteConfig::new()).await;
+    let request = HttpRequest::new(Method::POST, URL)
+        .with_body("client_secret=s3cr3t&grant=x")
+        .with_header("content-type", "Application/X-WWW-Form-URLencoded; charset=utf-8")
+        .unwrap();
+    recorder.request(request).await.unwrap();
+    let file = world.text();
+    assert!(!file.contains("s3cr3t"), "{file}");
+    for kept in ["/next", "/here?page=2", "plain", "\\\"max_tokens\\\":7", "grant=x"] {
+        assert!(file.contains(kept), "{kept} is not in {file}");
+    }
+}
+
+#[tokio::test]
 async fn each_recording_is_used_once_in_order() {
     let world = World::new();
     let peer = MemoryHttpClient::new();

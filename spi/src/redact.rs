@@ -8,33 +8,30 @@ use url::Url;
 /// What is printed in place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Header names whose values are always secret.
-const SECRET_HEADERS: &[&str] = &[
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "set-cookie",
-    "x-api-key",
-    "api-key",
-    "x-auth-token",
-];
+/// Header names whose values are secret, besides those that [`is_secret_name`] knows.
+const SECRET_HEADERS: &[&str] = &["cookie", "set-cookie"];
 
-/// Parts of a header or query parameter name that mark its value as secret.
+/// Parts of a name that mark its value as secret, whatever separates words in it.
 const SECRET_WORDS: &[&str] = &[
     "token",
     "secret",
     "password",
     "passwd",
-    "api_key",
-    "api-key",
+    "passphrase",
     "apikey",
     "credential",
     "signature",
-    "access_key",
-    "access-key",
+    "accesskey",
+    "privatekey",
+    "encryptionkey",
+    "encryptioncustomerkey",
+    "subscriptionkey",
+    "functionskey",
     "assertion",
     "authorization",
     "session",
+    "codeverifier",
+    "devicecode",
 ];
 
 /// Whether values of this header must not be shown.
@@ -42,10 +39,15 @@ pub fn is_secret_header(name: &HeaderName) -> bool {
     SECRET_HEADERS.contains(&name.as_str()) || is_secret_name(name.as_str())
 }
 
-/// Whether a parameter or field of this name holds a secret (`access_token`, `client-secret`, `password`, ...).
+/// Whether a parameter or field of this name holds a secret (`access_token`, `client-secret`, `apiKey`, ...).
 pub fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt")
+    let joined = |char: &char| !matches!(char, '-' | '_' | '.' | ' ');
+    let name: String = name
+        .chars()
+        .filter(joined)
+        .map(|char| char.to_ascii_lowercase())
+        .collect();
+    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt" | "pwd")
         || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
@@ -114,5 +116,49 @@ impl fmt::Debug for Headers<'_> {
             }
         }
         map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_by_their_words_however_they_are_written() {
+        for name in [
+            "access_token",
+            "Client-Secret",
+            "apiKey",
+            "x-api-key",
+            "AWSAccessKeyId",
+            "SharedAccessKey",
+            "private_key",
+            "passphrase",
+            "PWD",
+            "device_code",
+            "code_verifier",
+            "x-amz-server-side-encryption-customer-key",
+            "x-goog-encryption-key",
+            "ocp-apim-subscription-key",
+            "x-functions-key",
+            "proxy-authorization",
+            "x-auth-token",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in [
+            "idempotency-key",
+            "sec-websocket-key",
+            "sort_key",
+            "status_code",
+            "author",
+            "page",
+            "",
+        ] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+        for name in ["cookie", "set-cookie", "authorization"] {
+            assert!(is_secret_header(&HeaderName::from_static(name)), "{name}");
+        }
     }
 }

@@ -439,4 +439,13 @@ fn nothing_shows_a_credential() {
         "https://[redacted]@a.test/p?page=2"
     );
     assert_eq!(format!("{:?}", get("/p?page=2").target), "/p");
+    for url in [
+        "http://u:p?w@a.test/x",
+        "http://u:p#w@a.test/x?y",
+        "http://u:p/w@a.test/x",
+    ] {
+        assert_eq!(format!("{:?}", get(url).target), "http://[redacted]@a.test/x", "{url}");
+    }
+    assert_eq!(format!("{:?}", get("//a.test/x?to=b@c").target), "//a.test/x");
+    assert_eq!(format!("{:?}", get("/x?next=http://a@b").target), "/x");
 }

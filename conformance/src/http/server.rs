@@ -64,6 +64,7 @@ impl Server {
             let mut connections = JoinSet::new();
             let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
                 connections.spawn(connection(stream, number));
                 number += 1;
                 while connections.try_join_next().is_some() {}

@@ -52,6 +52,7 @@ impl Server {
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
                 let seen = sender.clone();
                 connections.spawn(async move {
                     // The peer going away is what many cases are about.

@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if own_server {
         let file = std::fs::read(&path)?;
         let received = received.lock().map_err(|_| "the server failed")?;
-        let whole = |body: &Vec<u8>| body.windows(file.len()).any(|window| window == file);
+        let whole = |body: &Vec<u8>| body.windows(file.len().max(1)).any(|window| window.starts_with(&file));
         if received.len() != 2 || !received.iter().all(whole) {
             return Err(format!(
                 "the server has not received the file twice, but {} requests",

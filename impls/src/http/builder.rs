@@ -43,7 +43,8 @@ pub type DefaultTransport = HyperTransport;
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
 /// `http-cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
-/// trace - attempt timeout - interceptors - auth - redirects - cookies (feature `cookies`) - decompression and size limit - transport.
+/// trace - attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
+/// decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
@@ -171,7 +172,8 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         })
     }
 
-    /// Sets how connections are made.
+    /// Sets how connections are made, in place of what [`ssrf_guard`](Self::ssrf_guard), [`proxy`](Self::proxy),
+    /// [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout) set before.
     pub fn transport(mut self, config: TransportConfig) -> Self {
         self.transport.config = config;
         self

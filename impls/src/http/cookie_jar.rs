@@ -35,7 +35,7 @@ const MAX_LIFE: Duration = Duration::from_secs(400 * 86_400);
 /// a `Secure` cookie over plain HTTP (loopback hosts count as secure). `SameSite` means nothing without a browser.
 ///
 /// At most 3 000 cookies are kept, 180 of each site, of 4 096 bytes each: those that were not used for the longest time make
-/// room. No cookie lives longer than 400 days.
+/// room, in a site those without `Secure` first. No cookie lives longer than 400 days.
 ///
 /// `Debug` shows how many cookies there are.
 ///
@@ -120,7 +120,7 @@ impl CookieJar {
             .collect();
         let mut header = String::new();
         for pair in self.0.pairs(url, &own_names) {
-            if header.len() + pair.len() > MAX_HEADER {
+            if header.len() + "; ".len() + pair.len() > MAX_HEADER {
                 break;
             }
             if !header.is_empty() {
@@ -196,7 +196,10 @@ impl CookieJar {
         let now = self.0.now();
         let mut state = self.0.state.write();
         let mut added = 0;
-        for cookie in cookies {
+        for mut cookie in cookies {
+            if let CookieExpiration::AtUtc(end) = &mut cookie.expires {
+                *end = (*end).min(now + MAX_LIFE);
+            }
             if check_text(&cookie).is_err() || cookie.expires_by(&now) {
                 continue;
             }
@@ -277,7 +280,7 @@ impl Inner {
         };
 
         let mut state = self.state.write();
-        if !is_secure(url) && state.would_shadow_secure(&cookie, url) {
+        if !is_secure(url) && state.would_shadow_secure(&cookie, now) {
             return Err("would replace a cookie for secure connections");
         }
         if cookie.expires_by(&now) {
@@ -303,7 +306,7 @@ impl Inner {
             let before = site.len();
             site.retain(|kept| !kept.cookie.expires_by(&now));
             if site.len() >= self.most_of_site
-                && let Some(index) = least_recently_used(site)
+                && let Some(index) = least_needed(site)
             {
                 site.swap_remove(index);
             }
@@ -362,13 +365,17 @@ impl State {
     }
 
     /// A cookie that came over an insecure connection must not take the place of one for secure connections.
-    fn would_shadow_secure(&self, cookie: &Cookie<'_>, url: &Url) -> bool {
-        let site = self.sites.get(site_of(domain_of(cookie)));
+    /// Nor may it go beside one, to a part of the hosts or paths.
+    fn would_shadow_secure(&self, cookie: &Cookie<'_>, now: OffsetDateTime) -> bool {
+        let domain = domain_of(cookie);
+        let site = self.sites.get(site_of(domain));
         site.into_iter().flatten().any(|kept| {
+            let known = domain_of(&kept.cookie);
             kept.cookie.secure() == Some(true)
                 && kept.cookie.name() == cookie.name()
-                && kept.cookie.domain.matches(url)
-                && cookie.path.starts_with(&*kept.cookie.path)
+                && !kept.cookie.expires_by(&now)
+                && (is_within(domain, known) || is_within(known, domain))
+                && is_path_within(&cookie.path, &kept.cookie.path)
         })
     }
 
@@ -403,6 +410,13 @@ impl State {
     }
 }
 
+/// Of a site whose room is used up. One that may go over insecure connections makes room first: whoever can listen in there
+/// can set any number of those.
+fn least_needed(site: &[Kept]) -> Option<usize> {
+    let need = |kept: &Kept| (kept.cookie.secure() == Some(true), kept.last_used.load(Relaxed));
+    (0..site.len()).min_by_key(|index| need(&site[*index]))
+}
+
 fn least_recently_used(site: &[Kept]) -> Option<usize> {
     let used = |kept: &Kept| kept.last_used.load(Relaxed);
     (0..site.len()).min_by_key(|index| used(&site[*index]))
@@ -426,6 +440,18 @@ fn domain_of<'c>(cookie: &'c Cookie<'_>) -> &'c str {
         CookieDomain::HostOnly(name) | CookieDomain::Suffix(name) => name,
         _ => "",
     }
+}
+
+/// Whether a host or domain is this domain or below it.
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+}
+
+/// Whether a path is this one or below it.
+fn is_path_within(path: &str, of: &str) -> bool {
+    path.strip_prefix(of)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/') || of.ends_with('/'))
 }
 
 /// The part of a host that its owner has registered, under which all its cookies are kept; the host where there is none.
@@ -494,11 +520,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn cookies_without_secure_do_not_drive_out_those_with_it() {
+        let jar = CookieJar::bounded(Arc::new(TokioClock::new()), 10, 3);
+        let (safe, unsafe_) = (url("https://www.a.test/"), url("http://evil.a.test/"));
+        jar.set(&safe, "session=good; Secure").unwrap();
+        for number in 0..10 {
+            jar.set(&unsafe_, &format!("c{number}=1; Domain=a.test")).unwrap();
+        }
+        assert_eq!(sent(&jar, "https://www.a.test/"), "session=good; c8=1; c9=1");
+        for number in 0..3 {
+            jar.set(&safe, &format!("s{number}=1; Secure")).unwrap();
+        }
+        assert_eq!(sent(&jar, "https://www.a.test/"), "s0=1; s1=1; s2=1");
+    }
+
+    #[tokio::test]
     async fn the_header_is_bounded() {
         let jar = CookieJar::new();
         let a = url("https://a.test/");
+        // Together as long as is allowed, but for what stands between them.
         for number in 0..10 {
-            jar.set(&a, &format!("c{number}={}", "x".repeat(4_000))).unwrap();
+            jar.set(&a, &format!("c{number}={}", "x".repeat(MAX_HEADER / 4 - 3)))
+                .unwrap();
         }
         assert!(jar.header(&a).unwrap().len() <= MAX_HEADER);
     }

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use self::part::{Part, Validator};
 use self::range::ContentRange;
+use super::again;
 use super::layer::retry_delay;
 
 /// A download to a file that goes on where it broke off: within one call, and in a later call or process.
@@ -64,6 +65,7 @@ struct Head {
     target: RequestTarget,
     headers: http::HeaderMap,
     options: networking_spi::http::RequestOptions,
+    extensions: http::Extensions,
 }
 
 /// How far a download is.
@@ -100,6 +102,7 @@ impl Download {
                 target: target.into(),
                 headers: http::HeaderMap::new(),
                 options: networking_spi::http::RequestOptions::default(),
+                extensions: http::Extensions::new(),
             },
             path: path.into(),
             retry: RetryPolicy::new(10).with_delays(Duration::from_millis(200), Duration::from_secs(10)),
@@ -109,7 +112,7 @@ impl Download {
         }
     }
 
-    /// A download of what `request` asks for, with its headers and options.
+    /// A download of what `request` asks for, with its headers, options and extensions.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download makes
@@ -130,11 +133,12 @@ impl Download {
         let mut download = Self::new(request.target, path);
         download.request.headers = request.headers;
         download.request.options = request.options;
+        download.request.extensions = request.extensions;
         Ok(download)
     }
 
     /// Sets how many attempts are made and the delays between them: after an attempt that broke off, and after a status
-    /// that the policy lists. Its budget is not used.
+    /// that the policy lists; its predicate decides before these. Its budget is not used.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
@@ -235,7 +239,7 @@ impl Run<'_> {
                 let total = announced(&response);
                 self.check_size(total.unwrap_or_default()).await?;
                 self.part.start(Validator::of(&response, total)).await?;
-                self.receive(response.body).await
+                self.receive(response.body, total).await
             }
             StatusCode::PARTIAL_CONTENT if resuming => {
                 check_coding(&response)?;
@@ -251,16 +255,19 @@ impl Run<'_> {
                 }
                 self.check_size(range.total.unwrap_or(range.last + 1)).await?;
                 self.part.learn_total(range.total).await?;
-                self.receive(response.body).await
+                self.receive(response.body, Some(range.last + 1)).await
             }
             StatusCode::RANGE_NOT_SATISFIABLE if resuming => {
-                // Nothing is left to send: either all is there, or there is less than before.
+                // Nothing is left to send: either all is there, or it is another thing than before, and shorter.
                 match ContentRange::unsatisfied(&response) {
-                    Some(total) if total == from => Ok(Outcome::Complete),
+                    Some(total) if total == from && !self.part.differs(&Validator::of(&response, Some(total))) => {
+                        self.check_size(total).await?;
+                        Ok(Outcome::Complete)
+                    }
                     _ => Ok(Outcome::StartAgain),
                 }
             }
-            _ => match response.status_error() {
+            _ => match again::status_error(&response, &self.download.retry) {
                 Some(error) => Err(error),
                 None => Err(
                     protocol("the status is neither 200, nor 206 for a range that was asked for")
@@ -275,10 +282,12 @@ impl Run<'_> {
             target,
             headers,
             options,
+            extensions,
         } = &self.download.request;
         let mut request = HttpRequest::new(Method::GET, target.clone());
         request.headers.clone_from(headers);
         request.options = options.clone();
+        request.extensions = extensions.clone();
         // Statuses are looked at here, and what limits responses in memory is not for files.
         let capabilities = client.capabilities();
         request.options.raise_for_status = Some(false);
@@ -295,7 +304,8 @@ impl Run<'_> {
         Ok(request)
     }
 
-    async fn receive(&mut self, body: HttpBody) -> Result<Outcome> {
+    /// Appends `body`, which goes up to `end` of the whole.
+    async fn receive(&mut self, body: HttpBody, end: Option<u64>) -> Result<Outcome> {
         let mut chunks = body.into_stream();
         let mut progress = DownloadProgress {
             received: self.part.length(),
@@ -312,14 +322,11 @@ impl Run<'_> {
                 Ok(chunk) => chunk,
                 Err(error) => break Err(error),
             };
-            self.check_size(self.part.length() + chunk.len() as u64).await?;
-            if progress
-                .total
-                .is_some_and(|total| self.part.length() + chunk.len() as u64 > total)
-            {
+            let length = self.part.length() + chunk.len() as u64;
+            self.check_size(length).await?;
+            if let Some(end) = end.filter(|end| length > *end) {
                 self.part.discard().await?;
-                return Err(protocol("the body is longer than announced")
-                    .with_context("announced", progress.total.unwrap_or_default().to_string()));
+                return Err(protocol("the body is longer than announced").with_context("announced", end.to_string()));
             }
             self.part.write(&chunk).await?;
             progress.received = self.part.length();
@@ -332,7 +339,8 @@ impl Run<'_> {
             self.tell(progress);
         }
         ended?;
-        match progress.total {
+        // A range may end before the whole does, and a whole of unknown size no sooner than its range.
+        match progress.total.or(end) {
             Some(total) if progress.received < total => Err(NetworkError::new(
                 ErrorKind::TruncatedBody,
                 "http.download",
@@ -371,16 +379,8 @@ impl Run<'_> {
     /// The wait before another attempt; `None` if there is none to make.
     fn wait_after(&self, error: &NetworkError) -> Option<Duration> {
         let policy = &self.download.retry;
-        let asked = policy
-            .predicate
-            .as_ref()
-            .and_then(|predicate| predicate.on_error(error));
-        let passing = match error.status() {
-            Some(status) => policy.statuses.contains(&status),
-            None => error.retryability().is_retryable(),
-        };
         let wait = error.retryability().delay();
-        let again = asked.unwrap_or(passing)
+        let again = again::may_pass(error, policy)
             && self.attempts < policy.max_attempts
             && wait.is_none_or(|wait| wait <= policy.max_retry_after);
         again.then(|| wait.unwrap_or_default().max(retry_delay(policy, self.attempts)))

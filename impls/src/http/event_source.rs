@@ -18,6 +18,7 @@ use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use tokio::time::{Sleep, sleep};
 
+use super::again;
 use super::layer::retry_delay;
 
 /// Server-sent events by the WHATWG HTML standard, over any client: a stream of events that outlives its connections.
@@ -126,8 +127,8 @@ impl EventSource {
         })
     }
 
-    /// Sets the attempts in a row without an event, the delays between them, and the statuses that are tried again. Its budget
-    /// is not used.
+    /// Sets the attempts in a row without an event, the delays between them, and the statuses that are tried again; its
+    /// predicate decides before these. Its budget is not used.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -196,6 +197,9 @@ impl EventSource {
         if response.status == StatusCode::NO_CONTENT {
             return Ok(None);
         }
+        if let Some(error) = again::status_error(&response, &self.retry) {
+            return Err(error);
+        }
         let parser = EventParser::new(self.limits).with_last_event_id(self.last_event_id.as_str());
         response.into_events_with(parser).map(Some)
     }
@@ -221,19 +225,6 @@ impl EventSource {
         }
         self.state = State::Waiting(Box::pin(sleep(delay)));
         None
-    }
-
-    /// Whether another connection may do better.
-    fn may_pass(&self, error: &NetworkError) -> bool {
-        let asked = self
-            .retry
-            .predicate
-            .as_ref()
-            .and_then(|predicate| predicate.on_error(error));
-        asked.unwrap_or_else(|| match error.status() {
-            Some(status) => self.retry.statuses.contains(&status),
-            None => error.retryability().is_retryable(),
-        })
     }
 }
 
@@ -283,7 +274,7 @@ impl Stream for EventSource {
                 State::Ended => return Poll::Ready(None),
             };
             let fatal = match ended {
-                Some(error) if !this.may_pass(&error) => {
+                Some(error) if !again::may_pass(&error, &this.retry) => {
                     this.state = State::Ended;
                     Some(error.with_attempts(this.attempts.max(1)))
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::http::{BodySource, ByteStream, HttpBody, Part};
-use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
@@ -114,7 +114,11 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
                 Some((Ok::<Bytes, _>(chunk), Some((chunks, left, path))))
             }
             Some(Err(error)) => Some((Err(file_error("http.request", &path, error)), None)),
-            None if left > 0 => Some((Err(changed(&path, announced)), None)),
+            // What was read until here may be sent.
+            None if left > 0 => {
+                let error = changed(&path, announced).with_send_state(SendState::MaybeSent);
+                Some((Err(error), None))
+            }
             None => None,
         }
     })

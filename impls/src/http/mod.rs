@@ -12,6 +12,7 @@
 //! | [`MemoryHttpClient`] | tests without a network |
 //! | [`recording`] | tests with recorded exchanges |
 
+mod again;
 mod body;
 mod builder;
 #[cfg(feature = "http-cache")]

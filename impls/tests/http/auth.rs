@@ -184,6 +184,25 @@ async fn a_key_in_the_query_is_on_each_hop_of_its_origin_and_nowhere_else() {
 }
 
 #[tokio::test]
+async fn a_key_that_a_redirect_repeats_is_not_shown() {
+    for (location, shown) in [
+        ("/landed/?k=s3+cr3t", "https://api.test/landed/"),
+        ("/landed/?a=%2B&k=s3%20cr3t&b", "https://api.test/landed/?a=%2B&b"),
+    ] {
+        let memory = memory();
+        let reply = Reply::new(StatusCode::FOUND).with_header("location", location).unwrap();
+        memory.route(Method::GET, "/landed", reply).unwrap();
+        let client = HttpClientBuilder::over(memory.clone())
+            .credentials(Credentials::api_key_in_query("k", "s3 cr3t").unwrap())
+            .build()
+            .unwrap();
+        let response = client.get("https://api.test/landed").await.unwrap();
+        assert_eq!(response.url.unwrap().as_str(), shown);
+        assert!(memory.received()[1].url.as_str().ends_with(location), "it is sent once");
+    }
+}
+
+#[tokio::test]
 async fn with_a_base_url_a_key_in_the_query_stays_there() {
     let memory = memory();
     let client = HttpClientBuilder::over(memory.clone())

@@ -1,10 +1,13 @@
 //! Cookies.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use networking_impls::clock::TokioClock;
 use networking_impls::http::layer::{CookieLayer, Credentials, WithoutCredentials};
 use networking_impls::http::{CookieJar, HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
 use networking_spi::ErrorKind;
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpClientExt, HttpRequest, Method, StatusCode};
 use networking_spi::prelude::*;
 use url::Url;
@@ -146,6 +149,76 @@ async fn an_insecure_host_cannot_replace_a_secure_cookie() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
+    // Each row: where a secure cookie is set and how, where one of its name comes from over plain HTTP, and whether it is taken.
+    for (safe, secure, from, other, taken) in [
+        (
+            "www.example.com",
+            "c=1",
+            "evil.example.com",
+            "c=2; Domain=example.com",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Domain=example.com",
+            "evil.example.com",
+            "c=2",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/",
+            "www.example.com",
+            "c=2; Path=/deep",
+            false,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a/",
+            "www.example.com",
+            "c=2; Path=/a/b",
+            false,
+        ),
+        ("www.example.com", "c=1", "other.example.com", "c=2", true),
+        (
+            "www.example.com",
+            "c=1",
+            "evil.example.com",
+            "d=2; Domain=example.com",
+            true,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a",
+            "www.example.com",
+            "c=2; Path=/ab",
+            true,
+        ),
+        (
+            "www.example.com",
+            "c=1; Path=/a",
+            "www.example.com",
+            "c=2; Path=/",
+            true,
+        ),
+        ("a.example.com", "c=1", "ba.example.com", "c=2", true),
+    ] {
+        let jar = CookieJar::new();
+        jar.set(&url(&format!("https://{safe}/")), &format!("{secure}; Secure"))
+            .unwrap();
+        let set = jar.set(&url(&format!("http://{from}/")), other);
+        assert_eq!(set.is_ok(), taken, "{other} of {from} beside {secure} of {safe}");
+    }
+    let jar = CookieJar::new();
+    jar.set(&url("https://example.com/"), "c=1; Secure; Max-Age=60")
+        .unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    jar.set(&url("http://example.com/"), "c=2").unwrap();
+    assert_eq!(sent(&jar, "http://example.com/"), "c=2", "the other one is over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn cookies_end_in_time() {
     let jar = CookieJar::new();
     let from = url("https://example.com/");
@@ -210,6 +283,34 @@ async fn a_jar_survives_the_process() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(sent(&restored, "https://app.example.com/"), "session=s3cr3t; wide=2");
     assert!(!format!("{jar:?} {restored:?}").contains("s3cr3t"));
+}
+
+/// The clock of a machine that is ahead of its time.
+#[derive(Debug)]
+struct Ahead(TokioClock, Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> SystemTime {
+        self.0.now() + self.1
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn imported_cookies_live_no_longer_than_others() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let ahead = CookieJar::with_clock(Arc::new(Ahead(TokioClock::new(), DAY * 3_650)));
+    let from = url("https://example.com/");
+    ahead.set(&from, "c=1; Max-Age=31536000").unwrap();
+    let jar = CookieJar::new();
+    assert_eq!(jar.import_json(&ahead.export_json().unwrap()).unwrap(), 1);
+    tokio::time::advance(DAY * 399).await;
+    assert_eq!(sent(&jar, "https://example.com/"), "c=1");
+    tokio::time::advance(DAY).await;
+    assert_eq!(sent(&jar, "https://example.com/"), "");
 }
 
 #[tokio::test]

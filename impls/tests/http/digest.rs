@@ -14,11 +14,22 @@ const USER: &str = "Mufasa";
 const PASSWORD: &str = "Circle of Life";
 
 /// A server that knows one nonce at a time, and takes each count of it once.
-#[derive(Default)]
 struct Server {
     nonce: u32,
     seen: Vec<String>,
     session: bool,
+    qop: &'static str,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            nonce: 0,
+            seen: Vec::new(),
+            session: false,
+            qop: "auth",
+        }
+    }
 }
 
 impl Server {
@@ -45,8 +56,8 @@ impl Server {
         for challenge in [
             "Basic realm=\"r\"".to_owned(),
             format!(
-                "Digest realm=\"r\", qop=\"auth\", algorithm={algorithm}, nonce=\"n{}\"",
-                self.nonce
+                "Digest realm=\"r\", qop=\"{}\", algorithm={algorithm}, nonce=\"n{}\"",
+                self.qop, self.nonce
             ),
         ] {
             response.headers.append("www-authenticate", challenge.parse().unwrap());
@@ -75,8 +86,14 @@ impl Server {
         if self.session {
             secret = hash(&format!("{secret}:{nonce}:{cnonce}"));
         }
-        let action = hash(&format!("{}:{uri}", request.method));
-        let expected = hash(&format!("{secret}:{nonce}:{count}:{cnonce}:auth:{action}"));
+        let qop = fields["qop"];
+        let mut action = format!("{}:{uri}", request.method);
+        if qop == "auth-int" {
+            let body = hex::encode(Sha256::digest(&request.body));
+            action = format!("{action}:{body}");
+        }
+        let action = hash(&action);
+        let expected = hash(&format!("{secret}:{nonce}:{count}:{cnonce}:{qop}:{action}"));
         let fresh = nonce == format!("n{}", self.nonce) && !self.seen.iter().any(|seen| seen == count);
         let right = fresh && fields["uri"] == uri && fields["response"] == expected && fields["username"] == USER;
         if right {
@@ -207,6 +224,27 @@ async fn bodies_are_sent_again_if_they_can_be() {
     let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
     assert_eq!(response.status, 401, "the peer's answer stands");
     assert_eq!(response.text().await.unwrap(), "who are you?");
+}
+
+/// RFC 7616, section 3.4.3.
+#[tokio::test]
+async fn the_integrity_of_bodies_is_protected_where_the_server_wants_it() {
+    for qop in ["auth-int", "auth, auth-int"] {
+        let setup = setup(PASSWORD);
+        setup.server.lock().qop = qop;
+        assert_eq!(setup.get("https://a.test/x").await, (200, 2), "{qop}");
+        let response = setup.client.post("https://a.test/x").body("payload").await.unwrap();
+        assert_eq!(response.status, 200, "{qop}");
+        let sent = setup.memory.received();
+        assert!(sent.iter().skip(1).all(|request| {
+            let answer = request.header("authorization").unwrap();
+            answer.contains("qop=auth-int")
+        }));
+        setup.server.lock().renew();
+        let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
+        let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
+        assert_eq!(response.status, 401, "the body of a stream is not known: {qop}");
+    }
 }
 
 #[tokio::test]

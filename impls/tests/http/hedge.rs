@@ -245,6 +245,42 @@ async fn losers_are_cancelled_and_free_their_turns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hedge_does_not_wait_for_the_turn_of_its_first_attempt() {
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK] {
+        let memory = MemoryHttpClient::serving(move |_| async move {
+            tokio::time::sleep(SECOND * 2).await;
+            let mut response = HttpResponse::new(status);
+            // It holds its turn until it is read.
+            response.body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
+            Ok(response)
+        });
+        let client = HttpClientBuilder::over(memory.clone())
+            .hedging(HedgePolicy::after(SECOND))
+            .concurrency_limit(ConcurrencyLimit::per_host(1))
+            .build()
+            .unwrap();
+        let start = Instant::now();
+        let response = client.get(URL).await.unwrap();
+        assert_eq!((response.status, start.elapsed()), (status, SECOND * 2));
+        assert_eq!(memory.received().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_without_a_turn_does_not_hide_why_the_first_attempt_failed() {
+    let memory = MemoryHttpClient::new();
+    memory
+        .route(Method::GET, "/x", slow(Reply::error(ErrorKind::ConnectionClosed), 2))
+        .unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .hedging(HedgePolicy::after(SECOND))
+        .concurrency_limit(ConcurrencyLimit::per_host(1))
+        .build()
+        .unwrap();
+    assert_eq!(client.get(URL).await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_attempt_has_its_own_time_limit() {
     let memory = MemoryHttpClient::new();
     memory

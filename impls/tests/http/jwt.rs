@@ -338,11 +338,14 @@ const KEYS_URL: &str = "https://id.test/keys";
 
 impl Fixture {
     fn new(reply: Reply) -> Self {
+        Self::with_config(reply, JwksConfig::new(KEYS_URL.parse().unwrap()))
+    }
+
+    fn with_config(reply: Reply, config: JwksConfig) -> Self {
         let memory = MemoryHttpClient::new();
         memory.route(Method::GET, KEYS_URL, reply).unwrap();
         let clock = at(EXPIRY - 4_000);
         let http = HttpClientBuilder::over(memory.clone()).build().unwrap();
-        let config = JwksConfig::new(KEYS_URL.parse().unwrap());
         let resolver = JwksResolver::with_clock(Arc::new(http), config, clock.clone()).unwrap();
         let policy =
             JwtPolicy::new([JwtAlgorithm::Es256, JwtAlgorithm::Hs256]).with_leeway(Duration::from_secs(100_000));
@@ -414,6 +417,21 @@ async fn an_unknown_key_causes_one_fetch_a_cooldown() {
     );
     assert_eq!(reason(fixture.verify_named("3").await), "unknown_key");
     assert_eq!(fixture.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_set_can_be_kept_for_ever() {
+    let config = JwksConfig::new(KEYS_URL.parse().unwrap())
+        .with_ttl(Duration::MAX)
+        .with_refresh_cooldown(Duration::MAX)
+        .with_stale_if_error(Duration::MAX);
+    let fixture = Fixture::with_config(key_set("1"), config);
+    for _ in 0..2 {
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        fixture.verify().await.unwrap();
+    }
+    assert_eq!(reason(fixture.verify_named("2").await), "unknown_key");
+    assert_eq!(fixture.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]

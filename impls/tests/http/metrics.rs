@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use networking_impls::http::layer::Credentials;
+use networking_impls::http::layer::{Credentials, TraceContext};
 use networking_impls::http::{HttpClientBuilder, MemoryHttpClient, Reply};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpClient, HttpClientExt, Method, RetryPolicy, StatusCode};
+use networking_spi::http::{HttpClient, HttpClientExt, HttpRequest, HttpResponse, Method, RetryPolicy, StatusCode};
 
 use super::spans::Spans;
 
@@ -53,6 +53,29 @@ async fn only_bytes_that_are_read_count() {
     assert_eq!(client.client_metrics().unwrap().bytes_received, 0);
     assert_eq!(response.bytes().await.unwrap_err().kind(), ErrorKind::TruncatedBody);
     assert_eq!(client.client_metrics().unwrap().bytes_received, 4);
+}
+
+#[tokio::test]
+async fn spans_of_methods_that_are_not_known_are_named_as_the_conventions_say() {
+    let spans = Spans::default();
+    let _guard = spans.listen();
+    let memory = MemoryHttpClient::serving(|_| async { Ok(HttpResponse::new(StatusCode::OK)) });
+    let client = HttpClientBuilder::over(memory).build().unwrap();
+    let mut request = HttpRequest::new(Method::from_bytes(b"PURGE").unwrap(), "http://api.test/x");
+    request.extensions.insert(TraceContext::root(true));
+    client.request(request).await.unwrap();
+    for name in ["http.request", "http.attempt"] {
+        let found = spans.of(name);
+        // Spans end inside out.
+        let own = found.last().unwrap().split(&format!("{name}{{")).nth(1).unwrap();
+        for part in [
+            r#"otel.name="HTTP""#,
+            r#"http.request.method="_OTHER""#,
+            r#"http.request.method_original="PURGE""#,
+        ] {
+            assert!(own.contains(part), "{part}: {own}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -253,6 +253,21 @@ async fn mistakes_are_named_and_not_sent() {
     }
 }
 
+#[test]
+fn no_secret_is_shown() {
+    let mut request = request();
+    request.token_url = format!("https://me:{VERIFIER}@id.test/token?api_key={VERIFIER}")
+        .parse()
+        .unwrap();
+    request.extra.insert("client_secret".to_owned(), VERIFIER.to_owned());
+    for request in [request, code_request(), refresh_request()] {
+        let shown = format!("{:?}", OAuth2Credentials::new(request));
+        for secret in [VERIFIER, SECRET, "c0de", "\"r0\""] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
+
 /// An API that takes one token at a time, and a client with credentials.
 struct Api {
     memory: MemoryHttpClient,
@@ -261,12 +276,19 @@ struct Api {
 
 impl Api {
     fn new(credentials: OAuth2Request, tokens: impl Into<Responder>) -> Self {
+        let credentials = OAuth2Credentials::new(credentials);
+        Self::with_credentials(
+            credentials.with_renewal(Duration::from_secs(60), Duration::ZERO),
+            tokens,
+        )
+    }
+
+    fn with_credentials(credentials: OAuth2Credentials, tokens: impl Into<Responder>) -> Self {
         let memory = MemoryHttpClient::new();
         memory.route(Method::POST, TOKEN_URL, tokens).unwrap();
         for method in [Method::GET, Method::POST] {
             memory.route(method, "https://api.test/{*any}", Reply::ok()).unwrap();
         }
-        let credentials = OAuth2Credentials::new(credentials).with_renewal(Duration::from_secs(60), Duration::ZERO);
         let client = HttpClientBuilder::over(memory.clone())
             .base_url("https://api.test")
             .credentials(Credentials::oauth2(credentials).unwrap())
@@ -491,6 +513,44 @@ async fn a_refused_grant_is_the_end() {
         1,
         "without a refresh token there is nothing to send"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_nothing_can_replace_goes_on_being_sent() {
+    for (credentials, tokens) in [
+        (code_request(), vec![token("1")]),
+        (refresh_request(), vec![rotated("1", "r1"), refusal("invalid_grant")]),
+    ] {
+        let requests = tokens.len();
+        let api = Api::new(credentials, tokens);
+        api.get().await.unwrap();
+        // The early renewal of the second one fails for good.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        api.get().await.unwrap();
+        settle().await;
+        api.takes("nothing");
+        for _ in 0..2 {
+            assert_eq!(api.get().await.unwrap(), StatusCode::UNAUTHORIZED);
+        }
+        api.takes("1");
+        assert_eq!(api.get().await.unwrap(), StatusCode::OK, "it was about that one answer");
+        assert_eq!(api.token_requests().len(), requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_can_be_renewed_as_early_as_one_likes() {
+    let credentials = OAuth2Credentials::new(request()).with_renewal(Duration::MAX, Duration::MAX);
+    let api = Api::with_credentials(credentials, [token("1"), token("2")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(149)).await;
+    api.get().await.unwrap();
+    settle().await;
+    assert_eq!(api.token_requests().len(), 1, "not before half its life");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    api.get().await.unwrap();
+    settle().await;
+    assert_eq!(api.token_requests().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The order of the standard stack, seen from outside.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use networking_spi::http::{
     HttpCircuitOptions, HttpClient, HttpClientExt, HttpRequest, HttpResponse, Intercepted, Interceptor, Method,
     RequestHead, RequestOptions, StatusCode,
 };
-use networking_spi::{ErrorKind, Result};
+use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 
 /// A circuit that lets everything through and keeps the records.
@@ -111,6 +111,34 @@ async fn handles_are_asked_for_once_per_host() {
         "https://b.test/",
     ] {
         layer.get(url).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn handles_do_not_keep_a_breaker_full() {
+    let made = Mutex::new(Vec::<Weak<Recording>>::new());
+    let mut breaker = MockCircuitBreaker::new();
+    breaker.expect_circuit().returning(move |_| {
+        let mut made = made.lock();
+        made.retain(|circuit| circuit.strong_count() > 0);
+        if made.len() == 2 {
+            let message = "all circuits are in use";
+            return Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                "circuit_breaker.circuit",
+                message,
+            ));
+        }
+        let circuit = Arc::new(Recording::default());
+        made.push(Arc::downgrade(&circuit));
+        Ok(circuit)
+    });
+    let layer = CircuitBreakerLayer::new(MemoryHttpClient::new());
+    layer
+        .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
+        .unwrap();
+    for host in ["a", "b", "c", "d", "a"] {
+        layer.get(&format!("http://{host}.test/")).await.unwrap();
     }
 }
 

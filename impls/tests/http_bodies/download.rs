@@ -4,9 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use networking_impls::clock::TokioClock;
+use networking_impls::http::layer::InterceptorLayer;
 use networking_impls::http::{Download, DownloadProgress, HttpClientBuilder, MemoryHttpClient, Reply, Responder};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpBody, HttpResponse, Jitter, Method, RetryPolicy, StatusCode};
+use networking_spi::clock::Clock;
+use networking_spi::http::{
+    HttpBody, HttpResponse, Intercepted, Interceptor, Jitter, Method, RetryPolicy, RetryPredicate, StatusCode,
+};
 use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -251,12 +256,104 @@ async fn what_changed_on_the_server_is_downloaded_anew() {
         assert_eq!(files(directory.path()), ["file"], "{name}");
     }
 
-    // All bytes were there, only the end of the call was missing.
+    // It shrank to the size of what is there, and is another one all the same.
     let directory = tempfile::tempdir().unwrap();
-    let (memory, download) = resumed_with(directory.path(), vec![unsatisfied("bytes */5")]).await;
+    let replies = vec![unsatisfied("bytes */5"), whole("other", "\"b\"")];
+    let (memory, download) = resumed_with(directory.path(), replies).await;
     let done = download.run(&memory).await.unwrap();
-    assert_eq!((done.size, done.resumed_from), (5, 5));
-    assert_eq!(std::fs::read(directory.path().join("file")).unwrap(), b"01234");
+    assert_eq!((done.size, done.resumed_from, done.attempts), (5, 0, 2));
+    assert_eq!(std::fs::read(directory.path().join("file")).unwrap(), b"other");
+}
+
+#[tokio::test]
+async fn a_part_that_is_the_whole_is_taken_as_it_is_unless_it_changed_or_is_too_large() {
+    for (limit, etag, expected) in [
+        (10, "\"a\"", Ok((10, "0123456789"))),
+        (10, "\"b\"", Ok((0, "other"))),
+        (9, "\"a\"", Err(ErrorKind::TooLarge)),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let nothing_left = Reply::new(StatusCode::RANGE_NOT_SATISFIABLE)
+            .with_header("content-range", "bytes */10")
+            .and_then(|reply| reply.with_header("etag", etag))
+            .unwrap();
+        let replies = vec![nothing_left, whole("other", "\"b\"")];
+        let (memory, download) = resumed_with(directory.path(), replies).await;
+        // All bytes were there, only the end of the call was missing.
+        std::fs::write(directory.path().join("file.part"), "0123456789").unwrap();
+        let done = download.with_max_size(limit).run(&memory).await;
+        assert_eq!(
+            done.as_ref().map(|done| done.resumed_from).map_err(NetworkError::kind),
+            expected.map(|(resumed_from, _)| resumed_from)
+        );
+        if let Ok((_, content)) = expected {
+            let file = std::fs::read_to_string(directory.path().join("file")).unwrap();
+            assert_eq!(file, content);
+        }
+        assert_eq!(memory.received()[0].header("range"), Some("bytes=10-"));
+    }
+}
+
+#[tokio::test]
+async fn a_range_of_a_whole_of_unknown_size_is_taken_no_further_and_no_less_far_than_it_says() {
+    // The first response does not say how large it is, either.
+    let start = |directory: &Path, replies: Vec<Reply>| {
+        let memory = MemoryHttpClient::new();
+        let start = Responder::from_fn(|_| async {
+            let lost = NetworkError::new(ErrorKind::ConnectionClosed, "test", "lost");
+            let chunks = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"01234")), Err(lost)]);
+            HttpResponse::new(StatusCode::OK)
+                .with_body(HttpBody::stream(Box::pin(chunks), None))
+                .with_header("etag", "\"a\"")
+        });
+        memory.route(Method::GET, "/file", start).unwrap();
+        let download = Download::new("http://files.test/file", directory.join("file"));
+        async move {
+            download.clone().with_retry(policy(1)).run(&memory).await.unwrap_err();
+            memory.route(Method::GET, "/file", replies).unwrap();
+            download.with_retry(policy(2)).run(&memory).await
+        }
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let replies = vec![
+        partial("567", "bytes 5-9/*", "\"a\""),
+        partial("89", "bytes 8-9/*", "\"a\""),
+    ];
+    let done = start(directory.path(), replies).await.unwrap();
+    assert_eq!((done.size, done.attempts), (10, 2));
+    assert_eq!(std::fs::read(directory.path().join("file")).unwrap(), b"0123456789");
+
+    let directory = tempfile::tempdir().unwrap();
+    let replies = vec![partial("56789", "bytes 5-6/*", "\"a\"")];
+    let error = start(directory.path(), replies).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("announced: 7"), "{error}");
+    assert!(files(directory.path()).is_empty());
+}
+
+#[tokio::test]
+async fn the_same_strong_tag_is_the_same_thing_whatever_its_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let dated = |reply: Reply, modified: &str| {
+        let reply = reply.with_header("date", "Sat, 21 Nov 2026 06:00:00 GMT").unwrap();
+        reply.with_header("last-modified", modified).unwrap()
+    };
+    let start = whole("0123456789", "\"a\"").with_truncated_body(5);
+    let rest = partial("56789", "bytes 5-9/10", "\"a\"");
+    let memory = MemoryHttpClient::new();
+    let replies = [
+        dated(start, "Sat, 21 Nov 2026 05:00:00 GMT"),
+        dated(rest, "Sat, 21 Nov 2026 05:00:07 GMT"),
+    ];
+    memory.route(Method::GET, "/file", replies).unwrap();
+    let path = directory.path().join("file");
+    let done = Download::new("http://files.test/file", &path)
+        .with_retry(policy(2))
+        .run(&memory)
+        .await
+        .unwrap();
+    assert_eq!(done.attempts, 2);
+    assert_eq!(std::fs::read(&path).unwrap(), b"0123456789");
 }
 
 #[tokio::test]
@@ -409,6 +506,92 @@ async fn busy_servers_are_waited_for_as_they_ask() {
         .unwrap();
     assert_eq!(done.attempts, 2);
     assert!(start.elapsed() >= Duration::from_secs(7));
+
+    // A date is a wait, too, and a status that only this policy lists is no exception.
+    let clock = TokioClock::new();
+    let date = httpdate::fmt_http_date(clock.now() + Duration::from_secs(30));
+    let busy = Reply::new(StatusCode::from_u16(520).unwrap())
+        .with_header("retry-after", &date)
+        .unwrap();
+    memory
+        .route(Method::GET, "/file", [busy, whole("done", "\"a\"")])
+        .unwrap();
+    let start = tokio::time::Instant::now();
+    Download::new("http://files.test/file", &path)
+        .with_retry(policy(2).with_statuses([520]))
+        .run(&memory)
+        .await
+        .unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+/// 404 may pass, 503 does not.
+#[derive(Debug)]
+struct Backwards;
+
+impl RetryPredicate for Backwards {
+    fn on_status(&self, status: StatusCode) -> Option<bool> {
+        match status.as_u16() {
+            404 => Some(true),
+            503 => Some(false),
+            _ => None,
+        }
+    }
+
+    fn on_error(&self, _: &NetworkError) -> Option<bool> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn the_predicate_of_the_policy_decides_about_statuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let memory = MemoryHttpClient::new();
+    let download =
+        Download::new("http://files.test/file", &path).with_retry(policy(2).with_predicate(Arc::new(Backwards)));
+    for (status, attempts) in [(404, Some(2)), (503, None)] {
+        let refused = Reply::new(StatusCode::from_u16(status).unwrap());
+        memory
+            .route(Method::GET, "/file", [refused, whole("done", "\"a\"")])
+            .unwrap();
+        let done = download.run(&memory).await;
+        assert_eq!(done.ok().map(|done| done.attempts), attempts, "{status}");
+    }
+}
+
+/// Refuses requests without its mark.
+#[derive(Debug)]
+struct Marked;
+
+#[derive(Clone)]
+struct Mark;
+
+#[async_trait::async_trait]
+impl Interceptor for Marked {
+    async fn before(&self, request: HttpRequest) -> Result<Intercepted, NetworkError> {
+        match request.extensions.get::<Mark>() {
+            Some(Mark) => Ok(Intercepted::Continue(request)),
+            None => Err(NetworkError::new(ErrorKind::Rejected, "test", "no mark")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_has_for_layers_goes_with_each_attempt() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = MemoryHttpClient::new();
+    let replies = [
+        whole("0123", "\"a\"").with_truncated_body(2),
+        partial("23", "bytes 2-3/4", "\"a\""),
+    ];
+    memory.route(Method::GET, "/file", replies).unwrap();
+    let http = InterceptorLayer::new(memory, vec![Arc::new(Marked)]);
+    let mut request = HttpRequest::new(Method::GET, "http://files.test/file");
+    request.extensions.insert(Mark);
+    let download = Download::of(request, directory.path().join("file")).unwrap();
+    let done = download.with_retry(policy(2)).run(&http).await.unwrap();
+    assert_eq!((done.size, done.attempts), (4, 2));
 }
 
 #[tokio::test]
@@ -422,8 +605,9 @@ async fn files_that_cannot_be_written_and_requests_that_are_no_downloads_are_ref
             .await
             .unwrap_err()
     };
-    let error = run(directory.path()).await;
-    assert_eq!(error.field(), Some("path"));
+    for path in [directory.path(), Path::new("")] {
+        assert_eq!(run(path).await.field(), Some("path"));
+    }
     assert!(memory.received().is_empty());
     let error = run(&directory.path().join("no/such/file")).await;
     assert_eq!(error.kind(), ErrorKind::NotFound);

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
+use networking_impls::clock::TokioClock;
 use networking_impls::http::{EventSource, HttpClientBuilder, MemoryHttpClient, Reply};
 use networking_spi::ErrorKind;
-use networking_spi::http::{EventLimits, HttpBody, HttpRequest, Jitter, Method, RetryPolicy, StatusCode};
+use networking_spi::clock::Clock;
+use networking_spi::http::{
+    EventLimits, HttpBody, HttpRequest, Jitter, Method, RetryPolicy, RetryPredicate, StatusCode,
+};
 use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -133,6 +137,45 @@ async fn what_will_not_pass_ends_the_stream_at_once() {
     let start = Instant::now();
     assert_eq!(source.count().await, 0);
     assert_eq!((start.elapsed().as_secs(), memory.received().len()), (9, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_to_come_back_at_is_waited_for_and_the_policy_decides_about_statuses() {
+    let at = httpdate::fmt_http_date(TokioClock::new().now() + Duration::from_secs(30));
+    let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_header("retry-after", &at)
+        .unwrap();
+    let (_, busy_source) = source(vec![busy.clone(), gone()]);
+    let start = Instant::now();
+    assert_eq!(busy_source.count().await, 0);
+    assert!((20..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+
+    for (reply, attempts) in [(Reply::new(StatusCode::NOT_FOUND), 2), (busy, 1)] {
+        let (memory, source) = source(vec![reply, gone()]);
+        let source = source
+            .with_reconnect(seconds(3).with_predicate(Arc::new(Backwards)))
+            .unwrap();
+        source.count().await;
+        assert_eq!(memory.received().len(), attempts);
+    }
+}
+
+/// 404 may pass, 503 does not.
+#[derive(Debug)]
+struct Backwards;
+
+impl RetryPredicate for Backwards {
+    fn on_status(&self, status: StatusCode) -> Option<bool> {
+        match status.as_u16() {
+            404 => Some(true),
+            503 => Some(false),
+            _ => None,
+        }
+    }
+
+    fn on_error(&self, _: &NetworkError) -> Option<bool> {
+        None
+    }
 }
 
 #[tokio::test(start_paused = true)]

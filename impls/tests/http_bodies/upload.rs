@@ -4,10 +4,11 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use networking_impls::http::{FileSource, HttpClientBuilder, MemoryHttpClient, Reply};
-use networking_spi::ErrorKind;
-use networking_spi::http::{Jitter, Method, Multipart, Part, RetryPolicy, StatusCode};
+use networking_spi::http::{HttpBody, Jitter, Method, Multipart, Part, RetryPolicy, StatusCode};
 use networking_spi::prelude::*;
+use networking_spi::{ErrorKind, SendState};
 use parking_lot::Mutex;
 
 use crate::server::{Server, response};
@@ -125,6 +126,23 @@ async fn a_file_that_changed_or_is_gone_is_an_error_that_names_it() {
         assert_eq!(error.attempts(), 1, "trying again would not help");
     }
     assert!(server.received().is_empty(), "no request was whole");
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_while_it_is_sent_is_an_error_of_a_request_that_may_have_been_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let mut chunks = HttpBody::from(FileSource::new(&path).await.unwrap()).into_stream();
+    assert!(chunks.next().await.unwrap().is_ok());
+    std::fs::write(&path, "x").unwrap();
+    let ends: Vec<_> = chunks
+        .filter_map(|chunk| std::future::ready(chunk.err()))
+        .collect()
+        .await;
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].field(), Some("body.length"));
+    assert_eq!(ends[0].send_state(), SendState::MaybeSent);
 }
 
 #[tokio::test]

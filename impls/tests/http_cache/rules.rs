@@ -79,6 +79,10 @@ async fn freshness_is_what_the_origin_says() {
         (&[("last-modified", "{-1000}")], 99, &[], Hit),
         (&[("last-modified", "{-1000}")], 101, &[], Revalidated),
         (&[], 0, &[], Miss),
+        // That a response does not change says nothing of how long it is fresh.
+        (&[("cache-control", "immutable")], 1, &[], Miss),
+        (&[("cache-control", "immutable"), ("expires", "0")], 1, &[], Miss),
+        (&[("cache-control", "immutable, max-age=60")], 59, &[], Hit),
     ])
     .await;
 }
@@ -126,6 +130,13 @@ async fn only_if_cached_never_reaches_the_origin() {
     tokio::time::advance(Duration::from_secs(9)).await;
     let (_, response) = world.send(Method::GET, URL, &only).await;
     assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT, "stale");
+    for headers in [
+        [("cache-control", "only-if-cached, no-store"), ("accept", "*/*")],
+        [("cache-control", "only-if-cached"), ("range", "bytes=0-1")],
+    ] {
+        let (_, response) = world.send(Method::GET, URL, &headers).await;
+        assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT, "{headers:?}");
+    }
     assert_eq!(world.asked(), 1);
 }
 
@@ -332,5 +343,21 @@ async fn a_head_that_differs_makes_the_stored_response_useless() {
         world.send(Method::HEAD, URL, &[("cache-control", "no-cache")]).await.0,
         Miss
     );
+    assert_eq!(world.get(&[]).await.0, Miss);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_of_another_length_makes_the_stored_response_useless() {
+    let memory = networking_impls::http::MemoryHttpClient::serving(|request| async move {
+        let length = if request.method == Method::HEAD { "5" } else { "4" };
+        networking_spi::http::HttpResponse::new(StatusCode::OK)
+            .with_body("text")
+            .with_header("etag", "\"same\"")?
+            .with_header("cache-control", "max-age=10")?
+            .with_header("content-length", length)
+    });
+    let world = World::of(memory, CacheConfig::default());
+    world.get(&[]).await;
+    world.send(Method::HEAD, URL, &[("cache-control", "no-cache")]).await;
     assert_eq!(world.get(&[]).await.0, Miss);
 }

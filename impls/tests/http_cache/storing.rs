@@ -1,15 +1,19 @@
 //! What gets into the store, and what is forgotten.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_impls::http::cache::CacheStatus::{Bypass, Hit, Miss};
-use networking_impls::http::cache::{CacheConfig, MemoryCacheStore};
+use networking_impls::http::cache::{CacheConfig, CacheStore, MemoryCacheStore};
 use networking_impls::http::{MemoryHttpClient, Reply};
-use networking_spi::ErrorKind;
-use networking_spi::http::{HttpBody, HttpClient, HttpClientExt, HttpResponse, Method, RequestOptions, StatusCode};
+use networking_spi::http::{
+    HttpBody, HttpClient, HttpClientExt, HttpRequest, HttpResponse, Method, RequestOptions, StatusCode,
+};
+use networking_spi::{ErrorKind, Result};
 use tokio::sync::Notify;
 
 use super::{URL, World, origin};
@@ -197,6 +201,70 @@ async fn an_answer_from_before_a_change_is_not_stored_after_it() {
     change.notify_one();
     assert_eq!(world.get(&[]).await.0, Miss);
     assert_eq!(world.get(&[]).await.0, Hit);
+}
+
+#[derive(Debug, Default)]
+struct SlowStore {
+    records: MemoryCacheStore,
+    putting: Notify,
+    put: Notify,
+    is_fast: AtomicBool,
+}
+
+#[async_trait]
+impl CacheStore for SlowStore {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        self.records.get(key).await
+    }
+
+    async fn put(&self, key: &str, record: Bytes) -> Result<()> {
+        if !self.is_fast.load(Relaxed) {
+            self.putting.notify_one();
+            self.put.notified().await;
+        }
+        self.records.put(key, record).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<()> {
+        self.records.remove(key).await
+    }
+
+    async fn clear(&self) -> Result<()> {
+        self.records.clear().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_invalidated_while_it_is_being_stored_is_not_there_afterwards() {
+    let store = Arc::new(SlowStore::default());
+    let world = World::with_store(origin(200, FRESH), CacheConfig::default(), Arc::clone(&store) as _);
+    let (first, ()) = tokio::join!(world.get(&[]), async {
+        store.putting.notified().await;
+        world.cache.invalidate(&URL.parse().unwrap()).await.unwrap();
+        store.is_fast.store(true, Relaxed);
+        store.put.notify_one();
+    });
+    assert_eq!(first, (Miss, "1".to_owned()));
+    assert_eq!(world.get(&[]).await, (Miss, "2".to_owned()));
+    assert_eq!(world.get(&[]).await, (Hit, "2".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_is_dropped_invalidates() {
+    let memory = MemoryHttpClient::serving(|request| async move {
+        if request.method == Method::POST {
+            std::future::pending::<()>().await;
+        }
+        HttpResponse::new(StatusCode::OK).with_header("cache-control", "max-age=60")
+    });
+    let world = World::of(memory, CacheConfig::default());
+    world.get(&[]).await;
+    let post = HttpRequest::new(Method::POST, URL);
+    let dropped = tokio::time::timeout(Duration::from_secs(1), world.http.request(post)).await;
+    assert!(dropped.is_err());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.get(&[]).await.0, Miss);
+    assert_eq!(world.cache.stats().invalidated, 1);
 }
 
 #[tokio::test(start_paused = true)]

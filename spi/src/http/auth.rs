@@ -1,6 +1,7 @@
 //! Values of the authentication operations.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use url::Url;
 
 use crate::error::Result;
 use crate::id::named_enum;
+use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
@@ -41,8 +43,8 @@ pub enum OAuth2Grant {
     },
 }
 
-/// A request for an access token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A request for an access token. `Debug` shows no secrets, and of further parameters only the names.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OAuth2Request {
     /// The token endpoint.
@@ -96,6 +98,20 @@ impl OAuth2Request {
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self
+    }
+}
+
+impl fmt::Debug for OAuth2Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth2Request")
+            .field("token_url", &format_args!("{}", redact::url(&self.token_url)))
+            .field("client_id", &self.client_id)
+            .field("client_secret", &self.client_secret)
+            .field("grant", &self.grant)
+            .field("scopes", &self.scopes)
+            .field("audience", &self.audience)
+            .field("extra", &self.extra.keys())
+            .finish()
     }
 }
 

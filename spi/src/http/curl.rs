@@ -7,6 +7,7 @@ use http::{HeaderName, Method, header};
 use serde_json::Value;
 use url::Url;
 
+use super::request::without_user;
 use super::{HttpRequest, RequestTarget};
 use crate::redact::{self, REDACTED};
 
@@ -144,13 +145,17 @@ impl CurlCommand<'_> {
     fn redacted_body<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let content_type = self.request.headers.get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if content_type.starts_with("application/x-www-form-urlencoded") {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return redact::query(text).into();
         }
-        if let Ok(mut json) = serde_json::from_str(text)
-            && hide_fields(&mut json)
+        // One value, or one after the other, as in lines of JSON.
+        let values: std::result::Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+        if let Ok(mut values) = values
+            && values.iter_mut().fold(false, |found, value| hide_fields(value) | found)
         {
-            return json.to_string().into();
+            let lines: Vec<String> = values.iter().map(Value::to_string).collect();
+            return lines.join("\n").into();
         }
         text.into()
     }
@@ -188,13 +193,12 @@ impl CurlCommand<'_> {
             (RequestTarget::Absolute(url), true) => without_fragment(url),
             (RequestTarget::Absolute(url), false) => redact::url(url),
             (RequestTarget::Relative(reference), true) => reference.clone(),
-            (target @ RequestTarget::Relative(reference), false) => {
-                // `Debug` shows the path without user information.
-                let path = format!("{target:?}");
+            (RequestTarget::Relative(reference), false) => {
+                let reference = without_user(reference);
                 let reference = reference.split('#').next().unwrap_or_default();
                 match reference.split_once('?') {
-                    Some((_, query)) => format!("{path}?{}", redact::query(query)),
-                    None => path,
+                    Some((path, query)) => format!("{path}?{}", redact::query(query)),
+                    None => reference.to_owned(),
                 }
             }
         }
@@ -395,6 +399,29 @@ mod tests {
                 assert!(open.contains(&format!("SECRET{number}")), "{number}: {open}");
             }
             assert!(!format!("{:?}", command.with_secrets()).contains("SECRET2"));
+        }
+    }
+
+    #[test]
+    fn secrets_are_found_in_forms_and_json_of_every_spelling_and_in_urls_that_do_not_parse() {
+        let post = |target: &str, content_type: &str, body: &str| {
+            let request = HttpRequest::new(Method::POST, target).with_body(body.to_owned());
+            let request = request.with_header("content-type", content_type).unwrap();
+            parsed(&request.to_curl()).join(" ")
+        };
+        let form = "Application/X-WWW-Form-URLEncoded;charset=utf-8";
+        for shown in [
+            post("/x", form, "page=2&client_secret=SECRET"),
+            post(
+                "/x",
+                "application/x-ndjson",
+                "{\"page\":2}\n{\"password\":\"SECRET\"}\n",
+            ),
+            post("http://u:SECRET?SECRET@a.test/x", "text/plain", "page"),
+            post("http://u:SECRET#SECRET@a.test/x?token=SECRET", "text/plain", "page"),
+        ] {
+            assert!(!shown.contains("SECRET"), "{shown}");
+            assert!(shown.contains("page"), "{shown}");
         }
     }
 

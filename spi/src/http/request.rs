@@ -87,16 +87,36 @@ impl fmt::Debug for RequestTarget {
     }
 }
 
-/// A reference without its query and fragment, and without user information: a URL that does not parse is a reference
-/// too, and may hold credentials all the same.
+/// A reference without its query and fragment, and without user information.
 fn shown(reference: &str) -> Cow<'_, str> {
-    let path = reference.split(['?', '#']).next().unwrap_or_default();
-    match path
+    let without_query = |text: &str| text.split(['?', '#']).next().unwrap_or_default().len();
+    match without_user(reference) {
+        Cow::Borrowed(text) => text[..without_query(text)].into(),
+        Cow::Owned(mut text) => {
+            text.truncate(without_query(&text));
+            text.into()
+        }
+    }
+}
+
+/// A reference without user information: a URL that does not parse is a reference too, and may hold credentials all the
+/// same.
+pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = reference
         .split_once("//")
-        .and_then(|(before, rest)| Some((before, rest.rsplit_once('@')?.1)))
-    {
-        Some((before, rest)) => format!("{before}//{}@{rest}", redact::REDACTED).into(),
-        None => path.into(),
+        .filter(|(before, _)| !before.contains(['?', '#']))
+    else {
+        return reference.into();
+    };
+    // A `?` or `#` in a password is one of the reasons for not parsing.
+    let end = if before.ends_with(':') {
+        None
+    } else {
+        rest.find(['?', '#'])
+    };
+    match rest[..end.unwrap_or(rest.len())].rfind('@') {
+        Some(at) => format!("{before}//{}@{}", redact::REDACTED, &rest[at + 1..]).into(),
+        None => reference.into(),
     }
 }
 

@@ -47,7 +47,11 @@ impl Call {
         inner: &Arc<C>,
     ) -> Result<Box<HttpResponse>> {
         self.control = Directives::of(&request.headers);
+        let only_if_cached = self.control.has("only-if-cached");
         if self.control.has("no-store") || !is_for_cache(&request) {
+            if only_if_cached && matches!(request.method, Method::GET | Method::HEAD) {
+                return Ok(self.nothing_cached());
+            }
             return self.pass_by(request, next).await;
         }
         // A hit must not ignore what the inner client would have refused.
@@ -61,10 +65,8 @@ impl Call {
                 Reuse::Validate => {}
             }
         }
-        if self.control.has("only-if-cached") {
-            let mut response = HttpResponse::new(StatusCode::GATEWAY_TIMEOUT);
-            response.url = Some(self.url.clone());
-            return Ok(tagged(&self.cache, Box::new(response), CacheStatus::Miss));
+        if only_if_cached {
+            return Ok(self.nothing_cached());
         }
         if request.method == Method::HEAD {
             return self.head(request, lookup, next).await;
@@ -79,17 +81,27 @@ impl Call {
         self.fetch(request, lookup, next).await
     }
 
+    /// The answer to a request that must not reach the origin (RFC 9111, section 5.2.1.7).
+    fn nothing_cached(&self) -> Box<HttpResponse> {
+        let mut response = HttpResponse::new(StatusCode::GATEWAY_TIMEOUT);
+        response.url = Some(self.url.clone());
+        tagged(&self.cache, Box::new(response), CacheStatus::Miss)
+    }
+
     /// Sends a request with which the cache has nothing to do, except that it may change what is there.
     async fn pass_by(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        let may_change = is_unsafe(&request.method);
-        let result = next.send(request).await;
-        if may_change {
-            for url in invalidated(self.url, &result) {
-                if let Err(error) = self.cache.invalidate(&url).await {
-                    self.cache.store_failed(&error);
-                }
-            }
-        }
+        let result = if is_unsafe(&request.method) {
+            let mut change = Change {
+                cache: self.cache.clone(),
+                urls: vec![self.url.clone()],
+            };
+            let result = next.send(request).await;
+            change.urls = invalidated(self.url, &result);
+            change.invalidate().await;
+            result
+        } else {
+            next.send(request).await
+        };
         result.map(|response| tagged(&self.cache, response, CacheStatus::Bypass))
     }
 
@@ -317,7 +329,8 @@ impl Call {
         {
             let is_same = [header::ETAG, header::LAST_MODIFIED]
                 .iter()
-                .all(|name| response.headers.get(name) == former.head.headers.get(name));
+                .all(|name| response.headers.get(name) == former.head.headers.get(name))
+                && has_same_length(&response.headers, &former.head.headers);
             let saving = if is_same && former.head.headers.contains_key(header::ETAG) {
                 self.freshen(&mut former, &response.headers, sent_at);
                 self.saving(former.head, &headers, &lookup)
@@ -402,6 +415,39 @@ impl Drop for Revalidation {
     }
 }
 
+/// What an unsafe request may have changed. If the request is dropped before it is known, all of it counts as changed.
+struct Change {
+    cache: HttpCache,
+    urls: Vec<Url>,
+}
+
+impl Change {
+    async fn invalidate(&mut self) {
+        while let Some(url) = self.urls.last() {
+            if let Err(error) = self.cache.invalidate(url).await {
+                self.cache.store_failed(&error);
+            }
+            self.urls.pop();
+        }
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if self.urls.is_empty() {
+            return;
+        }
+        // Without a runtime the program is about to end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut rest = Self {
+                cache: self.cache.clone(),
+                urls: std::mem::take(&mut self.urls),
+            };
+            runtime.spawn(async move { rest.invalidate().await });
+        }
+    }
+}
+
 /// The request under the condition that the origin has something else than the stored response; whether there is one.
 fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpRequest>, bool) {
     let mut conditional = Box::new(HttpRequest::new(request.method.clone(), request.target.clone()));
@@ -436,6 +482,14 @@ fn confirms(stored: &HeaderMap, confirmation: &HeaderMap) -> bool {
             Some(new) => stored.get(header::LAST_MODIFIED).is_none_or(|old| old == new),
             None => true,
         },
+    }
+}
+
+/// Whether two heads may be those of one body. Decoding takes the length away.
+fn has_same_length(one: &HeaderMap, other: &HeaderMap) -> bool {
+    match (one.get(header::CONTENT_LENGTH), other.get(header::CONTENT_LENGTH)) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
     }
 }
 

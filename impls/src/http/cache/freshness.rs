@@ -44,6 +44,8 @@ impl Freshness {
             CacheOptions {
                 shared: false,
                 cache_heuristic: heuristic,
+                // It says that a fresh response does not change, and nothing of how long it is fresh (RFC 8246).
+                immutable_min_time_to_live: Duration::ZERO,
                 ..CacheOptions::default()
             },
         );

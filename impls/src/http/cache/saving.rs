@@ -53,7 +53,7 @@ impl Saving {
     /// Stores the response with this body.
     pub(super) async fn finish(self, body: &[u8]) {
         // What was asked for before the URL changed is not what is there now.
-        if self.cache.invalidation_counter(&self.url_key).load(Ordering::Acquire) != self.invalidations {
+        if self.was_invalidated() {
             return;
         }
         let mut record = self.head.encode();
@@ -63,9 +63,17 @@ impl Saving {
         {
             return;
         }
-        if self.cache.save(&self.response_key, record.freeze()).await {
+        let is_stored = self.cache.save(&self.response_key, record.freeze()).await;
+        // Who invalidated it in the meantime may have found nothing to remove yet.
+        if self.was_invalidated() {
+            self.cache.remove(&self.url_key).await;
+        } else if is_stored {
             Counters::count(&self.cache.0.counters.stored);
         }
+    }
+
+    fn was_invalidated(&self) -> bool {
+        self.cache.invalidation_counter(&self.url_key).load(Ordering::Acquire) != self.invalidations
     }
 }
 

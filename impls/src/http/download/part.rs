@@ -42,14 +42,17 @@ impl Validator {
         self.etag.as_deref().or(self.last_modified.as_deref())
     }
 
-    /// Whether these are certainly two different things. What only one of them has says nothing.
+    /// Whether these are certainly two different things. What only one of them has says nothing, and tags go before dates,
+    /// which servers of the same thing may disagree on.
     fn differs(&self, other: &Self) -> bool {
         fn differ<T: PartialEq>(left: Option<&T>, right: Option<&T>) -> bool {
             matches!((left, right), (Some(left), Some(right)) if left != right)
         }
-        differ(self.etag.as_ref(), other.etag.as_ref())
-            || differ(self.last_modified.as_ref(), other.last_modified.as_ref())
-            || differ(self.total.as_ref(), other.total.as_ref())
+        let another = match (&self.etag, &other.etag) {
+            (Some(left), Some(right)) => left != right,
+            _ => differ(self.last_modified.as_ref(), other.last_modified.as_ref()),
+        };
+        another || differ(self.total.as_ref(), other.total.as_ref())
     }
 }
 
@@ -110,6 +113,9 @@ impl Part {
             kept: 0,
             validator: Validator::default(),
         };
+        if target.file_name().is_none() {
+            return Err(NetworkError::invalid_input("path", "does not name a file").with_context("path", shown(target)));
+        }
         if fs::metadata(target).await.is_ok_and(|metadata| metadata.is_dir()) {
             return Err(NetworkError::invalid_input("path", "is a directory").with_context("path", shown(target)));
         }

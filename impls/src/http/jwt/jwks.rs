@@ -170,19 +170,19 @@ impl JwksResolver {
 impl KeyResolver for JwksResolver {
     async fn keys(&self, key_id: Option<String>, _algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>> {
         let named = key_id.as_deref();
-        let (seen, found) = match self.0.look(named) {
+        let old = match self.0.look(named) {
             Look::Use(keys) => return Ok(pick(&keys, named)),
             Look::Wait(error) => return Err(error),
-            Look::Fetch { seen, old } => (seen, old),
+            Look::Fetch { old } => old,
         };
         let inner = &self.0;
         let fetched = inner
             .flight
             .join(
-                || {
-                    let state = inner.state.lock();
-                    // Somebody else's fetch ended in the meantime.
-                    state.keys.clone().filter(|_| state.attempted != seen)
+                // Somebody else's fetch may have ended in the meantime.
+                || match inner.look(named) {
+                    Look::Use(keys) => Some(keys),
+                    Look::Fetch { .. } | Look::Wait(_) => None,
                 },
                 || {
                     let inner = Arc::clone(inner);
@@ -190,7 +190,7 @@ impl KeyResolver for JwksResolver {
                 },
             )
             .await;
-        match (fetched, found) {
+        match (fetched, old) {
             (Ok(keys), _) | (Err(_), Some(keys)) => Ok(pick(&keys, named)),
             (Err(error), None) => Err(error),
         }
@@ -209,8 +209,6 @@ fn pick(keys: &Keys, key_id: Option<&str>) -> Vec<JwtKey> {
 enum Look {
     Use(Keys),
     Fetch {
-        /// The state's `attempted`, to see whether another fetch has ended since.
-        seen: Option<Duration>,
         /// What to use should the fetch fail.
         old: Option<Keys>,
     },
@@ -224,7 +222,11 @@ impl Inner {
         let state = self.state.lock();
         let cooling = state
             .attempted
-            .map(|attempted| (attempted + self.config.refresh_cooldown).saturating_sub(now))
+            .map(|attempted| {
+                attempted
+                    .saturating_add(self.config.refresh_cooldown)
+                    .saturating_sub(now)
+            })
             .filter(|left| !left.is_zero());
         let age = now.saturating_sub(state.fetched);
         let usable = state
@@ -240,10 +242,7 @@ impl Inner {
                 NetworkError::new(ErrorKind::Connection, OPERATION, "the key set could not be fetched")
                     .with_retryability(Retryability::After(left)),
             ),
-            (old, None) => Look::Fetch {
-                seen: state.attempted,
-                old,
-            },
+            (old, None) => Look::Fetch { old },
         }
     }
 

@@ -314,7 +314,7 @@ impl<C: HttpClient> Layer for AuthLayer<C> {
                 request.headers.entry(name).or_insert_with(|| value.clone());
             }
             Some(Credentials(Kind::Query { name, value })) if self.is_for(&request) => {
-                if let Some(plain) = add_to_query(&mut request.target, name, value) {
+                if let Some(plain) = ensure_in_query(&mut request.target, name, value) {
                     return Box::pin(without_key(next, request, plain)).await;
                 }
             }
@@ -363,17 +363,37 @@ impl<C: HttpClient> HttpClient for AuthLayer<C> {
     );
 }
 
-/// Adds a parameter to the URL unless it is there, and returns the URL as it was.
-fn add_to_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Option<Url> {
+/// Adds a parameter to the URL unless it is there, and returns the URL without it; `None` if it is there with another value.
+fn ensure_in_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Option<Url> {
     let RequestTarget::Absolute(url) = target else {
         return None;
     };
-    if url.query_pairs().any(|(known, _)| known == name) {
-        return None;
+    let known = url.query_pairs().find(|(known, _)| known == name);
+    match known.map(|(_, known)| known == value.expose()) {
+        None => {
+            let plain = url.clone();
+            url.query_pairs_mut().append_pair(name, value.expose());
+            Some(plain)
+        }
+        // A server that redirects repeats the query.
+        Some(true) => Some(without_parameter(url, name)),
+        Some(false) => None,
     }
-    let plain = url.clone();
-    url.query_pairs_mut().append_pair(name, value.expose());
-    Some(plain)
+}
+
+fn without_parameter(url: &Url, name: &str) -> Url {
+    let others: Vec<&str> = url
+        .query()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|pair| {
+            let pair = url::form_urlencoded::parse(pair.as_bytes()).next();
+            pair.is_none_or(|(known, _)| known != name)
+        })
+        .collect();
+    let mut plain = url.clone();
+    plain.set_query((!others.is_empty()).then(|| others.join("&")).as_deref());
+    plain
 }
 
 /// The response does not show the URL with the key.

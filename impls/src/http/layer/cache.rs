@@ -32,7 +32,7 @@ use crate::http::cache::{Call, HttpCache};
 /// * **Separated**: a response to a request with a header that holds a secret (`Authorization`, `Cookie`, an API key, a
 ///   sensitive value) is used only for requests with the same value, whatever its `Vary`. The store sees hashes of them only.
 /// * **Invalidated**: the URL, and those in `Location` and `Content-Location` of the same origin, when a request of another
-///   method succeeds, or fails after it may have been processed.
+///   method succeeds, or fails or is dropped after it may have been processed.
 /// * **Let through**: requests with `no-store`, `Range`, conditions of their own, a body, a proxy, or without verification of
 ///   certificates.
 ///

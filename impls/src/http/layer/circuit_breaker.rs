@@ -194,7 +194,15 @@ impl Guard {
         if let Some(circuit) = self.handles.read().get(name) {
             return Ok(Arc::clone(circuit));
         }
-        let circuit = self.breaker.circuit(name).map_err(|error| error.in_field("circuit"))?;
+        let circuit = match self.breaker.circuit(name) {
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                // Breakers keep the circuits that have handles, and most of these are not in use.
+                self.handles.write().clear();
+                self.breaker.circuit(name)
+            }
+            circuit => circuit,
+        };
+        let circuit = circuit.map_err(|error| error.in_field("circuit"))?;
         let mut handles = self.handles.write();
         if handles.len() >= MAX_HANDLES {
             handles.clear();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::chain::{Layer, Next};
+use super::hedge::Hedge;
 use super::origin::{Forgettable, PerOrigin};
 use super::pass_on;
 use crate::http::body;
@@ -90,6 +91,9 @@ impl Validate for ConcurrencyLimit {
 /// [`max_wait`](ConcurrencyLimit::max_wait) fails with a `Timeout` in the phase `Queue`. Nothing was sent then, and both
 /// may be retried. A call that is dropped while it waits leaves the queue.
 ///
+/// The hedges of a [`HedgeLayer`](super::HedgeLayer) do not wait: what they would wait for may be the turn of the attempt that
+/// they are made beside.
+///
 /// A redirect to another host counts for the host that the request was made for.
 ///
 /// # Order
@@ -138,7 +142,11 @@ impl<C: HttpClient> Layer for ConcurrencyLayer<C> {
             return next.send(request).await;
         };
         let host = limiter.hosts.get(url, || Host::new(limiter.limit));
-        let turn = host.turn(limiter.limit).await?;
+        let mut limit = limiter.limit;
+        if request.extensions.get::<Hedge>().is_some() {
+            limit.max_queue = 0;
+        }
+        let turn = host.turn(limit).await?;
         let mut response = next.send(request).await?;
         response.body = body::holding(response.body, turn);
         Ok(response)

@@ -5,13 +5,15 @@ use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_auth::digest::{Algorithm, DigestClient};
+use http_auth::digest::{Algorithm, DigestClient, Qop};
 use http_auth::parser::ChallengeParser;
 use http_auth::{ChallengeRef, PasswordParams};
+use md5::Md5;
 use networking_spi::Result;
 use networking_spi::http::{HttpRequest, HttpResponse};
 use networking_spi::secret::Secret;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256, Sha512_256};
 use url::{Position, Url};
 
 use super::chain::Next;
@@ -113,21 +115,35 @@ impl Digester {
     }
 
     fn respond(&self, client: &mut DigestClient, url: &Url, request: &HttpRequest) -> Option<HeaderValue> {
-        let body: Option<&[u8]> = if request.body.is_empty() {
-            Some(&[])
-        } else {
-            request.body.as_bytes().map(|bytes| &bytes[..])
-        };
+        let body = body_in_memory(request).filter(|_| client.qop() & Qop::AuthInt);
+        // What becomes part of the answer is not the body but its hash (RFC 7616, section 3.4.3), which is left to the caller.
+        let body = body.and_then(|body| hash(client.algorithm(), body));
         let answer = client.respond(&PasswordParams {
             username: &self.user.name,
             password: self.user.password.expose(),
             uri: &url[Position::BeforePath..Position::AfterQuery],
             method: request.method.as_str(),
-            body,
+            body: body.as_deref().map(str::as_bytes),
         });
         let mut value = HeaderValue::from_str(&answer.ok()?).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+}
+
+fn body_in_memory(request: &HttpRequest) -> Option<&[u8]> {
+    if request.body.is_empty() {
+        return Some(&[]);
+    }
+    request.body.as_bytes().map(|bytes| &bytes[..])
+}
+
+fn hash(algorithm: Algorithm, data: &[u8]) -> Option<String> {
+    match algorithm {
+        Algorithm::Md5 => Some(hex::encode(Md5::digest(data))),
+        Algorithm::Sha256 => Some(hex::encode(Sha256::digest(data))),
+        Algorithm::Sha512Trunc256 => Some(hex::encode(Sha512_256::digest(data))),
+        _ => None,
     }
 }
 
@@ -238,6 +254,23 @@ mod tests {
             .unwrap();
         assert!(answer.contains("userhash=true"), "{answer}");
         assert!(!answer.contains("Doe"), "{answer}");
+    }
+
+    #[test]
+    fn bodies_are_hashed_by_the_algorithm_of_the_challenge() {
+        for (algorithm, empty) in [
+            (Algorithm::Md5, "d41d8cd98f00b204e9800998ecf8427e"),
+            (
+                Algorithm::Sha256,
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            ),
+            (
+                Algorithm::Sha512Trunc256,
+                "c672b8d1ef56ed28ab87c3622c5114069bdd3ad7b8f9737498d0c01ecef0967a",
+            ),
+        ] {
+            assert_eq!(hash(algorithm, b"").as_deref(), Some(empty), "{algorithm:?}");
+        }
     }
 
     #[test]

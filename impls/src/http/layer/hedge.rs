@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget};
 use networking_spi::validate::{self, Validate};
-use networking_spi::{NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -129,6 +129,7 @@ impl Validate for HedgePolicy {
 /// * Attempts that are not needed any more are cancelled.
 /// * How many: a [budget](HedgePolicy::with_budget) bounds the share of hedges, so that a server that is slow because it has
 ///   too much to do does not get twice as much.
+/// * A hedge does not wait for its turn in a [`ConcurrencyLayer`](super::ConcurrencyLayer): where none is free, there is none.
 /// * A first attempt that fails before the delay is over is the answer: repeating is for [`RetryLayer`](super::RetryLayer).
 ///
 /// # Order
@@ -251,8 +252,9 @@ impl<C> HedgeLayer<C> {
                     ended = attempts.next() => ended,
                     () = sleep(hedging.delay()) => {
                         match again.try_clone().filter(|_| hedging.budget.take()) {
-                            Some(hedge) => {
+                            Some(mut hedge) => {
                                 hedges_left -= 1;
+                                hedge.extensions.insert(Hedge);
                                 if let Some(counters) = &self.counters {
                                     counters.hedges.fetch_add(1, Relaxed);
                                 }
@@ -274,6 +276,9 @@ impl<C> HedgeLayer<C> {
             }
             // An attempt that fails does not bring the next hedge: that is not what hedges are for.
             hedges_left = 0;
+            if !attempts.is_empty() && result.as_ref().is_err_and(has_no_turn) {
+                continue;
+            }
             let worst = match bad.take() {
                 Some(earlier) if earlier.is_ok() || result.is_err() => earlier,
                 _ => result,
@@ -284,6 +289,16 @@ impl<C> HedgeLayer<C> {
             bad = Some(worst);
         }
     }
+}
+
+/// In the extensions of a request that is made beside another one: it must not wait for a turn, which the other one may hold
+/// until this one has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hedge;
+
+/// Whether an attempt was not made, for want of a turn.
+fn has_no_turn(error: &NetworkError) -> bool {
+    error.kind() == ErrorKind::Exhausted && error.phase() == Some(Phase::Queue)
 }
 
 fn is_good(status: StatusCode) -> bool {

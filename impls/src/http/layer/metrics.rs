@@ -161,9 +161,10 @@ fn span(request: &HttpRequest) -> Span {
     tracing::info_span!(
         "http.request",
         otel.kind = "client",
-        otel.name = method_name(&request.method),
+        otel.name = span_name(&request.method),
         otel.status_code = field::Empty,
         http.request.method = method_name(&request.method),
+        http.request.method_original = unknown_method(&request.method),
         server.address = address,
         server.port = port,
         url.full = url_of(request),
@@ -172,6 +173,8 @@ fn span(request: &HttpRequest) -> Span {
         error.type = field::Empty,
     )
 }
+
+const OTHER_METHOD: &str = "_OTHER";
 
 /// The method where it is one of those that are known; of others there could be any number.
 pub(super) fn method_name(method: &Method) -> &'static str {
@@ -185,8 +188,21 @@ pub(super) fn method_name(method: &Method) -> &'static str {
         "OPTIONS" => "OPTIONS",
         "TRACE" => "TRACE",
         "PATCH" => "PATCH",
-        _ => "_OTHER",
+        _ => OTHER_METHOD,
     }
+}
+
+/// What the conventions call the span of a request with this method.
+pub(super) fn span_name(method: &Method) -> &'static str {
+    match method_name(method) {
+        OTHER_METHOD => "HTTP",
+        name => name,
+    }
+}
+
+/// The method where its [name](method_name) does not say it.
+pub(super) fn unknown_method(method: &Method) -> Option<&str> {
+    (method_name(method) == OTHER_METHOD).then(|| method.as_str())
 }
 
 /// Host and port.

@@ -126,6 +126,7 @@ pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use redirect::{RedirectLayer, RedirectPolicy};
 pub use retry::RetryLayer;
 pub(super) use retry::delay as retry_delay;
+pub(super) use retry_after::retry_after;
 pub use timeout::{AttemptTimeoutLayer, TotalTimeoutLayer};
 pub use trace::{TraceContextSource, TraceLayer};
 pub use trace_context::TraceContext;

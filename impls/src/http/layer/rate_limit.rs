@@ -116,6 +116,8 @@ impl Validate for RateLimit {
 /// A call that would wait longer than [`RateLimit::max_wait`], or than its own timeout, fails at once with `RateLimited`
 /// and the wait. A call that is dropped while it waits has used up its turn.
 ///
+/// A [pause](RateLimit::with_max_pause) begins with the answer that a call gets: those that are retried further in are not seen.
+///
 /// At most 1 000 hosts are told apart at a time: those that had no call lately make room, and where there are none all
 /// further hosts share one limit.
 ///

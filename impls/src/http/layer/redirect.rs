@@ -197,6 +197,8 @@ impl NextHop {
                 header::CONTENT_LANGUAGE,
                 header::CONTENT_LOCATION,
                 header::TRANSFER_ENCODING,
+                // Without content nobody waits for leave to send it (RFC 9110, section 10.1.1).
+                header::EXPECT,
             ] {
                 self.headers.remove(name);
             }

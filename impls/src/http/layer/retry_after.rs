@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use networking_spi::clock::Clock;
 
 /// The wait that the peer asks for, in either form: seconds, or a date, which is zero once it has passed.
-pub(super) fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
+pub(in crate::http) fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More seconds than fit are as good as for ever.

@@ -10,7 +10,7 @@ use tracing::{Instrument, Span, field};
 
 use super::attempts::ResendCount;
 use super::chain::{Layer, Next};
-use super::metrics::{method_name, note_error, note_status, server_of, url_of};
+use super::metrics::{method_name, note_error, note_status, server_of, span_name, unknown_method, url_of};
 use super::{TraceContext, pass_on};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -145,9 +145,10 @@ fn span(request: &HttpRequest) -> Span {
     tracing::info_span!(
         "http.attempt",
         otel.kind = "client",
-        otel.name = method_name(&request.method),
+        otel.name = span_name(&request.method),
         otel.status_code = field::Empty,
         http.request.method = method_name(&request.method),
+        http.request.method_original = unknown_method(&request.method),
         server.address = address,
         server.port = port,
         url.full = url_of(request),

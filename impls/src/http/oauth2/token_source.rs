@@ -214,6 +214,10 @@ impl TokenSource {
         if state.generation != token.generation || state.refused {
             return true;
         }
+        // There will be no other one. The next call is sent with this one, too, and learns what the peer says of it.
+        if state.ended.is_some() || (state.refresh_token.is_none() && state.code_sent) {
+            return false;
+        }
         let just_renewed = state
             .renewed_for_refusal
             .is_some_and(|renewed| now < renewed + REFUSAL_PAUSE);
@@ -321,7 +325,10 @@ impl TokenSource {
             state.refresh_token = Some(new);
         }
         let life = token.expires_in;
-        let early = self.config.skew + self.config.jitter.mul_f64(fastrand::f64());
+        let early = self
+            .config
+            .skew
+            .saturating_add(self.config.jitter.mul_f64(fastrand::f64()));
         state.generation += 1;
         let issued = Arc::new(Issued {
             header,

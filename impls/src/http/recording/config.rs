@@ -32,8 +32,8 @@ type Matcher = Arc<dyn Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + S
 ///   sensitive, and [`redact_header`](Self::redact_header);
 /// * in URLs: user information, parameters whose names say that they are secret (`access_token`, `signature`, ...), and
 ///   [`redact_query`](Self::redact_query);
-/// * in JSON and form bodies: fields whose names say so, at any depth, and [`redact_field`](Self::redact_field). A JSON
-///   body in which something is replaced is written anew;
+/// * in JSON and form bodies: fields whose names say so, at any depth (in JSON texts and lists of texts, not numbers), and
+///   [`redact_field`](Self::redact_field). A JSON body in which something is replaced is written anew;
 /// * whatever [`filter_request`](Self::filter_request) and [`filter_response`](Self::filter_response) take out.
 ///
 /// By default, a recording is for a request of the same method, URL and body, and is used once, in the order of the file.

@@ -72,7 +72,13 @@ impl CassetteConfig {
     fn redact_reference(&self, reference: &mut String) {
         if let Ok(url) = Url::parse(reference) {
             *reference = self.redacted_url(&url);
-        } else if let Some((path, query)) = reference.split_once('?')
+            return;
+        }
+        // Tokens travel in fragments, too; those of whole URLs are not recorded either.
+        if let Some(fragment) = reference.find('#') {
+            reference.truncate(fragment);
+        }
+        if let Some((path, query)) = reference.split_once('?')
             && let Ok(url) = Url::parse(&format!("http://host.invalid/?{query}"))
             && let Some((_, query)) = self.redacted_url(&url).split_once('?')
         {
@@ -88,7 +94,7 @@ impl CassetteConfig {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        if content_type.starts_with("application/x-www-form-urlencoded") {
+        if is_form(content_type) {
             *text = self.redacted_form(text);
         } else if let Ok(mut json) = serde_json::from_str(text)
             && self.redact_json(&mut json)
@@ -126,11 +132,11 @@ impl CassetteConfig {
             }
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    let is_secret = self.fields.contains(name) || (is_secret_field(name) && value.is_string());
-                    if is_secret && !value.is_null() {
+                    if self.fields.contains(name) && !value.is_null() {
                         *value = Value::from(REDACTED);
                         changed = true;
                     } else {
+                        changed |= is_secret_field(name) && redact_texts(value);
                         changed |= self.redact_json(value);
                     }
                 }
@@ -138,6 +144,32 @@ impl CassetteConfig {
             _ => {}
         }
         changed
+    }
+}
+
+fn is_form(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    media_type
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// Whether the value is a text or has texts in lists, which are replaced. Numbers stay (`max_tokens` is no secret), and
+/// objects have names of their own.
+fn redact_texts(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) => {
+            REDACTED.clone_into(text);
+            true
+        }
+        Value::Array(values) => {
+            let mut changed = false;
+            for value in values {
+                changed |= redact_texts(value);
+            }
+            changed
+        }
+        _ => false,
     }
 }
 

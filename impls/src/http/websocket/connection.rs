@@ -14,6 +14,7 @@ use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -174,6 +175,7 @@ impl Shared {
     /// `None` when the connection ended first.
     async fn until_ended<F: Future>(&self, work: F) -> Option<F::Output> {
         tokio::select! {
+            biased; // the end is asked about only by work that waits
             done = work => Some(done),
             () = self.ended.cancelled() => None,
         }
@@ -262,9 +264,11 @@ impl Shared {
                 }
                 Message::Frame(_) => continue,
             };
-            self.deliver(inbox, message).await;
-            // However long the receiver took: the peer is not to blame.
-            pulse.hear();
+            if let Err(TrySendError::Full(message)) = inbox.try_send(message) {
+                self.deliver(inbox, message).await;
+                // However long the receiver took: the peer is not to blame.
+                pulse.hear();
+            }
         }
     }
 

@@ -62,6 +62,8 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         match accepted {
             (Ok(place), Ok((stream, _))) => {
                 shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+                // Without it a small answer may wait for the acknowledgement of the one before.
+                let _ = stream.set_nodelay(true);
                 let connection = connection(Arc::clone(&shared), stream, place);
                 shared.connections.spawn(connection);
             }
