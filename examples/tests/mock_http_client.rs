@@ -121,7 +121,7 @@ async fn memory_each_answer_has_its_error() -> Result<()> {
     Ok(())
 }
 
-// A recording. `RecordingLayer` around the application's transport made the file, with `CassetteMode::Record`; the
+// A recording. `RecordingClient` around the application's transport made the file, with `CassetteMode::Record`; the
 // credentials in it are gone.
 
 #[tokio::test(start_paused = true)]

@@ -1,14 +1,13 @@
-//! Reference implementations of the contracts in [`networking_spi`].
-//!
-//! One module a domain, one cargo feature each. Inside this crate a domain never imports another domain's implementation,
-//! only its trait.
+//! Reference implementations of the contracts in `networking-spi`: one crate a domain, re-exported here under one feature each.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "bridge")]
-pub mod bridge;
+pub use networking_bridge as bridge;
 #[cfg(feature = "circuit-breaker")]
-pub mod circuit_breaker;
-pub mod clock;
+pub use networking_circuit_breaker as circuit_breaker;
 #[cfg(feature = "http")]
-pub mod http;
+pub use networking_http as http;
 #[cfg(any(feature = "kafka-extended", feature = "kafka-memory", feature = "kafka-rdkafka"))]
 pub mod kafka;
+pub use networking_runtime::clock;

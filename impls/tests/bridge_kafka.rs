@@ -1,5 +1,4 @@
 //! Kafka endpoints over the in-memory cluster.
-#![cfg(all(feature = "bridge", feature = "kafka-memory"))]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -122,8 +122,7 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
 fn run_suite(bootstrap: &str) -> Result<()> {
     let mut command = workspace::cargo();
     command
-        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka"])
-        .args(["--test", "conformance_kafka_rdkafka"])
+        .args(["test", "--package", "networking-kafka", "--test", "conformance"])
         .env("KAFKA_BOOTSTRAP", bootstrap);
     workspace::run(&mut command, "the Kafka suite")
 }
@@ -137,6 +136,8 @@ fn run_quickstart(bootstrap: &str, input: Option<&Path>) -> Result<()> {
             "--quiet",
             "--package",
             "networking-examples",
+            "--features",
+            "kafka",
             "--bin",
             "quickstart",
             "--",

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use networking_impls::bridge::{HmacSha256, HttpListenerSource, InProcessBridge, KafkaSink};
 use networking_impls::kafka::memory::MemoryKafka;
-use networking_impls::kafka::rdkafka::RdKafkaClient;
 use networking_spi::ErrorKind;
 use networking_spi::bridge::{BridgeConfig, BridgeId, RouteRule, RoutingConfig};
 use networking_spi::kafka::NewTopic;
@@ -68,7 +67,7 @@ impl Pipeline {
     /// Starts everything. When this returns, the listener takes requests.
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, NetworkError> {
         let kafka: Arc<dyn KafkaClient> = match &arguments.kafka {
-            Some(bootstrap) => Arc::new(RdKafkaClient::builder(bootstrap.as_str()).build()?),
+            Some(bootstrap) => connect(bootstrap)?,
             None => Arc::new(MemoryKafka::new()),
         };
         let prefix = match arguments.kafka {
@@ -165,4 +164,16 @@ fn topic_names() -> impl Iterator<Item = &'static str> {
         .iter()
         .map(|(name, _)| *name)
         .chain([DEFAULT_TOPIC, DEAD_LETTERS])
+}
+
+#[cfg(feature = "kafka")]
+fn connect(bootstrap: &str) -> Result<Arc<dyn KafkaClient>, NetworkError> {
+    Ok(Arc::new(
+        networking_impls::kafka::rdkafka::RdKafkaClient::builder(bootstrap).build()?,
+    ))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn connect(_bootstrap: &str) -> Result<Arc<dyn KafkaClient>, NetworkError> {
+    Err(NetworkError::unsupported("quickstart", "a real cluster").with_context("feature", "kafka"))
 }

@@ -42,9 +42,7 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
     }
     let mut command = workspace::cargo();
     command
-        // Those of the other suites too, so that less is built again.
-        .args(["test", "--package", "networking-impls", "--features", "kafka-rdkafka,http-cache"])
-        .args(["--test", "live_http"])
+        .args(["test", "--package", "networking-http", "--test", "conformance"])
         .env(SERVERS, addresses)
         .env(REPORT_DIRECTORY, reports);
     workspace::run(&mut command, "the live HTTP tests")

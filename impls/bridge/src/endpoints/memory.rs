@@ -1,0 +1,259 @@
+//! Endpoints in memory: for tests, examples, and applications that feed a bridge themselves.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use networking_spi::bridge::{
+    Acknowledge, BridgeMessage, BridgeProtocol, BridgeReceipt, BridgeSink, BridgeSource, Delivery, EndpointHealth,
+    HealthState,
+};
+use networking_spi::clock::Clock;
+use networking_spi::{ErrorKind, NetworkError, Result};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use networking_runtime::clock::TokioClock;
+
+/// A source that the application feeds. Each message is answered with its receipt.
+///
+/// It has room for a fixed number of messages; sending waits when they are taken.
+pub struct MemorySource {
+    sender: mpsc::Sender<Event>,
+    events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
+    stopped: CancellationToken,
+    clock: Arc<dyn Clock>,
+    next_id: AtomicU64,
+}
+
+enum Event {
+    Message(Delivery),
+    Failure(NetworkError),
+}
+
+impl MemorySource {
+    /// A source with room for so many messages, at least one.
+    pub fn new(capacity: usize) -> Self {
+        let (sender, events) = mpsc::channel(capacity.max(1));
+        Self {
+            sender,
+            events: tokio::sync::Mutex::new(events),
+            stopped: CancellationToken::new(),
+            clock: Arc::new(TokioClock::new()),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// Sends a payload and waits for what becomes of it.
+    ///
+    /// Cancel safety: the message may be delivered.
+    ///
+    /// # Errors
+    /// The bridge's rejection, and [`Closed`](ErrorKind::Closed) after `stop`.
+    pub async fn send(&self, payload: impl Into<Bytes> + Send) -> Result<BridgeReceipt> {
+        let id = format!("memory-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
+        self.send_message(BridgeMessage::new(id, payload, self.clock.now()).with_origin("memory"))
+            .await
+    }
+
+    /// Sends a message and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_message(&self, message: BridgeMessage) -> Result<BridgeReceipt> {
+        let closed = || NetworkError::closed("bridge.memory", "the source");
+        if self.stopped.is_cancelled() {
+            return Err(closed());
+        }
+        let (answer, answered) = oneshot::channel();
+        let delivery = Delivery::new(message, Box::new(Answer(answer)));
+        self.sender.send(Event::Message(delivery)).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Makes the bridge's next call to receive fail; messages sent before come first.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed) after `stop`.
+    pub async fn fail(&self, error: NetworkError) -> Result<()> {
+        let sent = self.sender.send(Event::Failure(error)).await;
+        sent.map_err(|_| NetworkError::closed("bridge.memory", "the source"))
+    }
+}
+
+#[async_trait]
+impl BridgeSource for MemorySource {
+    fn protocol(&self) -> BridgeProtocol {
+        BridgeProtocol::Memory
+    }
+
+    async fn start(&self) -> Result<()> {
+        if self.stopped.is_cancelled() {
+            return Err(NetworkError::closed("bridge.memory", "the source"));
+        }
+        Ok(())
+    }
+
+    async fn receive(&self) -> Result<Option<Delivery>> {
+        let mut events = self.events.lock().await;
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = self.stopped.cancelled() => {
+                // Senders fail from now on, and what is there is handed over.
+                events.close();
+                events.recv().await
+            }
+        };
+        match event {
+            Some(Event::Message(delivery)) => Ok(Some(delivery)),
+            Some(Event::Failure(error)) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.stopped.cancel();
+        Ok(())
+    }
+
+    async fn health(&self) -> EndpointHealth {
+        EndpointHealth::new(if self.stopped.is_cancelled() {
+            HealthState::Down
+        } else {
+            HealthState::Up
+        })
+    }
+}
+
+impl fmt::Debug for MemorySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemorySource")
+            .field("stopped", &self.stopped.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Answer(oneshot::Sender<Result<BridgeReceipt>>);
+
+impl Acknowledge for Answer {
+    fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
+        // Whoever sent the message may no longer wait.
+        let _ = self.0.send(result);
+    }
+}
+
+/// A message that a [`MemorySink`] got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SentMessage {
+    /// Its target.
+    pub target: String,
+    /// The message.
+    pub message: BridgeMessage,
+}
+
+/// A sink that keeps what it gets, up to a limit, and fails when it is told to.
+///
+/// Positions count per sink: `0`, `1`, and so on.
+#[derive(Debug)]
+pub struct MemorySink {
+    state: Mutex<SinkState>,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct SinkState {
+    messages: Vec<SentMessage>,
+    failures: VecDeque<NetworkError>,
+    stopped: bool,
+}
+
+impl MemorySink {
+    /// A sink that keeps up to 100 000 messages.
+    pub fn new() -> Self {
+        Self::with_limit(100_000)
+    }
+
+    /// A sink that keeps so many messages. Further ones are [`Exhausted`](ErrorKind::Exhausted).
+    pub fn with_limit(messages: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            limit: messages,
+        }
+    }
+
+    /// Makes a delivery fail: the next one, or the one after those that were told to fail before.
+    pub fn fail_next(&self, error: NetworkError) {
+        self.state.lock().failures.push_back(error);
+    }
+
+    /// What it got so far.
+    pub fn messages(&self) -> Vec<SentMessage> {
+        self.state.lock().messages.clone()
+    }
+
+    /// What it got so far for one target.
+    pub fn messages_for(&self, target: &str) -> Vec<BridgeMessage> {
+        let state = self.state.lock();
+        let of_target = state.messages.iter().filter(|sent| sent.target == target);
+        of_target.map(|sent| sent.message.clone()).collect()
+    }
+}
+
+impl Default for MemorySink {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl BridgeSink for MemorySink {
+    fn protocol(&self) -> BridgeProtocol {
+        BridgeProtocol::Memory
+    }
+
+    async fn start(&self) -> Result<()> {
+        if self.state.lock().stopped {
+            return Err(NetworkError::closed("bridge.memory", "the sink"));
+        }
+        Ok(())
+    }
+
+    async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(NetworkError::closed("bridge.memory", "the sink"));
+        }
+        if let Some(error) = state.failures.pop_front() {
+            return Err(error);
+        }
+        if state.messages.len() >= self.limit {
+            let error = NetworkError::new(ErrorKind::Exhausted, "bridge.memory", "the sink keeps no more messages");
+            return Err(error.with_context("limit", self.limit.to_string()));
+        }
+        let position = state.messages.len().to_string();
+        state.messages.push(SentMessage {
+            target: target.to_owned(),
+            message,
+        });
+        Ok(Some(position))
+    }
+
+    async fn stop(&self) -> Result<()> {
+        self.state.lock().stopped = true;
+        Ok(())
+    }
+
+    async fn health(&self) -> EndpointHealth {
+        EndpointHealth::new(if self.state.lock().stopped {
+            HealthState::Down
+        } else {
+            HealthState::Up
+        })
+    }
+}

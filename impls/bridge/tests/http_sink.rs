@@ -1,0 +1,163 @@
+//! The HTTP sink over a client that answers as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use networking_bridge::HttpSink;
+use networking_spi::bridge::{BridgeMessage, HealthState};
+use networking_spi::http::{HttpRequest, HttpResponse, MockHttpClient, RequestTarget, StatusCode};
+use networking_spi::prelude::*;
+use networking_spi::{Result, SendState};
+
+#[derive(Default)]
+struct Seen(Mutex<Vec<HttpRequest>>);
+
+/// A client that answers every request the same way.
+fn client(answer: impl Fn() -> Result<HttpResponse> + Send + 'static) -> (Arc<dyn HttpClient>, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let mut mock = MockHttpClient::new();
+    let record = Arc::clone(&seen);
+    mock.expect_request().returning(move |request| {
+        record.0.lock().unwrap().push(request);
+        answer()
+    });
+    (Arc::new(mock), seen)
+}
+
+fn answering(status: u16) -> impl Fn() -> Result<HttpResponse> {
+    move || Ok(HttpResponse::new(StatusCode::from_u16(status).unwrap()))
+}
+
+fn message() -> BridgeMessage {
+    BridgeMessage::new("id-1", "body\r\n", SystemTime::UNIX_EPOCH)
+        .with_content_type("text/plain")
+        .with_origin("orders")
+        .with_header("x-trace", "t")
+        .with_header("authorization", "Bearer from-elsewhere")
+        .with_header("transfer-encoding", "chunked")
+        .with_header("not a header", "x")
+}
+
+#[tokio::test]
+async fn posts_the_message_with_its_headers_and_id() {
+    let (client, seen) = client(answering(204));
+    let sink = HttpSink::new(client)
+        .with_base_url("https://api.example.com/v1/".parse().unwrap())
+        .with_header("authorization", "Bearer ours-secret")
+        .unwrap();
+    assert_eq!(sink.health().await.state, HealthState::Unknown);
+    assert_eq!(sink.deliver("hooks", message()).await.unwrap(), None);
+    assert_eq!(sink.health().await.state, HealthState::Up);
+
+    let request = seen.0.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        request.target.url().unwrap().as_str(),
+        "https://api.example.com/v1/hooks"
+    );
+    let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap());
+    assert_eq!(request.method, "POST");
+    assert_eq!(header("content-type"), Some("text/plain"));
+    assert_eq!(header("x-trace"), Some("t"));
+    assert_eq!(header("idempotency-key"), Some("id-1"));
+    assert_eq!(header("x-bridge-message-id"), Some("id-1"));
+    assert_eq!(header("x-bridge-origin"), Some("orders"));
+    assert_eq!(header("authorization"), Some("Bearer ours-secret"));
+    assert_eq!(header("transfer-encoding"), None);
+    assert_eq!(request.body.as_bytes().unwrap(), "body\r\n");
+    assert!(!format!("{sink:?}").contains("ours-secret"));
+}
+
+#[tokio::test]
+async fn statuses_say_whether_to_try_again() {
+    for (status, retryable) in [
+        (400, false),
+        (401, true),
+        (403, true),
+        (404, false),
+        (408, true),
+        (409, false),
+        (410, false),
+        (413, false),
+        (422, false),
+        (429, true),
+        (500, true),
+        (501, false),
+        (502, true),
+        (503, true),
+        (504, true),
+        (301, false),
+    ] {
+        let (client, _) = client(answering(status));
+        let sink = HttpSink::new(client);
+        let error = sink.deliver("https://example.com/", message()).await.unwrap_err();
+        assert_eq!(error.retryability().is_retryable(), retryable, "{status}: {error}");
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(error.send_state(), SendState::Sent);
+        assert_eq!(sink.health().await.state, HealthState::Degraded);
+    }
+}
+
+#[tokio::test]
+async fn obeys_retry_after_and_the_configured_statuses() {
+    let (client, _) = client(|| HttpResponse::new(StatusCode::CONFLICT).with_header("retry-after", "7"));
+    let sink = HttpSink::new(client).with_retryable_statuses([StatusCode::CONFLICT]);
+    let error = sink.deliver("https://example.com/", message()).await.unwrap_err();
+    assert_eq!(error.retryability(), Retryability::Now);
+
+    let (client, _) =
+        self::client(|| HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "7"));
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
+    assert_eq!(error.retryability(), Retryability::After(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn the_clients_own_errors_keep_their_word() {
+    let (client, _) = client(|| Err(NetworkError::new(ErrorKind::Tls, "http.request", "untrusted")));
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
+    assert!(!error.retryability().is_retryable());
+    // A client that makes errors of statuses changes nothing.
+    let (client, _) = self::client(|| HttpResponse::new(StatusCode::UNAUTHORIZED).error_for_status());
+    let error = HttpSink::new(client)
+        .deliver("https://example.com/", message())
+        .await
+        .unwrap_err();
+    assert!(error.retryability().is_retryable(), "{error}");
+}
+
+#[tokio::test]
+async fn a_stopped_sink_takes_nothing() {
+    let (client, seen) = client(answering(200));
+    let sink = HttpSink::new(client);
+    sink.start().await.unwrap();
+    sink.stop().await.unwrap();
+    assert_eq!(
+        sink.deliver("https://example.com/", message())
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Closed
+    );
+    assert_eq!(sink.start().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(seen.0.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn relative_targets_need_a_base() {
+    let (client, seen) = client(answering(200));
+    HttpSink::new(client).deliver("/hooks", message()).await.unwrap();
+    // It is the client that knows whether it has a base URL.
+    assert!(matches!(seen.0.lock().unwrap()[0].target, RequestTarget::Relative(_)));
+    assert_eq!(
+        HttpSink::new(self::client(answering(200)).0)
+            .with_header("a b", "c")
+            .unwrap_err()
+            .field(),
+        Some("header")
+    );
+}

@@ -1,0 +1,158 @@
+//! How a breaker is set up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use networking_spi::Result;
+use networking_spi::circuit_breaker::{CircuitBreakerConfig, MAX_CIRCUIT_NAME};
+use networking_spi::clock::Clock;
+use networking_spi::validate::{self, Validate};
+
+use super::breaker::SlidingWindowCircuitBreaker;
+use super::events::EventHub;
+use super::registry::Registry;
+use networking_runtime::clock::TokioClock;
+
+const DEFAULT_MAX_CIRCUITS: usize = 10_000;
+const DEFAULT_EVENT_CAPACITY: usize = 1_024;
+/// The buffer is allocated as a whole.
+const MAX_EVENT_CAPACITY: usize = 1 << 20;
+
+/// Builds a [`SlidingWindowCircuitBreaker`].
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_circuit_breaker::SlidingWindowCircuitBreaker;
+/// use networking_spi::circuit_breaker::{CircuitBreakerConfig, RateThresholds, TripPolicy};
+///
+/// let breaker = SlidingWindowCircuitBreaker::builder()
+///     .default_config(CircuitBreakerConfig::new().with_call_timeout(Duration::from_secs(2)))
+///     .circuit(
+///         "search",
+///         CircuitBreakerConfig::new().with_trip(TripPolicy::TimeWindow {
+///             length: Duration::from_secs(60),
+///             rates: RateThresholds::new(0.25, 20).with_slow_calls(Duration::from_millis(800), 0.5),
+///         }),
+///     )
+///     .max_circuits(500)
+///     .build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "call `build`"]
+pub struct SlidingWindowCircuitBreakerBuilder {
+    default_config: CircuitBreakerConfig,
+    circuits: BTreeMap<String, CircuitBreakerConfig>,
+    clock: Option<Arc<dyn Clock>>,
+    seed: Option<u64>,
+    max_circuits: usize,
+    event_capacity: usize,
+}
+
+impl SlidingWindowCircuitBreakerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            default_config: CircuitBreakerConfig::default(),
+            circuits: BTreeMap::new(),
+            clock: None,
+            seed: None,
+            max_circuits: DEFAULT_MAX_CIRCUITS,
+            event_capacity: DEFAULT_EVENT_CAPACITY,
+        }
+    }
+
+    /// The configuration of circuits that have none of their own.
+    pub fn default_config(mut self, config: CircuitBreakerConfig) -> Self {
+        self.default_config = config;
+        self
+    }
+
+    /// A circuit with a configuration of its own. It exists from the start and is never evicted.
+    pub fn circuit(mut self, name: impl Into<String>, config: CircuitBreakerConfig) -> Self {
+        self.circuits.insert(name.into(), config);
+        self
+    }
+
+    /// The clock that states and timestamps follow. Default: a [`TokioClock`].
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The seed of the jitter, for runs that repeat: circuits made in the same order then draw the same numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The most circuits at once. Default: 10 000.
+    pub fn max_circuits(mut self, circuits: usize) -> Self {
+        self.max_circuits = circuits;
+        self
+    }
+
+    /// Events kept for a subscriber that lags, rounded up to a power of two. Default: 1 024.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.event_capacity = events;
+        self
+    }
+
+    /// Checks everything and makes the breaker.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    pub fn build(self) -> Result<SlidingWindowCircuitBreaker> {
+        validate::ensure(self.max_circuits > 0, "max_circuits", "must be at least 1")?;
+        validate::ensure(
+            self.circuits.len() <= self.max_circuits,
+            "max_circuits",
+            "must not be less than the number of configured circuits",
+        )?;
+        validate::ensure(
+            (1..=MAX_EVENT_CAPACITY).contains(&self.event_capacity),
+            "event_capacity",
+            "must be between 1 and 1048576",
+        )?;
+        self.default_config
+            .validate()
+            .map_err(|error| error.in_field("default_config"))?;
+        for (name, config) in &self.circuits {
+            validate::name(name, MAX_CIRCUIT_NAME, "circuit")?;
+            config
+                .validate()
+                .map_err(|error| error.in_field(&format!("circuit.{name}")))?;
+        }
+        self.assemble()
+    }
+
+    /// The defaults are valid.
+    pub(super) fn build_with_defaults(self) -> SlidingWindowCircuitBreaker {
+        let (registry, hub) = self.parts();
+        SlidingWindowCircuitBreaker::from_parts(registry, hub)
+    }
+
+    fn assemble(mut self) -> Result<SlidingWindowCircuitBreaker> {
+        let circuits = std::mem::take(&mut self.circuits);
+        let (registry, hub) = self.parts();
+        for (name, config) in circuits {
+            registry.get_or_make(&name)?.configure(config);
+        }
+        Ok(SlidingWindowCircuitBreaker::from_parts(registry, hub))
+    }
+
+    fn parts(self) -> (Registry, Arc<EventHub>) {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
+        let hub = Arc::new(EventHub::new(self.event_capacity, Arc::clone(&clock)));
+        let rng = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        (
+            Registry::new(
+                self.max_circuits,
+                Arc::new(self.default_config),
+                clock,
+                Arc::clone(&hub),
+                rng,
+            ),
+            hub,
+        )
+    }
+}

@@ -1,0 +1,358 @@
+//! A [`tower_layer::Layer`] that puts a circuit before any [`tower_service::Service`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use networking_spi::circuit_breaker::{
+    CallOutcome, CallRecord, Circuit, CircuitRejection, CircuitState, Deadline, OwnedPermit,
+};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Asks a circuit before every call of a service, and reports how the call ended.
+///
+/// Works with any service: `Classifier` says what a response or an error counts as. The default counts every error as a
+/// failure and every response as a success; [`classify`](Self::classify) takes a function, or [`HttpStatus`] for HTTP.
+///
+/// All services of the layer, and their clones, share the circuit.
+///
+/// * A rejected call never reaches the inner service.
+/// * The circuit's [`call_timeout`](networking_spi::circuit_breaker::CircuitBreakerConfig::call_timeout) limits each call,
+///   and counts as a failure. It runs on tokio's timer.
+/// * The permit lives in the response future. Dropping the future cancels the call: it frees the permit by the circuit's
+///   [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy). A panic of the inner service is a failure. Reading
+///   the body of a response is no part of the call.
+///
+/// # Order
+///
+/// Right: inside retries, outside of buffers, connections and concurrency limits. Wrong: inside of a timeout, which
+/// cancels the call, so that the circuit never learns that the service hangs; use `call_timeout`.
+///
+/// ```
+/// use networking_circuit_breaker::SlidingWindowCircuitBreaker;
+/// use networking_circuit_breaker::tower::{CircuitError, CircuitLayer};
+/// use networking_spi::circuit_breaker::{CallOutcome, CircuitBreaker};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let breaker = SlidingWindowCircuitBreaker::new();
+/// let layer = CircuitLayer::new(breaker.circuit("adder")?).classify(|result: Result<&u32, &String>| match result {
+///     Ok(_) => CallOutcome::Success,
+///     Err(message) if message.starts_with("bad request") => CallOutcome::Ignored,
+///     Err(_) => CallOutcome::Failure,
+/// });
+/// let service = layer.layer(service_fn(|n: u32| async move { Ok::<_, String>(n + 1) }));
+/// assert_eq!(service.oneshot(1).await.unwrap(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CircuitLayer<Classifier = ErrorsFail> {
+    circuit: Arc<dyn Circuit>,
+    classifier: Classifier,
+}
+
+impl CircuitLayer {
+    /// Puts `circuit` before services. Every error is a failure, every response a success.
+    pub fn new(circuit: Arc<dyn Circuit>) -> Self {
+        Self {
+            circuit,
+            classifier: ErrorsFail,
+        }
+    }
+}
+
+impl<Classifier> CircuitLayer<Classifier> {
+    /// Replaces what decides on responses and errors.
+    pub fn classify<C>(self, classifier: C) -> CircuitLayer<C> {
+        CircuitLayer {
+            circuit: self.circuit,
+            classifier,
+        }
+    }
+}
+
+impl<S, Classifier: Clone> Layer<S> for CircuitLayer<Classifier> {
+    type Service = CircuitService<S, Classifier>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CircuitService {
+            inner,
+            circuit: Arc::clone(&self.circuit),
+            classifier: self.classifier.clone(),
+            inner_is_ready: false,
+        }
+    }
+}
+
+impl<Classifier> fmt::Debug for CircuitLayer<Classifier> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitLayer")
+            .field("circuit", &self.circuit.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What calls of a service count as.
+///
+/// Implemented for functions of `Result<&Response, &Error>` that return a [`CallOutcome`] or a [`CallRecord`]. A record
+/// can carry the wait that the service asks for.
+pub trait Classify<Response, Error> {
+    /// What the call that ended with `result` counts as.
+    fn classify(&self, result: Result<&Response, &Error>) -> CallRecord;
+}
+
+impl<F, R, Response, Error> Classify<Response, Error> for F
+where
+    F: Fn(Result<&Response, &Error>) -> R,
+    R: Into<CallRecord>,
+{
+    fn classify(&self, result: Result<&Response, &Error>) -> CallRecord {
+        self(result).into()
+    }
+}
+
+/// Every error is a failure, every response a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ErrorsFail;
+
+impl<Response, Error> Classify<Response, Error> for ErrorsFail {
+    fn classify(&self, result: Result<&Response, &Error>) -> CallRecord {
+        CallRecord::new(match result {
+            Ok(_) => CallOutcome::Success,
+            Err(_) => CallOutcome::Failure,
+        })
+    }
+}
+
+/// For HTTP services: errors and the statuses 5xx, 408 and 429 are failures, other statuses are successes. A `Retry-After`
+/// in seconds lengthens the open time; one that is a date is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HttpStatus;
+
+impl<Body, Error> Classify<http::Response<Body>, Error> for HttpStatus {
+    fn classify(&self, result: Result<&http::Response<Body>, &Error>) -> CallRecord {
+        let Ok(response) = result else {
+            return CallRecord::new(CallOutcome::Failure);
+        };
+        let status = response.status();
+        let failed =
+            status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+        if !failed {
+            return CallRecord::new(CallOutcome::Success);
+        }
+        let record = CallRecord::new(CallOutcome::Failure);
+        retry_after(response.headers()).map_or(record, |delay| record.with_retry_after(delay))
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The service that [`CircuitLayer`] makes.
+///
+/// # Readiness
+///
+/// `poll_ready` takes no permit: a caller that is ready and never calls would keep it. While the circuit is open it is
+/// ready without asking the inner service, so that a service that is never ready again does not hide the rejection;
+/// otherwise the inner service decides. A call that was made ready while the circuit was open is rejected even if the
+/// circuit has half-opened since, because the inner service was not asked; the next one is a probe. An error of the inner
+/// service's `poll_ready` is passed on and counts for nothing: no call was made.
+#[derive(Clone)]
+pub struct CircuitService<S, Classifier = ErrorsFail> {
+    inner: S,
+    circuit: Arc<dyn Circuit>,
+    classifier: Classifier,
+    inner_is_ready: bool,
+}
+
+impl<S, Classifier> CircuitService<S, Classifier> {
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    fn acquire(&self, inner_is_ready: bool) -> Result<OwnedPermit, CircuitRejection> {
+        let permit = OwnedPermit::acquire(&self.circuit)?;
+        if inner_is_ready {
+            return Ok(permit);
+        }
+        permit.record(CallOutcome::Ignored);
+        Err(CircuitRejection::new(
+            self.circuit.name().into(),
+            CircuitState::Open,
+            Some(Duration::ZERO),
+        ))
+    }
+}
+
+impl<S, Request, Classifier> Service<Request> for CircuitService<S, Classifier>
+where
+    S: Service<Request>,
+    Classifier: Classify<S::Response, S::Error> + Clone,
+{
+    type Response = S::Response;
+    type Error = CircuitError<S::Error>;
+    type Future = CircuitFuture<S::Future, Classifier>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if !self.inner_is_ready && self.circuit.state() != CircuitState::Open {
+            ready!(self.inner.poll_ready(cx)).map_err(CircuitError::Inner)?;
+            self.inner_is_ready = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let inner_is_ready = std::mem::take(&mut self.inner_is_ready);
+        match self.acquire(inner_is_ready) {
+            Ok(permit) => {
+                let deadline = self.circuit.deadline(None);
+                CircuitFuture {
+                    stage: Stage::Calling {
+                        // The permit is held meanwhile: a panic in here is one of the call.
+                        future: self.inner.call(request),
+                    },
+                    permit: Some(permit),
+                    deadline,
+                    classifier: self.classifier.clone(),
+                }
+            }
+            Err(rejection) => {
+                // The inner service stays as ready as it was.
+                self.inner_is_ready = inner_is_ready;
+                CircuitFuture {
+                    stage: Stage::Rejected {
+                        rejection: Some(rejection),
+                    },
+                    permit: None,
+                    deadline: None,
+                    classifier: self.classifier.clone(),
+                }
+            }
+        }
+    }
+}
+
+impl<S: fmt::Debug, Classifier> fmt::Debug for CircuitService<S, Classifier> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitService")
+            .field("inner", &self.inner)
+            .field("circuit", &self.circuit.name())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response future of [`CircuitService`]. Dropping it cancels the call and frees its permit.
+    pub struct CircuitFuture<F, Classifier> {
+        // Before the permit: a cancelled call has ended when its permit comes back.
+        #[pin]
+        stage: Stage<F>,
+        permit: Option<OwnedPermit>,
+        deadline: Option<Deadline>,
+        classifier: Classifier,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<F> {
+        Calling {
+            #[pin]
+            future: F,
+        },
+        Rejected {
+            rejection: Option<CircuitRejection>,
+        },
+    }
+}
+
+impl<F, Response, Error, Classifier> Future for CircuitFuture<F, Classifier>
+where
+    F: Future<Output = Result<Response, Error>>,
+    Classifier: Classify<Response, Error>,
+{
+    type Output = Result<Response, CircuitError<Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let future = match this.stage.as_mut().project() {
+            StageProjection::Calling { future } => future,
+            StageProjection::Rejected { rejection } => {
+                let rejection = rejection.take().expect("a future is not polled after it was ready");
+                return Poll::Ready(Err(CircuitError::Rejected(rejection)));
+            }
+        };
+        // Out of the future while the service runs: if it panics, the permit sees the panic whoever drops the future later.
+        let permit = this.permit.take();
+        let Poll::Ready(result) = future.poll(cx) else {
+            if let Some(deadline) = this.deadline
+                && Pin::new(&mut *deadline).poll(cx).is_ready()
+            {
+                let limit = deadline.limit();
+                this.stage.set(Stage::Rejected { rejection: None });
+                if let Some(permit) = permit {
+                    permit.record(CallOutcome::Failure);
+                }
+                return Poll::Ready(Err(CircuitError::Timeout(limit)));
+            }
+            *this.permit = permit;
+            return Poll::Pending;
+        };
+        if let Some(permit) = permit {
+            permit.record(this.classifier.classify(result.as_ref()));
+        }
+        Poll::Ready(result.map_err(CircuitError::Inner))
+    }
+}
+
+impl<F, Classifier> fmt::Debug for CircuitFuture<F, Classifier> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitFuture")
+            .field("permit", &self.permit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a call of a [`CircuitService`] gave no response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CircuitError<E> {
+    /// The circuit did not let the call through. The inner service was not called.
+    Rejected(CircuitRejection),
+    /// The call did not end within this time, and was dropped.
+    Timeout(Duration),
+    /// What the inner service returned.
+    Inner(E),
+}
+
+impl<E: fmt::Display> fmt::Display for CircuitError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Timeout(limit) => write!(f, "no response within {limit:?}"),
+            Self::Inner(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::error::Error for CircuitError<E> {
+    // `Display` shows the rejection or the inner error itself: their sources are the sources of this one.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Rejected(_) | Self::Timeout(_) => None,
+            Self::Inner(error) => error.source(),
+        }
+    }
+}

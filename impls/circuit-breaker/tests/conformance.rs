@@ -1,0 +1,81 @@
+//! The circuit breaker suite against the sliding-window breaker, directly and through the wrappers of the contract.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_circuit_breaker::{SlidingWindowCircuitBreaker, SlidingWindowCircuitBreakerBuilder};
+use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
+use networking_conformance::runner::Runner;
+use networking_conformance::{CaseRuntime, Harness};
+use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+
+fn main() -> ExitCode {
+    Runner::new()
+        .add(suite(), || Arc::new(SlidingWindow { wrapped: false }))
+        .add(suite(), || Arc::new(SlidingWindow { wrapped: true }))
+        .run()
+}
+
+const EVENT_CAPACITY: usize = 64;
+
+struct SlidingWindow {
+    /// Whether the breaker is reached through the implementations for `Arc` and `Box`.
+    wrapped: bool,
+}
+
+impl SlidingWindow {
+    fn build(&self, builder: SlidingWindowCircuitBreakerBuilder) -> Arc<dyn CircuitBreaker> {
+        let breaker = builder
+            .seed(42)
+            .event_capacity(EVENT_CAPACITY)
+            .build()
+            .expect("the configuration is valid");
+        if self.wrapped {
+            let boxed: Box<dyn CircuitBreaker> = Box::new(breaker);
+            Arc::new(Arc::new(boxed))
+        } else {
+            Arc::new(breaker)
+        }
+    }
+}
+
+impl Harness for SlidingWindow {
+    fn backend(&self) -> &'static str {
+        if self.wrapped {
+            "sliding_window_wrapped"
+        } else {
+            "sliding_window"
+        }
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+#[async_trait]
+impl CircuitBreakerHarness for SlidingWindow {
+    fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker> {
+        self.build(SlidingWindowCircuitBreaker::builder().default_config(config))
+    }
+
+    fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>> {
+        Some(
+            self.build(
+                SlidingWindowCircuitBreaker::builder()
+                    .default_config(config)
+                    .max_circuits(max_circuits),
+            ),
+        )
+    }
+
+    fn event_capacity(&self) -> Option<usize> {
+        Some(EVENT_CAPACITY)
+    }
+
+    async fn advance(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}

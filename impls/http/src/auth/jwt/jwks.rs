@@ -1,0 +1,313 @@
+//! Keys behind a URL.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_spi::clock::Clock;
+use networking_spi::http::{HttpClient, HttpRequest, JwtAlgorithm, Method, header};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, redact};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
+use url::{Host, Url};
+
+use super::{JwtKey, KeyResolver, OPERATION};
+use crate::marks::WithoutCredentials;
+use networking_runtime::clock::TokioClock;
+use networking_runtime::single_flight::SingleFlight;
+
+/// How a key set is fetched and kept.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JwksConfig {
+    /// Where it is: `https`, or `http` on this machine.
+    pub url: Url,
+    /// How long it is used before it is fetched again.
+    pub ttl: Duration,
+    /// At least so long between two fetches, whatever tokens ask for.
+    pub refresh_cooldown: Duration,
+    /// How long beyond its `ttl` it is used while it cannot be fetched.
+    pub stale_if_error: Duration,
+    /// Time limit of a fetch.
+    pub timeout: Duration,
+    /// Largest document taken, in bytes.
+    pub max_body: usize,
+    /// Most keys taken.
+    pub max_keys: usize,
+}
+
+impl JwksConfig {
+    /// 10 min to live, 30 s between fetches, 1 h stale, 10 s a fetch, 256 KiB, 100 keys.
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            ttl: Duration::from_secs(600),
+            refresh_cooldown: Duration::from_secs(30),
+            stale_if_error: Duration::from_secs(3600),
+            timeout: Duration::from_secs(10),
+            max_body: 256 << 10,
+            max_keys: 100,
+        }
+    }
+
+    /// Sets how long a key set is used before it is fetched again.
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets the shortest time between two fetches.
+    pub fn with_refresh_cooldown(mut self, cooldown: Duration) -> Self {
+        self.refresh_cooldown = cooldown;
+        self
+    }
+
+    /// Sets how long an old key set is used while no new one can be had.
+    pub fn with_stale_if_error(mut self, stale: Duration) -> Self {
+        self.stale_if_error = stale;
+        self
+    }
+
+    /// Sets the time limit of a fetch.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets the largest document and the most keys taken.
+    pub fn with_limits(mut self, max_body: usize, max_keys: usize) -> Self {
+        self.max_body = max_body;
+        self.max_keys = max_keys;
+        self
+    }
+}
+
+impl Validate for JwksConfig {
+    fn validate(&self) -> Result<()> {
+        let safe = match self.url.scheme() {
+            "https" => self.url.has_host(),
+            "http" => is_loopback(&self.url),
+            _ => false,
+        };
+        validate::ensure(safe, "jwks.url", "must be an https URL, or an http URL of this machine")?;
+        validate::positive(self.ttl, "jwks.ttl")?;
+        validate::positive(self.refresh_cooldown, "jwks.refresh_cooldown")?;
+        validate::positive(self.timeout, "jwks.timeout")?;
+        validate::ensure(self.max_body > 0, "jwks.max_body", "must be at least 1")?;
+        validate::ensure(self.max_keys > 0, "jwks.max_keys", "must be at least 1")
+    }
+}
+
+impl fmt::Debug for JwksConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwksConfig")
+            .field("url", &format_args!("{}", redact::url(&self.url)))
+            .field("ttl", &self.ttl)
+            .field("refresh_cooldown", &self.refresh_cooldown)
+            .field("stale_if_error", &self.stale_if_error)
+            .field("timeout", &self.timeout)
+            .field("max_body", &self.max_body)
+            .field("max_keys", &self.max_keys)
+            .finish()
+    }
+}
+
+/// Keeps a JSON Web Key Set and fetches it when it is old, or when a token names a key that is not in it. Clones share it.
+///
+/// One fetch at a time, at most one per cooldown, and one that nobody waits for any longer goes on. Of the set only public
+/// keys for signatures are taken; what is not understood is left out.
+#[derive(Debug, Clone)]
+pub struct JwksResolver(Arc<Inner>);
+
+struct Inner {
+    http: Arc<dyn HttpClient>,
+    config: JwksConfig,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    flight: SingleFlight<Keys>,
+}
+
+type Keys = Arc<[JwtKey]>;
+
+#[derive(Default)]
+struct State {
+    keys: Option<Keys>,
+    /// When `keys` were fetched.
+    fetched: Duration,
+    /// When the latest fetch ended, well or not.
+    attempted: Option<Duration>,
+}
+
+impl JwksResolver {
+    /// Fetches through `http`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
+    pub fn new(http: Arc<dyn HttpClient>, config: JwksConfig) -> Result<Self> {
+        Self::with_clock(http, config, Arc::new(TokioClock::new()))
+    }
+
+    /// Fetches through `http`, with ages measured by `clock`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_clock(http: Arc<dyn HttpClient>, config: JwksConfig, clock: Arc<dyn Clock>) -> Result<Self> {
+        config.validate()?;
+        Ok(Self(Arc::new(Inner {
+            http,
+            config,
+            clock,
+            state: Mutex::default(),
+            flight: SingleFlight::new(),
+        })))
+    }
+}
+
+#[async_trait]
+impl KeyResolver for JwksResolver {
+    async fn keys(&self, key_id: Option<String>, _algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>> {
+        let named = key_id.as_deref();
+        let old = match self.0.look(named) {
+            Look::Use(keys) => return Ok(pick(&keys, named)),
+            Look::Wait(error) => return Err(error),
+            Look::Fetch { old } => old,
+        };
+        let inner = &self.0;
+        let fetched = inner
+            .flight
+            .join(
+                // Somebody else's fetch may have ended in the meantime.
+                || match inner.look(named) {
+                    Look::Use(keys) => Some(keys),
+                    Look::Fetch { .. } | Look::Wait(_) => None,
+                },
+                || {
+                    let inner = Arc::clone(inner);
+                    Box::pin(async move { inner.fetch().await })
+                },
+            )
+            .await;
+        match (fetched, old) {
+            (Ok(keys), _) | (Err(_), Some(keys)) => Ok(pick(&keys, named)),
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+/// The keys of that id. A token that names none is tried with all.
+fn pick(keys: &Keys, key_id: Option<&str>) -> Vec<JwtKey> {
+    keys.iter()
+        .filter(|key| key_id.is_none() || key.id() == key_id)
+        .cloned()
+        .collect()
+}
+
+/// What there is to do for a token.
+enum Look {
+    Use(Keys),
+    Fetch {
+        /// What to use should the fetch fail.
+        old: Option<Keys>,
+    },
+    /// The latest fetch failed just now.
+    Wait(NetworkError),
+}
+
+impl Inner {
+    fn look(&self, key_id: Option<&str>) -> Look {
+        let now = self.clock.elapsed();
+        let state = self.state.lock();
+        let cooling = state
+            .attempted
+            .map(|attempted| {
+                attempted
+                    .saturating_add(self.config.refresh_cooldown)
+                    .saturating_sub(now)
+            })
+            .filter(|left| !left.is_zero());
+        let age = now.saturating_sub(state.fetched);
+        let usable = state
+            .keys
+            .clone()
+            .filter(|_| age < self.config.ttl.saturating_add(self.config.stale_if_error));
+        let satisfied =
+            |keys: &Keys| age < self.config.ttl && (key_id.is_none() || keys.iter().any(|key| key.id() == key_id));
+        match (usable, cooling) {
+            (Some(keys), _) if satisfied(&keys) => Look::Use(keys),
+            (Some(keys), Some(_)) => Look::Use(keys),
+            (None, Some(left)) => Look::Wait(
+                NetworkError::new(ErrorKind::Connection, OPERATION, "the key set could not be fetched")
+                    .with_retryability(Retryability::After(left)),
+            ),
+            (old, None) => Look::Fetch { old },
+        }
+    }
+
+    async fn fetch(&self) -> Result<Keys> {
+        let fetched = self.request().await;
+        let mut state = self.state.lock();
+        let now = self.clock.elapsed();
+        state.attempted = Some(now);
+        let keys = fetched.map_err(|error| error.with_operation(OPERATION))?;
+        state.keys = Some(Arc::clone(&keys));
+        state.fetched = now;
+        Ok(keys)
+    }
+
+    async fn request(&self) -> Result<Keys> {
+        let mut request = HttpRequest::new(Method::GET, self.config.url.clone())
+            .with_header(header::ACCEPT, "application/jwk-set+json, application/json")?
+            .with_timeout(self.config.timeout);
+        request.options.follow_redirects = Some(false);
+        request.options.raise_for_status = Some(false);
+        request.options.max_response_size = Some(self.config.max_body as u64);
+        request.extensions.insert(WithoutCredentials);
+        let response = self.http.request(request).await?;
+        if let Some(error) = response.status_error() {
+            return Err(error);
+        }
+        let broken = |message| NetworkError::new(ErrorKind::Protocol, OPERATION, message);
+        if !response.is_success() {
+            return Err(broken("the key set is not where it should be").with_status(response.status.as_u16()));
+        }
+        let body = response.body.collect(self.config.max_body).await?;
+        let set: KeySet = serde_json::from_slice(&body).map_err(|_| broken("the answer is not a key set"))?;
+        if set.keys.len() > self.config.max_keys {
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                OPERATION,
+                "the key set has too many keys",
+            ));
+        }
+        // A secret in a public document is none.
+        let usable = set.keys.iter().filter_map(|jwk| JwtKey::jwk(jwk).ok());
+        Ok(usable.filter(|key| !key.is_symmetric()).collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.state.lock().keys.as_ref().map_or(0, |keys| keys.len());
+        f.debug_struct("Inner")
+            .field("config", &self.config)
+            .field("keys", &known)
+            .finish_non_exhaustive()
+    }
+}

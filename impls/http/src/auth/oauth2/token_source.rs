@@ -1,0 +1,362 @@
+//! A token that is there when it is needed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use networking_spi::clock::Clock;
+use networking_spi::http::{HttpClient, OAuth2Grant, OAuth2Request, OAuth2Token};
+use networking_spi::secret::Secret;
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
+use parking_lot::Mutex;
+
+use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
+#[cfg(feature = "jwt")]
+use crate::auth::jwt::SignedJwt;
+use networking_runtime::shared_error::copy;
+use networking_runtime::single_flight::SingleFlight;
+
+/// After a failed early renewal the next one waits so long.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
+
+/// A token that replaced a refused one, and is refused too, is not replaced within this time.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where tokens for requests come from, and when they are renewed.
+///
+/// With the client-credentials grant a new token is asked for each time. With the others the refresh token does it; one
+/// that the server replaces is replaced here in the same moment as the access token.
+///
+/// ```
+/// use networking_http::HttpClientBuilder;
+/// use networking_http::layer::Credentials;
+/// use networking_http::oauth2::OAuth2Credentials;
+/// use networking_spi::http::OAuth2Request;
+///
+/// let request = OAuth2Request::client_credentials("https://id.example.com/token".parse().unwrap(), "id", "secret");
+/// let http = HttpClientBuilder::new()
+///     .base_url("https://api.example.com")
+///     .credentials(Credentials::oauth2(OAuth2Credentials::new(request.with_scope("orders")))?)
+///     .build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OAuth2Credentials {
+    /// How the first token is asked for.
+    pub request: OAuth2Request,
+    /// A token is renewed so long before it expires; at half its life if that is later.
+    pub skew: Duration,
+    /// And earlier by a random part of this, so that many clients do not renew at once.
+    pub jitter: Duration,
+    /// Time limit of a request for a token.
+    pub timeout: Duration,
+    /// What each request for a token is signed with.
+    #[cfg(feature = "jwt")]
+    pub assertion: Option<Assertion>,
+}
+
+/// A token that the client signs anew for each request for an access token (RFC 7523). Its audience is the token endpoint
+/// unless it has one.
+#[cfg(feature = "jwt")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Assertion {
+    /// In place of the client's secret (section 2.2, `private_key_jwt`). Without an issuer or subject, these are the
+    /// client's id.
+    OfClient(SignedJwt),
+    /// In place of the request's grant (section 2.1).
+    OfGrant(SignedJwt),
+}
+
+impl OAuth2Credentials {
+    /// Renews 60 s before the end, up to 10 s earlier at random; 30 s for a request.
+    pub fn new(request: OAuth2Request) -> Self {
+        Self {
+            request,
+            skew: Duration::from_secs(60),
+            jitter: Duration::from_secs(10),
+            timeout: DEFAULT_TIMEOUT,
+            #[cfg(feature = "jwt")]
+            assertion: None,
+        }
+    }
+
+    /// Signs each request for a token.
+    #[cfg(feature = "jwt")]
+    pub fn with_assertion(mut self, assertion: Assertion) -> Self {
+        self.assertion = Some(assertion);
+        self
+    }
+
+    /// Sets how long before its end a token is renewed, and how much earlier at random.
+    pub fn with_renewal(mut self, skew: Duration, jitter: Duration) -> Self {
+        self.skew = skew;
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets the time limit of a request for a token.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl Validate for OAuth2Credentials {
+    fn validate(&self) -> Result<()> {
+        check(&self.request).map_err(|error| error.in_field("request"))?;
+        #[cfg(feature = "jwt")]
+        match &self.assertion {
+            Some(Assertion::OfClient(_)) if self.request.client_secret.is_some() => {
+                return Err(NetworkError::invalid_input(
+                    "request.client_secret",
+                    "must not be set where an assertion takes its place",
+                ));
+            }
+            Some(Assertion::OfClient(jwt) | Assertion::OfGrant(jwt)) => {
+                jwt.validate().map_err(|error| error.in_field("assertion"))?;
+            }
+            None => {}
+        }
+        validate::positive(self.timeout, "timeout")
+    }
+}
+
+/// Gives tokens and renews them: one request at a time for all who wait, in a task of its own.
+pub(crate) struct TokenSource {
+    http: Arc<dyn HttpClient>,
+    config: OAuth2Credentials,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    flight: SingleFlight<Arc<Issued>>,
+}
+
+/// A token, as it is sent.
+pub(crate) struct Issued {
+    pub(crate) header: HeaderValue,
+    generation: u64,
+    renew_at: Option<Duration>,
+    expires_at: Option<Duration>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Issued>>,
+    generation: u64,
+    /// The current token was refused by a peer.
+    refused: bool,
+    /// When a token was last renewed because of that.
+    renewed_for_refusal: Option<Duration>,
+    refresh_token: Option<Secret>,
+    /// The server replaces refresh tokens: one that may have been used must not be sent again.
+    rotates: bool,
+    code_sent: bool,
+    /// No early renewal before.
+    pause_until: Duration,
+    /// No token will come any more.
+    ended: Option<Arc<NetworkError>>,
+}
+
+enum Look {
+    Use(Arc<Issued>),
+    /// Good, and to be renewed behind the caller's back.
+    Renew(Arc<Issued>),
+    Fetch,
+}
+
+impl TokenSource {
+    pub(crate) fn new(http: Arc<dyn HttpClient>, config: OAuth2Credentials, clock: Arc<dyn Clock>) -> Self {
+        let refresh_token = match &config.request.grant {
+            OAuth2Grant::RefreshToken { refresh_token } => Some(refresh_token.clone()),
+            _ => None,
+        };
+        Self {
+            http,
+            config,
+            clock,
+            state: Mutex::new(State {
+                refresh_token,
+                ..State::default()
+            }),
+            flight: SingleFlight::new(),
+        }
+    }
+
+    /// A good token. Cancel safe: a request for one goes on without its waiters.
+    pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<Issued>> {
+        let run = || {
+            let source = Arc::clone(self);
+            Box::pin(async move { source.renew().await }) as _
+        };
+        match self.look() {
+            Look::Use(token) => Ok(token),
+            Look::Renew(token) => {
+                self.flight.start_unless_running(run);
+                Ok(token)
+            }
+            Look::Fetch => {
+                let ready = || match self.look() {
+                    Look::Use(token) | Look::Renew(token) => Some(token),
+                    Look::Fetch => None,
+                };
+                self.flight.join(ready, run).await
+            }
+        }
+    }
+
+    /// Says that a peer refused `token`. Whether asking for another one makes sense.
+    pub(crate) fn refused(&self, token: &Issued) -> bool {
+        let now = self.clock.elapsed();
+        let mut state = self.state.lock();
+        if state.generation != token.generation || state.refused {
+            return true;
+        }
+        // There will be no other one. The next call is sent with this one, too, and learns what the peer says of it.
+        if state.ended.is_some() || (state.refresh_token.is_none() && state.code_sent) {
+            return false;
+        }
+        let just_renewed = state
+            .renewed_for_refusal
+            .is_some_and(|renewed| now < renewed + REFUSAL_PAUSE);
+        if !just_renewed {
+            state.refused = true;
+            state.renewed_for_refusal = Some(now);
+        }
+        !just_renewed
+    }
+
+    fn look(&self) -> Look {
+        let now = self.clock.elapsed();
+        let state = self.state.lock();
+        match &state.current {
+            Some(token) if !state.refused && token.expires_at.is_none_or(|end| now < end) => {
+                let due = token.renew_at.is_some_and(|due| now >= due);
+                if due && now >= state.pause_until && state.ended.is_none() {
+                    Look::Renew(Arc::clone(token))
+                } else {
+                    Look::Use(Arc::clone(token))
+                }
+            }
+            _ => Look::Fetch,
+        }
+    }
+
+    async fn renew(&self) -> Result<Arc<Issued>> {
+        let (grant, only_once) = self.next_grant()?;
+        let request = self.config.request.clone().with_grant(grant);
+        #[cfg(feature = "jwt")]
+        let request = self.signed(request)?;
+        let answer = exchange(&*self.http, &request, self.config.timeout).await;
+        let now = self.clock.elapsed();
+        let mut state = self.state.lock();
+        match answer.and_then(|token| Ok((header(&token)?, token))) {
+            Ok((header, token)) => Ok(self.keep(&mut state, header, token, now)),
+            Err(error) => {
+                state.pause_until = now + RENEWAL_PAUSE;
+                let unsent = error.send_state() == SendState::NotSent;
+                state.code_sent &= !unsent;
+                let unsure = only_once && !unsent;
+                if !is_invalid_grant(&error) && !unsure {
+                    return Err(error);
+                }
+                let error = Arc::new(error.with_retryability(Retryability::Never));
+                state.ended = Some(Arc::clone(&error));
+                Err(copy(&error))
+            }
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    fn signed(&self, mut request: OAuth2Request) -> Result<OAuth2Request> {
+        let sign = |jwt: &SignedJwt| jwt.sign(self.config.request.token_url.as_str(), self.clock.now());
+        match &self.config.assertion {
+            Some(Assertion::OfClient(jwt)) => {
+                let mut jwt = jwt.clone();
+                jwt.issuer.get_or_insert_with(|| request.client_id.clone());
+                jwt.subject.get_or_insert_with(|| request.client_id.clone());
+                let assertion = sign(&jwt)?;
+                for (name, value) in [
+                    (
+                        "client_assertion_type",
+                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                    ),
+                    ("client_assertion", assertion.expose()),
+                ] {
+                    request.extra.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            // A refresh token that came with the last access token goes first.
+            Some(Assertion::OfGrant(jwt)) if !matches!(request.grant, OAuth2Grant::RefreshToken { .. }) => {
+                request.grant = OAuth2Grant::JwtBearer { assertion: sign(jwt)? };
+            }
+            _ => {}
+        }
+        Ok(request)
+    }
+
+    /// The grant to use, and whether it must not be sent twice.
+    fn next_grant(&self) -> Result<(OAuth2Grant, bool)> {
+        let mut state = self.state.lock();
+        if let Some(ended) = &state.ended {
+            return Err(copy(ended));
+        }
+        if let Some(refresh_token) = state.refresh_token.clone() {
+            return Ok((OAuth2Grant::RefreshToken { refresh_token }, state.rotates));
+        }
+        let code = matches!(self.config.request.grant, OAuth2Grant::AuthorizationCode { .. });
+        if code && state.code_sent {
+            return Err(NetworkError::new(
+                ErrorKind::Authentication,
+                OPERATION,
+                "the token is used up, and the server gave none to renew it",
+            ));
+        }
+        state.code_sent = code;
+        Ok((self.config.request.grant.clone(), code))
+    }
+
+    fn keep(&self, state: &mut State, header: HeaderValue, token: OAuth2Token, now: Duration) -> Arc<Issued> {
+        let renewable = !matches!(self.config.request.grant, OAuth2Grant::ClientCredentials);
+        if let Some(new) = token.refresh_token.filter(|_| renewable) {
+            state.rotates |= state.refresh_token.as_ref().is_some_and(|old| *old != new);
+            state.refresh_token = Some(new);
+        }
+        let life = token.expires_in;
+        let early = self
+            .config
+            .skew
+            .saturating_add(self.config.jitter.mul_f64(fastrand::f64()));
+        state.generation += 1;
+        let issued = Arc::new(Issued {
+            header,
+            generation: state.generation,
+            renew_at: life.map(|life| now.saturating_add(life.saturating_sub(early).max(life / 2))),
+            expires_at: life.map(|life| now.saturating_add(life)),
+        });
+        state.current = Some(Arc::clone(&issued));
+        state.refused = false;
+        issued
+    }
+}
+
+fn header(token: &OAuth2Token) -> Result<HeaderValue> {
+    let broken = |message| NetworkError::new(ErrorKind::Protocol, OPERATION, message);
+    if !token.token_type.eq_ignore_ascii_case("bearer") {
+        return Err(broken("the token is not a bearer token"));
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.access_token.expose()))
+        .map_err(|_| broken("the token cannot be a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

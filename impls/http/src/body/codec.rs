@@ -1,0 +1,365 @@
+//! Compressing and decompressing, of streams and of bytes in memory.
+
+use std::io;
+
+#[cfg(feature = "brotli")]
+use async_compression::Level;
+#[cfg(feature = "brotli")]
+use async_compression::tokio::bufread::{BrotliDecoder, BrotliEncoder};
+#[cfg(feature = "gzip")]
+use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
+#[cfg(feature = "zstd")]
+use async_compression::tokio::bufread::{ZstdDecoder, ZstdEncoder};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use networking_spi::compression::CompressionType;
+use networking_spi::http::ByteStream;
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use tokio_util::io::StreamReader;
+
+/// Output is produced in pieces of about so many bytes.
+const PIECE: usize = 16 << 10;
+
+/// Input up to this size is handled where it is; more goes to a thread that may block.
+const INLINE: usize = 64 << 10;
+
+/// Brotli's own default is meant for files that are compressed once: it is some fifty times slower than this.
+#[cfg(feature = "brotli")]
+const BROTLI_QUALITY: i32 = 5;
+
+/// The codings that are built in.
+pub(crate) const CODINGS: &[CompressionType] = &[
+    CompressionType::None,
+    #[cfg(feature = "gzip")]
+    CompressionType::Gzip,
+    #[cfg(feature = "gzip")]
+    CompressionType::Deflate,
+    #[cfg(feature = "brotli")]
+    CompressionType::Brotli,
+    #[cfg(feature = "zstd")]
+    CompressionType::Zstd,
+];
+
+/// Decodes chunks as they are read. Corrupt, truncated and trailing data end the stream with `Decode`; an error of the
+/// chunks comes through as it is.
+pub(crate) fn decode_stream(chunks: ByteStream, coding: CompressionType) -> ByteStream {
+    let reader = StreamReader::new(chunks.map_err(io::Error::other));
+    let Some(decoder) = Decoder::new(reader, coding) else {
+        return stream::once(async move { Err(unknown("http.decode", coding)) }).boxed();
+    };
+    stream::unfold(Some(decoder), move |decoder| async move {
+        let mut decoder = decoder?;
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match decoder.read(&mut piece).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(piece.freeze()), Some(decoder))),
+            Err(error) => Some((Err(decode_error(error, coding).with_send_state(SendState::Sent)), None)),
+        }
+    })
+    .boxed()
+}
+
+/// Compresses bytes in memory.
+pub(crate) async fn compress(data: Bytes, coding: CompressionType) -> Result<Bytes> {
+    if coding == CompressionType::None {
+        return Ok(data);
+    }
+    run(data.len(), move || async move {
+        let mut output = BytesMut::with_capacity(data.len() / 2 + 64);
+        encode(&data, coding, &mut output).await?;
+        Ok(output.freeze())
+    })
+    .await
+}
+
+/// Decompresses bytes in memory to at most `limit` bytes.
+pub(crate) async fn decompress(data: Bytes, coding: CompressionType, limit: usize) -> Result<Bytes> {
+    if coding == CompressionType::None {
+        return if data.len() > limit {
+            Err(too_large(limit))
+        } else {
+            Ok(data)
+        };
+    }
+    run(data.len(), move || async move {
+        let mut decoder = Decoder::new(&data[..], coding).ok_or_else(|| unknown(DECOMPRESS, coding))?;
+        let mut output = BytesMut::with_capacity(data.len().saturating_mul(3).min(limit).min(1 << 20));
+        loop {
+            output.reserve(PIECE);
+            if decoder
+                .read(&mut output)
+                .await
+                .map_err(|error| decode_error(error, coding).with_operation(DECOMPRESS))?
+                == 0
+            {
+                return Ok(output.freeze());
+            }
+            if output.len() > limit {
+                return Err(too_large(limit));
+            }
+            // A small input can have a large output: others get their turn.
+            tokio::task::consume_budget().await;
+        }
+    })
+    .await
+}
+
+const COMPRESS: &str = "http.compress_request";
+const DECOMPRESS: &str = "http.decompress_response";
+
+/// Runs `work` here for small input, and on a thread that may block for large input.
+async fn run<F, Fut>(input: usize, work: F) -> Result<Bytes>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Bytes>> + Send,
+{
+    if input <= INLINE {
+        return work().await;
+    }
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work()))
+        .await
+        .unwrap_or_else(|error| {
+            Err(NetworkError::new(
+                ErrorKind::Cancelled,
+                "http.codec",
+                "the runtime shut down or the codec panicked",
+            )
+            .with_source(error))
+        })
+}
+
+async fn encode(data: &[u8], coding: CompressionType, output: &mut BytesMut) -> Result<()> {
+    macro_rules! drive {
+        ($encoder:expr) => {{
+            let mut encoder = $encoder;
+            loop {
+                output.reserve(PIECE);
+                match encoder.read_buf(output).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => tokio::task::consume_budget().await,
+                    Err(error) => {
+                        return Err(
+                            NetworkError::new(ErrorKind::Encode, COMPRESS, "the data cannot be compressed")
+                                .with_source(error),
+                        );
+                    }
+                }
+            }
+        }};
+    }
+    match coding {
+        #[cfg(feature = "gzip")]
+        CompressionType::Gzip => drive!(GzipEncoder::new(data)),
+        #[cfg(feature = "gzip")]
+        CompressionType::Deflate => drive!(ZlibEncoder::new(data)),
+        #[cfg(feature = "brotli")]
+        CompressionType::Brotli => drive!(BrotliEncoder::with_quality(data, Level::Precise(BROTLI_QUALITY))),
+        #[cfg(feature = "zstd")]
+        CompressionType::Zstd => drive!(ZstdEncoder::new(data)),
+        _ => Err(unknown(COMPRESS, coding)),
+    }
+}
+
+/// Boxed: their states are large, and of very different sizes.
+enum Decoder<R> {
+    #[cfg(feature = "gzip")]
+    Gzip(Box<GzipDecoder<R>>),
+    #[cfg(feature = "gzip")]
+    Deflate(Box<ZlibDecoder<R>>),
+    #[cfg(feature = "brotli")]
+    Brotli(Box<BrotliDecoder<R>>),
+    #[cfg(feature = "zstd")]
+    Zstd(Box<ZstdDecoder<R>>),
+    /// In a build without codings, a decoder cannot be made.
+    #[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
+    Never(R, std::convert::Infallible),
+}
+
+impl<R: AsyncBufRead + Unpin> Decoder<R> {
+    fn new(reader: R, coding: CompressionType) -> Option<Self> {
+        Some(match coding {
+            #[cfg(feature = "gzip")]
+            CompressionType::Gzip => {
+                let mut decoder = GzipDecoder::new(reader);
+                // A gzip file may have several members (RFC 1952, section 2.2).
+                decoder.multiple_members(true);
+                Self::Gzip(Box::new(decoder))
+            }
+            #[cfg(feature = "gzip")]
+            CompressionType::Deflate => Self::Deflate(Box::new(ZlibDecoder::new(reader))),
+            #[cfg(feature = "brotli")]
+            CompressionType::Brotli => Self::Brotli(Box::new(BrotliDecoder::new(reader))),
+            #[cfg(feature = "zstd")]
+            CompressionType::Zstd => {
+                let mut decoder = ZstdDecoder::new(reader);
+                decoder.multiple_members(true);
+                Self::Zstd(Box::new(decoder))
+            }
+            _ => return None,
+        })
+    }
+
+    /// Appends decoded bytes; 0 at the end of the data, which is then also the end of the input.
+    async fn read(&mut self, output: &mut BytesMut) -> io::Result<usize> {
+        let (count, rest) = match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            #[cfg(feature = "gzip")]
+            Self::Deflate(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            #[cfg(feature = "brotli")]
+            Self::Brotli(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            #[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
+            Self::Never(_, never) => match *never {},
+        };
+        if count == 0 && !rest.fill_buf().await?.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "data after the end of the compressed data",
+            ));
+        }
+        Ok(count)
+    }
+}
+
+fn decode_error(error: io::Error, coding: CompressionType) -> NetworkError {
+    let kind = error.kind();
+    match error.downcast::<NetworkError>() {
+        Ok(inner) => inner,
+        Err(error) => {
+            let (reason, message) = match kind {
+                io::ErrorKind::UnexpectedEof => ("truncated_coding", "the compressed data ends early"),
+                _ => ("corrupt_coding", "the compressed data is corrupt"),
+            };
+            NetworkError::new(ErrorKind::Decode, "http.body", message)
+                .with_retryability(Retryability::Never)
+                .with_context("reason", reason)
+                .with_context("coding", coding.as_str())
+                .with_source(error)
+        }
+    }
+}
+
+fn too_large(limit: usize) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::TooLarge,
+        DECOMPRESS,
+        "the decompressed data is longer than the limit",
+    )
+    .with_context("limit", limit.to_string())
+}
+
+fn unknown(operation: &'static str, coding: CompressionType) -> NetworkError {
+    let error = NetworkError::unsupported(operation, "compression").with_context("coding", coding.as_str());
+    match coding {
+        CompressionType::Gzip | CompressionType::Deflate => error.with_context("feature", "gzip"),
+        CompressionType::Brotli => error.with_context("feature", "brotli"),
+        CompressionType::Zstd => error.with_context("feature", "zstd"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn real() -> impl Iterator<Item = CompressionType> {
+        CODINGS
+            .iter()
+            .copied()
+            .filter(|coding| *coding != CompressionType::None)
+    }
+
+    fn sample(length: usize) -> Bytes {
+        let mut random = fastrand::Rng::with_seed(7);
+        (0..length).map(|_| random.u8(b'a'..=b'p')).collect()
+    }
+
+    #[tokio::test]
+    async fn round_trips_in_memory_and_as_a_stream() {
+        for &coding in CODINGS {
+            for length in [0, 1, 1_000, 300_000] {
+                let data = sample(length);
+                let packed = compress(data.clone(), coding).await.unwrap();
+                assert_eq!(
+                    decompress(packed.clone(), coding, length).await.unwrap(),
+                    data,
+                    "{coding} {length}"
+                );
+                if coding != CompressionType::None {
+                    let pieces: Vec<Result<Bytes>> = packed
+                        .chunks(777)
+                        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+                        .collect();
+                    let chunks: Vec<Bytes> = decode_stream(stream::iter(pieces).boxed(), coding)
+                        .try_collect()
+                        .await
+                        .unwrap();
+                    assert_eq!(chunks.concat(), data, "{coding} {length} as a stream");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn truncated_and_trailing_and_corrupt_data_is_found() {
+        for coding in real() {
+            let packed = compress(sample(5_000), coding).await.unwrap();
+            let cut = packed.slice(..packed.len() - 3);
+            let longer: Bytes = [&packed[..], b"garbage"].concat().into();
+            let garbage = Bytes::from_static(b"\x01\x02\x03\x04 this was never compressed");
+            for (what, bad) in [
+                ("cut", cut),
+                ("longer", longer),
+                ("garbage", garbage),
+                ("empty", Bytes::new()),
+            ] {
+                let error = decompress(bad.clone(), coding, 1 << 20)
+                    .await
+                    .expect_err(&format!("{coding} {what}"));
+                assert_eq!(error.kind(), ErrorKind::Decode, "{coding} {what}: {error}");
+                let streamed = decode_stream(stream::iter([Ok(bad)]).boxed(), coding)
+                    .try_collect::<Vec<_>>()
+                    .await;
+                assert_eq!(
+                    streamed.unwrap_err().kind(),
+                    ErrorKind::Decode,
+                    "{coding} {what} as a stream"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bomb_stops_at_the_limit() {
+        for coding in real() {
+            let bomb = compress(Bytes::from(vec![0; 8 << 20]), coding).await.unwrap();
+            assert!(bomb.len() < INLINE, "{coding}: {} bytes", bomb.len());
+            let error = decompress(bomb, coding, 100_000).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TooLarge, "{coding}");
+        }
+        assert_eq!(
+            decompress("abc".into(), CompressionType::None, 2)
+                .await
+                .unwrap_err()
+                .kind(),
+            ErrorKind::TooLarge
+        );
+    }
+
+    #[cfg(feature = "gzip")]
+    #[tokio::test]
+    async fn an_error_of_the_chunks_comes_through_as_it_is() {
+        let packed = compress(sample(5_000), CompressionType::Gzip).await.unwrap();
+        let lost = || NetworkError::new(ErrorKind::TruncatedBody, "http.request", "lost");
+        let chunks = stream::iter([Ok(packed.slice(..100)), Err(lost())]).boxed();
+        let error = decode_stream(chunks, CompressionType::Gzip)
+            .try_collect::<Vec<_>>()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TruncatedBody);
+    }
+}

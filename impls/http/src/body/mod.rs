@@ -1,0 +1,243 @@
+//! Wrappers around body streams: limits, deadlines, counting, re-chunking.
+//!
+//! Each ends its stream after the first error and drops the inner stream there, which aborts the transfer.
+
+#[cfg(feature = "charset")]
+mod charset;
+pub(crate) mod codec;
+pub(crate) mod deadline;
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use networking_spi::http::{ByteStream, HttpBody};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use tokio::time::Instant;
+
+#[cfg(feature = "charset")]
+pub use self::charset::TextWithCharset;
+use self::deadline::Alarm;
+
+/// Fails the body with `TooLarge` once it is longer than `limit` bytes.
+///
+/// # Errors
+/// `TooLarge` at once when the length is known beforehand.
+pub(crate) fn limit_size(body: HttpBody, limit: u64) -> Result<HttpBody> {
+    match body.length() {
+        Some(length) if length > limit => Err(too_large(limit)),
+        // A transport enforces the length that it announces.
+        Some(_) if body.as_bytes().is_some() => Ok(body),
+        _ => {
+            let mut left = limit;
+            Ok(inspect(body, move |chunk| {
+                let chunk = chunk?;
+                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| too_large(limit))?;
+                Ok(chunk)
+            }))
+        }
+    }
+}
+
+fn too_large(limit: u64) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::TooLarge,
+        "http.body",
+        "the response body is longer than the limit",
+    )
+    .with_send_state(SendState::Sent)
+    .with_context("limit", limit.to_string())
+}
+
+/// Fails the body with a timeout once `deadline` has passed. A body in memory is left alone: it is there already.
+pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpBody {
+    if body.is_empty() || body.as_bytes().is_some() {
+        return body;
+    }
+    body.map_stream(|chunks| {
+        let timed = Timed {
+            chunks: Some(chunks),
+            alarm: Alarm::new(deadline),
+            limit,
+        };
+        timed.boxed()
+    })
+}
+
+struct Timed {
+    /// `None` after the end or an error.
+    chunks: Option<ByteStream>,
+    alarm: Alarm,
+    limit: Duration,
+}
+
+impl Stream for Timed {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let timed = &mut *self;
+        let Some(chunks) = &mut timed.chunks else {
+            return Poll::Ready(None);
+        };
+        // A stream that always has a chunk ready would outrun the timer for ever.
+        if !timed.alarm.has_passed() {
+            if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
+                if !matches!(next, Some(Ok(_))) {
+                    timed.chunks = None;
+                }
+                return Poll::Ready(next);
+            }
+            ready!(timed.alarm.poll(cx));
+        }
+        timed.chunks = None;
+        let error = NetworkError::timeout("http.request", Phase::Total, timed.limit);
+        Poll::Ready(Some(Err(error.with_send_state(SendState::Sent))))
+    }
+}
+
+/// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
+pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
+    if body.is_empty() || body.as_bytes().is_some() {
+        return body;
+    }
+    inspect(body, move |chunk| {
+        let _held_to_the_end = &held;
+        chunk
+    })
+}
+
+/// The same body, where `look` sees each chunk and the first error, and may replace them. It is dropped at the end.
+pub(crate) fn inspect<F>(body: HttpBody, look: F) -> HttpBody
+where
+    F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
+{
+    body.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
+}
+
+/// `None` after the end or an error.
+struct Inspected<F>(Option<(ByteStream, F)>);
+
+/// Nothing in it is pinned in place.
+impl<F> Unpin for Inspected<F> {}
+
+impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let Some((chunks, look)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let next = ready!(chunks.poll_next_unpin(cx)).map(look);
+        if !matches!(next, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(next)
+    }
+}
+
+/// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.
+pub(crate) fn rechunk(chunks: ByteStream, size: usize) -> ByteStream {
+    let state = Rechunk {
+        chunks: Some(chunks),
+        buffer: BytesMut::new(),
+        pending: Bytes::new(),
+    };
+    stream::unfold(state, move |mut state| async move {
+        let chunk = state.next_chunk(size).await?;
+        Some((chunk, state))
+    })
+    .boxed()
+}
+
+struct Rechunk {
+    /// `None` after the end or an error.
+    chunks: Option<ByteStream>,
+    /// The chunk being filled.
+    buffer: BytesMut,
+    /// What the last inner chunk had beyond the chunk being filled.
+    pending: Bytes,
+}
+
+impl Rechunk {
+    async fn next_chunk(&mut self, size: usize) -> Option<Result<Bytes>> {
+        loop {
+            if self.buffer.is_empty() && self.pending.len() >= size {
+                return Some(Ok(self.pending.split_to(size)));
+            }
+            let take = self.pending.len().min(size - self.buffer.len());
+            self.buffer.extend_from_slice(&self.pending.split_to(take));
+            if self.buffer.len() == size {
+                return Some(Ok(self.buffer.split().freeze()));
+            }
+            match self.chunks.as_mut()?.next().await {
+                Some(Ok(chunk)) => self.pending = chunk,
+                Some(Err(error)) => {
+                    self.chunks = None;
+                    self.buffer.clear();
+                    return Some(Err(error));
+                }
+                None => {
+                    self.chunks = None;
+                    let last = self.buffer.split().freeze();
+                    return (!last.is_empty()).then_some(Ok(last));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt;
+
+    use super::*;
+
+    fn chunks(parts: &[&'static [u8]]) -> ByteStream {
+        stream::iter(
+            parts
+                .iter()
+                .map(|part| Ok(Bytes::from_static(part)))
+                .collect::<Vec<_>>(),
+        )
+        .boxed()
+    }
+
+    #[tokio::test]
+    async fn rechunk_is_exact_whatever_the_input_chunks() {
+        let inputs: [&[&'static [u8]]; 3] = [
+            &[b"abcdefghij"],
+            &[b"a", b"bcd", b"", b"efghi", b"j"],
+            &[b"abc", b"def", b"ghij"],
+        ];
+        for parts in inputs {
+            let sizes: Vec<Bytes> = rechunk(chunks(parts), 4).try_collect().await.unwrap();
+            assert_eq!(sizes, ["abcd", "efgh", "ij"], "{parts:?}");
+        }
+        let none: Vec<Bytes> = rechunk(chunks(&[]), 4).try_collect().await.unwrap();
+        assert!(none.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_size_limit_is_exact() {
+        let body = |limit| limit_size(HttpBody::stream(chunks(&[b"abc", b"de"]), None), limit);
+        assert_eq!(body(5).unwrap().collect(usize::MAX).await.unwrap(), "abcde");
+        let error = body(4).unwrap().collect(usize::MAX).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(limit_size("abcde".into(), 4).unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stops_a_stream_that_never_waits() {
+        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let mut body = until(HttpBody::stream(endless, None), deadline, Duration::from_secs(1)).into_stream();
+        assert!(body.next().await.unwrap().is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let error = body.next().await.unwrap().unwrap_err();
+        assert_eq!(error.phase(), Some(Phase::Total));
+        assert!(body.next().await.is_none(), "the stream ends after its error");
+    }
+}

@@ -1,0 +1,450 @@
+//! Composing the standard client.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::clock::Clock;
+use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, ProxyConfig, RetryPolicy};
+use networking_spi::{NetworkError, Result, redact};
+use url::Url;
+
+use super::settings::Settings;
+use super::stack;
+use super::standard::StandardHttpClient;
+#[cfg(feature = "jwt")]
+use crate::auth::jwt::{JwtPolicy, KeySource};
+#[cfg(feature = "cache")]
+use crate::cache::HttpCache;
+use crate::connect::{DnsResolver, SsrfGuard, SystemResolver, TransportConfig};
+use crate::layer::{ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, RedirectPolicy, TraceContextSource};
+#[cfg(feature = "reqwest")]
+use crate::transport::ReqwestTransport;
+use crate::transport::{HyperTransport, PoolStatsSource};
+#[cfg(feature = "websocket")]
+use crate::websocket::WebSocketConnector;
+
+/// The transport of clients that do not ask for a certain one.
+pub type DefaultTransport = HyperTransport;
+
+/// Composes the [standard stack](crate::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a certain one
+/// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
+/// ([`over`](HttpClientBuilder::over)).
+///
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
+/// `http-cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
+/// trace - attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
+/// decompression and size limit - transport.
+///
+/// | setting | default |
+/// |---|---|
+/// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
+/// | retries, circuit breaker, rate limits, limit of requests in flight, hedging | off; the first two can be configured later on the client |
+/// | redirects | up to 10 |
+/// | cookies | none kept |
+/// | decompression | on |
+/// | largest response body | 64 MiB; `stream_request` is not limited |
+/// | error statuses | responses, not errors |
+///
+/// A mistake in any setting shows when the client is built.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_http::HttpClientBuilder;
+/// use networking_spi::http::RetryPolicy;
+///
+/// let http = HttpClientBuilder::new()
+///     .base_url("https://api.example.com/v1")
+///     .default_header("x-team", "payments")
+///     .timeout(Duration::from_secs(30))
+///     .attempt_timeout(Duration::from_secs(5))
+///     .retry(RetryPolicy::new(4))
+///     .build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
+    transport: S,
+    settings: Settings,
+}
+
+/// A transport that the builder makes.
+pub struct Configured<T> {
+    config: TransportConfig,
+    resolver: Arc<dyn DnsResolver>,
+    transport: PhantomData<fn() -> T>,
+}
+
+/// A transport that a builder can make from its configuration: [`HyperTransport`] and [`ReqwestTransport`].
+pub trait ConfiguredTransport: HttpClient + PoolStatsSource + Clone + sealed::Sealed {
+    /// The transport.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self>
+    where
+        Self: Sized;
+}
+
+impl ConfiguredTransport for HyperTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl ConfiguredTransport for ReqwestTransport {
+    fn from_config(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        Self::with_resolver(config, resolver)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for crate::transport::HyperTransport {}
+    impl Sealed for crate::transport::ReqwestTransport {}
+}
+
+impl HttpClientBuilder {
+    /// A client over the [`DefaultTransport`].
+    pub fn new() -> Self {
+        Self::configured()
+    }
+}
+
+impl HttpClientBuilder<Configured<HyperTransport>> {
+    /// A client directly over hyper.
+    pub fn hyper() -> Self {
+        Self::configured()
+    }
+}
+
+#[cfg(feature = "reqwest")]
+impl HttpClientBuilder<Configured<ReqwestTransport>> {
+    /// A client over reqwest.
+    pub fn reqwest() -> Self {
+        Self::configured()
+    }
+}
+
+impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
+    pub(super) fn configured() -> Self {
+        Self::from_source(Configured {
+            config: TransportConfig::default(),
+            resolver: Arc::new(SystemResolver),
+            transport: PhantomData,
+        })
+    }
+
+    /// Sets how connections are made, in place of what [`ssrf_guard`](Self::ssrf_guard), [`proxy`](Self::proxy),
+    /// [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout) set before.
+    pub fn transport(mut self, config: TransportConfig) -> Self {
+        self.transport.config = config;
+        self
+    }
+
+    /// Sets how names are resolved.
+    pub fn resolver(mut self, resolver: Arc<dyn DnsResolver>) -> Self {
+        self.transport.resolver = resolver;
+        self
+    }
+
+    /// Sets where requests may go.
+    pub fn ssrf_guard(mut self, guard: SsrfGuard) -> Self {
+        self.transport.config.ssrf_guard = Some(guard);
+        self
+    }
+
+    /// Sends every request through this proxy.
+    pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
+        self.transport.config.proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the `User-Agent`.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.transport.config.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Sets the time limit of opening a connection.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.transport.config.connect_timeout = timeout;
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    pub fn build(self) -> Result<StandardHttpClient<T>> {
+        let Configured { config, resolver, .. } = &self.transport;
+        #[cfg(feature = "websocket")]
+        let connector = WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver))
+            .map_err(|error| error.in_field("transport"))?;
+        let transport =
+            T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
+        let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
+        let mut settings = self.settings;
+        settings.pool = Some(pool);
+        #[cfg(feature = "websocket")]
+        settings.websocket.get_or_insert(connector);
+        stack::assemble(transport, settings)
+    }
+}
+
+impl Default for HttpClientBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for Configured<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured")
+            .field("config", &self.config)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A transport that is there already, as opposed to one that the builder makes.
+#[derive(Debug)]
+pub struct Transport<T>(T);
+
+impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
+    /// A client over `transport`, which only has to send requests: the layers do everything else.
+    ///
+    /// ```
+    /// use networking_http::{HttpClientBuilder, MemoryHttpClient};
+    /// use networking_spi::http::RetryPolicy;
+    ///
+    /// let http = HttpClientBuilder::over(MemoryHttpClient::new()).retry(RetryPolicy::default()).build()?;
+    /// # Ok::<(), networking_spi::NetworkError>(())
+    /// ```
+    pub fn over(transport: T) -> Self {
+        Self::from_source(Transport(transport))
+    }
+
+    /// Says who knows about the transport's connections.
+    pub fn pool_stats(mut self, source: Arc<dyn PoolStatsSource>) -> Self {
+        self.settings.pool = Some(source);
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    pub fn build(self) -> Result<StandardHttpClient<T>> {
+        stack::assemble(self.transport.0, self.settings)
+    }
+}
+
+impl<S> HttpClientBuilder<S> {
+    fn from_source(transport: S) -> Self {
+        Self {
+            transport,
+            settings: Settings::default(),
+        }
+    }
+
+    fn note<V>(&mut self, result: Result<V>) -> Option<V> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.settings.mistake.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Resolves relative targets against this URL; a path without a slash at its end gets one. Credentials and secret
+    /// default headers are then sent to its origin only.
+    pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
+        let parsed = Url::parse(url.as_ref())
+            .map_err(|error| NetworkError::invalid_input("base_url", "is not a URL").with_source(error));
+        self.settings.defaults.base_url = self.note(parsed);
+        self
+    }
+
+    /// Adds a header to requests that do not have it. Called again with the same name, it replaces the value.
+    pub fn default_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let header = name
+            .try_into()
+            .map_err(|_| NetworkError::invalid_input("default_header", "is not a header name"))
+            .and_then(|name| match value.try_into() {
+                Ok(value) => Ok((name, value)),
+                Err(_) => Err(NetworkError::invalid_input(
+                    format!("default_header.{name}"),
+                    "has characters that a header value cannot have",
+                )),
+            });
+        if let Some((name, value)) = self.note(header) {
+            self.settings.defaults.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Sets whether 4xx and 5xx statuses are errors. Requests can say otherwise.
+    pub fn raise_for_status(mut self, raise: bool) -> Self {
+        self.settings.defaults.raise_for_status = raise;
+        self
+    }
+
+    /// Sets the time limit of a whole call: waits, all attempts, and reading the body.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the time limit of one attempt, up to the response head.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets when and how requests are sent again.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.settings.retry = policy;
+        self
+    }
+
+    /// Asks a circuit of `breaker` before every attempt.
+    pub fn circuit_breaker(mut self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Self {
+        self.settings.breaker = Some((breaker, options));
+        self
+    }
+
+    /// Spaces calls out.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.settings.rate_limit = Some(limit);
+        self
+    }
+
+    /// Spaces calls to each host (scheme, host and port) out, besides [`rate_limit`](Self::rate_limit).
+    pub fn rate_limit_per_host(mut self, limit: RateLimit) -> Self {
+        self.settings.rate_limit_per_host = Some(limit);
+        self
+    }
+
+    /// Sends the traces of this source along (`traceparent`) with requests that have no
+    /// [`TraceContext`](crate::layer::TraceContext) of their own.
+    pub fn trace_contexts(mut self, source: Arc<dyn TraceContextSource>) -> Self {
+        self.settings.traces = Some(source);
+        self
+    }
+
+    /// Writes what calls take to the recorder that is installed with the crate `metrics`
+    /// ([names](MetricsClient::recorded)).
+    #[cfg(feature = "metrics")]
+    pub fn recorded(mut self) -> Self {
+        self.settings.recorded = true;
+        self
+    }
+
+    /// Makes a second attempt beside a slow one.
+    pub fn hedging(mut self, policy: HedgePolicy) -> Self {
+        self.settings.hedging = Some(policy);
+        self
+    }
+
+    /// Limits the requests in flight to each host.
+    pub fn concurrency_limit(mut self, limit: ConcurrencyLimit) -> Self {
+        self.settings.concurrency_limit = Some(limit);
+        self
+    }
+
+    /// Adds an interceptor inside those added before.
+    pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
+        self.settings.interceptors.push(interceptor);
+        self
+    }
+
+    /// Adds credentials to requests that have none; with a base URL, to those to its origin.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.settings.credentials = Some(credentials);
+        self
+    }
+
+    /// Keeps cookies in this jar, and sends them. Without a jar, none are kept.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, jar: crate::cookies::CookieJar) -> Self {
+        self.settings.cookies = Some(jar);
+        self
+    }
+
+    /// Sets whether and how far redirects are followed.
+    pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
+        self.settings.redirects = policy;
+        self
+    }
+
+    /// Sets whether compressed responses are asked for and decoded.
+    pub fn decompression(mut self, decode: bool) -> Self {
+        self.settings.decompression = decode;
+        self
+    }
+
+    /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
+    pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
+        self.settings.max_response_size = bytes;
+        self
+    }
+
+    /// Answers requests from this cache where that is allowed, and stores responses there: see
+    /// [`CacheClient`](crate::layer::CacheClient).
+    #[cfg(feature = "cache")]
+    pub fn cache(mut self, cache: HttpCache) -> Self {
+        self.settings.cache = Some(cache);
+        self
+    }
+
+    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over the
+    /// transports that the builder makes that is their configuration; over other transports there are no such connections without this.
+    #[cfg(feature = "websocket")]
+    pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
+        self.settings.websocket = Some(connector);
+        self
+    }
+
+    /// Sets the keys and the policy of [`authenticate_jwt`](networking_spi::http::HttpExtended::authenticate_jwt).
+    #[cfg(feature = "jwt")]
+    pub fn jwt(mut self, keys: KeySource, policy: JwtPolicy) -> Self {
+        self.settings.jwt = Some((keys, policy));
+        self
+    }
+
+    /// Sets the clock that dates in `Retry-After`, times in tokens and their ages are read against.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = Some(clock);
+        self
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClientBuilder")
+            .field("transport", &self.transport)
+            .field("base_url", &self.settings.defaults.base_url.as_ref().map(redact::url))
+            .field("default_headers", &redact::Headers(&self.settings.defaults.headers))
+            .field("timeout", &self.settings.timeout)
+            .field("attempt_timeout", &self.settings.attempt_timeout)
+            .field("retry", &self.settings.retry)
+            .field("rate_limit", &self.settings.rate_limit)
+            .field("rate_limit_per_host", &self.settings.rate_limit_per_host)
+            .field("concurrency_limit", &self.settings.concurrency_limit)
+            .field("hedging", &self.settings.hedging)
+            .field("credentials", &self.settings.credentials)
+            .field("redirects", &self.settings.redirects)
+            .finish_non_exhaustive()
+    }
+}

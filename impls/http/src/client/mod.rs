@@ -1,0 +1,11 @@
+//! The standard client: every layer, in the right order, over any transport.
+
+mod builder;
+mod settings;
+mod stack;
+mod standard;
+
+pub use builder::{Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, Transport};
+#[cfg(feature = "reqwest")]
+pub use standard::ReqwestHttpClient;
+pub use standard::{HyperHttpClient, StandardHttpClient};

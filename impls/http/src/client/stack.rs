@@ -1,0 +1,163 @@
+//! The standard stack: which wrapper is around which, and how a client is assembled from its settings.
+
+use std::sync::Arc;
+
+use networking_spi::Result;
+#[cfg(feature = "jwt")]
+use networking_spi::clock::Clock;
+use networking_spi::http::HttpClient;
+use networking_spi::validate::{self, Validate};
+
+use super::settings::Settings;
+use super::standard::StandardHttpClient;
+#[cfg(feature = "jwt")]
+use crate::auth::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
+use crate::chain::Terminal;
+use crate::layer::{
+    AttemptTimeoutClient, AuthClient, CircuitBreakerClient, ConcurrencyClient, DecompressionClient, DefaultsClient,
+    HedgeClient, HttpCounters, InterceptorClient, MetricsClient, RateLimit, RateLimitClient, RedirectClient,
+    RetryClient, TotalTimeoutClient, TraceClient,
+};
+use crate::transport::PoolStatsSource;
+use networking_runtime::clock::TokioClock;
+
+pub(super) type Stack<T> =
+    DefaultsClient<MetricsClient<Cached<RateLimitClient<TotalTimeoutClient<RetryClient<HedgeClient<PerAttempt<T>>>>>>>>;
+
+#[cfg(feature = "cache")]
+pub(super) type Cached<C> = crate::layer::CacheClient<C>;
+#[cfg(not(feature = "cache"))]
+pub(super) type Cached<C> = C;
+
+/// What happens for each attempt of a call.
+pub(super) type PerAttempt<T> = ConcurrencyClient<
+    CircuitBreakerClient<
+        TraceClient<AttemptTimeoutClient<InterceptorClient<AuthClient<RedirectClient<AuthClient<PerHop<T>>>>>>>,
+    >,
+>;
+
+/// What happens for each redirect of an attempt.
+#[cfg(feature = "cookies")]
+pub(super) type PerHop<T> = crate::layer::CookieClient<DecompressionClient<Terminal<T>>>;
+#[cfg(not(feature = "cookies"))]
+pub(super) type PerHop<T> = DecompressionClient<Terminal<T>>;
+
+/// What the extended operations need beside the stack.
+pub(super) struct Extras {
+    pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
+    pub(super) max_decompressed_size: usize,
+    #[cfg(feature = "websocket")]
+    pub(super) websocket: Option<crate::websocket::WebSocketConnector>,
+    #[cfg(feature = "jwt")]
+    pub(super) jwt: Option<crate::auth::jwt::JwtVerifier>,
+}
+
+/// The client over `transport`.
+pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Result<StandardHttpClient<T>> {
+    if let Some(mistake) = settings.mistake {
+        return Err(mistake);
+    }
+    for (limit, field) in [
+        (settings.timeout, "timeout"),
+        (settings.attempt_timeout, "attempt_timeout"),
+    ] {
+        limit.map_or(Ok(()), |limit| validate::positive(limit, field))?;
+    }
+    settings
+        .redirects
+        .validate()
+        .map_err(|error| error.in_field("redirects"))?;
+    let counters = Arc::new(HttpCounters::new());
+    let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
+    // Waiting for a turn beyond the time limit of the call would be for nothing.
+    let in_time = |limit: RateLimit| {
+        let max_wait = settings
+            .timeout
+            .map_or(limit.max_wait, |timeout| timeout.min(limit.max_wait));
+        limit.with_max_wait(max_wait)
+    };
+    let (rate_limit, rate_limit_per_host) = (
+        settings.rate_limit.map(in_time),
+        settings.rate_limit_per_host.map(in_time),
+    );
+
+    let decoding = DecompressionClient::new(Terminal(transport), settings.decompression, settings.max_response_size);
+    #[cfg(feature = "cookies")]
+    let decoding = crate::layer::CookieClient::new(decoding, settings.cookies);
+    let (per_hop, per_attempt) = match settings.credentials {
+        Some(credentials) if credentials.depend_on_url() => (Some(credentials), None),
+        credentials => (None, credentials),
+    };
+    let mut answering = AuthClient::with_clock(decoding, per_hop, Arc::clone(&clock));
+    if let Some(base) = &settings.defaults.base_url {
+        answering = answering.only_for(base.clone());
+    }
+    let redirecting = RedirectClient::new(answering, settings.redirects);
+    let mut authenticated = AuthClient::with_clock(redirecting, per_attempt, Arc::clone(&clock));
+    if let Some(base) = &settings.defaults.base_url {
+        authenticated = authenticated.only_for(base.clone());
+    }
+    let intercepted = InterceptorClient::new(authenticated, settings.interceptors);
+    let attempt = AttemptTimeoutClient::new(intercepted, settings.attempt_timeout);
+    let traced = TraceClient::new(attempt, settings.traces);
+    let guarded = CircuitBreakerClient::new(traced)
+        .with_clock(Arc::clone(&clock))
+        .with_counters(Arc::clone(&counters));
+    if let Some((breaker, options)) = settings.breaker {
+        guarded
+            .configure_circuit_breaker(breaker, options)
+            .map_err(|error| error.in_field("circuit_breaker"))?;
+    }
+    let in_turn = ConcurrencyClient::new(guarded, settings.concurrency_limit)
+        .map_err(|error| error.in_field("concurrency_limit"))?;
+    let hedging = HedgeClient::new(in_turn, settings.hedging)
+        .map_err(|error| error.in_field("hedging"))?
+        .with_counters(Arc::clone(&counters));
+    let retrying = RetryClient::new(hedging, settings.retry)
+        .map_err(|error| error.in_field("retry"))?
+        .with_clock(Arc::clone(&clock))
+        .with_counters(Arc::clone(&counters));
+    let timed = TotalTimeoutClient::new(retrying, settings.timeout);
+    let limited = RateLimitClient::new(timed, rate_limit)
+        .map_err(|error| error.in_field("rate_limit"))?
+        .per_host(rate_limit_per_host)
+        .map_err(|error| error.in_field("rate_limit_per_host"))?
+        .with_clock(Arc::clone(&clock))
+        .with_counters(Arc::clone(&counters));
+    #[cfg(feature = "cache")]
+    let limited = crate::layer::CacheClient::new(limited, settings.cache).with_clock(Arc::clone(&clock));
+    let counted = MetricsClient::with_counters(limited, counters);
+    #[cfg(feature = "metrics")]
+    let counted = if settings.recorded { counted.recorded() } else { counted };
+    let stack = Arc::new(DefaultsClient::new(counted, settings.defaults)?.with_clock(Arc::clone(&clock)));
+
+    let max_decompressed_size = usize::try_from(settings.max_response_size.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let extras = Extras {
+        pool: settings.pool,
+        max_decompressed_size,
+        #[cfg(feature = "websocket")]
+        websocket: settings.websocket,
+        #[cfg(feature = "jwt")]
+        jwt: match settings.jwt {
+            Some((source, policy)) => Some(verifier(source, policy, Arc::clone(&stack) as _, clock)?),
+            None => None,
+        },
+    };
+    Ok(StandardHttpClient::new(stack, extras))
+}
+
+#[cfg(feature = "jwt")]
+fn verifier(
+    source: KeySource,
+    policy: JwtPolicy,
+    http: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+) -> Result<JwtVerifier> {
+    let verifier = match source {
+        KeySource::Static(keys) => JwtVerifier::with_keys(keys, policy),
+        KeySource::Jwks(config) => JwksResolver::with_clock(http, config, Arc::clone(&clock))
+            .and_then(|resolver| JwtVerifier::new(Arc::new(resolver), policy)),
+        KeySource::Custom(resolver) => JwtVerifier::new(resolver, policy),
+    };
+    Ok(verifier.map_err(|error| error.in_field("jwt"))?.with_clock(clock))
+}

@@ -1,0 +1,322 @@
+//! From a URL to an open stream: name, socket, proxy, TLS. Everything within the connect timeout.
+
+use std::error::Error as StdError;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use networking_spi::http::ProxyConfig;
+use networking_spi::{NetworkError, Result, SendState};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+use url::{Host, Url};
+
+use super::config::{HttpVersion, TransportConfig};
+use super::diagnosis::{self, no_connection_in_time};
+use super::dns::Resolution;
+use super::proxy::{self, Proxy, ProxyKind};
+use super::socks;
+use super::stream::Stream;
+use super::tls;
+
+pub(crate) struct Connector {
+    tcp: HttpConnector<Names>,
+    /// The destination's own names, guarded; `tcp` resolves the proxy's where there is one.
+    resolution: Resolution,
+    /// `None` in a build without cryptography.
+    tls: Option<Tls>,
+    proxy: Option<Proxy>,
+    version: HttpVersion,
+    limit: Duration,
+}
+
+struct Tls {
+    origin: TlsConnector,
+    /// Without the protocols that only the origin is asked for.
+    proxy: TlsConnector,
+}
+
+/// An open stream, and what may be spoken on it.
+pub(crate) struct Opened {
+    pub(crate) stream: Stream,
+    pub(crate) http2: bool,
+    /// The peer is an HTTP proxy that forwards requests.
+    pub(crate) forwarded: bool,
+}
+
+impl Connector {
+    pub(crate) fn new(
+        config: &TransportConfig,
+        resolution: &Resolution,
+        tls: Option<Arc<ClientConfig>>,
+        proxy: Option<&ProxyConfig>,
+    ) -> Self {
+        let names = Names(match proxy {
+            Some(_) => resolution.unguarded(),
+            None => resolution.clone(),
+        });
+        let mut tcp = HttpConnector::new_with_resolver(names);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(config.tcp_keepalive);
+        // Divided among the addresses of a name, so that the first one cannot use it all up.
+        tcp.set_connect_timeout(Some(config.connect_timeout));
+        Self {
+            tcp,
+            resolution: resolution.clone(),
+            tls: tls.map(Tls::new),
+            proxy: proxy.map(Proxy::new),
+            version: config.version,
+            limit: config.connect_timeout,
+        }
+    }
+
+    /// The credentials for a proxy that forwards requests.
+    pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
+        match &self.proxy.as_ref()?.kind {
+            ProxyKind::Http { authorization } => authorization.as_ref(),
+            ProxyKind::Socks { .. } => None,
+        }
+    }
+
+    /// Opens a connection for a URL, and does `shake` with it, all within the connect timeout.
+    pub(crate) async fn connect<T>(&self, url: &Url, shake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
+        let opening = async { shake(self.open(url, true).await?).await };
+        match timeout(self.limit, opening).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(no_connection_in_time()),
+        }
+    }
+
+    /// Opens a stream that leads to the URL's own server, through a tunnel where there is a proxy: for other protocols than
+    /// HTTP. The caller bounds the time.
+    #[cfg(feature = "websocket")]
+    pub(crate) async fn tunnel(&self, url: &Url) -> Result<Stream> {
+        Ok(self.open(url, false).await?.stream)
+    }
+
+    /// `forwards`: what is sent is HTTP, which a proxy may forward.
+    async fn open(&self, url: &Url, forwards: bool) -> Result<Opened> {
+        let https = matches!(url.scheme(), "https" | "wss");
+        let Some(proxy) = &self.proxy else {
+            if let Some(guard) = &self.resolution.guard {
+                guard.check_url(url)?;
+            }
+            let tcp = self.tcp(url, url.port_or_known_default().unwrap_or(80)).await?;
+            return if https {
+                self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+            } else {
+                Ok(self.plain(Stream::Plain(tcp), false))
+            };
+        };
+        if let Some(guard) = &self.resolution.guard {
+            guard.check_before_proxy(url, &self.resolution).await?;
+        }
+        let tcp = self
+            .tcp(&proxy.url, proxy.port())
+            .await
+            .map_err(|cause| proxy.unreachable(cause))?;
+        let authorization = match &proxy.kind {
+            ProxyKind::Socks { credentials, resolves } => {
+                let target = self.socks_target(url, *resolves).await?;
+                let tcp = socks::connect(tcp, target, credentials.as_ref()).await?;
+                return if https {
+                    self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+                } else {
+                    Ok(self.plain(Stream::Plain(tcp), false))
+                };
+            }
+            ProxyKind::Http { authorization } => authorization.as_ref(),
+        };
+        // A proxy forwards HTTP/1.1.
+        let forwarded = forwards && !https && self.version != HttpVersion::Http2;
+        if proxy.url.scheme() == "https" {
+            let name = server_name(&proxy.url)?;
+            let tls = self
+                .tls()?
+                .proxy
+                .connect(name, tcp)
+                .await
+                .map_err(|cause| proxy.unreachable(handshake_failed(cause)))?;
+            if forwarded {
+                return Ok(self.plain(Stream::Tls(Box::new(tls)), true));
+            }
+            let tls = proxy::tunnel(tls, &authority(url), authorization).await?;
+            return if https {
+                self.origin_tls(url, tls, |stream| Stream::TlsInTls(Box::new(stream)))
+                    .await
+            } else {
+                Ok(self.plain(Stream::Tls(Box::new(tls)), false))
+            };
+        }
+        if forwarded {
+            return Ok(self.plain(Stream::Plain(tcp), true));
+        }
+        let tcp = proxy::tunnel(tcp, &authority(url), authorization).await?;
+        if https {
+            self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+        } else {
+            Ok(self.plain(Stream::Plain(tcp), false))
+        }
+    }
+
+    fn tls(&self) -> Result<&Tls> {
+        self.tls.as_ref().ok_or_else(tls::not_built)
+    }
+
+    fn plain(&self, stream: Stream, forwarded: bool) -> Opened {
+        Opened {
+            stream,
+            http2: self.version == HttpVersion::Http2,
+            forwarded,
+        }
+    }
+
+    async fn origin_tls<S>(&self, url: &Url, stream: S, wrap: impl FnOnce(TlsStream<S>) -> Stream) -> Result<Opened>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let tls = self
+            .tls()?
+            .origin
+            .connect(server_name(url)?, stream)
+            .await
+            .map_err(handshake_failed)?;
+        let negotiated = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Opened {
+            http2: negotiated || self.version == HttpVersion::Http2,
+            forwarded: false,
+            stream: wrap(tls),
+        })
+    }
+
+    async fn tcp(&self, url: &Url, port: u16) -> Result<TcpStream> {
+        let address = format!("http://{}:{port}/", url.host_str().unwrap_or_default());
+        let address: Uri = address.parse().map_err(|error| {
+            NetworkError::invalid_input("url", "has a host that cannot be connected to").with_source(error)
+        })?;
+        // The service is a handle that `call` wants for itself.
+        let mut tcp = self.tcp.clone();
+        match tcp.call(address).await {
+            Ok(stream) => Ok(stream.into_inner()),
+            Err(error) => Err(unconnected(error)),
+        }
+    }
+
+    async fn socks_target(&self, url: &Url, proxy_resolves: bool) -> Result<socks::Target> {
+        let port = url.port_or_known_default().unwrap_or(80);
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => address.into(),
+            Some(Host::Ipv6(address)) => address.into(),
+            Some(Host::Domain(host)) if proxy_resolves => {
+                return Ok(socks::Target::Name(host.to_owned(), port));
+            }
+            Some(Host::Domain(host)) => self.resolution.resolve(host).await?[0],
+            None => return Err(NetworkError::invalid_input("url", "must have a host")),
+        };
+        Ok(socks::Target::Address(SocketAddr::new(address, port)))
+    }
+}
+
+impl Tls {
+    fn new(config: Arc<ClientConfig>) -> Self {
+        let mut proxy = ClientConfig::clone(&config);
+        proxy.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            origin: TlsConnector::from(config),
+            proxy: TlsConnector::from(Arc::new(proxy)),
+        }
+    }
+}
+
+/// `host:port`, for CONNECT.
+fn authority(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or(443);
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+fn server_name(url: &Url) -> Result<ServerName<'static>> {
+    let name = match url.host() {
+        Some(Host::Ipv4(address)) => Ok(ServerName::IpAddress(std::net::IpAddr::from(address).into())),
+        Some(Host::Ipv6(address)) => Ok(ServerName::IpAddress(std::net::IpAddr::from(address).into())),
+        Some(Host::Domain(host)) => ServerName::try_from(host.to_owned()),
+        None => ServerName::try_from(String::new()),
+    };
+    name.map_err(|error| {
+        NetworkError::invalid_input("url", "has a host that cannot have a certificate").with_source(error)
+    })
+}
+
+/// What a failed attempt to connect means. The connector wraps the resolver's own error, or an I/O error.
+fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    let mut io = None;
+    while let Some(current) = cause {
+        if let Some(own) = current.downcast_ref::<NetworkError>() {
+            return diagnosis::resolution(own)
+                .into_error()
+                .with_retryability(own.retryability())
+                .with_send_state(SendState::NotSent)
+                .with_source(error);
+        }
+        if let Some(found) = current.downcast_ref::<io::Error>() {
+            io = Some(found.kind());
+        }
+        cause = current.source();
+    }
+    let mapped = match io {
+        Some(io::ErrorKind::TimedOut) => no_connection_in_time(),
+        io => diagnosis::connect(io).into_error().with_send_state(SendState::NotSent),
+    };
+    mapped.with_source(error)
+}
+
+/// An alert or a bad certificate is TLS's; a peer that goes away is the connection's.
+fn handshake_failed(error: io::Error) -> NetworkError {
+    let finding = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => diagnosis::tls(tls),
+        None => diagnosis::connect(Some(error.kind())),
+    };
+    finding
+        .into_error()
+        .with_send_state(SendState::NotSent)
+        .with_source(error)
+}
+
+/// Our resolution, as hyper-util's connector wants it.
+#[derive(Clone)]
+struct Names(Resolution);
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = NetworkError;
+    type Future = BoxFuture<'static, Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolution = self.0.clone();
+        Box::pin(async move {
+            let addresses = resolution.resolve(name.as_str()).await?;
+            // The connector puts the port of the URL in place of 0.
+            let addresses: Vec<_> = addresses
+                .into_iter()
+                .map(|address| SocketAddr::new(address, 0))
+                .collect();
+            Ok(addresses.into_iter())
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! Names to addresses.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use networking_spi::{ErrorKind, NetworkError, Result};
+
+use super::guard::SsrfGuard;
+
+const OPERATION: &str = "http.resolve";
+
+/// Resolves the names that a transport connects to. Addresses in URLs are not names, and do not come here.
+///
+/// The transport bounds the wait by its connect timeout, and tries the addresses in this order, the two IP versions side by
+/// side (happy eyeballs, RFC 8305). The pool keeps connections, so a name is resolved per connection, not per request.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use async_trait::async_trait;
+/// use networking_http::DnsResolver;
+/// use networking_spi::{ErrorKind, NetworkError};
+///
+/// #[derive(Debug)]
+/// struct OnlyLoopback;
+///
+/// #[async_trait]
+/// impl DnsResolver for OnlyLoopback {
+///     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, NetworkError> {
+///         match host {
+///             "service.test" => Ok(vec![[127, 0, 0, 1].into()]),
+///             _ => Err(NetworkError::new(ErrorKind::Dns, "dns.resolve", "no such name")),
+///         }
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait DnsResolver: fmt::Debug + Send + Sync + 'static {
+    /// The addresses of `host` (lower case, without brackets), best first.
+    ///
+    /// Cancel safety: the transport drops the future when its connect timeout passes.
+    ///
+    /// # Errors
+    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; no address at all is treated like that. The error reaches
+    /// the caller of the request as it is.
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
+}
+
+/// The operating system's resolver (`getaddrinfo`), the default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl DnsResolver for SystemResolver {
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
+        match tokio::net::lookup_host((host, 0)).await {
+            Ok(addresses) => Ok(addresses.map(|address| address.ip()).collect()),
+            Err(error) => Err(unresolved(host).with_source(error)),
+        }
+    }
+}
+
+/// Fixed addresses for some names; another resolver for the rest.
+///
+/// ```
+/// use std::sync::Arc;
+/// use networking_http::{DnsOverrides, HttpClientBuilder};
+///
+/// let overrides = DnsOverrides::new().with("api.example.com", [[127, 0, 0, 1]]);
+/// let http = HttpClientBuilder::new().resolver(Arc::new(overrides)).build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DnsOverrides {
+    hosts: HashMap<String, Vec<IpAddr>>,
+    otherwise: Arc<dyn DnsResolver>,
+}
+
+impl DnsOverrides {
+    /// No overrides, over the operating system's resolver.
+    pub fn new() -> Self {
+        Self::over(Arc::new(SystemResolver))
+    }
+
+    /// No overrides, over `otherwise`.
+    pub fn over(otherwise: Arc<dyn DnsResolver>) -> Self {
+        Self {
+            hosts: HashMap::new(),
+            otherwise,
+        }
+    }
+
+    /// Gives `host` these addresses, best first. No address makes the name fail to resolve.
+    pub fn with<A: Into<IpAddr>>(mut self, host: &str, addresses: impl IntoIterator<Item = A>) -> Self {
+        self.hosts
+            .insert(normal(host), addresses.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+impl Default for DnsOverrides {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl DnsResolver for DnsOverrides {
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
+        match self.hosts.get(&normal(host)) {
+            Some(addresses) => Ok(addresses.clone()),
+            None => self.otherwise.resolve(host).await,
+        }
+    }
+}
+
+/// How a transport resolves: the resolver, and then the guard, so that what was checked is what is connected to.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolution {
+    pub(crate) resolver: Arc<dyn DnsResolver>,
+    pub(crate) guard: Option<Arc<SsrfGuard>>,
+}
+
+impl Resolution {
+    /// The addresses of `host` that may be connected to: never none.
+    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
+        let addresses = self.resolver.resolve(host).await?;
+        if addresses.is_empty() {
+            return Err(unresolved(host));
+        }
+        match &self.guard {
+            Some(guard) => guard.permitted(host, addresses),
+            None => Ok(addresses),
+        }
+    }
+
+    /// The same without the guard: for proxies, which the configuration names.
+    pub(crate) fn unguarded(&self) -> Self {
+        Self {
+            resolver: Arc::clone(&self.resolver),
+            guard: None,
+        }
+    }
+}
+
+/// Upper case and the dot of the root make no difference to a name.
+pub(crate) fn normal(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
+fn unresolved(host: &str) -> NetworkError {
+    NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_context("host", host)
+}

@@ -1,0 +1,369 @@
+//! Where requests may go: a guard against server-side request forgery.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result};
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::dns::{Resolution, normal};
+
+/// Keeps requests away from destinations that a URL from outside should not reach.
+///
+/// Set in [`TransportConfig::ssrf_guard`](super::config::TransportConfig::ssrf_guard), it lets through public unicast
+/// addresses only: no private, loopback, link-local (cloud metadata), unique-local, shared (CGNAT), multicast, documentation,
+/// benchmarking or reserved ones, and no IPv6 address that carries such an IPv4 address (mapped, 6to4, NAT64).
+///
+/// * Names are checked after resolution, in the step that also chooses the address to connect to: an answer that changes
+///   between check and connection (DNS rebinding) gains nothing. A name keeps those of its addresses that are permitted.
+/// * Addresses in URLs are checked as they are.
+/// * Redirects are requests of their own to the transport, so each hop is checked.
+/// * A connection in the pool was checked when it was opened.
+///
+/// What is denied fails with [`DestinationDenied`](ErrorKind::DestinationDenied), which is never retried.
+///
+/// # With a proxy
+///
+/// The proxy connects, so the last word is the proxy's. Addresses in URLs are checked all the same. Names are resolved here
+/// first and refused if *any* of their addresses is denied, unless [`resolve_before_proxy`](Self::resolve_before_proxy) is
+/// off; but the proxy resolves again, and may see other addresses: give it rules of its own. The address of the proxy itself
+/// is not checked, as the configuration names it; do not build [`ProxyConfig`](networking_spi::http::ProxyConfig)s from
+/// input you do not trust.
+///
+/// ```
+/// use networking_http::{HttpClientBuilder, SsrfGuard};
+///
+/// let guard = SsrfGuard::new().with_allowed_host("metrics.internal").with_allowed_network("10.20.0.0/16".parse().unwrap());
+/// let http = HttpClientBuilder::new().ssrf_guard(guard).build()?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SsrfGuard {
+    /// Networks that may be reached although they are denied otherwise.
+    pub allowed_networks: Vec<IpNet>,
+    /// Hosts, as URLs have them, whose addresses are not checked: names, or addresses without brackets.
+    pub allowed_hosts: Vec<String>,
+    /// Further networks that may not be reached; they win over `allowed_networks`.
+    pub denied_networks: Vec<IpNet>,
+    /// Whether names of requests through a proxy are resolved and checked here before the proxy sees them. Turn it off
+    /// where only the proxy can resolve, and the proxy has rules of its own.
+    pub resolve_before_proxy: bool,
+}
+
+impl Default for SsrfGuard {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            allowed_hosts: Vec::new(),
+            denied_networks: Vec::new(),
+            resolve_before_proxy: true,
+        }
+    }
+}
+
+impl SsrfGuard {
+    /// Public addresses only.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets requests through to a network.
+    pub fn with_allowed_network(mut self, network: IpNet) -> Self {
+        self.allowed_networks.push(network);
+        self
+    }
+
+    /// Lets requests through to a host, whatever its addresses are.
+    pub fn with_allowed_host(mut self, host: impl Into<String>) -> Self {
+        self.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// Denies a further network.
+    pub fn with_denied_network(mut self, network: IpNet) -> Self {
+        self.denied_networks.push(network);
+        self
+    }
+
+    /// Sets whether names of requests through a proxy are resolved and checked here first.
+    pub fn with_resolve_before_proxy(mut self, resolve: bool) -> Self {
+        self.resolve_before_proxy = resolve;
+        self
+    }
+
+    /// Whether an address may be reached.
+    ///
+    /// ```
+    /// use networking_http::SsrfGuard;
+    /// let guard = SsrfGuard::new();
+    /// assert!(guard.permits("93.184.215.14".parse().unwrap()));
+    /// assert!(!guard.permits("169.254.169.254".parse().unwrap()), "cloud metadata");
+    /// assert!(!guard.permits("::ffff:10.0.0.1".parse().unwrap()), "a private address in disguise");
+    /// ```
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let carried = carried(address);
+        let within = |networks: &[IpNet]| {
+            networks
+                .iter()
+                .any(|network| network.contains(&address) || carried.is_some_and(|inner| network.contains(&inner)))
+        };
+        if within(&self.denied_networks) {
+            return false;
+        }
+        within(&self.allowed_networks) || is_public(carried.unwrap_or(address))
+    }
+
+    /// The permitted ones among the addresses of a name.
+    pub(crate) fn permitted(&self, host: &str, mut addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>> {
+        if self.allows_host(host) {
+            return Ok(addresses);
+        }
+        addresses.retain(|address| self.permits(*address));
+        if addresses.is_empty() {
+            return Err(denied());
+        }
+        Ok(addresses)
+    }
+
+    /// Checks what can be known of a URL before anything is resolved.
+    pub(crate) fn check_url(&self, url: &Url) -> Result<()> {
+        let address: IpAddr = match url.host() {
+            Some(Host::Ipv4(address)) => address.into(),
+            Some(Host::Ipv6(address)) => address.into(),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if self.permits(address) || self.allows_host(&address.to_string()) {
+            return Ok(());
+        }
+        Err(denied())
+    }
+
+    /// Checks the destination of a request that a proxy will connect to. `resolution` has this guard or none: only its
+    /// resolver counts.
+    pub(crate) async fn check_before_proxy(&self, url: &Url, resolution: &Resolution) -> Result<()> {
+        self.check_url(url)?;
+        let Some(Host::Domain(host)) = url.host() else {
+            return Ok(());
+        };
+        if !self.resolve_before_proxy || self.allows_host(host) {
+            return Ok(());
+        }
+        let addresses = resolution.unguarded().resolve(host).await?;
+        if addresses.iter().all(|address| self.permits(*address)) {
+            Ok(())
+        } else {
+            Err(denied())
+        }
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        !self.allowed_hosts.is_empty() && {
+            let host = normal(host);
+            self.allowed_hosts.iter().any(|allowed| normal(allowed) == host)
+        }
+    }
+}
+
+impl Validate for SsrfGuard {
+    fn validate(&self) -> Result<()> {
+        self.allowed_hosts
+            .iter()
+            .try_for_each(|host| validate::not_blank(host, "allowed_hosts"))
+    }
+}
+
+/// Names no address: those behind a name are nobody's business who sent the URL.
+fn denied() -> NetworkError {
+    NetworkError::new(
+        ErrorKind::DestinationDenied,
+        "http.request",
+        "the destination is not one that requests may go to",
+    )
+}
+
+/// IPv4 networks that are not public (IANA special-purpose registry), and one public address with metadata behind it.
+static DENIED_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
+    parsed(&[
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        // The platform channel of Azure virtual machines.
+        "168.63.129.16/32",
+    ])
+});
+
+/// What is not public within `2000::/3`; outside of it nothing is.
+static DENIED_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| parsed(&["2001::/23", "2001:db8::/32", "3fff::/20"]));
+
+static GLOBAL_UNICAST_V6: LazyLock<Ipv6Net> =
+    LazyLock::new(|| Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3));
+
+fn parsed<N: std::str::FromStr<Err: std::fmt::Debug>>(networks: &[&str]) -> Vec<N> {
+    networks
+        .iter()
+        .map(|network| network.parse().expect("the table has networks"))
+        .collect()
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !DENIED_V4.iter().any(|network| network.contains(&address)),
+        IpAddr::V6(address) => {
+            GLOBAL_UNICAST_V6.contains(&address) && !DENIED_V6.iter().any(|network| network.contains(&address))
+        }
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, 6to4, and the well-known prefix of NAT64.
+fn carried(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(address) = address else {
+        return None;
+    };
+    let inner = match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
+        }
+        _ => return None,
+    };
+    Some(inner.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_pass() {
+        let guard = SsrfGuard::new();
+        for denied in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.100.100.200",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.168.1.1",
+            "198.18.0.1",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "168.63.129.16",
+            "::",
+            "::1",
+            "::7f00:1",
+            "::ffff:127.0.0.1",
+            "::ffff:192.168.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "2002:a00:1::1",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            assert!(!guard.permits(denied.parse().unwrap()), "{denied}");
+        }
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+        ] {
+            assert!(guard.permits(public.parse().unwrap()), "{public}");
+        }
+    }
+
+    #[test]
+    fn networks_can_be_allowed_and_denied() {
+        let guard = SsrfGuard::new()
+            .with_allowed_network("10.0.0.0/8".parse().unwrap())
+            .with_denied_network("10.9.0.0/16".parse().unwrap())
+            .with_denied_network("8.8.8.0/24".parse().unwrap());
+        for (address, permitted) in [
+            ("10.1.0.1", true),
+            ("::ffff:10.1.0.1", true),
+            ("10.9.0.1", false),
+            ("::ffff:10.9.0.1", false),
+            ("8.8.8.8", false),
+            ("8.8.9.8", true),
+            ("192.168.0.1", false),
+        ] {
+            assert_eq!(guard.permits(address.parse().unwrap()), permitted, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_its_permitted_addresses() {
+        let guard = SsrfGuard::new().with_allowed_host("Inside.test");
+        let addresses = || vec!["10.0.0.1".parse().unwrap(), "8.8.8.8".parse().unwrap()];
+        assert_eq!(guard.permitted("mixed.test", addresses()).unwrap(), addresses()[1..]);
+        assert_eq!(guard.permitted("inside.test.", addresses()).unwrap(), addresses());
+        let error = guard.permitted("private.test", addresses()[..1].to_vec()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DestinationDenied);
+        assert!(!error.retryability().is_retryable());
+        assert!(!error.to_string().contains("10.0.0.1"), "{error}");
+    }
+
+    #[test]
+    fn addresses_in_urls_are_checked_in_every_spelling() {
+        let guard = SsrfGuard::new();
+        for url in [
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://[::1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://１２７.0.0.1/",
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(
+                guard.check_url(&url).unwrap_err().kind(),
+                ErrorKind::DestinationDenied,
+                "{url}"
+            );
+        }
+        guard.check_url(&Url::parse("http://8.8.8.8/").unwrap()).unwrap();
+        let named = SsrfGuard::new().with_allowed_host("::1");
+        named.check_url(&Url::parse("http://[::1]/").unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,17 @@
+//! From a URL to an open stream, and what decides about it: configuration, name resolution, the SSRF guard, TLS, proxies.
+
+pub(crate) mod basic;
+pub(crate) mod config;
+pub(crate) mod connector;
+pub(crate) mod diagnosis;
+pub(crate) mod dns;
+pub(crate) mod guard;
+mod proxy;
+pub(crate) mod socks;
+pub(crate) mod stream;
+pub(crate) mod tls;
+
+pub use config::{HttpVersion, TransportConfig};
+pub use dns::{DnsOverrides, DnsResolver, SystemResolver};
+pub use guard::SsrfGuard;
+pub use tls::ClientIdentity;

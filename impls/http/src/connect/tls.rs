@@ -1,0 +1,209 @@
+//! Whom a transport trusts, and as whom it shows itself.
+
+use std::sync::Arc;
+
+use networking_spi::secret::Secret;
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result};
+use rustls::client::WantsClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+use serde::{Deserialize, Serialize};
+
+use super::config::TransportConfig;
+
+/// A certificate that a client shows to servers that ask for one (mutual TLS).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClientIdentity {
+    /// The certificate and then its intermediates, PEM.
+    pub certificates: String,
+    /// The private key of the certificate, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub private_key: Secret,
+}
+
+impl ClientIdentity {
+    /// A certificate, followed by its intermediates if there are any, and its key.
+    pub fn from_pem(certificates: impl Into<String>, private_key: impl Into<Secret>) -> Self {
+        Self {
+            certificates: certificates.into(),
+            private_key: private_key.into(),
+        }
+    }
+}
+
+impl Validate for ClientIdentity {
+    fn validate(&self) -> Result<()> {
+        validate::not_blank(&self.certificates, "certificates")?;
+        validate::not_blank(self.private_key.expose(), "private_key")
+    }
+}
+
+/// The settings of rustls for a transport of this configuration, which offers `protocols` (ALPN). `None` in a build without
+/// cryptography ([`not_built`]).
+///
+/// Without `verify` any certificate is accepted, and a warning says so.
+pub(crate) fn client_config(
+    config: &TransportConfig,
+    verify: bool,
+    protocols: &[&[u8]],
+) -> Result<Option<Arc<ClientConfig>>> {
+    let Some(provider) = provider() else {
+        return Ok(None);
+    };
+    let roots = roots(config)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?;
+    let builder = if verify {
+        verified(builder, roots, config.system_roots, &provider)?
+    } else {
+        tracing::warn!("TLS certificates are NOT verified: anyone on the way can read and change what is sent");
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    };
+    let mut client = match &config.client_identity {
+        Some(identity) => with_identity(builder, identity).map_err(|error| error.in_field("client_identity"))?,
+        None => builder.with_no_client_auth(),
+    };
+    client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Some(Arc::new(client)))
+}
+
+/// The process' own provider, or else the one that is built in.
+fn provider() -> Option<Arc<CryptoProvider>> {
+    CryptoProvider::get_default().cloned().or_else(built_in)
+}
+
+#[cfg(feature = "aws-lc-rs")]
+#[allow(clippy::unnecessary_wraps, reason = "there is none in other builds")]
+fn built_in() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+}
+
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+#[allow(clippy::unnecessary_wraps, reason = "there is none in other builds")]
+fn built_in() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+fn built_in() -> Option<Arc<CryptoProvider>> {
+    None
+}
+
+/// TLS was asked for in a build without cryptography, and the process has installed no provider.
+pub(crate) fn not_built() -> NetworkError {
+    NetworkError::unsupported("http.request", "tls").with_context("feature", "aws-lc-rs or ring")
+}
+
+type Unverified = ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+
+fn verified(
+    builder: Unverified,
+    roots: Vec<CertificateDer<'static>>,
+    system_roots: bool,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    if system_roots {
+        let own = !roots.is_empty();
+        match Verifier::new_with_extra_roots(roots, Arc::clone(provider)) {
+            Ok(verifier) => {
+                return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)));
+            }
+            // A machine without CA certificates: plain HTTP must work there, and TLS fails when it is used.
+            Err(error) if !own => {
+                tracing::warn!(reason = %error, "no CA certificates are trusted");
+                return Ok(builder.with_root_certificates(RootCertStore::empty()));
+            }
+            Err(error) => return Err(unusable(error)),
+        }
+    }
+    let mut store = RootCertStore::empty();
+    for certificate in roots {
+        store.add(certificate).map_err(|error| {
+            NetworkError::invalid_input("root_certificates", "has a certificate that cannot be a root")
+                .with_source(error)
+        })?;
+    }
+    Ok(builder.with_root_certificates(store))
+}
+
+fn with_identity(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    identity: &ClientIdentity,
+) -> Result<ClientConfig> {
+    let chain = certificates(&identity.certificates, "certificates")?;
+    // The parser's error could quote the key: it is left out.
+    let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose().as_bytes())
+        .map_err(|_| NetworkError::invalid_input("private_key", "is not a private key in PEM"))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        NetworkError::invalid_input("private_key", "is not the key of the certificate").with_source(error)
+    })
+}
+
+fn roots(config: &TransportConfig) -> Result<Vec<CertificateDer<'static>>> {
+    let mut roots = Vec::new();
+    for pem in &config.root_certificates {
+        roots.extend(certificates(pem, "root_certificates")?);
+    }
+    Ok(roots)
+}
+
+fn certificates(pem: &str, field: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let parsed: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| NetworkError::invalid_input(field, "is not PEM").with_source(error))?;
+    if parsed.is_empty() {
+        return Err(NetworkError::invalid_input(field, "has no certificate in it"));
+    }
+    Ok(parsed)
+}
+
+fn unusable(error: rustls::Error) -> NetworkError {
+    NetworkError::new(ErrorKind::Tls, "http.build", "TLS cannot be set up on this machine").with_source(error)
+}
+
+/// For servers of one's own: `verify_tls: false`.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,223 @@
+//! A circuit breaker before every attempt.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection};
+use networking_spi::clock::Clock;
+use networking_spi::http::{CircuitScope, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result};
+use parking_lot::RwLock;
+use url::Url;
+
+use super::HttpCounters;
+use super::retry_after::retry_after;
+use crate::chain::{Next, Wrapper, pass_on};
+use crate::marks::origin_name;
+use networking_runtime::clock::TokioClock;
+
+/// The most circuit handles kept. When it is reached all are dropped: the breaker has the circuits, and gives them again.
+const MAX_HANDLES: usize = 1_024;
+
+/// Asks a circuit before every attempt and reports its outcome, up to the response head.
+///
+/// Statuses 5xx, 408 and 429 are failures and other statuses are successes; errors are classified by the circuit's
+/// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). A `Retry-After` of the peer is passed on to the
+/// circuit. Without a breaker everything passes through.
+///
+/// # Order
+///
+/// Right: inside the retries, outside of the attempt timeout.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_http::{MemoryHttpClient, layer::{AttemptTimeoutClient, CircuitBreakerClient, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let timed = AttemptTimeoutClient::new(transport, Some(Duration::from_secs(5)));
+/// let client = RetryClient::new(CircuitBreakerClient::new(timed), RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside the attempt timeout. A call that times out is then cancelled, not failed, and the circuit stays closed
+/// while the peer hangs.
+pub struct CircuitBreakerClient<C> {
+    inner: C,
+    guard: ArcSwapOption<Guard>,
+    clock: Arc<dyn Clock>,
+    counters: Option<Arc<HttpCounters>>,
+}
+
+impl<C> CircuitBreakerClient<C> {
+    /// Lets calls to `inner` through until a breaker is configured.
+    pub fn new(inner: C) -> Self {
+        Self {
+            inner,
+            guard: ArcSwapOption::empty(),
+            clock: Arc::new(TokioClock::new()),
+            counters: None,
+        }
+    }
+
+    /// Reads dates in `Retry-After` against `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Counts rejections into `counters`.
+    pub fn with_counters(mut self, counters: Arc<HttpCounters>) -> Self {
+        self.counters = Some(counters);
+        self
+    }
+
+    fn circuit(&self, request: &mut HttpRequest) -> Result<Option<Arc<dyn Circuit>>> {
+        let named = request.options.circuit.take();
+        let guard = self.guard.load();
+        match (&*guard, named) {
+            (Some(guard), named) => guard.circuit(named.as_deref(), request).map(Some),
+            (None, Some(_)) => Err(NetworkError::invalid_input(
+                "circuit",
+                "the client has no circuit breaker",
+            )),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn rejected(&self, rejection: CircuitRejection) -> NetworkError {
+        if let Some(counters) = &self.counters {
+            counters.circuit_rejections.fetch_add(1, Relaxed);
+        }
+        rejection.into()
+    }
+}
+
+impl<C: HttpClient> Wrapper for CircuitBreakerClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let Some(circuit) = self.circuit(&mut request)? else {
+            return next.send(request).await;
+        };
+        let permit = circuit.try_acquire().map_err(|rejection| self.rejected(rejection))?;
+        let result = next.send(request).await;
+        permit.record(match &result {
+            Ok(response) => {
+                let record = CallRecord::new(outcome(response.status));
+                match retry_after(&response.headers, &*self.clock) {
+                    Some(delay) if record.outcome == Some(CallOutcome::Failure) => record.with_retry_after(delay),
+                    _ => record,
+                }
+            }
+            Err(error) => {
+                let record = CallRecord::new(circuit.config().classifier.classify(error));
+                error
+                    .retryability()
+                    .delay()
+                    .map_or(record, |delay| record.with_retry_after(delay))
+            }
+        });
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for CircuitBreakerClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.circuit_breaker = true;
+        capabilities
+    }
+
+    fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()> {
+        self.guard.store(Some(Arc::new(Guard::new(breaker, options)?)));
+        Ok(())
+    }
+
+    pass_on!(request, client_metrics, configure_retry_policy);
+}
+
+fn outcome(status: StatusCode) -> CallOutcome {
+    if status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) {
+        CallOutcome::Failure
+    } else {
+        CallOutcome::Success
+    }
+}
+
+/// A breaker in use, and the handles of its circuits.
+struct Guard {
+    breaker: Arc<dyn CircuitBreaker>,
+    options: HttpCircuitOptions,
+    handles: RwLock<HashMap<Box<str>, Arc<dyn Circuit>>>,
+}
+
+impl Guard {
+    fn new(breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<Self> {
+        options.validate()?;
+        Ok(Self {
+            breaker,
+            options,
+            handles: RwLock::default(),
+        })
+    }
+
+    fn circuit(&self, named: Option<&str>, request: &HttpRequest) -> Result<Arc<dyn Circuit>> {
+        if let Some(name) = named {
+            return self.handle(name);
+        }
+        match &self.options.scope {
+            CircuitScope::Named(name) => self.handle(name),
+            CircuitScope::Host => self.host(request.target.url()?),
+            _ => Err(NetworkError::new(
+                ErrorKind::Unsupported,
+                "http.request",
+                "this client does not know the circuit scope",
+            )),
+        }
+    }
+
+    fn host(&self, url: &Url) -> Result<Arc<dyn Circuit>> {
+        self.handle(&origin_name(url))
+    }
+
+    fn handle(&self, name: &str) -> Result<Arc<dyn Circuit>> {
+        if let Some(circuit) = self.handles.read().get(name) {
+            return Ok(Arc::clone(circuit));
+        }
+        let circuit = match self.breaker.circuit(name) {
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                // Breakers keep the circuits that have handles, and most of these are not in use.
+                self.handles.write().clear();
+                self.breaker.circuit(name)
+            }
+            circuit => circuit,
+        };
+        let circuit = circuit.map_err(|error| error.in_field("circuit"))?;
+        let mut handles = self.handles.write();
+        if handles.len() >= MAX_HANDLES {
+            handles.clear();
+        }
+        handles.insert(name.into(), Arc::clone(&circuit));
+        Ok(circuit)
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for CircuitBreakerClient<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = self.guard.load();
+        f.debug_struct("CircuitBreakerClient")
+            .field("inner", &self.inner)
+            .field("options", &guard.as_ref().map(|guard| &guard.options))
+            .finish_non_exhaustive()
+    }
+}

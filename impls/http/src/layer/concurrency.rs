@@ -1,0 +1,258 @@
+//! A limit on the requests in flight to one host.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::hedge::Hedge;
+use super::per_origin::{Forgettable, PerOrigin};
+use crate::body;
+use crate::chain::{Next, Wrapper, pass_on};
+
+/// How many requests one host (scheme, host and port) gets at a time, and how many may wait for their turn.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_http::layer::ConcurrencyLimit;
+///
+/// let limit = ConcurrencyLimit::per_host(8).with_max_queue(100).with_max_wait(Duration::from_secs(2));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConcurrencyLimit {
+    /// Requests in flight to one host, at least 1.
+    pub max_in_flight: u32,
+    /// Requests that may wait for each host; further ones fail at once.
+    pub max_queue: u32,
+    /// The longest wait for a turn.
+    #[serde(with = "humantime_serde")]
+    pub max_wait: Duration,
+    /// Hosts that are told apart, at least 1. Hosts beyond share one limit until others are idle.
+    pub max_hosts: u32,
+}
+
+impl ConcurrencyLimit {
+    /// `max_in_flight` requests to each host; 1 000 may wait for each, for 30 seconds; 1 000 hosts.
+    pub const fn per_host(max_in_flight: u32) -> Self {
+        Self {
+            max_in_flight,
+            max_queue: 1_000,
+            max_wait: Duration::from_secs(30),
+            max_hosts: 1_000,
+        }
+    }
+
+    /// Sets how many requests may wait for each host.
+    pub const fn with_max_queue(mut self, requests: u32) -> Self {
+        self.max_queue = requests;
+        self
+    }
+
+    /// Sets the longest wait for a turn.
+    pub const fn with_max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
+        self
+    }
+
+    /// Sets how many hosts are told apart.
+    pub const fn with_max_hosts(mut self, hosts: u32) -> Self {
+        self.max_hosts = hosts;
+        self
+    }
+}
+
+impl Validate for ConcurrencyLimit {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            self.max_in_flight > 0 && self.max_in_flight <= 1_000_000,
+            "max_in_flight",
+            "must be between 1 and 1000000",
+        )?;
+        validate::ensure(self.max_hosts > 0, "max_hosts", "must be at least 1")?;
+        validate::ensure(
+            self.max_queue == 0 || !self.max_wait.is_zero(),
+            "max_wait",
+            "must be longer than zero where requests may wait",
+        )
+    }
+}
+
+/// Limits the requests in flight to each host. A request is in flight until the body of its response was read to its end,
+/// or was dropped; those that wait get their turns in the order in which they came.
+///
+/// A request that finds the queue full fails at once with `Exhausted`; one that has waited for
+/// [`max_wait`](ConcurrencyLimit::max_wait) fails with a `Timeout` in the phase `Queue`. Nothing was sent then, and both
+/// may be retried. A call that is dropped while it waits leaves the queue.
+///
+/// The hedges of a [`HedgeClient`](super::HedgeClient) do not wait: what they would wait for may be the turn of the attempt that
+/// they are made beside.
+///
+/// A redirect to another host counts for the host that the request was made for.
+///
+/// # Order
+///
+/// Right: inside the retries, so that none holds its turn while it waits to be sent again, and outside of the circuit breaker
+/// and the attempt timeout.
+///
+/// ```
+/// # use networking_http::{MemoryHttpClient, layer::{CircuitBreakerClient, ConcurrencyClient, ConcurrencyLimit, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let limited = ConcurrencyClient::new(CircuitBreakerClient::new(transport), Some(ConcurrencyLimit::per_host(8)))?;
+/// let client = RetryClient::new(limited, RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient) or a [`CircuitBreakerClient`](super::CircuitBreakerClient). Waiting for a turn would look like a slow
+/// peer, and open its circuit.
+#[derive(Debug)]
+pub struct ConcurrencyClient<C> {
+    inner: C,
+    limiter: Option<Limiter>,
+}
+
+impl<C> ConcurrencyClient<C> {
+    /// Limits requests to `inner`; `None` lets all through.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
+    pub fn new(inner: C, limit: Option<ConcurrencyLimit>) -> Result<Self> {
+        let limiter = limit.map(Limiter::new).transpose()?;
+        Ok(Self { inner, limiter })
+    }
+}
+
+impl<C: HttpClient> Wrapper for ConcurrencyClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        // A relative target is refused further in.
+        let (Some(limiter), RequestTarget::Absolute(url)) = (&self.limiter, &request.target) else {
+            return next.send(request).await;
+        };
+        let host = limiter.hosts.get(url, || Host::new(limiter.limit));
+        let mut limit = limiter.limit;
+        if request.extensions.get::<Hedge>().is_some() {
+            limit.max_queue = 0;
+        }
+        let turn = host.turn(limit).await?;
+        let mut response = next.send(request).await?;
+        response.body = body::holding(response.body, turn);
+        Ok(response)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for ConcurrencyClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        self.inner.capabilities()
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+#[derive(Debug)]
+struct Limiter {
+    limit: ConcurrencyLimit,
+    hosts: PerOrigin<Host>,
+}
+
+impl Limiter {
+    fn new(limit: ConcurrencyLimit) -> Result<Self> {
+        limit.validate()?;
+        let most = usize::try_from(limit.max_hosts).unwrap_or(usize::MAX);
+        Ok(Self {
+            limit,
+            hosts: PerOrigin::new(most, Host::new(limit)),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Host {
+    turns: Arc<Semaphore>,
+    max_in_flight: usize,
+    waiting: AtomicU32,
+}
+
+impl Host {
+    fn new(limit: ConcurrencyLimit) -> Self {
+        let max_in_flight = usize::try_from(limit.max_in_flight).unwrap_or(Semaphore::MAX_PERMITS);
+        Self {
+            turns: Arc::new(Semaphore::new(max_in_flight)),
+            max_in_flight,
+            waiting: AtomicU32::new(0),
+        }
+    }
+
+    async fn turn(&self, limit: ConcurrencyLimit) -> Result<OwnedSemaphorePermit> {
+        // Succeeds only while nobody waits: who waits is given a permit that is returned before it can be taken here.
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
+            return Ok(turn);
+        }
+        // Boxed, so that calls that need not wait do not carry the room for it.
+        Box::pin(self.wait_for_turn(limit)).await
+    }
+
+    async fn wait_for_turn(&self, limit: ConcurrencyLimit) -> Result<OwnedSemaphorePermit> {
+        let _place = Place::take(&self.waiting, limit.max_queue)?;
+        match tokio::time::timeout(limit.max_wait, Arc::clone(&self.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(closed)) => {
+                Err(NetworkError::new(ErrorKind::Internal, "http.request", "the limit is gone").with_source(closed))
+            }
+            Err(_) => {
+                Err(NetworkError::timeout("http.request", Phase::Queue, limit.max_wait)
+                    .with_send_state(SendState::NotSent))
+            }
+        }
+    }
+}
+
+impl Forgettable for Host {
+    fn is_idle(&self) -> bool {
+        self.turns.available_permits() == self.max_in_flight
+    }
+}
+
+/// A place in the queue.
+struct Place<'w>(&'w AtomicU32);
+
+impl<'w> Place<'w> {
+    fn take(waiting: &'w AtomicU32, most: u32) -> Result<Self> {
+        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+            (waiting < most).then(|| waiting + 1)
+        });
+        match taken {
+            Ok(_) => Ok(Self(waiting)),
+            Err(_) => Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                "http.request",
+                "too many requests wait for the host",
+            )
+            .with_phase(Phase::Queue)
+            .with_context("max_queue", most.to_string())),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

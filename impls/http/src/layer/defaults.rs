@@ -1,0 +1,216 @@
+//! What every request of a client has in common.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::Entry;
+use networking_spi::clock::Clock;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::{NetworkError, Result, Retryability, redact};
+use url::Url;
+
+use super::retry_after::retry_after;
+use crate::chain::{Next, Wrapper, pass_on};
+use crate::marks::same_origin;
+use crate::marks::{Attempts, WithoutCredentials};
+use networking_runtime::clock::TokioClock;
+
+/// What every request of a client has in common.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct ClientDefaults {
+    /// Relative targets are resolved against it (RFC 3986, section 5). A path without a slash at its end gets one, so
+    /// that `users` on `https://api.test/v1` is `https://api.test/v1/users`; `/users` starts at the root.
+    pub base_url: Option<Url>,
+    /// Added where a request does not have the header. With a base URL, headers that hold secrets are added only to
+    /// requests to its origin.
+    pub headers: HeaderMap,
+    /// Whether a 4xx or 5xx status is an error, unless the request says otherwise.
+    pub raise_for_status: bool,
+}
+
+impl ClientDefaults {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the base URL.
+    pub fn with_base_url(mut self, url: Url) -> Self {
+        self.base_url = Some(url);
+        self
+    }
+
+    /// Adds headers.
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// Sets whether a 4xx or 5xx status is an error.
+    pub fn with_raise_for_status(mut self, raise: bool) -> Self {
+        self.raise_for_status = raise;
+        self
+    }
+}
+
+/// Resolves targets against a base URL, adds default headers, and turns error statuses into errors where that is wanted.
+///
+/// # Order
+///
+/// Right: outermost. Every other layer then sees whole URLs, and sees a 503 as the response that it is.
+///
+/// ```
+/// # use networking_http::{MemoryHttpClient, layer::{ClientDefaults, DefaultsClient, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let client = DefaultsClient::new(RetryClient::new(transport, RetryPolicy::default())?, ClientDefaults::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a [`RetryClient`](super::RetryClient) or [`MetricsClient`](super::MetricsClient). With `raise_for_status` they
+/// would see errors in place of responses, without the headers that say when to retry.
+pub struct DefaultsClient<C> {
+    inner: C,
+    defaults: ClientDefaults,
+    clock: Arc<dyn Clock>,
+}
+
+impl<C> DefaultsClient<C> {
+    /// Puts `defaults` before `inner`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a base URL that is not `http` or `https`.
+    pub fn new(inner: C, mut defaults: ClientDefaults) -> Result<Self> {
+        if let Some(base) = &mut defaults.base_url {
+            if !matches!(base.scheme(), "http" | "https") {
+                return Err(NetworkError::invalid_input("base_url", "must be an http or https URL"));
+            }
+            if !base.path().ends_with('/') {
+                let path = format!("{}/", base.path());
+                base.set_path(&path);
+            }
+        }
+        for (name, value) in &mut defaults.headers {
+            if redact::is_secret_header(name) {
+                value.set_sensitive(true);
+            }
+        }
+        Ok(Self {
+            inner,
+            defaults,
+            clock: Arc::new(TokioClock::new()),
+        })
+    }
+
+    /// Reads dates in `Retry-After` against `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn apply(&self, request: &mut HttpRequest) -> Result<()> {
+        if let (Some(base), RequestTarget::Relative(reference)) = (&self.defaults.base_url, &request.target) {
+            let target = RequestTarget::Relative(reference.clone()).resolve(base)?;
+            // `//other.test/x` and `https:other` are references, too; credentials must not follow them elsewhere.
+            if !target.url().is_ok_and(|url| same_origin(url, base)) {
+                return Err(NetworkError::invalid_input(
+                    "url",
+                    "a relative target must stay on the host of the base URL",
+                ));
+            }
+            request.target = target;
+        }
+        if self.defaults.headers.is_empty() {
+            return Ok(());
+        }
+        let trusted = match (&self.defaults.base_url, &request.target) {
+            (Some(base), RequestTarget::Absolute(url)) => same_origin(url, base),
+            _ => true,
+        } && request.extensions.get::<WithoutCredentials>().is_none();
+        for name in self.defaults.headers.keys() {
+            if let Entry::Vacant(vacant) = request.headers.entry(name) {
+                let mut values = self
+                    .defaults
+                    .headers
+                    .get_all(name)
+                    .iter()
+                    .filter(|value| trusted || !value.is_sensitive());
+                if let Some(first) = values.next() {
+                    let mut entry = vacant.insert_entry(first.clone());
+                    for value in values {
+                        entry.append(value.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<C: HttpClient> Wrapper for DefaultsClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        self.apply(&mut request)?;
+        let raise = request
+            .options
+            .raise_for_status
+            .take()
+            .unwrap_or(self.defaults.raise_for_status);
+        let response = next.send(request).await?;
+        if !raise {
+            return Ok(response);
+        }
+        let Some(error) = response.status_error() else {
+            return Ok(response);
+        };
+        let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
+        let error = error.with_attempts(attempts);
+        // The response has no clock to read a date against.
+        Err(match retry_after(&response.headers, &*self.clock) {
+            Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
+            _ => error,
+        })
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for DefaultsClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.base_url |= self.defaults.base_url.is_some();
+        capabilities.raise_for_status = true;
+        capabilities
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+impl<C: std::fmt::Debug> std::fmt::Debug for DefaultsClient<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DefaultsClient")
+            .field("inner", &self.inner)
+            .field("defaults", &self.defaults)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClientDefaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientDefaults")
+            .field("base_url", &self.base_url.as_ref().map(redact::url))
+            .field("headers", &redact::Headers(&self.headers))
+            .field("raise_for_status", &self.raise_for_status)
+            .finish()
+    }
+}

@@ -1,0 +1,409 @@
+//! A second attempt beside a slow first one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use super::HttpCounters;
+use super::retry::Bucket;
+use crate::chain::{Next, Wrapper, pass_on};
+
+/// How long a request may take before a second attempt is made beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HedgeDelay {
+    /// So long.
+    Fixed(#[serde(with = "humantime_serde")] Duration),
+    /// As long as this share of the client's latest requests took.
+    Percentile {
+        /// Above 0.0 and below 1.0.
+        share: f64,
+        /// Until enough requests were seen, and the longest at any time.
+        #[serde(with = "humantime_serde")]
+        at_most: Duration,
+    },
+}
+
+/// When requests are hedged, and how many.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_http::layer::HedgePolicy;
+///
+/// // Where the slowest twentieth of requests is.
+/// let policy = HedgePolicy::after_percentile(0.95, Duration::from_millis(500)).with_budget(0.1, 10);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HedgePolicy {
+    /// The time from one attempt to the next.
+    pub delay: HedgeDelay,
+    /// Attempts beside the first one, 1 to 5.
+    pub max_hedges: u32,
+    /// The share of requests that are hedges in the long run, above 0.0 and up to 0.5. A server that is slow for all of its
+    /// requests gets no more.
+    pub share: f64,
+    /// Hedges at once after a time without any, at least 1.
+    pub burst: u32,
+}
+
+impl HedgePolicy {
+    /// One hedge after `delay`; at most a tenth of requests, 10 at once.
+    pub const fn after(delay: Duration) -> Self {
+        Self::new(HedgeDelay::Fixed(delay))
+    }
+
+    /// One hedge when a request takes longer than this share of the latest ones, or than `at_most`; at most a tenth of
+    /// requests, 10 at once.
+    pub const fn after_percentile(share: f64, at_most: Duration) -> Self {
+        Self::new(HedgeDelay::Percentile { share, at_most })
+    }
+
+    const fn new(delay: HedgeDelay) -> Self {
+        Self {
+            delay,
+            max_hedges: 1,
+            share: 0.1,
+            burst: 10,
+        }
+    }
+
+    /// Sets how many attempts may be made beside the first one.
+    pub const fn with_max_hedges(mut self, hedges: u32) -> Self {
+        self.max_hedges = hedges;
+        self
+    }
+
+    /// Sets the share of requests that are hedges in the long run, and how many may come at once.
+    pub const fn with_budget(mut self, share: f64, burst: u32) -> Self {
+        self.share = share;
+        self.burst = burst;
+        self
+    }
+}
+
+impl Validate for HedgePolicy {
+    fn validate(&self) -> Result<()> {
+        match self.delay {
+            HedgeDelay::Fixed(delay) => validate::positive(delay, "delay.fixed")?,
+            HedgeDelay::Percentile { share, at_most } => {
+                validate::ensure(
+                    share > 0.0 && share < 1.0,
+                    "delay.percentile.share",
+                    "must be above 0.0 and below 1.0",
+                )?;
+                validate::positive(at_most, "delay.percentile.at_most")?;
+            }
+        }
+        validate::ensure(
+            (1..=5).contains(&self.max_hedges),
+            "max_hedges",
+            "must be between 1 and 5",
+        )?;
+        validate::ensure(
+            self.share > 0.0 && self.share <= 0.5,
+            "share",
+            "must be above 0.0 and up to 0.5",
+        )?;
+        validate::ensure(self.burst > 0, "burst", "must be at least 1")
+    }
+}
+
+/// Makes a second attempt when the first one takes long, and gives the first good answer: it cuts off the slowest requests,
+/// for some more load.
+///
+/// * Which requests: idempotent ones whose body can be sent again.
+/// * What is good: a response below 500 other than 408 and 429. While an attempt is under way, a bad answer of another one
+///   is not given; when all were bad, a response goes before an error, and the first before later ones.
+/// * Attempts that are not needed any more are cancelled.
+/// * How many: a [budget](HedgePolicy::with_budget) bounds the share of hedges, so that a server that is slow because it has
+///   too much to do does not get twice as much.
+/// * A hedge does not wait for its turn in a [`ConcurrencyClient`](super::ConcurrencyClient): where none is free, there is none.
+/// * A first attempt that fails before the delay is over is the answer: repeating is for [`RetryClient`](super::RetryClient).
+///
+/// # Order
+///
+/// Right: inside the retries, and outside of the circuit breaker and the attempt timeout, so that each attempt has its own.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_http::{MemoryHttpClient, layer::{CircuitBreakerClient, HedgeClient, HedgePolicy, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let policy = HedgePolicy::after(Duration::from_millis(200));
+/// let hedging = HedgeClient::new(CircuitBreakerClient::new(transport), Some(policy))?;
+/// let client = RetryClient::new(hedging, RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a [`CircuitBreakerClient`](super::CircuitBreakerClient) or [`ConcurrencyClient`](super::ConcurrencyClient). They would see one call where the peer gets two. Wrong
+/// as well: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient), whose limit would end the hedge together with the first attempt.
+#[derive(Debug)]
+pub struct HedgeClient<C> {
+    inner: C,
+    hedging: Option<Hedging>,
+    counters: Option<Arc<HttpCounters>>,
+}
+
+#[derive(Debug)]
+struct Hedging {
+    policy: HedgePolicy,
+    budget: Bucket,
+    latencies: Option<Latencies>,
+}
+
+impl<C> HedgeClient<C> {
+    /// Hedges requests to `inner`; `None` hedges none.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    pub fn new(inner: C, policy: Option<HedgePolicy>) -> Result<Self> {
+        let hedging = policy.map(|policy| {
+            policy.validate()?;
+            Ok::<_, NetworkError>(Hedging {
+                policy,
+                budget: Bucket::new(RetryBudget::new(policy.burst, policy.share)),
+                latencies: match policy.delay {
+                    HedgeDelay::Fixed(_) => None,
+                    HedgeDelay::Percentile { share, at_most } => Some(Latencies::new(share, at_most)),
+                },
+            })
+        });
+        Ok(Self {
+            inner,
+            hedging: hedging.transpose()?,
+            counters: None,
+        })
+    }
+
+    /// Counts hedges into `counters`.
+    pub fn with_counters(mut self, counters: Arc<HttpCounters>) -> Self {
+        self.counters = Some(counters);
+        self
+    }
+}
+
+impl<C: HttpClient> Wrapper for HedgeClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let hedging = self.hedging.as_ref().filter(|_| request.is_idempotent());
+        let Some((hedging, again)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?)))) else {
+            return next.send(request).await;
+        };
+        hedging.budget.refill();
+        let started = Instant::now();
+        // Boxed, so that clients that do not hedge do not carry the room for it.
+        let result = Box::pin(self.race(hedging, next, request, again)).await;
+        if let (Some(latencies), Ok(response)) = (&hedging.latencies, &result)
+            && is_good(response.status)
+        {
+            latencies.record(started.elapsed());
+        }
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for HedgeClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        self.inner.capabilities()
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+impl<C> HedgeClient<C> {
+    async fn race(
+        &self,
+        hedging: &Hedging,
+        next: &impl Next,
+        first: Box<HttpRequest>,
+        again: Box<HttpRequest>,
+    ) -> Result<Box<HttpResponse>> {
+        let mut attempts = FuturesUnordered::new();
+        attempts.push(next.send(first));
+        let mut hedges_left = hedging.policy.max_hedges;
+        let mut bad: Option<Result<Box<HttpResponse>>> = None;
+        loop {
+            let ended = if hedges_left > 0 {
+                tokio::select! {
+                    biased;
+                    ended = attempts.next() => ended,
+                    () = sleep(hedging.delay()) => {
+                        match again.try_clone().filter(|_| hedging.budget.take()) {
+                            Some(mut hedge) => {
+                                hedges_left -= 1;
+                                hedge.extensions.insert(Hedge);
+                                if let Some(counters) = &self.counters {
+                                    counters.hedges.fetch_add(1, Relaxed);
+                                }
+                                attempts.push(next.send(Box::new(hedge)));
+                            }
+                            None => hedges_left = 0,
+                        }
+                        continue;
+                    }
+                }
+            } else {
+                attempts.next().await
+            };
+            let Some(result) = ended else {
+                unreachable!("the last attempt to end returns");
+            };
+            if result.as_ref().is_ok_and(|response| is_good(response.status)) {
+                return result;
+            }
+            // An attempt that fails does not bring the next hedge: that is not what hedges are for.
+            hedges_left = 0;
+            if !attempts.is_empty() && result.as_ref().is_err_and(has_no_turn) {
+                continue;
+            }
+            let worst = match bad.take() {
+                Some(earlier) if earlier.is_ok() || result.is_err() => earlier,
+                _ => result,
+            };
+            if attempts.is_empty() {
+                return worst;
+            }
+            bad = Some(worst);
+        }
+    }
+}
+
+/// In the extensions of a request that is made beside another one: it must not wait for a turn, which the other one may hold
+/// until this one has ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hedge;
+
+/// Whether an attempt was not made, for want of a turn.
+fn has_no_turn(error: &NetworkError) -> bool {
+    error.kind() == ErrorKind::Exhausted && error.phase() == Some(Phase::Queue)
+}
+
+fn is_good(status: StatusCode) -> bool {
+    !(status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS))
+}
+
+impl Hedging {
+    fn delay(&self) -> Duration {
+        match (self.policy.delay, &self.latencies) {
+            (HedgeDelay::Fixed(delay), _) | (HedgeDelay::Percentile { at_most: delay, .. }, None) => delay,
+            (HedgeDelay::Percentile { .. }, Some(latencies)) => latencies.percentile(),
+        }
+    }
+}
+
+/// How long the latest requests took.
+#[derive(Debug)]
+struct Latencies {
+    share: f64,
+    at_most: Duration,
+    latest: Mutex<Latest>,
+    /// Nanoseconds.
+    percentile: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Latest {
+    ring: Vec<Duration>,
+    next: usize,
+}
+
+/// So many latencies are kept.
+const KEPT: usize = 512;
+
+/// After so many the percentile is worked out anew; before there are so many there is none.
+const STEP: usize = 32;
+
+impl Latencies {
+    fn new(share: f64, at_most: Duration) -> Self {
+        Self {
+            share,
+            at_most,
+            latest: Mutex::new(Latest {
+                ring: Vec::new(),
+                next: 0,
+            }),
+            percentile: AtomicU64::new(u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn percentile(&self) -> Duration {
+        Duration::from_nanos(self.percentile.load(Relaxed))
+    }
+
+    fn record(&self, latency: Duration) {
+        let mut latest = self.latest.lock();
+        let next = latest.next;
+        if latest.ring.len() < KEPT {
+            latest.ring.push(latency);
+        } else {
+            latest.ring[next] = latency;
+        }
+        latest.next = (next + 1) % KEPT;
+        if !latest.next.is_multiple_of(STEP) {
+            return;
+        }
+        let mut sorted = latest.ring.clone();
+        drop(latest);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "validated to be above 0.0 and below 1.0"
+        )]
+        let index = ((sorted.len() as f64 * self.share) as usize).min(sorted.len() - 1);
+        let (_, percentile, _) = sorted.select_nth_unstable(index);
+        let nanos = u64::try_from((*percentile).min(self.at_most).as_nanos()).unwrap_or(u64::MAX);
+        self.percentile.store(nanos, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentile_is_that_of_the_latest_and_bounded() {
+        let latencies = Latencies::new(0.9, Duration::from_millis(500));
+        for millis in 0..31 {
+            latencies.record(Duration::from_millis(millis));
+        }
+        assert_eq!(latencies.percentile(), Duration::from_millis(500), "too few");
+        latencies.record(Duration::from_millis(31));
+        assert_eq!(latencies.percentile(), Duration::from_millis(28));
+        for _ in 0..KEPT {
+            latencies.record(Duration::from_millis(7));
+        }
+        assert_eq!(
+            latencies.percentile(),
+            Duration::from_millis(7),
+            "old ones are forgotten"
+        );
+        for _ in 0..KEPT {
+            latencies.record(Duration::from_secs(7));
+        }
+        assert_eq!(latencies.percentile(), Duration::from_millis(500));
+        assert_eq!(latencies.latest.lock().ring.len(), KEPT);
+    }
+}

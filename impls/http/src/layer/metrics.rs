@@ -1,0 +1,264 @@
+//! Counting and tracing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use http::{Method, StatusCode};
+use networking_spi::http::{
+    HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
+};
+use networking_spi::{NetworkError, Result, redact};
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
+
+use super::HttpCounters;
+#[cfg(feature = "metrics")]
+use super::recorder::Recorder;
+use crate::body;
+use crate::chain::{Next, Wrapper, pass_on};
+use crate::marks::Attempts;
+use crate::marks::host;
+
+/// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
+///
+/// The span ends with the response head. Secrets in the URL are not recorded, headers and bodies never are.
+///
+/// # Order
+///
+/// Right: outermost, so that a call is counted once with everything it waited for.
+///
+/// ```
+/// # use networking_http::{MemoryHttpClient, layer::{MetricsClient, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let client = MetricsClient::new(RetryClient::new(transport, RetryPolicy::default())?);
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt then counts as a call, and latencies leave out the waits.
+#[derive(Debug)]
+pub struct MetricsClient<C> {
+    inner: C,
+    counters: Arc<HttpCounters>,
+    #[cfg(feature = "metrics")]
+    recorder: Option<Recorder>,
+}
+
+impl<C> MetricsClient<C> {
+    /// Counts the calls to `inner`.
+    pub fn new(inner: C) -> Self {
+        Self::with_counters(inner, Arc::default())
+    }
+
+    /// Counts into `counters`, which other layers share.
+    pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
+        Self {
+            inner,
+            counters,
+            #[cfg(feature = "metrics")]
+            recorder: None,
+        }
+    }
+
+    /// Writes what calls take to the recorder that is installed with the crate `metrics`, too, under the names of
+    /// OpenTelemetry's conventions:
+    ///
+    /// | name | kind | unit | |
+    /// |---|---|---|---|
+    /// | `http.client.request.duration` | histogram | seconds | from the call to the response head, retries and waits included |
+    /// | `http.client.active_requests` | gauge | calls | up to the response head |
+    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, where it is known |
+    /// | `http.client.response.body.size` | histogram | bytes | where the response says it |
+    ///
+    /// Labels: `http.request.method`, `server.address` (for the first 200; `_other` for all others), `server.port`, and but for the gauge
+    /// `http.response.status_code` and `error.type`.
+    #[cfg(feature = "metrics")]
+    pub fn recorded(mut self) -> Self {
+        self.recorder = Some(Recorder::new());
+        self
+    }
+}
+
+impl<C: HttpClient> Wrapper for MetricsClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let call = self.counters.start();
+        let started = Instant::now();
+        let sent = request.body.length();
+        let span = span(&request);
+        let host = peer(&request);
+        #[cfg(feature = "metrics")]
+        let measured = self.recorder.as_ref().map(|recorder| recorder.start(&request));
+        let result = if span.is_disabled() {
+            next.send(request).await
+        } else {
+            // A box of its own: calls that are not traced do not carry the room for it.
+            Box::pin(next.send(request).instrument(span.clone())).await
+        };
+        match result {
+            Ok(mut response) => {
+                call.responded(response.status, started.elapsed());
+                self.counters.bytes_sent.fetch_add(sent.unwrap_or_default(), Relaxed);
+                note_response(&span, &response);
+                #[cfg(feature = "metrics")]
+                if let Some(measured) = &measured {
+                    measured.responded(response.status, started.elapsed(), sent, response.body.length());
+                }
+                response.body = self.count(response.body, host);
+                Ok(response)
+            }
+            Err(error) => {
+                let error = with_host(error, host.as_deref());
+                note_error(&span, &error);
+                note_attempts(&span, error.attempts());
+                #[cfg(feature = "metrics")]
+                if let Some(measured) = &measured {
+                    measured.failed(&error, started.elapsed());
+                }
+                call.failed(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for MetricsClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.metrics = true;
+        capabilities
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        Ok(self.counters.snapshot())
+    }
+
+    pass_on!(request, configure_retry_policy, configure_circuit_breaker);
+}
+
+impl<C> MetricsClient<C> {
+    /// A body in memory counts when it is handed over, a stream as it is read.
+    fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
+        if let Some(bytes) = body.as_bytes() {
+            self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
+            return body;
+        }
+        let counters = Arc::clone(&self.counters);
+        body::inspect(body, move |chunk| {
+            let chunk = chunk.map_err(|error| with_host(error, host.as_deref()))?;
+            counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
+            Ok(chunk)
+        })
+    }
+}
+
+fn span(request: &HttpRequest) -> Span {
+    let (address, port) = server_of(request);
+    tracing::info_span!(
+        "http.request",
+        otel.kind = "client",
+        otel.name = span_name(&request.method),
+        otel.status_code = field::Empty,
+        http.request.method = method_name(&request.method),
+        http.request.method_original = unknown_method(&request.method),
+        server.address = address,
+        server.port = port,
+        url.full = url_of(request),
+        http.request.resend_count = field::Empty,
+        http.response.status_code = field::Empty,
+        error.type = field::Empty,
+    )
+}
+
+const OTHER_METHOD: &str = "_OTHER";
+
+/// The method where it is one of those that are known; of others there could be any number.
+pub(super) fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "CONNECT" => "CONNECT",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "PATCH" => "PATCH",
+        _ => OTHER_METHOD,
+    }
+}
+
+/// What the conventions call the span of a request with this method.
+pub(super) fn span_name(method: &Method) -> &'static str {
+    match method_name(method) {
+        OTHER_METHOD => "HTTP",
+        name => name,
+    }
+}
+
+/// The method where its [name](method_name) does not say it.
+pub(super) fn unknown_method(method: &Method) -> Option<&str> {
+    (method_name(method) == OTHER_METHOD).then(|| method.as_str())
+}
+
+/// Host and port.
+pub(super) fn server_of(request: &HttpRequest) -> (Option<&str>, Option<u16>) {
+    match &request.target {
+        RequestTarget::Absolute(url) => (url.host_str(), url.port_or_known_default()),
+        RequestTarget::Relative(_) => (None, None),
+    }
+}
+
+/// The URL without its secrets.
+pub(super) fn url_of(request: &HttpRequest) -> Option<String> {
+    request.target.url().ok().map(redact::url)
+}
+
+/// The peer as errors name it.
+fn peer(request: &HttpRequest) -> Option<Box<str>> {
+    match &request.target {
+        RequestTarget::Absolute(url) => Some(host::of(url).into()),
+        RequestTarget::Relative(_) => None,
+    }
+}
+
+/// The transport names the host where it can; the errors of layers get it here.
+fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
+    match host {
+        Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),
+        _ => error,
+    }
+}
+
+fn note_response(span: &Span, response: &HttpResponse) {
+    note_status(span, response.status);
+    note_attempts(
+        span,
+        response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0),
+    );
+}
+
+pub(super) fn note_status(span: &Span, status: StatusCode) {
+    span.record("http.response.status_code", status.as_u16());
+    if status.as_u16() >= 400 {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+pub(super) fn note_error(span: &Span, error: &NetworkError) {
+    span.record("error.type", error.kind().as_str());
+    span.record("otel.status_code", "ERROR");
+}
+
+fn note_attempts(span: &Span, attempts: u32) {
+    if attempts > 1 {
+        span.record("http.request.resend_count", attempts - 1);
+    }
+}

@@ -1,0 +1,96 @@
+//! Something for each origin: a scheme, host and port.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use url::Url;
+
+use crate::marks::origin_name;
+
+/// Something that can be forgotten while nothing depends on it.
+pub(super) trait Forgettable {
+    /// Whether a new one would behave in the same way.
+    fn is_idle(&self) -> bool;
+}
+
+/// One value for each origin. Bounded: when there are too many, idle ones are forgotten; where none is, all further
+/// origins share one value.
+#[derive(Debug)]
+pub(super) struct PerOrigin<V> {
+    known: RwLock<HashMap<Box<str>, Arc<V>>>,
+    most: usize,
+    others: Arc<V>,
+}
+
+impl<V: Forgettable> PerOrigin<V> {
+    /// Keeps at most `most` values; `others` is for the origins beyond.
+    pub(super) fn new(most: usize, others: V) -> Self {
+        Self {
+            known: RwLock::default(),
+            most,
+            others: Arc::new(others),
+        }
+    }
+
+    /// The value of the URL's origin, made by `make` when it is new.
+    pub(super) fn get(&self, url: &Url, make: impl FnOnce() -> V) -> Arc<V> {
+        let name = origin_name(url);
+        if let Some(value) = self.known.read().get(&*name) {
+            return Arc::clone(value);
+        }
+        let mut known = self.known.write();
+        if let Some(value) = known.get(&*name) {
+            return Arc::clone(value);
+        }
+        if known.len() >= self.most {
+            // Nobody can take out another reference meanwhile: what is not referenced is not about to be used.
+            known.retain(|_, value| Arc::strong_count(value) > 1 || !value.is_idle());
+            if known.len() >= self.most {
+                return Arc::clone(&self.others);
+            }
+        }
+        let value = Arc::new(make());
+        known.insert(name.into(), Arc::clone(&value));
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Value(AtomicBool);
+
+    impl Forgettable for Value {
+        fn is_idle(&self) -> bool {
+            !self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn idle_values_make_room_and_busy_ones_do_not() {
+        let values = PerOrigin::new(2, Value::default());
+        let get = |text| values.get(&url(text), Value::default);
+        let busy = get("http://a.test/");
+        busy.0.store(true, Ordering::Relaxed);
+        drop(get("http://b.test/"));
+        let c = get("http://c.test/");
+        assert!(Arc::ptr_eq(&busy, &get("http://a.test/other")), "busy ones stay");
+        assert!(Arc::ptr_eq(&c, &get("http://c.test/")), "it took the place of b");
+        assert!(Arc::ptr_eq(&values.others, &get("http://d.test/")), "c is in use");
+        drop(c);
+        assert!(
+            !Arc::ptr_eq(&values.others, &get("http://d.test/")),
+            "c is idle and unused"
+        );
+        assert_eq!(values.known.read().len(), 2);
+    }
+}

@@ -1,0 +1,271 @@
+//! Following redirects.
+
+use std::mem;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::chain::{Next, Wrapper, pass_on};
+use crate::marks::{LeftOrigin, same_origin};
+
+/// Whether and how far redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct RedirectPolicy {
+    /// Whether they are followed, unless the request says otherwise.
+    pub follow: bool,
+    /// The most redirects that one attempt follows, at most 50.
+    pub limit: u32,
+}
+
+impl Default for RedirectPolicy {
+    /// Up to 10 redirects.
+    fn default() -> Self {
+        Self {
+            follow: true,
+            limit: 10,
+        }
+    }
+}
+
+impl RedirectPolicy {
+    /// Up to `limit` redirects.
+    pub const fn limited(limit: u32) -> Self {
+        Self { follow: true, limit }
+    }
+
+    /// None, unless the request says otherwise: a 3xx is the response.
+    pub const fn none() -> Self {
+        Self {
+            follow: false,
+            limit: 10,
+        }
+    }
+}
+
+impl Validate for RedirectPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(self.limit <= 50, "limit", "must be at most 50")
+    }
+}
+
+/// Follows redirects (RFC 9110, section 15.4) for transports that do not.
+///
+/// * 301 and 302 turn a POST into a GET, 303 turns everything but HEAD into a GET; 307 and 308 send method and body again.
+/// * To another origin (scheme, host or port) no header goes along that holds a secret: those known as such, those whose
+///   names say so, and those marked sensitive.
+/// * Only `http` and `https` targets are followed.
+///
+/// A transport that follows redirects itself keeps doing so.
+///
+/// # Order
+///
+/// Right: close to the transport, inside everything that adds credentials.
+///
+/// ```
+/// # use networking_http::{MemoryHttpClient, layer::{AuthClient, Credentials, RedirectClient, RedirectPolicy}};
+/// # let transport = MemoryHttpClient::new();
+/// let redirecting = RedirectClient::new(transport, RedirectPolicy::limited(3));
+/// let client = AuthClient::new(redirecting, Some(Credentials::bearer("token")?));
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: outside of [`AuthClient`](super::AuthClient). Each hop would get the credentials anew, whatever its host.
+#[derive(Debug)]
+pub struct RedirectClient<C> {
+    inner: C,
+    policy: RedirectPolicy,
+}
+
+impl<C> RedirectClient<C> {
+    /// Follows redirects of `inner` by `policy`.
+    pub const fn new(inner: C, policy: RedirectPolicy) -> Self {
+        Self { inner, policy }
+    }
+}
+
+impl<C: HttpClient> Wrapper for RedirectClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        if self.inner.capabilities().redirect_control {
+            // The transport's own default must not decide in place of the policy.
+            request.options.follow_redirects.get_or_insert(self.policy.follow);
+            return next.send(request).await;
+        }
+        if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
+            return next.send(request).await;
+        }
+        let mut followed = Vec::new();
+        for _ in 0..=self.policy.limit {
+            let mut hop = NextHop::of(&request)?;
+            let mut response = next.send(request).await.map_err(|error| {
+                // Whoever redirected has seen the request, and may have acted upon it: it is not one to send again
+                // because a later hop cannot be reached.
+                if followed.is_empty() {
+                    error
+                } else {
+                    error.with_send_state(SendState::Sent)
+                }
+            })?;
+            let Some(target) = location(&response, &hop.url)? else {
+                response.url.get_or_insert(hop.url);
+                return Ok(response);
+            };
+            hop.adapt(response.status, same_origin(&hop.url, &target))?;
+            followed.push(mem::replace(&mut hop.url, target));
+            request = Box::new(hop.into_request());
+        }
+        // Coming to a URL again is no error as such: a cookie may have been set on the way.
+        let error = if followed.contains(request.target.url()?) {
+            refused("loop", "the redirects go round in a circle")
+        } else {
+            refused("too_many", "too many redirects")
+        };
+        Err(error.with_context("limit", self.policy.limit.to_string()))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RedirectClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.redirect_control = true;
+        capabilities
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+/// What the next request takes over from the one before.
+struct NextHop {
+    url: Url,
+    method: Method,
+    headers: HeaderMap,
+    /// `None`: the body can be sent only once.
+    body: Option<HttpBody>,
+    options: networking_spi::http::RequestOptions,
+    extensions: http::Extensions,
+}
+
+impl NextHop {
+    /// In a box, because it waits for the response with the call.
+    fn of(request: &HttpRequest) -> Result<Box<Self>> {
+        Ok(Box::new(Self {
+            url: request.target.url()?.clone(),
+            method: request.method.clone(),
+            headers: request.headers.clone(),
+            body: request.body.try_clone(),
+            options: request.options.clone(),
+            extensions: request.extensions.clone(),
+        }))
+    }
+
+    fn adapt(&mut self, status: StatusCode, same_origin: bool) -> Result<()> {
+        let becomes_get = match status {
+            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => self.method == Method::POST,
+            StatusCode::SEE_OTHER => self.method != Method::HEAD,
+            _ => false,
+        };
+        if becomes_get {
+            self.method = Method::GET;
+            self.body = Some(HttpBody::empty());
+            for name in [
+                header::CONTENT_TYPE,
+                header::CONTENT_LENGTH,
+                header::CONTENT_ENCODING,
+                header::CONTENT_LANGUAGE,
+                header::CONTENT_LOCATION,
+                header::TRANSFER_ENCODING,
+                // Without content nobody waits for leave to send it (RFC 9110, section 10.1.1).
+                header::EXPECT,
+            ] {
+                self.headers.remove(name);
+            }
+        }
+        if self.body.is_none() {
+            return Err(refused(
+                "body_not_repeatable",
+                "the redirect wants the body again, which is a stream",
+            ));
+        }
+        // What names the host is for the host it names.
+        self.headers.remove(header::HOST);
+        if !same_origin {
+            self.drop_secrets();
+        }
+        Ok(())
+    }
+
+    fn drop_secrets(&mut self) {
+        let secret: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(name, value)| value.is_sensitive() || redact::is_secret_header(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in secret {
+            self.headers.remove(name);
+        }
+        self.extensions.insert(LeftOrigin);
+    }
+
+    fn into_request(self) -> HttpRequest {
+        let mut request = HttpRequest::new(self.method, self.url);
+        request.headers = self.headers;
+        request.body = self.body.unwrap_or_default();
+        request.options = self.options;
+        request.extensions = self.extensions;
+        request
+    }
+}
+
+/// Where a redirect leads; `None` for a response that is not one.
+fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
+    if !matches!(
+        response.status,
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    ) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers.get(header::LOCATION) else {
+        return Ok(None);
+    };
+    let target = std::str::from_utf8(location.as_bytes())
+        .ok()
+        .and_then(|location| url.join(location).ok());
+    let Some(mut target) = target else {
+        return Err(refused("bad_location", "the location is not a URL"));
+    };
+    if !matches!(target.scheme(), "http" | "https") {
+        return Err(refused("bad_location", "the location is not an http or https URL"));
+    }
+    if target.fragment().is_none() {
+        target.set_fragment(url.fragment());
+    }
+    Ok(Some(target))
+}
+
+fn refused(reason: &'static str, message: &'static str) -> NetworkError {
+    NetworkError::new(ErrorKind::Redirect, "http.request", message)
+        .with_send_state(SendState::Sent)
+        .with_context("reason", reason)
+}

@@ -1,0 +1,162 @@
+//! Time limits: of a whole call, and of one attempt.
+
+use std::mem;
+use std::pin::pin;
+use std::time::Duration;
+
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::{NetworkError, Phase, Result, SendState};
+use tokio::time::Instant;
+
+use crate::body;
+use crate::body::deadline;
+use crate::chain::{Next, Wrapper, pass_on};
+
+/// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueuedFor(pub(super) Duration);
+
+/// The time limit of a whole call: the wait for a turn, all attempts, the waits between them, and reading the body.
+///
+/// # Order
+///
+/// Right: outside of [`RetryClient`](super::RetryClient).
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_http::{MemoryHttpClient, layer::{RetryClient, TotalTimeoutClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let retrying = RetryClient::new(transport, RetryPolicy::default())?;
+/// let client = TotalTimeoutClient::new(retrying, Some(Duration::from_secs(30)));
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: inside a `RetryClient`. Three attempts may then take three times the limit and the waits on top; that is what
+/// [`AttemptTimeoutClient`] is for.
+#[derive(Debug)]
+pub struct TotalTimeoutClient<C> {
+    inner: C,
+    default: Option<Duration>,
+}
+
+impl<C> TotalTimeoutClient<C> {
+    /// Limits calls to `inner` to `default`, unless a request has its own limit.
+    pub const fn new(inner: C, default: Option<Duration>) -> Self {
+        Self { inner, default }
+    }
+}
+
+impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let Some(limit) = request.options.timeout.take().or(self.default) else {
+            return next.send(request).await;
+        };
+        let queued = request
+            .extensions
+            .remove::<QueuedFor>()
+            .map_or(Duration::ZERO, |queued| queued.0);
+        let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
+            // Too far away for the clock: no limit.
+            return next.send(request).await;
+        };
+        let sent = pin!(next.send(request));
+        let Some(result) = deadline::by(deadline, sent).await else {
+            return Err(NetworkError::timeout("http.request", Phase::Total, limit));
+        };
+        let mut response = result?;
+        response.body = body::until(mem::take(&mut response.body), deadline, limit);
+        Ok(response)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.timeout = true;
+        capabilities
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+/// The time limit of one attempt, up to the response head.
+///
+/// # Order
+///
+/// Right: inside [`RetryClient`](super::RetryClient) and [`CircuitBreakerClient`](super::CircuitBreakerClient), so that a timeout
+/// counts as a failure of the peer and can be retried.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_http::{MemoryHttpClient, layer::{AttemptTimeoutClient, RetryClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let timed = AttemptTimeoutClient::new(transport, Some(Duration::from_secs(5)));
+/// let client = RetryClient::new(timed, RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: outside of the breaker. The breaker would see a cancelled call, which says nothing about the peer.
+#[derive(Debug)]
+pub struct AttemptTimeoutClient<C> {
+    inner: C,
+    default: Option<Duration>,
+}
+
+impl<C> AttemptTimeoutClient<C> {
+    /// Limits attempts on `inner` to `default`, unless a request has its own limit.
+    pub const fn new(inner: C, default: Option<Duration>) -> Self {
+        Self { inner, default }
+    }
+}
+
+impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
+            return next.send(request).await;
+        };
+        let Some(deadline) = Instant::now().checked_add(limit) else {
+            // Too far away for the clock: no limit.
+            return next.send(request).await;
+        };
+        let sent = pin!(next.send(request));
+        deadline::by(deadline, sent).await.unwrap_or_else(|| {
+            Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
+        })
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for AttemptTimeoutClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.attempt_timeout = true;
+        capabilities
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}

@@ -1,0 +1,162 @@
+//! Sending the trace along.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use networking_spi::Result;
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use tracing::{Instrument, Span, field};
+
+use super::TraceContext;
+use super::metrics::{method_name, note_error, note_status, server_of, span_name, unknown_method, url_of};
+use crate::chain::{Next, Wrapper, pass_on};
+use crate::marks::ResendCount;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Says which trace requests belong to that do not say so themselves: the bridge to whatever keeps the traces.
+///
+/// ```
+/// use networking_http::layer::{TraceContext, TraceContextSource};
+///
+/// tokio::task_local! {
+///     static INCOMING: TraceContext;
+/// }
+///
+/// #[derive(Debug)]
+/// struct OfTheTask;
+///
+/// impl TraceContextSource for OfTheTask {
+///     fn current(&self) -> Option<TraceContext> {
+///         INCOMING.try_with(Clone::clone).ok()
+///     }
+/// }
+/// ```
+pub trait TraceContextSource: fmt::Debug + Send + Sync + 'static {
+    /// The context of the current span. It is asked for once for each attempt, inside of the span of the attempt: where
+    /// spans have ids, that is the id to give. Must not block.
+    fn current(&self) -> Option<TraceContext>;
+}
+
+/// Sends `traceparent` and `tracestate` (W3C Trace Context) with each attempt, and opens a span for it (`http.attempt`, level `INFO`, named
+/// by OpenTelemetry's conventions for HTTP clients).
+///
+/// * The context is the one in the request's [extensions](networking_spi::http::HttpRequest::extensions); otherwise the one of the
+///   [`TraceContextSource`]. A request without either, and one that has a `traceparent` already, is sent as it is, without a span.
+/// * A context from the extensions is that of the caller. Each attempt is then a child of it with an id of its own, which is what the peer is sent
+///   and what the span has as `span_id`; where nobody listens to the span, the caller's context is sent as it is.
+/// * A context from the source is sent as it is.
+///
+/// # Order
+///
+/// Right: inside the retries and the circuit breaker, so that each attempt that is sent has a span of its own, and outside of the attempt
+/// timeout, so that it has its end.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use networking_http::{MemoryHttpClient, layer::{AttemptTimeoutClient, RetryClient, TraceClient}};
+/// # use networking_spi::http::RetryPolicy;
+/// # let transport = MemoryHttpClient::new();
+/// let traced = TraceClient::new(AttemptTimeoutClient::new(transport, Some(Duration::from_secs(5))), None);
+/// let client = RetryClient::new(traced, RetryPolicy::default())?;
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+///
+/// Wrong: outside of the retries. What the peer does for each attempt would look like parts of one.
+#[derive(Debug)]
+pub struct TraceClient<C> {
+    inner: C,
+    source: Option<Arc<dyn TraceContextSource>>,
+}
+
+impl<C> TraceClient<C> {
+    /// Sends the traces of requests to `inner` along, those of `source` where requests have none.
+    pub fn new(inner: C, source: Option<Arc<dyn TraceContextSource>>) -> Self {
+        Self { inner, source }
+    }
+}
+
+impl<C: HttpClient> Wrapper for TraceClient<C> {
+    type Inner = C;
+
+    fn inner(&self) -> &C {
+        &self.inner
+    }
+
+    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        let own = request.extensions.get::<TraceContext>();
+        if (own.is_none() && self.source.is_none()) || request.headers.contains_key(TRACEPARENT) {
+            return next.send(request).await;
+        }
+        let span = span(&request);
+        let context = match (own, &self.source) {
+            (Some(caller), _) if span.is_disabled() => Some(caller.clone()),
+            (Some(caller), _) => {
+                let own = caller.child();
+                span.record("parent_id", format!("{:016x}", caller.span_id()));
+                Some(own)
+            }
+            (None, Some(source)) => span.in_scope(|| source.current()),
+            (None, None) => None,
+        };
+        let Some(context) = context else {
+            return next.send(request).await;
+        };
+        if !span.is_disabled() {
+            span.record("trace_id", format!("{:032x}", context.trace_id()));
+            span.record("span_id", format!("{:016x}", context.span_id()));
+        }
+        if let Ok(value) = HeaderValue::from_str(&context.to_string()) {
+            request.headers.insert(TRACEPARENT, value);
+            // One that came without its parent belongs to another trace.
+            request.headers.remove(TRACESTATE);
+            if let Some(state) = context.state() {
+                request.headers.insert(TRACESTATE, state.clone());
+            }
+        }
+        // Boxed, so that requests without a trace do not carry the room for it.
+        let result = Box::pin(next.send(request).instrument(span.clone())).await;
+        match &result {
+            Ok(response) => note_status(&span, response.status),
+            Err(error) => note_error(&span, error),
+        }
+        result
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for TraceClient<C> {
+    fn capabilities(&self) -> HttpCapabilities {
+        self.inner.capabilities()
+    }
+
+    pass_on!(
+        request,
+        client_metrics,
+        configure_retry_policy,
+        configure_circuit_breaker
+    );
+}
+
+fn span(request: &HttpRequest) -> Span {
+    let (address, port) = server_of(request);
+    tracing::info_span!(
+        "http.attempt",
+        otel.kind = "client",
+        otel.name = span_name(&request.method),
+        otel.status_code = field::Empty,
+        http.request.method = method_name(&request.method),
+        http.request.method_original = unknown_method(&request.method),
+        server.address = address,
+        server.port = port,
+        url.full = url_of(request),
+        http.request.resend_count = request.extensions.get::<ResendCount>().map(|count| count.0),
+        http.response.status_code = field::Empty,
+        error.type = field::Empty,
+        trace_id = field::Empty,
+        span_id = field::Empty,
+        parent_id = field::Empty,
+    )
+}

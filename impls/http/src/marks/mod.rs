@@ -1,0 +1,12 @@
+//! Facts about requests that several rooms need: marks in their extensions, origins, and how errors name the peer.
+
+mod attempts;
+mod credentials;
+pub(crate) mod host;
+mod origin;
+
+pub use attempts::Attempts;
+pub(crate) use attempts::ResendCount;
+pub(crate) use credentials::LeftOrigin;
+pub use credentials::WithoutCredentials;
+pub(crate) use origin::{origin_name, same_origin};

@@ -1,0 +1,438 @@
+//! Downloads to files that go on where they broke off.
+
+mod part;
+mod range;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use http::{HeaderValue, StatusCode, header};
+use networking_spi::http::{HttpBody, HttpClient, HttpRequest, HttpResponse, Method, RequestTarget, RetryPolicy};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
+use tokio::time::sleep;
+
+use self::part::{Part, Validator};
+use self::range::ContentRange;
+use super::attempt_policy;
+use crate::layer::retry_delay;
+
+/// A download to a file that goes on where it broke off: within one call, and in a later call or process.
+///
+/// The bytes go to `<file>.part`, with the validator of what is being downloaded beside them in `<file>.part.json`. When
+/// all are there and checked, the part is renamed to the file: the file is never half a download, and a former one stays
+/// until then. Nothing is downloaded twice unless it changed on the server, or the server cannot send ranges: a range is asked for
+/// with `If-Range` and a strong validator (a strong `ETag`, or a `Last-Modified` that is one by RFC 9110, section 8.8.2.2),
+/// and started again without.
+///
+/// Works over any client. Retries of the client itself repeat a request until its response starts, those of the download go
+/// on with the rest of a body; where both are configured, they multiply. A time limit of the client is for each attempt.
+///
+/// Cancel safety: dropping the future keeps what was written so far for the next call. Two downloads to the same file at
+/// the same time are not supported.
+///
+/// ```no_run
+/// use networking_http::Download;
+/// use networking_spi::prelude::*;
+///
+/// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+/// let done = Download::new("https://example.com/disk.iso", "disk.iso")
+///     .with_sha256("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")?
+///     .with_max_size(8 << 30)
+///     .on_progress(|progress| eprintln!("{} of {:?} bytes", progress.received, progress.total))
+///     .run(&http)
+///     .await?;
+/// println!("{} bytes, {} of them from an earlier call", done.size, done.resumed_from);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use = "a download does nothing until it is run"]
+pub struct Download {
+    request: Head,
+    path: PathBuf,
+    retry: RetryPolicy,
+    sha256: Option<[u8; 32]>,
+    max_size: Option<u64>,
+    observer: Option<Arc<dyn Fn(DownloadProgress) + Send + Sync>>,
+}
+
+/// A request without body, which can be sent any number of times.
+#[derive(Clone)]
+struct Head {
+    target: RequestTarget,
+    headers: http::HeaderMap,
+    options: networking_spi::http::RequestOptions,
+    extensions: http::Extensions,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DownloadProgress {
+    /// Bytes in the file, those of earlier calls included. It goes back to 0 when the download starts again.
+    pub received: u64,
+    /// The size of the whole, if the server said it.
+    pub total: Option<u64>,
+    /// Bytes that were there when the current attempt started.
+    pub resumed_from: u64,
+}
+
+/// A finished download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Downloaded {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that were there before this call, and were kept.
+    pub resumed_from: u64,
+    /// Requests that were made.
+    pub attempts: u32,
+}
+
+impl Download {
+    /// A download of `target` to `path`: up to 10 attempts, without limit of size.
+    pub fn new(target: impl Into<RequestTarget>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            request: Head {
+                target: target.into(),
+                headers: http::HeaderMap::new(),
+                options: networking_spi::http::RequestOptions::default(),
+                extensions: http::Extensions::new(),
+            },
+            path: path.into(),
+            retry: RetryPolicy::new(10).with_delays(Duration::from_millis(200), Duration::from_secs(10)),
+            sha256: None,
+            max_size: None,
+            observer: None,
+        }
+    }
+
+    /// A download of what `request` asks for, with its headers, options and extensions.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download makes
+    /// itself (`Range`, `If-Range`, `Accept-Encoding`).
+    pub fn of(request: HttpRequest, path: impl Into<PathBuf>) -> Result<Self> {
+        let refused = |field: &str, message| Err(NetworkError::invalid_input(field, message));
+        if request.method != Method::GET {
+            return refused("method", "a download is a GET");
+        }
+        if !request.body.is_empty() {
+            return refused("body", "a download sends none");
+        }
+        for name in [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING] {
+            if request.headers.contains_key(&name) {
+                return refused(&format!("header.{name}"), "is made by the download");
+            }
+        }
+        let mut download = Self::new(request.target, path);
+        download.request.headers = request.headers;
+        download.request.options = request.options;
+        download.request.extensions = request.extensions;
+        Ok(download)
+    }
+
+    /// Sets how many attempts are made and the delays between them: after an attempt that broke off, and after a status
+    /// that the policy lists; its predicate decides before these. Its budget is not used.
+    pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Sets the SHA-256 that the whole file must have, in hexadecimal.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is not 64 hexadecimal digits.
+    pub fn with_sha256(mut self, digest: &str) -> Result<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digest, &mut bytes).map_err(|error| {
+            NetworkError::invalid_input("sha256", "must be 64 hexadecimal digits").with_source(error)
+        })?;
+        self.sha256 = Some(bytes);
+        Ok(self)
+    }
+
+    /// Sets the largest size taken, in bytes.
+    pub fn with_max_size(mut self, bytes: u64) -> Self {
+        self.max_size = Some(bytes);
+        self
+    }
+
+    /// Tells `observer` how far the download is: at the start and the end of each attempt, and at most about a hundred
+    /// times in between when the size is known (every 256 KiB otherwise). It must not block.
+    pub fn on_progress(mut self, observer: impl Fn(DownloadProgress) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Downloads.
+    ///
+    /// # Errors
+    /// Each names the file. Besides those of [`HttpClient::request`] and
+    /// [`error_for_status`](networking_spi::http::HttpResponse::error_for_status):
+    /// [`TooLarge`](ErrorKind::TooLarge) above the largest size, [`Protocol`](ErrorKind::Protocol) naming the header for a
+    /// range that was not asked for or a content coding, and for another SHA-256 than the one expected,
+    /// [`TruncatedBody`](ErrorKind::TruncatedBody) when the last attempt broke off,
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and others of the file system.
+    /// What was downloaded is kept for another call, unless it is too large or has another SHA-256.
+    pub async fn run(&self, client: &(impl HttpClient + ?Sized)) -> Result<Downloaded> {
+        self.retry.validate().map_err(|error| error.in_field("retry"))?;
+        let mut run = Run {
+            download: self,
+            part: Part::open(&self.path, &self.request.target).await?,
+            attempts: 0,
+        };
+        loop {
+            run.attempts += 1;
+            match run.attempt(client).await {
+                Ok(Outcome::Complete) => break,
+                Ok(Outcome::StartAgain) if run.attempts < self.retry.max_attempts => run.part.discard().await?,
+                Ok(Outcome::StartAgain) => return Err(run.named(protocol("the server keeps changing what it sends"))),
+                Err(error) => match run.wait_after(&error) {
+                    Some(wait) => sleep(wait).await,
+                    None => return Err(run.named(error)),
+                },
+            }
+        }
+        let size = run.part.length();
+        run.part
+            .finish(self.sha256)
+            .await
+            .map_err(|error| error.with_attempts(run.attempts))?;
+        Ok(Downloaded {
+            path: self.path.clone(),
+            size,
+            resumed_from: run.part.kept(),
+            attempts: run.attempts,
+        })
+    }
+}
+
+/// One call.
+struct Run<'d> {
+    download: &'d Download,
+    part: Part,
+    attempts: u32,
+}
+
+enum Outcome {
+    /// The part is the whole.
+    Complete,
+    /// The part is of something else.
+    StartAgain,
+}
+
+impl Run<'_> {
+    async fn attempt(&mut self, client: &(impl HttpClient + ?Sized)) -> Result<Outcome> {
+        let from = self.part.length();
+        let request = self.request(client)?;
+        let resuming = request.headers.contains_key(header::RANGE);
+        let response = client.request(request).await?;
+        match response.status {
+            StatusCode::OK => {
+                check_coding(&response)?;
+                let total = announced(&response);
+                self.check_size(total.unwrap_or_default()).await?;
+                self.part.start(Validator::of(&response, total)).await?;
+                self.receive(response.body, total).await
+            }
+            StatusCode::PARTIAL_CONTENT if resuming => {
+                check_coding(&response)?;
+                let range = ContentRange::of(&response)?;
+                if range.first != from {
+                    return Err(protocol("the server sent another range than the one asked for")
+                        .with_context("content-range", range.to_string())
+                        .with_context("asked_from", from.to_string()));
+                }
+                // A server that does not know `If-Range` sends ranges of whatever is there now.
+                if self.part.differs(&Validator::of(&response, range.total)) {
+                    return Ok(Outcome::StartAgain);
+                }
+                self.check_size(range.total.unwrap_or(range.last + 1)).await?;
+                self.part.learn_total(range.total).await?;
+                self.receive(response.body, Some(range.last + 1)).await
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if resuming => {
+                // Nothing is left to send: either all is there, or it is another thing than before, and shorter.
+                match ContentRange::unsatisfied(&response) {
+                    Some(total) if total == from && !self.part.differs(&Validator::of(&response, Some(total))) => {
+                        self.check_size(total).await?;
+                        Ok(Outcome::Complete)
+                    }
+                    _ => Ok(Outcome::StartAgain),
+                }
+            }
+            _ => match attempt_policy::status_error(&response, &self.download.retry) {
+                Some(error) => Err(error),
+                None => Err(
+                    protocol("the status is neither 200, nor 206 for a range that was asked for")
+                        .with_status(response.status.as_u16()),
+                ),
+            },
+        }
+    }
+
+    fn request(&self, client: &(impl HttpClient + ?Sized)) -> Result<HttpRequest> {
+        let Head {
+            target,
+            headers,
+            options,
+            extensions,
+        } = &self.download.request;
+        let mut request = HttpRequest::new(Method::GET, target.clone());
+        request.headers.clone_from(headers);
+        request.options = options.clone();
+        request.extensions = extensions.clone();
+        // Statuses are looked at here, and what limits responses in memory is not for files.
+        let capabilities = client.capabilities();
+        request.options.raise_for_status = Some(false);
+        if capabilities.response_size_limit {
+            request.options.max_response_size.get_or_insert(u64::MAX);
+        }
+        request
+            .headers
+            .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some((from, validator)) = self.part.resume()? {
+            request.headers.insert(header::RANGE, from);
+            request.headers.insert(header::IF_RANGE, validator);
+        }
+        Ok(request)
+    }
+
+    /// Appends `body`, which goes up to `end` of the whole.
+    async fn receive(&mut self, body: HttpBody, end: Option<u64>) -> Result<Outcome> {
+        let mut chunks = body.into_stream();
+        let mut progress = DownloadProgress {
+            received: self.part.length(),
+            total: self.part.total(),
+            resumed_from: self.part.length(),
+        };
+        let mut told = progress.received;
+        self.tell(progress);
+        let ended = loop {
+            let Some(chunk) = chunks.next().await else {
+                break Ok(());
+            };
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(error) => break Err(error),
+            };
+            let length = self.part.length() + chunk.len() as u64;
+            self.check_size(length).await?;
+            if let Some(end) = end.filter(|end| length > *end) {
+                self.part.discard().await?;
+                return Err(protocol("the body is longer than announced").with_context("announced", end.to_string()));
+            }
+            self.part.write(&chunk).await?;
+            progress.received = self.part.length();
+            if progress.received - told >= step(progress.total) {
+                told = progress.received;
+                self.tell(progress);
+            }
+        };
+        if told != progress.received {
+            self.tell(progress);
+        }
+        ended?;
+        // A range may end before the whole does, and a whole of unknown size no sooner than its range.
+        match progress.total.or(end) {
+            Some(total) if progress.received < total => Err(NetworkError::new(
+                ErrorKind::TruncatedBody,
+                "http.download",
+                "the body ended before its announced length",
+            )
+            .with_send_state(SendState::Sent)
+            .with_context("received", progress.received.to_string())
+            .with_context("announced", total.to_string())),
+            _ => Ok(Outcome::Complete),
+        }
+    }
+
+    fn tell(&self, progress: DownloadProgress) {
+        if let Some(observer) = &self.download.observer {
+            observer(progress);
+        }
+    }
+
+    async fn check_size(&mut self, size: u64) -> Result<()> {
+        match self.download.max_size {
+            Some(limit) if size > limit => {
+                // Another call would end here, too.
+                self.part.discard().await?;
+                Err(NetworkError::new(
+                    ErrorKind::TooLarge,
+                    "http.download",
+                    "the file is larger than the limit",
+                )
+                .with_send_state(SendState::Sent)
+                .with_context("limit", limit.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The wait before another attempt; `None` if there is none to make.
+    fn wait_after(&self, error: &NetworkError) -> Option<Duration> {
+        let policy = &self.download.retry;
+        let wait = error.retryability().delay();
+        let again = attempt_policy::may_pass(error, policy)
+            && self.attempts < policy.max_attempts
+            && wait.is_none_or(|wait| wait <= policy.max_retry_after);
+        again.then(|| wait.unwrap_or_default().max(retry_delay(policy, self.attempts)))
+    }
+
+    fn named(&self, error: NetworkError) -> NetworkError {
+        let has_path = error.context().any(|(key, _)| key == "path");
+        let error = error.with_operation("http.download").with_attempts(self.attempts);
+        if has_path {
+            return error;
+        }
+        error.with_context("path", super::file_source::shown(&self.download.path))
+    }
+}
+
+/// The size that `Content-Length` announces.
+fn announced(response: &HttpResponse) -> Option<u64> {
+    let length = response.headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.trim().parse().ok()
+}
+
+/// A range of coded bytes is not a range of the file.
+fn check_coding(response: &HttpResponse) -> Result<()> {
+    let codings = response.headers.get_all(header::CONTENT_ENCODING);
+    for coding in codings {
+        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
+            return Err(
+                protocol("the server coded the body, though it was asked not to").with_context(
+                    "content-encoding",
+                    String::from_utf8_lossy(coding.as_bytes()).into_owned(),
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn protocol(message: &'static str) -> NetworkError {
+    NetworkError::new(ErrorKind::Protocol, "http.download", message).with_send_state(SendState::Sent)
+}
+
+/// Bytes between two calls of an observer.
+fn step(total: Option<u64>) -> u64 {
+    total.map_or(256 << 10, |total| (total / 100).max(64 << 10))
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Download")
+            .field("target", &self.request.target)
+            .field("path", &self.path)
+            .field("max_size", &self.max_size)
+            .finish_non_exhaustive()
+    }
+}

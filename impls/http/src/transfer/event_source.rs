@@ -1,0 +1,298 @@
+//! A client of server-sent events that reconnects.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use futures_util::StreamExt;
+use http::{HeaderValue, StatusCode, header};
+use networking_spi::http::{
+    EventLimits, EventParser, EventStream, HttpClient, HttpRequest, HttpResponse, RetryPolicy, ServerSentEvent,
+};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result};
+use tokio::time::{Sleep, sleep};
+
+use super::attempt_policy;
+use crate::layer::retry_delay;
+
+/// Server-sent events by the WHATWG HTML standard, over any client: a stream of events that outlives its connections.
+///
+/// * When a connection ends or breaks, it reconnects with `Last-Event-ID`, after the delay of its policy and no sooner
+///   than the server's `retry` says (at most an hour). Attempts count from the last event: that many in a row without one end
+///   the stream with the last error. A server that just ends its response does not end the stream.
+/// * Statuses that the policy lists (429, 503, ...) are tried again, and `Retry-After` is obeyed. Any other one but 200,
+///   and another content type than `text/event-stream`, is an error that ends the stream.
+/// * 204 ends the stream without an error: the server has no more.
+///
+/// The client's limit for responses does not apply: events have their own [`EventLimits`]. Its time limits do, and end a
+/// connection, which is then made again: a stream that may be silent for long wants comments of its server as a sign of
+/// life, or a client with a longer read timeout.
+///
+/// Cancel safety: dropping a wait for the next event loses nothing, not even an attempt to connect. Dropping the source
+/// closes its connection.
+///
+/// ```no_run
+/// use futures_util::TryStreamExt;
+/// use networking_http::EventSource;
+/// use networking_spi::http::{HttpRequest, Method};
+/// use networking_spi::prelude::*;
+///
+/// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+/// let mut events = EventSource::new(http, HttpRequest::new(Method::GET, "https://example.com/prices"))?;
+/// while let Some(event) = events.try_next().await? {
+///     println!("{} {}: {}", event.id, event.event, event.data);
+/// }
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing connects before the first event is waited for"]
+pub struct EventSource {
+    client: Arc<dyn HttpClient>,
+    request: HttpRequest,
+    retry: RetryPolicy,
+    limits: EventLimits,
+    observer: Option<Observer>,
+    last_event_id: String,
+    /// What the server asked for.
+    server_delay: Option<Duration>,
+    /// Attempts since the last event.
+    attempts: u32,
+    state: State,
+}
+
+type Observer = Box<dyn Fn(&Reconnect<'_>) + Send + Sync>;
+
+/// The longest `retry` of a server that is obeyed.
+const MAX_SERVER_DELAY: Duration = Duration::from_secs(3600);
+
+enum State {
+    Idle,
+    Waiting(Pin<Box<Sleep>>),
+    Connecting(BoxFuture<'static, Result<HttpResponse>>),
+    Open(EventStream),
+    Ended,
+}
+
+/// A connection ended, and another one will be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Reconnect<'e> {
+    /// What ended it; `None` when the server did in good order.
+    pub error: Option<&'e NetworkError>,
+    /// The wait before the next one.
+    pub delay: Duration,
+    /// Attempts since the last event.
+    pub attempts: u32,
+}
+
+impl EventSource {
+    /// The events that `request` asks for. Up to 10 attempts in a row without an event, from 1 s to 30 s apart.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a body that can be sent only once.
+    pub fn new(client: Arc<dyn HttpClient>, mut request: HttpRequest) -> Result<Self> {
+        if request.body.try_clone().is_none() {
+            return Err(NetworkError::invalid_input(
+                "body",
+                "must be one that can be sent again",
+            ));
+        }
+        let headers = &mut request.headers;
+        headers
+            .entry(header::ACCEPT)
+            .or_insert(HeaderValue::from_static("text/event-stream"));
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        // Statuses are looked at here.
+        request.options.raise_for_status = Some(false);
+        if client.capabilities().response_size_limit {
+            request.options.max_response_size.get_or_insert(u64::MAX);
+        }
+        Ok(Self {
+            client,
+            request,
+            retry: RetryPolicy::new(10).with_delays(Duration::from_secs(1), Duration::from_secs(30)),
+            limits: EventLimits::default(),
+            observer: None,
+            last_event_id: String::new(),
+            server_delay: None,
+            attempts: 0,
+            state: State::Idle,
+        })
+    }
+
+    /// Sets the attempts in a row without an event, the delays between them, and the statuses that are tried again; its
+    /// predicate decides before these. Its budget is not used.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
+    pub fn with_reconnect(mut self, policy: RetryPolicy) -> Result<Self> {
+        policy.validate().map_err(|error| error.in_field("reconnect"))?;
+        self.retry = policy;
+        Ok(self)
+    }
+
+    /// Sets how large lines and events may be.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
+    pub fn with_limits(mut self, limits: EventLimits) -> Result<Self> {
+        limits.validate()?;
+        self.limits = limits;
+        Ok(self)
+    }
+
+    /// Starts after an event that was received earlier, by another process say.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an id that a header cannot have.
+    pub fn with_last_event_id(mut self, id: impl Into<String>) -> Result<Self> {
+        let id = id.into();
+        if HeaderValue::try_from(id.as_str()).is_err() {
+            return Err(NetworkError::invalid_input(
+                "last_event_id",
+                "has characters that a header cannot have",
+            ));
+        }
+        self.last_event_id = id;
+        Ok(self)
+    }
+
+    /// Tells `observer` about each reconnection. It must not block.
+    pub fn on_reconnect(mut self, observer: impl Fn(&Reconnect<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// The id of the last event; empty if none had one.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    fn connect(&mut self) -> State {
+        let Some(mut request) = self.request.try_clone() else {
+            return State::Ended;
+        };
+        self.attempts += 1;
+        if !self.last_event_id.is_empty() {
+            // An id that no header can have is one that the server cannot get back.
+            if let Ok(id) = HeaderValue::try_from(self.last_event_id.as_str()) {
+                request.headers.insert("last-event-id", id);
+            } else {
+                tracing::debug!("the last event id cannot be sent");
+            }
+        }
+        let client = Arc::clone(&self.client);
+        State::Connecting(Box::pin(async move { client.request(request).await }))
+    }
+
+    /// What a response head means; `Ok(None)` when the server has no more.
+    fn accept(&self, response: HttpResponse) -> Result<Option<EventStream>> {
+        if response.status == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        if let Some(error) = attempt_policy::status_error(&response, &self.retry) {
+            return Err(error);
+        }
+        let parser = EventParser::new(self.limits).with_last_event_id(self.last_event_id.as_str());
+        response.into_events_with(parser).map(Some)
+    }
+
+    /// After a connection that ended: the wait before the next one, or the end of the stream.
+    fn reconnect(&mut self, error: Option<NetworkError>) -> Option<NetworkError> {
+        let asked = error.as_ref().and_then(|error| error.retryability().delay());
+        if self.attempts >= self.retry.max_attempts || asked.is_some_and(|asked| asked > self.retry.max_retry_after) {
+            self.state = State::Ended;
+            let none = || NetworkError::new(ErrorKind::ConnectionClosed, "http.events", "no event came");
+            return Some(error.unwrap_or_else(none).with_attempts(self.attempts));
+        }
+        let delay = retry_delay(&self.retry, self.attempts.max(1))
+            .max(asked.unwrap_or_default())
+            .max(self.server_delay.unwrap_or_default().min(MAX_SERVER_DELAY));
+        tracing::debug!(?delay, attempts = self.attempts, "reconnecting to an event stream");
+        if let Some(observer) = &self.observer {
+            observer(&Reconnect {
+                error: error.as_ref(),
+                delay,
+                attempts: self.attempts,
+            });
+        }
+        self.state = State::Waiting(Box::pin(sleep(delay)));
+        None
+    }
+}
+
+impl Stream for EventSource {
+    type Item = Result<ServerSentEvent>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            let ended = match &mut this.state {
+                State::Idle => {
+                    this.state = this.connect();
+                    continue;
+                }
+                State::Waiting(until) => {
+                    ready!(until.as_mut().poll(cx));
+                    this.state = this.connect();
+                    continue;
+                }
+                State::Connecting(response) => {
+                    match ready!(response.as_mut().poll(cx)).and_then(|response| this.accept(response)) {
+                        Ok(Some(events)) => {
+                            this.state = State::Open(events);
+                            continue;
+                        }
+                        Ok(None) => {
+                            this.state = State::Ended;
+                            continue;
+                        }
+                        Err(error) => Some(error),
+                    }
+                }
+                State::Open(events) => {
+                    let next = ready!(events.poll_next_unpin(cx));
+                    // An id and a delay may come without an event.
+                    events.last_event_id().clone_into(&mut this.last_event_id);
+                    this.server_delay = events.retry().or(this.server_delay);
+                    match next {
+                        Some(Ok(event)) => {
+                            this.attempts = 0;
+                            return Poll::Ready(Some(Ok(event)));
+                        }
+                        Some(Err(error)) => Some(error),
+                        None => None,
+                    }
+                }
+                State::Ended => return Poll::Ready(None),
+            };
+            let fatal = match ended {
+                Some(error) if !attempt_policy::may_pass(&error, &this.retry) => {
+                    this.state = State::Ended;
+                    Some(error.with_attempts(this.attempts.max(1)))
+                }
+                ended => this.reconnect(ended),
+            };
+            if let Some(error) = fatal {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSource")
+            .field("request", &self.request)
+            .field("last_event_id", &self.last_event_id)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}

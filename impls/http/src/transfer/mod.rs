@@ -1,0 +1,10 @@
+//! Files and streams over any client: downloads that resume, event streams that reconnect, uploads from disk.
+
+mod attempt_policy;
+mod download;
+mod event_source;
+mod file_source;
+
+pub use download::{Download, DownloadProgress, Downloaded};
+pub use event_source::{EventSource, Reconnect};
+pub use file_source::FileSource;

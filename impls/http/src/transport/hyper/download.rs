@@ -1,0 +1,174 @@
+//! Responses on their way from hyper.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt;
+use http::Request;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use networking_spi::http::HttpBody;
+use networking_spi::{NetworkError, Result, SendState};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::connection::{Failure, Lease};
+use super::error::{classify, silent};
+use super::gauge::InFlight;
+use super::upload::{Progress, Upload};
+use crate::connect::diagnosis::Stage;
+
+/// A body of at most so many bytes that came along with the head is handed on whole.
+const SMALL: u64 = 64 << 10;
+
+/// Waits for a response head, but not through more than `limit` of silence. While the upload moves, the peer has no reason to
+/// speak.
+pub(super) async fn await_head<T>(
+    answer: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
+    limit: Duration,
+    progress: Option<Arc<Progress>>,
+) -> Result<T, Failure> {
+    let mut answer = pin!(answer);
+    let mut silence = pin!(sleep(limit));
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = answer.as_mut().poll(cx) {
+            return Poll::Ready(outcome.map_err(Failure::Exchange));
+        }
+        loop {
+            ready!(silence.as_mut().poll(cx));
+            match progress.as_ref().map(|progress| progress.latest() + limit) {
+                Some(later) if later > Instant::now() => silence.as_mut().reset(later),
+                _ => return Poll::Ready(Err(Failure::Silence)),
+            }
+        }
+    })
+    .await
+}
+
+/// The body of a response, which holds the connection until its end.
+pub(super) async fn body(incoming: Incoming, lease: Lease, in_flight: InFlight, limit: Duration) -> HttpBody {
+    let length = incoming.size_hint().exact();
+    let mut download = Download {
+        incoming,
+        arrived: None,
+        exchange: Some((lease, in_flight)),
+        limit,
+        silence: None,
+        silent_since: None,
+    };
+    if length == Some(0) || download.incoming.is_end_stream() {
+        download.finish();
+        return HttpBody::empty();
+    }
+    if length.is_some_and(|length| length <= SMALL) {
+        let first = poll_fn(|cx| Poll::Ready(download.poll_data(cx))).await;
+        match first {
+            Poll::Ready(Some(Ok(bytes))) if download.exchange.is_none() => return bytes.into(),
+            Poll::Ready(first) => download.arrived = first,
+            Poll::Pending => {}
+        }
+    }
+    HttpBody::stream(download.boxed(), length)
+}
+
+struct Download {
+    incoming: Incoming,
+    /// What was looked at beforehand.
+    arrived: Option<Result<Bytes>>,
+    /// `None` after the end, or an error.
+    exchange: Option<(Lease, InFlight)>,
+    limit: Duration,
+    /// Made when there is something to wait for.
+    silence: Option<Pin<Box<Sleep>>>,
+    /// Since when nothing came, while somebody waited.
+    silent_since: Option<Instant>,
+}
+
+impl Stream for Download {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(arrived) = self.arrived.take() {
+            return Poll::Ready(Some(arrived));
+        }
+        if self.exchange.is_none() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(next) = self.poll_data(cx) {
+            return Poll::Ready(next);
+        }
+        ready!(self.poll_silence(cx));
+        if let Some((lease, _)) = &self.exchange {
+            lease.distrust();
+        }
+        let error = self.give_up(silent(SendState::Sent));
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Download {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    self.silent_since = None;
+                    // Trailers are not for anybody.
+                    let Ok(data) = frame.into_data() else { continue };
+                    if self.incoming.is_end_stream() {
+                        self.finish();
+                    }
+                    return Poll::Ready(Some(Ok(data)));
+                }
+                Some(Err(error)) => {
+                    let error = classify(error, Stage::Body, SendState::Sent);
+                    return Poll::Ready(Some(Err(self.give_up(error))));
+                }
+                None => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Ready when nothing has come for too long. The timer is set anew when it fires, not at every chunk.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.silent_since.get_or_insert_with(Instant::now) + self.limit;
+        let limit = self.limit;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+        loop {
+            ready!(silence.as_mut().poll(cx));
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            silence.as_mut().reset(until);
+        }
+    }
+
+    /// Ends the exchange, and names the peer in the error.
+    fn give_up(&mut self, error: NetworkError) -> NetworkError {
+        match self.exchange.take() {
+            Some((lease, _in_flight)) => error.with_context("host", lease.host()),
+            None => error,
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((lease, _in_flight)) = self.exchange.take() {
+            lease.release();
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some((lease, _in_flight)) = self.exchange.take() {
+            lease.settle();
+        }
+    }
+}

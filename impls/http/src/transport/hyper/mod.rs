@@ -1,0 +1,222 @@
+//! The transport directly over hyper's connections.
+
+mod connection;
+mod counted;
+mod download;
+mod error;
+mod gauge;
+mod outgoing;
+mod pool;
+mod upload;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use networking_spi::http::{
+    ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
+};
+use networking_spi::{NetworkError, Result};
+use rustls::ClientConfig;
+use url::Url;
+
+use self::gauge::{Gauges, InFlight};
+use self::outgoing::Outgoing;
+use self::pool::Pool;
+use self::upload::Upload;
+use super::pool_stats::PoolStatsSource;
+use super::variants::{Variant, Variants};
+use super::{left_to_layers, length};
+use crate::body;
+use crate::connect::config::{HttpVersion, TransportConfig};
+use crate::connect::connector::Connector;
+use crate::connect::diagnosis::proxy_authentication;
+use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::connect::tls;
+use crate::marks::host;
+
+/// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
+///
+/// It has its own connection pool: HTTP/1.1 connections are used for one request at a time, HTTP/2 connections for many. So
+/// its [statistics](PoolStatsSource) are exact, and its errors say in which phase they came: resolving, reaching the proxy,
+/// the proxy's answer, TLS, the exchange.
+///
+/// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
+/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
+///
+/// A request on a connection of the pool that turns out to be closed before anything of the request was sent goes to another
+/// connection; everything else is left to the retry layer.
+///
+/// Clones share the connection pool. Connections belong to the runtime in which they were opened.
+///
+/// Without any CA certificate on the machine the transport is built all the same; requests to `https` URLs then fail with
+/// [`Tls`](networking_spi::ErrorKind::Tls).
+///
+/// # Cancel safety
+///
+/// Dropping the future of a request, or its response before the body's end, gives up the exchange: an HTTP/2 stream is
+/// reset, and an HTTP/1.1 connection is closed (after a response whose whole body was there already it is kept). The peer
+/// may have processed the request.
+///
+/// ```no_run
+/// # use networking_http::{HyperTransport, TransportConfig};
+/// # use networking_spi::prelude::*;
+/// # async fn example() -> Result<(), NetworkError> {
+/// let transport = HyperTransport::new(TransportConfig::default())?;
+/// let response = transport.get("https://example.com/").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct HyperTransport(Arc<Inner>);
+
+struct Inner {
+    base: Base,
+    outgoing: Outgoing,
+    pools: Variants<Arc<Pool>>,
+}
+
+/// What the pools are made from, and share.
+struct Base {
+    config: TransportConfig,
+    resolution: Resolution,
+    verified: Option<Arc<ClientConfig>>,
+    /// Made when it is needed for the first time.
+    unverified: OnceLock<Option<Arc<ClientConfig>>>,
+    gauges: Arc<Gauges>,
+}
+
+impl HyperTransport {
+    /// What the transport can do.
+    pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
+
+    /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    pub fn new(config: TransportConfig) -> Result<Self> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A transport that resolves names with `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        let config = config.checked()?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
+        let base = Base {
+            verified: tls::client_config(&config, true, protocols(config.version))?,
+            unverified: OnceLock::new(),
+            gauges: Arc::default(),
+            resolution,
+            config,
+        };
+        Ok(Self(Arc::new(Inner {
+            outgoing: Outgoing::new(&base.config),
+            pools: Variants::new(&base.config, |variant| base.pool(variant))?,
+            base,
+        })))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl HttpClient for HyperTransport {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(Self::CAPABILITIES)?;
+        let HttpRequest {
+            method,
+            target,
+            headers,
+            body,
+            options,
+            ..
+        } = request;
+        let url = match target {
+            RequestTarget::Absolute(url) => url,
+            RequestTarget::Relative(_) => return Err(target.url().expect_err("the target is relative")),
+        };
+        outgoing::check(&method, &url)?;
+        let length = length::announced(&headers, &body)?;
+        let Inner { base, outgoing, pools } = &*self.0;
+        let (pool, _) = pools.select(&base.config, &options, |variant| base.pool(variant))?;
+        let in_flight = InFlight::enter(&base.gauges);
+        let silence = base.config.read_timeout;
+
+        let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
+        let (head, lease) = loop {
+            let mut lease = pool.lease(&url).await.map_err(|error| at(&url, error))?;
+            lease.address(&mut request, &url)?;
+            let progress = request.body().progress();
+            match download::await_head(lease.send(request), silence, progress).await {
+                Ok(head) => break (head, lease),
+                Err(failure) => request = lease.take_back(failure).map_err(|error| at(&url, error))?,
+            }
+        };
+
+        if lease.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(host::of(&url)));
+        }
+        let (parts, incoming) = head.into_parts();
+        let mut response = HttpResponse::new(parts.status);
+        response.version = parts.version;
+        response.headers = parts.headers;
+        response.url = Some(url);
+        response.body = download::body(incoming, lease, in_flight, silence).await;
+        if let Some(limit) = options.max_response_size {
+            response.body = body::limit_size(response.body, limit)?;
+        }
+        Ok(response)
+    }
+
+    left_to_layers!();
+}
+
+/// Every figure is exact. A connection that is being closed is neither active nor idle, and not closed yet.
+impl PoolStatsSource for HyperTransport {
+    fn pool_stats(&self) -> ConnectionPoolStats {
+        let mut stats = self.0.base.gauges.snapshot();
+        stats.max_idle_per_host = Some(self.0.base.config.pool_max_idle_per_host as u64);
+        stats
+    }
+}
+
+impl fmt::Debug for HyperTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HyperTransport")
+            .field("config", &self.0.base.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names the peer in an error.
+fn at(url: &Url, error: NetworkError) -> NetworkError {
+    error.with_context("host", host::of(url))
+}
+
+impl Base {
+    fn pool(&self, variant: &Variant) -> Result<Arc<Pool>> {
+        let tls = if variant.verify_tls {
+            self.verified.clone()
+        } else if let Some(unverified) = self.unverified.get() {
+            unverified.clone()
+        } else {
+            let made = tls::client_config(&self.config, false, protocols(self.config.version))?;
+            self.unverified.get_or_init(|| made).clone()
+        };
+        let connector = Connector::new(&self.config, &self.resolution, tls, variant.proxy.as_ref());
+        Ok(Pool::new(connector, &self.config, &self.gauges))
+    }
+}
+
+fn protocols(version: HttpVersion) -> &'static [&'static [u8]] {
+    match version {
+        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
+        HttpVersion::Http1 => &[b"http/1.1"],
+        HttpVersion::Http2 => &[b"h2"],
+    }
+}

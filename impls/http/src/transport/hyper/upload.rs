@@ -1,0 +1,201 @@
+//! Request bodies on their way to hyper.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body::{Body, Frame, SizeHint};
+use networking_spi::http::{ByteStream, HttpBody};
+use networking_spi::{NetworkError, Result};
+use tokio::time::Instant;
+
+use crate::transport::length::Announced;
+
+/// What is in memory goes out in pieces of so much, so that its progress can be seen.
+const PIECE: usize = 512 << 10;
+
+pub(super) struct Upload {
+    content: Content,
+    /// `None` without a body.
+    progress: Option<Arc<Progress>>,
+}
+
+enum Content {
+    Empty,
+    Bytes(Bytes),
+    Stream {
+        chunks: ByteStream,
+        /// Of the latest chunk.
+        rest: Bytes,
+        announced: Announced,
+    },
+}
+
+/// How far an upload is. While it moves, the peer has no reason to speak.
+pub(super) struct Progress {
+    start: Instant,
+    /// The latest move, in milliseconds from the start.
+    moved: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Upload {
+    /// Of a body of this length, if it is known.
+    pub(super) fn new(body: HttpBody, length: Option<u64>) -> Self {
+        let content = match body.as_bytes() {
+            _ if body.is_empty() => Content::Empty,
+            Some(bytes) if bytes.is_empty() => Content::Empty,
+            Some(bytes) => Content::Bytes(bytes.clone()),
+            None => Content::Stream {
+                announced: Announced::new(length),
+                chunks: body.into_stream(),
+                rest: Bytes::new(),
+            },
+        };
+        let progress = (!matches!(content, Content::Empty)).then(|| Arc::new(Progress::new()));
+        Self { content, progress }
+    }
+
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+        self.progress.clone()
+    }
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            moved: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// When hyper took the latest piece.
+    pub(super) fn latest(&self) -> Instant {
+        self.start + Duration::from_millis(self.moved.load(Relaxed))
+    }
+
+    /// Whether hyper took everything.
+    pub(super) fn ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    fn touch(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(millis, Relaxed);
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = NetworkError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
+        let Self { content, progress } = self.get_mut();
+        let frame = match content {
+            Content::Empty => None,
+            Content::Bytes(bytes) if bytes.is_empty() => None,
+            Content::Bytes(bytes) => Some(Ok(piece(bytes))),
+            Content::Stream {
+                chunks,
+                rest,
+                announced,
+            } => {
+                let more = if rest.is_empty() {
+                    ready!(chunks.poll_next_unpin(cx)).map(|chunk| chunk.map(|chunk| *rest = chunk))
+                } else {
+                    Some(Ok(()))
+                };
+                match more {
+                    Some(Ok(())) => {
+                        let piece = piece(rest);
+                        Some(announced.take(piece.len()).map(|()| piece))
+                    }
+                    Some(Err(error)) => Some(Err(error)),
+                    None => announced.end().err().map(Err),
+                }
+            }
+        };
+        if let Some(progress) = progress {
+            progress.touch();
+            progress.ended.store(frame.is_none() || content.is_taken(), Relaxed);
+        }
+        Poll::Ready(frame.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_ended()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream { announced, .. } => announced.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+fn piece(of: &mut Bytes) -> Bytes {
+    of.split_to(of.len().min(PIECE))
+}
+
+impl Content {
+    /// Whether hyper took everything. Of a stream it takes what was announced, and may not ask for the end.
+    fn is_taken(&self) -> bool {
+        match self {
+            Self::Stream { announced, .. } => announced.left() == Some(0),
+            _ => self.is_ended(),
+        }
+    }
+
+    /// A stream is asked for its end all the same: it may have more than it announced.
+    fn is_ended(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Stream { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    /// The sizes of the pieces of a stream of one chunk of `size` bytes that announces `length`.
+    async fn pieces(size: usize, length: Option<u64>) -> (Vec<usize>, Option<NetworkError>) {
+        let chunk = stream::iter([Ok(Bytes::from(vec![0; size]))]).boxed();
+        let mut upload = Upload::new(HttpBody::stream(chunk, length), length);
+        let mut sizes = Vec::new();
+        loop {
+            match poll_fn(|cx| Pin::new(&mut upload).poll_frame(cx)).await {
+                Some(Ok(frame)) => sizes.push(frame.into_data().expect("no trailers").len()),
+                Some(Err(error)) => return (sizes, Some(error)),
+                None => return (sizes, None),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_chunk_of_a_stream_goes_out_in_pieces_too() {
+        let size = 2 * PIECE + 1;
+        for length in [None, Some(size as u64)] {
+            let (sizes, error) = pieces(size, length).await;
+            assert_eq!(sizes, [PIECE, PIECE, 1]);
+            assert!(error.is_none());
+        }
+        for wrong in [size - 1, size + 1] {
+            let (_, error) = pieces(size, Some(wrong as u64)).await;
+            assert_eq!(error.expect("another length").field(), Some("body.length"), "{wrong}");
+        }
+    }
+}

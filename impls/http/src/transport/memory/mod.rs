@@ -1,0 +1,294 @@
+//! A client without a network, for tests and examples.
+
+mod pattern;
+mod received;
+mod reply;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use http::{HeaderValue, Method, StatusCode, header};
+use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::{NetworkError, Result};
+use parking_lot::{Mutex, RwLock};
+
+use self::pattern::Pattern;
+pub use self::received::ReceivedRequest;
+pub use self::reply::Reply;
+use super::left_to_layers;
+use crate::body;
+
+/// The most received requests kept; the oldest make room.
+const MAX_RECEIVED: usize = 10_000;
+
+/// The longest request body taken, in bytes.
+const MAX_REQUEST_BODY: usize = 64 << 20;
+
+/// An [`HttpClient`] whose servers are routes in memory. Deterministic: nothing happens that the test did not say, and
+/// delays run on tokio's clock.
+///
+/// A request that no route takes is answered with 404, as a server would. A route added later goes before those added
+/// earlier. Like a bare transport, it returns every status as `Ok`, and obeys `max_response_size`; retries, timeouts and
+/// the rest are layers, put around it by [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
+///
+/// Clones share routes and received requests.
+///
+/// ```
+/// use networking_http::{MemoryHttpClient, Reply};
+/// use networking_spi::http::{Method, StatusCode};
+/// use networking_spi::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), NetworkError> {
+/// let http = MemoryHttpClient::new();
+/// http.route(Method::GET, "/users/{id}", Reply::ok().with_json(&serde_json::json!({"name": "Ada"}))?)?;
+/// http.route(Method::POST, "/users", [Reply::new(StatusCode::SERVICE_UNAVAILABLE), Reply::new(StatusCode::CREATED)])?;
+///
+/// assert_eq!(http.get("http://api.test/users/7").await?.status, 200);
+/// assert_eq!(http.post("http://api.test/users").await?.status, 503);
+/// assert_eq!(http.post("http://api.test/users").await?.status, 201);
+/// assert_eq!(http.received()[0].param("id"), Some("7"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryHttpClient(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    routes: RwLock<Vec<Arc<Route>>>,
+    received: Mutex<VecDeque<ReceivedRequest>>,
+}
+
+struct Route {
+    /// `None`: any method.
+    method: Option<Method>,
+    pattern: Pattern,
+    responder: Responder,
+}
+
+impl MemoryHttpClient {
+    /// What the client can do.
+    pub const CAPABILITIES: HttpCapabilities = {
+        let mut capabilities = HttpCapabilities::none();
+        capabilities.streaming_download = true;
+        capabilities.response_size_limit = true;
+        capabilities
+    };
+
+    /// A client without routes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A client that answers everything with `handler`.
+    pub fn serving<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        let client = Self::new();
+        client.add(None, Pattern::any(), Responder::from_fn(handler));
+        client
+    }
+
+    /// Answers requests of `method` to `pattern`: a path (`/users/{id}`, `/files/{*rest}`) on any host, or a URL
+    /// (`https://api.test/users`) on that host only. A route for GET also answers HEAD.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a pattern that is neither.
+    pub fn route(&self, method: Method, pattern: &str, responder: impl Into<Responder>) -> Result<()> {
+        self.add(Some(method), Pattern::parse(pattern)?, responder.into());
+        Ok(())
+    }
+
+    fn add(&self, method: Option<Method>, pattern: Pattern, responder: Responder) {
+        self.0.routes.write().push(Arc::new(Route {
+            method,
+            pattern,
+            responder,
+        }));
+    }
+
+    /// The requests received so far, the oldest first; at most the latest 10 000.
+    pub fn received(&self) -> Vec<ReceivedRequest> {
+        self.0.received.lock().iter().cloned().collect()
+    }
+
+    /// Forgets the requests received so far.
+    pub fn clear_received(&self) {
+        self.0.received.lock().clear();
+    }
+
+    fn record(&self, request: ReceivedRequest) {
+        let mut received = self.0.received.lock();
+        if received.len() == MAX_RECEIVED {
+            received.pop_front();
+        }
+        received.push_back(request);
+    }
+
+    fn find(&self, request: &mut ReceivedRequest) -> Option<Arc<Route>> {
+        let routes = self.0.routes.read();
+        routes
+            .iter()
+            .rev()
+            .find(|route| {
+                let method = route.method.as_ref().is_none_or(|method| {
+                    *method == request.method || (request.method == Method::HEAD && *method == Method::GET)
+                });
+                let params = if method {
+                    route.pattern.matches(&request.url)
+                } else {
+                    None
+                };
+                params.map(|params| request.params = params).is_some()
+            })
+            .cloned()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl HttpClient for MemoryHttpClient {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(Self::CAPABILITIES)?;
+        let url = request.target.url()?.clone();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
+        }
+        let limit = request.options.max_response_size;
+        let body = request.body.collect(MAX_REQUEST_BODY).await?;
+        let mut received = ReceivedRequest::new(request.method, url, request.headers, body);
+        let route = self.find(&mut received);
+        self.record(received.clone());
+
+        let (head, url) = (received.method == Method::HEAD, received.url.clone());
+        let mut response = match route {
+            Some(route) => route.responder.answer(received).await?,
+            None => HttpResponse::new(StatusCode::NOT_FOUND).with_body(format!("no route for {received}")),
+        };
+        response.url.get_or_insert(url);
+        if let Some(length) = response
+            .body
+            .length()
+            .filter(|_| !response.headers.contains_key(header::CONTENT_LENGTH))
+        {
+            response
+                .headers
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if head || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            response.body = HttpBody::empty();
+        }
+        if let Some(limit) = limit {
+            response.body = body::limit_size(response.body, limit)?;
+        }
+        Ok(response)
+    }
+
+    left_to_layers!();
+}
+
+impl fmt::Debug for MemoryHttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryHttpClient")
+            .field("routes", &self.0.routes.read().len())
+            .field("received", &self.0.received.lock().len())
+            .finish()
+    }
+}
+
+/// What a route answers: one [`Reply`] for ever, several in order, or what a function says.
+pub struct Responder(Kind);
+
+enum Kind {
+    /// The replies still to give; the last one stays.
+    Replies(Mutex<VecDeque<Reply>>),
+    Function(Handler),
+}
+
+type Handler = Box<dyn Fn(ReceivedRequest) -> BoxFuture<'static, Result<HttpResponse>> + Send + Sync>;
+
+impl Responder {
+    /// Answers with what `handler` returns.
+    pub fn from_fn<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HttpResponse>> + Send + 'static,
+    {
+        Self(Kind::Function(Box::new(move |request| Box::pin(handler(request)))))
+    }
+
+    /// Answers with each reply once, in order, and with the last one from then on. Without any it answers 200.
+    pub fn in_order(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let mut replies: VecDeque<Reply> = replies.into_iter().collect();
+        if replies.is_empty() {
+            replies.push_back(Reply::ok());
+        }
+        Self(Kind::Replies(Mutex::new(replies)))
+    }
+
+    async fn answer(&self, request: ReceivedRequest) -> Result<HttpResponse> {
+        match &self.0 {
+            Kind::Function(handler) => handler(request).await,
+            Kind::Replies(replies) => {
+                let reply = {
+                    let mut replies = replies.lock();
+                    let next = if replies.len() > 1 {
+                        replies.pop_front()
+                    } else {
+                        replies.front().cloned()
+                    };
+                    next.unwrap_or_default()
+                };
+                reply.answer().await
+            }
+        }
+    }
+}
+
+impl From<Reply> for Responder {
+    fn from(reply: Reply) -> Self {
+        Self::in_order([reply])
+    }
+}
+
+impl<const N: usize> From<[Reply; N]> for Responder {
+    fn from(replies: [Reply; N]) -> Self {
+        Self::in_order(replies)
+    }
+}
+
+impl From<Vec<Reply>> for Responder {
+    fn from(replies: Vec<Reply>) -> Self {
+        Self::in_order(replies)
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Replies(replies) => f.debug_tuple("Replies").field(&*replies.lock()).finish(),
+            Kind::Function(_) => f.write_str("Function"),
+        }
+    }
+}
+
+/// The request as `http` has it: what handlers shared with a real server take.
+impl From<ReceivedRequest> for http::Request<Bytes> {
+    fn from(request: ReceivedRequest) -> Self {
+        let mut converted = Self::new(request.body);
+        *converted.method_mut() = request.method;
+        // A URL that was parsed is a URI, too; the path is what handlers look at.
+        *converted.uri_mut() = request.url[url::Position::BeforePath..url::Position::AfterQuery]
+            .parse()
+            .unwrap_or_default();
+        *converted.headers_mut() = request.headers;
+        converted
+    }
+}

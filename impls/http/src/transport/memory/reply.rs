@@ -1,0 +1,191 @@
+//! Canned replies.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use networking_spi::http::{HttpBody, HttpResponse};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
+use serde::Serialize;
+
+/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or silence.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_http::Reply;
+/// use networking_spi::ErrorKind;
+/// use networking_spi::http::StatusCode;
+///
+/// let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE).with_header("retry-after", "2")?;
+/// let slow = Reply::ok().with_body("late").with_delay(Duration::from_secs(5));
+/// let down = Reply::error(ErrorKind::ConnectionRefused);
+/// # Ok::<(), networking_spi::NetworkError>(())
+/// ```
+#[derive(Clone)]
+pub struct Reply {
+    delay: Duration,
+    outcome: Outcome,
+}
+
+#[derive(Clone)]
+enum Outcome {
+    Respond(Response),
+    Fail(Arc<dyn Fn() -> NetworkError + Send + Sync>),
+    Hang,
+}
+
+#[derive(Clone, Default)]
+struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// The body breaks off after so many bytes.
+    truncate_at: Option<usize>,
+}
+
+impl Reply {
+    /// A response without headers and body.
+    pub fn new(status: StatusCode) -> Self {
+        let response = Response {
+            status,
+            ..Response::default()
+        };
+        Self {
+            delay: Duration::ZERO,
+            outcome: Outcome::Respond(response),
+        }
+    }
+
+    /// A response of status 200.
+    pub fn ok() -> Self {
+        Self::new(StatusCode::OK)
+    }
+
+    /// An error of `kind`, with the retryability and send state that the kind suggests.
+    pub fn error(kind: ErrorKind) -> Self {
+        Self::error_with(move || NetworkError::new(kind, "http.request", "a reply of the test"))
+    }
+
+    /// The error that `make` returns.
+    pub fn error_with(make: impl Fn() -> NetworkError + Send + Sync + 'static) -> Self {
+        Self {
+            delay: Duration::ZERO,
+            outcome: Outcome::Fail(Arc::new(make)),
+        }
+    }
+
+    /// No answer at all, until the caller gives up.
+    pub fn hang() -> Self {
+        Self {
+            delay: Duration::ZERO,
+            outcome: Outcome::Hang,
+        }
+    }
+
+    /// Waits before answering, on tokio's clock.
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Adds a header. An error reply has none.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self> {
+        let header =
+            HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| NetworkError::invalid_input(format!("header.{name}"), "is not a header value"))?;
+        if let Outcome::Respond(response) = &mut self.outcome {
+            response.headers.append(header, value);
+        }
+        Ok(self)
+    }
+
+    /// Sets the body. An error reply has none.
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        if let Outcome::Respond(response) = &mut self.outcome {
+            response.body = body.into();
+        }
+        self
+    }
+
+    /// Sets a JSON body and its `Content-Type`.
+    ///
+    /// # Errors
+    /// [`Encode`](ErrorKind::Encode) if the value cannot be JSON.
+    pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self> {
+        let json = serde_json::to_vec(value).map_err(|error| {
+            NetworkError::new(ErrorKind::Encode, "http.reply", "the body cannot be encoded as JSON").with_source(error)
+        })?;
+        self.with_header(header::CONTENT_TYPE.as_str(), "application/json")
+            .map(|reply| reply.with_body(json))
+    }
+
+    /// Breaks the body off after so many bytes.
+    pub fn with_truncated_body(mut self, after: usize) -> Self {
+        if let Outcome::Respond(response) = &mut self.outcome {
+            response.truncate_at = Some(after);
+        }
+        self
+    }
+
+    pub(super) async fn answer(self) -> Result<HttpResponse> {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        match self.outcome {
+            Outcome::Respond(response) => Ok(response.into_http()),
+            Outcome::Fail(make) => Err(make()),
+            Outcome::Hang => pending().await,
+        }
+    }
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Self::ok()
+    }
+}
+
+impl Response {
+    fn into_http(self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status);
+        response.headers = self.headers;
+        response.body = match self.truncate_at {
+            None => self.body.into(),
+            Some(after) => {
+                let start = self.body.slice(..after.min(self.body.len()));
+                let error = NetworkError::new(
+                    ErrorKind::TruncatedBody,
+                    "http.request",
+                    "the body ended before its announced length",
+                );
+                let chunks = [Ok(start), Err(error.with_send_state(SendState::Sent))];
+                HttpBody::stream(stream::iter(chunks).boxed(), Some(self.body.len() as u64))
+            }
+        };
+        response
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Reply");
+        shown.field("delay", &self.delay);
+        match &self.outcome {
+            Outcome::Respond(response) => shown
+                .field("status", &response.status)
+                .field("headers", &redact::Headers(&response.headers))
+                .field("body_bytes", &response.body.len()),
+            Outcome::Fail(make) => shown.field("error", &make()),
+            Outcome::Hang => shown.field("hang", &true),
+        };
+        shown.finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! What sends bytes: transports over hyper and reqwest, the in-memory client, and recorded exchanges.
+
+mod hyper;
+mod length;
+mod memory;
+mod pool_stats;
+pub mod recording;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+mod variants;
+
+use networking_spi::http::HttpCapabilities;
+
+pub use self::hyper::HyperTransport;
+pub use self::memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
+pub use self::pool_stats::PoolStatsSource;
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestTransport;
+
+/// What a transport over a network can do.
+const CAPABILITIES: HttpCapabilities = {
+    let mut capabilities = HttpCapabilities::none();
+    capabilities.streaming_upload = true;
+    capabilities.streaming_download = true;
+    capabilities.response_size_limit = true;
+    capabilities.per_request_proxy = true;
+    capabilities.per_request_tls = true;
+    capabilities.http2 = true;
+    capabilities
+};
+
+/// The methods of `HttpClient` that clients without layers answer alike: with `CAPABILITIES`, and that they have neither
+/// metrics nor retries nor a circuit breaker.
+macro_rules! left_to_layers {
+    () => {
+        fn capabilities(&self) -> networking_spi::http::HttpCapabilities {
+            Self::CAPABILITIES
+        }
+
+        fn client_metrics(&self) -> networking_spi::Result<networking_spi::http::HttpClientMetrics> {
+            Err(networking_spi::NetworkError::unsupported(
+                "http.client_metrics",
+                "metrics",
+            ))
+        }
+
+        fn configure_retry_policy(&self, _policy: networking_spi::http::RetryPolicy) -> networking_spi::Result<()> {
+            Err(networking_spi::NetworkError::unsupported(
+                "http.configure_retry_policy",
+                "retry",
+            ))
+        }
+
+        fn configure_circuit_breaker(
+            &self,
+            _breaker: std::sync::Arc<dyn networking_spi::circuit_breaker::CircuitBreaker>,
+            _options: networking_spi::http::HttpCircuitOptions,
+        ) -> networking_spi::Result<()> {
+            Err(networking_spi::NetworkError::unsupported(
+                "http.configure_circuit_breaker",
+                "circuit_breaker",
+            ))
+        }
+    };
+}
+
+use left_to_layers;

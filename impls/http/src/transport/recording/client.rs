@@ -1,0 +1,162 @@
+//! Clients over a cassette.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header;
+use networking_spi::Result;
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::http::{
+    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
+    RetryPolicy,
+};
+use url::Url;
+
+use super::{Cassette, CassetteMode, RecordedRequest};
+use crate::body;
+use crate::transport::left_to_layers;
+
+/// Records the exchanges of the client inside of it on a [`Cassette`], or answers from there, as its
+/// [mode](CassetteMode) says.
+///
+/// Bodies are read as a whole, up to [`max_body_size`](super::CassetteConfig::max_body_size), before a request goes on and
+/// before a response is returned. `Accept-Encoding` is taken out of requests, so that bodies arrive, and are kept, in a form
+/// that people can read. Errors are not recorded.
+///
+/// Cancel safety: a request that is dropped may have been sent, and may have been recorded.
+///
+/// # Order
+///
+/// Right: around the transport, inside of all other layers. Retries, redirects and tokens are then part of the recording,
+/// and layers do the same in replay.
+///
+/// ```
+/// # use networking_http::{HttpClientBuilder, MemoryHttpClient};
+/// # use networking_http::recording::{Cassette, CassetteConfig, CassetteMode, RecordingClient};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), networking_spi::NetworkError> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("users.json");
+/// # let transport = MemoryHttpClient::new();
+/// let cassette = Cassette::open(path, CassetteMode::Record, CassetteConfig::new()).await?;
+/// let http = HttpClientBuilder::over(RecordingClient::new(transport, cassette)).build()?;
+/// # Ok(()) }
+/// ```
+///
+/// Wrong: outside of a [`RetryClient`](crate::layer::RetryClient). The test would not see that a retry was needed.
+#[derive(Debug)]
+pub struct RecordingClient<C> {
+    inner: C,
+    cassette: Cassette,
+}
+
+impl<C> RecordingClient<C> {
+    /// Records `inner` on `cassette`, or answers in its place.
+    pub const fn new(inner: C, cassette: Cassette) -> Self {
+        Self { inner, cassette }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<C: HttpClient> HttpClient for RecordingClient<C> {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(self.inner.capabilities())?;
+        let limit = request.options.max_response_size;
+        let (mut request, recorded) = whole(&self.cassette, request).await?;
+        let url = request.target.url()?.clone();
+        if self.cassette.mode() != CassetteMode::Record
+            && let Some(response) = self.cassette.play(&recorded)
+        {
+            return finish(response?, url, limit);
+        }
+        if self.cassette.mode() == CassetteMode::Replay {
+            return Err(self.cassette.nothing_for(&recorded));
+        }
+        request.headers.remove(header::ACCEPT_ENCODING);
+        let mut response = self.inner.request(request).await?;
+        let body = std::mem::take(&mut response.body)
+            .collect(self.cassette.max_body_size())
+            .await?;
+        self.cassette
+            .record(recorded, response.status, &response.headers, &body)
+            .await?;
+        response.body = body.into();
+        Ok(response)
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.streaming_upload = false;
+        capabilities.streaming_download = false;
+        capabilities
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        self.inner.client_metrics()
+    }
+
+    fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+        self.inner.configure_retry_policy(policy)
+    }
+
+    fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()> {
+        self.inner.configure_circuit_breaker(breaker, options)
+    }
+}
+
+/// Answers from a [`Cassette`], whatever its mode, and never sends anything.
+///
+/// Like a bare transport, it returns every status as `Ok` and obeys `max_response_size`; the rest are layers, put around it by
+/// [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over). A request without a recording is `NotFound`, with the
+/// nearest recordings in its context.
+#[derive(Debug, Clone)]
+pub struct ReplayClient(Cassette);
+
+impl ReplayClient {
+    /// What the client can do.
+    pub const CAPABILITIES: HttpCapabilities = {
+        let mut capabilities = HttpCapabilities::none();
+        capabilities.response_size_limit = true;
+        capabilities
+    };
+
+    /// Answers from `cassette`.
+    pub const fn new(cassette: Cassette) -> Self {
+        Self(cassette)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl HttpClient for ReplayClient {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(Self::CAPABILITIES)?;
+        let limit = request.options.max_response_size;
+        let (request, recorded) = whole(&self.0, request).await?;
+        match self.0.play(&recorded) {
+            Some(response) => finish(response?, request.target.url()?.clone(), limit),
+            None => Err(self.0.nothing_for(&recorded)),
+        }
+    }
+
+    left_to_layers!();
+}
+
+/// The request with its body in memory, and its recorded form.
+async fn whole(cassette: &Cassette, mut request: HttpRequest) -> Result<(HttpRequest, RecordedRequest)> {
+    let body = std::mem::take(&mut request.body)
+        .collect(cassette.max_body_size())
+        .await?;
+    let recorded = cassette.recorded(&request, &body)?;
+    request.body = HttpBody::from(body);
+    Ok((request, recorded))
+}
+
+fn finish(mut response: HttpResponse, url: Url, limit: Option<u64>) -> Result<HttpResponse> {
+    response.url = Some(url);
+    if let Some(limit) = limit {
+        response.body = body::limit_size(response.body, limit)?;
+    }
+    Ok(response)
+}

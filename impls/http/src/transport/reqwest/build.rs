@@ -1,0 +1,81 @@
+//! From the configuration to a client of reqwest.
+
+use std::net::SocketAddr;
+
+use networking_spi::http::ProxyConfig;
+use networking_spi::{ErrorKind, NetworkError, Result};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect;
+use rustls::ClientConfig;
+
+use crate::connect::config::{HttpVersion, TransportConfig};
+use crate::connect::dns::Resolution;
+use crate::connect::tls;
+use crate::transport::variants::Variant;
+
+pub(super) fn client(config: &TransportConfig, resolution: &Resolution, variant: &Variant) -> Result<reqwest::Client> {
+    let protocols: &[&[u8]] = match config.version {
+        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
+        HttpVersion::Http1 => &[b"http/1.1"],
+        HttpVersion::Http2 => &[b"h2"],
+    };
+    let tls = tls::client_config(config, variant.verify_tls, protocols)?.ok_or_else(tls::not_built)?;
+    // With a proxy, only the proxy's name is resolved here.
+    let names = match variant.proxy {
+        Some(_) => resolution.unguarded(),
+        None => resolution.clone(),
+    };
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(config.connect_timeout)
+        .read_timeout(config.read_timeout)
+        .pool_idle_timeout(config.pool_idle_timeout)
+        .pool_max_idle_per_host(config.pool_max_idle_per_host)
+        .tcp_keepalive(config.tcp_keepalive)
+        .tcp_nodelay(true)
+        .dns_resolver(Names(names))
+        .tls_backend_preconfigured(ClientConfig::clone(&tls));
+    if let Some(user_agent) = &config.user_agent {
+        builder = builder.user_agent(user_agent);
+    }
+    builder = match config.version {
+        HttpVersion::Negotiated => builder,
+        HttpVersion::Http1 => builder.http1_only(),
+        HttpVersion::Http2 => builder.http2_prior_knowledge(),
+    };
+    if let Some(proxy) = &variant.proxy {
+        builder = builder.proxy(to_reqwest(proxy)?);
+    }
+    builder.build().map_err(|error| {
+        NetworkError::new(ErrorKind::InvalidInput, "http.build", "the transport cannot be built").with_source(error)
+    })
+}
+
+fn to_reqwest(proxy: &ProxyConfig) -> Result<reqwest::Proxy> {
+    let mut result = reqwest::Proxy::all(proxy.url.clone()).map_err(|error| {
+        NetworkError::invalid_input("proxy.url", "is not a proxy URL").with_source(error.without_url())
+    })?;
+    if let Some(username) = &proxy.username {
+        let password = proxy.password.as_ref().map_or("", |password| password.expose());
+        result = result.basic_auth(username, password);
+    }
+    Ok(result)
+}
+
+/// Our resolution, as reqwest wants it.
+struct Names(Resolution);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolution = self.0.clone();
+        Box::pin(async move {
+            let addresses = resolution.resolve(name.as_str()).await?;
+            // reqwest puts the port of the URL in place of 0.
+            let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}

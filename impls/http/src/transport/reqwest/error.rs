@@ -1,0 +1,159 @@
+//! What an error of reqwest means.
+//!
+//! reqwest's own predicates tell apart less than callers need, and one walk along `source()` is not enough:
+//! `io::Error::source()` skips the error inside, which is where rustls's are.
+
+use std::error::Error as StdError;
+use std::io;
+
+use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
+
+pub(super) use crate::connect::diagnosis::Stage;
+use crate::connect::diagnosis::{self, Broken, Diagnosis, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
+
+/// Maps an error of a request. `proxied` says whether the request went through a proxy: the error itself cannot.
+pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host: &str) -> NetworkError {
+    // The URL may hold credentials, and the caller knows it anyway.
+    let error = error.without_url();
+    let facts = Facts::of(&error);
+    let finding = facts.finding(&error, stage, proxied);
+
+    let sent = match stage {
+        Stage::Body => SendState::Sent,
+        Stage::Head if error.is_connect() || error.is_builder() || facts.canceled => SendState::NotSent,
+        Stage::Head => SendState::MaybeSent,
+    };
+    let timeout = finding.kind == ErrorKind::Timeout;
+    let mut mapped = finding.into_error().with_send_state(sent);
+    if timeout {
+        mapped = mapped.with_phase(if error.is_connect() {
+            Phase::Connect
+        } else {
+            Phase::Read
+        });
+    }
+    if let Some(own) = facts.own {
+        mapped = mapped.with_retryability(own.retryability());
+    }
+    mapped.with_context("host", host).with_source(error)
+}
+
+/// What the chain of causes has in it.
+#[derive(Default)]
+struct Facts<'e> {
+    /// An error of the request body's own stream.
+    own: Option<&'e NetworkError>,
+    tls: Option<&'e rustls::Error>,
+    /// The kind of the innermost I/O error.
+    io: Option<io::ErrorKind>,
+    incomplete: bool,
+    /// The connection was closed before the request was written to it.
+    canceled: bool,
+    parse: bool,
+    too_large: bool,
+    tunnel: bool,
+    socks: bool,
+    proxy_auth: bool,
+}
+
+impl<'e> Facts<'e> {
+    fn of(error: &'e reqwest::Error) -> Self {
+        let mut facts = Self::default();
+        facts.walk(error, 0);
+        facts
+    }
+
+    fn walk(&mut self, error: &'e (dyn StdError + 'static), depth: usize) {
+        if depth > 32 {
+            return;
+        }
+        self.note(error);
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // `source()` of an I/O error is its inner error's source: this walk covers it.
+            self.walk(inner, depth + 1);
+        } else if let Some(source) = error.source() {
+            self.walk(source, depth + 1);
+        }
+    }
+
+    fn note(&mut self, error: &'e (dyn StdError + 'static)) {
+        if let Some(own) = error.downcast_ref::<NetworkError>() {
+            self.own.get_or_insert(own);
+        } else if let Some(io) = error.downcast_ref::<io::Error>() {
+            self.io = Some(io.kind());
+        } else if let Some(hyper) = error.downcast_ref::<hyper::Error>() {
+            self.incomplete |= hyper.is_incomplete_message();
+            self.canceled |= hyper.is_canceled();
+            self.parse |= hyper.is_parse();
+            self.too_large |= hyper.is_parse_too_large();
+        } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            self.tls = Some(tls);
+        } else {
+            // The connectors' tunnel errors are private types: their texts are all there is, and tests pin them.
+            let text = error.to_string();
+            self.tunnel |= text.starts_with("tunnel error");
+            self.socks |= text.contains("socks proxy") || text.starts_with("SOCKS error");
+            self.proxy_auth |= text.contains("proxy authorization required")
+                || text.starts_with("SOCKS error: credentials not accepted")
+                || text.starts_with("SOCKS error: server does not support user/pass");
+        }
+    }
+
+    /// The order matters: the most specific cause comes first.
+    fn finding(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> Diagnosis {
+        if let Some(own) = self.own.filter(|_| !proxied || !error.is_connect()) {
+            return if error.is_connect() {
+                diagnosis::resolution(own)
+            } else {
+                Diagnosis::new(own.kind(), "the request body failed")
+            };
+        }
+        if error.is_builder() {
+            return Diagnosis::new(ErrorKind::InvalidInput, "the request cannot be built");
+        }
+        if error.is_timeout() {
+            return Diagnosis::new(
+                ErrorKind::Timeout,
+                if error.is_connect() {
+                    "no connection in time"
+                } else {
+                    "no data from the peer in time"
+                },
+            );
+        }
+        if self.proxy_auth {
+            return Diagnosis::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS);
+        }
+        if let Some(tls) = self.tls {
+            return diagnosis::tls(tls);
+        }
+        if error.is_connect() {
+            return self.connect_finding(proxied);
+        }
+        diagnosis::exchange(
+            stage,
+            Broken {
+                io: self.io,
+                incomplete: self.incomplete,
+                canceled: self.canceled,
+                parse: self.parse,
+                too_large: self.too_large,
+            },
+        )
+    }
+
+    /// There is no connection. Of what happened behind a proxy little is known.
+    fn connect_finding(&self, proxied: bool) -> Diagnosis {
+        match self.io {
+            _ if self.socks => Diagnosis::because(
+                ErrorKind::Proxy,
+                "socks",
+                "the SOCKS proxy cannot be reached, or did not connect",
+            ),
+            // A tunnel that failed for a reason of its own, as opposed to one whose proxy was not there.
+            None if self.tunnel => Diagnosis::because(ErrorKind::Proxy, "tunnel", "the proxy did not open a tunnel"),
+            _ if proxied => Diagnosis::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached"),
+            cause => diagnosis::connect(cause),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The transport over reqwest.
+
+mod build;
+mod error;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
+use networking_spi::http::{
+    ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode,
+};
+use networking_spi::{NetworkError, Result};
+
+use self::error::{Stage, classify};
+use super::pool_stats::PoolStatsSource;
+use super::variants::Variants;
+use super::{left_to_layers, length};
+use crate::body;
+use crate::connect::config::TransportConfig;
+use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
+use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::marks::host;
+
+/// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
+///
+/// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
+/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
+///
+/// Clones share the connection pool.
+///
+/// Without any CA certificate on the machine the transport is built all the same; requests to `https` URLs then fail with
+/// [`Tls`](networking_spi::ErrorKind::Tls).
+///
+/// ```no_run
+/// # use networking_http::{ReqwestTransport, TransportConfig};
+/// # use networking_spi::prelude::*;
+/// # async fn example() -> Result<(), NetworkError> {
+/// let transport = ReqwestTransport::new(TransportConfig::default())?;
+/// let response = transport.get("https://example.com/").await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ReqwestTransport(Arc<Inner>);
+
+struct Inner {
+    config: TransportConfig,
+    resolution: Resolution,
+    clients: Variants<reqwest::Client>,
+    in_flight: AtomicU64,
+}
+
+impl ReqwestTransport {
+    /// What the transport can do.
+    pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
+
+    /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    pub fn new(config: TransportConfig) -> Result<Self> {
+        Self::with_resolver(config, Arc::new(SystemResolver))
+    }
+
+    /// A transport that resolves names with `resolver`.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        let config = config.checked()?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
+        let clients = Variants::new(&config, |variant| build::client(&config, &resolution, variant))?;
+        Ok(Self(Arc::new(Inner {
+            config,
+            resolution,
+            clients,
+            in_flight: AtomicU64::new(0),
+        })))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl HttpClient for ReqwestTransport {
+    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+        request.options.require(Self::CAPABILITIES)?;
+        let HttpRequest {
+            method,
+            target,
+            headers,
+            body,
+            options,
+            ..
+        } = request;
+        let url = target.url()?.clone();
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
+        }
+        length::announced(&headers, &body)?;
+        let Inner {
+            config,
+            resolution,
+            clients,
+            ..
+        } = &*self.0;
+        let (client, proxied) =
+            clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
+        let host: Box<str> = host::of(&url).into();
+        let tunneled = url.scheme() == "https";
+        if let Some(guard) = &resolution.guard {
+            if proxied {
+                let checked = guard.check_before_proxy(&url, resolution);
+                tokio::time::timeout(config.connect_timeout, checked)
+                    .await
+                    .unwrap_or_else(|_| Err(no_connection_in_time()))
+                    .map_err(|error| error.with_context("host", &*host))?;
+            } else {
+                guard
+                    .check_url(&url)
+                    .map_err(|error| error.with_context("host", &*host))?;
+            }
+        }
+
+        let mut outgoing = if url.username().is_empty() && url.password().is_none() {
+            reqwest::Request::new(method, url)
+        } else {
+            // reqwest's own builder turns the user information into an `Authorization` header.
+            client
+                .request(method, url)
+                .build()
+                .map_err(|error| classify(error, Stage::Head, proxied, &host))?
+        };
+        if outgoing.headers().is_empty() {
+            *outgoing.headers_mut() = headers;
+        } else {
+            outgoing.headers_mut().extend(headers);
+        }
+        *outgoing.body_mut() = upload::to_reqwest(body);
+
+        let in_flight = InFlight::enter(Arc::clone(&self.0));
+        let mut incoming = client
+            .execute(outgoing)
+            .await
+            .map_err(|error| classify(error, Stage::Head, proxied, &host))?;
+
+        if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(proxy_authentication(&host));
+        }
+        let mut response = HttpResponse::new(incoming.status());
+        response.version = incoming.version();
+        response.headers = std::mem::take(incoming.headers_mut());
+        response.url = Some(incoming.url().clone());
+        let length = incoming.content_length();
+        if length != Some(0) {
+            response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
+        }
+        if let Some(limit) = options.max_response_size {
+            response.body = body::limit_size(response.body, limit)?;
+        }
+        Ok(response)
+    }
+
+    left_to_layers!();
+}
+
+/// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.
+impl PoolStatsSource for ReqwestTransport {
+    fn pool_stats(&self) -> ConnectionPoolStats {
+        let mut stats = ConnectionPoolStats::default();
+        stats.in_flight = Some(self.0.in_flight.load(Ordering::Relaxed));
+        stats.max_idle_per_host = Some(self.0.config.pool_max_idle_per_host as u64);
+        stats
+    }
+}
+
+impl fmt::Debug for ReqwestTransport {
+    /// The configuration only: reqwest's own `Debug` shows headers as they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestTransport")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool, host: Box<str>) -> ByteStream {
+    response
+        .bytes_stream()
+        .map_err(move |error| {
+            let _held_to_the_end = &in_flight;
+            classify(error, Stage::Body, proxied, &host)
+        })
+        .boxed()
+}
+
+/// Counts a request from its start to the end of its response body.
+struct InFlight(Arc<Inner>);
+
+impl InFlight {
+    fn enter(inner: Arc<Inner>) -> Self {
+        inner.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(inner)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

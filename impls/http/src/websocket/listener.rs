@@ -1,0 +1,152 @@
+//! Callbacks instead of receiving.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketHandler, WebSocketMessage};
+use networking_spi::{ErrorKind, NetworkError, Result};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::RECEIVE;
+use networking_runtime::shared_error::copy;
+
+/// A task that receives from any [`WebSocketConnection`] and calls a [`WebSocketHandler`], by the rules that are written
+/// there. Nobody else should receive from that connection; everybody may send.
+///
+/// Dropping the listener does not stop it: it goes on until the connection ends, or [`stop`](Self::stop) is called.
+///
+/// ```
+/// use std::sync::Arc;
+/// use networking_http::websocket::WebSocketListener;
+/// use networking_spi::prelude::*;
+/// use networking_spi::websocket::{WebSocketCallbacks, WebSocketRequest};
+///
+/// async fn follow(http: Arc<dyn HttpExtended>) -> Result<(), NetworkError> {
+///     let connection = http.websocket_connect(WebSocketRequest::new("wss://example.com/news")?).await?;
+///     let callbacks = WebSocketCallbacks::new().on_message(|message| async move { println!("{message:?}") });
+///     let listener = WebSocketListener::start(Arc::clone(&connection), Arc::new(callbacks));
+///     connection.send_text("subscribe").await?;
+///     listener.finished().await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct WebSocketListener {
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl WebSocketListener {
+    /// Starts to receive.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(connection: Arc<dyn WebSocketConnection>, handler: Arc<dyn WebSocketHandler>) -> Self {
+        let stop = CancellationToken::new();
+        let listening = Listening {
+            connection,
+            handler,
+            stop: stop.clone(),
+        };
+        Self {
+            stop,
+            task: tokio::spawn(listening.run()),
+        }
+    }
+
+    /// Asks for the end, without waiting for it: the callback that runs is the last one with a message, then the connection
+    /// is closed (1000), and `on_close` is called. Callbacks may do this, too.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether `on_close` has returned.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Waits until `on_close` has returned.
+    ///
+    /// Cancel safety: dropping the future leaves the listener at work, with nothing to stop it.
+    ///
+    /// # Errors
+    /// What `on_error` was told; [`Internal`](ErrorKind::Internal) when a callback panicked;
+    /// [`Cancelled`](ErrorKind::Cancelled) when the runtime shut down.
+    pub async fn finished(self) -> Result<()> {
+        match self.task.await {
+            Ok(end) => end,
+            Err(_) => Err(NetworkError::new(
+                ErrorKind::Cancelled,
+                RECEIVE,
+                "the runtime of the listener shut down",
+            )),
+        }
+    }
+}
+
+struct Listening {
+    connection: Arc<dyn WebSocketConnection>,
+    handler: Arc<dyn WebSocketHandler>,
+    stop: CancellationToken,
+}
+
+impl Listening {
+    async fn run(self) -> Result<()> {
+        let mut frame = None;
+        let mut end = self.listen(&mut frame).await.map_err(Arc::new);
+        if let Err(error) = &end {
+            let error = copy(error);
+            if let Err(panicked) = guard("on_error", async { self.handler.on_error(error).await }).await {
+                end = Err(Arc::new(panicked));
+            }
+        }
+        if let Err(panicked) = guard("on_close", async { self.handler.on_close(frame).await }).await {
+            end = end.and(Err(Arc::new(panicked)));
+        }
+        end.map_err(|error| copy(&error))
+    }
+
+    async fn listen(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return self.close(frame).await,
+                received = self.connection.receive() => received?,
+            };
+            match received {
+                None => return Ok(()),
+                Some(WebSocketMessage::Close(sent)) => *frame = sent,
+                Some(message) if message.is_data() => {
+                    if let Err(panicked) = guard("on_message", async { self.handler.on_message(message).await }).await {
+                        let why = CloseFrame::new(CloseFrame::INTERNAL_ERROR, "the application failed");
+                        // The panic is what is told.
+                        let _ = self.connection.close(why).await;
+                        return Err(panicked);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Closes, and looks for the peer's answer behind what was not handed on any more.
+    async fn close(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
+        self.connection.close(CloseFrame::new(CloseFrame::NORMAL, "")).await?;
+        while let Some(message) = self.connection.receive().await? {
+            if let WebSocketMessage::Close(sent) = message {
+                *frame = sent;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A callback's panic as an error.
+async fn guard(callback: &'static str, call: impl Future<Output = ()>) -> Result<()> {
+    AssertUnwindSafe(call).catch_unwind().await.map_err(|_| {
+        tracing::error!(callback, "a WebSocket callback panicked");
+        NetworkError::new(ErrorKind::Internal, RECEIVE, "a callback panicked").with_context("callback", callback)
+    })
+}

@@ -1,0 +1,117 @@
+//! Where messages go: over the connection, or into the queue while there is none.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use networking_spi::websocket::{WebSocketConnection, WebSocketMessage};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
+use parking_lot::Mutex;
+
+use super::{ReconnectPolicy, absent};
+use crate::websocket::SEND;
+use networking_runtime::shared_error::copy;
+
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    max_messages: usize,
+    max_bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<dyn WebSocketConnection>>,
+    queue: VecDeque<WebSocketMessage>,
+    queued_bytes: usize,
+    protocol: Option<String>,
+    finished: bool,
+    failure: Option<Arc<NetworkError>>,
+}
+
+/// Where a message goes.
+pub(super) enum Way {
+    Over(Arc<dyn WebSocketConnection>, WebSocketMessage),
+    Queued,
+}
+
+impl Outbox {
+    pub(super) fn new(policy: &ReconnectPolicy) -> Self {
+        Self {
+            state: Mutex::default(),
+            max_messages: policy.queue_messages,
+            max_bytes: policy.queue_bytes,
+        }
+    }
+
+    /// Finds a message its way, or says why there is none.
+    pub(super) fn way(&self, message: WebSocketMessage) -> Result<Way> {
+        let mut state = self.state.lock();
+        if state.finished {
+            return Err(match &state.failure {
+                Some(failure) => copy(failure).with_operation(SEND),
+                None => NetworkError::closed(SEND, "the connection"),
+            });
+        }
+        if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_open()) {
+            return Ok(Way::Over(Arc::clone(connection), message));
+        }
+        if self.max_messages == 0 || !message.is_data() {
+            return Err(absent());
+        }
+        let bytes = state.queued_bytes.saturating_add(message.len());
+        if state.queue.len() == self.max_messages || bytes > self.max_bytes {
+            return Err(
+                NetworkError::new(ErrorKind::Exhausted, SEND, "the queue for the next connection is full")
+                    .with_send_state(SendState::NotSent),
+            );
+        }
+        state.queued_bytes = bytes;
+        state.queue.push_back(message);
+        Ok(Way::Queued)
+    }
+
+    /// The next message for a new connection. When there is none, the connection is what messages go over from now on.
+    pub(super) fn next_for(&self, fresh: &Arc<dyn WebSocketConnection>) -> Option<WebSocketMessage> {
+        let mut state = self.state.lock();
+        let Some(message) = state.queue.pop_front() else {
+            state.protocol = fresh.protocol();
+            state.connection = Some(Arc::clone(fresh));
+            return None;
+        };
+        state.queued_bytes -= message.len();
+        Some(message)
+    }
+
+    pub(super) fn disconnect(&self) {
+        self.state.lock().connection = None;
+    }
+
+    /// Nothing is sent any more. Gives the number of messages that were queued.
+    pub(super) fn finish(&self, failure: Option<Arc<NetworkError>>) -> usize {
+        let mut state = self.state.lock();
+        state.connection = None;
+        state.finished = true;
+        state.failure = failure;
+        state.queued_bytes = 0;
+        std::mem::take(&mut state.queue).len()
+    }
+
+    pub(super) fn connection(&self) -> Option<Arc<dyn WebSocketConnection>> {
+        self.state.lock().connection.clone()
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection().is_some_and(|connection| connection.is_open())
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.state.lock().finished
+    }
+
+    pub(super) fn failure(&self) -> Option<Arc<NetworkError>> {
+        self.state.lock().failure.clone()
+    }
+
+    pub(super) fn protocol(&self) -> Option<String> {
+        self.state.lock().protocol.clone()
+    }
+}

@@ -1,0 +1,71 @@
+//! Harnesses of the standard stack with a cache: it must not show.
+
+use std::sync::Arc;
+
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+use networking_conformance::{CaseRuntime, Harness};
+use networking_http::HttpClientBuilder;
+use networking_http::cache::{HttpCache, MemoryCacheStore};
+use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
+
+use crate::http_harness::{Hyper, Memory, in_process};
+
+pub(crate) struct CachedHyper;
+
+impl Harness for CachedHyper {
+    fn backend(&self) -> &'static str {
+        "hyper-cached"
+    }
+}
+
+impl HttpHarness for CachedHyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        Hyper.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Hyper.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        let client = HttpClientBuilder::hyper()
+            .base_url(origin.base_url())
+            .cache(HttpCache::new(MemoryCacheStore::default()))
+            .build();
+        HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
+    }
+}
+
+pub(crate) struct CachedMemory;
+
+impl Harness for CachedMemory {
+    fn backend(&self) -> &'static str {
+        "memory-cached"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for CachedMemory {
+    fn capabilities(&self) -> HttpCapabilities {
+        Memory.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Memory.extended_capabilities()
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        let client = HttpClientBuilder::over(in_process(origin))
+            .base_url(origin.base_url())
+            .cache(HttpCache::new(MemoryCacheStore::default()))
+            .build();
+        HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
+    }
+}

@@ -1,0 +1,127 @@
+//! Decoding, and the limit on what comes out.
+
+use bytes::Bytes;
+use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
+use networking_spi::ErrorKind;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{HttpClientExt, HttpExtended, Method, RequestOptions};
+
+const URL: &str = "http://api.test/x";
+
+async fn packed(data: &Bytes, codings: &[CompressionType]) -> Bytes {
+    let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
+    let mut packed = data.clone();
+    for coding in codings {
+        packed = client.compress_request(packed, *coding).await.unwrap();
+    }
+    packed
+}
+
+fn answering(body: Bytes, encoding: &str) -> (StandardHttpClient<MemoryHttpClient>, MemoryHttpClient) {
+    let memory = MemoryHttpClient::new();
+    let reply = Reply::ok()
+        .with_body(body)
+        .with_header("content-encoding", encoding)
+        .unwrap();
+    memory.route(Method::GET, "/x", reply).unwrap();
+    (HttpClientBuilder::over(memory.clone()).build().unwrap(), memory)
+}
+
+#[tokio::test]
+async fn every_coding_and_their_combinations_are_decoded() {
+    use CompressionType::{Brotli, Deflate, Gzip, Zstd};
+    let data = Bytes::from(vec![b'a'; 300_000]);
+    for (codings, header) in [
+        (&[Gzip] as &[_], "gzip"),
+        (&[Gzip], "X-GZIP"),
+        (&[Deflate], "deflate"),
+        (&[Brotli], "br"),
+        (&[Zstd], "zstd"),
+        (&[Gzip, Brotli], "gzip, br"),
+        (&[Zstd], "identity, zstd"),
+    ] {
+        let (client, memory) = answering(packed(&data, codings).await, header);
+        let response = client.get(URL).await.unwrap();
+        assert!(!response.headers.contains_key("content-encoding"), "{header}");
+        assert!(!response.headers.contains_key("content-length"), "{header}");
+        assert_eq!(response.bytes().await.unwrap(), data, "{header}");
+        assert_eq!(
+            memory.received()[0].header("accept-encoding"),
+            Some("gzip, br, zstd, deflate")
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_left_alone() {
+    for header in ["compress", "gzip, compress", "gzip, gzip, gzip, gzip, gzip"] {
+        let (client, _) = answering(Bytes::from_static(b"as it is"), header);
+        let response = client.get(URL).await.unwrap();
+        assert_eq!(response.headers["content-encoding"], header);
+        assert_eq!(response.bytes().await.unwrap(), "as it is");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_coding_or_a_range_gets_the_body_as_it_was_sent() {
+    let body = packed(&Bytes::from_static(b"data"), &[CompressionType::Gzip]).await;
+    for (name, value) in [("accept-encoding", "gzip"), ("range", "bytes=0-99")] {
+        let (client, memory) = answering(body.clone(), "gzip");
+        let response = client.get(URL).header(name, value).await.unwrap();
+        assert_eq!(response.headers["content-encoding"], "gzip");
+        assert_eq!(response.bytes().await.unwrap(), body);
+        assert_eq!(
+            memory.received()[0].header("accept-encoding"),
+            (name == "accept-encoding").then_some("gzip")
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_limit_is_on_the_decoded_size() {
+    for coding in [
+        CompressionType::Gzip,
+        CompressionType::Deflate,
+        CompressionType::Brotli,
+        CompressionType::Zstd,
+    ] {
+        let bomb = packed(&Bytes::from(vec![0; 10 << 20]), &[coding]).await;
+        assert!(bomb.len() < 64 << 10, "{coding}");
+        let (client, _) = answering(bomb, coding.content_coding().unwrap());
+        let options = RequestOptions::new().with_max_response_size(1 << 20);
+        let error = client
+            .get(URL)
+            .options(options)
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{coding}");
+        assert_eq!(
+            client.get(URL).await.unwrap().bytes().await.unwrap().len(),
+            10 << 20,
+            "{coding}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_client_has_a_limit_and_streaming_has_none() {
+    let memory = MemoryHttpClient::new();
+    memory
+        .route(Method::GET, "/x", Reply::ok().with_body("0123456789"))
+        .unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .max_response_size(Some(9))
+        .build()
+        .unwrap();
+    assert_eq!(client.get(URL).await.unwrap_err().kind(), ErrorKind::TooLarge);
+    let request = || client.get(URL).into_request().unwrap();
+    assert!(client.stream_request(request(), 4).await.is_ok());
+    let limited = request().with_options(RequestOptions::new().with_max_response_size(9));
+    assert_eq!(
+        client.stream_request(limited, 4).await.unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+}

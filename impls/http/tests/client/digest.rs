@@ -1,0 +1,269 @@
+//! Digest authentication, against a server that checks the answers itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use networking_http::layer::Credentials;
+use networking_http::{HttpClientBuilder, MemoryHttpClient, ReceivedRequest, StandardHttpClient};
+use networking_spi::http::{HttpBody, HttpClientExt, HttpResponse, StatusCode};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+const USER: &str = "Mufasa";
+const PASSWORD: &str = "Circle of Life";
+
+/// A server that knows one nonce at a time, and takes each count of it once.
+struct Server {
+    nonce: u32,
+    seen: Vec<String>,
+    session: bool,
+    qop: &'static str,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            nonce: 0,
+            seen: Vec::new(),
+            session: false,
+            qop: "auth",
+        }
+    }
+}
+
+impl Server {
+    fn answer(&mut self, request: &ReceivedRequest) -> HttpResponse {
+        if request.url.path() == "/moved" {
+            let mut response = HttpResponse::new(StatusCode::TEMPORARY_REDIRECT);
+            response.headers.insert("location", "/landed".parse().unwrap());
+            return if self.is_right(request) {
+                response
+            } else {
+                self.challenge()
+            };
+        }
+        if self.is_right(request) {
+            HttpResponse::new(StatusCode::OK)
+        } else {
+            self.challenge()
+        }
+    }
+
+    fn challenge(&self) -> HttpResponse {
+        let algorithm = if self.session { "SHA-256-sess" } else { "SHA-256" };
+        let mut response = HttpResponse::new(StatusCode::UNAUTHORIZED).with_body("who are you?");
+        for challenge in [
+            "Basic realm=\"r\"".to_owned(),
+            format!(
+                "Digest realm=\"r\", qop=\"{}\", algorithm={algorithm}, nonce=\"n{}\"",
+                self.qop, self.nonce
+            ),
+        ] {
+            response.headers.append("www-authenticate", challenge.parse().unwrap());
+        }
+        response
+    }
+
+    fn is_right(&mut self, request: &ReceivedRequest) -> bool {
+        let Some(answer) = request
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Digest "))
+        else {
+            return false;
+        };
+        let fields: BTreeMap<&str, &str> = answer
+            .split(", ")
+            .filter_map(|field| field.split_once('='))
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect();
+        let (nonce, count, cnonce) = (fields["nonce"], fields["nc"], fields["cnonce"]);
+        let uri = match request.url.query() {
+            Some(query) => format!("{}?{query}", request.url.path()),
+            None => request.url.path().to_owned(),
+        };
+        let mut secret = hash(&format!("{USER}:r:{PASSWORD}"));
+        if self.session {
+            secret = hash(&format!("{secret}:{nonce}:{cnonce}"));
+        }
+        let qop = fields["qop"];
+        let mut action = format!("{}:{uri}", request.method);
+        if qop == "auth-int" {
+            let body = hex::encode(Sha256::digest(&request.body));
+            action = format!("{action}:{body}");
+        }
+        let action = hash(&action);
+        let expected = hash(&format!("{secret}:{nonce}:{count}:{cnonce}:{qop}:{action}"));
+        let fresh = nonce == format!("n{}", self.nonce) && !self.seen.iter().any(|seen| seen == count);
+        let right = fresh && fields["uri"] == uri && fields["response"] == expected && fields["username"] == USER;
+        if right {
+            self.seen.push(count.to_owned());
+        }
+        right
+    }
+
+    fn renew(&mut self) {
+        self.nonce += 1;
+        self.seen.clear();
+    }
+}
+
+fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+struct Setup {
+    server: Arc<Mutex<Server>>,
+    memory: MemoryHttpClient,
+    client: StandardHttpClient<MemoryHttpClient>,
+}
+
+fn setup(password: &str) -> Setup {
+    let server = Arc::new(Mutex::new(Server::default()));
+    let shared = Arc::clone(&server);
+    let memory = MemoryHttpClient::serving(move |request| {
+        let response = shared.lock().answer(&request);
+        async move { Ok(response) }
+    });
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::digest(USER, password).unwrap())
+        .build()
+        .unwrap();
+    Setup { server, memory, client }
+}
+
+impl Setup {
+    async fn get(&self, url: &str) -> (u16, usize) {
+        self.memory.clear_received();
+        let status = self.client.get(url).await.unwrap().status.as_u16();
+        (status, self.memory.received().len())
+    }
+}
+
+#[tokio::test]
+async fn the_first_request_is_challenged_and_those_after_it_are_not() {
+    let setup = setup(PASSWORD);
+    assert_eq!(setup.get("https://a.test/x?page=2").await, (200, 2));
+    assert_eq!(setup.get("https://a.test/x").await, (200, 1));
+    assert_eq!(setup.get("https://a.test/y?%20a=%C3%A4").await, (200, 1));
+    assert_eq!(
+        setup.server.lock().seen,
+        ["00000001", "00000002", "00000003"],
+        "the nonce is counted"
+    );
+    setup.server.lock().renew();
+    assert_eq!(setup.get("https://a.test/x").await, (200, 2), "a new nonce");
+    assert_eq!(setup.get("https://a.test/x").await, (200, 1));
+    assert_eq!(
+        setup.get("https://b.test/x").await,
+        (401, 2),
+        "another host has counts of its own"
+    );
+    assert!(setup.memory.received()[1].headers["authorization"].is_sensitive());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_a_request() {
+    let setup = setup("wrong");
+    assert_eq!(setup.get("https://a.test/x").await, (401, 2));
+    assert_eq!(setup.get("https://a.test/x").await, (401, 2));
+}
+
+#[tokio::test]
+async fn sessions_are_challenged_each_time() {
+    let setup = setup(PASSWORD);
+    setup.server.lock().session = true;
+    assert_eq!(setup.get("https://a.test/x").await, (200, 2));
+    setup.server.lock().renew();
+    assert_eq!(setup.get("https://a.test/x").await, (200, 2));
+}
+
+#[tokio::test]
+async fn each_hop_within_the_origin_is_answered() {
+    let setup = setup(PASSWORD);
+    // Challenge, redirect, and the landing with an answer of its own.
+    assert_eq!(setup.get("https://a.test/moved").await, (200, 3));
+}
+
+#[tokio::test]
+async fn another_origin_gets_no_answer() {
+    let server = Arc::new(Mutex::new(Server::default()));
+    let memory = MemoryHttpClient::serving(move |request| {
+        let response = if request.url.host_str() == Some("a.test") {
+            let mut response = HttpResponse::new(StatusCode::FOUND);
+            response
+                .headers
+                .insert("location", "https://evil.test/x".parse().unwrap());
+            response
+        } else {
+            server.lock().answer(&request)
+        };
+        async move { Ok(response) }
+    });
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::digest(USER, PASSWORD).unwrap())
+        .build()
+        .unwrap();
+    assert_eq!(client.get("https://a.test/").await.unwrap().status, 401);
+    assert!(
+        memory
+            .received()
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_sent_again_if_they_can_be() {
+    let setup = setup(PASSWORD);
+    let response = setup.client.post("https://a.test/x").body("payload").await.unwrap();
+    assert_eq!(response.status, 200);
+    assert_eq!(setup.memory.received()[1].body, "payload");
+    setup.server.lock().renew();
+    let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
+    let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
+    assert_eq!(response.status, 401, "the peer's answer stands");
+    assert_eq!(response.text().await.unwrap(), "who are you?");
+}
+
+/// RFC 7616, section 3.4.3.
+#[tokio::test]
+async fn the_integrity_of_bodies_is_protected_where_the_server_wants_it() {
+    for qop in ["auth-int", "auth, auth-int"] {
+        let setup = setup(PASSWORD);
+        setup.server.lock().qop = qop;
+        assert_eq!(setup.get("https://a.test/x").await, (200, 2), "{qop}");
+        let response = setup.client.post("https://a.test/x").body("payload").await.unwrap();
+        assert_eq!(response.status, 200, "{qop}");
+        let sent = setup.memory.received();
+        assert!(sent.iter().skip(1).all(|request| {
+            let answer = request.header("authorization").unwrap();
+            answer.contains("qop=auth-int")
+        }));
+        setup.server.lock().renew();
+        let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
+        let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
+        assert_eq!(response.status, 401, "the body of a stream is not known: {qop}");
+    }
+}
+
+#[tokio::test]
+async fn a_requests_own_header_is_left_alone() {
+    let setup = setup(PASSWORD);
+    let response = setup
+        .client
+        .get("https://a.test/x")
+        .header("authorization", "Bearer mine")
+        .await
+        .unwrap();
+    assert_eq!(response.status, 401);
+    assert_eq!(setup.memory.received().len(), 1);
+}
+
+#[test]
+fn nothing_is_shown() {
+    let credentials = Credentials::digest(USER, PASSWORD).unwrap();
+    assert!(!format!("{credentials:?}").contains("Circle"));
+    assert_eq!(Credentials::digest("", "p").unwrap_err().field(), Some("username"));
+    assert_eq!(Credentials::digest("a\nb", "p").unwrap_err().field(), Some("username"));
+}

@@ -1,0 +1,91 @@
+//! The in-memory client.
+
+use std::time::Duration;
+
+use networking_http::{MemoryHttpClient, Reply, Responder};
+use networking_spi::ErrorKind;
+use networking_spi::http::{HttpClientExt, HttpResponse, Method, RequestOptions, StatusCode};
+use tokio::time::Instant;
+
+const URL: &str = "http://api.test/x";
+
+#[tokio::test]
+async fn replies_come_in_order_and_the_last_one_stays() {
+    let http = MemoryHttpClient::new();
+    let replies = [500, 502, 200].map(|status| Reply::new(StatusCode::from_u16(status).unwrap()));
+    http.route(Method::GET, "/x", replies).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(http.get(URL).await.unwrap().status.as_u16());
+    }
+    assert_eq!(seen, [500, 502, 200, 200]);
+}
+
+#[tokio::test]
+async fn later_routes_go_first_and_methods_matter() {
+    let http = MemoryHttpClient::new();
+    http.route(Method::GET, "/{any}", Reply::ok().with_body("old")).unwrap();
+    http.route(Method::GET, "/x", Reply::ok().with_body("new")).unwrap();
+    assert_eq!(http.get(URL).await.unwrap().text().await.unwrap(), "new");
+    assert_eq!(
+        http.get("http://api.test/y").await.unwrap().text().await.unwrap(),
+        "old"
+    );
+    assert_eq!(http.post(URL).await.unwrap().status, 404);
+    let head = http.head(URL).await.unwrap();
+    assert_eq!(
+        (head.status, head.headers["content-length"].to_str().unwrap()),
+        (StatusCode::OK, "3")
+    );
+}
+
+#[tokio::test]
+async fn functions_see_the_whole_request() {
+    let http = MemoryHttpClient::new();
+    let echo = Responder::from_fn(|request| async move {
+        let text = format!(
+            "{} {} {}",
+            request.method,
+            request.param("id").unwrap_or_default(),
+            request.body.len()
+        );
+        Ok(HttpResponse::new(StatusCode::CREATED).with_body(text))
+    });
+    http.route(Method::PUT, "/items/{id}", echo).unwrap();
+    let response = http.put("http://api.test/items/7").body("1234").await.unwrap();
+    assert_eq!(response.url.as_ref().unwrap().path(), "/items/7");
+    assert_eq!(response.text().await.unwrap(), "PUT 7 4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_errors_and_silence() {
+    let http = MemoryHttpClient::new();
+    let replies = [
+        Reply::ok().with_delay(Duration::from_secs(5)),
+        Reply::error(ErrorKind::Dns),
+        Reply::hang(),
+    ];
+    http.route(Method::GET, "/x", replies).unwrap();
+    let start = Instant::now();
+    http.get(URL).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    assert_eq!(http.get(URL).await.unwrap_err().kind(), ErrorKind::Dns);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(3600), async { http.get(URL).await })
+            .await
+            .is_err()
+    );
+    assert_eq!(http.received().len(), 3);
+}
+
+#[tokio::test]
+async fn what_it_cannot_do_it_refuses() {
+    let http = MemoryHttpClient::new();
+    let error = http
+        .get(URL)
+        .options(RequestOptions::new().with_timeout(Duration::from_secs(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(http.received().is_empty());
+}

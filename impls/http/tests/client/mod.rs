@@ -1,0 +1,57 @@
+//! The HTTP layers and transports, one module a subject. What the contract says is tested by the conformance suite;
+//! these are the things beyond it: order, timing, configuration, and the errors of the transports.
+
+/// Runs generic tests with each transport over a network: `hyper::name` and `reqwest::name`.
+macro_rules! for_each_transport {
+    ($($test:ident),+ $(,)?) => {
+        mod hyper {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test::<networking_http::HyperTransport>().await;
+                }
+            )+
+        }
+
+        mod reqwest {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test::<networking_http::ReqwestTransport>().await;
+                }
+            )+
+        }
+    };
+}
+use for_each_transport;
+
+mod auth;
+mod concurrency;
+mod cookies;
+mod decompression;
+mod defaults;
+mod digest;
+mod extended;
+mod hedge;
+mod identity;
+mod interceptor;
+mod jwt;
+mod leaks;
+mod memory;
+mod metrics;
+mod oauth2;
+mod order;
+mod pool;
+mod proxy;
+mod rate_limit;
+mod recorded;
+mod redirect;
+mod resolver;
+mod retry;
+mod signed_jwt;
+mod spans;
+mod timeout;
+mod tls;
+mod trace;
+mod transport;
+mod websocket;

@@ -1,0 +1,592 @@
+//! Token requests, and tokens that renew themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use networking_http::layer::Credentials;
+use networking_http::oauth2::OAuth2Credentials;
+use networking_http::{HttpClientBuilder, MemoryHttpClient, ReceivedRequest, Reply, Responder, StandardHttpClient};
+use networking_spi::http::{
+    HttpBody, HttpClientExt, HttpExtended, HttpResponse, Method, OAuth2Grant, OAuth2Request, RetryPolicy, StatusCode,
+};
+use networking_spi::secret::Secret;
+use networking_spi::{ErrorKind, NetworkError, SendState};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use url::form_urlencoded;
+
+const TOKEN_URL: &str = "https://id.test/token";
+const SECRET: &str = "s3cr3t & more";
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+fn request() -> OAuth2Request {
+    OAuth2Request::client_credentials(TOKEN_URL.parse().unwrap(), "the client", SECRET)
+}
+
+fn code_request() -> OAuth2Request {
+    let mut request = request().with_grant(OAuth2Grant::AuthorizationCode {
+        code: "c0de".into(),
+        redirect_uri: "https://app.test/back?x=1".parse().unwrap(),
+        pkce_verifier: Some(VERIFIER.into()),
+    });
+    request.client_secret = None;
+    request
+}
+
+fn refresh_request() -> OAuth2Request {
+    request().with_grant(OAuth2Grant::RefreshToken {
+        refresh_token: "r0".into(),
+    })
+}
+
+fn token(access: &str) -> Reply {
+    Reply::ok()
+        .with_json(&json!({"access_token": access, "token_type": "Bearer", "expires_in": 300}))
+        .unwrap()
+}
+
+fn refusal(code: &str) -> Reply {
+    Reply::new(StatusCode::BAD_REQUEST)
+        .with_json(&json!({"error": code}))
+        .unwrap()
+}
+
+fn form(request: &ReceivedRequest) -> Vec<(String, String)> {
+    form_urlencoded::parse(&request.body).into_owned().collect()
+}
+
+fn field(request: &ReceivedRequest, name: &str) -> Option<String> {
+    form(request)
+        .into_iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value)
+}
+
+async fn ask(
+    request: OAuth2Request,
+    reply: Reply,
+) -> (
+    Result<networking_spi::http::OAuth2Token, NetworkError>,
+    MemoryHttpClient,
+) {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::POST, TOKEN_URL, reply).unwrap();
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::bearer("of the client").unwrap())
+        .retry(RetryPolicy::new(5))
+        .build()
+        .unwrap();
+    (client.authenticate_oauth2(request).await, memory)
+}
+
+#[tokio::test]
+async fn each_grant_has_its_form() {
+    let reply = Reply::ok()
+        .with_json(
+            &json!({"access_token": "a", "token_type": "bearer", "expires_in": "3600",
+            "refresh_token": "r", "scope": "read write", "id_token": "i", "more": [1]}),
+        )
+        .unwrap();
+    let (result, memory) = ask(
+        request().with_scope("read").with_scope("write").with_audience("orders"),
+        reply,
+    )
+    .await;
+    let granted = result.unwrap();
+    assert_eq!(granted.access_token.expose(), "a");
+    assert_eq!(granted.expires_in, Some(Duration::from_secs(3600)));
+    assert_eq!(granted.refresh_token.as_ref().map(Secret::expose), Some("r"));
+    assert_eq!(granted.id_token.as_ref().map(Secret::expose), Some("i"));
+    assert_eq!(granted.scopes, ["read", "write"]);
+    let received = &memory.received()[0];
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        form(received),
+        [
+            pair("grant_type", "client_credentials"),
+            pair("scope", "read write"),
+            pair("audience", "orders")
+        ]
+    );
+    // base64 of `the+client:s3cr3t+%26+more`.
+    assert_eq!(
+        received.header("authorization"),
+        Some("Basic dGhlK2NsaWVudDpzM2NyM3QrJTI2K21vcmU=")
+    );
+    assert!(received.headers["authorization"].is_sensitive());
+
+    let (result, memory) = ask(code_request(), token("a")).await;
+    result.unwrap();
+    let received = &memory.received()[0];
+    assert_eq!(
+        received.header("authorization"),
+        None,
+        "a public client, and not the client's own"
+    );
+    assert_eq!(
+        form(received),
+        [
+            pair("grant_type", "authorization_code"),
+            pair("code", "c0de"),
+            pair("redirect_uri", "https://app.test/back?x=1"),
+            pair("code_verifier", VERIFIER),
+            pair("client_id", "the client")
+        ]
+    );
+
+    let (result, memory) = ask(refresh_request(), token("a")).await;
+    result.unwrap();
+    assert_eq!(
+        form(&memory.received()[0]),
+        [pair("grant_type", "refresh_token"), pair("refresh_token", "r0")]
+    );
+}
+
+#[tokio::test]
+async fn what_the_server_says_becomes_an_error_without_secrets() {
+    let json = |status: u16, body: Value| {
+        Reply::new(StatusCode::from_u16(status).unwrap())
+            .with_json(&body)
+            .unwrap()
+    };
+    let told = format!("{SECRET} is wrong");
+    for (reply, kind, code) in [
+        (
+            json(401, json!({"error": "invalid_client"})),
+            ErrorKind::Authentication,
+            Some("invalid_client"),
+        ),
+        (
+            json(400, json!({"error": "invalid_scope", "error_description": told})),
+            ErrorKind::Authentication,
+            Some("invalid_scope"),
+        ),
+        (json(400, json!({"error": told})), ErrorKind::Authentication, Some("")),
+        (
+            json(200, json!({"error": "bad_verification_code\n\""})),
+            ErrorKind::Authentication,
+            Some("bad_verification_code"),
+        ),
+        (
+            json(503, json!({"error": "temporarily_unavailable"})),
+            ErrorKind::Status,
+            None,
+        ),
+        (json(429, json!({"error": "slow_down"})), ErrorKind::RateLimited, None),
+        (json(403, json!({})), ErrorKind::PermissionDenied, None),
+        (
+            json(200, json!({"access_token": "", "token_type": "Bearer"})),
+            ErrorKind::Protocol,
+            None,
+        ),
+        (json(200, json!({"access_token": SECRET})), ErrorKind::Protocol, None),
+        (Reply::ok().with_body(SECRET), ErrorKind::Protocol, None),
+        (
+            Reply::ok().with_body(vec![b'x'; (256 << 10) + 1]),
+            ErrorKind::TooLarge,
+            None,
+        ),
+        (
+            Reply::new(StatusCode::TEMPORARY_REDIRECT)
+                .with_header("location", "https://eve.test/")
+                .unwrap(),
+            ErrorKind::Redirect,
+            None,
+        ),
+        (
+            Reply::error(ErrorKind::ConnectionClosed),
+            ErrorKind::ConnectionClosed,
+            None,
+        ),
+    ] {
+        let (result, memory) = ask(request(), reply).await;
+        let error = result.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.operation()),
+            (kind, "http.authenticate_oauth2"),
+            "{error}"
+        );
+        assert_eq!(
+            error.context().find(|(key, _)| *key == "error").map(|(_, value)| value),
+            code
+        );
+        assert!(!format!("{error} {error:?}").contains(SECRET), "{error:?}");
+        assert_eq!(memory.received().len(), 1, "sent once, to one place: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_a_timeout() {
+    let (result, _memory) = ask(request(), Reply::hang()).await;
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn mistakes_are_named_and_not_sent() {
+    let mut own = request();
+    own.extra.insert("grant_type".to_owned(), "password".to_owned());
+    let mut verifier = code_request();
+    if let OAuth2Grant::AuthorizationCode { pkce_verifier, .. } = &mut verifier.grant {
+        *pkce_verifier = Some("short".into());
+    }
+    let mut scheme = request();
+    scheme.token_url = "ftp://id.test/".parse().unwrap();
+    let empty = request().with_grant(OAuth2Grant::RefreshToken {
+        refresh_token: "".into(),
+    });
+    for (request, field) in [
+        (own, "extra.grant_type"),
+        (verifier, "grant.pkce_verifier"),
+        (scheme, "token_url"),
+        (empty, "grant.refresh_token"),
+    ] {
+        let credentials = Credentials::oauth2(OAuth2Credentials::new(request.clone())).unwrap_err();
+        assert_eq!(credentials.field(), Some(format!("oauth2.request.{field}").as_str()));
+        let (result, memory) = ask(request, token("a")).await;
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        assert!(memory.received().is_empty());
+    }
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let mut request = request();
+    request.token_url = format!("https://me:{VERIFIER}@id.test/token?api_key={VERIFIER}")
+        .parse()
+        .unwrap();
+    request.extra.insert("client_secret".to_owned(), VERIFIER.to_owned());
+    for request in [request, code_request(), refresh_request()] {
+        let shown = format!("{:?}", OAuth2Credentials::new(request));
+        for secret in [VERIFIER, SECRET, "c0de", "\"r0\""] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
+
+/// An API that takes one token at a time, and a client with credentials.
+struct Api {
+    memory: MemoryHttpClient,
+    client: StandardHttpClient<MemoryHttpClient>,
+}
+
+impl Api {
+    fn new(credentials: OAuth2Request, tokens: impl Into<Responder>) -> Self {
+        let credentials = OAuth2Credentials::new(credentials);
+        Self::with_credentials(
+            credentials.with_renewal(Duration::from_secs(60), Duration::ZERO),
+            tokens,
+        )
+    }
+
+    fn with_credentials(credentials: OAuth2Credentials, tokens: impl Into<Responder>) -> Self {
+        let memory = MemoryHttpClient::new();
+        memory.route(Method::POST, TOKEN_URL, tokens).unwrap();
+        for method in [Method::GET, Method::POST] {
+            memory.route(method, "https://api.test/{*any}", Reply::ok()).unwrap();
+        }
+        let client = HttpClientBuilder::over(memory.clone())
+            .base_url("https://api.test")
+            .credentials(Credentials::oauth2(credentials).unwrap())
+            .build()
+            .unwrap();
+        Self { memory, client }
+    }
+
+    /// The API takes this token only.
+    fn takes(&self, token: &'static str) {
+        let wanted = format!("Bearer {token}");
+        let check = Responder::from_fn(move |request: ReceivedRequest| {
+            let good = request.header("authorization") == Some(&wanted);
+            async move {
+                Ok(HttpResponse::new(if good {
+                    StatusCode::OK
+                } else {
+                    StatusCode::UNAUTHORIZED
+                }))
+            }
+        });
+        self.memory
+            .route(Method::GET, "https://api.test/{*any}", check)
+            .unwrap();
+    }
+
+    async fn get(&self) -> Result<StatusCode, NetworkError> {
+        Ok(self.client.get("/orders").await?.status)
+    }
+
+    fn token_requests(&self) -> Vec<ReceivedRequest> {
+        let mut received = self.memory.received();
+        received.retain(|request| request.url.as_str() == TOKEN_URL);
+        received
+    }
+
+    /// The tokens that the API saw.
+    fn sent(&self) -> Vec<String> {
+        let received = self.memory.received();
+        let to_api = received
+            .iter()
+            .filter(|request| request.url.host_str() == Some("api.test"));
+        to_api
+            .map(|request| request.header("authorization").unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+/// Lets tasks of their own come to their end.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() {
+    let api = Api::new(request(), [token("1"), token("2"), token("3")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(239)).await;
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    api.get().await.unwrap();
+    settle().await;
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    api.get().await.unwrap();
+    assert_eq!(api.sent(), ["Bearer 1", "Bearer 1", "Bearer 1", "Bearer 2", "Bearer 3"]);
+    assert_eq!(api.token_requests().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_renewal_that_fails_does_no_harm() {
+    let api = Api::new(request(), [token("1"), Reply::new(StatusCode::BAD_GATEWAY), token("2")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(240)).await;
+    for _ in 0..3 {
+        api.get().await.unwrap();
+        settle().await;
+    }
+    assert_eq!(api.token_requests().len(), 2, "not again at once");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    api.get().await.unwrap();
+    settle().await;
+    api.get().await.unwrap();
+    assert_eq!(api.sent().last().unwrap(), "Bearer 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_credentials_go_to_the_base_url_only() {
+    let api = Api::new(request(), token("1"));
+    api.memory
+        .route(Method::GET, "https://other.test/", Reply::ok())
+        .unwrap();
+    api.client.get("https://other.test/").await.unwrap();
+    api.client.get("/own").header("authorization", "mine").await.unwrap();
+    assert_eq!(api.token_requests().len(), 0);
+    assert_eq!(api.sent(), ["mine"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_replaced_once() {
+    let api = Api::new(request(), [token("1"), token("2"), token("3"), token("4")]);
+    api.takes("2");
+    assert_eq!(api.get().await.unwrap(), StatusCode::OK);
+    assert_eq!(api.sent(), ["Bearer 1", "Bearer 2"]);
+
+    tokio::time::advance(Duration::from_secs(30)).await;
+    api.takes("nothing");
+    for _ in 0..3 {
+        assert_eq!(api.get().await.unwrap(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(api.token_requests().len(), 3, "one more token, whatever the API says");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_with_the_same_refused_token_share_one_renewal() {
+    let api = Arc::new(Api::new(request(), [token("1"), token("2")]));
+    api.get().await.unwrap();
+    api.takes("2");
+    let calls = (0..10).map(|_| {
+        let api = Arc::clone(&api);
+        tokio::spawn(async move { api.get().await.unwrap() })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(api.token_requests().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_can_be_sent_once_is_sent_once() {
+    let api = Api::new(request(), [token("1"), token("2")]);
+    api.memory
+        .route(
+            Method::POST,
+            "https://api.test/{*any}",
+            Reply::new(StatusCode::UNAUTHORIZED),
+        )
+        .unwrap();
+    let stream = HttpBody::stream(Box::pin(futures_util::stream::once(async { Ok("x".into()) })), None);
+    let response = api.client.post("/orders").body(stream).await.unwrap();
+    assert_eq!(response.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(api.sent(), ["Bearer 1"]);
+    api.get().await.unwrap();
+    assert_eq!(api.sent(), ["Bearer 1", "Bearer 2"], "the next call has a new token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_for_all_who_wait_and_none_of_them_can_stop_it() {
+    let (gate, asked) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (at_server, counted) = (Arc::clone(&gate), Arc::clone(&asked));
+    let tokens = Responder::from_fn(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&at_server);
+        async move {
+            gate.notified().await;
+            HttpResponse::new(StatusCode::OK).with_json(&json!({"access_token": "1", "token_type": "Bearer"}))
+        }
+    });
+    let api = Arc::new(Api::new(request(), tokens));
+    let mut calls: Vec<_> = (0..10)
+        .map(|_| {
+            let api = Arc::clone(&api);
+            tokio::spawn(async move { api.get().await.unwrap() })
+        })
+        .collect();
+    settle().await;
+    let first = calls.remove(0);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    gate.notify_one();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+fn rotated(access: &str, refresh: &str) -> Reply {
+    Reply::ok()
+        .with_json(
+            &json!({"access_token": access, "token_type": "Bearer", "expires_in": 100, "refresh_token": refresh}),
+        )
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_used_once_and_then_refresh_tokens_are() {
+    let api = Api::new(
+        code_request(),
+        [rotated("1", "r1"), rotated("2", "r2"), token("3"), token("4")],
+    );
+    for _ in 0..4 {
+        api.get().await.unwrap();
+        tokio::time::advance(Duration::from_secs(300)).await;
+    }
+    let requests = api.token_requests();
+    assert_eq!(field(&requests[0], "code").as_deref(), Some("c0de"));
+    let refresh: Vec<_> = requests[1..]
+        .iter()
+        .map(|request| field(request, "refresh_token").unwrap())
+        .collect();
+    assert_eq!(refresh, ["r1", "r2", "r2"], "the latest one, also when no new one came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_grant_is_the_end() {
+    let api = Api::new(refresh_request(), [refusal("invalid_grant"), token("1")]);
+    for _ in 0..3 {
+        let error = api.get().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication);
+        assert!(!error.retryability().is_retryable());
+    }
+    assert_eq!(api.token_requests().len(), 1);
+
+    let api = Api::new(code_request(), [token("1")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(
+        api.token_requests().len(),
+        1,
+        "without a refresh token there is nothing to send"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_nothing_can_replace_goes_on_being_sent() {
+    for (credentials, tokens) in [
+        (code_request(), vec![token("1")]),
+        (refresh_request(), vec![rotated("1", "r1"), refusal("invalid_grant")]),
+    ] {
+        let requests = tokens.len();
+        let api = Api::new(credentials, tokens);
+        api.get().await.unwrap();
+        // The early renewal of the second one fails for good.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        api.get().await.unwrap();
+        settle().await;
+        api.takes("nothing");
+        for _ in 0..2 {
+            assert_eq!(api.get().await.unwrap(), StatusCode::UNAUTHORIZED);
+        }
+        api.takes("1");
+        assert_eq!(api.get().await.unwrap(), StatusCode::OK, "it was about that one answer");
+        assert_eq!(api.token_requests().len(), requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_can_be_renewed_as_early_as_one_likes() {
+    let credentials = OAuth2Credentials::new(request()).with_renewal(Duration::MAX, Duration::MAX);
+    let api = Api::with_credentials(credentials, [token("1"), token("2")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(149)).await;
+    api.get().await.unwrap();
+    settle().await;
+    assert_eq!(api.token_requests().len(), 1, "not before half its life");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    api.get().await.unwrap();
+    settle().await;
+    assert_eq!(api.token_requests().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_used_is_not_sent_again() {
+    let unsure = || Reply::error(ErrorKind::ConnectionClosed);
+    let unsent = || Reply::error_with(|| NetworkError::new(ErrorKind::ConnectionRefused, "http.request", "refused"));
+
+    let api = Api::new(code_request(), [unsent(), unsure(), token("1")]);
+    assert_eq!(api.get().await.unwrap_err().send_state(), SendState::NotSent);
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
+    assert_eq!(api.token_requests().len(), 2, "a code that may have arrived");
+
+    let api = Api::new(refresh_request(), [rotated("1", "r1"), unsure(), token("2")]);
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    for _ in 0..2 {
+        assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
+    }
+    assert_eq!(
+        api.token_requests().len(),
+        2,
+        "a refresh token that the server replaces"
+    );
+
+    let api = Api::new(refresh_request(), [unsure(), token("1")]);
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
+    api.get().await.expect("one that is not known to be replaced is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_bearer_tokens_are_sent() {
+    let reply = Reply::ok()
+        .with_json(&json!({"access_token": "x", "token_type": "mac"}))
+        .unwrap();
+    let api = Api::new(request(), reply);
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::Protocol);
+    assert!(api.sent().is_empty());
+    let shown = format!("{:?}", api.client);
+    assert!(!shown.contains(SECRET) && shown.contains("the client"), "{shown}");
+}

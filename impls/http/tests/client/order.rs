@@ -1,0 +1,198 @@
+//! The order of the standard stack, seen from outside.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_http::layer::{CircuitBreakerClient, Credentials};
+use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply};
+use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, MockCircuitBreaker, Permit, PermitToken};
+use networking_spi::http::{
+    HttpCircuitOptions, HttpClient, HttpClientExt, HttpRequest, HttpResponse, Intercepted, Interceptor, Method,
+    RequestHead, RequestOptions, StatusCode,
+};
+use networking_spi::{ErrorKind, NetworkError, Result};
+use parking_lot::Mutex;
+
+/// A circuit that lets everything through and keeps the records.
+#[derive(Debug, Default)]
+struct Recording(Mutex<Vec<CallRecord>>);
+
+impl Recording {
+    fn breaker(self: &Arc<Self>) -> Arc<MockCircuitBreaker> {
+        let mut breaker = MockCircuitBreaker::new();
+        let circuit = Arc::clone(self);
+        breaker
+            .expect_circuit()
+            .returning(move |_| Ok(Arc::clone(&circuit) as Arc<dyn Circuit>));
+        Arc::new(breaker)
+    }
+}
+
+impl Circuit for Recording {
+    fn name(&self) -> &'static str {
+        "recording"
+    }
+
+    fn try_acquire(&self) -> Result<Permit<'_>, networking_spi::circuit_breaker::CircuitRejection> {
+        Ok(Permit::new(self, PermitToken::default()))
+    }
+
+    fn state(&self) -> networking_spi::circuit_breaker::CircuitState {
+        networking_spi::circuit_breaker::CircuitState::Closed
+    }
+
+    fn metrics(&self) -> networking_spi::circuit_breaker::CircuitMetrics {
+        networking_spi::circuit_breaker::CircuitMetrics::default()
+    }
+
+    fn config(&self) -> Arc<networking_spi::circuit_breaker::CircuitBreakerConfig> {
+        Arc::default()
+    }
+
+    fn deadline(&self, _limit: Option<Duration>) -> Option<networking_spi::circuit_breaker::Deadline> {
+        None
+    }
+
+    fn complete(&self, _token: PermitToken, record: CallRecord) {
+        self.0.lock().push(record);
+    }
+}
+
+fn hanging() -> MemoryHttpClient {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::hang()).unwrap();
+    memory
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_times_out_is_a_failure_of_its_circuit() {
+    let circuit = Arc::new(Recording::default());
+    let client = HttpClientBuilder::over(hanging())
+        .attempt_timeout(Duration::from_secs(1))
+        .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
+        .build()
+        .unwrap();
+    client.get("http://api.test/x").await.unwrap_err();
+    assert_eq!(circuit.0.lock()[0].outcome, Some(CallOutcome::Failure));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_times_out_as_a_whole_is_a_cancelled_attempt() {
+    let circuit = Arc::new(Recording::default());
+    let client = HttpClientBuilder::over(hanging())
+        .timeout(Duration::from_secs(1))
+        .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
+        .build()
+        .unwrap();
+    client.get("http://api.test/x").await.unwrap_err();
+    assert_eq!(circuit.0.lock()[0].outcome, None);
+}
+
+#[tokio::test]
+async fn handles_are_asked_for_once_per_host() {
+    let mut breaker = MockCircuitBreaker::new();
+    for name in ["http://a.test", "http://a.test:8080", "https://b.test"] {
+        breaker
+            .expect_circuit()
+            .withf(move |asked| asked == name)
+            .times(1)
+            .returning(|_| Ok(Arc::new(Recording::default()) as _));
+    }
+    let layer = CircuitBreakerClient::new(MemoryHttpClient::new());
+    layer
+        .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
+        .unwrap();
+    for url in [
+        "http://a.test/1",
+        "http://a.test:80/2",
+        "http://a.test:8080/",
+        "https://user:pw@b.test/",
+        "https://b.test/",
+    ] {
+        layer.get(url).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn handles_do_not_keep_a_breaker_full() {
+    let made = Mutex::new(Vec::<Weak<Recording>>::new());
+    let mut breaker = MockCircuitBreaker::new();
+    breaker.expect_circuit().returning(move |_| {
+        let mut made = made.lock();
+        made.retain(|circuit| circuit.strong_count() > 0);
+        if made.len() == 2 {
+            let message = "all circuits are in use";
+            return Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                "circuit_breaker.circuit",
+                message,
+            ));
+        }
+        let circuit = Arc::new(Recording::default());
+        made.push(Arc::downgrade(&circuit));
+        Ok(circuit)
+    });
+    let layer = CircuitBreakerClient::new(MemoryHttpClient::new());
+    layer
+        .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
+        .unwrap();
+    for host in ["a", "b", "c", "d", "a"] {
+        layer.get(&format!("http://{host}.test/")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_circuit_without_a_breaker_is_a_mistake() {
+    let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
+    let options = RequestOptions::new().with_circuit("payments");
+    let error = client.get("http://api.test/").options(options).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::InvalidInput, Some("circuit"))
+    );
+}
+
+#[derive(Debug)]
+struct Curious;
+
+#[async_trait]
+impl Interceptor for Curious {
+    async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
+        assert!(
+            !request.headers.contains_key("authorization"),
+            "interceptors do not see the client's credentials"
+        );
+        Ok(Intercepted::Continue(request))
+    }
+
+    async fn after(&self, _request: &RequestHead, response: HttpResponse) -> Result<HttpResponse> {
+        assert!(
+            !response.headers.contains_key("content-encoding"),
+            "bodies are decoded before interceptors see them"
+        );
+        Ok(response)
+    }
+}
+
+#[tokio::test]
+async fn interceptors_stand_between_attempts_and_credentials() {
+    let memory = MemoryHttpClient::new();
+    // An empty gzip file.
+    let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let reply = Reply::new(StatusCode::OK)
+        .with_body(gzip)
+        .with_header("content-encoding", "gzip")
+        .unwrap();
+    memory.route(Method::GET, "/x", reply).unwrap();
+    let client = HttpClientBuilder::over(memory.clone())
+        .interceptor(Arc::new(Curious))
+        .credentials(Credentials::bearer("t").unwrap())
+        .build()
+        .unwrap();
+    assert_eq!(
+        client.get("http://api.test/x").await.unwrap().bytes().await.unwrap(),
+        ""
+    );
+    assert_eq!(memory.received()[0].header("authorization"), Some("Bearer t"));
+}

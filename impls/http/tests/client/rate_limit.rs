@@ -1,0 +1,170 @@
+//! The rate limit.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use networking_http::layer::RateLimit;
+use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
+use networking_spi::http::{HttpClient, HttpClientExt, Method, StatusCode};
+use networking_spi::{ErrorKind, SendState};
+use tokio::time::Instant;
+
+const URL: &str = "http://api.test/x";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn limited(limit: RateLimit) -> StandardHttpClient<MemoryHttpClient> {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::ok()).unwrap();
+    HttpClientBuilder::over(memory).rate_limit(limit).build().unwrap()
+}
+
+async fn times(client: &StandardHttpClient<MemoryHttpClient>, calls: usize) -> Vec<u128> {
+    let start = Instant::now();
+    join_all((0..calls).map(|_| async {
+        client.get(URL).await.unwrap();
+        start.elapsed().as_millis()
+    }))
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_spaced_evenly() {
+    let client = limited(RateLimit::per_second(4).with_max_wait(SECOND * 10));
+    assert_eq!(times(&client, 5).await, [0, 250, 500, 750, 1_000]);
+    assert_eq!(client.client_metrics().unwrap().throttled, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_comes_after_a_pause() {
+    let client = limited(RateLimit::per_second(4).with_burst(3).with_max_wait(SECOND * 10));
+    assert_eq!(times(&client, 5).await, [0, 0, 0, 250, 500]);
+    tokio::time::advance(SECOND * 60).await;
+    assert_eq!(
+        times(&client, 4).await,
+        [0, 0, 0, 250],
+        "a long pause does not make a longer burst"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_wait_too_long_is_told_so_at_once() {
+    let client = limited(RateLimit::new(1, SECOND * 10).with_max_wait(SECOND * 5));
+    client.get(URL).await.unwrap();
+    let start = Instant::now();
+    let error = client.get(URL).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.send_state()),
+        (ErrorKind::RateLimited, SendState::NotSent)
+    );
+    assert_eq!(error.retryability().delay(), Some(SECOND * 10));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // The call that was refused has not used up a turn.
+    tokio::time::advance(SECOND * 6).await;
+    client.get(URL).await.unwrap();
+    assert_eq!(start.elapsed(), SECOND * 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_beyond_his_own_timeout() {
+    let client = limited(RateLimit::new(1, SECOND * 10).with_max_wait(SECOND * 60));
+    client.get(URL).await.unwrap();
+    let error = client.get(URL).timeout(SECOND * 9).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+}
+
+#[test]
+fn bad_limits_are_named() {
+    let memory = || HttpClientBuilder::over(MemoryHttpClient::new());
+    for (limit, field) in [
+        (RateLimit::per_second(0), "rate_limit.calls"),
+        (RateLimit::new(1, Duration::ZERO), "rate_limit.period"),
+        (RateLimit::per_second(1).with_burst(0), "rate_limit.burst"),
+        (RateLimit::new(2, Duration::from_nanos(1)), "rate_limit.calls"),
+    ] {
+        assert_eq!(
+            memory().rate_limit(limit).build().unwrap_err().field(),
+            Some(field),
+            "{limit:?}"
+        );
+    }
+}
+
+/// A client whose `/busy` answers 429 once and whose other paths are fine, on any host.
+fn per_host(limit: RateLimit, retry_after: &str) -> StandardHttpClient<MemoryHttpClient> {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::ok()).unwrap();
+    let busy = Reply::new(StatusCode::TOO_MANY_REQUESTS);
+    memory
+        .route(
+            Method::GET,
+            "/busy",
+            busy.with_header("retry-after", retry_after).unwrap(),
+        )
+        .unwrap();
+    HttpClientBuilder::over(memory)
+        .rate_limit_per_host(limit)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_host_has_its_own_rate() {
+    let client = per_host(RateLimit::per_minute(60).with_max_wait(SECOND * 10), "1");
+    let start = Instant::now();
+    let urls = [
+        "http://a.test/x",
+        "http://b.test/x",
+        "http://a.test:81/x",
+        "http://a.test/x",
+    ];
+    let ended = join_all(urls.map(|url| async {
+        client.get(url).await.unwrap();
+        start.elapsed().as_millis()
+    }));
+    assert_eq!(ended.await, [0, 0, 0, 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_limits_hold_and_a_refused_call_uses_up_no_turn_of_either() {
+    let memory = MemoryHttpClient::new();
+    memory.route(Method::GET, "/x", Reply::ok()).unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .rate_limit(RateLimit::per_second(4).with_max_wait(SECOND * 10))
+        .rate_limit_per_host(RateLimit::per_second(1).with_max_wait(SECOND))
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let ended = join_all(["a", "a", "a", "b", "c"].map(|host| {
+        let (client, url) = (client.clone(), format!("http://{host}.test/x"));
+        async move {
+            let result = client.get(&url).await;
+            (
+                result.map_err(|error| error.kind()).is_ok(),
+                start.elapsed().as_millis(),
+            )
+        }
+    }))
+    .await;
+    // The third call to `a` would wait for two seconds; `b` and `c` have the client's next turns.
+    assert_eq!(ended, [(true, 0), (true, 1_000), (false, 0), (true, 500), (true, 750)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_can_pause_its_host_where_that_is_wanted() {
+    let limit = RateLimit::per_second(1_000).with_max_wait(SECOND * 60);
+    for (limit, retry_after, waited) in [
+        (limit, "7", 0),
+        (limit.with_max_pause(SECOND * 30), "7", 7),
+        (limit.with_max_pause(SECOND * 30), "99999999999999999999", 30),
+        (limit.with_max_pause(SECOND * 30).with_burst(500), "7", 7),
+        (limit.with_max_pause(SECOND * 30), "soon", 0),
+    ] {
+        let client = per_host(limit, retry_after);
+        client.get("http://a.test/busy").await.unwrap();
+        let start = Instant::now();
+        client.get("http://b.test/x").await.unwrap();
+        assert!(start.elapsed() < SECOND, "another host is not concerned");
+        client.get("http://a.test/x").await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), waited, "{limit:?} {retry_after}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Many requests to a server that does everything wrong.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use networking_conformance::http::hostile::{BODY_LIMIT, Behaviour, HostileServer, Plan, Verdict};
+use networking_spi::http::{HttpClient, HttpClientExt, RetryPolicy};
+use networking_spi::{ErrorKind, Phase, Result};
+use tokio::task::JoinSet;
+
+use crate::errors::backend::{Backend, Wires};
+
+const SEED: u64 = 20;
+const REQUESTS: u64 = 300;
+
+/// Every request has the right body, or an error that says what happened, in no time.
+pub(crate) async fn is_seen_through(backend: &Backend) {
+    let server = HostileServer::start(SEED).await.unwrap();
+    let client = || {
+        backend.client_with(Wires::default(), |builder| {
+            builder
+                .retry(RetryPolicy::disabled())
+                .timeout(Duration::from_secs(20))
+                .max_response_size(Some(BODY_LIMIT))
+        })
+    };
+    let plans = (0..REQUESTS).map(|number| (server.url(number), Plan::new(SEED, number)));
+    let (endless, others): (Vec<_>, Vec<_>) = plans.partition(|(_, plan)| plan.behaviour.is_endless());
+
+    let patient = client();
+    let left_hanging = endless.len();
+    let mut hanging: JoinSet<_> = endless
+        .into_iter()
+        .map(|(url, plan)| {
+            let client = Arc::clone(&patient);
+            async move { (read(&*client, &url).await, plan) }
+        })
+        .collect();
+
+    let pooling = &client();
+    let ended = stream::iter(&others)
+        .map(|(url, plan)| async move { (read(&**pooling, url).await, plan) })
+        .buffer_unordered(32)
+        .collect::<Vec<_>>();
+    let mut as_due = HashSet::new();
+    for (result, plan) in ended.await {
+        let verdict = plan.judge(&result);
+        assert!(
+            matches!(verdict, Verdict::Correct | Verdict::Classified),
+            "{verdict:?}: {plan:?} became {result:?}"
+        );
+        if result.err().map(|error| error.kind()) == plan.behaviour.error() {
+            as_due.insert(plan.behaviour);
+        }
+    }
+
+    // Nothing is left but waiting for the end of time.
+    server.stalled(left_hanging).await;
+    tokio::time::pause();
+    while let Some(ended) = hanging.join_next().await {
+        let (result, plan) = ended.unwrap();
+        let error = result.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.phase()),
+            (ErrorKind::Timeout, Some(Phase::Total)),
+            "{plan:?}"
+        );
+        as_due.insert(plan.behaviour);
+    }
+    let missing: Vec<_> = Behaviour::ALL
+        .iter()
+        .filter(|behaviour| !as_due.contains(behaviour))
+        .collect();
+    assert!(missing.is_empty(), "never seen as what it is: {missing:?}");
+}
+
+async fn read(client: &dyn HttpClient, url: &str) -> Result<Bytes> {
+    client.get(url).await?.bytes().await
+}

@@ -1,0 +1,310 @@
+//! Harnesses of the HTTP implementations, shared by the tests that run the conformance suite.
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+use networking_conformance::{CaseRuntime, Harness};
+use networking_http::layer::{ConcurrencyLimit, HedgePolicy, RateLimit, TraceContext, TraceContextSource};
+use networking_http::{
+    HttpClientBuilder, HyperHttpClient, HyperTransport, MemoryHttpClient, ReqwestHttpClient, ReqwestTransport,
+    StandardHttpClient, TransportConfig,
+};
+use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
+
+/// The standard stack directly over hyper.
+pub(crate) struct Hyper;
+
+/// The bare transport over hyper.
+pub(crate) struct BareHyper;
+
+/// The standard stack over reqwest.
+pub(crate) struct Reqwest;
+
+/// The bare transport over reqwest.
+pub(crate) struct BareReqwest;
+
+/// The standard stack over the in-memory client.
+pub(crate) struct Memory;
+
+/// The standard stack over the in-memory client, with every layer that is off unless it is asked for.
+pub(crate) struct EveryLayer;
+
+/// The bare in-memory client.
+pub(crate) struct BareMemory;
+
+/// The standard stack over reqwest, through pointers.
+pub(crate) struct Pointers;
+
+impl Harness for Hyper {
+    fn backend(&self) -> &'static str {
+        "hyper"
+    }
+}
+
+impl HttpHarness for Hyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        Reqwest.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Reqwest.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(hyper(origin)))
+    }
+}
+
+impl Harness for BareHyper {
+    fn backend(&self) -> &'static str {
+        "hyper-transport"
+    }
+}
+
+impl HttpHarness for BareHyper {
+    fn capabilities(&self) -> HttpCapabilities {
+        BareReqwest.capabilities()
+    }
+
+    fn subject(&self, _origin: &Origin) -> HttpSubject {
+        HttpSubject::new(Arc::new(
+            HyperTransport::new(TransportConfig::default()).expect("the defaults are valid"),
+        ))
+    }
+}
+
+impl Harness for Reqwest {
+    fn backend(&self) -> &'static str {
+        "reqwest"
+    }
+}
+
+impl HttpHarness for Reqwest {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = standard();
+        capabilities.streaming_upload = true;
+        capabilities.per_request_proxy = true;
+        capabilities.per_request_tls = true;
+        capabilities.http2 = true;
+        capabilities
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        let mut capabilities = standard_extended();
+        capabilities.pool_stats = true;
+        capabilities.websocket = cfg!(feature = "websocket");
+        Some(capabilities)
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(reqwest(origin)))
+    }
+}
+
+impl Harness for BareReqwest {
+    fn backend(&self) -> &'static str {
+        "reqwest-transport"
+    }
+}
+
+impl HttpHarness for BareReqwest {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = HttpCapabilities::none();
+        capabilities.streaming_upload = true;
+        capabilities.streaming_download = true;
+        capabilities.response_size_limit = true;
+        capabilities.per_request_proxy = true;
+        capabilities.per_request_tls = true;
+        capabilities.http2 = true;
+        capabilities
+    }
+
+    fn subject(&self, _origin: &Origin) -> HttpSubject {
+        HttpSubject::new(Arc::new(
+            ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid"),
+        ))
+    }
+}
+
+impl Harness for Memory {
+    fn backend(&self) -> &'static str {
+        "memory"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for Memory {
+    fn capabilities(&self) -> HttpCapabilities {
+        standard()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Some(standard_extended())
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(memory(origin)))
+    }
+}
+
+impl Harness for EveryLayer {
+    fn backend(&self) -> &'static str {
+        "memory-every-layer"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for EveryLayer {
+    fn capabilities(&self) -> HttpCapabilities {
+        standard()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Some(standard_extended())
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(every_layer(origin)))
+    }
+}
+
+impl Harness for BareMemory {
+    fn backend(&self) -> &'static str {
+        "memory-transport"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::PausedClock
+    }
+}
+
+impl HttpHarness for BareMemory {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut capabilities = HttpCapabilities::none();
+        capabilities.streaming_download = true;
+        capabilities.response_size_limit = true;
+        capabilities
+    }
+
+    fn network(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::new(Arc::new(in_process(origin)))
+    }
+}
+
+impl Harness for Pointers {
+    fn backend(&self) -> &'static str {
+        "reqwest-in-pointers"
+    }
+}
+
+impl HttpHarness for Pointers {
+    fn capabilities(&self) -> HttpCapabilities {
+        Reqwest.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+        Reqwest.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        HttpSubject::extended(Arc::new(Box::new(Arc::new(reqwest(origin)))))
+    }
+}
+
+/// What the layers add to any transport, and a transport that streams downloads.
+pub(crate) fn standard() -> HttpCapabilities {
+    let mut capabilities = HttpCapabilities::none();
+    capabilities.base_url = true;
+    capabilities.timeout = true;
+    capabilities.attempt_timeout = true;
+    capabilities.retry = true;
+    capabilities.circuit_breaker = true;
+    capabilities.metrics = true;
+    capabilities.streaming_download = true;
+    capabilities.redirect_control = true;
+    capabilities.response_size_limit = true;
+    capabilities.raise_for_status = true;
+    capabilities.decompression = true;
+    capabilities
+}
+
+pub(crate) fn standard_extended() -> HttpExtendedCapabilities {
+    let mut capabilities = HttpExtendedCapabilities::default();
+    capabilities.streaming = true;
+    capabilities.oauth2 = cfg!(feature = "oauth2");
+    capabilities.jwt = cfg!(feature = "jwt");
+    capabilities.compression = networking_spi::compression::CompressionType::ALL.to_vec();
+    capabilities
+}
+
+fn hyper(origin: &Origin) -> HyperHttpClient {
+    HttpClientBuilder::hyper()
+        .base_url(origin.base_url())
+        .build()
+        .expect("the settings are valid")
+}
+
+fn reqwest(origin: &Origin) -> ReqwestHttpClient {
+    HttpClientBuilder::reqwest()
+        .base_url(origin.base_url())
+        .build()
+        .expect("the settings are valid")
+}
+
+fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
+    HttpClientBuilder::over(in_process(origin))
+        .base_url(origin.base_url())
+        .build()
+        .expect("the settings are valid")
+}
+
+/// None of them has a reason to act on what the suite does, so that it must see no difference.
+fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
+    let often = RateLimit::per_second(1_000_000).with_burst(1_000_000);
+    let builder = HttpClientBuilder::over(in_process(origin))
+        .base_url(origin.base_url())
+        .rate_limit(often)
+        .rate_limit_per_host(often)
+        .concurrency_limit(ConcurrencyLimit::per_host(1_000))
+        .hedging(HedgePolicy::after(Duration::from_secs(86_400)))
+        .trace_contexts(Arc::new(NewTraces));
+    let builder = builder.cookies(networking_http::CookieJar::new());
+    builder.build().expect("the settings are valid")
+}
+
+#[derive(Debug)]
+struct NewTraces;
+
+impl TraceContextSource for NewTraces {
+    fn current(&self) -> Option<TraceContext> {
+        Some(TraceContext::root(true))
+    }
+}
+
+pub(crate) fn in_process(origin: &Origin) -> MemoryHttpClient {
+    let origin = origin.clone();
+    MemoryHttpClient::serving(move |request| {
+        let origin = origin.clone();
+        async move { Ok(origin.answer(request.into()).await) }
+    })
+}

@@ -1,0 +1,104 @@
+//! What is tested, and how each case gets a client of it.
+
+use std::sync::Arc;
+
+use networking_conformance::Harness;
+use networking_http::websocket::WebSocketConnector;
+use networking_http::{
+    HttpClientBuilder, HyperTransport, PoolStatsSource, ReqwestTransport, StandardHttpClient, Transport,
+    TransportConfig,
+};
+use networking_spi::Result;
+use networking_spi::http::HttpClient;
+use url::Url;
+
+use super::servers::Servers;
+
+/// A transport. The layers over it are the same for all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Backend {
+    Hyper,
+    Reqwest,
+}
+
+impl Backend {
+    pub(crate) const ALL: [Self; 2] = [Self::Hyper, Self::Reqwest];
+
+    fn transport(self, config: TransportConfig) -> Result<(Arc<dyn HttpClient>, Arc<dyn PoolStatsSource>)> {
+        Ok(match self {
+            Self::Hyper => {
+                let transport = HyperTransport::new(config)?;
+                (Arc::new(transport.clone()), Arc::new(transport))
+            }
+            Self::Reqwest => {
+                let transport = ReqwestTransport::new(config)?;
+                (Arc::new(transport.clone()), Arc::new(transport))
+            }
+        })
+    }
+}
+
+pub(crate) type Client = StandardHttpClient<Arc<dyn HttpClient>>;
+pub(crate) type Builder = HttpClientBuilder<Transport<Arc<dyn HttpClient>>>;
+
+/// One backend and the servers.
+#[derive(Debug)]
+pub(crate) struct Live {
+    backend: Backend,
+    servers: Option<Arc<Servers>>,
+}
+
+impl Live {
+    pub(crate) const fn new(backend: Backend, servers: Option<Arc<Servers>>) -> Self {
+        Self { backend, servers }
+    }
+
+    pub(crate) const fn has_servers(&self) -> bool {
+        self.servers.is_some()
+    }
+
+    /// Cases run only with servers.
+    pub(crate) fn servers(&self) -> &Servers {
+        self.servers.as_deref().expect("cases apply only with servers")
+    }
+
+    /// The configuration that trusts the servers with TLS.
+    pub(crate) fn config(&self) -> TransportConfig {
+        TransportConfig::new().with_root_certificate(self.servers().authority())
+    }
+
+    /// A standard client of this configuration, to be finished by the case.
+    pub(crate) fn builder_of(&self, config: TransportConfig) -> Result<Builder> {
+        let (transport, pool) = self.backend.transport(config.clone())?;
+        Ok(HttpClientBuilder::over(transport)
+            .pool_stats(pool)
+            .websocket(WebSocketConnector::new(config)?))
+    }
+
+    pub(crate) fn builder(&self) -> Result<Builder> {
+        self.builder_of(self.config())
+    }
+
+    /// A standard client with this base URL.
+    pub(crate) fn client(&self, base: &Url) -> Result<Client> {
+        self.builder()?.base_url(base).build()
+    }
+
+    pub(crate) fn httpbin(&self) -> Result<Client> {
+        self.client(&self.servers().httpbin)
+    }
+
+    /// A name that no other case uses, and no other backend.
+    pub(crate) fn tenant(&self, case: &str) -> String {
+        format!("{}-{case}", self.backend())
+    }
+}
+
+impl Harness for Live {
+    fn backend(&self) -> &'static str {
+        match self.backend {
+            Backend::Hyper => "hyper",
+            Backend::Reqwest => "reqwest",
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What librdkafka calls back for: its log, its errors and bearer tokens.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use networking_spi::clock::{Clock, SystemClock};
+use networking_spi::kafka::{KafkaSecurity, SaslMechanism};
+use networking_spi::secret::Secret;
+use networking_spi::{ErrorKind, NetworkError};
+use parking_lot::Mutex;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::error;
+
+/// The callbacks that producers, consumers and the control connection share.
+#[derive(Clone)]
+pub(super) struct Callbacks {
+    token: Option<Arc<BearerToken>>,
+    cause: Arc<Mutex<Option<Cause>>>,
+}
+
+struct BearerToken {
+    principal: String,
+    token: Secret,
+}
+
+/// Why connections fail, as the callback for errors heard it last.
+struct Cause {
+    code: RDKafkaErrorCode,
+    reason: String,
+}
+
+/// How long librdkafka may use a token before it asks for it again. The token itself says how long brokers accept it.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+impl Callbacks {
+    pub(super) fn new(security: &KafkaSecurity) -> Self {
+        let token = security
+            .sasl
+            .as_ref()
+            .filter(|sasl| sasl.mechanism == SaslMechanism::OAuthBearer)
+            .map(|sasl| {
+                Arc::new(BearerToken {
+                    principal: sasl.username.clone(),
+                    token: sasl.password.clone(),
+                })
+            });
+        Self {
+            token,
+            cause: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    /// Callbacks with the same credentials and their own memory of what went wrong.
+    pub(super) fn for_new_handle(&self) -> Self {
+        Self {
+            token: self.token.clone(),
+            cause: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::error!(facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "{message}"),
+            RDKafkaLogLevel::Debug => tracing::debug!(facility, "{message}"),
+        }
+    }
+
+    pub(super) fn heard(&self, error: &KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "connection trouble");
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let mut cause = self.cause.lock();
+        // "All brokers are down" follows each more exact reason and must not hide it.
+        let keeps_former = code == RDKafkaErrorCode::AllBrokersDown && cause.is_some();
+        if !keeps_former {
+            *cause = Some(Cause {
+                code,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    /// Something worked: what was heard before is over.
+    pub(super) fn clear(&self) {
+        if let Some(mut cause) = self.cause.try_lock() {
+            *cause = None;
+        }
+    }
+
+    /// Puts the reason that was heard in place of "timed out" or "no connection", or adds it.
+    pub(super) fn explain(&self, error: NetworkError) -> NetworkError {
+        if !error.is_a(ErrorKind::Timeout) && !error.is_a(ErrorKind::Connection) {
+            return error;
+        }
+        let cause = self.cause.lock();
+        let Some(Cause { code, reason }) = cause.as_ref() else {
+            return error;
+        };
+        let refused = reason.contains("Connection refused");
+        match code {
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Resolve => {
+                error::from_code("", *code)
+                    .with_operation(error.operation().to_owned())
+                    .with_context("reason", reason.clone())
+                    .with_source(error)
+            }
+            _ if refused && error.kind() == ErrorKind::Connection => {
+                let operation = error.operation().to_owned();
+                NetworkError::new(ErrorKind::ConnectionRefused, operation, "no broker accepts connections")
+                    .with_context("reason", reason.clone())
+                    .with_source(error)
+            }
+            _ => error.with_context("reason", reason.clone()),
+        }
+    }
+
+    pub(super) fn bearer_token(&self) -> Result<OAuthToken, Box<dyn Error>> {
+        let bearer = self.token.as_deref().ok_or("no token was configured")?;
+        let now = SystemClock::new().now().duration_since(UNIX_EPOCH)?;
+        Ok(OAuthToken {
+            token: bearer.token.expose().to_owned(),
+            principal_name: bearer.principal.clone(),
+            lifetime_ms: i64::try_from((now + TOKEN_LIFETIME).as_millis())?,
+        })
+    }
+}
+
+/// Implements `ClientContext` by a field `callbacks`.
+macro_rules! client_context {
+    ($context:ty) => {
+        impl rdkafka::ClientContext for $context {
+            const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+            fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+                $crate::rdkafka::context::Callbacks::log(level, facility, message);
+            }
+
+            fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+                self.callbacks.heard(&error, reason);
+            }
+
+            fn generate_oauth_token(
+                &self,
+                _config: Option<&str>,
+            ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
+                self.callbacks.bearer_token()
+            }
+        }
+    };
+}
+
+pub(super) use client_context;
+
+/// The context of connections that neither produce nor consume.
+pub(super) struct ControlContext {
+    pub(super) callbacks: Callbacks,
+}
+
+client_context!(ControlContext);
+
+impl ConsumerContext for ControlContext {}
+
+#[cfg(test)]
+mod tests {
+    use networking_spi::kafka::SaslConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_explained_by_what_was_heard() {
+        let callbacks = Callbacks::new(&KafkaSecurity::new());
+        let timeout = || error::from_code("kafka.produce_message", RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(callbacks.explain(timeout()).kind(), ErrorKind::Timeout);
+
+        callbacks.heard(
+            &KafkaError::Global(RDKafkaErrorCode::Authentication),
+            "SASL authentication error",
+        );
+        callbacks.heard(
+            &KafkaError::Global(RDKafkaErrorCode::AllBrokersDown),
+            "1/1 brokers are down",
+        );
+        let explained = callbacks.explain(timeout());
+        assert_eq!(
+            (explained.kind(), explained.operation()),
+            (ErrorKind::Authentication, "kafka.produce_message")
+        );
+
+        let other = error::from_code("kafka.produce_message", RDKafkaErrorCode::MessageSizeTooLarge);
+        assert_eq!(callbacks.explain(other).kind(), ErrorKind::TooLarge);
+        callbacks.clear();
+        assert_eq!(callbacks.explain(timeout()).kind(), ErrorKind::Timeout);
+    }
+
+    #[test]
+    fn the_token_is_handed_out_only_for_oauthbearer() {
+        let plain = KafkaSecurity::new().with_sasl(SaslConfig::new(SaslMechanism::ScramSha512, "alice", "secret"));
+        assert!(Callbacks::new(&plain).bearer_token().is_err());
+        let bearer = KafkaSecurity::new().with_sasl(SaslConfig::new(SaslMechanism::OAuthBearer, "alice", "token"));
+        let token = Callbacks::new(&bearer).bearer_token().expect("configured");
+        assert_eq!(
+            (token.token.as_str(), token.principal_name.as_str()),
+            ("token", "alice")
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! The Kafka suite against `MemoryKafka`, again behind pointers, and over librdkafka: against its mock cluster, or, if the
+//! environment variable `KAFKA_BOOTSTRAP` names brokers, against the cluster they belong to and nothing else.
+
+mod memory_harness;
+mod mock_cluster;
+mod rdkafka_harness;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use networking_conformance::kafka::{KafkaHarness, suite};
+use networking_conformance::runner::Runner;
+
+use self::memory_harness::MemoryHarness;
+use self::rdkafka_harness::{Mock, RealCluster};
+
+fn main() -> ExitCode {
+    // Cases wait for brokers, and have topics and groups of their own.
+    let runner = Runner::new().threads(12);
+    match std::env::var("KAFKA_BOOTSTRAP") {
+        Ok(bootstrap) => runner
+            .add(suite(), move || {
+                Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
+            })
+            .run(),
+        Err(_) => runner
+            .add(suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
+            .run(),
+    }
+}

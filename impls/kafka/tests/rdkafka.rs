@@ -1,0 +1,587 @@
+//! The librdkafka client against librdkafka's mock cluster: faults, limits, and what only this backend does.
+
+use std::time::Duration;
+
+use crate::mock_cluster::MockBrokers;
+use networking_kafka::rdkafka::{RdKafkaClient, RdKafkaClientBuilder};
+use networking_spi::kafka::{
+    Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, KafkaCapabilities, KafkaClient, KafkaClientExt,
+    NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
+};
+use networking_spi::{ErrorKind, Retryability, SendState};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn client(brokers: &MockBrokers) -> RdKafkaClientBuilder {
+    RdKafkaClient::builder(brokers.bootstrap_servers())
+        // The mock answers a fetch at the end of a partition only after this time, also when records come meanwhile.
+        .consumer_setting("fetch.wait.max.ms", "10")
+        // The old protocol waits three seconds before the first assignment.
+        .consumer_setting("group.protocol", "consumer")
+}
+
+fn from_start(group: &str, topic: &str) -> ConsumerConfig {
+    ConsumerConfig::new(group, [topic]).with_offset_reset(OffsetReset::Earliest)
+}
+
+fn numbered(topic: &str, count: usize) -> Vec<ProducerRecord> {
+    (0..count)
+        .map(|number| {
+            ProducerRecord::new(topic)
+                .with_partition(0)
+                .with_value(number.to_string())
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_written_in_order_and_read_back() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    let written = kafka
+        .produce_messages(&producer, numbered("t", 5_000))
+        .await
+        .expect("open");
+    let offsets = written
+        .into_iter()
+        .map(|result| result.expect("written").offset)
+        .collect::<Vec<_>>();
+    assert_eq!(offsets, (0..5_000).map(Some).collect::<Vec<_>>());
+
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    let read = kafka.consume_exactly(&consumer, 5_000, LONG).await.expect("read");
+    let values = read
+        .iter()
+        .map(|message| message.value_str().expect("text").to_owned())
+        .collect::<Vec<_>>();
+    assert_eq!(values, (0..5_000).map(|number| number.to_string()).collect::<Vec<_>>());
+
+    kafka
+        .commit_offsets(&consumer, CommitOffsets::Consumed)
+        .await
+        .expect("committed");
+    let foreign = CommitOffsets::Exact(vec![PartitionOffset::new(TopicPartition::new("t", 9), 1)]);
+    let error = kafka
+        .commit_offsets(&consumer, foreign)
+        .await
+        .expect_err("not assigned");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    kafka.close_consumer(&consumer).await.expect("left");
+
+    let metrics = kafka.kafka_metrics().await.expect("local");
+    assert_eq!((metrics.messages_produced, metrics.messages_consumed), (5_000, 5_000));
+    assert_eq!((metrics.commits, metrics.commit_errors, metrics.rebalances), (1, 1, 1));
+    assert_eq!(metrics.producers[&producer].in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transient_refusal_is_retried_inside_the_delivery_timeout() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .producer_setting("retry.backoff.ms", "10")
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    brokers.with(|cluster| {
+        let errors = [
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        ];
+        cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    });
+    let written = kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_value("x"))
+        .await
+        .expect("retried");
+    assert_eq!(written.offset, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_broker_refuses_fails_alone() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let config = ProducerConfig::new().with_idempotent(false).with_max_message_size(100);
+    let producer = kafka.create_producer(config).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t"))
+        .await
+        .expect("connected");
+    brokers.with(|cluster| {
+        cluster.request_errors(
+            RDKafkaApiKey::Produce,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE],
+        );
+    });
+    let error = kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_value("x"))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        (error.kind(), error.send_state()),
+        (ErrorKind::TooLarge, SendState::Sent)
+    );
+
+    let records = vec![
+        ProducerRecord::new("t").with_value("first"),
+        ProducerRecord::new("t").with_value(vec![0; 101]),
+        ProducerRecord::new("no spaces allowed"),
+        ProducerRecord::new("t").with_partition(7),
+        ProducerRecord::new("t").with_value("last"),
+    ];
+    let results = kafka.produce_messages(&producer, records).await.expect("open");
+    assert!(results[0].is_ok() && results[4].is_ok());
+    let kinds = results[1..4]
+        .iter()
+        .map(|result| result.as_ref().expect_err("refused").kind())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        kinds,
+        [ErrorKind::TooLarge, ErrorKind::InvalidInput, ErrorKind::NotFound]
+    );
+    let metrics = kafka.kafka_metrics().await.expect("local");
+    assert_eq!((metrics.messages_produced, metrics.produce_errors), (3, 4));
+    assert_eq!(metrics.producers[&producer].in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_permission_is_told_from_a_missing_topic() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("secret", 1);
+    brokers.with(|cluster| {
+        cluster
+            .topic_error("secret", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+            .expect("known");
+    });
+    let kafka = client(&brokers).build().expect("valid");
+    let error = kafka.topic_metadata("secret").await.expect_err("hidden");
+    assert_eq!(
+        (error.kind(), error.retryability()),
+        (ErrorKind::PermissionDenied, Retryability::Never)
+    );
+    let error = kafka
+        .create_consumer(from_start("g", "secret"))
+        .await
+        .expect_err("hidden");
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_a_topic_does_not_create_it() {
+    let brokers = MockBrokers::start(1);
+    let kafka = client(&brokers).build().expect("valid");
+    assert_eq!(
+        kafka.topic_metadata("t").await.expect_err("none").kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kafka
+            .create_consumer(from_start("g", "t"))
+            .await
+            .expect_err("none")
+            .kind(),
+        ErrorKind::NotFound
+    );
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    let error = kafka
+        .produce_message(&producer, ProducerRecord::new("t"))
+        .await
+        .expect_err("none");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        kafka.topic_metadata("t").await.expect_err("still none").kind(),
+        ErrorKind::NotFound
+    );
+
+    brokers.create_topic("t", 3);
+    let metadata = kafka.topic_metadata("t").await.expect("created");
+    assert_eq!(metadata.partitions.len(), 3);
+    assert!(
+        metadata
+            .partitions
+            .iter()
+            .all(|partition| (partition.earliest_offset, partition.latest_offset) == (0, 0))
+    );
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_partition(1))
+        .await
+        .expect("now there");
+    assert_eq!(
+        kafka.topic_metadata("t").await.expect("there").partitions[1].latest_offset,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_outlast_a_broker_that_comes_back() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .setting("reconnect.backoff.ms", "10")
+        .setting("reconnect.backoff.max.ms", "50")
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_value("before"))
+        .await
+        .expect("connected");
+    brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+    let sending = {
+        let (kafka, producer) = (kafka.clone(), producer.clone());
+        tokio::spawn(async move {
+            kafka
+                .produce_message(&producer, ProducerRecord::new("t").with_value("during"))
+                .await
+        })
+    };
+    until_in_flight(&kafka, &producer, 1).await;
+    brokers.with(|cluster| cluster.broker_up(1)).expect("up");
+    assert_eq!(sending.await.expect("no panic").expect("delivered").offset, Some(1));
+}
+
+async fn until_in_flight(kafka: &RdKafkaClient, producer: &ProducerId, records: u64) {
+    while kafka.kafka_metrics().await.expect("local").producers[producer].in_flight != records {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_broker_everything_ends_in_its_time() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .request_timeout(Duration::from_millis(300))
+        .build()
+        .expect("valid");
+    let config = ProducerConfig::new()
+        .with_idempotent(false)
+        .with_queue_size(1)
+        .with_delivery_timeout(Duration::from_millis(300));
+    let producer = kafka.create_producer(config).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t"))
+        .await
+        .expect("connected");
+    brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+
+    let results = kafka.produce_messages(&producer, numbered("t", 2)).await.expect("open");
+    let errors = results
+        .into_iter()
+        .map(|result| result.expect_err("no broker"))
+        .collect::<Vec<_>>();
+    assert_eq!(
+        (errors[0].kind(), errors[0].send_state()),
+        (ErrorKind::Timeout, SendState::MaybeSent)
+    );
+    assert!(errors[0].context().any(|(key, _)| key == "reason"), "{}", errors[0]);
+    // librdkafka looks for late records once a second: the second record found no place in its own time.
+    assert_eq!(
+        (errors[1].kind(), errors[1].send_state()),
+        (ErrorKind::Exhausted, SendState::NotSent)
+    );
+    assert!(errors.iter().all(|error| error.retryability().is_retryable()));
+
+    let error = kafka.topic_metadata("t").await.expect_err("no broker");
+    assert!(
+        error.is_a(ErrorKind::Connection) || error.is_a(ErrorKind::Timeout),
+        "{error}"
+    );
+    assert!(error.retryability().is_retryable());
+    kafka.close_producer(&producer).await.expect("nothing is on its way");
+    assert_eq!(
+        kafka.close_producer(&producer).await.expect_err("closed").kind(),
+        ErrorKind::NotFound
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_delivers_what_lingers_and_flushing_is_bounded() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let config = ProducerConfig::new().with_linger(Duration::from_millis(400));
+    let producer = kafka.create_producer(config).await.expect("created");
+    let sending = {
+        let (kafka, producer) = (kafka.clone(), producer.clone());
+        tokio::spawn(async move { kafka.produce_messages(&producer, numbered("t", 3)).await })
+    };
+    until_in_flight(&kafka, &producer, 3).await;
+    let error = kafka
+        .flush(&producer, Duration::from_millis(1))
+        .await
+        .expect_err("lingering");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    kafka.close_producer(&producer).await.expect("flushed");
+    let written = sending.await.expect("no panic").expect("was open");
+    assert!(written.iter().all(Result::is_ok));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_call_loses_no_message() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let producer = kafka
+        .create_producer(ProducerConfig::new().with_acks(Acks::Leader))
+        .await
+        .expect("created");
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    let feeding = {
+        let (kafka, producer) = (kafka.clone(), producer.clone());
+        tokio::spawn(async move {
+            for batch in numbered("t", 300).chunks(3) {
+                kafka.produce_messages(&producer, batch.to_vec()).await.expect("open");
+            }
+        })
+    };
+    let mut offsets = Vec::new();
+    while offsets.len() < 300 {
+        let options = ConsumeOptions::new().with_max_messages(7).with_max_wait(LONG);
+        // Dropped after a millisecond, at whatever point it is.
+        let call = tokio::time::timeout(Duration::from_millis(1), kafka.consume_messages(&consumer, options));
+        if let Ok(messages) = call.await {
+            offsets.extend(messages.expect("read").iter().map(|message| message.offset));
+        }
+    }
+    feeding.await.expect("no panic");
+    assert_eq!(offsets, (0..300).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_share_partitions_and_a_dropped_client_gives_its_own_back() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 2);
+    let first = client(&brokers).build().expect("valid");
+    let second = client(&brokers).build().expect("valid");
+    let here = first.create_consumer(from_start("g", "t")).await.expect("created");
+    let short = ConsumeOptions::new().with_max_wait(Duration::from_millis(20));
+    until_assigned(&first, &here, 2, short).await;
+    let there = second.create_consumer(from_start("g", "t")).await.expect("created");
+    let both = async {
+        tokio::join!(
+            until_assigned(&first, &here, 1, short),
+            until_assigned(&second, &there, 1, short)
+        );
+    };
+    tokio::time::timeout(LONG, both).await.expect("shared");
+    let all = (0..2)
+        .map(|partition| PartitionOffset::new(TopicPartition::new("t", partition), 1))
+        .collect();
+    let error = first
+        .commit_offsets(&here, CommitOffsets::Exact(all))
+        .await
+        .expect_err("one is lost");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let error = first
+        .consume_messages(&there, short)
+        .await
+        .expect_err("another client's");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+
+    drop(second);
+    tokio::time::timeout(LONG, until_assigned(&first, &here, 2, short))
+        .await
+        .expect("given back");
+}
+
+async fn until_assigned(kafka: &RdKafkaClient, consumer: &ConsumerId, partitions: u64, options: ConsumeOptions) {
+    while kafka.kafka_metrics().await.expect("local").consumers[consumer].assigned_partitions != partitions {
+        kafka.consume_messages(consumer, options).await.expect("no failure");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_offset_and_a_reset_consuming_fails() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let config = ConsumerConfig::new("g", ["t"]).with_offset_reset(OffsetReset::Fail);
+    let consumer = kafka.create_consumer(config).await.expect("created");
+    let options = ConsumeOptions::new().with_max_wait(LONG);
+    let error = kafka
+        .consume_messages(&consumer, options)
+        .await
+        .expect_err("nowhere to start");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(kafka.kafka_metrics().await.expect("local").consume_errors, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    let waiting = {
+        let (kafka, consumer) = (kafka.clone(), consumer.clone());
+        let options = ConsumeOptions::new().with_max_wait(Duration::MAX);
+        tokio::spawn(async move { kafka.consume_messages(&consumer, options).await })
+    };
+    let options = ConsumeOptions::new().with_max_wait(Duration::from_millis(5));
+    assert!(
+        kafka
+            .consume_messages(&consumer, options)
+            .await
+            .expect("its turn does not come")
+            .is_empty()
+    );
+    kafka.close_consumer(&consumer).await.expect("left");
+    assert_eq!(
+        waiting.await.expect("no panic").expect_err("closed").kind(),
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        kafka.close_consumer(&consumer).await.expect_err("closed").kind(),
+        ErrorKind::NotFound
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .max_producers(1)
+        .max_consumers(1)
+        .capabilities(KafkaCapabilities::none())
+        .build()
+        .expect("valid");
+    kafka.create_producer(ProducerConfig::new()).await.expect("the first");
+    assert_eq!(
+        kafka
+            .create_producer(ProducerConfig::new())
+            .await
+            .expect_err("one more")
+            .kind(),
+        ErrorKind::Exhausted
+    );
+    kafka.create_consumer(from_start("g", "t")).await.expect("the first");
+    assert_eq!(
+        kafka
+            .create_consumer(from_start("g", "t"))
+            .await
+            .expect_err("one more")
+            .kind(),
+        ErrorKind::Exhausted
+    );
+    for error in [
+        kafka
+            .create_topic(NewTopic::new("u", 1))
+            .await
+            .expect_err("not declared"),
+        kafka.delete_topic("t").await.expect_err("not declared"),
+        kafka.consumer_group_info("g").await.expect_err("not declared"),
+        kafka
+            .create_consumer(from_start("g", "t").with_group_instance_id("i"))
+            .await
+            .expect_err("not declared"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fenced_member_stays_fenced() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    // Fencing by instance ids belongs to the older protocol.
+    let kafka = RdKafkaClient::builder(brokers.bootstrap_servers())
+        .consumer_setting("fetch.wait.max.ms", "10")
+        .consumer_setting("heartbeat.interval.ms", "50")
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t"))
+        .await
+        .expect("written");
+    let config = from_start("g", "t").with_group_instance_id("i");
+    let member = kafka.create_consumer(config).await.expect("created");
+    assert_eq!(kafka.consume_exactly(&member, 1, LONG).await.expect("joined").len(), 1);
+    brokers.with(|cluster| {
+        let fenced = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID];
+        cluster.request_errors(RDKafkaApiKey::Heartbeat, &fenced);
+    });
+    let options = ConsumeOptions::new().with_max_wait(LONG);
+    for attempt in ["the first call hears of it", "later calls, too"] {
+        let error = kafka.consume_messages(&member, options).await.expect_err(attempt);
+        assert_eq!(
+            (error.kind(), error.retryability()),
+            (ErrorKind::Conflict, Retryability::Never)
+        );
+    }
+    let error = kafka
+        .commit_offsets(&member, CommitOffsets::Consumed)
+        .await
+        .expect_err("fenced");
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+}
+
+/// The stream processors of the toolkit know only the contract; this is the contract with real waits and real groups.
+#[cfg(feature = "toolkit")]
+mod streams {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use networking_kafka::toolkit::KafkaToolkit;
+    use networking_spi::Result;
+    use networking_spi::kafka::{
+        KafkaExtended, KafkaMessage, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState,
+    };
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Copy;
+
+    #[async_trait]
+    impl StreamProcessor for Copy {
+        async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord> {
+            let value = message.value.unwrap_or_default();
+            Ok(ProcessedRecord::emit([ProducerRecord::new("").with_value(value)]))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stream_copies_a_topic_and_goes_on_where_it_ended() {
+        let brokers = MockBrokers::start(1);
+        brokers.create_topic("in", 1);
+        brokers.create_topic("out", 1);
+        let kafka = client(&brokers).build().expect("valid");
+        let toolkit = KafkaToolkit::builder(Arc::new(kafka.clone())).build();
+        let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+        let reader = kafka
+            .create_consumer(from_start("reader", "out"))
+            .await
+            .expect("created");
+        for round in 0..2 {
+            for result in kafka
+                .produce_messages(&producer, numbered("in", 100))
+                .await
+                .expect("open")
+            {
+                result.expect("written");
+            }
+            let config = StreamProcessorConfig::new("app", ["in"]).with_output_topic("out");
+            let id = toolkit
+                .create_stream_processor(config, Arc::new(Copy))
+                .await
+                .expect("valid");
+            toolkit.process_kafka_stream(&id).await.expect("started");
+            let copied = kafka.consume_exactly(&reader, 100, LONG).await.expect("read");
+            let values = copied.iter().map(|message| message.value_str().expect("text"));
+            assert!(values.eq((0..100).map(|number| number.to_string())), "round {round}");
+            let status = toolkit.stop_stream(&id).await.expect("drained");
+            assert_eq!(
+                (status.state, status.processed),
+                (StreamState::Stopped, 100),
+                "round {round}"
+            );
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Harnesses over librdkafka: its mock cluster, and a real cluster.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::{CaseResult, Failure, Harness};
+use networking_kafka::rdkafka::RdKafkaClient;
+use networking_spi::clock::{Clock, SystemClock};
+use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
+
+use crate::mock_cluster::MockBrokers;
+
+/// A mock cluster for each case.
+pub(crate) struct Mock {
+    brokers: MockBrokers,
+    names: AtomicU64,
+}
+
+impl Mock {
+    pub(crate) fn start() -> Self {
+        Self {
+            brokers: MockBrokers::start(1),
+            names: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Harness for Mock {
+    fn backend(&self) -> &'static str {
+        "rdkafka-mock"
+    }
+}
+
+#[async_trait]
+impl KafkaHarness for Mock {
+    async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
+        let client = RdKafkaClient::builder(self.brokers.bootstrap_servers())
+            .capabilities(self.capabilities())
+            // The mock answers a fetch at the end of a partition only after this time, also when records come meanwhile.
+            .consumer_setting("fetch.wait.max.ms", "10")
+            // Under the older protocol the mock waits three seconds before the first assignment.
+            .consumer_setting("group.protocol", "consumer")
+            // The broker comes back at once; the client shall see it at once.
+            .setting("reconnect.backoff.ms", "10")
+            .setting("reconnect.backoff.max.ms", "50")
+            .build()?;
+        Ok(Arc::new(client))
+    }
+
+    /// The mock has no requests for creating topics and describing groups, does not hide transactions, and refuses a second
+    /// member of the same name instead of fencing the first.
+    fn capabilities(&self) -> KafkaCapabilities {
+        let mut capabilities = KafkaCapabilities::none();
+        capabilities.idempotent_producer = true;
+        capabilities.timestamps = true;
+        capabilities
+    }
+
+    async fn topic(&self, partitions: i32) -> Result<String, Failure> {
+        let name = self.unique("topic");
+        self.brokers.create_topic(&name, partitions);
+        Ok(name)
+    }
+
+    fn unique(&self, what: &str) -> String {
+        format!("{what}-{}", self.names.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn quiet(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    fn can_interrupt(&self) -> bool {
+        true
+    }
+
+    async fn interrupt(&self, _topic: &str, interrupted: bool) -> CaseResult {
+        self.brokers
+            .with(move |cluster| {
+                if interrupted {
+                    cluster.broker_down(1)
+                } else {
+                    cluster.broker_up(1)
+                }
+            })
+            .map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// A cluster that others use, too.
+pub(crate) struct RealCluster {
+    bootstrap: String,
+    /// Different in every run and process.
+    run: u128,
+    names: AtomicU64,
+    topics: Mutex<Vec<String>>,
+}
+
+static HARNESSES: AtomicU64 = AtomicU64::new(0);
+
+impl RealCluster {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        let run = SystemClock::new()
+            .now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let harness = HARNESSES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            bootstrap: bootstrap.to_owned(),
+            run: run.wrapping_add(u128::from(harness)),
+            names: AtomicU64::new(0),
+            topics: Mutex::default(),
+        }
+    }
+
+    fn connect(&self) -> Result<RdKafkaClient, Failure> {
+        Ok(RdKafkaClient::builder(self.bootstrap.as_str()).build()?)
+    }
+}
+
+/// Leaves the cluster as it was found.
+impl Drop for RealCluster {
+    fn drop(&mut self) {
+        let topics = std::mem::take(&mut *self.topics.lock().expect("no panic while noting a topic"));
+        let Ok(client) = self.connect() else { return };
+        let cleanup = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("the operating system gives a runtime").block_on(async {
+                for topic in topics {
+                    // A case that failed may have lost its broker; the name is never used again.
+                    if let Err(error) = client.delete_topic(&topic).await {
+                        eprintln!("{topic} remains: {error}");
+                    }
+                }
+            });
+        });
+        cleanup.join().expect("cleaning up does not panic");
+    }
+}
+
+impl Harness for RealCluster {
+    fn backend(&self) -> &'static str {
+        "rdkafka"
+    }
+}
+
+#[async_trait]
+impl KafkaHarness for RealCluster {
+    async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
+        Ok(Arc::new(self.connect()?))
+    }
+
+    fn capabilities(&self) -> KafkaCapabilities {
+        self.connect()
+            .map_or(KafkaCapabilities::none(), |client| client.capabilities())
+    }
+
+    async fn topic(&self, partitions: i32) -> Result<String, Failure> {
+        let name = self.unique("topic");
+        self.connect()?
+            .create_topic(NewTopic::new(name.as_str(), partitions))
+            .await?;
+        Ok(name)
+    }
+
+    fn unique(&self, what: &str) -> String {
+        format!(
+            "conformance-{what}-{}-{}",
+            self.run,
+            self.names.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn quiet(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}

@@ -1,0 +1,3 @@
+//! Domains together.
+
+mod bridge_kafka;
