@@ -67,6 +67,32 @@ async fn posts_the_message_with_its_headers_and_id() {
     assert!(!format!("{sink:?}").contains("ours-secret"));
 }
 
+/// RFC 9110, section 7.6.1, and the fields that the request sets itself.
+#[tokio::test]
+async fn fields_of_the_connection_do_not_reach_the_target() {
+    let (client, seen) = client(answering(204));
+    let names = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let message = names
+        .into_iter()
+        .fold(message(), |message, name| message.with_header(name, "close"));
+    HttpSink::new(client)
+        .deliver("https://example.com/", message)
+        .await
+        .unwrap();
+    let request = seen.0.lock().unwrap().pop().unwrap();
+    for name in names {
+        assert_eq!(request.headers.get(name), None, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn statuses_say_whether_to_try_again() {
     for (status, retryable) in [

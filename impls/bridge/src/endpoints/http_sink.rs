@@ -19,7 +19,7 @@ const MAX_RESPONSE: usize = 64 << 10;
 /// them, and the message must not be lost meanwhile.
 const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509];
 
-/// Header fields that the request says itself.
+/// Header fields that concern one connection (RFC 9110, section 7.6.1), and those that the request sets itself.
 const NOT_FORWARDED: &[&str] = &[
     "connection",
     "content-length",
@@ -27,6 +27,7 @@ const NOT_FORWARDED: &[&str] = &[
     "expect",
     "host",
     "keep-alive",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
