@@ -86,7 +86,7 @@ async fn an_own_compiler_decides_which_messages_match() {
         (large.as_str(), "matched"),
     ] {
         let receipt = source.send(payload.to_owned()).await.unwrap();
-        assert_eq!(receipt.target, target, "{:.40}", payload);
+        assert_eq!(receipt.target, target, "{payload:.40}");
     }
     let dead = sink.messages_for("dead");
     let errors: Vec<_> = dead

@@ -159,7 +159,11 @@ impl fmt::Debug for Facts<'_> {
     }
 }
 
-/// The compiler of a bridge that is given none.
+/// The compiler of a bridge for which the application sets none.
+#[cfg_attr(
+    feature = "cel",
+    allow(clippy::unnecessary_wraps, reason = "without the feature there is none")
+)]
 pub(crate) fn default_compiler() -> Option<Arc<dyn ConditionCompiler>> {
     #[cfg(feature = "cel")]
     return Some(Arc::new(CelCompiler::new()));

@@ -195,20 +195,20 @@ async fn compile_conditions(
             .with_context("feature", "cel (bridge-cel in networking-impls)"));
     };
     let rules = config.rules.clone();
-    // On the blocking pool: a compiler may take its time.
-    let compiled = tokio::task::spawn_blocking(move || {
+    // On the blocking pool, because compiling may take long.
+    let conditions = tokio::task::spawn_blocking(move || {
         let one = |(index, rule): (usize, &RouteRule)| {
             if matches_always(rule) {
                 return Ok(None);
             }
-            let compiled = compiler.compile(&rule.condition);
-            compiled
+            let condition = compiler.compile(&rule.condition);
+            condition
                 .map(Some)
                 .map_err(|error| error.in_field(&format!("rules[{index}]")))
         };
         rules.iter().enumerate().map(one).collect()
     });
-    compiled.await.unwrap_or_else(|error| {
+    conditions.await.unwrap_or_else(|error| {
         let message = "the condition compiler panicked or was stopped";
         Err(NetworkError::new(ErrorKind::Internal, "bridge.configure_routing", message).with_source(error))
     })

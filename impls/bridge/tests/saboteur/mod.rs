@@ -276,7 +276,7 @@ impl SaboteurBridge {
             }
             Saboteur::CorrectsInvalidConfigurations => config.max_in_flight = config.max_in_flight.max(1),
             Saboteur::ShortensLongWaits => {
-                config.retry.max_delay = config.retry.max_delay.max(Duration::from_secs(7200))
+                config.retry.max_delay = config.retry.max_delay.max(Duration::from_secs(7200));
             }
             _ => {}
         }
@@ -389,7 +389,7 @@ impl CommunicationBridge for SaboteurBridge {
             }
             Saboteur::AllowsDuplicateNames => status.name = original_name(&status.name),
             Saboteur::FailsWhenTheSourceEnds if status.state == BridgeState::Stopped => {
-                status.state = BridgeState::Failed
+                status.state = BridgeState::Failed;
             }
             _ => {}
         }
@@ -462,7 +462,7 @@ impl CommunicationBridge for SaboteurBridge {
         match self.saboteur {
             Saboteur::AlwaysReportsUp => health.state = HealthState::Up,
             Saboteur::ReportsTheSourceHealthOnly if health.state != HealthState::Up => {
-                health.state = health.source.state
+                health.state = health.source.state;
             }
             Saboteur::HidesTheErrorShare => health.error_percent = 0,
             _ => {}
