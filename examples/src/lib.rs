@@ -1,5 +1,5 @@
-//! Runnable programs, one idea each, are in `src/bin`. This library has what a program and its tests share, and it
-//! compiles and runs the examples of the README.
+//! Runnable programs, one idea each, are in `src/bin`. This library has the code that a program shares with a test or with
+//! another program, and it compiles and runs the examples of the README.
 
 pub mod loopback;
 pub mod orders;

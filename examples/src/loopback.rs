@@ -1,4 +1,4 @@
-//! A server for examples to talk to when they are given no other: HTTP/1.1 on loopback, one request a connection.
+//! A server for the examples: HTTP/1.1 on loopback, one request per connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,13 +7,15 @@ use tokio::io::{self, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The largest request taken, in bytes.
+/// The largest request, in bytes.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// A request as it was on the wire.
+/// A request, as it was sent.
+///
+/// Exhaustive on purpose: it is plain data that examples read.
 #[derive(Debug)]
 pub struct Request {
-    /// Request line and headers.
+    /// The request line and the header fields.
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
@@ -29,29 +31,30 @@ impl Request {
     }
 }
 
-/// The server; it stops when it is dropped.
+/// The server. It stops when it is dropped.
 #[derive(Debug)]
+#[must_use = "it stops when it is dropped"]
 pub struct Loopback {
     address: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
 impl Loopback {
-    /// Starts a server on a free port. `answer` is told each request and its number, from 0; the bytes that it returns are
-    /// sent as they are, and the connection is closed, whatever they announced.
+    /// Starts a server on a free port. `respond` is called with each request and its number, from 0. The bytes that it returns
+    /// are sent, and the connection is closed.
     ///
     /// # Errors
-    /// When there is no free port.
-    pub async fn start(answer: impl Fn(Request, usize) -> Vec<u8> + Send + Sync + 'static) -> io::Result<Self> {
+    /// If no port can be bound.
+    pub async fn start(respond: impl Fn(Request, usize) -> Vec<u8> + Send + Sync + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let answer = Arc::new(answer);
+        let respond = Arc::new(respond);
         let accepting = tokio::spawn(async move {
             let mut number = 0;
             while let Ok((stream, _)) = listener.accept().await {
-                let answer = Arc::clone(&answer);
+                let respond = Arc::clone(&respond);
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, |request| answer(request, number)).await {
+                    if let Err(error) = serve(stream, |request| respond(request, number)).await {
                         eprintln!("loopback server: {error}");
                     }
                 });
@@ -73,7 +76,7 @@ impl Drop for Loopback {
     }
 }
 
-/// A response that announces `length` bytes and has those of `body`.
+/// A response with `content-length: length` and the bytes of `body`, which may be fewer.
 pub fn response(status: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
     if !status.starts_with("204") {
@@ -87,7 +90,7 @@ pub fn response(status: &str, headers: &[(&str, &str)], length: usize, body: &[u
     out
 }
 
-async fn converse(mut stream: TcpStream, answer: impl FnOnce(Request) -> Vec<u8>) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, respond: impl FnOnce(Request) -> Vec<u8>) -> io::Result<()> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -111,6 +114,6 @@ async fn converse(mut stream: TcpStream, answer: impl FnOnce(Request) -> Vec<u8>
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    stream.write_all(&answer(request)).await?;
+    stream.write_all(&respond(request)).await?;
     stream.shutdown().await
 }

@@ -1,8 +1,8 @@
 //! A typed client of an HTTP API, as an application would write it.
 //!
-//! It knows the API: paths, values, and what its answers mean. It does not know how requests are sent: that is an
-//! [`HttpClient`], which is injected. Credentials, timeouts and retries belong to that client, and a test puts another
-//! one in its place. The program `api_client` shows the first, the test `mock_http_client` the second.
+//! It knows the API: its paths, values and errors. It sends requests through an injected [`HttpClient`], which is configured
+//! with credentials, timeouts and retries. Tests inject another client. The program `api_client` shows the first, the test
+//! `mock_http_client` the second.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,56 +12,60 @@ use networking_spi::http::{HttpResponse, StatusCode};
 use networking_spi::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The API of a shop. Clones share the client.
+/// The client of a shop's API. Clones share the HTTP client.
 #[derive(Debug, Clone)]
 pub struct OrdersApi {
     http: Arc<dyn HttpClient>,
 }
 
-/// An order.
+/// An order, as the shop returns it.
+///
+/// Exhaustive on purpose: tests construct it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Its number.
+    /// Its id.
     pub id: u64,
-    /// What was ordered.
+    /// The name of the item.
     pub item: String,
-    /// How many of it.
+    /// The number of items.
     pub quantity: u32,
 }
 
-/// An order to be placed.
+/// An order to place.
+///
+/// Exhaustive on purpose: it is the body of a request, and callers write all of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewOrder<'o> {
-    /// What is ordered.
+    /// The name of the item.
     pub item: &'o str,
-    /// How many of it.
+    /// The number of items.
     pub quantity: u32,
 }
 
-/// What can go wrong, in the words of the application.
+/// The errors of the API, in terms of the application.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OrdersError {
     /// There is no such order.
     NotFound(u64),
-    /// The shop refused the order, and says why.
+    /// The shop refused the order, for this reason.
     Refused(String),
-    /// The shop has no time, even after the client's retries.
+    /// The shop is overloaded, even after the client's retries.
     Busy {
-        /// When to ask again, if it said so.
+        /// How long to wait before the next attempt, if the shop asked for it.
         retry_after: Option<Duration>,
     },
-    /// Everything else.
+    /// Any other error of the HTTP client.
     Http(NetworkError),
 }
 
 impl OrdersApi {
-    /// The API, through a client that has its base URL.
+    /// Uses an HTTP client whose base URL is that of the API.
     pub fn new(http: Arc<dyn HttpClient>) -> Self {
         Self { http }
     }
 
-    /// An order.
+    /// Reads an order.
     ///
     /// # Errors
     /// [`NotFound`](OrdersError::NotFound), [`Busy`](OrdersError::Busy), and those of the client.
@@ -73,8 +77,8 @@ impl OrdersApi {
         }
     }
 
-    /// Places an order. The key makes it safe to send it twice: the shop knows that it is the same, and the client
-    /// retries a POST that has one.
+    /// Places an order. With the idempotency key the shop recognizes a repeated request, and the HTTP client retries the
+    /// `POST`.
     ///
     /// # Errors
     /// [`Refused`](OrdersError::Refused), [`Busy`](OrdersError::Busy), and those of the client.
@@ -89,7 +93,7 @@ impl OrdersApi {
     }
 }
 
-/// The response, if it is none of the errors that every operation of the API has.
+/// Maps the error statuses that every operation of the API may return.
 async fn accepted(response: HttpResponse) -> Result<HttpResponse, OrdersError> {
     /// RFC 9457.
     #[derive(Deserialize)]
@@ -123,8 +127,8 @@ impl fmt::Display for OrdersError {
             Self::Busy { retry_after: None } => f.write_str("the shop is busy"),
             Self::Busy {
                 retry_after: Some(after),
-            } => write!(f, "the shop is busy, ask again in {after:?}"),
-            Self::Http(_) => f.write_str("the shop could not be asked"),
+            } => write!(f, "the shop is busy, retry in {after:?}"),
+            Self::Http(_) => f.write_str("the request to the shop failed"),
         }
     }
 }

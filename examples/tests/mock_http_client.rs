@@ -1,10 +1,10 @@
 //! Three ways to test code that sends HTTP requests through `Arc<dyn HttpClient>`, none of which needs a network.
 //!
-//! | what stands in for the client | what it is good for |
+//! | client in the test | use it to test |
 //! |---|---|
-//! | `MockHttpClient`, a mockall mock (feature `mock` of `networking-spi`) | that your code asks exactly what it should: each expectation says what must come, and how often |
-//! | `MemoryHttpClient` | how your code lives with a server: routes answer, in turn if they are to; the real layers (retries, timeouts, credentials) go around it |
-//! | `ReplayClient` | what the real service answers: recorded once to a file, replayed ever after |
+//! | `MockHttpClient`, a mockall mock (feature `mock` of `networking-spi`) | that the code sends exactly the expected requests, and how many |
+//! | `MemoryHttpClient` | the code together with the real wrappers (retries, timeouts, credentials): routes respond, in order if they have several responses |
+//! | `ReplayClient` | the code against responses of the real service that were recorded to a file |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ fn lamps() -> Order {
     }
 }
 
-// A mock. The verbs (`get`, `post`) are an extension of the trait: what is mocked is the one method `request`.
+// A mock. The verbs (`get`, `post`) are an extension of the trait, so only the method `request` is mocked.
 
 #[tokio::test]
-async fn mock_an_order_is_asked_for_by_its_number() {
+async fn mock_an_order_is_requested_by_its_id() {
     let mut http = MockHttpClient::new();
     http.expect_request()
         .withf(|request| {
@@ -65,12 +65,11 @@ async fn mock_errors_keep_their_cause() {
     http.expect_request()
         .returning(|_| Err(NetworkError::new(ErrorKind::Dns, "http.request", "no such host")));
     let error = OrdersApi::new(Arc::new(http)).order(1).await.unwrap_err();
-    assert_eq!(error.to_string(), "the shop could not be asked");
+    assert_eq!(error.to_string(), "the request to the shop failed");
     assert!(matches!(error, OrdersError::Http(cause) if cause.is_a(ErrorKind::Connection)));
 }
 
-// A server in memory, under the layers that the application uses. Time is paused: waits are as long as they should be, and
-// over at once.
+// An in-memory server, under the wrappers that the application uses. Time is paused, so that waits end at once.
 
 fn shop(memory: &MemoryHttpClient) -> Result<OrdersApi> {
     let http = HttpClientBuilder::over(memory.clone())
@@ -81,7 +80,7 @@ fn shop(memory: &MemoryHttpClient) -> Result<OrdersApi> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_a_busy_shop_is_asked_again_when_it_says() -> Result<()> {
+async fn memory_a_busy_shop_is_retried_after_its_delay() -> Result<()> {
     let memory = MemoryHttpClient::new();
     let busy = Reply::new(StatusCode::TOO_MANY_REQUESTS).with_header("retry-after", "7")?;
     let done = Reply::new(StatusCode::CREATED).with_json(&lamps())?;
@@ -100,7 +99,7 @@ async fn memory_a_busy_shop_is_asked_again_when_it_says() -> Result<()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_each_answer_has_its_error() -> Result<()> {
+async fn memory_each_response_has_its_error() -> Result<()> {
     let memory = MemoryHttpClient::new();
     let problem = serde_json::json!({"detail": "no lamps left"});
     let refused = Reply::new(StatusCode::UNPROCESSABLE_ENTITY).with_json(&problem)?;
@@ -108,7 +107,7 @@ async fn memory_each_answer_has_its_error() -> Result<()> {
     memory.route(Method::POST, "/v1/orders", refused)?;
     memory.route(Method::GET, "/v1/orders/1", Reply::new(StatusCode::NOT_FOUND))?;
     memory.route(Method::GET, "/v1/orders/2", busy)?;
-    memory.route(Method::GET, "/v1/orders/3", Reply::ok().with_body("nonsense"))?;
+    memory.route(Method::GET, "/v1/orders/3", Reply::ok().with_body("not JSON"))?;
     let orders = shop(&memory)?;
 
     let refused = orders.place(&LAMPS, "key-1").await.unwrap_err();
@@ -116,13 +115,13 @@ async fn memory_each_answer_has_its_error() -> Result<()> {
     assert!(matches!(orders.order(1).await.unwrap_err(), OrdersError::NotFound(1)));
     let busy = orders.order(2).await.unwrap_err();
     assert!(matches!(busy, OrdersError::Busy { retry_after: Some(after) } if after.as_secs() == 60));
-    let nonsense = orders.order(3).await.unwrap_err();
-    assert!(matches!(nonsense, OrdersError::Http(cause) if cause.kind() == ErrorKind::Decode));
+    let invalid = orders.order(3).await.unwrap_err();
+    assert!(matches!(invalid, OrdersError::Http(cause) if cause.kind() == ErrorKind::Decode));
     Ok(())
 }
 
-// A recording. `RecordingClient` around the application's transport made the file, with `CassetteMode::Record`; the
-// credentials in it are gone.
+// A recording. The file was written by a `RecordingClient` around the application's transport, with `CassetteMode::Record`. Its
+// credentials are redacted.
 
 #[tokio::test(start_paused = true)]
 async fn replay_a_recorded_conversation() -> Result<()> {

@@ -1,9 +1,11 @@
-//! A typed API client with credentials that renew themselves, retries that wait as long as the server asks, and errors in
-//! the application's words. The server is in this process, on loopback: it hands out tokens, and it is busy at first.
+//! A typed API client with OAuth 2 credentials that renew themselves, retries that wait as long as the server asks, and errors
+//! in terms of the application. The server runs in this process, on loopback: it issues tokens, and it is overloaded at first.
 //!
 //! ```sh
-//! cargo run -p networking-examples --bin api_client
+//! cargo run -p networking-examples --features oauth2 --bin api_client
 //! ```
+//!
+//! It needs the feature `oauth2`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Shop::open().await?;
     let base = format!("http://{}", shop.address);
 
-    // All of how requests are sent is here, and nothing of it in `OrdersApi`.
+    // How requests are sent is configured here; `OrdersApi` does not know it.
     let token = OAuth2Request::client_credentials(format!("{base}/token").parse()?, "shop-client", "s3cr3t")
         .with_scope("orders");
     let http = HttpClientBuilder::new()
@@ -53,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         quantity: 0,
     };
     let refused = orders.place(&none, "key-2").await.unwrap_err();
-    println!("no lamps: {refused}");
+    println!("0 lamps: {refused}");
 
     let metrics = http.client_metrics()?;
     println!(
@@ -63,27 +65,31 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         shop.tokens.load(SeqCst)
     );
 
-    // What this program is to show.
+    // The results that this program demonstrates.
     assert_eq!(found, placed);
     assert_eq!((placed.item.as_str(), placed.quantity), ("lamp", 2));
     assert!(matches!(missing, OrdersError::NotFound(404)));
     assert!(matches!(refused, OrdersError::Refused(why) if why == "quantity must be at least 1"));
-    assert_eq!((metrics.requests, metrics.retries), (4, 2), "429 and 503, each once");
-    assert_eq!(shop.tokens.load(SeqCst), 1, "one token for all of them");
+    assert_eq!(
+        (metrics.requests, metrics.retries),
+        (4, 2),
+        "one retry after 429, one after 503"
+    );
+    assert_eq!(shop.tokens.load(SeqCst), 1, "all requests share one token");
     assert_eq!(
         shop.placed.load(SeqCst),
         1,
-        "and one order, though it was sent three times"
+        "one order, although it was sent three times"
     );
-    let stranger = HttpClientBuilder::new().base_url(format!("{base}/v1")).build()?;
-    match OrdersApi::new(Arc::new(stranger)).order(1).await {
+    let unauthenticated = HttpClientBuilder::new().base_url(format!("{base}/v1")).build()?;
+    match OrdersApi::new(Arc::new(unauthenticated)).order(1).await {
         Err(OrdersError::Http(error)) => assert_eq!(error.kind(), ErrorKind::Authentication),
         other => panic!("without a token: {other:?}"),
     }
     Ok(())
 }
 
-/// A server that knows just enough HTTP/1.1 for this program.
+/// A server with the part of HTTP/1.1 that this program needs.
 struct Shop {
     address: SocketAddr,
     tokens: Arc<AtomicUsize>,
@@ -102,7 +108,7 @@ impl Shop {
         tokio::spawn(async move {
             let busy = AtomicUsize::new(0);
             while let Ok((stream, _)) = listener.accept().await {
-                // One connection after the other is enough here. A broken one is its client's trouble.
+                // One connection at a time is enough. An error concerns its client only.
                 let _ = serve(stream, &busy, &tokens, &placed).await;
             }
         });
@@ -152,7 +158,7 @@ async fn serve(
             ("200 OK", "", token.to_owned())
         }
         _ if authorization != "Bearer t0k3n" => ("401 Unauthorized", "", String::new()),
-        // Busy twice: once it says how long.
+        // Overloaded twice: the first response has a delay.
         "POST /v1/orders" if header("idempotency-key") == Some("key-1") => match busy.fetch_add(1, SeqCst) {
             0 => ("429 Too Many Requests", "retry-after: 1\r\n", String::new()),
             1 => ("503 Service Unavailable", "", String::new()),

@@ -1,11 +1,11 @@
-//! Circuits live in the terminal: states, rates and the latest events, while four dependencies fail and recover.
+//! Shows circuits in the terminal: states, rates and the latest events, while four dependencies fail and recover.
 //!
 //! ```sh
-//! cargo run -p networking-examples --bin circuit_dashboard                          # q ends it
-//! cargo run -p networking-examples --bin circuit_dashboard -- --headless --frames 8 # prints frames
+//! cargo run -p networking-examples --features dashboard --bin circuit_dashboard                          # q quits
+//! cargo run -p networking-examples --features dashboard --bin circuit_dashboard -- --headless --frames 8 # prints frames
 //! ```
 //!
-//! Without a terminal it prints frames, too.
+//! It needs the feature `dashboard`. Without a terminal it prints frames.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
@@ -32,15 +32,15 @@ const TICK: Duration = Duration::from_millis(50);
 const CALLS_PER_TICK: usize = 4;
 const EVENTS_SHOWN: usize = 8;
 
-/// Circuits live in the terminal.
+/// Shows circuits in the terminal.
 #[derive(Debug, Parser)]
 #[command(name = "circuit_dashboard")]
 struct Arguments {
-    /// Prints frames as text in place of taking over the terminal.
+    /// Prints frames as text, in place of drawing on the terminal.
     #[arg(long)]
     headless: bool,
 
-    /// How many frames are printed without a terminal.
+    /// The number of frames to print.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     frames: u16,
 
@@ -66,13 +66,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn headless(dashboard: &mut Dashboard, frames: u16) -> Result<(), Box<dyn std::error::Error>> {
     let mut terminal = Terminal::new(TestBackend::new(86, 22))?;
     for frame in 1..=frames {
-        // A frame shows a quarter of a second.
+        // A frame covers 250 ms.
         for _ in 0..5 {
             dashboard.tick().await?;
         }
         terminal.draw(|frame| dashboard.draw(frame))?;
         println!("frame {frame} of {frames}");
-        // The test backend puts every line into quotes.
+        // The test backend quotes every line.
         for line in terminal.backend().to_string().lines() {
             println!("{}", line.trim_matches('"').trim_end());
         }
@@ -97,10 +97,10 @@ async fn interactive(
     }
 }
 
-/// A service that fails for some time every now and then.
+/// A service that fails periodically.
 struct Dependency {
     circuit: Arc<dyn Circuit>,
-    /// Ticks of one turn, and those of them in which it fails.
+    /// The period in ticks, and the number of ticks at its end in which the service fails.
     period: usize,
     failing: usize,
 }
@@ -118,7 +118,7 @@ impl Dependency {
 
 struct Dashboard {
     dependencies: Vec<Dependency>,
-    /// Where the list of events comes from: nothing of it is asked for.
+    /// The stream of circuit events.
     events: BoxStream<'static, CircuitEvent>,
     latest: VecDeque<String>,
     tick: usize,
@@ -163,7 +163,7 @@ impl Dashboard {
         })
     }
 
-    /// Some calls of every dependency, and a little time.
+    /// Makes some calls of every dependency, and waits one tick.
     async fn tick(&mut self) -> Result<(), NetworkError> {
         for dependency in &self.dependencies {
             for _ in 0..CALLS_PER_TICK {
@@ -198,8 +198,8 @@ impl Dashboard {
             CircuitEventKind::StateChanged { from, to, reason } => {
                 format!("{:<10} {from} -> {to} ({reason})", event.circuit)
             }
-            CircuitEventKind::Lagged { missed } => format!("{missed} events missed"),
-            // One for each rejected call: the table counts them.
+            CircuitEventKind::Lagged { missed } => format!("{missed} events dropped"),
+            // There is one for each rejected call; the table counts them.
             _ => return,
         };
         self.latest.push_front(format!("{:>6} ms  {line}", self.tick * 50));
@@ -214,7 +214,7 @@ impl Dashboard {
             Constraint::Min(3),
         ])
         .areas(frame.area());
-        frame.render_widget(Paragraph::new("Circuits (q ends)".bold()), title);
+        frame.render_widget(Paragraph::new("Circuits (q quits)".bold()), title);
 
         let all: Vec<_> = self
             .dependencies

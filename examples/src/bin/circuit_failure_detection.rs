@@ -1,6 +1,6 @@
-//! What counts as a failure is the application's to say. A payment provider answers in three ways that the default rules
-//! would get wrong: a declined card is an error although the provider works, "maintenance" comes with a status that looks
-//! like the caller's fault, and some answers are right and far too slow.
+//! The application decides what counts as a failure. A payment provider responds in three ways that the default rules would
+//! misjudge: a declined card is an error although the provider works, maintenance has a client-error status, and some
+//! successful responses are far too slow.
 //!
 //! ```sh
 //! cargo run -p networking-examples --bin circuit_failure_detection
@@ -15,10 +15,10 @@ use networking_spi::circuit_breaker::{
 };
 use networking_spi::prelude::*;
 
-/// The provider's errors by the code that it puts into them; everything else as usual.
+/// Classifies the provider's errors by their code, and other errors by the default rules.
 #[derive(Debug)]
 struct ProviderErrors {
-    otherwise: Arc<dyn ErrorClassifier>,
+    default: Arc<dyn ErrorClassifier>,
 }
 
 impl ErrorClassifier for ProviderErrors {
@@ -27,7 +27,7 @@ impl ErrorClassifier for ProviderErrors {
             "card_declined" => CallOutcome::Success,
             "duplicate_request" => CallOutcome::Ignored,
             "maintenance" => CallOutcome::Failure,
-            _ => self.otherwise.classify(error),
+            _ => self.default.classify(error),
         }
     }
 }
@@ -42,20 +42,20 @@ async fn main() -> Result<(), NetworkError> {
         ))
         .with_open(OpenPolicy::fixed(Duration::from_secs(30)))
         .with_classifier(Arc::new(ProviderErrors {
-            otherwise: default_classifier(),
+            default: default_classifier(),
         }));
     let breaker = SlidingWindowCircuitBreaker::builder().default_config(config).build()?;
 
-    for (name, answers) in [
+    for (name, responses) in [
         ("declined cards", ["card_declined"; 6]),
         ("repeated requests", ["duplicate_request"; 6]),
         ("maintenance", ["maintenance"; 6]),
-        ("slow answers", ["slow"; 6]),
+        ("slow responses", ["slow"; 6]),
     ] {
         let circuit = breaker.circuit(name)?;
         let mut rejected = 0;
-        for answer in answers {
-            let result = circuit.call(|| provider(answer, slow)).await;
+        for response in responses {
+            let result = circuit.call(|| provider(response, slow)).await;
             rejected += usize::from(result.is_err_and(|error| error.kind() == ErrorKind::CircuitOpen));
         }
         let metrics = circuit.metrics();
@@ -74,7 +74,7 @@ async fn main() -> Result<(), NetworkError> {
         );
     }
 
-    // An open circuit need not be an error for the user.
+    // A fallback in place of an error while the circuit is open.
     let accepted = breaker
         .call_with_fallback(
             "maintenance",
@@ -89,8 +89,8 @@ async fn main() -> Result<(), NetworkError> {
     Ok(())
 }
 
-async fn provider(answer: &'static str, slow: Duration) -> Result<&'static str, NetworkError> {
-    match answer {
+async fn provider(response: &'static str, slow: Duration) -> Result<&'static str, NetworkError> {
+    match response {
         "fine" => Ok("accepted"),
         "slow" => {
             tokio::time::sleep(slow).await;

@@ -1,5 +1,5 @@
-//! One circuit breaker for several HTTP clients: what one of them finds out about a host, all know. The host is in this
-//! process; with another transport it would be a real one.
+//! One circuit breaker for several HTTP clients: when one client finds a host failing, the circuit opens for all of them. The
+//! hosts are in memory.
 //!
 //! ```sh
 //! cargo run -p networking-examples --bin circuit_shared
@@ -24,7 +24,7 @@ async fn main() -> Result<(), NetworkError> {
     let breaker: Arc<dyn CircuitBreaker> =
         Arc::new(SlidingWindowCircuitBreaker::builder().default_config(config).build()?);
 
-    // The search host fails three times, and works from then on. The other host always works.
+    // The search host fails three times and then works. The other host always works.
     let hosts = MemoryHttpClient::new();
     let down = || Reply::new(StatusCode::SERVICE_UNAVAILABLE);
     let search = Responder::in_order([down(), down(), down(), Reply::ok()]);
@@ -37,7 +37,7 @@ async fn main() -> Result<(), NetworkError> {
         ("mobile", Duration::from_secs(1)),
     ]
     .map(|(name, timeout)| {
-        // Each its own stack and its own settings; the breaker is the same, and so are the circuits.
+        // Each client has separate wrappers and settings. They share the breaker and its circuits.
         let client = HttpClientBuilder::over(hosts.clone())
             .timeout(timeout)
             .circuit_breaker(Arc::clone(&breaker), HttpCircuitOptions::default())
@@ -51,16 +51,16 @@ async fn main() -> Result<(), NetworkError> {
     for _ in 0..3 {
         show(name, first, "https://search.example/query").await;
     }
-    println!("every client knows, and the host is left alone:");
+    println!("the circuit is open for every client, and no request reaches the host:");
     for (name, client) in &clients {
         show(name, client, "https://search.example/query").await;
     }
-    println!("another host is another circuit:");
+    println!("another host has another circuit:");
     for (name, client) in &clients {
         show(name, client, "https://users.example/me").await;
     }
     tokio::time::sleep(OPEN).await;
-    println!("after the open time one client probes, and all are back:");
+    println!("after the open time one client probes, and the circuit closes for all:");
     for (name, client) in clients.iter().rev() {
         show(name, client, "https://search.example/query").await;
     }

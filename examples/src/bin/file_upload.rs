@@ -1,10 +1,12 @@
-//! Uploads a file in a form, with a progress bar. The file is streamed from disk; the first attempt is refused, and the
-//! retry sends it again from its start.
+//! Uploads a file in a multipart form, with a progress bar. The file is streamed from disk. The first attempt fails with 503,
+//! and the retry sends the file again from its start.
 //!
 //! ```sh
-//! cargo run -p networking-examples --bin file_upload
-//! cargo run -p networking-examples --bin file_upload -- --url https://httpbin.org/post --file report.pdf
+//! cargo run -p networking-examples --features files --bin file_upload
+//! cargo run -p networking-examples --features files,tls --bin file_upload -- --url https://httpbin.org/post --file report.pdf
 //! ```
+//!
+//! It needs the feature `files`, and `tls` for https.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -19,10 +21,10 @@ use networking_spi::prelude::*;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where to; without it, a server of this process.
+    /// The URL to upload to; without it, a server in this process.
     #[arg(long)]
     url: Option<String>,
-    /// What; without it, four megabytes made up.
+    /// The file to upload; without it, a generated one of about 2 MB.
     #[arg(long)]
     file: Option<PathBuf>,
 }
@@ -33,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let path = match arguments.file {
         Some(path) => path,
-        None => made_up(directory.path())?,
+        None => generated(directory.path())?,
     };
 
     let received = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let form = Multipart::new()
         .text("title", "Second quarter")
         .part("report", FileSource::new(&path).await?.into_part());
-    // A POST is sent again only because we say that this one may be.
+    // The idempotency key allows the client to retry a POST.
     let request = HttpRequest::new(Method::POST, url.as_str())
         .with_header("idempotency-key", "upload-1")?
         .with_multipart(form)?
@@ -74,9 +76,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .retry(RetryPolicy::new(3).with_delays(Duration::from_millis(50), Duration::from_secs(1)))
             .build()?,
     );
-    let answer = http.request(request).await?.error_for_status()?;
+    let response = http.request(request).await?.error_for_status()?;
     bar.finish();
-    println!("{} for {} bytes", answer.status, bar.position());
+    println!("{} for {} bytes", response.status, bar.position());
 
     if own_server {
         let file = std::fs::read(&path)?;
@@ -84,7 +86,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let whole = |body: &Vec<u8>| body.windows(file.len().max(1)).any(|window| window.starts_with(&file));
         if received.len() != 2 || !received.iter().all(whole) {
             return Err(format!(
-                "the server has not received the file twice, but {} requests",
+                "the server should have received the file twice; it received {} requests",
                 received.len()
             )
             .into());
@@ -94,7 +96,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn made_up(directory: &std::path::Path) -> std::io::Result<PathBuf> {
+fn generated(directory: &std::path::Path) -> std::io::Result<PathBuf> {
     let path = directory.join("q2 \"final\".csv");
     let rows: Vec<String> = (0..200_000).map(|row| format!("{row};{}", row * 7 % 1_003)).collect();
     std::fs::write(&path, rows.join("\n"))?;

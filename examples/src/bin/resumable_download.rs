@@ -1,10 +1,12 @@
-//! Downloads a file with a progress bar. The connection breaks twice on the way, and the download goes on where it was;
-//! started again after Ctrl+C, it goes on, too.
+//! Downloads a file with a progress bar. The connection breaks twice, and the download resumes at the last byte received. If the
+//! program is interrupted and started again, it also resumes.
 //!
 //! ```sh
-//! cargo run -p networking-examples --bin resumable_download
-//! cargo run -p networking-examples --bin resumable_download -- --url https://example.com/disk.iso --output disk.iso
+//! cargo run -p networking-examples --features files --bin resumable_download
+//! cargo run -p networking-examples --features files,tls --bin resumable_download -- --url https://example.com/disk.iso --output disk.iso
 //! ```
+//!
+//! It needs the feature `files`, and `tls` for https.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,13 +22,13 @@ use sha2::{Digest, Sha256};
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where from; without it, a server of this process that breaks connections.
+    /// The URL to download; without it, a server in this process that breaks connections.
     #[arg(long)]
     url: Option<String>,
-    /// Where to; without it, a directory that is removed at the end.
+    /// The file to write; without it, one in a temporary directory.
     #[arg(long)]
     output: Option<PathBuf>,
-    /// The SHA-256 to expect, in hexadecimal.
+    /// The expected SHA-256 of the file, in hexadecimal.
     #[arg(long)]
     sha256: Option<String>,
 }
@@ -74,17 +76,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     if own_server {
         if std::fs::read(&output)? != *content {
-            return Err("the file is not what the server has".into());
+            return Err("the file differs from the one on the server".into());
         }
         if done.resumed_from == 0 && done.attempts != 3 {
-            return Err(format!("the connection breaks twice, but there were {} requests", done.attempts).into());
+            return Err(format!(
+                "there should be 3 requests, because the connection breaks twice; there were {}",
+                done.attempts
+            )
+            .into());
         }
-        println!("the file is whole, and nothing was downloaded twice");
+        println!("the file is complete, and no byte was downloaded twice");
     }
     Ok(())
 }
 
-/// What the server sends: the first two connections break after three megabytes.
+/// The response of the server. The first two connections break after 3 MB.
 fn part(content: &[u8], request: &Request, number: usize) -> Vec<u8> {
     const ETAG: &str = "\"v1\"";
     let from = request

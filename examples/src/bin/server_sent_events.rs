@@ -1,10 +1,12 @@
-//! Follows the events of a server. Each connection ends after three of them; the client reconnects with the id of the last
-//! one, and misses none.
+//! Reads server-sent events. Each connection ends after three events. The client reconnects with the id of the last event, so
+//! it misses none.
 //!
 //! ```sh
 //! cargo run -p networking-examples --bin server_sent_events
-//! cargo run -p networking-examples --bin server_sent_events -- --url https://stream.wikimedia.org/v2/stream/recentchange
+//! cargo run -p networking-examples --features tls --bin server_sent_events -- --url https://stream.wikimedia.org/v2/stream/recentchange
 //! ```
+//!
+//! It needs the feature `tls` for https.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -21,10 +23,10 @@ const TICKS: u64 = 8;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Which stream; without it, one of this process that ends.
+    /// The URL of the stream; without it, a server in this process.
     #[arg(long)]
     url: Option<String>,
-    /// Stops after so many events.
+    /// The number of events after which it stops.
     #[arg(long)]
     events: Option<usize>,
 }
@@ -45,8 +47,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut events = EventSource::new(http, HttpRequest::new(Method::GET, url.as_str()))?
         .with_reconnect(RetryPolicy::new(5).with_delays(Duration::from_millis(20), Duration::from_secs(5)))?
         .on_reconnect(|reconnect| match reconnect.error {
-            Some(error) => println!("-- {error}; again in {:?}", reconnect.delay),
-            None => println!("-- the server ended the stream; again in {:?}", reconnect.delay),
+            Some(error) => println!("-- {error}; reconnecting in {:?}", reconnect.delay),
+            None => println!("-- the server ended the stream; reconnecting in {:?}", reconnect.delay),
         });
 
     let mut count = 0;
@@ -61,15 +63,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             return Ok(());
         }
     }
-    println!("the server has no more");
+    println!("the server has no more events");
 
     if own_server && !seen.iter().copied().eq(1..=TICKS) {
-        return Err(format!("events are missing or doubled: {seen:?}").into());
+        return Err(format!("events are missing or repeated: {seen:?}").into());
     }
     Ok(())
 }
 
-/// The three ticks after the last one that the client has; 204 when there are no more.
+/// The three ticks after the last one that the client received, or 204 if there are no more.
 fn ticks(request: &Request) -> Vec<u8> {
     let last: u64 = request
         .header("last-event-id")

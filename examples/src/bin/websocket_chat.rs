@@ -1,13 +1,17 @@
-//! A small chat over WebSocket connections that come back: callbacks, a hook that subscribes again, and a queue for what is
-//! said while there is no connection.
+//! A small chat over WebSocket connections that reconnect: callbacks, a hook that joins again after each reconnect, and a queue
+//! for lines that are sent while there is no connection.
 //!
 //! ```sh
-//! cargo run -p networking-examples --bin websocket_chat </dev/null        # a conversation, in which the server restarts
-//! cargo run -p networking-examples --bin websocket_chat -- --name ada     # a server, and you: lines are said, end of input leaves
-//! cargo run -p networking-examples --bin websocket_chat -- --name bob --connect ws://127.0.0.1:PORT/
+//! # A conversation in which the server restarts.
+//! cargo run -p networking-examples --features websocket --bin websocket_chat </dev/null
+//! # A server and a client: sends each line of standard input, and leaves at its end.
+//! cargo run -p networking-examples --features websocket --bin websocket_chat -- --name ada
+//! # Another client of that server.
+//! cargo run -p networking-examples --features websocket --bin websocket_chat -- --name bob --connect ws://127.0.0.1:PORT/
 //! ```
 //!
-//! The client says `join NAME AFTER` (the number of the last line that it has), then lines. The server says `NUMBER NAME: LINE`.
+//! It needs the feature `websocket`, and `tls` for wss. A client first sends `join NAME AFTER`, where AFTER is the number of the
+//! last line that it received, and then lines. The server sends `NUMBER NAME: LINE`.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -31,10 +35,10 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame as ServerClose;
 /// A small chat.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Who you are.
+    /// The name of the client.
     #[arg(long, default_value = "me")]
     name: String,
-    /// The server to join. Without it the program is the server, too.
+    /// The URL of the server; without it, the program also runs a server.
     #[arg(long)]
     connect: Option<String>,
 }
@@ -54,15 +58,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A person in the room.
-struct Person {
+/// A client in the room.
+struct Participant {
     connection: Arc<ReconnectingWebSocket>,
     listener: WebSocketListener,
-    /// The number of the last line that arrived.
+    /// The number of the last line received.
     latest: watch::Receiver<u64>,
 }
 
-impl Person {
+impl Participant {
     async fn join(http: &Arc<dyn HttpExtended>, url: &str, name: &str) -> Result<Self, NetworkError> {
         let (latest, received) = watch::channel(0);
         let (me, after) = (name.to_owned(), received.clone());
@@ -71,7 +75,7 @@ impl Person {
             .with_queue(100, 64 << 10);
         let connection = ReconnectingWebSocket::builder(Arc::clone(http), WebSocketRequest::new(url)?)
             .policy(policy)
-            // On every connection, so nothing that was said during an outage is missed.
+            // After every reconnect, so that no line of an outage is missed.
             .on_open(move |fresh| {
                 let join = format!("join {me} {}", *after.borrow());
                 async move { fresh.send_text(join).await }
@@ -90,15 +94,15 @@ impl Person {
         })
     }
 
-    async fn say(&self, line: &str) -> Result<(), NetworkError> {
+    async fn send(&self, line: &str) -> Result<(), NetworkError> {
         self.connection.send_text(line).await
     }
 
-    async fn sees(&mut self, number: u64) {
+    async fn receives(&mut self, number: u64) {
         self.latest
             .wait_for(|latest| *latest >= number)
             .await
-            .expect("the listener lives until the end");
+            .expect("the listener runs until the participant leaves");
     }
 
     async fn leave(self) -> Result<(), NetworkError> {
@@ -107,7 +111,7 @@ impl Person {
     }
 }
 
-/// Where lines are shown.
+/// Prints lines.
 #[derive(Debug)]
 struct Screen {
     name: String,
@@ -120,7 +124,7 @@ impl WebSocketHandler for Screen {
         let WebSocketMessage::Text(text) = message else { return };
         if let Some((number, line)) = text.split_once(' ')
             && let Ok(number) = number.parse()
-            // A line may be on its way in when the next connection asks what follows the last one shown.
+            // After a reconnect, a line of the former connection may arrive a second time.
             && number > *self.latest.borrow()
         {
             println!("[{}] {line}", self.name);
@@ -137,52 +141,52 @@ impl WebSocketHandler for Screen {
     }
 }
 
-/// Two people, and a server that restarts while they talk.
+/// Two clients, and a server that restarts during their conversation.
 async fn demonstrate(http: Arc<dyn HttpExtended>) -> Result<(), Box<dyn Error>> {
     let (url, room) = serve().await?;
-    let mut ada = Person::join(&http, &url, "ada").await?;
-    let mut bob = Person::join(&http, &url, "bob").await?;
-    ada.say("hello, bob").await?;
-    ada.sees(1).await;
-    bob.sees(1).await;
+    let mut ada = Participant::join(&http, &url, "ada").await?;
+    let mut bob = Participant::join(&http, &url, "bob").await?;
+    ada.send("hello, bob").await?;
+    ada.receives(1).await;
+    bob.receives(1).await;
 
     let mut events = bob.connection.events();
     room.restart();
     while let Some(event) = events.next().await {
         if let ReconnectEvent::Disconnected { cause } = event {
-            println!("(bob is cut off: {cause})");
+            println!("(bob is disconnected: {cause})");
             break;
         }
     }
-    // There may be no connection just now: the line waits for one.
-    bob.say("hello, ada; were you gone, too?").await?;
-    ada.sees(2).await;
-    bob.sees(2).await;
-    ada.say("for a moment").await?;
-    ada.sees(3).await;
-    bob.sees(3).await;
+    // If there is no connection yet, the line is queued.
+    bob.send("hello, ada; were you disconnected, too?").await?;
+    ada.receives(2).await;
+    bob.receives(2).await;
+    ada.send("for a moment").await?;
+    ada.receives(3).await;
+    bob.receives(3).await;
     ada.leave().await?;
     bob.leave().await?;
-    println!("3 lines said, 3 lines seen by each, in spite of the restart");
+    println!("3 lines sent, 3 lines received by each client, despite the restart");
     Ok(())
 }
 
-/// Says what is typed.
+/// Sends each line of standard input.
 async fn converse(http: Arc<dyn HttpExtended>, url: &str, name: &str) -> Result<(), Box<dyn Error>> {
-    let person = Person::join(&http, url, name).await?;
+    let participant = Participant::join(&http, url, name).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
-        if let Err(error) = person.say(&line).await {
-            eprintln!("not said: {error}");
+        if let Err(error) = participant.send(&line).await {
+            eprintln!("not sent: {error}");
         }
     }
-    Ok(person.leave().await?)
+    Ok(participant.leave().await?)
 }
 
-/// What the server's connections share.
+/// The state that the server's connections share.
 #[derive(Debug)]
 struct Room {
-    /// The last lines, and the number of the next.
+    /// The last lines, and the number of the next line.
     history: Mutex<(VecDeque<(u64, String)>, u64)>,
     news: broadcast::Sender<News>,
 }
@@ -193,25 +197,31 @@ enum News {
     Restart,
 }
 
-/// Lines that those who come back can still get.
+/// The number of lines that a client can still get after a reconnect.
 const HISTORY: usize = 100;
 
 impl Room {
-    fn say(&self, line: String) {
-        let mut history = self.history.lock().expect("nobody panics with it");
+    fn add(&self, line: String) {
+        let mut history = self
+            .history
+            .lock()
+            .expect("not poisoned: no code panics with the lock held");
         let number = history.1;
         history.1 += 1;
         history.0.push_back((number, line.clone()));
         if history.0.len() > HISTORY {
             history.0.pop_front();
         }
-        // Within the lock, so that nobody joins between the two. Nobody may be there.
+        // With the lock held, so that a client that joins gets each line once. Fails if there is no client.
         let _ = self.news.send(News::Line(number, line));
     }
 
-    /// Lines after this one, and the news from then on.
+    /// The lines after this number, and the news from now on.
     fn join(&self, after: u64) -> (Vec<(u64, String)>, broadcast::Receiver<News>) {
-        let history = self.history.lock().expect("nobody panics with it");
+        let history = self
+            .history
+            .lock()
+            .expect("not poisoned: no code panics with the lock held");
         let missed = history
             .0
             .iter()
@@ -221,7 +231,7 @@ impl Room {
         (missed, self.news.subscribe())
     }
 
-    /// Ends all connections with "come back".
+    /// Closes all connections with the code "service restart".
     fn restart(&self) {
         let _ = self.news.send(News::Restart);
     }
@@ -252,7 +262,7 @@ async fn serve() -> Result<(String, Arc<Room>), Box<dyn Error>> {
 /// One connection of the server.
 async fn host(stream: TcpStream, room: &Room) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut socket = tokio_tungstenite::accept_async(stream).await?;
-    let hello = socket.next().await.ok_or("nobody joined")??.into_text()?;
+    let hello = socket.next().await.ok_or("the client sent no message")??.into_text()?;
     let mut words = hello.split(' ');
     let (Some("join"), Some(name), Some(Ok(after))) = (words.next(), words.next(), words.next().map(str::parse)) else {
         return Err("the first message must be: join NAME AFTER".into());
@@ -263,21 +273,21 @@ async fn host(stream: TcpStream, room: &Room) -> Result<(), Box<dyn Error + Send
     }
     loop {
         tokio::select! {
-            said = socket.next() => match said {
-                Some(Ok(Message::Text(line))) => room.say(format!("{name}: {line}")),
+            received = socket.next() => match received {
+                Some(Ok(Message::Text(line))) => room.add(format!("{name}: {line}")),
                 Some(Ok(_)) => {}
-                // Who is gone without a word is gone, too.
+                // The connection closed or failed: the client has left.
                 Some(Err(_)) | None => return Ok(()),
             },
-            heard = news.recv() => match heard {
+            published = news.recv() => match published {
                 Ok(News::Line(number, line)) => socket.send(Message::text(format!("{number} {line}"))).await?,
-                // Whoever is too far behind comes back for the history.
+                // A receiver that lagged also reconnects, and gets the missed lines from the history.
                 Ok(News::Restart) | Err(_) => {
-                    let come_back = ServerClose {
+                    let restarting = ServerClose {
                         code: CloseFrame::SERVICE_RESTART.into(),
                         reason: "restarting".into(),
                     };
-                    return Ok(socket.close(Some(come_back)).await?);
+                    return Ok(socket.close(Some(restarting)).await?);
                 }
             },
         }

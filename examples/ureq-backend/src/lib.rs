@@ -1,7 +1,7 @@
-//! A backend written outside of the reference implementations: [`HttpClient`] over the blocking client `ureq`.
+//! A backend outside of the reference implementations: [`HttpClient`] over the blocking client `ureq`.
 //!
-//! It sends bytes and says honestly what else it can do. Everything else (retries, rate limits, circuit breakers, metrics)
-//! comes from the layers of `networking-impls`, over this transport as over any other.
+//! It only sends requests, and its capabilities list what it supports. Retries, rate limits, circuit breakers and metrics come
+//! from the wrappers of `networking-impls`, which work over any transport.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use networking_spi::http::{
 use networking_spi::validate::ensure;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 
-/// A client over `ureq` that follows no redirects. Clones share its connections.
+/// A client over `ureq` that follows no redirects. Clones share the connection pool.
 #[derive(Debug, Clone)]
 pub struct UreqClient(ureq::Agent);
 
@@ -48,10 +48,10 @@ impl HttpClient for UreqClient {
             .timeout_global(request.options.timeout)
             .build();
 
-        // A blocking client: the call runs on a thread of its own, and goes on there if this future is dropped.
+        // The client blocks, so the call runs on the blocking pool. It continues there if this future is dropped.
         let call = tokio::task::spawn_blocking(move || {
             let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
-            // One byte more than allowed tells a body at the limit from a longer one.
+            // One byte more than allowed, to detect a body above the limit.
             let bytes = body.with_config().limit(limit + 1).read_to_vec();
             let bytes = bytes.map_err(|error| classify(error, true))?;
             if bytes.len() as u64 > limit {
@@ -91,13 +91,13 @@ impl HttpClient for UreqClient {
     }
 }
 
-/// The contract's words for what `ureq` reports, before or after the head of the response.
+/// Maps errors of `ureq` to the contract's kinds. `answered`: the head of the response has arrived.
 fn classify(error: ureq::Error, answered: bool) -> NetworkError {
     use ureq::Error;
     let kind = match &error {
         Error::Timeout(_) => ErrorKind::Timeout,
         Error::HostNotFound => ErrorKind::Dns,
-        // The standard library has no kind of its own for names that cannot be resolved.
+        // The standard library has no error kind for names that cannot be resolved.
         Error::Io(io) if io.to_string().starts_with("failed to lookup") => ErrorKind::Dns,
         Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => ErrorKind::ConnectionRefused,
         Error::ConnectionFailed => ErrorKind::ConnectionRefused,

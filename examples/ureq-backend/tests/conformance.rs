@@ -1,4 +1,4 @@
-//! The HTTP suite, run from outside of the reference implementations.
+//! The HTTP suite against a backend outside of the reference implementations.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl Harness for UreqHarness {
     fn known_failures(&self) -> Vec<KnownFailure> {
         vec![KnownFailure::new(
             "http::connection::dropping_a_call_aborts_it",
-            "a blocking call cannot be aborted: it goes on, on its own thread, until it ends",
+            "a blocking call cannot be aborted: it continues on its thread until it ends",
         )]
     }
 }

@@ -1,4 +1,4 @@
-//! The deliveries to be replayed.
+//! Reads the deliveries to send.
 
 use std::fs;
 use std::path::Path;
@@ -7,28 +7,28 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Used without `--input`.
+/// The deliveries without `--input`.
 const SAMPLE: &str = include_str!("../../../data/webhooks.jsonl");
 
 /// One webhook delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
-    /// Identifies it, as GitHub's `X-GitHub-Delivery` does.
+    /// Its id, sent as `X-GitHub-Delivery`.
     pub(crate) id: String,
     /// The event type.
     pub(crate) event: String,
-    /// The payload, exactly as it stands in the file.
+    /// The payload, byte for byte as in the file.
     pub(crate) payload: Bytes,
 }
 
-/// All deliveries of a file, and what is wrong with its other lines.
+/// The deliveries of a file, and the problems of its other lines.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     pub(crate) all: Vec<Delivery>,
     pub(crate) problems: Vec<String>,
 }
 
-/// A line of the file. The payload stays as it is written, so that it can be verified byte for byte.
+/// A line of the file. The payload is not parsed, so that it can be verified byte for byte.
 #[derive(Deserialize)]
 struct Line<'l> {
     event: String,
@@ -37,7 +37,7 @@ struct Line<'l> {
 }
 
 impl Deliveries {
-    /// Reads a file. A line that is no delivery is a problem that names the line; the other lines are read all the same.
+    /// Reads a file. A line that is not a delivery becomes a problem with its line number; the other lines are still read.
     pub(crate) fn read(file: Option<&Path>) -> Result<Self, String> {
         match file {
             None => Ok(Self::parse("the sample", SAMPLE.as_bytes())),
@@ -71,12 +71,12 @@ impl Deliveries {
                 }),
                 Ok(line) => {
                     deliveries.problems.push(format!(
-                        "{name}, line {number}: event {:?} is no event name",
+                        "{name}, line {number}: event {:?} is not an event name",
                         line.event
                     ));
                 }
                 Err(error) => {
-                    // The parser counts lines too, and sees only this one.
+                    // The parser's own line number is always 1: it parses one line.
                     let text = error.to_string();
                     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
                     let column = error.column();
@@ -90,7 +90,7 @@ impl Deliveries {
     }
 }
 
-/// The event travels in a header.
+/// Whether the event can be sent as a header value.
 fn is_header_value(event: &str) -> bool {
     !event.is_empty() && event.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payloads_stay_as_they_are_written() {
+    fn payloads_are_kept_byte_for_byte() {
         let deliveries = Deliveries::parse(
             "file",
             b"{\"event\":\"push\",\"payload\":{ \"a\" : 1.0, \"b\":\"\\u00e9\" }}\n",

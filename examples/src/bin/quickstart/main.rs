@@ -1,10 +1,14 @@
-//! The whole pipeline in one program: GitHub webhook deliveries go from an HTTP client, with retries and a circuit breaker,
-//! to an HTTP listener, through a bridge that checks signatures and routes, into Kafka, and come back through a consumer
-//! that verifies every payload byte for byte.
+//! The whole pipeline in one program. An HTTP client with retries and a circuit breaker posts GitHub webhook deliveries to an
+//! HTTP listener. A bridge verifies their signatures and routes them to Kafka topics. A consumer reads the topics and verifies
+//! every payload byte for byte.
 //!
 //! ```sh
 //! cargo run --release -p networking-examples --bin quickstart
+//! cargo run --release -p networking-examples --features kafka --bin quickstart -- --kafka 127.0.0.1:9092
 //! ```
+//!
+//! It needs no feature: Kafka runs in this process. A real cluster (`--kafka`) needs the feature `kafka`, which compiles
+//! librdkafka.
 
 mod deliveries;
 mod pipeline;
@@ -20,19 +24,19 @@ use networking_spi::NetworkError;
 
 use crate::deliveries::Deliveries;
 
-/// Replays GitHub webhook deliveries through the whole pipeline and verifies them on the other side.
+/// Sends GitHub webhook deliveries through the whole pipeline and verifies them at its end.
 #[derive(Debug, Parser)]
 #[command(name = "quickstart")]
 struct Arguments {
-    /// Deliveries, one `{"event": ..., "payload": ...}` a line; a small sample without it.
+    /// A file of deliveries, one `{"event": ..., "payload": ...}` per line; without it, a small sample.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// Bootstrap servers of a real Kafka cluster; without it, Kafka runs in this process.
+    /// Bootstrap servers of a real Kafka cluster (needs the feature `kafka`); without it, Kafka runs in this process.
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
 
-    /// The share of requests that the listener fails, at random: shows retries and the circuit breaker.
+    /// The share of requests that the listener answers with 503, at random: shows retries and the circuit breaker.
     #[arg(long, value_name = "0.0..0.9", default_value_t = 0.0, value_parser = parse_share)]
     fail_rate: f64,
 
@@ -44,7 +48,7 @@ struct Arguments {
     #[arg(long, default_value_t = 42)]
     seed: u64,
 
-    /// Deliveries under way at once.
+    /// The maximum number of concurrent deliveries.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     concurrency: u16,
 
@@ -87,12 +91,12 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether every valid delivery arrived and no line was bad.
+/// Returns whether every valid delivery arrived and every line was valid.
 async fn run(arguments: &Arguments, deliveries: Deliveries) -> Result<bool, NetworkError> {
     let bad_lines = deliveries.problems.len();
     let pipeline = pipeline::Pipeline::start(arguments).await?;
     let sent = sender::send_all(arguments, &pipeline, &deliveries).await;
-    // Whatever happened while sending, the bridge is drained before anybody looks at what arrived.
+    // The bridge is drained even if sending failed, and before the topics are read.
     let flow = pipeline.drain().await?;
     let sent = sent?;
     let arrived = verifier::verify(&pipeline, &sent).await?;

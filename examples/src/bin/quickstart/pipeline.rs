@@ -1,4 +1,4 @@
-//! The middle: HTTP listener, bridge and Kafka.
+//! The pipeline: HTTP listener, bridge and Kafka.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use networking_spi::prelude::*;
 
 use crate::Arguments;
 
-/// What sender and listener share. A real one comes from the environment.
-pub(crate) const SECRET: &str = "the sender and the listener know this";
+/// The secret that signs deliveries. A real one comes from the environment.
+pub(crate) const SECRET: &str = "shared by the sender and the listener";
 
-/// The header that identifies a delivery. The bridge hands headers on, so records have it too.
+/// The header with the id of a delivery. The bridge forwards headers, so records have it too.
 pub(crate) const DELIVERY_ID: &str = "x-github-delivery";
 
-/// Topics, and the condition on which a delivery goes there. The first one that holds decides.
+/// Topics and their conditions. A delivery goes to the first topic whose condition is true.
 const ROUTES: &[(&str, &str)] = &[
     (
         "code",
@@ -36,7 +36,7 @@ const ROUTES: &[(&str, &str)] = &[
         "releases",
         "headers['x-github-event'] in ['release', 'package', 'registry_package', 'deployment', 'deployment_status']",
     ),
-    // Conditions see the payload too.
+    // Conditions can read the payload, too.
     ("bots", "has(payload.sender) && payload.sender.type == 'Bot'"),
 ];
 
@@ -51,20 +51,20 @@ pub(crate) struct Pipeline {
     id: BridgeId,
     listener: Arc<HttpListenerSource>,
     url: String,
-    /// Before each topic's name: a run on a shared cluster has topics of its own.
+    /// The prefix of topic names: each run on a shared cluster has separate topics.
     prefix: String,
-    /// Whether the topics outlive this process unless they are deleted.
+    /// Whether the topics remain after this process unless they are deleted.
     shared_cluster: bool,
 }
 
-/// What the listener saw.
+/// The counters of the listener.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) injected_failures: u64,
 }
 
 impl Pipeline {
-    /// Starts everything. When this returns, the listener takes requests.
+    /// Starts the pipeline. When this returns, the listener accepts requests.
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, NetworkError> {
         let kafka: Arc<dyn KafkaClient> = match &arguments.kafka {
             Some(bootstrap) => connect(bootstrap)?,
@@ -102,7 +102,7 @@ impl Pipeline {
             .await?;
         let address = listener
             .local_addr()
-            .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "quickstart", "a started listener has an address"))?;
+            .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "quickstart", "a started listener has no address"))?;
         Ok(Self {
             url: format!("http://{address}/"),
             shared_cluster: arguments.kafka.is_some(),
@@ -114,7 +114,7 @@ impl Pipeline {
         })
     }
 
-    /// Where deliveries are posted.
+    /// The base URL for deliveries.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -123,7 +123,7 @@ impl Pipeline {
         &*self.kafka
     }
 
-    /// Everything that was accepted is in Kafka when this returns.
+    /// Drains the bridge. When this returns, all acknowledged deliveries are in Kafka.
     pub(crate) async fn drain(&self) -> Result<Flow, NetworkError> {
         self.bridge.destroy_bridge(&self.id).await?;
         Ok(Flow {
@@ -141,7 +141,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The name of a topic, or of a group, in this run.
+    /// The name of a topic or group in this run.
     pub(crate) fn topic(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

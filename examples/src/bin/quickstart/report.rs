@@ -1,16 +1,14 @@
-//! The result, for people and for programs.
+//! The result: tables for people, JSON for programs.
 
 use std::collections::BTreeMap;
 
-use comfy_table::Table;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::Serialize;
 
 use crate::pipeline::Flow;
 use crate::sender::Sent;
 use crate::verifier::Arrived;
 
-/// The result.
+/// The counts of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     sent: usize,
@@ -37,13 +35,13 @@ impl Summary {
         let mut problems: Vec<String> = sent
             .given_up
             .iter()
-            .map(|(id, reason)| format!("{id} was given up: {reason}"))
+            .map(|(id, reason)| format!("{id} failed: {reason}"))
             .collect();
         problems.extend(
             arrived
                 .lost
                 .iter()
-                .map(|id| format!("{id} was accepted, but did not arrive")),
+                .map(|id| format!("{id} was acknowledged, but did not arrive")),
         );
         problems.extend(
             arrived
@@ -71,16 +69,15 @@ impl Summary {
         }
     }
 
-    /// Whether everything that should arrive did, nothing else did, and no line was bad.
+    /// Whether all acknowledged deliveries arrived unchanged, nothing else arrived, and every line of the input was valid.
     pub(crate) fn is_complete(&self) -> bool {
         self.verified == self.delivered && self.given_up == 0 && self.unknown == 0 && self.invalid_lines == 0
     }
 }
 
-/// Prints the tables, and the result as JSON on the last line.
+/// Prints the tables, the problems, and with `json` the counts as JSON on the last line.
 pub(crate) fn print(summary: &Summary, json: bool) {
-    let mut counts = Table::new();
-    counts.load_style(UTF8_FULL_CONDENSED).set_header(["what", "count"]);
+    println!("{:<34} {:>9}", "deliveries and events", "count");
     for (what, count) in [
         ("deliveries sent", summary.sent as u64),
         ("answered with 2xx", summary.delivered as u64),
@@ -88,25 +85,24 @@ pub(crate) fn print(summary: &Summary, json: bool) {
         ("rejected for their signature", summary.rejected as u64),
         ("in the dead-letter topic", summary.dead_lettered as u64),
         ("duplicates", summary.duplicates as u64),
-        ("failures injected by the listener", summary.injected_failures),
+        ("faults injected by the listener", summary.injected_failures),
         ("retries by the client", summary.retries),
         ("circuit breaker transitions", summary.breaker_transitions as u64),
     ] {
-        counts.add_row([what.to_owned(), count.to_string()]);
+        println!("{what:<34} {count:>9}");
     }
-    println!("{counts}");
-
-    let mut topics = Table::new();
-    topics.load_style(UTF8_FULL_CONDENSED).set_header(["topic", "records"]);
+    println!("\n{:<34} {:>9}", "topic", "records");
     for (topic, records) in &summary.topics {
-        topics.add_row([topic.clone(), records.to_string()]);
+        println!("{topic:<34} {records:>9}");
     }
-    println!("{topics}");
 
     for problem in &summary.problems {
         eprintln!("error: {problem}");
     }
     if json {
-        println!("{}", serde_json::to_string(summary).expect("a summary is plain values"));
+        println!(
+            "{}",
+            serde_json::to_string(summary).expect("a summary has only numbers and names")
+        );
     }
 }

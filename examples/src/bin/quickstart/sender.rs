@@ -1,13 +1,13 @@
-//! The sending side: what an application that posts webhooks looks like.
+//! The sending side: an application that posts webhooks.
 
 use std::future::ready;
+use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use hmac::{Hmac, Mac};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::http::HttpClientBuilder;
 use networking_spi::circuit_breaker::{CircuitBreakerConfig, CircuitEventKind, OpenPolicy, TripPolicy};
@@ -23,15 +23,15 @@ use crate::Arguments;
 use crate::deliveries::{Deliveries, Delivery};
 use crate::pipeline::{Pipeline, SECRET};
 
-/// The circuit of the one listener there is.
+/// The name of the listener's circuit.
 const CIRCUIT: &str = "listener";
 
-/// What became of the deliveries on the sending side.
+/// The results on the sending side.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// Deliveries whose payload must arrive: answered with 2xx.
+    /// Deliveries answered with 2xx: their payload must arrive.
     pub(crate) accepted: Vec<Delivery>,
-    /// Deliveries given up, with the reason.
+    /// Deliveries that failed, with the reason.
     pub(crate) given_up: Vec<(String, String)>,
     /// Deliveries answered with 401.
     pub(crate) rejected: usize,
@@ -40,13 +40,13 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Every delivery that was tried.
+    /// The number of all deliveries.
     pub(crate) fn total(&self) -> usize {
         self.accepted.len() + self.given_up.len() + self.rejected
     }
 }
 
-/// Sends every delivery, and the forged ones, and waits for the answers.
+/// Sends all deliveries and the forged ones, and waits for the responses.
 pub(crate) async fn send_all(
     arguments: &Arguments,
     pipeline: &Pipeline,
@@ -68,8 +68,8 @@ pub(crate) async fn send_all(
             .default_header("content-type", "application/json")
             .timeout(Duration::from_secs(60))
             .attempt_timeout(Duration::from_secs(10))
-            // A local listener answers at once, so the delays are short. The budget is lifted because failing a third of
-            // the requests on purpose is what this program is asked to do.
+            // A local listener responds at once, so the delays are short. There is no retry budget, because this program may
+            // be asked to fail a third of the requests.
             .retry(RetryPolicy::new(50).with_delays(Duration::from_millis(5), Duration::from_millis(50)).with_budget(None))
             .circuit_breaker(
                 Arc::clone(&breaker) as Arc<dyn CircuitBreaker>,
@@ -96,7 +96,7 @@ pub(crate) async fn send_all(
     let all: Vec<(Delivery, bool)> = genuine.chain(forged).collect();
 
     let transitions = count_transitions(&*breaker)?;
-    let bar = progress_bar(all.len() as u64);
+    let mut progress = Progress::new(all.len());
     let mut sent = Sent {
         accepted: Vec::new(),
         given_up: Vec::new(),
@@ -104,15 +104,15 @@ pub(crate) async fn send_all(
         retries: 0,
         breaker_transitions: 0,
     };
-    let mut answers = stream::iter(all)
+    let mut responses = stream::iter(all)
         .map(|(delivery, forged)| {
             let client = Arc::clone(&client);
             async move { (post(&*client, &delivery, forged).await, delivery) }
         })
         .buffer_unordered(arguments.concurrency.into());
-    while let Some((answer, delivery)) = answers.next().await {
-        bar.inc(1);
-        match answer {
+    while let Some((response, delivery)) = responses.next().await {
+        progress.advance();
+        match response {
             Ok(response) if response.is_success() => sent.accepted.push(delivery),
             Ok(response) if response.status == StatusCode::UNAUTHORIZED => sent.rejected += 1,
             Ok(response) => sent
@@ -121,17 +121,17 @@ pub(crate) async fn send_all(
             Err(error) => sent.given_up.push((delivery.id, error.to_string())),
         }
     }
-    bar.finish_and_clear();
-    drop(answers);
+    progress.clear();
+    drop(responses);
 
     sent.retries = client.client_metrics()?.retries;
-    // The stream of events ends with the breaker.
+    // The stream of events ends when the breaker is dropped.
     drop((client, breaker));
     sent.breaker_transitions = transitions.await.unwrap_or_default();
     Ok(sent)
 }
 
-/// Counts changes of state from now on, until the breaker is dropped.
+/// Counts state changes from this call until the breaker is dropped.
 fn count_transitions(breaker: &dyn CircuitBreaker) -> Result<JoinHandle<usize>, NetworkError> {
     let events = breaker.subscribe()?;
     let changes = events.filter(|event| ready(matches!(event.kind, CircuitEventKind::StateChanged { .. })));
@@ -143,7 +143,7 @@ async fn post(client: &dyn HttpClient, delivery: &Delivery, forged: bool) -> Res
         .post("webhooks")
         .header("x-github-event", &delivery.event)
         .header("x-github-delivery", &delivery.id)
-        // The delivery id tells the receiver that it has seen a delivery before, so sending it again does no harm.
+        // The receiver recognizes repeated deliveries by their id, so a retry is safe.
         .options(RequestOptions::new().with_idempotent(true))
         .body(delivery.payload.clone());
     if forged {
@@ -154,7 +154,7 @@ async fn post(client: &dyn HttpClient, delivery: &Delivery, forged: bool) -> Res
 
 const SIGNATURE: &str = "x-hub-signature-256";
 
-/// Signs requests as GitHub does, unless they are signed already.
+/// Signs requests as GitHub does. Requests that have a signature keep it.
 #[derive(Debug)]
 struct Sign;
 
@@ -171,8 +171,33 @@ impl Interceptor for Sign {
     }
 }
 
-/// On a terminal only.
-fn progress_bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} deliveries, {per_sec}").expect("a valid template");
-    ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr()).with_style(style)
+/// The number of finished deliveries, on standard error if that is a terminal.
+struct Progress {
+    total: usize,
+    finished: usize,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(total: usize) -> Self {
+        Self {
+            total,
+            finished: 0,
+            shown: stderr().is_terminal(),
+        }
+    }
+
+    fn advance(&mut self) {
+        self.finished += 1;
+        if self.shown {
+            // A terminal that cannot be written to is no reason to fail.
+            let _ = write!(stderr(), "\r{} of {} deliveries", self.finished, self.total);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
 }

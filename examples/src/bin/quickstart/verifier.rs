@@ -1,4 +1,4 @@
-//! The receiving side: reads everything back and compares it byte for byte.
+//! The receiving side: reads all topics and compares the payloads byte for byte.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -10,18 +10,18 @@ use networking_spi::prelude::*;
 use crate::pipeline::{DELIVERY_ID, Pipeline};
 use crate::sender::Sent;
 
-/// What came out on the other side.
+/// The results on the receiving side.
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
-    /// Deliveries whose payload is the one that was sent.
+    /// The number of deliveries whose payload is the one that was sent.
     pub(crate) verified: usize,
-    /// Deliveries whose payload is another.
+    /// Deliveries whose payload differs from the one that was sent.
     pub(crate) damaged: Vec<String>,
-    /// Accepted deliveries that did not arrive.
+    /// Acknowledged deliveries that did not arrive.
     pub(crate) lost: Vec<String>,
     /// Records beyond the first of a delivery.
     pub(crate) duplicates: usize,
-    /// Records that nobody sent.
+    /// Records of deliveries that were not sent.
     pub(crate) unknown: usize,
     /// Records in the dead-letter topic.
     pub(crate) dead_lettered: usize,
@@ -29,8 +29,8 @@ pub(crate) struct Arrived {
     pub(crate) topics: BTreeMap<String, usize>,
 }
 
-/// How long the last record may take. The bridge has been drained, so everything is in Kafka already.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for the next records. The bridge has been drained, so all records are in Kafka already.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Consumes all topics and compares.
 pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, NetworkError> {
@@ -54,7 +54,7 @@ pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, 
     let mut read = 0;
     while read < expected {
         let messages = kafka
-            .consume_messages(&consumer, ConsumeOptions::new().with_max_wait(PATIENCE))
+            .consume_messages(&consumer, ConsumeOptions::new().with_max_wait(MAX_WAIT))
             .await?;
         if messages.is_empty() {
             break;
@@ -88,7 +88,7 @@ pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, 
             None => arrived.lost.push(delivery.id.clone()),
         }
     }
-    // A delivery that was given up may have arrived all the same; a forged one must not.
+    // A delivery that failed may have arrived anyway; a forged one must not have.
     arrived.unknown += payloads
         .keys()
         .filter(|id| !sent.given_up.iter().any(|(given_up, _)| given_up == *id))
