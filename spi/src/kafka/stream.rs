@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KafkaMessage, ProducerRecord};
 use crate::error::{NetworkError, Result};
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
 /// What a processor makes of one message.
@@ -65,18 +65,19 @@ pub enum PoisonPolicy {
     },
 }
 
-/// How often a message takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum DeliveryGuarantee {
-    /// At least once: outputs are acknowledged before the input's offset is committed.
-    #[default]
-    AtLeastOnce,
-    /// Exactly once: outputs and offsets in one transaction (KIP-447).
-    ExactlyOnce,
+named_enum! {
+    "guarantee",
+    /// How often a message takes effect.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum DeliveryGuarantee {
+        /// At least once: outputs are acknowledged before the input's offset is committed.
+        #[default]
+        AtLeastOnce => "at_least_once",
+        /// Exactly once: outputs and offsets in one transaction (KIP-447).
+        ExactlyOnce => "exactly_once",
+    }
 }
-
-named_enum!(DeliveryGuarantee, "guarantee", { AtLeastOnce => "at_least_once", ExactlyOnce => "exactly_once" });
 
 /// What a processor reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,30 +201,25 @@ impl Validate for StreamProcessorConfig {
     }
 }
 
-/// What a processor is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum StreamState {
-    /// Made, not yet started.
-    #[default]
-    Created,
-    /// Processing.
-    Running,
-    /// Finishing what is in work.
-    Stopping,
-    /// Stopped by request.
-    Stopped,
-    /// Stopped by an error.
-    Failed,
+named_enum! {
+    "stream_state",
+    /// What a processor is doing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum StreamState {
+        /// Made, not yet started.
+        #[default]
+        Created => "created",
+        /// Processing.
+        Running => "running",
+        /// Finishing what is in work.
+        Stopping => "stopping",
+        /// Stopped by request.
+        Stopped => "stopped",
+        /// Stopped by an error.
+        Failed => "failed",
+    }
 }
-
-named_enum!(StreamState, "stream_state", {
-    Created => "created",
-    Running => "running",
-    Stopping => "stopping",
-    Stopped => "stopped",
-    Failed => "failed",
-});
 
 /// How a processor is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
