@@ -30,6 +30,7 @@
 //! * `mock`: mockall mocks of every trait (`MockHttpClient`, ...). A mock is for tests: enable it in `[dev-dependencies]`
 //!   only. The version of mockall is then part of what you depend on.
 
+pub mod backoff;
 pub mod bridge;
 pub mod circuit_breaker;
 pub mod clock;
