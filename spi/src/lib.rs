@@ -32,6 +32,7 @@
 
 pub mod backoff;
 pub mod bridge;
+mod capabilities;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
