@@ -30,14 +30,16 @@
 //! * `mock`: mockall mocks of every trait (`MockHttpClient`, ...). A mock is for tests: enable it in `[dev-dependencies]`
 //!   only. The version of mockall is then part of what you depend on.
 
+pub mod backoff;
 pub mod bridge;
+mod capabilities;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
 pub mod error;
 pub mod http;
-mod id;
 pub mod kafka;
+mod names;
 pub mod redact;
 pub mod secret;
 pub mod validate;

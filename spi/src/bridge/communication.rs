@@ -10,41 +10,20 @@ use super::{
     BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeSink,
     BridgeSource, BridgeStatus, RoutingConfig,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a [`CommunicationBridge`] can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct BridgeCapabilities {
-    /// Routing rules with conditions.
-    pub routing: bool,
-    /// Dead-letter targets.
-    pub dead_letters: bool,
-    /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
-    pub pause: bool,
-    /// Messages of the same key are delivered in the order of their arrival.
-    pub ordering_by_key: bool,
-}
-
-impl BridgeCapabilities {
-    /// Everything.
-    pub const fn all() -> Self {
-        Self {
-            routing: true,
-            dead_letters: true,
-            pause: true,
-            ordering_by_key: true,
-        }
-    }
-
-    /// Only passing messages on.
-    pub const fn none() -> Self {
-        Self {
-            routing: false,
-            dead_letters: false,
-            pause: false,
-            ordering_by_key: false,
-        }
+capabilities! {
+    /// What a [`CommunicationBridge`] can do. A bridge without capabilities passes every message to one target.
+    pub struct BridgeCapabilities {
+        /// Routing rules with conditions.
+        routing,
+        /// Dead-letter targets.
+        dead_letters,
+        /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
+        pause,
+        /// Messages of the same key are delivered in the order of their arrival.
+        ordering_by_key,
     }
 }
 

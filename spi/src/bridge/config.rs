@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::backoff::Backoff;
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
@@ -144,39 +145,58 @@ impl Validate for RoutingConfig {
 }
 
 /// How often and how fast the sink is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DeliveryRetry {
-    /// Attempts in all, 1 ..= 100.
+    /// Attempts in all, the first included, 1 ..= 100.
     pub max_attempts: u32,
-    /// Wait before the second attempt; doubles each time, with full jitter.
-    #[serde(with = "humantime_serde")]
-    pub initial_delay: Duration,
-    /// The longest wait. When the sink asks for a longer one, the bridge gives up at once, and its source is told how long.
-    #[serde(with = "humantime_serde")]
-    pub max_delay: Duration,
+    /// The wait before each further attempt. If the sink asks for a wait longer than `maximum`, the bridge stops retrying at
+    /// once; the error that the source gets has the wait that the sink asked for.
+    #[serde(deserialize_with = "delivery_backoff")]
+    pub backoff: Backoff,
+}
+
+const DEFAULT_DELIVERY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+fn delivery_backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(DEFAULT_DELIVERY, deserializer)
 }
 
 impl Default for DeliveryRetry {
-    /// 5 attempts, 100 ms doubling up to 5 s.
+    /// 5 attempts, 100 ms doubling up to 5 s, with full jitter.
     fn default() -> Self {
         Self {
             max_attempts: 5,
-            initial_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(5),
+            backoff: DEFAULT_DELIVERY,
         }
     }
 }
 
 impl DeliveryRetry {
-    /// So many attempts with these waits.
+    /// At most `max_attempts` attempts; waits from `initial_delay`, doubling up to `max_delay`, with full jitter.
     pub const fn new(max_attempts: u32, initial_delay: Duration, max_delay: Duration) -> Self {
         Self {
             max_attempts,
-            initial_delay,
-            max_delay,
+            backoff: Backoff::new(initial_delay, max_delay),
         }
+    }
+
+    /// Sets the wait before each further attempt.
+    pub const fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+}
+
+impl Validate for DeliveryRetry {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            (1..=100).contains(&self.max_attempts),
+            "max_attempts",
+            "must be between 1 and 100",
+        )?;
+        validate::nested(&self.backoff, "backoff")
     }
 }
 
@@ -185,7 +205,7 @@ impl DeliveryRetry {
 /// A message whose delivery fails for good, and one that no rule and no default target wants, goes to the dead-letter
 /// target with [header fields](super::dead_letter_headers) that say why. Without a dead-letter target the source is told of the failure, so that its
 /// peer still has the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BridgeConfig {
@@ -275,7 +295,7 @@ impl BridgeConfig {
 
 impl Validate for BridgeConfig {
     fn validate(&self) -> Result<()> {
-        self.routing.validate().map_err(|error| error.in_field("routing"))?;
+        validate::nested(&self.routing, "routing")?;
         if let Some(target) = &self.dead_letter_target {
             validate::name(target, 512, "dead_letter_target")?;
         }
@@ -290,17 +310,7 @@ impl Validate for BridgeConfig {
             "dead_letter_target",
             "is needed by a rule or by on_error",
         )?;
-        let retry = &self.retry;
-        validate::ensure(
-            (1..=100).contains(&retry.max_attempts),
-            "retry.max_attempts",
-            "must be between 1 and 100",
-        )?;
-        validate::ensure(
-            retry.max_delay >= retry.initial_delay,
-            "retry.max_delay",
-            "must not be shorter than retry.initial_delay",
-        )?;
+        validate::nested(&self.retry, "retry")?;
         validate::ensure(
             (1..=100_000).contains(&self.max_in_flight),
             "max_in_flight",

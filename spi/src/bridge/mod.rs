@@ -46,36 +46,30 @@ pub use communication::MockCommunicationBridge;
 #[cfg(any(test, feature = "mock"))]
 pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
 
-use crate::id::{define_id, named_enum};
+use crate::names::{define_id, named_enum};
 
 define_id! {
     /// A bridge of a [`CommunicationBridge`].
     BridgeId
 }
 
-/// What an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum BridgeProtocol {
-    /// HTTP.
-    Http,
-    /// Kafka.
-    Kafka,
-    /// WebSocket.
-    WebSocket,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// In the same process.
-    Memory,
+named_enum! {
+    "protocol",
+    /// What an endpoint speaks.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum BridgeProtocol {
+        /// HTTP.
+        Http => "http",
+        /// Kafka.
+        Kafka => "kafka",
+        /// WebSocket.
+        WebSocket => "websocket",
+        /// TCP.
+        Tcp => "tcp",
+        /// UDP.
+        Udp => "udp",
+        /// In the same process.
+        Memory => "memory",
+    }
 }
-
-named_enum!(BridgeProtocol, "protocol", {
-    Http => "http",
-    Kafka => "kafka",
-    WebSocket => "websocket",
-    Tcp => "tcp",
-    Udp => "udp",
-    Memory => "memory",
-});

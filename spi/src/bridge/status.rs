@@ -6,35 +6,29 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{BridgeId, BridgeProtocol};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
-/// What a bridge is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum BridgeState {
-    /// Its ends are being started.
-    #[default]
-    Starting,
-    /// Messages flow.
-    Running,
-    /// No messages are taken from the source; those in work are finished.
-    Paused,
-    /// It is being destroyed and finishes the messages in work.
-    Draining,
-    /// It is over.
-    Stopped,
-    /// It is over because of an error.
-    Failed,
+named_enum! {
+    "bridge_state",
+    /// What a bridge is doing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum BridgeState {
+        /// Its ends are being started.
+        #[default]
+        Starting => "starting",
+        /// Messages flow.
+        Running => "running",
+        /// No messages are taken from the source; those in work are finished.
+        Paused => "paused",
+        /// It is being destroyed and finishes the messages in work.
+        Draining => "draining",
+        /// It is over.
+        Stopped => "stopped",
+        /// It is over because of an error.
+        Failed => "failed",
+    }
 }
-
-named_enum!(BridgeState, "bridge_state", {
-    Starting => "starting",
-    Running => "running",
-    Paused => "paused",
-    Draining => "draining",
-    Stopped => "stopped",
-    Failed => "failed",
-});
 
 /// One line about a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,22 +138,23 @@ pub struct RouteMetrics {
     pub errors: u64,
 }
 
-/// Whether something works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[non_exhaustive]
-pub enum HealthState {
-    /// It works.
-    Up,
-    /// It works, but not fully.
-    Degraded,
-    /// It does not work.
-    Down,
-    /// It cannot be told.
-    #[default]
-    Unknown,
+named_enum! {
+    "health",
+    /// Whether something works.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+    #[non_exhaustive]
+    pub enum HealthState {
+        /// It works.
+        Up => "up",
+        /// It works, but not fully.
+        Degraded => "degraded",
+        /// It does not work.
+        Down => "down",
+        /// It cannot be told.
+        #[default]
+        Unknown => "unknown",
+    }
 }
-
-named_enum!(HealthState, "health", { Up => "up", Degraded => "degraded", Down => "down", Unknown => "unknown" });
 
 /// Whether an endpoint works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

@@ -12,6 +12,7 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
 use super::{Circuit, CircuitBreakerConfig, CircuitEvent, CircuitExt, CircuitMetrics, CircuitState};
+use crate::capabilities::capabilities;
 use crate::error::{ErrorKind, NetworkError, Result};
 
 /// What an operation returns through the object-safe [`CircuitBreaker::execute_with_circuit_breaker`].
@@ -20,43 +21,19 @@ pub type OperationOutput = Box<dyn Any + Send>;
 /// An operation that is built only when the circuit lets it through.
 pub type BoxedOperation = Box<dyn FnOnce() -> BoxFuture<'static, Result<OperationOutput>> + Send>;
 
-/// What a circuit breaker can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct CircuitBreakerCapabilities {
-    /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
-    pub count_window: bool,
-    /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
-    pub time_window: bool,
-    /// Slow-call rates.
-    pub slow_call_rate: bool,
-    /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
-    pub metrics_only: bool,
-    /// [`CircuitBreaker::subscribe`].
-    pub events: bool,
-}
-
-impl CircuitBreakerCapabilities {
-    /// Everything.
-    pub const fn all() -> Self {
-        Self {
-            count_window: true,
-            time_window: true,
-            slow_call_rate: true,
-            metrics_only: true,
-            events: true,
-        }
-    }
-
-    /// Only consecutive counting.
-    pub const fn none() -> Self {
-        Self {
-            count_window: false,
-            time_window: false,
-            slow_call_rate: false,
-            metrics_only: false,
-            events: false,
-        }
+capabilities! {
+    /// What a circuit breaker can do. A breaker without capabilities counts consecutive failures.
+    pub struct CircuitBreakerCapabilities {
+        /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
+        count_window,
+        /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
+        time_window,
+        /// Slow-call rates.
+        slow_call_rate,
+        /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
+        metrics_only,
+        /// [`CircuitBreaker::subscribe`].
+        events,
     }
 }
 

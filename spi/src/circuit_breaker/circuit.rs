@@ -122,15 +122,61 @@ impl From<CircuitRejection> for NetworkError {
     }
 }
 
-/// What a circuit needs to recognise a permit when it comes back. Opaque to everyone else.
+/// By what a circuit recognises a permit that comes back. Opaque to applications.
+///
+/// # For implementers of [`Circuit`]
+///
+/// The three values mean what the circuit that made the token says; nothing else reads them. This crate describes the use
+/// that they are named for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PermitToken {
-    /// The state generation in which the call was admitted: results of an earlier one never count.
-    pub generation: u64,
-    /// The probe's slot or serial number; 0 for calls admitted while closed.
-    pub probe: u64,
+    generation: u64,
+    probe: u64,
+    started_nanos: u64,
+}
+
+impl PermitToken {
+    /// A token of this state generation, for a call that is neither a probe nor timed.
+    #[inline]
+    pub const fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            probe: 0,
+            started_nanos: 0,
+        }
+    }
+
+    /// Sets the number of the probe or of its slot.
+    #[inline]
+    pub const fn with_probe(mut self, probe: u64) -> Self {
+        self.probe = probe;
+        self
+    }
+
+    /// Sets when the call was admitted, in nanoseconds of the circuit's clock.
+    #[inline]
+    pub const fn with_started_nanos(mut self, nanos: u64) -> Self {
+        self.started_nanos = nanos;
+        self
+    }
+
+    /// The state generation in which the call was admitted. Results of an earlier generation do not count.
+    #[inline]
+    pub const fn generation(self) -> u64 {
+        self.generation
+    }
+
+    /// The number of the probe or of its slot; 0 for a call that was admitted while closed.
+    #[inline]
+    pub const fn probe(self) -> u64 {
+        self.probe
+    }
+
     /// When the call was admitted, in nanoseconds of the circuit's clock; 0 if the circuit does not time calls.
-    pub started_nanos: u64,
+    #[inline]
+    pub const fn started_nanos(self) -> u64 {
+        self.started_nanos
+    }
 }
 
 /// One named circuit.

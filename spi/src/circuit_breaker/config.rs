@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{CallOutcome, CircuitMode};
+use crate::backoff::{Backoff, Jitter};
 use crate::error::{ErrorKind, NetworkError, Result, SendState};
 use crate::validate::{self, Validate};
 
@@ -59,6 +60,27 @@ impl TripPolicy {
     }
 }
 
+impl Validate for TripPolicy {
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::ConsecutiveFailures { failures } => validate::ensure(*failures > 0, "failures", "must be at least 1"),
+            Self::CountWindow { size, rates } => {
+                validate::ensure((1..=65_536).contains(size), "size", "must be between 1 and 65536")?;
+                rates.validate()?;
+                validate::ensure(
+                    rates.minimum_calls <= *size,
+                    "minimum_calls",
+                    "must not exceed the window size",
+                )
+            }
+            Self::TimeWindow { length, rates } => {
+                validate::ensure(*length >= Duration::from_millis(10), "length", "must be at least 10 ms")?;
+                rates.validate()
+            }
+        }
+    }
+}
+
 /// Thresholds over a window of calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,7 +125,9 @@ impl RateThresholds {
         self.slow_call_rate = rate;
         self
     }
+}
 
+impl Validate for RateThresholds {
     fn validate(&self) -> Result<()> {
         validate::share(self.failure_rate, "failure_rate")?;
         validate::ensure(self.failure_rate > 0.0, "failure_rate", "must be above 0.0")?;
@@ -161,72 +185,86 @@ impl HalfOpenPolicy {
     }
 }
 
+impl Validate for HalfOpenPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            self.max_concurrent_probes > 0,
+            "max_concurrent_probes",
+            "must be at least 1",
+        )?;
+        validate::ensure(self.success_threshold > 0, "success_threshold", "must be at least 1")?;
+        match self.probe_lease {
+            Some(lease) => validate::positive(lease, "probe_lease"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How long a circuit stays open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OpenPolicy {
-    /// The first open time.
-    #[serde(with = "humantime_serde")]
-    pub duration: Duration,
-    /// Each opening without a recovery (a closing) in between multiplies the open time by this, at least 1.0.
-    pub multiplier: f64,
-    /// The longest open time; also caps what a `Retry-After` can ask for.
-    #[serde(with = "humantime_serde")]
-    pub max_duration: Duration,
-    /// Share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
-    pub jitter: f64,
+    /// The open time: `initial` for the first opening, longer for each further opening without a recovery (a closing) in
+    /// between. `maximum` is also the longest time that a `Retry-After` can ask for.
+    #[serde(deserialize_with = "open_backoff")]
+    pub backoff: Backoff,
+}
+
+const DEFAULT_OPEN: Backoff =
+    Backoff::new(Duration::from_secs(30), Duration::from_secs(300)).with_jitter(Jitter::Proportional(0.1));
+
+fn open_backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(DEFAULT_OPEN, deserializer)
 }
 
 impl Default for OpenPolicy {
-    /// 30 s, doubling up to 5 minutes, 10 % jitter.
+    /// 30 s, doubling up to 5 minutes, plus or minus 10 %.
     fn default() -> Self {
-        Self {
-            duration: Duration::from_secs(30),
-            multiplier: 2.0,
-            max_duration: Duration::from_secs(300),
-            jitter: 0.1,
-        }
+        Self { backoff: DEFAULT_OPEN }
     }
 }
 
 impl OpenPolicy {
+    /// This backoff.
+    pub const fn new(backoff: Backoff) -> Self {
+        Self { backoff }
+    }
+
     /// Always exactly `duration`.
     pub const fn fixed(duration: Duration) -> Self {
-        Self {
-            duration,
-            multiplier: 1.0,
-            max_duration: duration,
-            jitter: 0.0,
-        }
+        Self::new(Backoff::fixed(duration))
     }
 
-    /// `duration` at first, twice as long with each opening without a recovery in between, up to `max_duration`; no jitter.
+    /// `duration` for the first opening, twice as long for each further one without a recovery in between, up to
+    /// `max_duration`; no jitter.
     pub const fn exponential(duration: Duration, max_duration: Duration) -> Self {
-        Self {
-            duration,
-            multiplier: 2.0,
-            max_duration,
-            jitter: 0.0,
-        }
+        Self::new(Backoff::new(duration, max_duration).with_jitter(Jitter::None))
     }
 
-    /// Sets by how much each opening lengthens the next.
+    /// Sets by which factor each opening lengthens the next.
     pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
-        self.multiplier = multiplier;
+        self.backoff.multiplier = multiplier;
         self
     }
 
-    /// Sets the longest open time, which is also the most that a `Retry-After` can ask for.
+    /// Sets the longest open time, which is also the longest that a `Retry-After` can ask for.
     pub const fn with_max_duration(mut self, duration: Duration) -> Self {
-        self.max_duration = duration;
+        self.backoff.maximum = duration;
         self
     }
 
-    /// Sets the share of the open time that is random.
-    pub const fn with_jitter(mut self, jitter: f64) -> Self {
-        self.jitter = jitter;
+    /// Sets the share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
+    pub const fn with_jitter(mut self, share: f64) -> Self {
+        self.backoff.jitter = Jitter::Proportional(share);
         self
+    }
+}
+
+impl Validate for OpenPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::positive(self.backoff.initial, "backoff.initial")?;
+        validate::nested(&self.backoff, "backoff")
     }
 }
 
@@ -430,54 +468,9 @@ impl CircuitBreakerConfig {
 
 impl Validate for CircuitBreakerConfig {
     fn validate(&self) -> Result<()> {
-        match &self.trip {
-            TripPolicy::ConsecutiveFailures { failures } => {
-                validate::ensure(*failures > 0, "trip.failures", "must be at least 1")?;
-            }
-            TripPolicy::CountWindow { size, rates } => {
-                validate::ensure((1..=65_536).contains(size), "trip.size", "must be between 1 and 65536")?;
-                rates.validate().map_err(|error| error.in_field("trip"))?;
-                validate::ensure(
-                    rates.minimum_calls <= *size,
-                    "trip.minimum_calls",
-                    "must not exceed the window size",
-                )?;
-            }
-            TripPolicy::TimeWindow { length, rates } => {
-                validate::ensure(
-                    *length >= Duration::from_millis(10),
-                    "trip.length",
-                    "must be at least 10 ms",
-                )?;
-                rates.validate().map_err(|error| error.in_field("trip"))?;
-            }
-        }
-        validate::positive(self.open.duration, "open.duration")?;
-        validate::ensure(
-            self.open.multiplier.is_finite() && self.open.multiplier >= 1.0,
-            "open.multiplier",
-            "must be at least 1.0",
-        )?;
-        validate::ensure(
-            self.open.max_duration >= self.open.duration,
-            "open.max_duration",
-            "must not be shorter than open.duration",
-        )?;
-        validate::share(self.open.jitter, "open.jitter")?;
-        let half_open = &self.half_open;
-        validate::ensure(
-            half_open.max_concurrent_probes > 0,
-            "half_open.max_concurrent_probes",
-            "must be at least 1",
-        )?;
-        validate::ensure(
-            half_open.success_threshold > 0,
-            "half_open.success_threshold",
-            "must be at least 1",
-        )?;
-        if let Some(lease) = half_open.probe_lease {
-            validate::positive(lease, "half_open.probe_lease")?;
-        }
+        validate::nested(&self.trip, "trip")?;
+        validate::nested(&self.open, "open")?;
+        validate::nested(&self.half_open, "half_open")?;
         match self.call_timeout {
             Some(timeout) => validate::positive(timeout, "call_timeout"),
             None => Ok(()),

@@ -6,43 +6,34 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{CircuitMode, CircuitState};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
-/// Why a circuit changed its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransitionReason {
-    /// Too many failures in a row.
-    ConsecutiveFailures,
-    /// The failure rate reached its threshold.
-    FailureRate,
-    /// The slow-call rate reached its threshold.
-    SlowCallRate,
-    /// The open time has passed.
-    OpenTimeElapsed,
-    /// Enough probes succeeded.
-    ProbesSucceeded,
-    /// A probe failed.
-    ProbeFailed,
-    /// An operator forced or reset it.
-    Forced,
-    /// An operator reset it.
-    Reset,
-    /// Its configuration changed.
-    Configured,
+named_enum! {
+    "transition_reason",
+    /// Why a circuit changed its state.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum TransitionReason {
+        /// Too many failures in a row.
+        ConsecutiveFailures => "consecutive_failures",
+        /// The failure rate reached its threshold.
+        FailureRate => "failure_rate",
+        /// The slow-call rate reached its threshold.
+        SlowCallRate => "slow_call_rate",
+        /// The open time has passed.
+        OpenTimeElapsed => "open_time_elapsed",
+        /// Enough probes succeeded.
+        ProbesSucceeded => "probes_succeeded",
+        /// A probe failed.
+        ProbeFailed => "probe_failed",
+        /// An operator forced or reset it.
+        Forced => "forced",
+        /// An operator reset it.
+        Reset => "reset",
+        /// Its configuration changed.
+        Configured => "configured",
+    }
 }
-
-named_enum!(TransitionReason, "transition_reason", {
-    ConsecutiveFailures => "consecutive_failures",
-    FailureRate => "failure_rate",
-    SlowCallRate => "slow_call_rate",
-    OpenTimeElapsed => "open_time_elapsed",
-    ProbesSucceeded => "probes_succeeded",
-    ProbeFailed => "probe_failed",
-    Forced => "forced",
-    Reset => "reset",
-    Configured => "configured",
-});
 
 /// Something that happened to a circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

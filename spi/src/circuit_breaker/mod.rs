@@ -39,44 +39,41 @@ pub use breaker::MockCircuitBreaker;
 #[cfg(any(test, feature = "mock"))]
 pub use circuit::MockCircuit;
 
-use crate::id::named_enum;
+use crate::names::named_enum;
 
 /// The longest name of a circuit, in bytes.
 pub const MAX_CIRCUIT_NAME: usize = 256;
 
-/// What a circuit does with calls, as observed from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum CircuitState {
-    /// Calls go through and their outcomes are counted.
-    #[default]
-    Closed,
-    /// Calls are rejected until the open time has passed.
-    Open,
-    /// A bounded number of probes go through to find out whether the dependency has recovered.
-    HalfOpen,
+named_enum! {
+    "circuit_state",
+    /// What a circuit does with calls, as observed from outside.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum CircuitState {
+        /// Calls go through and their outcomes are counted.
+        #[default]
+        Closed => "closed",
+        /// Calls are rejected until the open time has passed.
+        Open => "open",
+        /// A bounded number of probes go through to find out whether the dependency has recovered.
+        HalfOpen => "half_open",
+    }
 }
 
-named_enum!(CircuitState, "circuit_state", { Closed => "closed", Open => "open", HalfOpen => "half_open" });
-
-/// Whether a circuit follows its policy or an operator's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CircuitMode {
-    /// The trip policy decides.
-    #[default]
-    Automatic,
-    /// Open until reset or forced otherwise.
-    ForcedOpen,
-    /// Closed until reset or forced otherwise; outcomes are still counted.
-    ForcedClosed,
-    /// Goes through the states as it would in automatic mode, and counts and reports the calls it would reject, but lets
-    /// every call through. The outcome of a call it would have rejected does not move the state.
-    MetricsOnly,
+named_enum! {
+    "circuit_mode",
+    /// Whether a circuit follows its policy or an operator's order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum CircuitMode {
+        /// The trip policy decides.
+        #[default]
+        Automatic => "automatic",
+        /// Open until reset or forced otherwise.
+        ForcedOpen => "forced_open",
+        /// Closed until reset or forced otherwise; outcomes are still counted.
+        ForcedClosed => "forced_closed",
+        /// Goes through the states as it would in automatic mode, and counts and reports the calls it would reject, but lets
+        /// every call through. The outcome of a call it would have rejected does not move the state.
+        MetricsOnly => "metrics_only",
+    }
 }
-
-named_enum!(CircuitMode, "circuit_mode", {
-    Automatic => "automatic",
-    ForcedOpen => "forced_open",
-    ForcedClosed => "forced_closed",
-    MetricsOnly => "metrics_only",
-});

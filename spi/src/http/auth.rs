@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
@@ -162,38 +162,26 @@ impl OAuth2Token {
     }
 }
 
-/// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the registered names say it all")]
-pub enum JwtAlgorithm {
-    Hs256,
-    Hs384,
-    Hs512,
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    EdDsa,
+named_enum! {
+    "algorithm",
+    /// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[allow(missing_docs, reason = "the registered names say it all")]
+    pub enum JwtAlgorithm {
+        Hs256 => "HS256",
+        Hs384 => "HS384",
+        Hs512 => "HS512",
+        Rs256 => "RS256",
+        Rs384 => "RS384",
+        Rs512 => "RS512",
+        Ps256 => "PS256",
+        Ps384 => "PS384",
+        Ps512 => "PS512",
+        Es256 => "ES256",
+        Es384 => "ES384",
+        EdDsa => "EdDSA",
+    }
 }
-
-named_enum!(JwtAlgorithm, "algorithm", {
-    Hs256 => "HS256",
-    Hs384 => "HS384",
-    Hs512 => "HS512",
-    Rs256 => "RS256",
-    Rs384 => "RS384",
-    Rs512 => "RS512",
-    Ps256 => "PS256",
-    Ps384 => "PS384",
-    Ps512 => "PS512",
-    Es256 => "ES256",
-    Es384 => "ES384",
-    EdDsa => "EdDSA",
-});
 
 /// The claims of a token whose signature, issuer, audience and times were verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,65 +14,43 @@ use super::{
     HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, Multipart, RequestOptions,
     RequestTarget, RetryPolicy, UploadProgress,
 };
+use crate::capabilities::capabilities;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
 
-/// What a client, with all its layers, can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct HttpCapabilities {
-    /// Resolves relative targets against a base URL.
-    pub base_url: bool,
-    /// Obeys [`RequestOptions::timeout`].
-    pub timeout: bool,
-    /// Obeys [`RequestOptions::attempt_timeout`].
-    pub attempt_timeout: bool,
-    /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
-    pub retry: bool,
-    /// [`HttpClient::configure_circuit_breaker`].
-    pub circuit_breaker: bool,
-    /// [`HttpClient::client_metrics`].
-    pub metrics: bool,
-    /// Sends stream bodies without holding them in memory.
-    pub streaming_upload: bool,
-    /// Hands on response bodies as they arrive.
-    pub streaming_download: bool,
-    /// Follows redirects unless told otherwise ([`RequestOptions::follow_redirects`]).
-    pub redirect_control: bool,
-    /// Obeys [`RequestOptions::max_response_size`].
-    pub response_size_limit: bool,
-    /// Obeys [`RequestOptions::raise_for_status`].
-    pub raise_for_status: bool,
-    /// Decodes `Content-Encoding` of responses.
-    pub decompression: bool,
-    /// Obeys [`RequestOptions::proxy`].
-    pub per_request_proxy: bool,
-    /// Obeys [`RequestOptions::verify_tls`].
-    pub per_request_tls: bool,
-    /// Speaks HTTP/2 where the peer does.
-    pub http2: bool,
-}
-
-impl HttpCapabilities {
-    /// Nothing beyond sending requests and returning responses.
-    pub const fn none() -> Self {
-        Self {
-            base_url: false,
-            timeout: false,
-            attempt_timeout: false,
-            retry: false,
-            circuit_breaker: false,
-            metrics: false,
-            streaming_upload: false,
-            streaming_download: false,
-            redirect_control: false,
-            response_size_limit: false,
-            raise_for_status: false,
-            decompression: false,
-            per_request_proxy: false,
-            per_request_tls: false,
-            http2: false,
-        }
+capabilities! {
+    /// What a client, with all its layers, can do. A client without capabilities sends requests and returns responses.
+    pub struct HttpCapabilities {
+        /// Resolves relative targets against a base URL.
+        base_url,
+        /// Obeys [`RequestOptions::timeout`].
+        timeout,
+        /// Obeys [`RequestOptions::attempt_timeout`].
+        attempt_timeout,
+        /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
+        retry,
+        /// [`HttpClient::configure_circuit_breaker`].
+        circuit_breaker,
+        /// [`HttpClient::client_metrics`].
+        metrics,
+        /// Sends stream bodies without holding them in memory.
+        streaming_upload,
+        /// Hands on response bodies as they arrive.
+        streaming_download,
+        /// Follows redirects unless told otherwise ([`RequestOptions::follow_redirects`]).
+        redirect_control,
+        /// Obeys [`RequestOptions::max_response_size`].
+        response_size_limit,
+        /// Obeys [`RequestOptions::raise_for_status`].
+        raise_for_status,
+        /// Decodes `Content-Encoding` of responses.
+        decompression,
+        /// Obeys [`RequestOptions::proxy`].
+        per_request_proxy,
+        /// Obeys [`RequestOptions::verify_tls`].
+        per_request_tls,
+        /// Speaks HTTP/2 where the peer does.
+        http2,
     }
 }
 

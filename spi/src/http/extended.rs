@@ -8,27 +8,28 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{ByteStream, ConnectionPoolStats, HttpRequest, JwtAlgorithm, JwtClaims, OAuth2Request, OAuth2Token};
+use crate::capabilities::capabilities;
 use crate::compression::CompressionType;
 use crate::error::Result;
 use crate::redact;
 use crate::websocket::{WebSocketConnection, WebSocketRequest};
 
-/// What an [`HttpExtended`] can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct HttpExtendedCapabilities {
-    /// [`HttpExtended::stream_request`].
-    pub streaming: bool,
-    /// [`HttpExtended::websocket_connect`].
-    pub websocket: bool,
-    /// [`HttpExtended::authenticate_oauth2`].
-    pub oauth2: bool,
-    /// [`HttpExtended::authenticate_jwt`].
-    pub jwt: bool,
-    /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
-    pub compression: Vec<CompressionType>,
-    /// [`HttpExtended::connection_pool_stats`].
-    pub pool_stats: bool,
+capabilities! {
+    /// What an [`HttpExtended`] can do.
+    pub struct HttpExtendedCapabilities {
+        /// [`HttpExtended::stream_request`].
+        streaming: bool,
+        /// [`HttpExtended::websocket_connect`].
+        websocket: bool,
+        /// [`HttpExtended::authenticate_oauth2`].
+        oauth2: bool,
+        /// [`HttpExtended::authenticate_jwt`].
+        jwt: bool,
+        /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
+        compression: Vec<CompressionType>,
+        /// [`HttpExtended::connection_pool_stats`].
+        pool_stats: bool,
+    }
 }
 
 /// A response whose body arrives in chunks of a chosen size.

@@ -9,6 +9,7 @@ mod body;
 mod client;
 mod curl;
 mod extended;
+pub mod hop_by_hop;
 mod interceptor;
 mod metrics;
 mod multipart;
@@ -18,7 +19,9 @@ mod request;
 mod response;
 mod retry;
 mod sse;
+pub mod status;
 
+pub use crate::backoff::Jitter;
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
 pub use batch::Batch;
 pub use body::{BodySource, ByteStream, HttpBody};
@@ -32,7 +35,7 @@ pub use options::{CircuitScope, HttpCircuitOptions, ProxyConfig, RequestOptions}
 pub use progress::UploadProgress;
 pub use request::{HttpRequest, RequestTarget};
 pub use response::HttpResponse;
-pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPredicate};
+pub use retry::{RetryBudget, RetryPolicy, RetryPredicate};
 pub use sse::{EventLimits, EventParser, EventStream, ServerSentEvent};
 
 #[cfg(any(test, feature = "mock"))]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{HttpCapabilities, RetryPolicy};
-use crate::error::{NetworkError, Result};
+use crate::error::Result;
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
@@ -110,45 +110,23 @@ impl RequestOptions {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
     pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
-        let checks = [
-            (self.timeout.is_some(), capabilities.timeout, "timeout"),
-            (
-                self.attempt_timeout.is_some(),
-                capabilities.attempt_timeout,
-                "attempt_timeout",
-            ),
-            (self.retry.is_some(), capabilities.retry, "retry"),
-            (
-                self.proxy.is_some(),
-                capabilities.per_request_proxy,
-                "per_request_proxy",
-            ),
-            (
-                self.verify_tls == Some(false),
-                capabilities.per_request_tls,
-                "per_request_tls",
-            ),
-            (
-                self.follow_redirects == Some(true),
-                capabilities.redirect_control,
-                "redirect_control",
-            ),
-            (
-                self.max_response_size.is_some(),
-                capabilities.response_size_limit,
-                "response_size_limit",
-            ),
-            (
-                self.raise_for_status == Some(true),
-                capabilities.raise_for_status,
-                "raise_for_status",
-            ),
-            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
+        let wanted = [
+            (self.timeout.is_some(), "timeout"),
+            (self.attempt_timeout.is_some(), "attempt_timeout"),
+            (self.retry.is_some(), "retry"),
+            (self.proxy.is_some(), "per_request_proxy"),
+            (self.verify_tls == Some(false), "per_request_tls"),
+            (self.follow_redirects == Some(true), "redirect_control"),
+            (self.max_response_size.is_some(), "response_size_limit"),
+            (self.raise_for_status == Some(true), "raise_for_status"),
+            (self.circuit.is_some(), "circuit_breaker"),
         ];
-        match checks.into_iter().find(|(wanted, declared, _)| *wanted && !declared) {
-            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
-            None => Ok(()),
+        for (wanted, capability) in wanted {
+            if wanted {
+                capabilities.require("http.request", capability)?;
+            }
         }
+        Ok(())
     }
 }
 

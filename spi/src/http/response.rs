@@ -7,8 +7,8 @@ use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
-use super::{ByteStream, HttpBody};
-use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState};
+use super::{ByteStream, HttpBody, status};
+use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
 /// A response. Its body is read by exactly one of [`bytes`](Self::bytes), [`text`](Self::text), [`json`](Self::json) and
@@ -114,11 +114,11 @@ impl HttpResponse {
             429 => ErrorKind::RateLimited,
             _ => ErrorKind::Status,
         };
-        let retryability = match status.as_u16() {
-            408 | 425 | 429 | 500 | 502 | 503 | 504 => self
-                .retry_after_seconds()
-                .map_or(Retryability::Now, Retryability::After),
-            _ => Retryability::Never,
+        let retryability = if status::is_transient(status) {
+            self.retry_after_seconds()
+                .map_or(Retryability::Now, Retryability::After)
+        } else {
+            Retryability::Never
         };
         let reason = status.canonical_reason().unwrap_or("error status");
         let mut error = NetworkError::new(kind, "http.request", reason)
@@ -126,7 +126,7 @@ impl HttpResponse {
             .with_send_state(SendState::Sent)
             .with_retryability(retryability);
         if let Some(url) = &self.url {
-            error = error.with_context("url", redact::url(url));
+            error = error.with_context(context::URL, redact::url(url));
         }
         Some(error)
     }
@@ -181,9 +181,9 @@ impl HttpResponse {
 fn undecodable(reason: &'static str, message: &'static str, url: Option<&Url>) -> NetworkError {
     let error = NetworkError::new(ErrorKind::Decode, "http.response", message)
         .with_send_state(SendState::Sent)
-        .with_context("reason", reason);
+        .with_context(context::REASON, reason);
     match url {
-        Some(url) => error.with_context("host", &url[Position::BeforeHost..Position::AfterPort]),
+        Some(url) => error.with_context(context::HOST, &url[Position::BeforeHost..Position::AfterPort]),
         None => error,
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
 /// Checks a topic name by Kafka's rule: 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
@@ -158,33 +158,27 @@ impl PartitionMetadata {
     }
 }
 
-/// What a consumer group is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum GroupState {
-    /// Nobody is a member; committed offsets remain.
-    #[default]
-    Empty,
-    /// Members are joining.
-    PreparingRebalance,
-    /// The new assignment is on its way.
-    CompletingRebalance,
-    /// Every member has its partitions.
-    Stable,
-    /// The group is being removed.
-    Dead,
-    /// The broker gave a state that this version does not know.
-    Unknown,
+named_enum! {
+    "group_state",
+    /// What a consumer group is doing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum GroupState {
+        /// Nobody is a member; committed offsets remain.
+        #[default]
+        Empty => "empty",
+        /// Members are joining.
+        PreparingRebalance => "preparing_rebalance",
+        /// The new assignment is on its way.
+        CompletingRebalance => "completing_rebalance",
+        /// Every member has its partitions.
+        Stable => "stable",
+        /// The group is being removed.
+        Dead => "dead",
+        /// The broker gave a state that this version does not know.
+        Unknown => "unknown",
+    }
 }
-
-named_enum!(GroupState, "group_state", {
-    Empty => "empty",
-    PreparingRebalance => "preparing_rebalance",
-    CompletingRebalance => "completing_rebalance",
-    Stable => "stable",
-    Dead => "dead",
-    Unknown => "unknown",
-});
 
 /// What is known of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,37 +13,24 @@ use super::{
     CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaMessage, KafkaMetrics, NewTopic,
     ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a client can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct KafkaCapabilities {
-    /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
-    pub topic_admin: bool,
-    /// [`KafkaClient::consumer_group_info`].
-    pub group_info: bool,
-    /// [`ProducerConfig::idempotent`].
-    pub idempotent_producer: bool,
-    /// [`ConsumerConfig::group_instance_id`].
-    pub static_membership: bool,
-    /// [`ProducerRecord::timestamp`] is kept.
-    pub timestamps: bool,
-    /// [`ConsumerConfig::isolation_level`] has an effect.
-    pub transactions: bool,
-}
-
-impl KafkaCapabilities {
-    /// Producing and consuming only.
-    pub const fn none() -> Self {
-        Self {
-            topic_admin: false,
-            group_info: false,
-            idempotent_producer: false,
-            static_membership: false,
-            timestamps: false,
-            transactions: false,
-        }
+capabilities! {
+    /// What a [`KafkaClient`] can do. A client without capabilities produces and consumes.
+    pub struct KafkaCapabilities {
+        /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
+        topic_admin,
+        /// [`KafkaClient::consumer_group_info`].
+        group_info,
+        /// [`ProducerConfig::idempotent`].
+        idempotent_producer,
+        /// [`ConsumerConfig::group_instance_id`].
+        static_membership,
+        /// [`ProducerRecord::timestamp`] is kept.
+        timestamps,
+        /// [`ConsumerConfig::isolation_level`] has an effect.
+        transactions,
     }
 }
 

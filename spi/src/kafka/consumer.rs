@@ -7,37 +7,36 @@ use serde::{Deserialize, Serialize};
 
 use super::{KafkaMessage, TopicPartition};
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// Where a group starts in a partition without a committed offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum OffsetReset {
-    /// At the first record that is still there.
-    Earliest,
-    /// At the end: only new records.
-    #[default]
-    Latest,
-    /// Nowhere: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
-    Fail,
+named_enum! {
+    "offset_reset",
+    /// Where a group starts in a partition without a committed offset.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum OffsetReset {
+        /// At the first record that is still there.
+        Earliest => "earliest",
+        /// At the end: only new records.
+        #[default]
+        Latest => "latest",
+        /// Nowhere: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
+        Fail => "fail",
+    }
 }
 
-named_enum!(OffsetReset, "offset_reset", { Earliest => "earliest", Latest => "latest", Fail => "fail" });
-
-/// Whether records of open or aborted transactions are read (KIP-98).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum IsolationLevel {
-    /// They are read.
-    ReadUncommitted,
-    /// They are not.
-    #[default]
-    ReadCommitted,
+named_enum! {
+    "isolation_level",
+    /// Whether records of open or aborted transactions are read (KIP-98).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum IsolationLevel {
+        /// They are read.
+        ReadUncommitted => "read_uncommitted",
+        /// They are not.
+        #[default]
+        ReadCommitted => "read_committed",
+    }
 }
-
-named_enum!(IsolationLevel, "isolation_level", {
-    ReadUncommitted => "read_uncommitted",
-    ReadCommitted => "read_committed",
-});
 
 /// What a consumer reads and how.
 ///

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{GroupState, TopicPartition};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
 /// The health of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,27 +122,23 @@ impl DiagnosticWarning {
     }
 }
 
-/// What to tune for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OptimizationGoal {
-    /// Records per second.
-    Throughput,
-    /// Time from producing to consuming.
-    Latency,
-    /// No acknowledged record is lost.
-    Durability,
-    /// A bit of each.
-    #[default]
-    Balanced,
+named_enum! {
+    "goal",
+    /// What to tune for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum OptimizationGoal {
+        /// Records per second.
+        Throughput => "throughput",
+        /// Time from producing to consuming.
+        Latency => "latency",
+        /// No acknowledged record is lost.
+        Durability => "durability",
+        /// A bit of each.
+        #[default]
+        Balanced => "balanced",
+    }
 }
-
-named_enum!(OptimizationGoal, "goal", {
-    Throughput => "throughput",
-    Latency => "latency",
-    Durability => "durability",
-    Balanced => "balanced",
-});
 
 /// What tuning changed. Producers and consumers made from now on have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

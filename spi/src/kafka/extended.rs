@@ -9,26 +9,27 @@ use super::{
     CompatibilityReport, KafkaDiagnostics, KafkaSecurity, OptimizationGoal, OptimizationReport, ProcessorId,
     RegisteredSchema, Schema, SchemaType, SchemaVersion, StreamProcessor, StreamProcessorConfig, StreamStatus,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a [`KafkaExtended`] can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct KafkaExtendedCapabilities {
-    /// Stream processing, at least once.
-    pub streams: bool,
-    /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
-    pub exactly_once: bool,
-    /// Schema languages that can be registered.
-    pub schema_types: Vec<SchemaType>,
-    /// Schema languages whose compatibility can be checked.
-    pub compatibility_types: Vec<SchemaType>,
-    /// [`KafkaExtended::kafka_diagnostics`].
-    pub diagnostics: bool,
-    /// [`KafkaExtended::optimize_kafka_performance`].
-    pub tuning: bool,
-    /// [`KafkaExtended::configure_kafka_security`].
-    pub security: bool,
+capabilities! {
+    /// What a [`KafkaExtended`] can do.
+    pub struct KafkaExtendedCapabilities {
+        /// Stream processing, at least once.
+        streams: bool,
+        /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
+        exactly_once: bool,
+        /// Schema languages that can be registered.
+        schema_types: Vec<SchemaType>,
+        /// Schema languages whose compatibility can be checked.
+        compatibility_types: Vec<SchemaType>,
+        /// [`KafkaExtended::kafka_diagnostics`].
+        diagnostics: bool,
+        /// [`KafkaExtended::optimize_kafka_performance`].
+        tuning: bool,
+        /// [`KafkaExtended::configure_kafka_security`].
+        security: bool,
+    }
 }
 
 /// Stream processing, schemas, diagnostics, tuning and security.

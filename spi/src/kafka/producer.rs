@@ -7,22 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::KafkaCompression;
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// Whose acknowledgement a write waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Acks {
-    /// Nobody's: records can be lost without notice, and offsets are unknown.
-    None,
-    /// The partition leader's.
-    Leader,
-    /// All in-sync replicas'.
-    #[default]
-    All,
+named_enum! {
+    "acks",
+    /// Whose acknowledgement a write waits for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Acks {
+        /// Nobody's: records can be lost without notice, and offsets are unknown.
+        None => "none",
+        /// The partition leader's.
+        Leader => "leader",
+        /// All in-sync replicas'.
+        #[default]
+        All => "all",
+    }
 }
-
-named_enum!(Acks, "acks", { None => "none", Leader => "leader", All => "all" });
 
 /// How a producer writes.
 ///

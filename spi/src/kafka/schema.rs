@@ -3,54 +3,48 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// The language of a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum SchemaType {
-    /// Apache Avro.
-    #[default]
-    Avro,
-    /// JSON Schema.
-    Json,
-    /// Protocol Buffers.
-    Protobuf,
+named_enum! {
+    "schema_type",
+    /// The language of a schema.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum SchemaType {
+        /// Apache Avro.
+        #[default]
+        Avro => "AVRO",
+        /// JSON Schema.
+        Json => "JSON",
+        /// Protocol Buffers.
+        Protobuf => "PROTOBUF",
+    }
 }
 
-named_enum!(SchemaType, "schema_type", { Avro => "AVRO", Json => "JSON", Protobuf => "PROTOBUF" });
-
-/// What a new version of a schema must be compatible with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CompatibilityLevel {
-    /// Anything goes.
-    None,
-    /// The new schema reads data of the latest one.
-    #[default]
-    Backward,
-    /// The new schema reads data of all versions.
-    BackwardTransitive,
-    /// The latest schema reads data of the new one.
-    Forward,
-    /// All versions read data of the new one.
-    ForwardTransitive,
-    /// Both ways with the latest.
-    Full,
-    /// Both ways with all versions.
-    FullTransitive,
+named_enum! {
+    "compatibility",
+    /// What a new version of a schema must be compatible with.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum CompatibilityLevel {
+        /// Anything goes.
+        None => "NONE",
+        /// The new schema reads data of the latest one.
+        #[default]
+        Backward => "BACKWARD",
+        /// The new schema reads data of all versions.
+        BackwardTransitive => "BACKWARD_TRANSITIVE",
+        /// The latest schema reads data of the new one.
+        Forward => "FORWARD",
+        /// All versions read data of the new one.
+        ForwardTransitive => "FORWARD_TRANSITIVE",
+        /// Both ways with the latest.
+        Full => "FULL",
+        /// Both ways with all versions.
+        FullTransitive => "FULL_TRANSITIVE",
+    }
 }
-
-named_enum!(CompatibilityLevel, "compatibility", {
-    None => "NONE",
-    Backward => "BACKWARD",
-    BackwardTransitive => "BACKWARD_TRANSITIVE",
-    Forward => "FORWARD",
-    ForwardTransitive => "FORWARD_TRANSITIVE",
-    Full => "FULL",
-    FullTransitive => "FULL_TRANSITIVE",
-});
 
 /// A schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,30 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// A SASL mechanism.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SaslMechanism {
-    /// User name and password as they are: only over TLS.
-    Plain,
-    /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
-    ScramSha256,
-    /// SCRAM with SHA-512.
-    ScramSha512,
-    /// OAuth 2 bearer tokens (RFC 7628).
-    OAuthBearer,
+named_enum! {
+    "sasl.mechanism",
+    /// A SASL mechanism.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum SaslMechanism {
+        /// User name and password as they are: only over TLS.
+        Plain => "PLAIN",
+        /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
+        ScramSha256 => "SCRAM-SHA-256",
+        /// SCRAM with SHA-512.
+        ScramSha512 => "SCRAM-SHA-512",
+        /// OAuth 2 bearer tokens (RFC 7628).
+        OAuthBearer => "OAUTHBEARER",
+    }
 }
-
-named_enum!(SaslMechanism, "sasl.mechanism", {
-    Plain => "PLAIN",
-    ScramSha256 => "SCRAM-SHA-256",
-    ScramSha512 => "SCRAM-SHA-512",
-    OAuthBearer => "OAUTHBEARER",
-});
 
 /// Credentials for SASL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

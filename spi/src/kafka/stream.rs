@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{KafkaMessage, ProducerRecord};
+use crate::backoff::{Backoff, Jitter};
 use crate::error::{NetworkError, Result};
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
 /// What a processor makes of one message.
@@ -65,21 +66,22 @@ pub enum PoisonPolicy {
     },
 }
 
-/// How often a message takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum DeliveryGuarantee {
-    /// At least once: outputs are acknowledged before the input's offset is committed.
-    #[default]
-    AtLeastOnce,
-    /// Exactly once: outputs and offsets in one transaction (KIP-447).
-    ExactlyOnce,
+named_enum! {
+    "guarantee",
+    /// How often a message takes effect.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum DeliveryGuarantee {
+        /// At least once: outputs are acknowledged before the input's offset is committed.
+        #[default]
+        AtLeastOnce => "at_least_once",
+        /// Exactly once: outputs and offsets in one transaction (KIP-447).
+        ExactlyOnce => "exactly_once",
+    }
 }
 
-named_enum!(DeliveryGuarantee, "guarantee", { AtLeastOnce => "at_least_once", ExactlyOnce => "exactly_once" });
-
 /// What a processor reads and writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamProcessorConfig {
     /// The application: also its consumer group.
@@ -98,9 +100,9 @@ pub struct StreamProcessorConfig {
     /// Attempts per message before the poison policy, at least 1.
     #[serde(default = "default_attempts")]
     pub max_attempts: u32,
-    /// Wait between attempts; doubles each time.
-    #[serde(default = "default_retry_delay", with = "humantime_serde")]
-    pub retry_delay: Duration,
+    /// The wait between two attempts for the same message.
+    #[serde(default = "default_backoff", deserialize_with = "backoff")]
+    pub backoff: Backoff,
     /// Messages taken at once, at least 1.
     #[serde(default = "default_batch")]
     pub max_batch: usize,
@@ -113,8 +115,13 @@ const fn default_attempts() -> u32 {
     3
 }
 
-const fn default_retry_delay() -> Duration {
-    Duration::from_millis(100)
+/// 100 ms doubling up to 60 s, without jitter.
+const fn default_backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(60)).with_jitter(Jitter::None)
+}
+
+fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(default_backoff(), deserializer)
 }
 
 const fn default_batch() -> usize {
@@ -135,7 +142,7 @@ impl StreamProcessorConfig {
             guarantee: DeliveryGuarantee::default(),
             on_poison: PoisonPolicy::default(),
             max_attempts: default_attempts(),
-            retry_delay: default_retry_delay(),
+            backoff: default_backoff(),
             max_batch: default_batch(),
             drain_timeout: default_drain(),
         }
@@ -159,10 +166,17 @@ impl StreamProcessorConfig {
         self
     }
 
-    /// Sets attempts per message and the wait between them.
+    /// Sets the attempts per message, and the wait after the first one: `delay`, or the maximum of the backoff (60 s unless
+    /// it was set) where that is shorter.
     pub fn with_attempts(mut self, attempts: u32, delay: Duration) -> Self {
         self.max_attempts = attempts;
-        self.retry_delay = delay;
+        self.backoff.initial = delay.min(self.backoff.maximum);
+        self
+    }
+
+    /// Sets the wait between two attempts for the same message.
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
         self
     }
 }
@@ -195,35 +209,31 @@ impl Validate for StreamProcessorConfig {
             "max_attempts",
             "must be between 1 and 100",
         )?;
+        validate::nested(&self.backoff, "backoff")?;
         validate::ensure(self.max_batch > 0, "max_batch", "must be at least 1")?;
         validate::positive(self.drain_timeout, "drain_timeout")
     }
 }
 
-/// What a processor is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum StreamState {
-    /// Made, not yet started.
-    #[default]
-    Created,
-    /// Processing.
-    Running,
-    /// Finishing what is in work.
-    Stopping,
-    /// Stopped by request.
-    Stopped,
-    /// Stopped by an error.
-    Failed,
+named_enum! {
+    "stream_state",
+    /// What a processor is doing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum StreamState {
+        /// Made, not yet started.
+        #[default]
+        Created => "created",
+        /// Processing.
+        Running => "running",
+        /// Finishing what is in work.
+        Stopping => "stopping",
+        /// Stopped by request.
+        Stopped => "stopped",
+        /// Stopped by an error.
+        Failed => "failed",
+    }
 }
-
-named_enum!(StreamState, "stream_state", {
-    Created => "created",
-    Running => "running",
-    Stopping => "stopping",
-    Stopped => "stopped",
-    Failed => "failed",
-});
 
 /// How a processor is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

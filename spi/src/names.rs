@@ -1,7 +1,7 @@
-//! Typed identifiers of handles.
+//! Typed identifiers of handles, and enums whose values have names.
 
-/// Defines a cheap-to-clone identifier: a distinct type per handle, so that a consumer's id cannot be passed where a
-/// producer's is wanted.
+/// Defines an identifier: a distinct type per kind of handle, so that a consumer's id cannot be passed for a producer's.
+/// A clone shares the text.
 macro_rules! define_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -10,7 +10,7 @@ macro_rules! define_id {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// Backends make ids; applications only pass them on.
+            /// For backends, which make the ids. Applications only pass them on.
             pub fn new(value: impl Into<std::sync::Arc<str>>) -> Self {
                 Self(value.into())
             }
@@ -31,14 +31,25 @@ macro_rules! define_id {
 
 pub(crate) use define_id;
 
-/// Defines the names of an enum: `as_str`, `Display`, `FromStr` (an unknown name is an error) and `serde` by name.
-macro_rules! named_enum {
-    ($name:ident, $what:literal, { $($variant:ident => $text:literal),+ $(,)? }) => {
+/// Defines an enum whose values have names: variants, documentation and names in one list. Gives `ALL`, `as_str` and
+/// `Display`.
+macro_rules! name_enum {
+    (
+        $(#[$attribute:meta])*
+        pub enum $name:ident {
+            $($(#[$about:meta])* $variant:ident => $text:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        pub enum $name {
+            $($(#[$about])* $variant),+
+        }
+
         impl $name {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The specification's spelling.
+            /// The stable name, as in messages, logs, metrics and configuration files.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -47,6 +58,27 @@ macro_rules! named_enum {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use name_enum;
+
+/// A [`name_enum`] that is also read: `FromStr` and `serde` by name, and an unknown name is an error that names the field
+/// `$field`.
+macro_rules! named_enum {
+    (
+        $field:literal,
+        $(#[$attribute:meta])*
+        pub enum $name:ident {
+            $($(#[$about:meta])* $variant:ident => $text:literal),+ $(,)?
+        }
+    ) => {
+        $crate::names::name_enum! {
+            $(#[$attribute])*
+            pub enum $name {
+                $($(#[$about])* $variant => $text),+
             }
         }
 
@@ -59,7 +91,7 @@ macro_rules! named_enum {
                 match text {
                     $($text => Ok(Self::$variant),)+
                     other => Err($crate::NetworkError::invalid_input(
-                        $what,
+                        $field,
                         format!("unknown value {other:?}, expected one of {}", [$($text),+].join(", ")),
                     )),
                 }

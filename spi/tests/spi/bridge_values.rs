@@ -43,7 +43,7 @@ fn a_wrong_configuration_names_its_field() {
             config().with_retry(DeliveryRetry::new(101, Duration::ZERO, Duration::ZERO)),
         ),
         (
-            "retry.max_delay",
+            "retry.backoff.maximum",
             config().with_retry(DeliveryRetry::new(1, Duration::from_secs(2), Duration::from_secs(1))),
         ),
         (
@@ -105,7 +105,7 @@ fn a_configuration_survives_serialization() {
         .with_on_error(ErrorAction::DeadLetter);
     let config = BridgeConfig::new()
         .with_routing(routing)
-        .with_dead_letter_target("graves")
+        .with_dead_letter_target("dead-letters")
         .with_retry(DeliveryRetry::new(3, Duration::from_millis(50), Duration::from_secs(2)));
     let json = serde_json::to_value(&config).unwrap();
     let expected = serde_json::json!({
@@ -115,9 +115,12 @@ fn a_configuration_survives_serialization() {
     assert_eq!(json["routing"]["rules"][1]["action"], "drop");
     assert_eq!(json["routing"]["rules"][2]["action"], "dead_letter");
     assert_eq!(json["routing"]["on_error"], "dead_letter");
-    assert_eq!(json["retry"]["initial_delay"], "50ms");
+    assert_eq!(json["retry"]["backoff"]["initial"], "50ms");
     assert_eq!(serde_json::from_value::<BridgeConfig>(json).unwrap(), config);
     assert_eq!(serde_json::from_str::<BridgeConfig>("{}").unwrap(), BridgeConfig::new());
+    let sparse: BridgeConfig = serde_json::from_str(r#"{"retry": {"backoff": {"initial": "1s"}}}"#).unwrap();
+    let expected = DeliveryRetry::new(5, Duration::from_secs(1), Duration::from_secs(5));
+    assert_eq!(sparse.retry, expected, "the rest is the default of a bridge");
 }
 
 #[test]

@@ -145,6 +145,17 @@ mod checks {
             "on_poison.topic",
         );
         refuses(&config().with_attempts(0, Duration::ZERO), "max_attempts");
+        let long = config().with_attempts(2, Duration::from_secs(90));
+        assert_eq!(
+            long.backoff.initial,
+            Duration::from_secs(60),
+            "the longest wait is a minute"
+        );
+        long.validate().unwrap();
+        refuses(
+            &config().with_backoff(long.backoff.with_multiplier(0.5)),
+            "backoff.multiplier",
+        );
         refuses(&Schema::new(SchemaType::Avro, " "), "schema.text");
     }
 }
@@ -226,7 +237,8 @@ mod json {
                 .with_replication_factor(2)
                 .with_config("retention.ms", "1"),
         );
-        survives_json(&StreamProcessorConfig::new("app", ["in"]).with_guarantee(DeliveryGuarantee::ExactlyOnce));
+        let stream = StreamProcessorConfig::new("app", ["in"]).with_guarantee(DeliveryGuarantee::ExactlyOnce);
+        survives_json(&stream.with_attempts(5, Duration::from_millis(20)));
         for policy in [
             PoisonPolicy::Fail,
             PoisonPolicy::Skip,
@@ -253,6 +265,12 @@ mod json {
         let consumer: ConsumerConfig = serde_json::from_str(r#"{"group": "g", "topics": ["t"]}"#).unwrap();
         assert_eq!(consumer, ConsumerConfig::new("g", ["t"]));
         serde_json::from_str::<ConsumerConfig>(r#"{"topics": ["t"]}"#).expect_err("a group is required");
+        let stream = r#"{"application_id": "app", "input_topics": ["in"], "backoff": {"initial": "20ms"}}"#;
+        let stream: StreamProcessorConfig = serde_json::from_str(stream).unwrap();
+        assert_eq!(
+            stream,
+            StreamProcessorConfig::new("app", ["in"]).with_attempts(3, Duration::from_millis(20))
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::circuit_breaker::{
     CallRecord, CancelPolicy, CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitMetrics, CircuitMode,
     CircuitRejection, CircuitTransition, Deadline, HalfOpenPolicy, OpenPolicy, OwnedPermit, Permit, PermitToken,
@@ -20,11 +21,7 @@ struct Recorder {
     call_timeout: Option<Duration>,
 }
 
-const TOKEN: PermitToken = PermitToken {
-    generation: 3,
-    probe: 7,
-    started_nanos: 11,
-};
+const TOKEN: PermitToken = PermitToken::new(3).with_probe(7).with_started_nanos(11);
 
 impl Recorder {
     fn records(&self) -> Vec<CallRecord> {
@@ -221,18 +218,24 @@ fn a_wrong_configuration_names_its_field() {
             "trip.length",
             config().with_trip(TripPolicy::time_window(Duration::from_millis(9), rates(0.5, 1))),
         ),
-        ("open.duration", config().with_open(OpenPolicy::fixed(Duration::ZERO))),
         (
-            "open.max_duration",
+            "open.backoff.initial",
+            config().with_open(OpenPolicy::fixed(Duration::ZERO)),
+        ),
+        (
+            "open.backoff.maximum",
             config().with_open(fixed().with_max_duration(second / 2)),
         ),
-        ("open.multiplier", config().with_open(fixed().with_multiplier(0.9))),
         (
-            "open.multiplier",
+            "open.backoff.multiplier",
+            config().with_open(fixed().with_multiplier(0.9)),
+        ),
+        (
+            "open.backoff.multiplier",
             config().with_open(fixed().with_multiplier(f64::INFINITY)),
         ),
-        ("open.jitter", config().with_open(fixed().with_jitter(-0.1))),
-        ("open.jitter", config().with_open(fixed().with_jitter(1.1))),
+        ("open.backoff.jitter", config().with_open(fixed().with_jitter(-0.1))),
+        ("open.backoff.jitter", config().with_open(fixed().with_jitter(1.1))),
         (
             "half_open.max_concurrent_probes",
             config().with_half_open(HalfOpenPolicy::new(0, 1)),
@@ -286,7 +289,7 @@ fn a_configuration_is_written_by_people() {
     let config: CircuitBreakerConfig = serde_json::from_str(
         r#"{
             "trip": { "time_window": { "length": "1m", "rates": { "failure_rate": 0.25, "slow_call_duration": "800ms" } } },
-            "open": { "duration": "10s" },
+            "open": { "backoff": { "initial": "10s" } },
             "call_timeout": "2s",
             "on_cancel": "failure"
         }"#,
@@ -296,7 +299,13 @@ fn a_configuration_is_written_by_people() {
     rates.failure_rate = 0.25;
     rates.slow_call_duration = Some(Duration::from_millis(800));
     assert_eq!(config.trip, TripPolicy::time_window(Duration::from_secs(60), rates));
-    assert_eq!(config.open.duration, Duration::from_secs(10));
+    let ten_seconds = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
+    let expected = ten_seconds.with_jitter(Jitter::Proportional(0.1));
+    assert_eq!(
+        config.open,
+        OpenPolicy::new(expected),
+        "the rest is the default of a circuit"
+    );
     assert_eq!(config.call_timeout, Some(Duration::from_secs(2)));
     assert_eq!(config.on_cancel, CancelPolicy::Failure);
     config.validate().unwrap();
@@ -306,7 +315,8 @@ fn a_configuration_is_written_by_people() {
         r#"{ "trip": { "count_window": { "size": 9, "rates": { "rate": 0.5 } } } }"#,
         r#"{ "mode": "off" }"#,
         r#"{ "call_timout": "2s" }"#,
-        r#"{ "open": { "durations": "2s" } }"#,
+        r#"{ "open": { "duration": "2s" } }"#,
+        r#"{ "open": { "backoff": { "duration": "2s" } } }"#,
         r#"{ "half_open": { "probes": 2 } }"#,
         r#"{ "call_timeout": "two seconds" }"#,
     ] {
