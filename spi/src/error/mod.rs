@@ -69,13 +69,14 @@ struct Inner {
 impl NetworkError {
     /// An error of `kind` in `operation` (dotted, lower case: `kafka.produce_message`).
     ///
-    /// The initial retryability and send state follow from `kind`. [`retryability`](Self::retryability) is
-    /// [`Now`](Retryability::Now) for connection failures, timeouts, truncated bodies, rate limits, open circuits and
-    /// exhausted local resources; refused and closed connections and DNS count as connection failures here, TLS and proxy
-    /// failures do not. It is [`Never`](Retryability::Never) for every other kind. [`send_state`](Self::send_state) is
-    /// [`NotSent`](SendState::NotSent) for refused connections, DNS, denied destinations, open circuits, exhausted local
-    /// resources, encoding, invalid input and unsupported operations, [`Sent`](SendState::Sent) for an error status, and
-    /// [`MaybeSent`](SendState::MaybeSent) for every other kind.
+    /// `kind` decides the initial values:
+    ///
+    /// * [`retryability`](Self::retryability) is [`Now`](Retryability::Now) for `Connection`, `ConnectionRefused`,
+    ///   `ConnectionClosed`, `Dns`, `Timeout`, `TruncatedBody`, `RateLimited`, `CircuitOpen` and `Exhausted`, and
+    ///   [`Never`](Retryability::Never) for the others.
+    /// * [`send_state`](Self::send_state) is [`NotSent`](SendState::NotSent) for `InvalidInput`, `Unsupported`,
+    ///   `ConnectionRefused`, `Dns`, `DestinationDenied`, `CircuitOpen`, `Exhausted` and `Encode`,
+    ///   [`Sent`](SendState::Sent) for `Status`, and [`MaybeSent`](SendState::MaybeSent) for the others.
     pub fn new(
         kind: ErrorKind,
         operation: impl Into<Cow<'static, str>>,
