@@ -1,10 +1,11 @@
-//! Compression codings shared by HTTP and Kafka.
+//! Content codings of HTTP bodies. The record batches of Kafka have their own codings:
+//! [`KafkaCompression`](crate::kafka::KafkaCompression).
 
 use crate::names::named_enum;
 
 named_enum! {
     "compression",
-    /// A compression coding.
+    /// A content coding of an HTTP body.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum CompressionType {
@@ -13,7 +14,7 @@ named_enum! {
         None => "none",
         /// gzip, RFC 1952.
         Gzip => "gzip",
-        /// zlib-wrapped deflate, RFC 1950: what HTTP calls `deflate` (RFC 9110, section 8.4.1.2).
+        /// Deflate in the zlib format, RFC 1950: the coding `deflate` of HTTP (RFC 9110, section 8.4.1.2).
         Deflate => "deflate",
         /// Brotli, RFC 7932.
         Brotli => "brotli",
@@ -23,7 +24,7 @@ named_enum! {
 }
 
 impl CompressionType {
-    /// The token of HTTP's `Content-Encoding`, `None` for the identity coding.
+    /// The token in `Content-Encoding`; `None` for no compression.
     pub const fn content_coding(self) -> Option<&'static str> {
         match self {
             Self::None => None,

@@ -1,5 +1,5 @@
-//! Checks shared by the configuration types: each failure is an [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
-//! that names its field.
+//! Checks of configuration values. Each failure is an [`InvalidInput`](crate::ErrorKind::InvalidInput) error that names
+//! the field.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use crate::error::{NetworkError, Result, ResultExt};
 
 /// A configuration that can be checked before it is used.
 pub trait Validate {
+    /// Checks every field.
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the first field that is wrong.
     fn validate(&self) -> Result<()>;

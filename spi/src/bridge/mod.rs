@@ -1,8 +1,9 @@
 //! Bridges: messages from a source, through routing rules, to a sink.
 //!
-//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a Kafka
-//! consumer), decides where each goes by its [`RoutingConfig`], and hands it to a [`BridgeSink`] (a Kafka producer, an HTTP
-//! client). The source learns the result: it acknowledges to its own peer only what the sink has acknowledged.
+//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a
+//! Kafka consumer), selects the target of each by its [`RoutingConfig`], and passes it to a [`BridgeSink`] (a Kafka
+//! producer, an HTTP client). The source gets the result, and acknowledges to its peer only the messages that the sink
+//! has acknowledged.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -55,7 +56,7 @@ define_id! {
 
 named_enum! {
     "protocol",
-    /// What an endpoint speaks.
+    /// The protocol of an endpoint.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
     #[non_exhaustive]
     pub enum BridgeProtocol {

@@ -1,4 +1,4 @@
-//! What happens to circuits, as a stream.
+//! Events of circuits.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ named_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum TransitionReason {
-        /// Too many failures in a row.
+        /// Too many consecutive failures.
         ConsecutiveFailures => "consecutive_failures",
         /// The failure rate reached its threshold.
         FailureRate => "failure_rate",
@@ -26,7 +26,7 @@ named_enum! {
         ProbesSucceeded => "probes_succeeded",
         /// A probe failed.
         ProbeFailed => "probe_failed",
-        /// An operator forced or reset it.
+        /// An operator forced it open or closed.
         Forced => "forced",
         /// An operator reset it.
         Reset => "reset",
@@ -35,15 +35,15 @@ named_enum! {
     }
 }
 
-/// Something that happened to a circuit.
+/// An event of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CircuitEvent {
     /// The circuit's name.
     pub circuit: Arc<str>,
-    /// When.
+    /// When it happened.
     pub at: SystemTime,
-    /// What.
+    /// What happened.
     pub kind: CircuitEventKind,
 }
 
@@ -75,9 +75,9 @@ pub enum CircuitEventKind {
         /// The mode after.
         to: CircuitMode,
     },
-    /// A call was not let through.
+    /// A call was rejected.
     Rejected {
-        /// When a call may be let through again.
+        /// The time until a call may be admitted again, if it is known.
         retry_after: Option<Duration>,
     },
     /// The configuration changed.
@@ -86,9 +86,9 @@ pub enum CircuitEventKind {
     Reset,
     /// The circuit was evicted from the registry.
     Evicted,
-    /// This subscriber was too slow: so many events are missing here. The name of the circuit is empty.
+    /// This subscriber lagged; `missed` events were dropped. The name of the circuit is empty.
     Lagged {
-        /// Events lost.
+        /// The number of dropped events.
         missed: u64,
     },
 }

@@ -2,6 +2,7 @@
 
 pub mod context;
 mod kind;
+mod result;
 mod retry;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use kind::{ErrorKind, Phase};
+pub use result::ResultExt;
 pub use retry::{Retryability, SendState};
 
 /// A boxed source error.
@@ -67,13 +69,14 @@ struct Inner {
 impl NetworkError {
     /// An error of `kind` in `operation` (dotted, lower case: `kafka.produce_message`).
     ///
-    /// The initial retryability and send state follow from `kind`. [`retryability`](Self::retryability) is
-    /// [`Now`](Retryability::Now) for connection failures, timeouts, truncated bodies, rate limits, open circuits and
-    /// exhausted local resources; refused and closed connections and DNS count as connection failures here, TLS and proxy
-    /// failures do not. It is [`Never`](Retryability::Never) for every other kind. [`send_state`](Self::send_state) is
-    /// [`NotSent`](SendState::NotSent) for refused connections, DNS, denied destinations, open circuits, exhausted local
-    /// resources, encoding, invalid input and unsupported operations, [`Sent`](SendState::Sent) for an error status, and
-    /// [`MaybeSent`](SendState::MaybeSent) for every other kind.
+    /// `kind` decides the initial values:
+    ///
+    /// * [`retryability`](Self::retryability) is [`Now`](Retryability::Now) for `Connection`, `ConnectionRefused`,
+    ///   `ConnectionClosed`, `Dns`, `Timeout`, `TruncatedBody`, `RateLimited`, `CircuitOpen` and `Exhausted`, and
+    ///   [`Never`](Retryability::Never) for the others.
+    /// * [`send_state`](Self::send_state) is [`NotSent`](SendState::NotSent) for `InvalidInput`, `Unsupported`,
+    ///   `ConnectionRefused`, `Dns`, `DestinationDenied`, `CircuitOpen`, `Exhausted` and `Encode`,
+    ///   [`Sent`](SendState::Sent) for `Status`, and [`MaybeSent`](SendState::MaybeSent) for the others.
     pub fn new(
         kind: ErrorKind,
         operation: impl Into<Cow<'static, str>>,
@@ -311,45 +314,6 @@ impl NetworkError {
     }
 }
 
-/// Changes of the error in a [`Result`], for the place where an operation or a nested configuration begins.
-///
-/// ```
-/// use networking_spi::error::ResultExt;
-/// use networking_spi::http::RetryPolicy;
-/// use networking_spi::validate::Validate;
-///
-/// let error = RetryPolicy::new(0)
-///     .validate()
-///     .in_field("retry")
-///     .in_operation("http.configure_retry_policy")
-///     .unwrap_err();
-/// assert_eq!(error.field(), Some("retry.max_attempts"));
-/// assert_eq!(error.operation(), "http.configure_retry_policy");
-/// ```
-pub trait ResultExt: Sized {
-    /// [`NetworkError::in_field`] for the error, if there is one.
-    ///
-    /// # Errors
-    /// The same error with a longer path.
-    fn in_field(self, prefix: &str) -> Self;
-
-    /// [`NetworkError::with_operation`] for the error, if there is one.
-    ///
-    /// # Errors
-    /// The same error with this operation.
-    fn in_operation(self, operation: impl Into<Cow<'static, str>>) -> Self;
-}
-
-impl<T> ResultExt for Result<T> {
-    fn in_field(self, prefix: &str) -> Self {
-        self.map_err(|error| error.in_field(prefix))
-    }
-
-    fn in_operation(self, operation: impl Into<Cow<'static, str>>) -> Self {
-        self.map_err(|error| error.with_operation(operation))
-    }
-}
-
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
@@ -418,6 +382,10 @@ mod tests {
             .with_source(std::io::Error::from(std::io::ErrorKind::AddrInUse))
     }
 
+    fn is_caused_by<E: StdError + 'static>(error: &NetworkError) -> bool {
+        error.source().is_some_and(<dyn StdError>::is::<E>)
+    }
+
     #[test]
     fn a_clone_shares_the_source_and_exposes_its_type() {
         let error = failure();
@@ -451,7 +419,7 @@ mod tests {
             changed.to_string(),
             "http.stream_request: connection (connect): no connection after 2 attempts {host: a.example, url: https://a.example/}"
         );
-        assert!(changed.source().is_some_and(|source| source.is::<std::fmt::Error>()));
+        assert!(is_caused_by::<std::fmt::Error>(&changed));
         assert_eq!(
             error.to_string(),
             "http.request: connection: no connection {host: a.example}"
@@ -461,7 +429,7 @@ mod tests {
             (error.retryability(), error.send_state()),
             (Retryability::Now, SendState::MaybeSent)
         );
-        assert!(error.source().is_some_and(|source| source.is::<std::io::Error>()));
+        assert!(is_caused_by::<std::io::Error>(&error));
     }
 
     #[test]

@@ -13,16 +13,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::progress::{self, UploadProgress};
 use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
 
-/// Chunks of a body. Dropping it aborts the transfer.
+/// The chunks of a body. Dropping the stream aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// Chunks below this size are copied together while a body is collected: a peer that sends many must not make each of them
-/// hold on to the buffer it came in.
+/// While a body is collected, chunks below this size are copied together. Otherwise each small chunk would keep the
+/// whole buffer that it was received in.
 const SMALL_CHUNK: usize = 4 << 10;
 
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
-    /// A fresh stream from the first byte.
+    /// A new stream that begins at the first byte.
     fn open(&self) -> ByteStream;
 
     /// The length in bytes, if it is known.
@@ -31,7 +31,7 @@ pub trait BodySource: fmt::Debug + Send + Sync + 'static {
 
 /// A body: nothing, bytes, a stream, or a source that can be opened again.
 ///
-/// Retries need a body that can be sent again: [`HttpBody::try_clone`] says which can. A plain stream cannot.
+/// Retries need a body that can be sent again: bytes and sources can, a stream cannot. See [`HttpBody::try_clone`].
 #[derive(Default)]
 pub struct HttpBody(Repr);
 
@@ -73,7 +73,7 @@ impl HttpBody {
         }
     }
 
-    /// Whether there is no body at all.
+    /// Whether there is no body.
     pub const fn is_empty(&self) -> bool {
         matches!(self.0, Repr::Empty)
     }
@@ -136,9 +136,9 @@ impl HttpBody {
         }
     }
 
-    /// The same body, with `observer` told how far it is: at the start and the end of each attempt, and at most about a
-    /// hundred times in between when the length is known (every 256 KiB otherwise). A body that can be sent again still
-    /// can. `observer` is called while the body is read and must not block.
+    /// The same body, which reports its progress to `observer`: at the start and the end of each attempt, and in
+    /// between about a hundred times at most if the length is known, otherwise every 256 KiB. A body that can be sent
+    /// again remains one. `observer` is called while the body is read and must not block.
     ///
     /// ```
     /// use networking_spi::http::HttpBody;
@@ -152,7 +152,7 @@ impl HttpBody {
         progress::observe(self, Arc::new(observer))
     }
 
-    /// The body as one that can be opened for each attempt; a stream comes back as it was.
+    /// The body as one that can be opened for each attempt; a stream is returned unchanged.
     pub(super) fn into_replay(self) -> std::result::Result<Replay, Self> {
         match self.0 {
             Repr::Empty => Ok(Replay::Bytes(Bytes::new())),
@@ -162,9 +162,9 @@ impl HttpBody {
         }
     }
 
-    /// The same body with at most `limit` bytes. A body in memory that is not longer comes back as it is; any other becomes a
-    /// stream that is sent or read once, and fails at the first chunk beyond the limit. Nothing more is then read, and the
-    /// transfer is aborted.
+    /// The same body with at most `limit` bytes. A body in memory that is not longer is returned unchanged; any other
+    /// becomes a stream that is sent or read once, and fails at the first chunk beyond the limit. Nothing more is then
+    /// read, and the transfer is aborted.
     ///
     /// ```
     /// use networking_spi::ErrorKind;
@@ -175,7 +175,7 @@ impl HttpBody {
     /// ```
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: at once if the length is known and above it, otherwise
+    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: immediately if the length is known and above it, otherwise
     /// as an item of the stream.
     pub fn limited(self, limit: u64) -> Result<Self> {
         match self.length() {
@@ -205,7 +205,7 @@ impl HttpBody {
         self.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
     }
 
-    /// The same body with `wrap` around its chunks. An empty body and the length stay as they are.
+    /// The same body with `wrap` around its chunks. An empty body and the length do not change.
     pub fn map_stream(self, wrap: impl FnOnce(ByteStream) -> ByteStream) -> Self {
         if self.is_empty() {
             return self;
@@ -262,11 +262,11 @@ impl Replay {
     }
 }
 
-/// Chunks as they came. What is announced is not reserved: it may be a lie, and the end knows the size.
+/// The chunks of a body that is being collected. No memory is reserved for the announced length, which may be wrong.
 #[derive(Default)]
 struct Chunks {
     whole: Vec<Bytes>,
-    /// Those behind `whole`, copied together.
+    /// The small chunks after `whole`, copied together.
     small: BytesMut,
     length: usize,
 }
@@ -337,7 +337,7 @@ impl From<&'static [u8]> for HttpBody {
 }
 
 impl fmt::Debug for HttpBody {
-    /// Kind and length only: a body may hold anything.
+    /// Kind and length only: a body may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Empty => f.write_str("Empty"),
@@ -421,7 +421,7 @@ mod tests {
         let held = Arc::new(());
         let watched = Arc::downgrade(&held);
         let body = HttpBody::stream(stream::iter(parts).boxed(), None).inspect(move |chunk| {
-            let _held = &held;
+            assert_eq!(Arc::strong_count(&held), 1);
             chunk.map_err(|error| error.with_attempts(2))
         });
         let mut chunks = body.into_stream();

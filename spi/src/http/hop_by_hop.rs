@@ -1,6 +1,6 @@
 //! Header fields that are about one connection, and are not forwarded, stored or recorded (RFC 9110, section 7.6.1).
 //!
-//! A proxy, a gateway or a cache passes [`end_to_end`] fields on. Which other fields it leaves out depends on what it is:
+//! A proxy, a gateway or a cache passes [`end_to_end`] fields on. Which other fields it leaves out depends on its role:
 //! a cache also leaves out those of [`is_for_proxy`], a gateway those that it writes itself (`Content-Length`, `Host`).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};

@@ -1,7 +1,8 @@
 //! HTTP: the client, its extended operations, and their values.
 //!
-//! [`HttpClient`] is what applications inject. Verbs and request building are in [`HttpClientExt`], so that a backend
-//! implements one method that sends. [`HttpExtended`] has the operations that not every client offers.
+//! Applications take an `Arc<dyn HttpClient>`. A backend implements [`HttpClient`], which has one method that sends
+//! requests; verbs and request building are in [`HttpClientExt`]. [`HttpExtended`] has the operations that not every
+//! client offers.
 
 mod auth;
 mod batch;

@@ -1,4 +1,4 @@
-//! What a request or a client can be told.
+//! Options of requests and clients.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// What differs from the client's configuration for one request. `None` everywhere: the client decides.
+/// Options of one request, which override the configuration of the client. `None`: the configuration of the client
+/// applies.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestOptions {
@@ -20,9 +21,9 @@ pub struct RequestOptions {
     pub timeout: Option<Duration>,
     /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
-    /// Retries for this request only.
+    /// The retry policy of this request.
     pub retry: Option<Box<RetryPolicy>>,
-    /// Whether sending twice does no harm; overrides what the method suggests.
+    /// Whether the request may be sent twice without harm; overrides the rule for its method.
     pub idempotent: Option<bool>,
     /// A proxy for this request only. Requires the capability `per_request_proxy`.
     pub proxy: Option<Box<ProxyConfig>>,
@@ -34,12 +35,12 @@ pub struct RequestOptions {
     pub max_response_size: Option<u64>,
     /// Whether a 4xx or 5xx status is an error.
     pub raise_for_status: Option<bool>,
-    /// The circuit to use, in place of the one the client's scope gives.
+    /// The circuit to use, in place of the one that the client's scope selects.
     pub circuit: Option<String>,
 }
 
 impl RequestOptions {
-    /// Nothing set.
+    /// No options.
     pub fn new() -> Self {
         Self::default()
     }
@@ -56,13 +57,13 @@ impl RequestOptions {
         self
     }
 
-    /// Sets the retries.
+    /// Sets the retry policy.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(Box::new(policy));
         self
     }
 
-    /// Says whether sending twice does no harm.
+    /// Sets whether the request may be sent twice without harm.
     pub fn with_idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = Some(idempotent);
         self
@@ -104,8 +105,9 @@ impl RequestOptions {
         self
     }
 
-    /// For implementers of [`HttpClient`](super::HttpClient): fails if something is asked for that a client of these
-    /// capabilities cannot obey. Options that ask for what such a client does anyway (not to follow redirects) pass.
+    /// For implementers of [`HttpClient`](super::HttpClient): fails if an option is set that a client with these
+    /// capabilities does not support. An option that asks for what such a client does anyway (not to follow redirects)
+    /// is accepted.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
@@ -191,7 +193,7 @@ pub enum CircuitScope {
     /// One circuit per scheme, host and port: `https://api.example.com`, `http://10.0.0.1:8080`.
     #[default]
     Host,
-    /// One circuit of this name for everything.
+    /// One circuit of this name for all requests.
     Named(String),
 }
 

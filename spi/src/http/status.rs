@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// Statuses of failures that may be gone when the same request is sent again: 408, 425, 429, 500, 502, 503 and 504.
+/// Statuses after which the same request may succeed later: 408, 425, 429, 500, 502, 503 and 504.
 ///
 /// They make an error [retryable](crate::NetworkError::retryability), and are the default of
 /// [`RetryPolicy::statuses`](super::RetryPolicy::statuses).

@@ -1,10 +1,9 @@
 //! Kafka: the client, its extended operations, and their values.
 //!
-//! A [`KafkaClient`] makes producers and consumers and hands out typed ids for them. [`KafkaExtended`] adds stream
+//! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
 //! processing, schemas, diagnostics, tuning and security.
 //!
-//! Offsets follow Kafka's own rule everywhere: a committed offset is the **next** one to read. Use
-//! [`KafkaMessage::next_offset`].
+//! Offsets follow Kafka's rule: a committed offset is the **next** one to read. Use [`KafkaMessage::next_offset`].
 
 mod admin;
 mod client;
@@ -66,7 +65,8 @@ define_id! {
 
 named_enum! {
     "compression",
-    /// Compression of record batches.
+    /// Compression of record batches. HTTP bodies have other codings:
+    /// [`CompressionType`](crate::compression::CompressionType).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum KafkaCompression {

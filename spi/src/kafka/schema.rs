@@ -28,7 +28,7 @@ named_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum CompatibilityLevel {
-        /// Anything goes.
+        /// Every schema is compatible.
         None => "NONE",
         /// The new schema reads data of the latest one.
         #[default]
@@ -84,6 +84,8 @@ impl Validate for Schema {
 }
 
 /// A schema that another one refers to.
+///
+/// Exhaustive on purpose: registries define these three values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SchemaReference {
     /// The name by which it is referred to.
@@ -94,7 +96,9 @@ pub struct SchemaReference {
     pub version: u32,
 }
 
-/// Which version of a subject.
+/// A version of a subject.
+///
+/// Exhaustive on purpose: registries accept a number or the newest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SchemaVersion {
     /// The newest.
@@ -108,7 +112,7 @@ pub enum SchemaVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegisteredSchema {
-    /// The registry-wide id, which travels with each record.
+    /// The registry-wide id, which is part of each encoded record.
     pub id: u32,
     /// The subject.
     pub subject: String,
@@ -130,7 +134,7 @@ impl RegisteredSchema {
     }
 }
 
-/// The answer to a compatibility check.
+/// The result of a compatibility check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CompatibilityReport {
@@ -140,7 +144,8 @@ pub struct CompatibilityReport {
     pub level: CompatibilityLevel,
     /// Versions it was checked against.
     pub checked_versions: Vec<u32>,
-    /// Why not, one entry per difference; may be empty for registries that do not say.
+    /// The incompatibilities, one entry per difference. May be empty for an incompatible schema if the registry does
+    /// not report them.
     pub problems: Vec<String>,
 }
 

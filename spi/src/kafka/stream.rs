@@ -12,11 +12,11 @@ use crate::error::{NetworkError, Result};
 use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// What a processor makes of one message.
+/// The result of processing one message.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ProcessedRecord {
-    /// Records to write, in this order. Their topic may be empty: the processor's output topic.
+    /// Records to write, in this order. An empty topic means the output topic of the processor.
     pub outputs: Vec<ProducerRecord>,
 }
 
@@ -36,16 +36,17 @@ impl ProcessedRecord {
 
 /// Application code that transforms messages.
 ///
-/// Messages of one partition come one after the other, in order; partitions run side by side. A message may come more than
-/// once (after a crash or a rebalance), unless the guarantee is exactly-once and all effects are in the outputs.
+/// Messages of one partition are processed one after the other, in order; partitions are processed concurrently. A
+/// message may be processed more than once (after a crash or a rebalance), unless the guarantee is exactly-once and the
+/// outputs are the only effect.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
     /// Transforms one message.
     ///
     /// # Errors
-    /// A retryable error ([`Retryability`](crate::Retryability)) has the message processed again, up to the configured
-    /// attempts; any other error, and the last attempt's, is handled by the [`PoisonPolicy`].
+    /// After a retryable error ([`Retryability`](crate::Retryability)) the message is processed again, up to the
+    /// configured attempts. Any other error, and the error of the last attempt, is handled by the [`PoisonPolicy`].
     async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord>;
 }
 
@@ -54,12 +55,12 @@ pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
 #[serde(tag = "policy", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PoisonPolicy {
-    /// The processor fails and stops before the message: nothing is lost.
+    /// The processor fails, and does not commit the message: nothing is lost.
     #[default]
     Fail,
-    /// It is counted, logged and passed over.
+    /// The message is counted, logged and skipped.
     Skip,
-    /// It goes to this topic, with headers that say why (in the manner of KIP-1034).
+    /// The message is written to this topic, with headers that give the reason (as in KIP-1034).
     DeadLetter {
         /// The dead-letter topic.
         topic: String,
@@ -68,7 +69,7 @@ pub enum PoisonPolicy {
 
 named_enum! {
     "guarantee",
-    /// How often a message takes effect.
+    /// How often the effect of a message is applied.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum DeliveryGuarantee {
@@ -80,18 +81,18 @@ named_enum! {
     }
 }
 
-/// What a processor reads and writes.
+/// The configuration of a stream processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamProcessorConfig {
-    /// The application: also its consumer group.
+    /// The application id, which is also the consumer group.
     pub application_id: String,
     /// Topics it reads.
     pub input_topics: Vec<String>,
-    /// Topic for outputs that name none.
+    /// Topic for outputs that name no topic.
     #[serde(default)]
     pub output_topic: Option<String>,
-    /// How often a message takes effect.
+    /// How often the effect of a message is applied.
     #[serde(default)]
     pub guarantee: DeliveryGuarantee,
     /// What happens to messages that cannot be processed.
@@ -103,10 +104,10 @@ pub struct StreamProcessorConfig {
     /// The wait between two attempts for the same message.
     #[serde(default = "default_backoff", deserialize_with = "backoff")]
     pub backoff: Backoff,
-    /// Messages taken at once, at least 1.
+    /// The most messages that one read returns, at least 1.
     #[serde(default = "default_batch")]
     pub max_batch: usize,
-    /// How long stopping waits for messages in work.
+    /// How long stopping waits for messages that are being processed.
     #[serde(default = "default_drain", with = "humantime_serde")]
     pub drain_timeout: Duration,
 }
@@ -148,7 +149,7 @@ impl StreamProcessorConfig {
         }
     }
 
-    /// Sets the topic for outputs that name none.
+    /// Sets the topic for outputs that name no topic.
     pub fn with_output_topic(mut self, topic: impl Into<String>) -> Self {
         self.output_topic = Some(topic.into());
         self
@@ -217,16 +218,16 @@ impl Validate for StreamProcessorConfig {
 
 named_enum! {
     "stream_state",
-    /// What a processor is doing.
+    /// The state of a processor.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum StreamState {
-        /// Made, not yet started.
+        /// Created, not started yet.
         #[default]
         Created => "created",
         /// Processing.
         Running => "running",
-        /// Finishing what is in work.
+        /// Finishing the messages that it has begun.
         Stopping => "stopping",
         /// Stopped by request.
         Stopped => "stopped",
@@ -235,17 +236,17 @@ named_enum! {
     }
 }
 
-/// How a processor is doing.
+/// The status of a processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct StreamStatus {
-    /// What it is doing.
+    /// Its state.
     pub state: StreamState,
     /// Messages processed.
     pub processed: u64,
     /// Records written.
     pub emitted: u64,
-    /// Messages passed over by [`PoisonPolicy::Skip`].
+    /// Messages skipped by [`PoisonPolicy::Skip`].
     pub skipped: u64,
     /// Messages written to the dead-letter topic.
     pub dead_lettered: u64,
@@ -256,7 +257,7 @@ pub struct StreamStatus {
 }
 
 impl StreamStatus {
-    /// The status with this error.
+    /// Sets the last error.
     pub fn with_last_error(mut self, error: &NetworkError) -> Self {
         self.last_error = Some(error.to_string());
         self

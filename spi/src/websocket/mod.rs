@@ -26,17 +26,19 @@ pub use handler::MockWebSocketHandler;
 pub use handler::{WebSocketCallbacks, WebSocketHandler};
 
 /// One message.
+///
+/// Exhaustive on purpose: these are the data frames and control frames of RFC 6455.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebSocketMessage {
     /// UTF-8 text.
     Text(String),
     /// Bytes.
     Binary(Bytes),
-    /// A ping. The connection answers by itself; receivers see it for information.
+    /// A ping. The connection answers it; the receiver need not act.
     Ping(Bytes),
     /// A pong.
     Pong(Bytes),
-    /// The peer starts, or answers, the closing handshake. Nothing follows.
+    /// The peer starts, or answers, the closing handshake. No message follows.
     Close(Option<CloseFrame>),
 }
 
@@ -72,6 +74,8 @@ impl WebSocketMessage {
 }
 
 /// Why a connection is closed.
+///
+/// Exhaustive on purpose: RFC 6455 defines these two values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseFrame {
     /// The status code, RFC 6455 section 7.4.
@@ -87,7 +91,7 @@ impl CloseFrame {
     pub const GOING_AWAY: u16 = 1001;
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: u16 = 1002;
-    /// 1003: a kind of message that the endpoint does not take.
+    /// 1003: a type of message that the endpoint does not accept.
     pub const UNSUPPORTED_DATA: u16 = 1003;
     /// 1007: a text message was not UTF-8.
     pub const INVALID_DATA: u16 = 1007;
@@ -95,13 +99,13 @@ impl CloseFrame {
     pub const POLICY_VIOLATION: u16 = 1008;
     /// 1009: a message was too big.
     pub const TOO_BIG: u16 = 1009;
-    /// 1011: the endpoint met a condition that it did not expect.
+    /// 1011: an unexpected condition prevents the endpoint from going on.
     pub const INTERNAL_ERROR: u16 = 1011;
-    /// 1012: the endpoint restarts; come back.
+    /// 1012: the endpoint restarts; the peer may reconnect.
     pub const SERVICE_RESTART: u16 = 1012;
-    /// 1013: the endpoint is overloaded; come back later.
+    /// 1013: the endpoint is overloaded; the peer may reconnect later.
     pub const TRY_AGAIN_LATER: u16 = 1013;
-    /// The most bytes of [`reason`](Self::reason).
+    /// The longest [`reason`](Self::reason), in bytes.
     pub const MAX_REASON: usize = 123;
 
     /// A close frame.
@@ -129,25 +133,26 @@ impl Validate for CloseFrame {
     }
 }
 
-/// An opening handshake.
+/// The request of an opening handshake.
 #[derive(Clone)]
+#[must_use = "a request does nothing until a client connects with it"]
 #[non_exhaustive]
 pub struct WebSocketRequest {
     /// `ws://` or `wss://`.
     pub url: Url,
     /// Extra headers.
     pub headers: HeaderMap,
-    /// Offered sub-protocols, most wanted first.
+    /// Offered sub-protocols, in order of preference.
     pub protocols: Vec<String>,
-    /// Limits and times.
+    /// Limits and timeouts.
     pub options: WebSocketOptions,
 }
 
 impl WebSocketRequest {
-    /// A handshake with `url` and default options.
+    /// A request to `url` with default options.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for something that is no `ws` or `wss` URL.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `url` is not a `ws` or `wss` URL.
     pub fn new(url: &str) -> Result<Self> {
         let url: Url = url
             .parse()
@@ -173,7 +178,7 @@ impl WebSocketRequest {
         self
     }
 
-    /// Sets limits and times.
+    /// Sets limits and timeouts.
     pub fn with_options(mut self, options: WebSocketOptions) -> Self {
         self.options = options;
         self
@@ -191,7 +196,7 @@ impl fmt::Debug for WebSocketRequest {
     }
 }
 
-/// Limits and times of a connection.
+/// Limits and timeouts of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -202,15 +207,16 @@ pub struct WebSocketOptions {
     /// Time limit of the closing handshake; the connection is dropped after it.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
-    /// Ping after so long without a byte from the peer. `None`: never.
+    /// The time without a byte from the peer after which a ping is sent. `None`: no pings.
     #[serde(with = "humantime_serde")]
     pub ping_interval: Option<Duration>,
-    /// The connection is broken when nothing at all comes from the peer for so long after a ping.
+    /// The time after a ping within which the peer must send something; otherwise the connection counts as broken.
     #[serde(with = "humantime_serde")]
     pub pong_timeout: Duration,
-    /// Largest message taken, in bytes.
+    /// Largest message accepted, in bytes. It also limits what is sent.
     pub max_message_size: usize,
-    /// Largest frame taken, in bytes. Messages are sent in one frame: of them only the limit of a message is asked.
+    /// Largest frame accepted, in bytes. It does not limit what is sent: each message is sent as one frame, and only
+    /// `max_message_size` applies to it.
     pub max_frame_size: usize,
 }
 
@@ -232,20 +238,21 @@ impl WebSocketOptions {
         self
     }
 
-    /// Pings after `interval` without traffic, and gives the peer up when it does not answer for `timeout`.
+    /// Sends a ping after `interval` without a byte from the peer. The connection counts as broken if nothing arrives
+    /// within `timeout` after the ping.
     pub fn with_keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.ping_interval = Some(interval);
         self.pong_timeout = timeout;
         self
     }
 
-    /// Sends no pings: a peer that is gone is not noticed while nothing is sent.
+    /// Sends no pings. A broken connection is then noticed only when something is sent.
     pub fn without_keepalive(mut self) -> Self {
         self.ping_interval = None;
         self
     }
 
-    /// Sets the largest message and frame that are taken, in bytes.
+    /// Sets the largest message and the largest frame that are accepted, in bytes.
     pub fn with_max_size(mut self, message: usize, frame: usize) -> Self {
         self.max_message_size = message;
         self.max_frame_size = frame;
@@ -254,7 +261,8 @@ impl WebSocketOptions {
 }
 
 impl Default for WebSocketOptions {
-    /// 10 s handshake, 5 s close, ping each 30 s with 10 s to answer, 16 MiB messages, 4 MiB frames.
+    /// 10 s for the opening handshake and 5 s for the closing one; a ping after 30 s and 10 s for its answer; messages
+    /// up to 16 MiB, frames up to 4 MiB.
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(10),
@@ -288,9 +296,10 @@ impl Validate for WebSocketOptions {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
-    /// Sends a message; waits while the peer does not take it.
+    /// Sends a message. Waits while the peer reads more slowly than this side sends.
     ///
-    /// Cancel safety: not cancel safe. A cancelled send may have sent a part, after which the connection is closed.
+    /// Cancel safety: not cancel safe. A cancelled call may have sent a part of the message; the connection is then
+    /// closed.
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake began, [`TooLarge`](crate::ErrorKind::TooLarge) above the
@@ -302,17 +311,18 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: cancel safe. No message is lost.
     ///
     /// # Errors
-    /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) when the peer vanished without a closing handshake,
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) above the limits, [`Timeout`](crate::ErrorKind::Timeout) when a ping had no answer.
+    /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) when the connection ended without a closing handshake,
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) above the limits, [`Timeout`](crate::ErrorKind::Timeout) when a ping
+    /// was not answered.
     async fn receive(&self) -> Result<Option<WebSocketMessage>>;
 
     /// Starts the closing handshake and waits for its end. Closing twice is not an error.
     ///
     /// # Errors
-    /// [`Timeout`](crate::ErrorKind::Timeout) if the peer did not answer; the connection is dropped all the same.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the peer did not answer; the connection is dropped anyway.
     async fn close(&self, frame: CloseFrame) -> Result<()>;
 
-    /// The sub-protocol that the peer chose.
+    /// The sub-protocol that the peer chose, if any.
     fn protocol(&self) -> Option<String>;
 
     /// Whether messages can still be sent.
@@ -339,7 +349,7 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
         async move { self.send(message).await }
     }
 
-    /// The next text or binary message, past pings and pongs; `None` after the closing handshake.
+    /// The next text or binary message; pings and pongs are skipped. `None` after the closing handshake.
     ///
     /// # Errors
     /// As [`WebSocketConnection::receive`].

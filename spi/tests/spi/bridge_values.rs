@@ -124,7 +124,7 @@ fn a_configuration_survives_serialization() {
 }
 
 #[test]
-fn an_action_that_nobody_knows_is_an_error() {
+fn an_unknown_action_is_an_error() {
     let rule = r#"{"name": "a", "condition": "true", "action": "explode"}"#;
     let error = serde_json::from_str::<RouteRule>(rule).unwrap_err();
     assert!(error.to_string().contains("explode"), "{error}");
@@ -182,9 +182,9 @@ fn a_message_shows_sizes_only() {
 }
 
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Result<BridgeReceipt>>>>);
+struct Outcomes(Arc<Mutex<Vec<Result<BridgeReceipt>>>>);
 
-impl Acknowledge for Told {
+impl Acknowledge for Outcomes {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
         self.0.lock().unwrap().push(result);
     }
@@ -193,8 +193,8 @@ impl Acknowledge for Told {
 #[test]
 fn a_delivery_is_answered_exactly_once() {
     let message = || BridgeMessage::new("m", "x", SystemTime::UNIX_EPOCH);
-    let told = Told::default();
-    let delivery = || Delivery::new(message(), Box::new(told.clone()));
+    let outcomes = Outcomes::default();
+    let delivery = || Delivery::new(message(), Box::new(outcomes.clone()));
 
     delivery().acknowledge(BridgeReceipt::new("m", Disposition::Delivered, "t"));
     delivery().reject(NetworkError::closed("test", "it"));
@@ -204,8 +204,8 @@ fn a_delivery_is_answered_exactly_once() {
     assert!(taken.message().is_none() && taken.take_message().is_none());
     drop(taken);
 
-    let told = told.0.lock().unwrap();
-    let kinds: Vec<_> = told
+    let outcomes = outcomes.0.lock().unwrap();
+    let kinds: Vec<_> = outcomes
         .iter()
         .map(|result| result.as_ref().map(|_| ()).map_err(NetworkError::kind))
         .collect();

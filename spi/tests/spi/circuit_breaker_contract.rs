@@ -14,7 +14,7 @@ use networking_spi::prelude::*;
 use networking_spi::validate::Validate;
 use networking_spi::{Phase, Retryability, SendState};
 
-/// A circuit that lets everything through and remembers what came back.
+/// A circuit that lets everything through and records what comes back.
 #[derive(Debug, Default)]
 struct Recorder {
     records: Mutex<Vec<(PermitToken, CallRecord)>>,
@@ -56,7 +56,7 @@ impl Circuit for Recorder {
     }
 
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
-        // Time is up as soon as anyone looks.
+        // The limit has passed when the deadline is first polled.
         limit
             .or(self.call_timeout)
             .map(|limit| Deadline::new(limit, Box::pin(std::future::ready(()))))
@@ -93,7 +93,7 @@ fn an_owned_permit_comes_back_once() {
         recorder.records(),
         [CallRecord::new(CallOutcome::Ignored), CallRecord::dropped(false)]
     );
-    assert_eq!(Arc::strong_count(&recorder), 2, "permits let go of their circuit");
+    assert_eq!(Arc::strong_count(&recorder), 2, "permits release their circuit");
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn metrics_and_events_survive_json() {
 }
 
 #[test]
-fn the_default_classifier_blames_the_dependency_only() {
+fn the_default_classifier_counts_only_failures_of_the_dependency() {
     let classifier = default_classifier();
     let status = |status| NetworkError::new(ErrorKind::Status, "http.request", "").with_status(status);
     let kind = |kind| NetworkError::new(kind, "test", "");
@@ -393,7 +393,7 @@ fn the_default_classifier_blames_the_dependency_only() {
 }
 
 #[test]
-fn a_limiter_of_this_side_says_nothing_about_the_dependency() {
+fn a_local_limiter_says_nothing_about_the_dependency() {
     let classifier = default_classifier();
     let limited = NetworkError::new(ErrorKind::RateLimited, "http.request", "slow down");
     assert_eq!(classifier.classify(&limited), CallOutcome::Failure);
@@ -402,7 +402,7 @@ fn a_limiter_of_this_side_says_nothing_about_the_dependency() {
 }
 
 #[test]
-fn the_kafka_classifier_does_not_blame_brokers_for_records() {
+fn the_kafka_classifier_does_not_count_bad_records_as_failures() {
     let classifier = kafka_classifier();
     for (kind, expected) in [
         (ErrorKind::Connection, CallOutcome::Failure),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
 
 #[test]
-fn every_kind_has_a_name_of_its_own_and_the_list_is_complete() {
+fn every_kind_has_a_distinct_name_and_the_list_is_complete() {
     let names: HashSet<&str> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
     assert_eq!(names.len(), ErrorKind::ALL.len());
     for kind in ErrorKind::ALL {
