@@ -12,7 +12,7 @@ use super::scene::{GRAVE, NAME, Scene, TARGET, config, fatal, message, with_grav
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq, check_error};
 
-pub(super) async fn without_target_the_source_is_told(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn without_a_target_the_message_is_rejected(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
     check_error!(
@@ -26,7 +26,7 @@ pub(super) async fn without_target_the_source_is_told(harness: Arc<Dyn>) -> Case
     Ok(())
 }
 
-pub(super) async fn undeliverable_messages_are_kept(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn undeliverable_messages_are_dead_lettered(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, with_grave()).await?;
     scene.fail(2);
     let sent = message("1", "body").with_header("x-a", "1").with_key("k");
@@ -68,7 +68,7 @@ pub(super) async fn dead_letters_say_why(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_failed_burial_is_told(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_failed_dead_lettering_rejects_the_message(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, with_grave()).await?;
     scene.sink.next(Step::Fail(fatal()));
     scene.fail(2);
@@ -112,7 +112,7 @@ async fn large_with_grave(harness: &Arc<Dyn>) -> Result<Scene, crate::Failure> {
     Scene::new(harness, config).await
 }
 
-pub(super) async fn a_rule_can_send_there(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_rule_can_dead_letter(harness: Arc<Dyn>) -> CaseResult {
     let routing = RoutingConfig::new()
         .with_rule(RouteRule::new("bad", "payload.bad == true", RouteAction::DeadLetter))
         .with_default_target(TARGET);

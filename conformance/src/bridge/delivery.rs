@@ -56,7 +56,7 @@ pub(super) async fn byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn receipts_say_where(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn receipts_describe_the_delivery(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let receipt = scene.receipt(message("the id", "{}")).await?;
     check_eq!(receipt.message_id, "the id", "message");
@@ -72,7 +72,7 @@ pub(super) async fn receipts_say_where(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn work_is_bounded(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn deliveries_in_flight_are_bounded(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(3)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..10).map(|n| scene.push(&n.to_string())).collect();
@@ -96,7 +96,7 @@ pub(super) async fn work_is_bounded(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn keyless_messages_run_side_by_side(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn keyless_messages_are_delivered_concurrently(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(8)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..8).map(|n| scene.push(&n.to_string())).collect();
@@ -140,7 +140,7 @@ pub(super) async fn order_by_key(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_stuck_key_holds_up_no_other(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_blocked_key_blocks_no_other(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.stick("stuck");
     let mut stuck = scene.source.push(message("1", "stuck").with_key("a"));
@@ -170,7 +170,7 @@ pub(super) async fn attempts_have_a_time_limit(harness: Arc<Dyn>) -> CaseResult 
     Ok(())
 }
 
-pub(super) async fn every_message_is_answered_for(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn every_message_is_settled_once(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(4)).await?;
     for index in 0..30 {
         scene.sink.next(match index % 5 {

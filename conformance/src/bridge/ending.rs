@@ -48,7 +48,7 @@ pub(super) async fn destroying_finishes_the_work(harness: Arc<Dyn>) -> CaseResul
     Ok(())
 }
 
-pub(super) async fn destroying_takes_what_the_source_holds(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn destroying_delivers_what_the_source_holds(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(1)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..5).map(|n| scene.push(&n.to_string())).collect();
@@ -102,7 +102,7 @@ pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn passing_source_errors_are_survived(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn transient_source_errors_do_not_stop_the_bridge(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.source.fail(transient());
     scene.push("1").receipt().await?;
@@ -113,7 +113,7 @@ pub(super) async fn passing_source_errors_are_survived(harness: Arc<Dyn>) -> Cas
     Ok(())
 }
 
-pub(super) async fn a_final_source_error_fails_the_bridge(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_permanent_source_error_fails_the_bridge(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let in_work = scene.push("1");

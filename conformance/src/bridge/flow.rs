@@ -10,7 +10,7 @@ use super::scene::{GRAVE, Scene, TARGET, config, fatal, message, settle};
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq, check_error};
 
-pub(super) async fn paused_takes_nothing(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_paused_bridge_receives_nothing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let before = scene.push("before");
@@ -26,7 +26,7 @@ pub(super) async fn paused_takes_nothing(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn resumed_goes_on(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_resumed_bridge_continues(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.bridge.pause_bridge(&scene.id).await?;
     let pending = scene.push("1");
@@ -52,7 +52,7 @@ pub(super) async fn pausing_twice_is_no_error(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn sent_messages_take_the_same_way(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sent_messages_are_processed_like_received_ones(harness: Arc<Dyn>) -> CaseResult {
     let routing = RoutingConfig::new()
         .with_rule(RouteRule::to("logins", "payload.event == 'user_login'", "user-logins"))
         .with_default_target(TARGET);
@@ -80,7 +80,7 @@ pub(super) async fn sent_messages_take_the_same_way(harness: Arc<Dyn>) -> CaseRe
     Ok(())
 }
 
-pub(super) async fn sending_tells_the_sinks_error(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sending_returns_the_sinks_error(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
     let sent = scene
@@ -91,7 +91,7 @@ pub(super) async fn sending_tells_the_sinks_error(harness: Arc<Dyn>) -> CaseResu
     Ok(())
 }
 
-pub(super) async fn sending_through_a_paused_bridge(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sending_through_a_paused_bridge_is_closed(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.bridge.pause_bridge(&scene.id).await?;
     let sent = scene
@@ -128,7 +128,7 @@ pub(super) async fn sending_checks_the_message(harness: Arc<Dyn>) -> CaseResult 
     Ok(())
 }
 
-pub(super) async fn sending_shares_the_bound(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sent_messages_count_as_in_flight(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(1)).await?;
     // An idle source must not keep the only place.
     scene

@@ -26,7 +26,7 @@ pub(super) async fn starts_running(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_name_is_used_once(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn names_are_unique(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
     let second = scene
@@ -71,7 +71,7 @@ pub(super) async fn wrong_configurations_are_refused(harness: Arc<Dyn>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn a_failed_start_leaves_nothing(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_failed_start_is_undone(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
     for fail_source in [true, false] {
         let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
@@ -101,7 +101,7 @@ pub(super) async fn a_failed_start_leaves_nothing(harness: Arc<Dyn>) -> CaseResu
     Ok(())
 }
 
-pub(super) async fn unknown_ids(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn unknown_ids_are_not_found(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
     let capabilities = bridge.capabilities();
     let other = Scene::new(&harness, config()).await?;

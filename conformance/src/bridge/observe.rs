@@ -80,7 +80,7 @@ pub(super) async fn counters_by_target_and_rule(harness: Arc<Dyn>) -> CaseResult
     Ok(())
 }
 
-pub(super) async fn status_counts_the_work(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn status_counts_messages_in_flight(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let pending = [scene.push("1"), scene.push("2")];
@@ -137,7 +137,7 @@ pub(super) async fn health_is_the_worse_of_both_ends(harness: Arc<Dyn>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn health_looks_at_failures(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn health_reports_failures(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.push("1").receipt().await?;
     let health = scene.bridge.monitor_bridge_health(&scene.id).await?;

@@ -11,7 +11,7 @@ use super::scene::{Scene, config, fatal, transient};
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq, check_error};
 
-pub(super) async fn transient_failures_are_tried_again(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn transient_failures_are_retried(harness: Arc<Dyn>) -> CaseResult {
     let retry = DeliveryRetry::new(4, Duration::from_millis(1), Duration::from_millis(10));
     let scene = Scene::new(&harness, config().with_retry(retry)).await?;
     scene.fail(3);
@@ -45,7 +45,7 @@ pub(super) async fn attempts_are_bounded(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn final_failures_are_not(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn permanent_failures_are_not_retried(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
     let error = check_error!(
@@ -61,7 +61,7 @@ pub(super) async fn final_failures_are_not(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn waits_as_asked(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn the_requested_delay_is_kept(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let asked = Duration::from_millis(1500);
     scene
@@ -76,7 +76,7 @@ pub(super) async fn waits_as_asked(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn never_sooner_than_asked(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_delay_beyond_the_maximum_ends_the_retries(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let asked = Duration::from_secs(3600);
     scene

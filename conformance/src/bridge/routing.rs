@@ -36,7 +36,7 @@ pub(super) async fn the_first_match_decides(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn the_default_target_takes_the_rest(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn unmatched_messages_go_to_the_default_target(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::routed(
         &harness,
         rules(&[("one", "payload.n == 1")]).with_default_target("rest"),
@@ -51,7 +51,7 @@ pub(super) async fn the_default_target_takes_the_rest(harness: Arc<Dyn>) -> Case
     Ok(())
 }
 
-pub(super) async fn what_nobody_wants_is_kept(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn unmatched_messages_are_dead_lettered(harness: Arc<Dyn>) -> CaseResult {
     let routing = rules(&[("one", "payload.n == 1")]);
     let scene = Scene::routed(&harness, routing.clone()).await?;
     let receipt = scene.push(r#"{"n": 2}"#).receipt().await?;
@@ -73,7 +73,7 @@ pub(super) async fn what_nobody_wants_is_kept(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn drop_acknowledges(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn dropped_messages_are_acknowledged(harness: Arc<Dyn>) -> CaseResult {
     let routing = RoutingConfig::new()
         .with_rule(RouteRule::new("noise", "payload.noise == true", RouteAction::Drop))
         .with_default_target(TARGET);
@@ -122,7 +122,7 @@ pub(super) async fn conditions_see_the_message(harness: Arc<Dyn>) -> CaseResult 
     Ok(())
 }
 
-pub(super) async fn numbers_are_numbers(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn integers_support_arithmetic(harness: Arc<Dyn>) -> CaseResult {
     for condition in [
         "payload.n == 7",
         "payload.n + 1 == 8",
@@ -157,7 +157,7 @@ pub(super) async fn an_error_is_no_match(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn an_error_can_send_to_the_dead(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn an_error_can_dead_letter(harness: Arc<Dyn>) -> CaseResult {
     let routing =
         rules(&[("one", "payload.missing == 1"), ("two", "payload.n == 7")]).with_on_error(ErrorAction::DeadLetter);
     let scene = Scene::routed(&harness, routing).await?;
@@ -257,7 +257,7 @@ pub(super) async fn wrong_routing_changes_nothing(harness: Arc<Dyn>) -> CaseResu
 }
 
 /// A backend may refuse such conditions or survive them; crashing the process fails the whole suite.
-pub(super) async fn hostile_conditions_do_no_harm(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn hostile_conditions_are_refused_or_fail(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::routed(&harness, rules(&[("old", "size > 0")])).await?;
     let fill = |part: &str| part.repeat((MAX_CONDITION_LENGTH - 8) / part.len());
     let nested = |open: &str, close: &str| {

@@ -12,7 +12,7 @@ use networking_spi::{ErrorKind, NetworkError};
 use super::Dyn;
 use super::sink::{ScriptedSink, Step};
 use super::source::{PATIENCE, Pending, ScriptedSource};
-use crate::case::Failure;
+use crate::kit::Failure;
 
 pub(super) const NAME: &str = "case";
 pub(super) const TARGET: &str = "events";

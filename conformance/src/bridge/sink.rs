@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::source::PATIENCE;
-use crate::case::Failure;
+use crate::kit::Failure;
 
 /// What a delivery does instead of succeeding.
 #[derive(Debug)]

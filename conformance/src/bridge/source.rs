@@ -13,7 +13,7 @@ use networking_spi::{NetworkError, Result};
 use std::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::case::Failure;
+use crate::kit::Failure;
 
 /// How long a case waits for what must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

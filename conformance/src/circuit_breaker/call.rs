@@ -14,7 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase};
 
 use super::Dyn;
 use super::scenario::{NAME, Scene, config, failure, output};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ pub(super) async fn failures_of_operations_count(harness: Arc<Dyn>) -> CaseResul
     scene.expect(CircuitState::Open, "after three operations that failed")
 }
 
-pub(super) async fn timeout_inside_counts(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
         let result = scene
@@ -211,7 +211,7 @@ pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult
     )
 }
 
-pub(super) async fn permits_outlive_their_task(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn permits_can_be_recorded_from_any_task(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let permits: Vec<OwnedPermit> = (0..3)
         .map(|_| scene.permit("an owned permit"))

@@ -9,7 +9,7 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, count_window};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn keeps_state_and_counters(harness: Arc<Dyn>) -> CaseResult {
@@ -107,7 +107,7 @@ pub(super) async fn invalid_is_refused(harness: Arc<Dyn>) -> CaseResult {
     scene.trip()
 }
 
-pub(super) async fn handles_follow(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn handles_see_changes(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene
         .breaker
@@ -130,7 +130,7 @@ pub(super) async fn handles_follow(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn makes_the_circuit(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn creates_the_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = harness.breaker(config());
     breaker.configure_circuit_breaker(NAME, config().with_trip(TripPolicy::consecutive(1)))?;
     check_eq!(

@@ -13,7 +13,7 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq};
 
 pub(super) async fn state_changes_in_order(harness: Arc<Dyn>) -> CaseResult {
@@ -105,7 +105,7 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn slow_subscriber_is_told(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_lagging_subscriber_is_notified(harness: Arc<Dyn>) -> CaseResult {
     let Some(capacity) = harness.event_capacity() else {
         return Err(Failure::new("no event capacity"));
     };

@@ -6,8 +6,8 @@ use networking_spi::circuit_breaker::{CallOutcome, CallRecord, CircuitState, Hal
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
-use crate::case::CaseResult;
 use crate::check_eq;
+use crate::kit::CaseResult;
 
 pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;

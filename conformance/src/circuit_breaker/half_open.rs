@@ -9,10 +9,10 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, OPEN_TIME, Scene, config, count_window};
-use crate::case::{CaseResult, Failure};
 use crate::check_eq;
+use crate::kit::{CaseResult, Failure};
 
-pub(super) async fn stampede(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
     scene.trip()?;
     harness.advance(OPEN_TIME + MARGIN).await;

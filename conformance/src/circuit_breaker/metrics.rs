@@ -7,7 +7,7 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitState, TransitionReaso
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {

@@ -7,10 +7,10 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitMode, CircuitState};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn forced_open_is_sticky(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn forced_open_stays_open(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let early = scene.permit("a call admitted while closed")?;
     scene.breaker.force_circuit_open(NAME)?;
@@ -31,7 +31,7 @@ pub(super) async fn forced_open_is_sticky(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn forced_closed_is_sticky(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn forced_closed_stays_closed(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     scene.breaker.force_circuit_closed(NAME)?;
@@ -47,7 +47,7 @@ pub(super) async fn forced_closed_is_sticky(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn orders_replace_each_other(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_later_override_replaces_an_earlier_one(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.breaker.force_circuit_open(NAME)?;
     scene.breaker.force_circuit_closed(NAME)?;
@@ -57,7 +57,7 @@ pub(super) async fn orders_replace_each_other(harness: Arc<Dyn>) -> CaseResult {
     scene.expect(CircuitState::Open, "when forced open after forced closed")
 }
 
-pub(super) async fn orders_outlive_configuration(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn overrides_take_precedence_over_configuration(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.breaker.force_circuit_open(NAME)?;
     scene.breaker.configure_circuit_breaker(NAME, config())?;
@@ -93,7 +93,7 @@ pub(super) async fn reset_starts_over(harness: Arc<Dyn>) -> CaseResult {
     scene.expect(CircuitState::Open, "after three failures: the policy applies again")
 }
 
-pub(super) async fn configured_mode_is_where_it_starts(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_circuit_starts_in_its_configured_mode(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_mode(CircuitMode::ForcedOpen))?;
     scene.expect(CircuitState::Open, "when made forced open")?;
     scene.rejection("when made forced open")?;

@@ -8,7 +8,7 @@ use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CircuitState,
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn stays_open_for_its_time(harness: Arc<Dyn>) -> CaseResult {
@@ -22,7 +22,7 @@ pub(super) async fn stays_open_for_its_time(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn half_opens_unasked(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn half_opens_without_a_call(harness: Arc<Dyn>) -> CaseResult {
     // A circuit for each way of looking, because to look at one is to ask.
     let breaker = harness.breaker(config());
     let mut circuits = Vec::new();

@@ -10,7 +10,7 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{NAME, Scene, config, output};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn one_name_one_circuit(harness: Arc<Dyn>) -> CaseResult {
@@ -45,7 +45,7 @@ pub(super) async fn names_are_isolated(harness: Arc<Dyn>) -> CaseResult {
     other.succeed(1)
 }
 
-pub(super) async fn executing_makes_the_circuit(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn executing_creates_the_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = harness.breaker(config());
     let operation: BoxedOperation = Box::new(|| Box::pin(async { Ok(output(1)) }));
     breaker.execute_with_circuit_breaker(operation, NAME, None).await?;
@@ -97,7 +97,7 @@ pub(super) async fn bad_names_are_refused(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn full_registry_makes_room(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_full_registry_evicts_an_unused_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 8)?;
     for index in 0..1_000 {
         let operation: BoxedOperation = Box::new(|| Box::pin(async { Ok(output(1)) }));
@@ -109,7 +109,7 @@ pub(super) async fn full_registry_makes_room(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn full_registry_keeps_what_matters(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 7)?;
     let scene = |name: &str| -> Result<Scene, Failure> {
         Ok(Scene {
@@ -144,7 +144,7 @@ pub(super) async fn full_registry_keeps_what_matters(harness: Arc<Dyn>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn full_registry_refuses(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 2)?;
     let _handles = [breaker.circuit("first")?, breaker.circuit("second")?];
     check_error!(

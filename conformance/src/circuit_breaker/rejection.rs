@@ -8,10 +8,10 @@ use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, output};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn rejected_never_builds(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_rejected_operation_is_never_built(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     let built = Arc::new(AtomicUsize::new(0));
@@ -63,7 +63,7 @@ pub(super) async fn retry_after_reported(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn errors_say_what_to_do(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn errors_say_when_to_retry(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     let error = rejected(&scene.breaker).await?;

@@ -10,7 +10,7 @@ use networking_spi::circuit_breaker::{
 use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
-use crate::case::Failure;
+use crate::kit::Failure;
 use crate::{check, check_eq};
 
 /// The open time of [`config`]. Long enough that a real clock does not pass it by accident.

@@ -6,7 +6,7 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitState};
 
 use super::Dyn;
 use super::scenario::{Scene, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn starts_closed(harness: Arc<Dyn>) -> CaseResult {

@@ -10,7 +10,7 @@ use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
 use super::scenario::{NAME, OPEN_TIME, Scene, config, count_window};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 const WINDOW: Duration = Duration::from_secs(2);

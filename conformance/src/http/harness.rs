@@ -5,7 +5,7 @@ use std::sync::Arc;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpExtended, HttpExtendedCapabilities};
 
 use super::Origin;
-use crate::case::{Applies, Failure, Harness};
+use crate::kit::{Applies, Failure, Harness};
 
 /// An HTTP backend under test.
 ///

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::server::Server;
-use crate::case::Failure;
+use crate::kit::Failure;
 
 /// What a path answers.
 type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, HttpResponse> + Send + Sync>;

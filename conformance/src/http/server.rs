@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::origin::Script;
-use crate::case::Failure;
+use crate::kit::Failure;
 
 /// A server that stops, with its connections, when it is dropped.
 #[derive(Debug)]

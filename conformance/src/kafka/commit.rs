@@ -7,7 +7,7 @@ use networking_spi::kafka::{CommitOffsets, PartitionOffset, TopicPartition};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 impl Stage {
@@ -62,7 +62,7 @@ pub(super) async fn messages_can_be_committed_as_they_are(harness: Arc<dyn Kafka
     Ok(())
 }
 
-pub(super) async fn nothing_is_committed_by_itself(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn nothing_is_committed_implicitly(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..5).await?;
     let consumer = stage.consumer().await?;
@@ -77,7 +77,7 @@ pub(super) async fn nothing_is_committed_by_itself(harness: Arc<dyn KafkaHarness
     Ok(())
 }
 
-pub(super) async fn consumed_is_what_was_handed_out(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn consumed_is_what_was_returned(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..10).await?;
     let consumer = stage.consumer().await?;
@@ -109,7 +109,7 @@ pub(super) async fn an_exact_offset_may_go_back(harness: Arc<dyn KafkaHarness>) 
     Ok(())
 }
 
-pub(super) async fn a_commit_does_not_move_the_reader(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn a_commit_does_not_move_the_position(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..6).await?;
     let consumer = stage.consumer().await?;
@@ -134,7 +134,7 @@ pub(super) async fn a_negative_offset_is_invalid(harness: Arc<dyn KafkaHarness>)
     Ok(())
 }
 
-pub(super) async fn a_partition_of_nobody_is_a_conflict(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn an_unassigned_partition_is_a_conflict(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..2).await?;
     let consumer = stage.consumer().await?;
@@ -157,7 +157,7 @@ pub(super) async fn a_partition_of_nobody_is_a_conflict(harness: Arc<dyn KafkaHa
     Ok(())
 }
 
-pub(super) async fn groups_commit_for_themselves(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn groups_have_separate_offsets(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..3).await?;
     let consumer = stage.consumer().await?;

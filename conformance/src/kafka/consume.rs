@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) -> CaseResult {
@@ -43,7 +43,7 @@ pub(super) async fn bad_options_name_their_field(harness: Arc<dyn KafkaHarness>)
     Ok(())
 }
 
-pub(super) async fn an_empty_list_when_nothing_comes(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn no_messages_within_max_wait_is_an_empty_list(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     let consumer = stage.consumer().await?;
     for wait in [Duration::ZERO, Duration::from_millis(20), Duration::ZERO] {
@@ -187,7 +187,7 @@ pub(super) async fn earliest_begins_at_the_first_record(harness: Arc<dyn KafkaHa
     Ok(())
 }
 
-pub(super) async fn latest_begins_behind_the_last_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("old")).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Latest);
@@ -214,7 +214,7 @@ pub(super) async fn latest_begins_behind_the_last_record(harness: Arc<dyn KafkaH
     Ok(())
 }
 
-pub(super) async fn fail_refuses_to_begin_anywhere(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn fail_is_not_found_without_a_committed_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
 pub(super) fn fences_static_members(harness: &dyn KafkaHarness) -> Applies {
@@ -33,7 +33,7 @@ pub(super) async fn members_share_the_partitions(harness: Arc<dyn KafkaHarness>)
     Ok(())
 }
 
-pub(super) async fn a_leaving_member_hands_its_partitions_over(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn partitions_of_a_leaving_member_are_reassigned(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     let [first, second] = [stage.member().await?, stage.member().await?];
     let both = [first, second];
@@ -45,7 +45,7 @@ pub(super) async fn a_leaving_member_hands_its_partitions_over(harness: Arc<dyn 
     Ok(())
 }
 
-pub(super) async fn each_group_gets_everything(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn each_group_gets_every_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     let first = stage.consumer().await?;
     let mut config = stage.consumer_config();
@@ -87,7 +87,7 @@ pub(super) async fn a_partition_of_another_member_is_a_conflict(harness: Arc<dyn
     Ok(())
 }
 
-pub(super) async fn a_static_member_gives_way_to_its_twin(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn a_static_member_is_fenced_by_its_replacement(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_group_instance_id("the-one");
@@ -162,7 +162,7 @@ pub(super) async fn info_shows_members_offsets_and_lag(harness: Arc<dyn KafkaHar
     Ok(())
 }
 
-pub(super) async fn info_outlives_the_members(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn info_remains_without_members(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..2).await?;
     let consumer = stage.consumer().await?;

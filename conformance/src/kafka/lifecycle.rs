@@ -11,10 +11,10 @@ use networking_spi::kafka::{
 
 use super::KafkaHarness;
 use super::stage::Stage;
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn clients_declare_what_they_can(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn all_clients_declare_the_same_capabilities(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     for _ in 0..2 {
         let client = harness.client().await?;
         check_eq!(
@@ -264,7 +264,7 @@ pub(super) async fn failures_are_counted(harness: Arc<dyn KafkaHarness>) -> Case
     Ok(())
 }
 
-pub(super) async fn totals_outlive_the_handles(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn totals_include_closed_handles(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("x")).await?;
     let consumer = stage.consumer().await?;

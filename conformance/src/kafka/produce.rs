@@ -12,7 +12,7 @@ use networking_spi::kafka::{Acks, KafkaHeaders, ProducerConfig, ProducerRecord};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
 /// Keys with their murmur2 hashes, positive as Kafka's clients make them.
@@ -63,7 +63,7 @@ pub(super) async fn round_trip_is_byte_for_byte(harness: Arc<dyn KafkaHarness>) 
     Ok(())
 }
 
-pub(super) async fn metadata_names_the_place(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn metadata_names_topic_partition_and_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     for expected in 0..3 {
         let written = stage.write(stage.record().with_partition(1).with_value("x")).await?;
@@ -101,7 +101,7 @@ pub(super) async fn keys_choose_the_partition_by_murmur2(harness: Arc<dyn KafkaH
     Ok(())
 }
 
-pub(super) async fn an_explicit_partition_wins_over_the_key(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn an_explicit_partition_overrides_the_key(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 3).await?;
     for partition in 0..3 {
         let record = stage.record().with_partition(partition).with_key("abc").with_value("x");
@@ -183,7 +183,7 @@ pub(super) async fn timestamps_are_kept_to_the_millisecond(harness: Arc<dyn Kafk
     Ok(())
 }
 
-pub(super) async fn without_a_timestamp_it_is_the_time_of_sending(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn the_default_timestamp_is_the_time_of_sending(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("x")).await?;
     let messages = stage.read_back(1).await?;

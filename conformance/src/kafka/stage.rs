@@ -11,8 +11,8 @@ use networking_spi::kafka::{
 use tokio::time::Instant;
 
 use super::KafkaHarness;
-use crate::case::Failure;
 use crate::check;
+use crate::kit::Failure;
 
 /// A client with a producer and a topic of its own.
 pub(super) struct Stage {

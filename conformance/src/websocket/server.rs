@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use crate::case::Failure;
+use crate::kit::Failure;
 
 /// A server that stops, with its connections, when it is dropped.
 pub(super) struct Server {

@@ -11,9 +11,9 @@ use networking_spi::http::{HeaderValue, HttpBody, HttpClientExt, HttpResponse, S
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::server::Server;
+use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
 /// A body that gives `first` at once and `second` when the gate opens.
@@ -47,7 +47,7 @@ pub(in crate::http) async fn a_truncated_body_is_an_error(harness: H) -> CaseRes
     Ok(())
 }
 
-pub(in crate::http) async fn a_download_is_handed_on_as_it_arrives(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_download_is_streamed(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let gate = Arc::new(Notify::new());
     let at_origin = Arc::clone(&gate);
@@ -107,7 +107,7 @@ pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> Ca
     Ok(())
 }
 
-pub(in crate::http) async fn an_upload_is_sent_as_it_comes(harness: H) -> CaseResult {
+pub(in crate::http) async fn an_upload_is_streamed(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let (seen, mut at_peer) = mpsc::channel(1);
     let server = Server::raw(move |mut connection, _| {

@@ -10,10 +10,10 @@ use networking_spi::http::{CircuitScope, HttpCircuitOptions, HttpClientExt, Requ
 use super::H;
 use super::connection::closed_port;
 use super::retry::policy;
-use crate::case::CaseResult;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::{Setup, set_up};
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 async fn guarded(harness: &H, options: HttpCircuitOptions) -> Result<(Setup, ScriptedBreaker), crate::Failure> {
@@ -118,7 +118,7 @@ pub(in crate::http) async fn retry_after_reaches_the_circuit(harness: H) -> Case
     Ok(())
 }
 
-pub(in crate::http) async fn each_attempt_asks_the_circuit(harness: H) -> CaseResult {
+pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseResult {
     let (setup, breaker) = guarded(&harness, HttpCircuitOptions::new()).await?;
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/recovers", &[503, 200]);

@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::http::server::Server;
+use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
 /// A loopback port on which nothing listens.
@@ -25,7 +25,7 @@ pub(super) async fn closed_port() -> Result<u16, Failure> {
         .port())
 }
 
-pub(in crate::http) async fn refused_connections_are_told_apart(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_refused_connection_is_connection_refused(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = format!("http://127.0.0.1:{}/", closed_port().await?);
     let error = check_error!(
@@ -104,7 +104,7 @@ pub(in crate::http) async fn closing_without_an_answer_is_a_connection_error(har
     Ok(())
 }
 
-pub(in crate::http) async fn what_is_not_http_is_a_protocol_error(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_non_http_answer_is_a_protocol_error(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let server = Server::raw(|mut connection, _| async move {
         connection.read_head().await?;

@@ -9,9 +9,9 @@ use networking_spi::http::{
 };
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn client_and_harness_agree(harness: H) -> CaseResult {

@@ -15,8 +15,8 @@ use serde_json::json;
 use url::Url;
 
 use super::H;
-use crate::case::{CaseResult, Failure};
 use crate::http::harness::set_up_extended;
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResult {
@@ -78,7 +78,7 @@ pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResu
     Ok(())
 }
 
-pub(in crate::http) async fn chunks_have_the_size_that_was_asked_for(harness: H) -> CaseResult {
+pub(in crate::http) async fn chunks_have_the_requested_size(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     origin.on("/pieces", |_| async {
         let pieces = ["a", "bcdefg", "", "hij"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
@@ -155,7 +155,7 @@ const EXPIRED_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
 const UNSIGNED_TOKEN: &str = "eyJhbGciOiJub25lIn0.\
     eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
 
-pub(in crate::http) async fn a_token_that_cannot_verify_is_refused(harness: H) -> CaseResult {
+pub(in crate::http) async fn an_unverifiable_token_is_refused(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     for token in [EXPIRED_TOKEN, UNSIGNED_TOKEN, "", "a.b.c", "not a token"] {
         for algorithm in [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa] {
@@ -177,7 +177,7 @@ pub(in crate::http) async fn a_token_that_cannot_verify_is_refused(harness: H) -
     Ok(())
 }
 
-pub(in crate::http) async fn a_token_is_asked_for_with_its_grant(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_token_request_has_its_grant(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     let answer = json!({"access_token": "granted", "token_type": "Bearer", "expires_in": 3600,
         "refresh_token": "renews", "scope": "read write"});

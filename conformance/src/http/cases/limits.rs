@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::H;
 use super::body::gated;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 const SHORT: Duration = Duration::from_millis(100);

@@ -7,8 +7,8 @@ use networking_spi::http::HttpClientExt;
 use super::H;
 use super::connection::closed_port;
 use super::retry::policy;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(in crate::http) async fn calls_and_outcomes_are_counted(harness: H) -> CaseResult {

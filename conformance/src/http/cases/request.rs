@@ -6,8 +6,8 @@ use networking_spi::ErrorKind;
 use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn method_and_body_arrive(harness: H) -> CaseResult {
@@ -140,7 +140,7 @@ pub(in crate::http) async fn stream_bodies_arrive_whole(harness: H) -> CaseResul
     Ok(())
 }
 
-pub(in crate::http) async fn only_http_urls_are_taken(harness: H) -> CaseResult {
+pub(in crate::http) async fn only_http_urls_are_accepted(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     for url in ["ftp://127.0.0.1/file", "mailto:ada@example.com", "data:,x"] {
         let error = check_error!(setup.client.get(url).await, ErrorKind::InvalidInput, "{url}");

@@ -5,9 +5,9 @@ use networking_spi::ErrorKind;
 use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, StatusCode};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn every_status_is_a_response(harness: H) -> CaseResult {
@@ -83,7 +83,7 @@ pub(in crate::http) async fn head_and_empty_statuses_have_no_body(harness: H) ->
     Ok(())
 }
 
-pub(in crate::http) async fn the_url_that_answered_is_known_or_unknown(harness: H) -> CaseResult {
+pub(in crate::http) async fn the_url_is_the_one_that_answered(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = setup.origin.url("/here?x=1");
     let response = setup.client.get(&url).await?;
@@ -93,7 +93,7 @@ pub(in crate::http) async fn the_url_that_answered_is_known_or_unknown(harness: 
     Ok(())
 }
 
-pub(in crate::http) async fn statuses_are_errors_where_that_is_wanted(harness: H) -> CaseResult {
+pub(in crate::http) async fn raise_for_status_makes_statuses_errors(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let options = || networking_spi::http::RequestOptions::new().with_raise_for_status(true);
     let expected = [

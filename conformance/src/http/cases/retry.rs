@@ -9,9 +9,9 @@ use networking_spi::http::{HttpBody, HttpClientExt, Jitter, RequestOptions, Retr
 
 use super::H;
 use super::connection::closed_port;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 /// Fast, and the same in every run.
@@ -88,7 +88,7 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
     Ok(())
 }
 
-pub(in crate::http) async fn what_was_not_sent_is_always_retried(harness: H) -> CaseResult {
+pub(in crate::http) async fn unsent_requests_are_always_retried(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     setup.client.configure_retry_policy(policy(3))?;
     let url = format!("http://127.0.0.1:{}/", closed_port().await?);

@@ -6,7 +6,7 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
@@ -51,7 +51,7 @@ pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> Cas
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_peer_that_vanishes_is_an_error(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn a_lost_connection_is_connection_closed(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/vanish").await?;
     connection.send_text("go").await?;
@@ -73,7 +73,7 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     Ok(())
 }
 
-pub(in crate::websocket) async fn mistakes_leave_the_connection_open(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     for (what, frame) in [
@@ -114,7 +114,7 @@ pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> Ca
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_dropped_connection_lets_go(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn dropping_the_connection_closes_its_socket(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     connection.send_text("here").await?;

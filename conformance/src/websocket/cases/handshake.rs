@@ -7,7 +7,7 @@ use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, soon};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
@@ -35,7 +35,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
     Ok(())
 }
 
-pub(in crate::websocket) async fn mistakes_are_invalid_input(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     let mut scheme = server.request("/echo")?;
@@ -73,7 +73,7 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
     Ok(())
 }
 
-pub(in crate::websocket) async fn failed_connections_are_told_apart(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(harness: H) -> CaseResult {
     let no_port = |error: std::io::Error| Failure::new(format!("no port: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
     let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
@@ -104,7 +104,7 @@ pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResul
     Ok(())
 }
 
-pub(in crate::websocket) async fn what_it_sets_itself_cannot_be_set(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     for name in [
@@ -136,7 +136,7 @@ pub(in crate::websocket) async fn what_it_sets_itself_cannot_be_set(harness: H) 
     Ok(())
 }
 
-pub(in crate::websocket) async fn sub_protocols_that_nobody_offered_are_refused(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn unoffered_sub_protocols_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let request = server.request("/unasked")?.with_protocol("chat.v3");
     let result = harness.client().websocket_connect(request).await;

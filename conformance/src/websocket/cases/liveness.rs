@@ -7,11 +7,11 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::websocket::server::Server;
 use crate::{check_eq, check_error};
 
-pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/echo")?;
     request.options.ping_interval = Some(Duration::from_millis(1));
@@ -25,7 +25,7 @@ pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> C
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_peer_that_does_not_answer_is_noticed(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
     // However long they are, the peer does not answer.

@@ -8,11 +8,11 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
-pub(in crate::websocket) async fn they_come_back_as_they_were(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     check!(connection.is_open(), "a fresh connection is not open");
@@ -124,7 +124,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
     Ok(())
 }
 
-pub(in crate::websocket) async fn fragments_are_put_together(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn fragments_are_reassembled(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/fragments").await?;
     let received = soon(&harness, "the message", connection.next_data()).await??;
@@ -136,7 +136,7 @@ pub(in crate::websocket) async fn fragments_are_put_together(harness: H) -> Case
     Ok(())
 }
 
-pub(in crate::websocket) async fn frames_have_a_limit_of_their_own(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     let mut request = server.request("/fragments")?;

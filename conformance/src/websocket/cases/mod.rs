@@ -8,7 +8,7 @@ pub(super) mod messages;
 use std::sync::Arc;
 
 use super::WebSocketHarness;
-use crate::case::Failure;
+use crate::kit::Failure;
 
 type H = Arc<dyn WebSocketHarness>;
 
