@@ -1,12 +1,12 @@
 //! Conformance suites for the contracts of [`networking_spi`].
 //!
-//! Each contract (`docs/contract/<domain>.md` in the repository) consists of numbered clauses, and each clause has one case here.
-//! Authors of a backend run the same cases that the reference implementations pass.
+//! Each contract (`docs/contract/<domain>.md` in the repository) consists of numbered clauses, and each clause has one
+//! case here. Authors of a backend run the same cases that the reference implementations pass.
 //!
 //! # Run a suite against your backend
 //!
-//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and says which capabilities the client
-//!    has.
+//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and says which capabilities the
+//!    client has.
 //! 2. Expand the macro of the domain. It makes one `#[test]` per case:
 //!
 //! ```
@@ -26,8 +26,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! In place of the macro, a test target with `harness = false` can use [`runner`]. It shows cases that do not apply as ignored,
-//! with the reason, and writes reports as JSON.
+//! In place of the macro, a test target with `harness = false` can use [`runner`]. It shows cases that do not apply as
+//! ignored, with the reason, and writes reports as JSON.
 //!
 //! # Outcomes
 //!
@@ -37,10 +37,12 @@
 //! | failed | the clause does not hold |
 //! | unsupported | the backend declares that it lacks a capability which the clause needs |
 //! | skipped | the harness cannot produce a condition which the case needs, such as an unreachable broker |
-//! | known failure | the clause does not hold, and the harness lists the case with a reason; if such a case passes, it is reported as failed |
+//! | known failure | the clause does not hold, and the harness lists the case with a reason |
 //!
-//! If a backend declares a capability that does not work, the cases of the capability fail. If it does not declare a capability
-//! that works, a case fails too: what is not declared must be `Unsupported`.
+//! A known failure that passes is reported as failed, so that the list stays true.
+//!
+//! If a backend declares a capability that does not work, the cases of the capability fail. If it does not declare a
+//! capability that works, a case fails too: what is not declared must be `Unsupported`.
 //!
 //! # Modules
 //!
@@ -55,7 +57,7 @@
 //!
 //! # Features
 //!
-//! | feature | default | brings |
+//! | feature | default | adds |
 //! |---|---|---|
 //! | `http` | yes | [`http`], with a loopback server on hyper |
 //! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
@@ -67,8 +69,8 @@
 //!
 //! # Stability
 //!
-//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so it comes with a minor version
-//! and a line in the changelog.
+//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so it comes with a minor
+//! version and a line in the changelog.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The tables above link to every module.

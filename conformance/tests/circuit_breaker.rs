@@ -1,5 +1,5 @@
-//! The circuit breaker's cases can fail: each saboteur is caught by exactly its cases, each case catches a saboteur, and the model
-//! without a saboteur passes every case.
+//! The circuit breaker's cases can fail: each saboteur is caught by exactly its cases, each case catches a saboteur,
+//! and the model without a saboteur passes every case.
 
 use std::sync::Arc;
 use std::time::Duration;

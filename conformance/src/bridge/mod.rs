@@ -8,9 +8,7 @@
 //! use networking_conformance::bridge::BridgeHarness;
 //!
 //! # fn my_harness() -> Arc<dyn BridgeHarness> { unreachable!("the example is only compiled") }
-//! mod my_bridge {
-//!     networking_conformance::bridge_conformance!(super::my_harness);
-//! }
+//! networking_conformance::bridge_conformance!(my_harness);
 //! ```
 
 mod dead_letter;
@@ -34,8 +32,8 @@ use crate::kit::{Applies, Harness};
 
 /// Makes bridges for the cases.
 ///
-/// The suite's source and sink wait only for tokio's clock and for wakers. If a backend does the same, its cases can run with
-/// [`PausedClock`](crate::CaseRuntime::PausedClock), without waiting in real time.
+/// The suite's source and sink wait only for tokio's clock and for wakers. If a backend does the same, its cases can
+/// run with [`PausedClock`](crate::CaseRuntime::PausedClock), without waiting in real time.
 pub trait BridgeHarness: Harness {
     /// A fresh instance without bridges. It is called inside the case's runtime.
     fn bridge(&self) -> Arc<dyn CommunicationBridge>;
@@ -69,8 +67,8 @@ fn has_order(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness, as an `Arc` of a
-    /// type that implements [`BridgeHarness`](crate::bridge::BridgeHarness).
+    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`BridgeHarness`](crate::bridge::BridgeHarness).
     macro bridge_conformance;
     domain "bridge" in bridge;
     harness dyn BridgeHarness;

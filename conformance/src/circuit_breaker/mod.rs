@@ -1,7 +1,7 @@
 //! The circuit breaker suite, for [`CircuitBreaker`] and [`Circuit`](networking_spi::circuit_breaker::Circuit).
 //!
-//! The clauses are in `docs/contract/circuit_breaker.md`. Implement [`CircuitBreakerHarness`], and run [`suite`] or expand
-//! [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance):
+//! The clauses are in `docs/contract/circuit_breaker.md`. Implement [`CircuitBreakerHarness`], and run [`suite`] or
+//! expand [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance):
 //!
 //! ```
 //! use std::sync::Arc;
@@ -73,8 +73,9 @@ use crate::kit::{Applies, Harness};
 /// Makes circuit breakers for the cases, and moves their clock.
 ///
 /// Cases take seconds on the breaker's clock. For a breaker in real time, [`runtime`](Harness::runtime) is
-/// [`MultiThread`](crate::CaseRuntime::MultiThread) and [`advance`](Self::advance) sleeps. For a breaker on tokio's clock,
-/// [`runtime`](Harness::runtime) is [`PausedClock`](crate::CaseRuntime::PausedClock) and [`advance`](Self::advance) calls
+/// [`MultiThread`](crate::CaseRuntime::MultiThread) and [`advance`](Self::advance) sleeps. For a breaker on tokio's
+/// clock, [`runtime`](Harness::runtime) is [`PausedClock`](crate::CaseRuntime::PausedClock) and
+/// [`advance`](Self::advance) calls
 /// `tokio::time::advance`.
 #[async_trait]
 pub trait CircuitBreakerHarness: Harness {
@@ -84,8 +85,8 @@ pub trait CircuitBreakerHarness: Harness {
     /// Like [`breaker`](Self::breaker), with at most `max_circuits` circuits. `None` if the number cannot be limited.
     fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>>;
 
-    /// How many events are kept for a subscriber that does not read. `None` if the breaker has no events, or if it keeps too
-    /// many for a case to fill the buffer.
+    /// How many events are kept for a subscriber that does not read. `None` if the breaker has no events, or if it
+    /// keeps too many for a case to fill the buffer.
     fn event_capacity(&self) -> Option<usize>;
 
     /// Returns when `time` has passed on the breaker's clock.
@@ -133,7 +134,8 @@ fn bounded(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness, as an
+    /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness,
+    /// as an
     /// `Arc` of a type that implements [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness).
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;

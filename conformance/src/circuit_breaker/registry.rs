@@ -25,10 +25,10 @@ pub(super) async fn one_name_one_circuit(harness: Arc<Dyn>) -> CaseResult {
         .breaker
         .call(NAME, || async { Err(super::scenario::failure()) })
         .await;
-    check!(failed.is_err(), "the operation's error is lost");
+    check!(failed.is_err(), "the operation's error was not returned");
     scene.expect(
         CircuitState::Open,
-        "after one failure through each of three ways to the same circuit",
+        "after one failure through each of three operations with the same name",
     )?;
     other.expect(CircuitState::Open, "through another handle")
 }
@@ -52,7 +52,7 @@ pub(super) async fn executing_creates_the_circuit(harness: Arc<Dyn>) -> CaseResu
     check_eq!(
         breaker.circuit_metrics(NAME)?.successes,
         1,
-        "successes of a circuit made by its first call"
+        "successes of a circuit that its first call created"
     );
     Ok(())
 }
@@ -133,7 +133,7 @@ pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseRe
     breaker.circuit("new")?;
     let names: Vec<_> = breaker.all_circuit_states().into_keys().collect();
     let expected = ["busy", "configured", "failing", "forced", "held", "new", "open"];
-    check_eq!(names, expected, "circuits after room was made for a new one");
+    check_eq!(names, expected, "circuits after an eviction");
     held.succeed(1)?;
     check_eq!(
         breaker.circuit_metrics("held")?.successes,
@@ -150,7 +150,7 @@ pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResul
     check_error!(
         breaker.circuit("third"),
         ErrorKind::Exhausted,
-        "a third circuit of two, both in use"
+        "a third circuit in a registry of two that are in use"
     );
     breaker.circuit("first")?;
     check_eq!(breaker.all_circuit_states().len(), 2, "circuits");
@@ -160,5 +160,5 @@ pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResul
 fn bounded(harness: &Arc<Dyn>, circuits: usize) -> Result<Arc<dyn CircuitBreaker>, Failure> {
     harness
         .bounded_breaker(config(), circuits)
-        .ok_or_else(|| Failure::new("the harness made a bounded breaker before, and now it does not"))
+        .ok_or_else(|| Failure::new("the harness made a bounded breaker once, and then none"))
 }

@@ -1,4 +1,5 @@
-//! The HTTP suite, for [`HttpClient`](networking_spi::http::HttpClient) and [`HttpExtended`](networking_spi::http::HttpExtended).
+//! The HTTP suite, for [`HttpClient`](networking_spi::http::HttpClient) and
+//! [`HttpExtended`](networking_spi::http::HttpExtended).
 //!
 //! The clauses are in `docs/contract/http.md`. Implement [`HttpHarness`], and run [`suite`] or expand
 //! [`http_conformance!`](crate::http_conformance):
@@ -8,9 +9,7 @@
 //! use networking_conformance::http::HttpHarness;
 //!
 //! # fn my_harness() -> Arc<dyn HttpHarness> { unreachable!("the example is only compiled") }
-//! mod my_backend {
-//!     networking_conformance::http_conformance!(super::my_harness);
-//! }
+//! networking_conformance::http_conformance!(my_harness);
 //! ```
 
 mod breaker;
@@ -30,8 +29,8 @@ use crate::kit::define_suite;
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per HTTP case. The argument is a closure or function that makes the harness, as an `Arc` of a
-    /// type that implements [`HttpHarness`](crate::http::HttpHarness).
+    /// Expands to one `#[test]` per HTTP case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`HttpHarness`](crate::http::HttpHarness).
     macro http_conformance;
     domain "http" in http;
     harness dyn HttpHarness;

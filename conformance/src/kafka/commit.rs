@@ -11,7 +11,7 @@ use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 impl Stage {
-    /// Reads `count` messages in a new consumer of the stage's group, which is closed without committing.
+    /// Reads `count` messages with a new consumer of the stage's group, which is then closed without committing.
     async fn read_after_restart(&self, count: usize) -> Result<Vec<String>, crate::Failure> {
         let consumer = self.consumer().await?;
         let messages = self.read(&consumer, count).await?;
@@ -72,7 +72,7 @@ pub(super) async fn nothing_is_committed_implicitly(harness: Arc<dyn KafkaHarnes
     check_eq!(
         stage.read_after_restart(5).await?,
         numbers(0..5),
-        "everything comes again"
+        "messages after the restart"
     );
     Ok(())
 }
@@ -130,7 +130,7 @@ pub(super) async fn a_negative_offset_is_invalid(harness: Arc<dyn KafkaHarness>)
     stage.read(&consumer, 1).await?;
     let result = stage.client.commit_offsets(&consumer, stage.exact(0, -1)).await;
     let error = check_error!(result, ErrorKind::InvalidInput, "committing offset -1");
-    check_eq!(error.field(), Some("offset"), "field that is named");
+    check_eq!(error.field(), Some("offset"), "the field that the error names");
     Ok(())
 }
 
@@ -166,7 +166,7 @@ pub(super) async fn groups_have_separate_offsets(harness: Arc<dyn KafkaHarness>)
     check_eq!(
         values(&stage.read_back(3).await?),
         numbers(0..3),
-        "what another group gets"
+        "messages of another group"
     );
     Ok(())
 }

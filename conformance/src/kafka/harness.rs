@@ -10,10 +10,11 @@ use crate::kit::{CaseResult, Failure, Harness};
 
 /// Makes clients of one cluster, and topics on it.
 ///
-/// A harness serves one case. Its cluster may be fresh, or shared with other cases and other users; names must be unique on a
-/// shared cluster. The suite changes and deletes only what it has created.
+/// A harness serves one case. Its cluster may be fresh, or shared with other cases and other users; names must be
+/// unique on a shared cluster. The suite changes and deletes only what it has created.
 ///
-/// Cases wait for events, with [`settle`](Self::settle) as the upper bound. A large bound costs time only when a case fails.
+/// Cases wait for events, with [`settle`](Self::settle) as the upper bound. A large bound costs time only when a case
+/// fails.
 #[async_trait]
 pub trait KafkaHarness: Harness {
     /// Another client of the cluster. Each call makes a new client, and all clients see the same topics and groups.

@@ -26,8 +26,8 @@ pub use harness::KafkaHarness;
 
 crate::kit::define_suite! {
     ($)
-    /// Expands to one `#[test]` per Kafka case. The argument is a closure or function that makes the harness, as an `Arc` of a
-    /// type that implements [`KafkaHarness`](crate::kafka::KafkaHarness).
+    /// Expands to one `#[test]` per Kafka case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`KafkaHarness`](crate::kafka::KafkaHarness).
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;
@@ -74,8 +74,8 @@ crate::kit::define_suite! {
         "KAFKA-40" group::each_group_gets_every_record,
         "KAFKA-41" group::a_partition_of_another_member_is_a_conflict,
         "KAFKA-42" group::a_static_member_is_fenced_by_its_replacement if group::fences_static_members,
-        "KAFKA-43" group::info_shows_members_offsets_and_lag if group::tells_of_groups,
-        "KAFKA-44" group::info_remains_without_members if group::tells_of_groups,
+        "KAFKA-43" group::info_shows_members_offsets_and_lag if group::reports_groups,
+        "KAFKA-44" group::info_remains_without_members if group::reports_groups,
         "KAFKA-45" group::an_unknown_group_is_not_found,
         "KAFKA-46" topic::a_created_topic_can_be_used_at_once,
         "KAFKA-47" topic::a_topic_is_created_once if topic::administers_topics,

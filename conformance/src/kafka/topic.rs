@@ -47,7 +47,7 @@ pub(super) async fn a_topic_is_created_once(harness: Arc<dyn KafkaHarness>) -> C
     check_eq!(
         client.topic_metadata(&name).await?.partitions.len(),
         2,
-        "partitions of the topic that was there"
+        "partitions of the existing topic"
     );
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(super) async fn a_bad_topic_names_its_field(harness: Arc<dyn KafkaHarness>) 
             ErrorKind::InvalidInput,
             "creating {shown}"
         );
-        check_eq!(error.field(), Some(field), "field that is named for {shown}");
+        check_eq!(error.field(), Some(field), "the field that the error names for {shown}");
     }
     Ok(())
 }

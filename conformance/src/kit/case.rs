@@ -18,7 +18,8 @@ pub trait Harness: Send + Sync + 'static {
         CaseRuntime::MultiThread
     }
 
-    /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays true.
+    /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays
+    /// true.
     fn known_failures(&self) -> Vec<KnownFailure> {
         Vec::new()
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Cases that do not apply are shown as `ignored` with their reason. If the environment variable
-//! [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all cases are written there as JSON.
+//! [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all cases are written there as
+//! JSON.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,8 +50,8 @@ impl Runner {
         Self::default()
     }
 
-    /// Runs at most `threads` tests at a time, unless `--test-threads` says otherwise. The default is one per processor, which is
-    /// slow for cases that mostly wait for a peer.
+    /// Runs at most `threads` tests at a time, unless `--test-threads` says otherwise. The default is one per
+    /// processor, which is slow for cases that mostly wait for a peer.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -115,8 +116,8 @@ impl Runner {
         self
     }
 
-    /// Adds a plain test, which fails if it panics. So one binary can run suites together with other tests, such as those of
-    /// saboteurs.
+    /// Adds a plain test, which fails if it panics. So one binary can run suites together with other tests, such as
+    /// those of saboteurs.
     ///
     /// Plain tests are not part of the reports.
     pub fn test(mut self, name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Self {

@@ -164,7 +164,8 @@ fn build_runtime(kind: CaseRuntime) -> Runtime {
         .expect("the operating system gives a runtime")
 }
 
-/// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped, and stays.
+/// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped,
+/// and stays.
 fn run_within<H>(limit: Duration, runtime: &Arc<Runtime>, case: &Case<H>, harness: Arc<H>) -> CaseResult
 where
     H: Harness + ?Sized,
@@ -237,7 +238,7 @@ macro_rules! define_suite {
         macro_rules! $name {
             ($d factory:expr) => {
                 // The only use of the factory, so that a factory of another type is reported once.
-                #[allow(dead_code, clippy::redundant_closure_call, reason = "used by tests; the factory may be a closure")]
+                #[allow(dead_code, clippy::redundant_closure_call, reason = "tests use it; the factory may be a closure")]
                 fn harness_under_test() -> ::std::sync::Arc<dyn $crate::$domain_module::$harness> {
                     ($d factory)()
                 }
@@ -245,8 +246,8 @@ macro_rules! define_suite {
                 $(
                     #[test]
                     fn $case() {
-                        $crate::$domain_module::suite()
-                            .assert_case(concat!($domain, "::", stringify!($module), "::", stringify!($case)), harness_under_test);
+                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
+                        $crate::$domain_module::suite().assert_case(id, harness_under_test);
                     }
                 )+
             };

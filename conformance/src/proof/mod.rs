@@ -1,5 +1,5 @@
-//! Proof that suites find mistakes: [saboteurs](crate::saboteurs), which are implementations with one mistake each, and a model of
-//! the circuit breaker.
+//! Proof that suites find mistakes: [saboteurs](crate::saboteurs), which are implementations with one mistake each, and
+//! a model of the circuit breaker.
 //!
 //! A case that cannot fail proves nothing. A suite is proven by three checks:
 //!
@@ -41,8 +41,9 @@ use crate::kit::{CaseRuntime, Factory, Harness, Suite, runtime_of};
 
 /// Declares the saboteurs of a domain: an enum with one variant per deliberate mistake.
 ///
-/// Each variant has a line of documentation and the cases that must fail against it, without the domain. The enum gets `ALL`, the
-/// list of its variants, and `caught_by`, the ids of a variant's cases: what [`Suite::assert_catches`] takes.
+/// Each variant has a line of documentation and the cases that must fail against it, without the domain. The enum gets
+/// `ALL`, the list of its variants, and `caught_by`, the ids of a variant's cases: what [`Suite::assert_catches`]
+/// takes.
 ///
 /// ```
 /// networking_conformance::saboteurs! {
@@ -91,8 +92,8 @@ macro_rules! saboteurs {
 impl<H: Harness + ?Sized> Suite<H> {
     /// Checks that the clauses of a contract and the cases of this suite are the same, in the same order.
     ///
-    /// `contract` is Markdown. Each clause is a row of a table. The first column is its number (`| HTTP-7 |`), which begins with
-    /// `prefix`. The last column is its case, without the domain (`` `retry::gives_up` ``).
+    /// `contract` is Markdown. Each clause is a row of a table. The first column is its number (`| HTTP-7 |`), which
+    /// begins with `prefix`. The last column is its case, without the domain (`` `retry::gives_up` ``).
     ///
     /// # Panics
     /// If they differ, or if two cases have the same id.
@@ -122,8 +123,8 @@ impl<H: Harness + ?Sized> Suite<H> {
 
     /// Checks that against each saboteur the cases fail that should, and no others.
     ///
-    /// `caught_by` names the cases that must fail, by their ids or by the ends of their ids. `harness` makes the harness of a
-    /// saboteur. The suite runs once per saboteur, several saboteurs at a time.
+    /// `caught_by` names the cases that must fail, by their ids or by the ends of their ids. `harness` makes the
+    /// harness of a saboteur. The suite runs once per saboteur, several saboteurs at a time.
     ///
     /// # Panics
     /// If against a saboteur other cases fail than should, or none. The message lists all such saboteurs.

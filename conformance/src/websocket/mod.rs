@@ -9,9 +9,7 @@
 //! use networking_conformance::websocket::WebSocketHarness;
 //!
 //! # fn my_harness() -> Arc<dyn WebSocketHarness> { unreachable!("the example is only compiled") }
-//! mod my_backend {
-//!     networking_conformance::websocket_conformance!(super::my_harness);
-//! }
+//! networking_conformance::websocket_conformance!(my_harness);
 //! ```
 
 mod cases;
@@ -39,8 +37,8 @@ pub trait WebSocketHarness: Harness {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per WebSocket case. The argument is a closure or function that makes the harness, as an `Arc` of a
-    /// type that implements [`WebSocketHarness`](crate::websocket::WebSocketHarness).
+    /// Expands to one `#[test]` per WebSocket case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`WebSocketHarness`](crate::websocket::WebSocketHarness).
     macro websocket_conformance;
     domain "websocket" in websocket;
     harness dyn WebSocketHarness;

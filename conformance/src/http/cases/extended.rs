@@ -99,7 +99,7 @@ pub(in crate::http) async fn chunks_have_the_requested_size(harness: H) -> CaseR
     let error = check_error!(
         client.stream_request(request(), 0).await,
         ErrorKind::InvalidInput,
-        "chunks of no bytes"
+        "a chunk size of 0"
     );
     check_eq!(error.field(), Some("chunk_size"), "the field that the error names");
     Ok(())
@@ -118,7 +118,11 @@ pub(in crate::http) async fn compression_round_trips(harness: H) -> CaseResult {
                 packed.len()
             );
             let unpacked = client.decompress_response(packed, compression).await?;
-            check!(unpacked == data, "{compression}: {} bytes did not survive", data.len());
+            check!(
+                unpacked == data,
+                "{compression}: {} bytes changed in the round trip",
+                data.len()
+            );
         }
     }
     Ok(())
@@ -160,20 +164,20 @@ pub(in crate::http) async fn an_unverifiable_token_is_refused(harness: H) -> Cas
     for token in [EXPIRED_TOKEN, UNSIGNED_TOKEN, "", "a.b.c", "not a token"] {
         for algorithm in [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa] {
             let Err(error) = client.authenticate_jwt(token, algorithm).await else {
-                return Err(Failure::new(format!("{token:?} passed as {algorithm}")));
+                return Err(Failure::new(format!("{token:?} was accepted as {algorithm}")));
             };
             check!(
                 matches!(error.kind(), ErrorKind::Authentication | ErrorKind::InvalidInput),
-                "{token:?}: a {} error",
+                "{token:?}: the error is {}",
                 error.kind()
             );
             check!(
                 token.is_empty() || !format!("{error} {error:?}").contains(token),
-                "the token is shown: {error:?}"
+                "the error shows the token: {error:?}"
             );
         }
     }
-    check_eq!(origin.total_hits(), 0, "requests for tokens that name no key");
+    check_eq!(origin.total_hits(), 0, "requests although no token names a key");
     Ok(())
 }
 
@@ -258,10 +262,10 @@ pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseR
     );
     check!(
         !format!("{error} {error:?}").contains(SECRET),
-        "the secret is shown: {error:?}"
+        "the error shows the secret: {error:?}"
     );
-    check!(ask("/redirects").await.is_err(), "a redirect passed for a token");
+    check!(ask("/redirects").await.is_err(), "a redirect was accepted as a token");
     check_eq!(origin.hits("/elsewhere"), 0, "requests at the target of the redirect");
-    check!(ask("/ok").await.is_err(), "text passed for a token");
+    check!(ask("/ok").await.is_err(), "text was accepted as a token");
     Ok(())
 }

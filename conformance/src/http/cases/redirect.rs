@@ -33,10 +33,10 @@ pub(in crate::http) async fn unfollowed_redirects_are_responses(harness: H) -> C
         Some(b"/to".as_slice()),
         "location"
     );
-    check_eq!(setup.origin.hits("/to"), 0, "requests to its target");
+    check_eq!(setup.origin.hits("/to"), 0, "requests to the target");
     if !harness.capabilities().redirect_control {
         let response = setup.client.get(&setup.origin.url("/from")).await?;
-        check_eq!(response.status, 302, "status where redirects are not supported");
+        check_eq!(response.status, 302, "status for a client without redirect_control");
     }
     Ok(())
 }
@@ -117,8 +117,12 @@ pub(in crate::http) async fn credentials_are_not_sent_to_another_origin(harness:
             .await?;
     }
     let landed = other.requests("/landed");
-    check_eq!(landed.len(), 1, "requests that arrived elsewhere");
-    check_eq!(landed[0].header("x-plain"), Some("shown"), "a header that is no secret");
+    check_eq!(landed.len(), 1, "requests at the other origin");
+    check_eq!(
+        landed[0].header("x-plain"),
+        Some("shown"),
+        "a header without a credential"
+    );
     for name in ["authorization", "x-api-key", "cookie"] {
         check_eq!(landed[0].header(name), None, "{name} at another origin");
         check!(

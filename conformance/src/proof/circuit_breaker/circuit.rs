@@ -168,7 +168,7 @@ impl ModelCircuit {
 
     fn admit(&self, state: &mut State, now: Duration, sure_of_a_slot: bool) -> Result<PermitToken, CircuitRejection> {
         let timed = rates(&state.trip()).is_some_and(|rates| rates.slow_call_duration.is_some());
-        // One more than the clock says: zero stands for calls that are not timed.
+        // One more than the clock, because zero means that the call is not timed.
         let started_nanos = if timed { nanos(now) + 1 } else { 0 };
         let token = PermitToken {
             generation: state.generation,

@@ -1,8 +1,9 @@
 //! A second implementation of the circuit breaker's contract, simple enough to check by reading.
 //!
-//! [`ModelBreaker`] is the reference that property tests compare with. With a [`Saboteur`] it makes one mistake, which the suite
-//! must catch in exactly the cases that [`Saboteur::caught_by`] names. It is not for production: each call takes a lock, each
-//! call in the window is recorded, and events of two threads that act at the same time may be published in either order.
+//! [`ModelBreaker`] is the reference that property tests compare with. With a [`Saboteur`] it makes one mistake, which
+//! the suite must catch in exactly the cases that [`Saboteur::caught_by`] names. It is not for production: each call
+//! takes a lock, each call in the window is recorded, and events of two threads that act at the same time may be
+//! published in either order.
 
 mod circuit;
 mod saboteur;

@@ -220,7 +220,7 @@ impl State {
             .min(cap);
         if policy.jitter > 0.0 && !self.is(Saboteur::NoJitter) {
             let jitter = policy.jitter * if self.is(Saboteur::TooMuchJitter) { 2.0 } else { 1.0 };
-            // Different for each name, which is as random as the contract asks.
+            // A hash of the name, because the contract only requires that circuits differ.
             let hash = self
                 .name
                 .bytes()
@@ -281,7 +281,7 @@ impl State {
         }
     }
 
-    /// Drops what a count window can never see again.
+    /// Drops calls that have left the count window.
     pub(super) fn forget(&mut self) {
         if let TripPolicy::CountWindow { size, .. } = self.trip()
             && !self.is(Saboteur::WindowNeverSlides)

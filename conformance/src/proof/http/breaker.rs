@@ -31,7 +31,7 @@ impl Circuit for AlteringCircuit {
     }
 
     fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
-        // The inner permit comes back through `complete`.
+        // `complete` records the inner permit.
         std::mem::forget(self.inner.try_acquire()?);
         Ok(Permit::new(self, PermitToken::default()))
     }

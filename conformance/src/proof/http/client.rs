@@ -269,7 +269,7 @@ impl SaboteurClient {
     }
 }
 
-/// Ends without an error where the stream has one of this kind.
+/// Ends the stream without an error in place of an error of this kind.
 fn until(chunks: ByteStream, kind: ErrorKind) -> ByteStream {
     chunks
         .take_while(move |chunk| future::ready(!matches!(chunk, Err(error) if error.is_a(kind))))

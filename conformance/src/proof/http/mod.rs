@@ -1,7 +1,7 @@
 //! HTTP clients that are broken on purpose.
 //!
-//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the case
-//! that [`Saboteur::caught_by`] names.
+//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
+//! case that [`Saboteur::caught_by`] names.
 
 mod breaker;
 mod client;

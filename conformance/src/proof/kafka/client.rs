@@ -330,7 +330,8 @@ impl KafkaClient for SaboteurClient {
             altered.push(self.alter_record(record).await);
         }
         if self.is(Saboteur::BatchesAreShuffled) && count > 50 {
-            // Records are spread over three partitions, or are in one: the fourth from the end is in the same partition as the last.
+            // Records are spread over three partitions, or are in one: the fourth from the end is in the same partition
+            // as the last.
             altered.swap(count - 1, count - 4);
         }
         let topics: Vec<String> = altered.iter().map(|record| record.topic.clone()).collect();

@@ -1,7 +1,7 @@
 //! Kafka clients that are broken on purpose.
 //!
-//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the cases
-//! that [`Saboteur::caught_by`] names.
+//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
+//! cases that [`Saboteur::caught_by`] names.
 
 mod client;
 mod saboteur;

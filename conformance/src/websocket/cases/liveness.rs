@@ -1,4 +1,4 @@
-//! Pings.
+//! Pings and pongs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> Ca
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_secs(30);
     let connection = harness.client().websocket_connect(request).await?;
-    // The second comes only after the answer to the first. Nobody receives meanwhile.
+    // The second ping is sent only after the pong of the first. No call receives meanwhile.
     soon(&harness, "pings", server.sees(|seen| seen.pings >= 3)).await?;
     connection.send_text("still here").await?;
     let back = soon(&harness, "an echo", connection.next_data()).await??;
@@ -28,7 +28,7 @@ pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> Ca
 pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
-    // However long they are, the peer does not answer.
+    // The peer does not answer.
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_millis(1);
     let connection = harness.client().websocket_connect(request).await?;
@@ -40,7 +40,7 @@ pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> Cas
 pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/ping").await?;
-    // Nobody receives.
+    // No call receives.
     soon(&harness, "our pong", server.sees(|seen| seen.pong.is_some())).await?;
     check_eq!(
         server.pong().as_deref(),
@@ -49,6 +49,6 @@ pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> 
     );
     let received = soon(&harness, "the ping", connection.receive()).await??;
     let ping = WebSocketMessage::Ping(Bytes::from_static(b"are you there"));
-    check_eq!(received, Some(ping), "what receivers see");
+    check_eq!(received, Some(ping), "the ping that `receive` returns");
     Ok(())
 }
