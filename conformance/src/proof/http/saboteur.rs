@@ -37,13 +37,13 @@ crate::saboteurs! {
         InventsMetrics => ["declared::undeclared_operations_are_refused"],
         /// Errors contain the whole URL.
         ShowsSecrets => ["declared::secrets_are_never_shown"],
-        /// A refused connection may have sent the request, it says.
+        /// Reports that a refused connection may have sent the request.
         MaybeSentAfterRefusal => ["connection::a_refused_connection_is_connection_refused"],
-        /// A name that cannot be resolved may have sent the request, it says.
+        /// Reports that the request may have been sent although the name was not resolved.
         MaybeSentAfterDns => ["connection::unknown_names_are_connection_errors"],
         /// A failed TLS handshake is `Connection`.
         HidesTlsErrors => ["connection::a_peer_without_tls_is_a_tls_error"],
-        /// A connection that was closed sent nothing, it says.
+        /// Reports that nothing was sent on a connection that was closed.
         ClaimsNotSent => ["connection::closing_without_an_answer_is_a_connection_error"],
         /// An answer that is not HTTP is `Connection`.
         HidesProtocolErrors => ["connection::a_non_http_answer_is_a_protocol_error"],

@@ -13,7 +13,7 @@ crate::saboteurs! {
         WrongKindForInvalidInput => ["handshake::invalid_urls_and_options_are_invalid_input"],
         /// Every refusal is `Status`.
         SameKindForAllRefusals => ["handshake::refusals_have_their_status"],
-        /// A refused connection may have sent the handshake, it says.
+        /// Reports that a refused connection may have sent the handshake.
         MaybeSentAfterRefusal => ["handshake::refused_and_slow_connections_have_their_kinds"],
         /// A call that receives blocks calls that send.
         OneOperationAtATime => ["messages::sending_does_not_wait_for_receiving"],
