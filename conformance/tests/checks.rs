@@ -1,12 +1,12 @@
-//! What proves suites can itself fail.
+//! The checks that prove suites can themselves fail.
 
 use std::sync::Arc;
 
 use networking_conformance::{Applies, Case, CaseRuntime, Failure, Harness, Suite};
 
-/// A backend that is right, or wrong in one of two ways.
+/// Numbers that break one clause of [`CONTRACT`] each, and one that breaks none.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum Saboteur {
     Odd,
     Negative,
     Harmless,
@@ -52,19 +52,19 @@ fn holds(condition: bool) -> Result<(), Failure> {
     }
 }
 
-fn sabotaged(fault: Fault) -> Arc<Number> {
-    Arc::new(Number(match fault {
-        Fault::Odd => 7,
-        Fault::Negative => -2,
-        Fault::Harmless => 2,
+fn harness_of(saboteur: Saboteur) -> Arc<Number> {
+    Arc::new(Number(match saboteur {
+        Saboteur::Odd => 7,
+        Saboteur::Negative => -2,
+        Saboteur::Harmless => 2,
     }))
 }
 
-fn caught_by(fault: Fault) -> &'static [&'static str] {
-    match fault {
-        Fault::Odd => &["even"],
-        Fault::Negative => &["number::sign::positive"],
-        Fault::Harmless => &[],
+fn caught_by(saboteur: Saboteur) -> &'static [&'static str] {
+    match saboteur {
+        Saboteur::Odd => &["even"],
+        Saboteur::Negative => &["number::sign::positive"],
+        Saboteur::Harmless => &[],
     }
 }
 
@@ -76,39 +76,39 @@ const CONTRACT: &str = "\
 ";
 
 #[test]
-fn what_is_right_passes() {
+fn correct_claims_pass() {
     suite().assert_matches_contract("NUM", CONTRACT);
-    suite().assert_catches([Fault::Odd, Fault::Negative], caught_by, sabotaged);
-    suite().assert_every_case_bites(["even", "sign::positive"]);
+    suite().assert_catches([Saboteur::Odd, Saboteur::Negative], caught_by, harness_of);
+    suite().assert_every_case_catches(["even", "sign::positive"]);
 }
 
 #[test]
 #[should_panic(expected = "Negative should be caught by exactly {\"number::parity::even\"}")]
-fn a_fault_that_fails_another_case_is_told() {
-    suite().assert_catches([Fault::Odd, Fault::Negative], |_| &["even"], sabotaged);
+fn a_saboteur_that_fails_another_case_is_reported() {
+    suite().assert_catches([Saboteur::Odd, Saboteur::Negative], |_| &["even"], harness_of);
 }
 
 #[test]
 #[should_panic(expected = "Harmless should be caught")]
-fn a_fault_that_nothing_finds_is_told() {
-    suite().assert_catches([Fault::Odd, Fault::Harmless], caught_by, sabotaged);
+fn a_saboteur_that_no_case_catches_is_reported() {
+    suite().assert_catches([Saboteur::Odd, Saboteur::Harmless], caught_by, harness_of);
 }
 
 #[test]
-#[should_panic(expected = "cases that no fault fails: [\n    \"number::sign::positive\",\n]")]
-fn a_case_that_bites_nothing_is_told() {
-    suite().assert_every_case_bites(["even"]);
+#[should_panic(expected = "cases that catch no saboteur: [\n    \"number::sign::positive\",\n]")]
+fn a_case_that_catches_nothing_is_reported() {
+    suite().assert_every_case_catches(["even"]);
 }
 
 #[test]
 #[should_panic(expected = "no case is called odd")]
-fn a_name_of_no_case_is_told() {
-    suite().assert_catches([Fault::Odd], |_| &["odd"], sabotaged);
+fn an_unknown_case_is_reported() {
+    suite().assert_catches([Saboteur::Odd], |_| &["odd"], harness_of);
 }
 
 #[test]
 #[should_panic(expected = "the clauses of the contract, and the cases of the suite")]
-fn a_clause_without_a_case_is_told() {
+fn a_clause_without_a_case_is_reported() {
     let contract = format!("{CONTRACT}| NUM-3 | Numbers are small. | `size::small` |\n");
     suite().assert_matches_contract("NUM", &contract);
 }

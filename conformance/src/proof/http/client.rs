@@ -1,4 +1,4 @@
-//! Faults of the client.
+//! The client of each saboteur.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,42 +14,42 @@ use networking_spi::http::{
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use tokio::sync::{Mutex, mpsc};
 
-use super::Fault;
-use super::breaker::Tampered;
+use super::Saboteur;
+use super::breaker::AlteringBreaker;
 
-pub(super) struct Faulty {
+pub(super) struct SaboteurClient {
     inner: Arc<dyn HttpClient>,
-    fault: Fault,
+    saboteur: Saboteur,
     one_at_a_time: Mutex<()>,
 }
 
-impl Faulty {
-    pub(super) fn new(inner: Arc<dyn HttpClient>, fault: Fault) -> Self {
+impl SaboteurClient {
+    pub(super) fn new(inner: Arc<dyn HttpClient>, saboteur: Saboteur) -> Self {
         Self {
             inner,
-            fault,
+            saboteur,
             one_at_a_time: Mutex::new(()),
         }
     }
 }
 
 #[async_trait]
-impl HttpClient for Faulty {
+impl HttpClient for SaboteurClient {
     async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         let head = Head::of(&request);
         self.before(&mut request, &head).await?;
-        let result = match self.fault {
-            Fault::Serialises => {
+        let result = match self.saboteur {
+            Saboteur::OneCallAtATime => {
                 let _turn = self.one_at_a_time.lock().await;
                 self.inner.request(request).await
             }
-            Fault::IgnoresCancellation if head.path == "/" => {
+            Saboteur::IgnoresCancellation if head.path == "/" => {
                 let inner = Arc::clone(&self.inner);
                 tokio::spawn(async move { inner.request(request).await })
                     .await
-                    .unwrap_or_else(|_| Err(NetworkError::new(ErrorKind::Internal, "sabotage", "the call panicked")))
+                    .unwrap_or_else(|_| Err(NetworkError::new(ErrorKind::Internal, "saboteur", "the call panicked")))
             }
-            Fault::LeaksOnRedirect if head.path == "/away" => self.follow_with_everything(request).await,
+            Saboteur::KeepsCredentialsOnRedirect if head.path == "/away" => self.follow_with_everything(request).await,
             _ => self.inner.request(request).await,
         };
         match result {
@@ -60,28 +60,28 @@ impl HttpClient for Faulty {
 
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
-        capabilities.http2 ^= self.fault == Fault::Boasts;
+        capabilities.http2 ^= self.saboteur == Saboteur::DeclaresTooMuch;
         capabilities
     }
 
     fn client_metrics(&self) -> Result<HttpClientMetrics> {
-        if self.fault == Fault::InventsMetrics {
+        if self.saboteur == Saboteur::InventsMetrics {
             return Ok(HttpClientMetrics::default());
         }
         let mut metrics = self.inner.client_metrics()?;
-        match self.fault {
-            Fault::MiscountsBytes => metrics.bytes_sent = 0,
-            Fault::LumpsFailures => metrics.by_error.clear(),
-            Fault::ForgetsDropped => metrics.cancelled = 0,
-            Fault::ForgetsRetries => metrics.retries = 0,
+        match self.saboteur {
+            Saboteur::OmitsSentBytes => metrics.bytes_sent = 0,
+            Saboteur::OmitsErrorKinds => metrics.by_error.clear(),
+            Saboteur::OmitsCancelledCalls => metrics.cancelled = 0,
+            Saboteur::OmitsRetries => metrics.retries = 0,
             _ => {}
         }
         Ok(metrics)
     }
 
     fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
-        let policy = match self.fault {
-            Fault::FearsRateLimits => {
+        let policy = match self.saboteur {
+            Saboteur::NeverRetries429 => {
                 let statuses: Vec<u16> = policy
                     .statuses
                     .iter()
@@ -90,27 +90,27 @@ impl HttpClient for Faulty {
                     .collect();
                 policy.with_statuses(statuses)
             }
-            Fault::RepeatsAnything => policy.with_retry_non_idempotent(true),
-            Fault::WaitsForEver => policy.with_max_retry_after(Duration::from_secs(86_400)),
-            Fault::GivesUpOnRejection => policy.with_predicate(Arc::new(NoRejections)),
-            Fault::SwallowsBadPolicy if policy.max_attempts == 0 => return Ok(()),
+            Saboteur::RetriesEveryMethod => policy.with_retry_non_idempotent(true),
+            Saboteur::IgnoresMaxRetryAfter => policy.with_max_retry_after(Duration::from_secs(86_400)),
+            Saboteur::NeverRetriesRejections => policy.with_predicate(Arc::new(NoRejections)),
+            Saboteur::AcceptsBadPolicy if policy.max_attempts == 0 => return Ok(()),
             _ => policy,
         };
         self.inner.configure_retry_policy(policy)
     }
 
     fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()> {
-        let breaker: Arc<dyn CircuitBreaker> = match self.fault {
-            Fault::BlamesNotFound => Arc::new(Tampered {
+        let breaker: Arc<dyn CircuitBreaker> = match self.saboteur {
+            Saboteur::CountsNotFoundAsFailure => Arc::new(AlteringBreaker {
                 inner: breaker,
-                tamper: |mut record| {
+                alter: |mut record| {
                     record.outcome = record.outcome.map(|_| CallOutcome::Failure);
                     record
                 },
             }),
-            Fault::ForgetsRetryAfter => Arc::new(Tampered {
+            Saboteur::DropsRetryAfter => Arc::new(AlteringBreaker {
                 inner: breaker,
-                tamper: |mut record| {
+                alter: |mut record| {
                     record.retry_after = None;
                     record
                 },
@@ -121,7 +121,7 @@ impl HttpClient for Faulty {
     }
 }
 
-/// What is remembered of a request.
+/// The parts of a request that are needed after it was sent.
 struct Head {
     method: Method,
     path: String,
@@ -142,84 +142,84 @@ impl Head {
     }
 }
 
-impl Faulty {
+impl SaboteurClient {
     async fn before(&self, request: &mut HttpRequest, head: &Head) -> Result<()> {
         let streamed = !request.body.is_empty() && request.body.as_bytes().is_none();
         let once = request.body.try_clone().is_none();
         let options = &mut request.options;
-        match self.fault {
-            Fault::ChangesMethods if head.method.as_str() == "PURGE" => request.method = Method::GET,
-            Fault::GetsForHead if head.method == Method::HEAD => request.method = Method::GET,
-            Fault::LosesEmptyHeaders => {
+        match self.saboteur {
+            Saboteur::ChangesMethods if head.method.as_str() == "PURGE" => request.method = Method::GET,
+            Saboteur::SendsGetForHead if head.method == Method::HEAD => request.method = Method::GET,
+            Saboteur::LosesEmptyHeaders => {
                 request.headers.remove("x-empty");
             }
-            Fault::CutsQueries => request.target = head.url.replace("%C3%BC", "").into(),
-            Fault::ForgetsContentTypes if request.body.as_bytes().is_some_and(|body| !body.starts_with(b"{")) => {
+            Saboteur::CutsNonAsciiQueries => request.target = head.url.replace("%C3%BC", "").into(),
+            Saboteur::OmitsContentTypes if request.body.as_bytes().is_some_and(|body| !body.starts_with(b"{")) => {
                 request.headers.remove(header::CONTENT_TYPE);
             }
-            Fault::LeavesTheBase => request.target = head.url.replacen("//127.0.0.2", "", 1).into(),
-            Fault::LosesLastChunk if once && request.body.length().is_none() => {
+            Saboteur::LeavesTheBaseUrl => request.target = head.url.replacen("//127.0.0.2", "", 1).into(),
+            Saboteur::LosesLastChunk if once && request.body.length().is_none() => {
                 let mut chunks: Vec<_> = std::mem::take(&mut request.body).into_stream().try_collect().await?;
                 chunks.pop();
                 request.body = HttpBody::stream(stream::iter(chunks.into_iter().map(Ok)).boxed(), None);
             }
-            Fault::BuffersUploads if once => {
+            Saboteur::BuffersUploads if once => {
                 let whole = std::mem::take(&mut request.body).collect(usize::MAX).await?;
                 let length = whole.len() as u64;
                 request.body = HttpBody::stream(stream::once(future::ready(Ok(whole))).boxed(), Some(length));
             }
-            Fault::RepeatsStreams if head.path == "/stream" => {
+            Saboteur::RepeatsStreams if head.path == "/stream" => {
                 request.body = std::mem::take(&mut request.body).collect(usize::MAX).await?.into();
             }
-            Fault::OpensSourcesTwice if streamed => {
+            Saboteur::OpensSourcesTwice if streamed => {
                 drop(request.body.try_clone().map(HttpBody::into_stream));
             }
-            Fault::IgnoresProxies => options.proxy = None,
-            Fault::IgnoresOwnPolicy => options.retry = None,
-            Fault::IgnoresOwnCircuit => options.circuit = None,
-            Fault::FollowsAnyway => options.follow_redirects = None,
-            Fault::StopsAtSeeOther if head.path == "/from/303" && head.method == Method::GET => {
+            Saboteur::IgnoresProxies => options.proxy = None,
+            Saboteur::IgnoresRequestPolicy => options.retry = None,
+            Saboteur::IgnoresRequestCircuit => options.circuit = None,
+            Saboteur::AlwaysFollows => options.follow_redirects = None,
+            Saboteur::StopsAtSeeOther if head.path == "/from/303" && head.method == Method::GET => {
                 options.follow_redirects = Some(false);
             }
-            Fault::StopsAfterPost if head.path == "/from/302" && head.method == Method::POST => {
+            Saboteur::StopsAfterPost if head.path == "/from/302" && head.method == Method::POST => {
                 options.follow_redirects = Some(false);
             }
-            Fault::StretchesAttempts => options.timeout = options.timeout.or(options.attempt_timeout),
-            Fault::OffByOne => options.max_response_size = options.max_response_size.map(|limit| limit + 1),
+            Saboteur::AttemptTimeoutCoversTheBody => options.timeout = options.timeout.or(options.attempt_timeout),
+            Saboteur::LimitIsOffByOne => options.max_response_size = options.max_response_size.map(|limit| limit + 1),
             _ => {}
         }
         Ok(())
     }
 
     async fn after(&self, mut response: HttpResponse, head: &Head) -> Result<HttpResponse> {
-        match self.fault {
-            Fault::RaisesUnasked if response.status.as_u16() == 599 => {
+        match self.saboteur {
+            Saboteur::RaisesStatus599 if response.status.as_u16() == 599 => {
                 return Err(NetworkError::new(ErrorKind::Status, "http.request", "an unknown status").with_status(599));
             }
-            Fault::DropsRepeatedHeaders => {
+            Saboteur::DropsRepeatedHeaders => {
                 if let Some(first) = response.headers.get(header::SET_COOKIE).cloned() {
                     response.headers.insert(header::SET_COOKIE, first);
                 }
             }
-            Fault::ReportsAnotherUrl => {
+            Saboteur::ReportsAnotherUrl => {
                 if let Some(url) = &mut response.url {
                     url.set_query(None);
                 }
             }
-            Fault::KeepsContentEncoding if head.path == "/packed" => {
+            Saboteur::KeepsContentEncoding if head.path == "/packed" => {
                 response
                     .headers
                     .insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
             }
-            Fault::BuffersDownloads if head.path == "/slow" => {
+            Saboteur::BuffersDownloads if head.path == "/slow" => {
                 response.body = response.body.collect(usize::MAX).await?.into();
             }
-            Fault::AcceptsTruncation => {
+            Saboteur::AcceptsTruncation => {
                 response.body = response.body.map_stream(|s| until(s, ErrorKind::TruncatedBody));
             }
-            Fault::AcceptsCorruption => response.body = response.body.map_stream(|s| until(s, ErrorKind::Decode)),
-            Fault::EndsLateBodies => response.body = response.body.map_stream(|s| until(s, ErrorKind::Timeout)),
-            Fault::ReadsAhead if head.path == "/" => response.body = response.body.map_stream(read_ahead),
+            Saboteur::AcceptsCorruption => response.body = response.body.map_stream(|s| until(s, ErrorKind::Decode)),
+            Saboteur::EndsLateBodies => response.body = response.body.map_stream(|s| until(s, ErrorKind::Timeout)),
+            Saboteur::ReadsAhead if head.path == "/" => response.body = response.body.map_stream(read_ahead),
             _ => {}
         }
         Ok(response)
@@ -228,26 +228,26 @@ impl Faulty {
     fn on_error(&self, error: NetworkError, head: &Head) -> Result<HttpResponse> {
         let kind = error.kind();
         let replaced = |kind| Err(NetworkError::new(kind, "http.request", "another kind of error"));
-        match self.fault {
-            Fault::MisnamesBadUrls if head.url.starts_with("mailto") => replaced(ErrorKind::Unsupported),
-            Fault::MisnamesStatuses if error.status() == Some(401) => {
+        match self.saboteur {
+            Saboteur::WrongKindForBadUrls if head.url.starts_with("mailto") => replaced(ErrorKind::Unsupported),
+            Saboteur::WrongKindForStatuses if error.status() == Some(401) => {
                 Err(NetworkError::new(ErrorKind::Status, "http.request", "401").with_status(401))
             }
-            Fault::TellsSecrets => Err(error.with_context("url", head.url.clone())),
-            Fault::UnsureAfterRefusal if kind == ErrorKind::ConnectionRefused => {
+            Saboteur::ShowsSecrets => Err(error.with_context("url", head.url.clone())),
+            Saboteur::MaybeSentAfterRefusal if kind == ErrorKind::ConnectionRefused => {
                 Err(error.with_send_state(SendState::MaybeSent))
             }
-            Fault::UnsureAfterDns if kind == ErrorKind::Dns => Err(error.with_send_state(SendState::MaybeSent)),
-            Fault::HidesTls if kind == ErrorKind::Tls => replaced(ErrorKind::Connection),
-            Fault::ClaimsNotSent if kind == ErrorKind::ConnectionClosed => {
+            Saboteur::MaybeSentAfterDns if kind == ErrorKind::Dns => Err(error.with_send_state(SendState::MaybeSent)),
+            Saboteur::HidesTlsErrors if kind == ErrorKind::Tls => replaced(ErrorKind::Connection),
+            Saboteur::ClaimsNotSent if kind == ErrorKind::ConnectionClosed => {
                 Err(error.with_send_state(SendState::NotSent))
             }
-            Fault::HidesProtocolErrors if kind == ErrorKind::Protocol => replaced(ErrorKind::Connection),
-            Fault::ReplacesSourceErrors if kind == ErrorKind::Rejected => replaced(ErrorKind::Remote),
-            Fault::MisnamesTimeouts if error.phase() == Some(Phase::Total) => replaced(ErrorKind::Remote),
-            Fault::AcceptsLoops if kind == ErrorKind::Redirect => Ok(HttpResponse::new(StatusCode::FOUND)),
-            Fault::ForgetsAttempts => Err(error.with_attempts(1)),
-            Fault::HidesRejectionDelay if kind == ErrorKind::CircuitOpen => {
+            Saboteur::HidesProtocolErrors if kind == ErrorKind::Protocol => replaced(ErrorKind::Connection),
+            Saboteur::ReplacesSourceErrors if kind == ErrorKind::Rejected => replaced(ErrorKind::Remote),
+            Saboteur::WrongKindForTimeouts if error.phase() == Some(Phase::Total) => replaced(ErrorKind::Remote),
+            Saboteur::AcceptsLoops if kind == ErrorKind::Redirect => Ok(HttpResponse::new(StatusCode::FOUND)),
+            Saboteur::HidesAttempts => Err(error.with_attempts(1)),
+            Saboteur::HidesRejectionDelay if kind == ErrorKind::CircuitOpen => {
                 Err(error.with_retryability(Retryability::Never))
             }
             _ => Err(error),
@@ -269,7 +269,7 @@ impl Faulty {
     }
 }
 
-/// Ends quietly at an error of this kind.
+/// Ends the stream without an error in place of an error of this kind.
 fn until(chunks: ByteStream, kind: ErrorKind) -> ByteStream {
     chunks
         .take_while(move |chunk| future::ready(!matches!(chunk, Err(error) if error.is_a(kind))))
@@ -304,11 +304,11 @@ impl RetryPredicate for NoRejections {
     }
 }
 
-impl fmt::Debug for Faulty {
+impl fmt::Debug for SaboteurClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faulty")
+        f.debug_struct("SaboteurClient")
             .field("inner", &self.inner)
-            .field("fault", &self.fault)
+            .field("saboteur", &self.saboteur)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A test binary's `main`: one test per case, filtered and listed like any other.
+//! The `main` of a test binary: one test per case, which is listed and filtered like any other test.
 //!
 //! In `Cargo.toml`:
 //!
@@ -9,46 +9,49 @@
 //! ```
 //!
 //! Cases that do not apply are shown as `ignored` with their reason. If the environment variable
-//! `NETWORKING_CONFORMANCE_REPORT` names a directory, the reports are written there as JSON.
+//! [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all cases are written there as
+//! JSON.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
-use crate::case::{Applies, Harness};
-use crate::report::{CaseReport, Outcome};
-use crate::suite::{Factory, Suite};
+use super::case::{Applies, Harness};
+pub use super::report::REPORT_DIRECTORY;
+use super::report::{CaseReport, Outcome};
+use super::suite::{Factory, Suite};
 
-/// The environment variable that names the directory for JSON reports.
-pub const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
-
-/// Test trials of one or more suites against one or more backends.
+/// The tests of a binary: suites against backends, and plain tests.
+///
+/// ```
+/// use networking_conformance::runner::Runner;
+///
+/// # fn run() -> std::process::ExitCode {
+/// Runner::new()
+///     .test("arithmetic::adds", || assert_eq!(1 + 1, 2))
+///     .run()
+/// # }
+/// ```
+///
+/// A runner without tests succeeds: a binary may add suites and tests by feature, and have none of the features.
 #[derive(Debug, Default)]
+#[must_use = "a runner does nothing until it is run"]
 pub struct Runner {
     trials: Vec<TrialBox>,
     reports: Arc<Mutex<Vec<CaseReport>>>,
     threads: Option<usize>,
 }
 
-struct TrialBox(Trial);
-
-impl std::fmt::Debug for TrialBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
-
 impl Runner {
-    /// No trials yet.
+    /// A runner without tests.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs so many cases side by side, unless `--test-threads` says otherwise. Without it there is one per processor:
-    /// too few for cases that mostly wait for a peer.
-    #[must_use]
+    /// Runs at most `threads` tests at a time, unless `--test-threads` says otherwise. The default is one per
+    /// processor, which is slow for cases that mostly wait for a peer.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -56,8 +59,7 @@ impl Runner {
 
     /// Adds every case of a suite against the backend whose harness `factory` makes.
     ///
-    /// `factory` is called for each case, inside a tokio runtime.
-    #[must_use]
+    /// `factory` is called once for each case, inside a tokio runtime, and once here to ask which cases apply.
     pub fn add<H, F>(mut self, suite: Suite<H>, factory: F) -> Self
     where
         H: Harness + ?Sized,
@@ -65,7 +67,7 @@ impl Runner {
     {
         let suite = Arc::new(suite);
         let factory: Factory<H> = Arc::new(factory);
-        // One harness is made up front, to know which cases apply: the test runner must be told before it starts.
+        // The test runner must know which cases are ignored before it starts.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -114,14 +116,28 @@ impl Runner {
         self
     }
 
-    /// Runs the trials as the command line says, and writes the reports.
+    /// Adds a plain test, which fails if it panics. So one binary can run suites together with other tests, such as
+    /// those of saboteurs.
+    ///
+    /// Plain tests are not part of the reports.
+    pub fn test(mut self, name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Self {
+        let trial = Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+        self.trials.push(TrialBox(trial));
+        self
+    }
+
+    /// Runs the tests that the command line selects, and writes the reports.
     pub fn run(self) -> ExitCode {
-        let mut arguments = Arguments::from_args();
-        arguments.test_threads = arguments.test_threads.or(self.threads);
-        let listing = arguments.list;
-        let conclusion = libtest_mimic::run(&arguments, self.trials.into_iter().map(|trial| trial.0).collect());
-        if !listing && let Some(directory) = std::env::var_os(REPORT_DIRECTORY) {
-            let reports = self.reports.lock().expect("no panic while reporting");
+        let arguments = Arguments::from_args();
+        let reports = Arc::clone(&self.reports);
+        let conclusion = self.conclude(&arguments);
+        if !arguments.list
+            && let Some(directory) = std::env::var_os(REPORT_DIRECTORY)
+        {
+            let reports = reports.lock().expect("no panic while reporting");
             if let Err(error) = write_reports(Path::new(&directory), &reports) {
                 eprintln!("the conformance report cannot be written: {error}");
                 return ExitCode::FAILURE;
@@ -129,15 +145,29 @@ impl Runner {
         }
         conclusion.exit_code()
     }
+
+    fn conclude(self, arguments: &Arguments) -> Conclusion {
+        let mut arguments = arguments.clone();
+        arguments.test_threads = arguments.test_threads.or(self.threads);
+        libtest_mimic::run(&arguments, self.trials.into_iter().map(|trial| trial.0).collect())
+    }
 }
 
-/// Runs one suite against one backend: the whole `main` of a test binary.
+/// Runs one suite against one backend, as the `main` of a test binary.
 pub fn main<H, F>(suite: Suite<H>, factory: F) -> ExitCode
 where
     H: Harness + ?Sized,
     F: Fn() -> Arc<H> + Send + Sync + 'static,
 {
     Runner::new().add(suite, factory).run()
+}
+
+struct TrialBox(Trial);
+
+impl std::fmt::Debug for TrialBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name())
+    }
 }
 
 /// One file per test binary, named after it.
@@ -147,4 +177,36 @@ fn write_reports(directory: &Path, reports: &[CaseReport]) -> std::io::Result<()
     let name = binary.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let json = serde_json::to_vec_pretty(reports).map_err(std::io::Error::other)?;
     std::fs::write(directory.join(format!("{name}.json")), json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The output goes to a file: a failure that is expected must not look like one of this test binary.
+    fn conclude(runner: Runner, name: &str) -> Conclusion {
+        let log = std::env::temp_dir().join(format!("networking-conformance-{}-{name}", std::process::id()));
+        let conclusion = runner.conclude(&Arguments {
+            logfile: Some(log.to_string_lossy().into_owned()),
+            ..Arguments::default()
+        });
+        std::fs::remove_file(log).unwrap();
+        conclusion
+    }
+
+    #[test]
+    fn a_runner_without_tests_succeeds() {
+        let conclusion = conclude(Runner::new(), "empty");
+        assert!(!conclusion.has_failed(), "{conclusion:?}");
+    }
+
+    #[test]
+    fn a_plain_test_fails_if_it_panics() {
+        let runner = Runner::new()
+            .test("passes", || {})
+            // Unlike `panic!`, without a message on the standard error stream.
+            .test("panics", || std::panic::resume_unwind(Box::new("a reason")));
+        let conclusion = conclude(runner, "plain");
+        assert_eq!((conclusion.num_passed, conclusion.num_failed), (1, 1));
+    }
 }

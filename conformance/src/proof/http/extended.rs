@@ -1,4 +1,4 @@
-//! Faults of the extended operations.
+//! The extended operations of each saboteur.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use networking_spi::http::{
 use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Result};
 
-use super::Fault;
+use super::Saboteur;
 
 #[derive(Debug)]
-pub(super) struct Faulty {
+pub(super) struct SaboteurExtended {
     pub(super) inner: Arc<dyn HttpExtended>,
-    pub(super) fault: Fault,
+    pub(super) saboteur: Saboteur,
 }
 
 #[async_trait]
-impl HttpExtended for Faulty {
+impl HttpExtended for SaboteurExtended {
     async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
-        let more = usize::from(self.fault == Fault::ChunksTooLong);
+        let more = usize::from(self.saboteur == Saboteur::ChunksTooLong);
         self.inner.stream_request(request, chunk_size + more).await
     }
 
@@ -33,19 +33,23 @@ impl HttpExtended for Faulty {
 
     async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
         match self.inner.authenticate_oauth2(request).await {
-            Ok(mut token) if self.fault == Fault::LosesRefreshTokens => {
+            Ok(mut token) if self.saboteur == Saboteur::LosesRefreshTokens => {
                 token.refresh_token = None;
                 Ok(token)
             }
-            Err(error) if self.fault == Fault::HidesRefusals && error.kind() == ErrorKind::Authentication => Err(
-                NetworkError::new(ErrorKind::Authentication, "http.authenticate_oauth2", "refused"),
-            ),
+            Err(error) if self.saboteur == Saboteur::HidesRefusalCodes && error.kind() == ErrorKind::Authentication => {
+                Err(NetworkError::new(
+                    ErrorKind::Authentication,
+                    "http.authenticate_oauth2",
+                    "refused",
+                ))
+            }
             result => result,
         }
     }
 
     async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
-        if self.fault == Fault::TrustsAnyToken {
+        if self.saboteur == Saboteur::AcceptsEveryToken {
             return Ok(JwtClaims::new(algorithm, None, serde_json::Map::new()));
         }
         self.inner.authenticate_jwt(token, algorithm).await
@@ -57,8 +61,8 @@ impl HttpExtended for Faulty {
 
     async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
         match self.inner.decompress_response(data, compression).await {
-            Ok(data) if self.fault == Fault::LosesLastByte && data.len() > 100_000 => Ok(data.slice(1..)),
-            Err(error) if self.fault == Fault::AcceptsCorruptData && error.kind() == ErrorKind::Decode => {
+            Ok(data) if self.saboteur == Saboteur::LosesLastByte && data.len() > 100_000 => Ok(data.slice(1..)),
+            Err(error) if self.saboteur == Saboteur::AcceptsCorruptData && error.kind() == ErrorKind::Decode => {
                 Ok(Bytes::new())
             }
             result => result,
@@ -71,7 +75,7 @@ impl HttpExtended for Faulty {
 
     fn extended_capabilities(&self) -> HttpExtendedCapabilities {
         let mut capabilities = self.inner.extended_capabilities();
-        capabilities.jwt ^= self.fault == Fault::BoastsExtended;
+        capabilities.jwt ^= self.saboteur == Saboteur::DeclaresTooMuchExtended;
         capabilities
     }
 }

@@ -1,4 +1,4 @@
-//! A client with a flaw.
+//! The client of each saboteur.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,48 +14,48 @@ use networking_spi::kafka::{
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 
-use super::Flaw;
+use super::Saboteur;
 
-/// Tells clients apart where the flaw needs it.
+/// Numbers the clients, for saboteurs that depend on which client it is.
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 
-/// A client with a flaw.
+/// A correct client with one mistake.
 #[derive(Debug)]
-pub(super) struct FlawedClient {
+pub(super) struct SaboteurClient {
     inner: Arc<dyn KafkaClient>,
-    flaw: Flaw,
+    saboteur: Saboteur,
     number: usize,
     consumers: Mutex<HashMap<ConsumerId, Consumer>>,
-    revived: Mutex<HashMap<ProducerId, ProducerId>>,
+    recreated: Mutex<HashMap<ProducerId, ProducerId>>,
 }
 
-/// What the flaws have to know of a consumer.
+/// What saboteurs need to know about a consumer.
 #[derive(Debug, Clone)]
 struct Consumer {
-    /// The consumer of the right client behind it.
+    /// The consumer of the inner client.
     id: ConsumerId,
     config: ConsumerConfig,
     /// The next offsets to read.
-    handed: BTreeMap<TopicPartition, i64>,
+    returned: BTreeMap<TopicPartition, i64>,
     /// The highest offsets that were committed.
     committed: BTreeMap<TopicPartition, i64>,
     closed: bool,
 }
 
-impl FlawedClient {
-    pub(super) fn new(inner: Arc<dyn KafkaClient>, flaw: Flaw) -> Self {
+impl SaboteurClient {
+    pub(super) fn new(inner: Arc<dyn KafkaClient>, saboteur: Saboteur) -> Self {
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
         Self {
             inner,
-            flaw,
+            saboteur,
             number,
             consumers: Mutex::default(),
-            revived: Mutex::default(),
+            recreated: Mutex::default(),
         }
     }
 
-    fn has(&self, flaw: Flaw) -> bool {
-        self.flaw == flaw
+    fn is(&self, saboteur: Saboteur) -> bool {
+        self.saboteur == saboteur
     }
 
     fn consumers(&self) -> MutexGuard<'_, HashMap<ConsumerId, Consumer>> {
@@ -66,7 +66,7 @@ impl FlawedClient {
         self.consumers().get(id).filter(|consumer| !consumer.closed).cloned()
     }
 
-    /// The right client's id of a consumer; an unknown id stays what it is, and is not found there.
+    /// The inner client's id of a consumer. An unknown id is passed on as it is, and is not found there.
     fn inner_id(&self, id: &ConsumerId) -> ConsumerId {
         match self.consumers().get(id) {
             Some(consumer) if consumer.closed => ConsumerId::new("closed"),
@@ -76,30 +76,30 @@ impl FlawedClient {
     }
 
     fn producer_id(&self, id: &ProducerId) -> ProducerId {
-        let revived = self.revived.lock().unwrap_or_else(PoisonError::into_inner);
-        revived.get(id).unwrap_or(id).clone()
+        let recreated = self.recreated.lock().unwrap_or_else(PoisonError::into_inner);
+        recreated.get(id).unwrap_or(id).clone()
     }
 
-    /// Takes the field out of an error.
+    /// Removes the field from an error, for the saboteur that does not name fields.
     fn named<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| {
-            if self.has(Flaw::FieldsAreUnnamed) && error.kind() == ErrorKind::InvalidInput {
-                NetworkError::new(ErrorKind::InvalidInput, "flawed", error.message().to_owned())
+            if self.is(Saboteur::FieldsAreUnnamed) && error.kind() == ErrorKind::InvalidInput {
+                NetworkError::new(ErrorKind::InvalidInput, "saboteur", error.message().to_owned())
             } else {
                 error
             }
         })
     }
 
-    /// What the flaw makes of a record before it is written.
-    async fn spoil_record(&self, mut record: ProducerRecord) -> ProducerRecord {
-        match self.flaw {
-            Flaw::NoClock => record.timestamp = record.timestamp.or(Some(UNIX_EPOCH)),
-            Flaw::KeyWins if record.key.is_some() => record.partition = None,
-            Flaw::OtherPartitioner | Flaw::PartitionsWrap => {
+    /// Alters a record before it is written.
+    async fn alter_record(&self, mut record: ProducerRecord) -> ProducerRecord {
+        match self.saboteur {
+            Saboteur::NoClock => record.timestamp = record.timestamp.or(Some(UNIX_EPOCH)),
+            Saboteur::KeyOverridesPartition if record.key.is_some() => record.partition = None,
+            Saboteur::OtherPartitioner | Saboteur::PartitionsWrap => {
                 let metadata = self.inner.topic_metadata(&record.topic).await;
                 let count = metadata.map_or(1, |topic| i32::try_from(topic.partitions.len()).unwrap_or(1));
-                if self.has(Flaw::PartitionsWrap) {
+                if self.is(Saboteur::PartitionsWrap) {
                     record.partition = record.partition.map(|partition| partition.min(partition.abs() % count));
                 } else if let (None, Some(key)) = (record.partition, &record.key) {
                     let sum: i32 = key.iter().map(|byte| i32::from(*byte)).sum();
@@ -111,16 +111,16 @@ impl FlawedClient {
         record
     }
 
-    /// What the flaw makes of the answer to a write.
-    async fn spoil_answer(&self, topic: &str, result: Result<RecordMetadata>) -> Result<RecordMetadata> {
-        match (self.flaw, self.named(result)) {
-            (Flaw::OffsetZero, Ok(mut written)) => {
+    /// Alters the result of a write.
+    async fn alter_answer(&self, topic: &str, result: Result<RecordMetadata>) -> Result<RecordMetadata> {
+        match (self.saboteur, self.named(result)) {
+            (Saboteur::OffsetZero, Ok(mut written)) => {
                 written.offset = written.offset.map(|_| 0);
                 Ok(written)
             }
-            (Flaw::UnknownTopicTimesOut, Err(error)) if error.kind() == ErrorKind::NotFound => {
+            (Saboteur::UnknownTopicTimesOut, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 match self.inner.topic_metadata(topic).await {
-                    Err(_) => Err(NetworkError::timeout("flawed", Phase::Total, Duration::from_secs(1))),
+                    Err(_) => Err(NetworkError::timeout("saboteur", Phase::Total, Duration::from_secs(1))),
                     Ok(_) => Err(error),
                 }
             }
@@ -128,18 +128,18 @@ impl FlawedClient {
         }
     }
 
-    /// What the flaw makes of a message that was read.
-    fn spoil_message(&self, message: &mut KafkaMessage) {
-        match self.flaw {
-            Flaw::ValuesAreText => {
+    /// Alters a message that was read.
+    fn alter_message(&self, message: &mut KafkaMessage) {
+        match self.saboteur {
+            Saboteur::ValuesAreText => {
                 let text = message
                     .value
                     .as_ref()
                     .map(|value| String::from_utf8_lossy(value).into_owned());
                 message.value = text.map(Bytes::from);
             }
-            Flaw::NoHeaders => message.headers = KafkaHeaders::new(),
-            Flaw::HeadersAreAMap => {
+            Saboteur::NoHeaders => message.headers = KafkaHeaders::new(),
+            Saboteur::HeadersAreAMap => {
                 let map: BTreeMap<String, Option<Bytes>> = message
                     .headers
                     .iter()
@@ -150,8 +150,8 @@ impl FlawedClient {
                     message.headers.push(name, value);
                 }
             }
-            Flaw::EmptyIsAbsent => message.value = message.value.take().filter(|value| !value.is_empty()),
-            Flaw::SecondsOnly => {
+            Saboteur::EmptyIsAbsent => message.value = message.value.take().filter(|value| !value.is_empty()),
+            Saboteur::SecondsOnly => {
                 let since = message
                     .timestamp
                     .and_then(|timestamp| timestamp.duration_since(UNIX_EPOCH).ok());
@@ -163,9 +163,9 @@ impl FlawedClient {
 
     async fn read(&self, consumer: &ConsumerId, mut options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
         let id = self.inner_id(consumer);
-        match self.flaw {
-            Flaw::OneTooMany if options.max_messages > 0 => options.max_messages += 1,
-            Flaw::SleepsThrough => {
+        match self.saboteur {
+            Saboteur::OneTooMany if options.max_messages > 0 => options.max_messages += 1,
+            Saboteur::LooksOnlyOnce => {
                 let there = self
                     .inner
                     .consume_messages(&id, options.with_max_wait(Duration::ZERO))
@@ -178,30 +178,30 @@ impl FlawedClient {
             _ => {}
         }
         let messages = self.inner.consume_messages(&id, options).await?;
-        if self.has(Flaw::LosesOnCancel) {
+        if self.is(Saboteur::LosesOnCancel) {
             tokio::task::yield_now().await;
         }
-        if self.has(Flaw::NothingIsATimeout) && messages.is_empty() && options.max_wait.is_zero() {
-            return Err(NetworkError::timeout("flawed", Phase::Total, options.max_wait));
+        if self.is(Saboteur::EmptyIsATimeout) && messages.is_empty() && options.max_wait.is_zero() {
+            return Err(NetworkError::timeout("saboteur", Phase::Total, options.max_wait));
         }
         Ok(messages)
     }
 
-    /// What the flaw makes of a commit; `None` if it is passed over.
-    async fn spoil_commit(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<Option<CommitOffsets>> {
-        Ok(Some(match (self.flaw, offsets) {
-            (Flaw::CommitsTheLast, CommitOffsets::Exact(mut offsets)) => {
+    /// Alters a commit; `None` if nothing is committed.
+    async fn alter_commit(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<Option<CommitOffsets>> {
+        Ok(Some(match (self.saboteur, offsets) {
+            (Saboteur::CommitsTheLast, CommitOffsets::Exact(mut offsets)) => {
                 for offset in &mut offsets {
                     offset.offset -= i64::from(offset.offset > 0);
                 }
                 CommitOffsets::Exact(offsets)
             }
-            (Flaw::NegativeIsIgnored, CommitOffsets::Exact(offsets))
+            (Saboteur::NegativeIsIgnored, CommitOffsets::Exact(offsets))
                 if offsets.iter().any(|offset| offset.offset < 0) =>
             {
                 return Ok(None);
             }
-            (Flaw::CommitsTheEnd, CommitOffsets::Consumed) => {
+            (Saboteur::CommitsTheEnd, CommitOffsets::Consumed) => {
                 let mut offsets = Vec::new();
                 for topic in self
                     .consumer(consumer)
@@ -215,7 +215,7 @@ impl FlawedClient {
                 }
                 CommitOffsets::Exact(offsets)
             }
-            (Flaw::CommitsOnlyForward, CommitOffsets::Exact(offsets)) => {
+            (Saboteur::CommitsOnlyForward, CommitOffsets::Exact(offsets)) => {
                 let consumers = self.consumers();
                 let known = consumers.get(consumer).map(|consumer| &consumer.committed);
                 let higher = |offset: &PartitionOffset| {
@@ -232,7 +232,9 @@ impl FlawedClient {
     fn remember_messages(&self, consumer: &ConsumerId, messages: &[KafkaMessage]) {
         if let Some(consumer) = self.consumers().get_mut(consumer) {
             for message in messages {
-                consumer.handed.insert(message.topic_partition(), message.next_offset());
+                consumer
+                    .returned
+                    .insert(message.topic_partition(), message.next_offset());
             }
         }
     }
@@ -245,7 +247,7 @@ impl FlawedClient {
                         .committed
                         .extend(offsets.into_iter().map(|offset| (offset.partition, offset.offset)));
                 }
-                _ => consumer.committed.clone_from(&consumer.handed),
+                _ => consumer.committed.clone_from(&consumer.returned),
             }
         }
     }
@@ -253,13 +255,13 @@ impl FlawedClient {
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl KafkaClient for FlawedClient {
+impl KafkaClient for SaboteurClient {
     async fn create_producer(&self, mut config: ProducerConfig) -> Result<ProducerId> {
-        match self.flaw {
-            Flaw::LimitIsExclusive if config.max_message_size > 1 => config.max_message_size -= 1,
-            Flaw::NoLimit if config.max_message_size > 0 => config.max_message_size = 1_000_000,
-            Flaw::AlwaysAcknowledged if config.acks == Acks::None => config.acks = Acks::Leader,
-            Flaw::NoDeliveryTimeout if !config.delivery_timeout.is_zero() && config.linger.is_zero() => {
+        match self.saboteur {
+            Saboteur::LimitIsExclusive if config.max_message_size > 1 => config.max_message_size -= 1,
+            Saboteur::NoLimit if config.max_message_size > 0 => config.max_message_size = 1_000_000,
+            Saboteur::AlwaysAcknowledged if config.acks == Acks::None => config.acks = Acks::Leader,
+            Saboteur::NoDeliveryTimeout if !config.delivery_timeout.is_zero() && config.linger.is_zero() => {
                 config.delivery_timeout = Duration::from_secs(86_400);
             }
             _ => {}
@@ -268,17 +270,17 @@ impl KafkaClient for FlawedClient {
     }
 
     async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
-        match (self.flaw, config.offset_reset) {
-            (Flaw::OneTopic, _) => config.topics.truncate(1),
-            (Flaw::EarliestIsLatest, OffsetReset::Earliest) => config.offset_reset = OffsetReset::Latest,
-            (Flaw::LatestIsEarliest, OffsetReset::Latest) | (Flaw::FailIsEarliest, OffsetReset::Fail) => {
+        match (self.saboteur, config.offset_reset) {
+            (Saboteur::OneTopic, _) => config.topics.truncate(1),
+            (Saboteur::EarliestIsLatest, OffsetReset::Earliest) => config.offset_reset = OffsetReset::Latest,
+            (Saboteur::LatestIsEarliest, OffsetReset::Latest) | (Saboteur::FailIsEarliest, OffsetReset::Fail) => {
                 config.offset_reset = OffsetReset::Earliest;
             }
-            (Flaw::OneGroup, _) if !config.group.is_empty() => "everybody".clone_into(&mut config.group),
-            (Flaw::GroupsOfOne, _) if !config.group.is_empty() => {
+            (Saboteur::OneGroup, _) if !config.group.is_empty() => "one-group".clone_into(&mut config.group),
+            (Saboteur::OneGroupPerClient, _) if !config.group.is_empty() => {
                 config.group = format!("{}-{}", config.group, self.number);
             }
-            (Flaw::NoStaticMembers, _) => {
+            (Saboteur::NoStaticMembers, _) => {
                 config.group_instance_id = config.group_instance_id.filter(String::is_empty);
             }
             _ => {}
@@ -287,7 +289,7 @@ impl KafkaClient for FlawedClient {
         let consumer = Consumer {
             id: id.clone(),
             config,
-            handed: BTreeMap::new(),
+            returned: BTreeMap::new(),
             committed: BTreeMap::new(),
             closed: false,
         };
@@ -296,25 +298,25 @@ impl KafkaClient for FlawedClient {
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
-        if self.has(Flaw::FlushesTooEarly) {
+        if self.is(Saboteur::FlushesTooEarly) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let record = self.spoil_record(record).await;
+        let record = self.alter_record(record).await;
         let topic = record.topic.clone();
         let mut result = self
             .inner
             .produce_message(&self.producer_id(producer), record.clone())
             .await;
         let lost = matches!(&result, Err(error) if concerns(error, "producer"));
-        if self.has(Flaw::RevivesProducers) && lost {
+        if self.is(Saboteur::RecreatesProducers) && lost {
             let again = self.inner.create_producer(ProducerConfig::new()).await?;
-            self.revived
+            self.recreated
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(producer.clone(), again.clone());
             result = self.inner.produce_message(&again, record).await;
         }
-        self.spoil_answer(&topic, result).await
+        self.alter_answer(&topic, result).await
     }
 
     async fn produce_messages(
@@ -323,39 +325,40 @@ impl KafkaClient for FlawedClient {
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
         let count = records.len();
-        let mut spoilt = Vec::with_capacity(count);
+        let mut altered = Vec::with_capacity(count);
         for record in records {
-            spoilt.push(self.spoil_record(record).await);
+            altered.push(self.alter_record(record).await);
         }
-        if self.has(Flaw::BatchesAreShuffled) && count > 50 {
-            // Three from the end: the neighbour in the same partition of three, or of one.
-            spoilt.swap(count - 1, count - 4);
+        if self.is(Saboteur::BatchesAreShuffled) && count > 50 {
+            // Records are spread over three partitions, or are in one: the fourth from the end is in the same partition
+            // as the last.
+            altered.swap(count - 1, count - 4);
         }
-        let topics: Vec<String> = spoilt.iter().map(|record| record.topic.clone()).collect();
+        let topics: Vec<String> = altered.iter().map(|record| record.topic.clone()).collect();
         let producer = self.producer_id(producer);
-        let mut results = if self.has(Flaw::FailureEndsTheBatch) && count > 0 {
+        let mut results = if self.is(Saboteur::FailureEndsTheBatch) && count > 0 {
             let mut results = Vec::new();
-            for record in spoilt {
+            for record in altered {
                 results.push(self.inner.produce_message(&producer, record).await);
                 if results.last().is_some_and(Result::is_err) {
                     break;
                 }
             }
             results.resize_with(count, || {
-                Err(NetworkError::new(ErrorKind::Cancelled, "flawed", "the batch ended"))
+                Err(NetworkError::new(ErrorKind::Cancelled, "saboteur", "the batch ended"))
             });
             results
         } else {
-            self.inner.produce_messages(&producer, spoilt).await?
+            self.inner.produce_messages(&producer, altered).await?
         };
-        if self.has(Flaw::EmptyBatchFails) && results.is_empty() {
+        if self.is(Saboteur::EmptyBatchFails) && results.is_empty() {
             return Err(NetworkError::invalid_input("records", "must not be empty"));
         }
         let mut answers = Vec::with_capacity(count);
         for (topic, result) in topics.iter().zip(results.drain(..)) {
-            let answer = self.spoil_answer(topic, result).await;
+            let answer = self.alter_answer(topic, result).await;
             answers.push(match answer {
-                Err(_) if self.has(Flaw::FailuresAreSwallowed) => {
+                Err(_) if self.is(Saboteur::FailuresAreSuccesses) => {
                     Ok(RecordMetadata::new(topic.as_str(), 0, None, None))
                 }
                 answer => answer,
@@ -367,14 +370,14 @@ impl KafkaClient for FlawedClient {
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
         let result = self.named(self.read(consumer, options).await);
         let mut messages = match result {
-            Err(error) if self.has(Flaw::ForgivesConsumers) && concerns(&error, "consumer") => Vec::new(),
+            Err(error) if self.is(Saboteur::UnknownConsumersReadNothing) && concerns(&error, "consumer") => Vec::new(),
             result => result?,
         };
-        if self.has(Flaw::LosesMessages) {
+        if self.is(Saboteur::LosesMessages) {
             messages.retain(|message| message.partition == 0 || message.offset % 9 != 8);
         }
         for message in &mut messages {
-            self.spoil_message(message);
+            self.alter_message(message);
         }
         self.remember_messages(consumer, &messages);
         Ok(messages)
@@ -382,18 +385,19 @@ impl KafkaClient for FlawedClient {
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
         let exact = matches!(offsets, CommitOffsets::Exact(_));
-        let Some(offsets) = self.spoil_commit(consumer, offsets).await? else {
+        let Some(offsets) = self.alter_commit(consumer, offsets).await? else {
             return Ok(());
         };
         let id = self.inner_id(consumer);
         let result = self.named(self.inner.commit_offsets(&id, offsets.clone()).await);
-        if self.has(Flaw::ConflictsAreSwallowed) && matches!(&result, Err(error) if error.kind() == ErrorKind::Conflict)
+        if self.is(Saboteur::ConflictsAreIgnored)
+            && matches!(&result, Err(error) if error.kind() == ErrorKind::Conflict)
         {
             return Ok(());
         }
         result?;
         self.remember_commit(consumer, offsets);
-        if self.has(Flaw::CommitSeeks)
+        if self.is(Saboteur::CommitSeeks)
             && exact
             && let Some(known) = self.consumer(consumer)
         {
@@ -407,26 +411,26 @@ impl KafkaClient for FlawedClient {
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
-        let name = match self.flaw {
-            Flaw::OneGroup => "everybody".to_owned(),
-            Flaw::GroupsOfOne => format!("{group}-{}", self.number),
+        let name = match self.saboteur {
+            Saboteur::OneGroup => "one-group".to_owned(),
+            Saboteur::OneGroupPerClient => format!("{group}-{}", self.number),
             _ => group.to_owned(),
         };
         let result = self.inner.consumer_group_info(&name).await.map(|mut info| {
             group.clone_into(&mut info.group);
             info
         });
-        match (self.flaw, result) {
-            (Flaw::NoLag, Ok(mut info)) => {
+        match (self.saboteur, result) {
+            (Saboteur::NoLag, Ok(mut info)) => {
                 for offset in &mut info.offsets {
                     offset.lag = None;
                 }
                 Ok(info)
             }
-            (Flaw::ForgetsGroups, Ok(info)) if info.members.is_empty() => {
-                Err(NetworkError::not_found("flawed", "group", group))
+            (Saboteur::ForgetsEmptyGroups, Ok(info)) if info.members.is_empty() => {
+                Err(NetworkError::not_found("saboteur", "group", group))
             }
-            (Flaw::InventsGroups, Err(error)) if error.kind() == ErrorKind::NotFound => {
+            (Saboteur::EveryGroupExists, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 Ok(ConsumerGroupInfo::new(group, GroupState::Empty, Vec::new(), Vec::new()))
             }
             (_, result) => result,
@@ -434,17 +438,17 @@ impl KafkaClient for FlawedClient {
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
-        if self.has(Flaw::CreatesNothing) {
+        if self.is(Saboteur::CreatesNothing) {
             return Ok(());
         }
         match self.named(self.inner.create_topic(topic).await) {
-            Err(error) if self.has(Flaw::CreatesAgain) && error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if self.is(Saboteur::CreatesAgain) && error.kind() == ErrorKind::AlreadyExists => Ok(()),
             result => result,
         }
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
-        if self.has(Flaw::DeletesNothing) {
+        if self.is(Saboteur::DeletesNothing) {
             return Ok(());
         }
         self.inner.delete_topic(topic).await
@@ -452,12 +456,12 @@ impl KafkaClient for FlawedClient {
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
         let mut result = self.inner.topic_metadata(topic).await;
-        if self.has(Flaw::AskingCreates) && result.is_err() {
+        if self.is(Saboteur::MetadataRequestsCreate) && result.is_err() {
             self.inner.create_topic(NewTopic::new(topic, 1)).await?;
             result = self.inner.topic_metadata(topic).await;
         }
         let mut metadata = result?;
-        if self.has(Flaw::NoLeader) {
+        if self.is(Saboteur::NoLeader) {
             for partition in &mut metadata.partitions {
                 partition.leader = None;
             }
@@ -466,7 +470,7 @@ impl KafkaClient for FlawedClient {
     }
 
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
-        if self.has(Flaw::CountsNothing) {
+        if self.is(Saboteur::CountsNothing) {
             Ok(KafkaMetrics::default())
         } else {
             self.inner.kafka_metrics().await
@@ -483,11 +487,11 @@ impl KafkaClient for FlawedClient {
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
         let id = self.inner_id(consumer);
-        if self.has(Flaw::CommitsOnClose) {
-            // A consumer that is not found is not found by closing it, either.
+        if self.is(Saboteur::CommitsOnClose) {
+            // An unknown consumer is reported by the close below.
             let _ = self.inner.commit_offsets(&id, CommitOffsets::Consumed).await;
         }
-        if self.has(Flaw::NeverLeaves) && self.consumer(consumer).is_some() {
+        if self.is(Saboteur::NeverLeaves) && self.consumer(consumer).is_some() {
             if let Some(known) = self.consumers().get_mut(consumer) {
                 known.closed = true;
             }
@@ -498,12 +502,12 @@ impl KafkaClient for FlawedClient {
 
     fn capabilities(&self) -> KafkaCapabilities {
         let mut capabilities = self.inner.capabilities();
-        capabilities.transactions |= self.has(Flaw::ClaimsTransactions);
+        capabilities.transactions |= self.is(Saboteur::ClaimsTransactions);
         capabilities
     }
 }
 
-/// Whether an error is about a handle that is not found, not about something else.
+/// Whether an error says that a handle of this kind is not found.
 fn concerns(error: &NetworkError, what: &str) -> bool {
     error.kind() == ErrorKind::NotFound && error.context().any(|(key, _)| key == what)
 }

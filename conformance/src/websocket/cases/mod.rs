@@ -8,13 +8,13 @@ pub(super) mod messages;
 use std::sync::Arc;
 
 use super::WebSocketHarness;
-use crate::case::Failure;
+use crate::kit::Failure;
 
 type H = Arc<dyn WebSocketHarness>;
 
-/// Fails a case that waits for something that does not come.
+/// Fails the case if `future` does not complete within the harness' patience.
 async fn soon<F: Future>(harness: &H, what: &str, future: F) -> Result<F::Output, Failure> {
     tokio::time::timeout(harness.patience(), future)
         .await
-        .map_err(|_| Failure::new(format!("{what} did not come")))
+        .map_err(|_| Failure::new(format!("{what} did not arrive in time")))
 }

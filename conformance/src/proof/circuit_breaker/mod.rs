@@ -1,11 +1,12 @@
-//! A second implementation of the contract: slow, and simple enough to be seen to be right.
+//! A second implementation of the circuit breaker's contract, simple enough to check by reading.
 //!
-//! [`ModelBreaker`] is the oracle of property tests. With a [`Defect`] it is the proof that the cases can fail: each defect is
-//! found by exactly the cases that it should be found by. It is no breaker for programs: it takes a lock per call and keeps a
-//! record of each call in its window. Events of two threads at once may swap places.
+//! [`ModelBreaker`] is the reference that property tests compare with. With a [`Saboteur`] it makes one mistake, which
+//! the suite must catch in exactly the cases that [`Saboteur::caught_by`] names. It is not for production: each call
+//! takes a lock, each call in the window is recorded, and events of two threads that act at the same time may be
+//! published in either order.
 
 mod circuit;
-mod defect;
+mod saboteur;
 mod state;
 
 use std::collections::BTreeMap;
@@ -28,9 +29,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use self::circuit::ModelCircuit;
-pub use self::defect::Defect;
+pub use self::saboteur::Saboteur;
 
-/// A circuit breaker on tokio's clock. See the [module](self).
+/// A circuit breaker on tokio's clock. See the [module documentation](self).
 #[derive(Debug)]
 pub struct ModelBreaker {
     config: CircuitBreakerConfig,
@@ -39,27 +40,27 @@ pub struct ModelBreaker {
     hub: Hub,
 }
 
-/// What circuits share with their breaker.
+/// What every circuit shares with its breaker.
 #[derive(Debug, Clone)]
 struct Hub {
     events: broadcast::Sender<CircuitEvent>,
     origin: Instant,
-    defect: Option<Defect>,
+    saboteur: Option<Saboteur>,
 }
 
 impl Hub {
-    fn has(&self, defect: Defect) -> bool {
-        self.defect == Some(defect)
+    fn is(&self, saboteur: Saboteur) -> bool {
+        self.saboteur == Some(saboteur)
     }
 }
 
 impl ModelBreaker {
-    /// A breaker whose circuits have `config`, with room for 1000 circuits and 64 events.
+    /// A breaker whose circuits have `config`. It keeps at most 1000 circuits, and 64 events per subscriber.
     pub fn new(config: CircuitBreakerConfig) -> Self {
         let hub = Hub {
             events: broadcast::Sender::new(64),
             origin: Instant::now(),
-            defect: None,
+            saboteur: None,
         };
         Self {
             config,
@@ -69,22 +70,22 @@ impl ModelBreaker {
         }
     }
 
-    /// Sets the most circuits at once.
+    /// Sets how many circuits there are at most.
     #[must_use]
     pub fn with_max_circuits(mut self, circuits: usize) -> Self {
         self.max_circuits = circuits;
         self
     }
 
-    /// Makes one mistake from now on.
+    /// Makes the mistake of this saboteur from now on.
     #[must_use]
-    pub fn with_defect(mut self, defect: Defect) -> Self {
-        self.hub.defect = Some(defect);
+    pub fn with_saboteur(mut self, saboteur: Saboteur) -> Self {
+        self.hub.saboteur = Some(saboteur);
         self
     }
 
-    fn has(&self, defect: Defect) -> bool {
-        self.hub.has(defect)
+    fn is(&self, saboteur: Saboteur) -> bool {
+        self.hub.is(saboteur)
     }
 
     fn circuits(&self) -> MutexGuard<'_, BTreeMap<String, Arc<ModelCircuit>>> {
@@ -92,19 +93,19 @@ impl ModelBreaker {
     }
 
     fn existing(&self, name: &str) -> Result<Arc<ModelCircuit>> {
-        if self.has(Defect::LookingMakesCircuits) {
-            return self.get_or_make(name);
+        if self.is(Saboteur::QueriesCreateCircuits) {
+            return self.get_or_create(name);
         }
         let found = self.circuits().get(name).cloned();
         found.ok_or_else(|| NetworkError::not_found("model_breaker", "circuit", name))
     }
 
-    fn get_or_make(&self, name: &str) -> Result<Arc<ModelCircuit>> {
-        if !self.has(Defect::AcceptsAnyName) {
+    fn get_or_create(&self, name: &str) -> Result<Arc<ModelCircuit>> {
+        if !self.is(Saboteur::AcceptsAnyName) {
             validate::name(name, MAX_CIRCUIT_NAME, "circuit")?;
         }
         let mut circuits = self.circuits();
-        if self.has(Defect::NamesCollide)
+        if self.is(Saboteur::NamesCollide)
             && let Some(first) = circuits.values().next()
         {
             return Ok(Arc::clone(first));
@@ -112,23 +113,23 @@ impl ModelBreaker {
         if let Some(circuit) = circuits.get(name) {
             return Ok(Arc::clone(circuit));
         }
-        if circuits.len() >= self.max_circuits && !self.has(Defect::UnboundedRegistry) {
-            self.make_room(&mut circuits)?;
+        if circuits.len() >= self.max_circuits && !self.is(Saboteur::UnboundedRegistry) {
+            self.evict_one(&mut circuits)?;
         }
         let circuit = Arc::new(ModelCircuit::new(name, self.config.clone(), self.hub.clone()));
         circuits.insert(name.to_owned(), Arc::clone(&circuit));
         Ok(circuit)
     }
 
-    fn make_room(&self, circuits: &mut BTreeMap<String, Arc<ModelCircuit>>) -> Result<()> {
+    fn evict_one(&self, circuits: &mut BTreeMap<String, Arc<ModelCircuit>>) -> Result<()> {
         let evictable = circuits
             .iter()
             .find(|(_, circuit)| {
-                self.has(Defect::EvictsAnything) || Arc::strong_count(circuit) == 1 && circuit.is_evictable()
+                self.is(Saboteur::EvictsAnything) || Arc::strong_count(circuit) == 1 && circuit.is_evictable()
             })
             .map(|(name, _)| name.clone());
         match evictable {
-            Some(name) if !self.has(Defect::NeverMakesRoom) => {
+            Some(name) if !self.is(Saboteur::NeverEvicts) => {
                 circuits.remove(&name);
                 Ok(())
             }
@@ -141,10 +142,10 @@ impl ModelBreaker {
     }
 
     fn check(&self, config: &CircuitBreakerConfig) -> Result<()> {
-        if self.has(Defect::RefusesWhatItDeclares) && matches!(config.trip, TripPolicy::TimeWindow { .. }) {
+        if self.is(Saboteur::RefusesWhatItDeclares) && matches!(config.trip, TripPolicy::TimeWindow { .. }) {
             return Err(NetworkError::unsupported("model_breaker", "time_window"));
         }
-        if self.has(Defect::AcceptsInvalidConfigurations) {
+        if self.is(Saboteur::AcceptsInvalidConfigurations) {
             Ok(())
         } else {
             config.validate()
@@ -162,17 +163,17 @@ impl CircuitBreaker for ModelBreaker {
         timeout: Option<Duration>,
     ) -> Result<OperationOutput> {
         let is_new = !self.circuits().contains_key(circuit);
-        let circuit = self.get_or_make(circuit)?;
+        let circuit = self.get_or_create(circuit)?;
         let deadline = circuit.deadline(timeout);
         let handle: Arc<dyn Circuit> = circuit;
         let mut operation = Some(operation);
-        let built = if self.has(Defect::BuildsBeforeAsking) {
+        let built = if self.is(Saboteur::BuildsBeforeAsking) {
             operation.take().map(|build| build())
         } else {
             None
         };
         let permit = OwnedPermit::acquire(&handle).map_err(|rejection| {
-            if self.has(Defect::MuteErrors) {
+            if self.is(Saboteur::ErrorsNameNothing) {
                 NetworkError::new(ErrorKind::CircuitOpen, "model_breaker", "open")
             } else {
                 rejection.into()
@@ -186,7 +187,7 @@ impl CircuitBreaker for ModelBreaker {
             ));
         };
         let config = handle.config();
-        let classifier = if self.has(Defect::OwnClassifierOnly) {
+        let classifier = if self.is(Saboteur::OwnClassifierOnly) {
             default_classifier()
         } else {
             Arc::clone(&config.classifier)
@@ -199,9 +200,9 @@ impl CircuitBreaker for ModelBreaker {
                     Either::Left((result, _)) => result,
                     Either::Right(_) => {
                         let error = NetworkError::timeout("model_breaker", Phase::Total, limit);
-                        if self.has(Defect::TimeoutsAreCancellations) {
+                        if self.is(Saboteur::TimeoutsAreCancellations) {
                             drop(permit);
-                        } else if self.has(Defect::TimeoutsAreClassified) {
+                        } else if self.is(Saboteur::TimeoutsAreClassified) {
                             permit.record(classifier.classify(&error));
                         } else {
                             permit.record(CallOutcome::Failure);
@@ -213,20 +214,20 @@ impl CircuitBreaker for ModelBreaker {
         };
         let record = match &result {
             Ok(_) => CallRecord::new(CallOutcome::Success),
-            Err(_) if self.has(Defect::ExecutedFailuresAreLost) => CallRecord::new(CallOutcome::Ignored),
+            Err(_) if self.is(Saboteur::ExecutedFailuresAreLost) => CallRecord::new(CallOutcome::Ignored),
             Err(error) => {
                 let record = CallRecord::new(classifier.classify(error));
                 match error.retryability().delay() {
-                    Some(delay) if !self.has(Defect::ErrorsLoseTheirRetryAfter) => record.with_retry_after(delay),
+                    Some(delay) if !self.is(Saboteur::ErrorsLoseTheirRetryAfter) => record.with_retry_after(delay),
                     _ => record,
                 }
             }
         };
         permit.record(record);
-        if is_new && self.has(Defect::FirstCallIsLost) {
+        if is_new && self.is(Saboteur::FirstCallIsLost) {
             self.reset_circuit_breaker(handle.name())?;
         }
-        if self.has(Defect::RenamesErrors) {
+        if self.is(Saboteur::RenamesErrors) {
             return result.map_err(|error| error.with_operation("model_breaker"));
         }
         result
@@ -234,8 +235,8 @@ impl CircuitBreaker for ModelBreaker {
 
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
         let exists = self.circuits().contains_key(name);
-        let circuit = self.get_or_make(name)?;
-        if exists && self.has(Defect::HandlesAreCopies) {
+        let circuit = self.get_or_create(name)?;
+        if exists && self.is(Saboteur::HandlesAreCopies) {
             return Ok(Arc::new(ModelCircuit::new(name, self.config.clone(), self.hub.clone())));
         }
         Ok(circuit)
@@ -247,10 +248,10 @@ impl CircuitBreaker for ModelBreaker {
 
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()> {
         self.check(&config)?;
-        if self.has(Defect::ConfiguresOnlyKnownCircuits) && validate::name(name, MAX_CIRCUIT_NAME, "circuit").is_ok() {
+        if self.is(Saboteur::ConfiguresOnlyKnownCircuits) && validate::name(name, MAX_CIRCUIT_NAME, "circuit").is_ok() {
             self.existing(name)?.configure(config);
         } else {
-            self.get_or_make(name)?.configure(config);
+            self.get_or_create(name)?.configure(config);
         }
         Ok(())
     }
@@ -265,7 +266,7 @@ impl CircuitBreaker for ModelBreaker {
     }
 
     fn all_circuit_states(&self) -> BTreeMap<String, CircuitState> {
-        let outdated = self.has(Defect::ListsOutdatedStates);
+        let outdated = self.is(Saboteur::ListsOutdatedStates);
         let state = |circuit: &ModelCircuit| {
             if outdated {
                 circuit.last_state()
@@ -278,7 +279,7 @@ impl CircuitBreaker for ModelBreaker {
             .iter()
             .map(|(name, circuit)| (name.clone(), state(circuit)))
             .collect();
-        if self.has(Defect::ListsOnlyClosedCircuits) {
+        if self.is(Saboteur::ListsOnlyClosedCircuits) {
             states.retain(|_, state| *state == CircuitState::Closed);
         }
         states
@@ -295,10 +296,10 @@ impl CircuitBreaker for ModelBreaker {
     }
 
     fn subscribe(&self) -> Result<BoxStream<'static, CircuitEvent>> {
-        if self.has(Defect::OneSubscriber) && self.hub.events.receiver_count() > 0 {
+        if self.is(Saboteur::OneSubscriber) && self.hub.events.receiver_count() > 0 {
             return Ok(stream::pending().boxed());
         }
-        let silent = self.has(Defect::LosesEventsSilently);
+        let silent = self.is(Saboteur::LosesEventsSilently);
         let events = stream::unfold(self.hub.events.subscribe(), move |mut receiver| async move {
             loop {
                 match receiver.recv().await {
@@ -315,7 +316,7 @@ impl CircuitBreaker for ModelBreaker {
                 }
             }
         });
-        if self.has(Defect::StreamsEndEarly) {
+        if self.is(Saboteur::StreamsEndEarly) {
             return Ok(events.take(2).boxed());
         }
         Ok(events.boxed())
@@ -323,7 +324,7 @@ impl CircuitBreaker for ModelBreaker {
 
     fn capabilities(&self) -> CircuitBreakerCapabilities {
         let mut capabilities = CircuitBreakerCapabilities::all();
-        capabilities.time_window = !self.has(Defect::AcceptsWhatItDoesNotDeclare);
+        capabilities.time_window = !self.is(Saboteur::AcceptsWhatItDoesNotDeclare);
         capabilities
     }
 }

@@ -1,4 +1,4 @@
-//! One case, and what every harness says of itself.
+//! A case, its result, and the harness that it runs against.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use networking_spi::NetworkError;
 
-/// What every harness says of itself. The domains' harness traits add how to make clients.
+/// The part that every harness has in common. The harness trait of each domain adds how clients are made.
 ///
-/// A fresh harness is made for each case, so that cases cannot disturb each other.
+/// Each case gets a fresh harness, so that cases do not affect each other.
 pub trait Harness: Send + Sync + 'static {
     /// The backend's name in reports (`reqwest`).
     fn backend(&self) -> &'static str;
@@ -18,7 +18,8 @@ pub trait Harness: Send + Sync + 'static {
         CaseRuntime::MultiThread
     }
 
-    /// Cases that are known to fail, and why. One that passes all the same is a failure: the list must be true.
+    /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays
+    /// true.
     fn known_failures(&self) -> Vec<KnownFailure> {
         Vec::new()
     }
@@ -28,14 +29,15 @@ pub trait Harness: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseRuntime {
-    /// Real time, two worker threads. For backends that do I/O.
+    /// A runtime in real time with two worker threads. For backends that do I/O.
     MultiThread,
-    /// One thread with a paused clock that advances when everything is idle. For backends that live in memory.
+    /// A runtime of one thread whose clock is paused, and advances when every task waits. For backends in memory.
     PausedClock,
 }
 
 /// A case that is known to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KnownFailure {
     /// The case's id.
     pub case: &'static str,
@@ -52,12 +54,14 @@ impl KnownFailure {
 
 /// Whether a case can be run against a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
 pub enum Applies {
-    /// It can.
+    /// It can be run.
     Yes,
     /// The backend declares that it lacks this capability.
     Unsupported(&'static str),
-    /// The harness cannot bring about what the case needs.
+    /// The harness cannot produce this condition, which the case needs.
     Skipped(&'static str),
 }
 
@@ -67,13 +71,12 @@ impl Applies {
         if declared { Self::Yes } else { Self::Unsupported(name) }
     }
 
-    /// `Yes` if the harness can bring it about.
+    /// `Yes` if the harness can produce the condition.
     pub const fn environment(available: bool, what: &'static str) -> Self {
         if available { Self::Yes } else { Self::Skipped(what) }
     }
 
-    /// The first that is not `Yes`.
-    #[must_use]
+    /// The first of both that is not `Yes`.
     pub const fn and(self, other: Self) -> Self {
         match self {
             Self::Yes => other,
@@ -82,15 +85,16 @@ impl Applies {
     }
 }
 
-/// The result of a case: any error fails it.
+/// The result of a case. Any error fails it.
 pub type CaseResult = Result<(), Failure>;
 
 /// Why a clause does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure(pub String);
 
 impl Failure {
-    /// A failure.
+    /// A failure with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
@@ -115,15 +119,17 @@ impl From<NetworkError> for Failure {
     }
 }
 
-/// One clause, made testable.
+/// The test of one clause.
+///
+/// Exhaustive on purpose: suites outside this crate write their cases as literals.
 pub struct Case<H: ?Sized> {
-    /// The id, unique and never reused (`http::status::is_not_an_error`).
+    /// The id: domain, subject and name (`http::retry::a_stream_is_sent_once`). It is unique and never reused.
     pub id: &'static str,
-    /// The clause it tests (`HTTP-3`).
+    /// The clause that it tests (`HTTP-45`).
     pub clause: &'static str,
-    /// Whether it can be run against the harness' backend.
+    /// Whether it can be run against the backend of this harness.
     pub applies: fn(&H) -> Applies,
-    /// Runs it.
+    /// Runs the case.
     pub run: fn(Arc<H>) -> BoxFuture<'static, CaseResult>,
 }
 

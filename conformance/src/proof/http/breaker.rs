@@ -1,4 +1,4 @@
-//! A breaker that tampers with what it is told.
+//! A circuit breaker that alters the records it is given.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use networking_spi::circuit_breaker::{
     CircuitEvent, CircuitMetrics, CircuitRejection, CircuitState, Deadline, OperationOutput, Permit, PermitToken,
 };
 
-/// Changes the records on their way to the inner breaker.
+/// Alters each record and passes it to the inner breaker.
 #[derive(Debug)]
-pub(super) struct Tampered {
+pub(super) struct AlteringBreaker {
     pub(super) inner: Arc<dyn CircuitBreaker>,
-    pub(super) tamper: fn(CallRecord) -> CallRecord,
+    pub(super) alter: fn(CallRecord) -> CallRecord,
 }
 
 #[derive(Debug)]
-struct TamperedCircuit {
+struct AlteringCircuit {
     inner: Arc<dyn Circuit>,
-    tamper: fn(CallRecord) -> CallRecord,
+    alter: fn(CallRecord) -> CallRecord,
 }
 
-impl Circuit for TamperedCircuit {
+impl Circuit for AlteringCircuit {
     fn name(&self) -> &str {
         self.inner.name()
     }
 
     fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
-        // The inner permit comes back through `complete`.
+        // `complete` records the inner permit.
         std::mem::forget(self.inner.try_acquire()?);
         Ok(Permit::new(self, PermitToken::default()))
     }
@@ -53,12 +53,12 @@ impl Circuit for TamperedCircuit {
     }
 
     fn complete(&self, token: PermitToken, record: CallRecord) {
-        self.inner.complete(token, (self.tamper)(record));
+        self.inner.complete(token, (self.alter)(record));
     }
 }
 
 #[async_trait]
-impl CircuitBreaker for Tampered {
+impl CircuitBreaker for AlteringBreaker {
     async fn execute_with_circuit_breaker(
         &self,
         operation: BoxedOperation,
@@ -71,9 +71,9 @@ impl CircuitBreaker for Tampered {
     }
 
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
-        Ok(Arc::new(TamperedCircuit {
+        Ok(Arc::new(AlteringCircuit {
             inner: self.inner.circuit(name)?,
-            tamper: self.tamper,
+            alter: self.alter,
         }))
     }
 

@@ -1,4 +1,4 @@
-//! All cases of a domain, and how one is run.
+//! The cases of a domain, and how they are run.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -10,19 +10,22 @@ use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
 use tokio::runtime::Runtime;
 
-use crate::case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness};
-use crate::report::{CaseReport, Outcome, SuiteReport};
+use super::case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness};
+use super::report::{CaseReport, Outcome, SuiteReport};
 
 /// Makes a fresh harness for each case.
 pub type Factory<H> = Arc<dyn Fn() -> Arc<H> + Send + Sync>;
 
-/// A case that takes longer than this fails, by the clock of its runtime.
+/// A case that takes longer than this by the clock of its runtime fails.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 
-/// A case that takes longer than this fails, by real time: under a paused clock, time stands still while a backend spins.
+/// A case that takes longer than this in real time fails: a paused clock does not advance while a backend spins.
 const REAL_LIMIT: Duration = Duration::from_secs(90);
 
 /// All cases of a domain. `H` is the domain's harness trait object (`dyn HttpHarness`).
+///
+/// Exhaustive on purpose: suites outside this crate are written as literals.
+#[must_use = "a suite does nothing until it is run"]
 pub struct Suite<H: ?Sized> {
     /// The domain's name in reports (`http`).
     pub domain: &'static str,
@@ -31,7 +34,8 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
-    /// A factory for this suite: it gives the closure its type.
+    /// Makes a factory of a closure, whose result becomes the harness trait object of this suite.
+    #[must_use]
     pub fn factory<F>(&self, factory: F) -> Factory<H>
     where
         F: Fn() -> Arc<H> + Send + Sync + 'static,
@@ -41,22 +45,17 @@ impl<H: Harness + ?Sized> Suite<H> {
 
     /// Runs every case, one after the other.
     ///
-    /// Must not be called from async code: each case gets a runtime of its own.
+    /// Must not be called from async code: each case starts its own runtime.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
         let kind = runtime_of(factory);
-        SuiteReport {
-            cases: self
-                .cases
-                .iter()
-                .map(|case| self.run_case_in(kind, case, factory))
-                .collect(),
-        }
+        let run = |case| self.run_case_in(kind, case, factory);
+        SuiteReport::new(self.cases.iter().map(run).collect())
     }
 
-    /// Runs the case of this id.
+    /// Runs the case with this id.
     ///
     /// # Panics
-    /// If there is no such case.
+    /// If no case has this id.
     pub fn run_id(&self, id: &str, factory: &Factory<H>) -> CaseReport {
         let case = self
             .cases
@@ -66,10 +65,10 @@ impl<H: Harness + ?Sized> Suite<H> {
         self.run_case(case, factory)
     }
 
-    /// Runs the case of this id as the body of a `#[test]`: what the domains' macros expand to.
+    /// Runs the case with this id as the body of a `#[test]`. The macros of the domains expand to it.
     ///
     /// # Panics
-    /// If the case fails, or there is no such case.
+    /// If the case fails, or no case has this id.
     pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
         let report = self.run_id(id, &self.factory(factory));
         match report.outcome {
@@ -79,7 +78,7 @@ impl<H: Harness + ?Sized> Suite<H> {
         }
     }
 
-    /// Runs one case in a runtime of its own.
+    /// Runs one case in its own runtime.
     pub fn run_case(&self, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
         self.run_case_in(runtime_of(factory), case, factory)
     }
@@ -105,7 +104,7 @@ impl<H: Harness + ?Sized> Suite<H> {
                 }
             }
         };
-        // A case that was given up still has it.
+        // A case that exceeded the limit still holds it.
         if let Some(runtime) = Arc::into_inner(runtime) {
             runtime.shutdown_background();
         }
@@ -130,7 +129,7 @@ impl<H: ?Sized> fmt::Debug for Suite<H> {
     }
 }
 
-/// The runtime that the harness asks for. A harness is made for it, because only a harness knows.
+/// The runtime that the harness asks for. A harness is made to ask it.
 pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
     let runtime = build_runtime(CaseRuntime::PausedClock);
     let harness = make_in(&runtime, factory);
@@ -140,7 +139,7 @@ pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRunti
     kind
 }
 
-/// Harnesses may need a runtime while they are made: sockets, timers.
+/// Harnesses may need a runtime while they are made, for sockets and timers.
 fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc<H> {
     let _guard = runtime.enter();
     factory()
@@ -165,7 +164,8 @@ fn build_runtime(kind: CaseRuntime) -> Runtime {
         .expect("the operating system gives a runtime")
 }
 
-/// Runs the case with time limits; a panic is a failure. A case that is given up keeps its thread, which nothing can stop.
+/// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped,
+/// and stays.
 fn run_within<H>(limit: Duration, runtime: &Arc<Runtime>, case: &Case<H>, harness: Arc<H>) -> CaseResult
 where
     H: Harness + ?Sized,
@@ -175,7 +175,7 @@ where
     thread::spawn(move || {
         let ended = runtime.block_on(guarded(run(harness)));
         drop(runtime);
-        // Nobody waits for a case that was given up.
+        // The receiver is gone if the case exceeded the limit.
         let _ = done.send(ended);
     });
     result.recv_timeout(limit).unwrap_or_else(|_| {
@@ -201,10 +201,10 @@ async fn guarded(case: impl Future<Output = CaseResult>) -> CaseResult {
     }
 }
 
-/// Defines a domain's suite from its list of cases: the function `suite()` and the exported macro that expands to one
-/// `#[test]` per case. One list drives both, so that no case is forgotten by either.
+/// Defines a domain's suite from its list of cases: the function `suite()`, and the exported macro that expands to one
+/// `#[test]` per case.
 ///
-/// Names of cases are unique within a suite; `if` names a function `fn(&H) -> Applies`.
+/// The names of cases are unique within a suite. `if` names a function `fn(&H) -> Applies`.
 #[allow(unused_macros, reason = "unused without any domain feature")]
 macro_rules! define_suite {
     (
@@ -212,11 +212,11 @@ macro_rules! define_suite {
         $(#[$doc:meta])*
         macro $name:ident;
         domain $domain:literal in $domain_module:ident;
-        harness $harness:ty;
+        harness dyn $harness:ident;
         cases { $($clause:literal $module:ident::$case:ident $(if $applies:path)?),+ $(,)? }
     ) => {
         /// All cases of this domain.
-        pub fn suite() -> $crate::Suite<$harness> {
+        pub fn suite() -> $crate::Suite<dyn $harness> {
             $crate::Suite {
                 domain: $domain,
                 cases: vec![$($crate::Case {
@@ -224,7 +224,7 @@ macro_rules! define_suite {
                     clause: $clause,
                     applies: {
                         #[allow(unused_mut, unused_assignments)]
-                        let mut applies: fn(&$harness) -> $crate::Applies = |_| $crate::Applies::Yes;
+                        let mut applies: fn(&dyn $harness) -> $crate::Applies = |_| $crate::Applies::Yes;
                         $(applies = $applies;)?
                         applies
                     },
@@ -237,11 +237,17 @@ macro_rules! define_suite {
         #[macro_export]
         macro_rules! $name {
             ($d factory:expr) => {
+                // The only use of the factory, so that a factory of another type is reported once.
+                #[allow(dead_code, clippy::redundant_closure_call, reason = "tests use it; the factory may be a closure")]
+                fn harness_under_test() -> ::std::sync::Arc<dyn $crate::$domain_module::$harness> {
+                    ($d factory)()
+                }
+
                 $(
                     #[test]
                     fn $case() {
-                        $crate::$domain_module::suite()
-                            .assert_case(concat!($domain, "::", stringify!($module), "::", stringify!($case)), $d factory);
+                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
+                        $crate::$domain_module::suite().assert_case(id, harness_under_test);
                     }
                 )+
             };
@@ -278,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_that_spins_under_a_paused_clock_is_given_up() {
+    fn a_case_that_spins_under_a_paused_clock_fails() {
         let spins = case(|_| {
             Box::pin(async {
                 loop {
