@@ -85,7 +85,7 @@ pub(super) async fn invalid_is_refused(harness: Arc<Dyn>) -> CaseResult {
             config().with_half_open(HalfOpenPolicy::new(0, 1)),
         ),
         (
-            "open.multiplier",
+            "open.backoff.multiplier",
             config().with_open(OpenPolicy::fixed(OPEN_TIME).with_multiplier(f64::NAN)),
         ),
     ] {

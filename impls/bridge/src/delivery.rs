@@ -8,7 +8,7 @@ use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
 
 use super::dead_letter::{Cause, Reason, dead_letter};
-use super::engine::{Engine, exponential, guarded};
+use super::engine::{Engine, guarded};
 use super::routing::{Decision, Router};
 use super::ticket::Ticket;
 
@@ -161,7 +161,7 @@ impl Engine {
                 Retryability::Now => Some(self.backoff(attempts)),
                 // Never sooner than the peer asked. A wait beyond what the configuration allows is left to the source: it
                 // is told how long, and the message does not occupy the bridge meanwhile.
-                Retryability::After(asked) if asked <= retry.max_delay => Some(asked.max(self.backoff(attempts))),
+                Retryability::After(asked) if asked <= retry.backoff.maximum => Some(asked.max(self.backoff(attempts))),
                 Retryability::After(_) => None,
             };
             let Some(wait) = wait else {
@@ -183,8 +183,7 @@ impl Engine {
     }
 
     fn backoff(&self, attempts: u32) -> Duration {
-        let retry = &self.config.retry;
-        self.jittered(exponential(retry.initial_delay, retry.max_delay, attempts))
+        self.config.retry.backoff.delay(attempts, self.random())
     }
 }
 

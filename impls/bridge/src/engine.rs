@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
+use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{
     BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeSink, BridgeSource, BridgeState, BridgeStatus, Delivery,
     EndpointHealth, HealthState,
@@ -31,7 +32,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits between attempts to receive from a source that fails.
-const RECEIVE_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RECEIVE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// A bridge is degraded from this share of failed and dead-lettered messages on.
 const DEGRADED_PERCENT: u8 = 50;
@@ -240,10 +241,9 @@ impl Engine {
         self.abandoned.cancel();
     }
 
-    /// A random wait up to `limit`: full jitter.
-    pub(super) fn jittered(&self, limit: Duration) -> Duration {
-        let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(self.jitter.lock().u64(0..=nanos))
+    /// Drawn from `0.0..1.0`, for jitter.
+    pub(super) fn random(&self) -> f64 {
+        self.jitter.lock().f64()
     }
 
     async fn run(self: Arc<Self>) {
@@ -358,8 +358,7 @@ impl Engine {
                     }
                     failures += 1;
                     let asked = error.retryability().delay().unwrap_or_default();
-                    let (first, most) = RECEIVE_RETRY;
-                    asked.max(self.jittered(exponential(first, most, failures)))
+                    asked.max(RECEIVE_RETRY.delay(failures, self.random()))
                 }
             };
             tokio::select! {
@@ -391,7 +390,7 @@ impl Engine {
                 Err(error) if error.retryability().is_retryable() && failures < 3 => {
                     self.note_error(&error);
                     failures += 1;
-                    tokio::time::sleep(self.jittered(RECEIVE_RETRY.0)).await;
+                    tokio::time::sleep(RECEIVE_RETRY.delay(1, self.random())).await;
                 }
                 Err(error) => {
                     self.note_error(&error);
@@ -445,12 +444,6 @@ impl Drop for StartGuard {
             runtime.spawn(async move { engine.stop_endpoints().await });
         }
     }
-}
-
-/// Doubles from `first` up to `most`.
-pub(super) fn exponential(first: Duration, most: Duration, failures: u32) -> Duration {
-    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(most)
 }
 
 /// Runs a call of an endpoint; a panic there is an error here.

@@ -4,30 +4,16 @@ use std::time::Duration;
 
 use networking_spi::circuit_breaker::OpenPolicy;
 
-/// The open time of the opening number `reopenings` since the last recovery: `duration * multiplier ^ reopenings`,
-/// capped, with jitter; at least as long as the dependency asked for, and never longer than the cap.
+/// The open time after `reopenings` openings since the last recovery: that of the policy's backoff, but at least what the
+/// dependency asked for, and at most the maximum.
 pub(super) fn open_time(
     policy: &OpenPolicy,
     reopenings: u32,
     asked: Option<Duration>,
     rng: &mut fastrand::Rng,
 ) -> Duration {
-    let growth = policy.multiplier.powf(f64::from(reopenings));
-    let base = if growth > 1.0 {
-        scale(policy.duration, growth).min(policy.max_duration)
-    } else {
-        policy.duration
-    };
-    let jittered = if policy.jitter > 0.0 {
-        scale(base, 1.0 + policy.jitter * (rng.f64() * 2.0 - 1.0))
-    } else {
-        base
-    };
-    jittered.max(asked.unwrap_or_default()).min(policy.max_duration)
-}
-
-fn scale(duration: Duration, factor: f64) -> Duration {
-    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+    let computed = policy.backoff.delay(reopenings.saturating_add(1), rng.f64());
+    computed.max(asked.unwrap_or_default()).min(policy.backoff.maximum)
 }
 
 #[cfg(test)]
@@ -35,11 +21,10 @@ mod tests {
     use super::*;
 
     fn policy(multiplier: f64, jitter: f64) -> OpenPolicy {
-        let mut policy = OpenPolicy::fixed(Duration::from_secs(1));
-        policy.multiplier = multiplier;
-        policy.max_duration = Duration::from_secs(60);
-        policy.jitter = jitter;
-        policy
+        OpenPolicy::fixed(Duration::from_secs(1))
+            .with_multiplier(multiplier)
+            .with_max_duration(Duration::from_secs(60))
+            .with_jitter(jitter)
     }
 
     #[test]

@@ -84,11 +84,7 @@ impl SlidingWindowCircuit {
         let word = self.gate.load();
         if word.admits_untimed() {
             self.counters.add(Counter::Admitted);
-            Ok(PermitToken {
-                generation: word.generation(),
-                probe: 0,
-                started_nanos: 0,
-            })
+            Ok(PermitToken::new(word.generation()))
         } else {
             self.acquire_with_care()
         }
@@ -99,8 +95,8 @@ impl SlidingWindowCircuit {
         let word = self.gate.load();
         if record.outcome == Some(CallOutcome::Success)
             && word.counts_successes_only()
-            && word.generation() == token.generation
-            && token.probe == 0
+            && word.generation() == token.generation()
+            && token.probe() == 0
         {
             self.gate.end_streak();
             self.counters.add(Counter::Successes);
@@ -196,11 +192,7 @@ impl SlidingWindowCircuit {
             CircuitState::Closed => {
                 let started_nanos = start_mark(self.now());
                 self.counters.add(Counter::Admitted);
-                return Ok(PermitToken {
-                    generation: word.generation(),
-                    probe: 0,
-                    started_nanos,
-                });
+                return Ok(PermitToken::new(word.generation()).with_started_nanos(started_nanos));
             }
             CircuitState::Open if !word.dry_run() => {
                 // A flood of calls must not queue up for a lock only to be rejected.
@@ -274,14 +266,14 @@ impl SlidingWindowCircuit {
     }
 
     fn is_slow(&self, token: PermitToken) -> bool {
-        if token.started_nanos == 0 {
+        if token.started_nanos() == 0 {
             // Not timed when it began.
             return false;
         }
         match &self.config.load().trip {
             TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => rates
                 .slow_call_duration
-                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos) >= nanos(limit)),
+                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos()) >= nanos(limit)),
             _ => false,
         }
     }

@@ -135,11 +135,7 @@ impl Machine {
         } else {
             0
         };
-        let token = PermitToken {
-            generation: self.generation,
-            probe: 0,
-            started_nanos,
-        };
+        let token = PermitToken::new(self.generation).with_started_nanos(started_nanos);
         let retry_after = match &mut self.phase {
             Phase::Closed => return Admission::Admitted(token),
             Phase::Open => remaining(cx.gate.open_until(), now),
@@ -148,15 +144,12 @@ impl Machine {
                 let lease_ends = now.saturating_add(nanos(lease(cx.config)));
                 if half_open.admit(id, now, lease_ends, cx.config.half_open.max_concurrent_probes) {
                     self.next_probe += 1;
-                    return Admission::Admitted(PermitToken { probe: id, ..token });
+                    return Admission::Admitted(token.with_probe(id));
                 }
                 None
             }
         };
-        let beyond = PermitToken {
-            probe: BEYOND_DRY_RUN,
-            ..token
-        };
+        let beyond = token.with_probe(BEYOND_DRY_RUN);
         Admission::Rejected {
             state: self.state(),
             retry_after,
@@ -169,10 +162,10 @@ impl Machine {
         if matches!(self.phase, Phase::Open) {
             self.refresh(cx);
         }
-        if token.generation != self.generation {
+        if token.generation() != self.generation {
             return false;
         }
-        if token.probe == BEYOND_DRY_RUN {
+        if token.probe() == BEYOND_DRY_RUN {
             return true;
         }
         match &mut self.phase {
@@ -182,7 +175,7 @@ impl Machine {
             }
             Phase::HalfOpen(half_open) => {
                 let now = nanos(cx.clock.elapsed());
-                half_open.release(token.probe, now) && {
+                half_open.release(token.probe(), now) && {
                     self.settle_probe(ending, now, cx);
                     true
                 }
@@ -466,6 +459,6 @@ pub(super) fn remaining(until: u64, now: u64) -> Option<Duration> {
 }
 
 fn lease(config: &CircuitBreakerConfig) -> Duration {
-    let fallback = || config.open.duration.max(config.call_timeout.unwrap_or_default());
+    let fallback = || config.open.backoff.initial.max(config.call_timeout.unwrap_or_default());
     config.half_open.probe_lease.unwrap_or_else(fallback)
 }

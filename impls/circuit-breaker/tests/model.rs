@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use networking_circuit_breaker::SlidingWindowCircuitBreaker;
-use networking_conformance::circuit_breaker::model::{Defect, ModelBreaker};
+use networking_conformance::proof::circuit_breaker::{ModelBreaker, Saboteur};
 use networking_runtime::clock::TokioClock;
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, CancelPolicy, Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitEvent, CircuitMetrics,
@@ -34,37 +34,37 @@ async fn random_operations_have_the_effects_of_the_model() {
 
 /// The comparison is worth something only if it sees what is different.
 #[tokio::test(start_paused = true)]
-async fn random_operations_find_defects() {
-    for defect in [
-        Defect::LateSuccessesClose,
-        Defect::NoLease,
-        Defect::WindowNeverSlides,
-        Defect::RetryAfterIsNotCapped,
-        Defect::OneProbeTooMany,
-        Defect::StaleCountsTwice,
-        Defect::EventsComeTwice,
-        Defect::SlowProbesClose,
-        Defect::ConfigurationLiftsOrders,
+async fn random_operations_find_saboteurs() {
+    for saboteur in [
+        Saboteur::LateSuccessesClose,
+        Saboteur::NoLease,
+        Saboteur::WindowNeverSlides,
+        Saboteur::RetryAfterIsNotCapped,
+        Saboteur::OneProbeTooMany,
+        Saboteur::StaleCountsTwice,
+        Saboteur::EventsComeTwice,
+        Saboteur::SlowProbesClose,
+        Saboteur::ConfigurationEndsOverrides,
     ] {
         let mut found = false;
         for seed in 0..RUNS {
-            found = compare(seed, Some(defect)).await.is_err();
+            found = compare(seed, Some(saboteur)).await.is_err();
             if found {
                 break;
             }
         }
-        assert!(found, "{defect:?} makes no difference");
+        assert!(found, "{saboteur:?} makes no difference");
     }
 }
 
 /// One run: the same operations on both, compared after each.
-async fn compare(seed: u64, defect: Option<Defect>) -> Result<(), String> {
+async fn compare(seed: u64, saboteur: Option<Saboteur>) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let config = random_config(&mut rng);
     let mut history = vec![format!("{config:?}")];
     let model = ModelBreaker::new(config.clone());
-    let model = match defect {
-        Some(defect) => model.with_defect(defect),
+    let model = match saboteur {
+        Some(saboteur) => model.with_saboteur(saboteur),
         None => model,
     };
     let tested = SlidingWindowCircuitBreaker::builder()

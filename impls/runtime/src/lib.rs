@@ -10,5 +10,4 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod clock;
-pub mod shared_error;
 pub mod single_flight;

@@ -1,14 +1,11 @@
 //! One run at a time of what many callers wait for.
 
 use std::fmt;
-use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-
-use crate::shared_error::copy;
 
 /// Shares one run of some work between all callers that ask while it lasts: of a hundred requests that need a new token, one
 /// fetches it.
@@ -28,7 +25,7 @@ use crate::shared_error::copy;
 /// ```
 pub struct SingleFlight<T>(Mutex<Option<watch::Receiver<Option<Outcome<T>>>>>);
 
-type Outcome<T> = std::result::Result<T, Arc<NetworkError>>;
+type Outcome<T> = Result<T>;
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// Nothing runs yet.
@@ -64,7 +61,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         };
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(value))) => Ok(value.clone()),
-            Ok(Some(Err(error))) => Err(copy(error)),
+            Ok(Some(Err(error))) => Err(error.clone()),
             Ok(None) | Err(_) => Err(NetworkError::new(
                 ErrorKind::Internal,
                 "http.request",
@@ -100,7 +97,7 @@ impl<T> fmt::Debug for SingleFlight<T> {
 fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch::Receiver<Option<Outcome<T>>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
-        let outcome = run.await.map_err(Arc::new);
+        let outcome = run.await;
         sender.send_replace(Some(outcome));
     });
     receiver

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{KafkaMessage, ProducerRecord};
-use crate::backoff::{Backoff, Jitter};
+use crate::backoff::Backoff;
 use crate::error::{NetworkError, Result};
 use crate::names::named_enum;
 use crate::validate::{self, Validate};
@@ -116,9 +116,9 @@ const fn default_attempts() -> u32 {
     3
 }
 
-/// 100 ms doubling up to 60 s, without jitter.
+/// 100 ms doubling up to 60 s, with full jitter.
 const fn default_backoff() -> Backoff {
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(60)).with_jitter(Jitter::None)
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(60))
 }
 
 fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {

@@ -170,11 +170,7 @@ impl ModelCircuit {
         let timed = rates(&state.trip()).is_some_and(|rates| rates.slow_call_duration.is_some());
         // One more than the clock, because zero means that the call is not timed.
         let started_nanos = if timed { nanos(now) + 1 } else { 0 };
-        let token = PermitToken {
-            generation: state.generation,
-            probe: 0,
-            started_nanos,
-        };
+        let token = PermitToken::new(state.generation).with_started_nanos(started_nanos);
         let retry_after = match state.current {
             CircuitState::Closed => return Ok(token),
             CircuitState::Open => state.open_until.map(|until| {
@@ -195,7 +191,7 @@ impl ModelCircuit {
                     let number = state.next_probe;
                     state.next_probe += 1;
                     state.probes.push((number, now + state.lease()));
-                    return Ok(PermitToken { probe: number, ..token });
+                    return Ok(token.with_probe(number));
                 }
                 None
             }
@@ -203,7 +199,7 @@ impl ModelCircuit {
         state.totals.rejected += 1;
         state.outbox.push(CircuitEventKind::Rejected { retry_after });
         if state.mode == CircuitMode::MetricsOnly && !self.is(Saboteur::DryRunRejects) {
-            Ok(PermitToken { probe: BEYOND, ..token })
+            Ok(token.with_probe(BEYOND))
         } else {
             Err(CircuitRejection::new(
                 Arc::clone(&self.name),
@@ -233,8 +229,8 @@ impl ModelCircuit {
             return;
         }
         state.ended += 1;
-        let took = Duration::from_nanos((nanos(now) + 1).saturating_sub(token.started_nanos));
-        let slow = token.started_nanos != 0
+        let took = Duration::from_nanos((nanos(now) + 1).saturating_sub(token.started_nanos()));
+        let slow = token.started_nanos() != 0
             && outcome != CallOutcome::Ignored
             && rates(&state.trip())
                 .and_then(|rates| rates.slow_call_duration)
@@ -246,8 +242,8 @@ impl ModelCircuit {
             slow,
         };
 
-        let current = token.generation == state.generation;
-        let counts = if token.probe == BEYOND && !self.is(Saboteur::DryRunCallsDecide) {
+        let current = token.generation() == state.generation;
+        let counts = if token.probe() == BEYOND && !self.is(Saboteur::DryRunCallsDecide) {
             current
         } else {
             match state.current {
@@ -256,7 +252,7 @@ impl ModelCircuit {
                     true
                 }
                 CircuitState::HalfOpen if current => {
-                    let position = state.probes.iter().position(|(number, _)| *number == token.probe);
+                    let position = state.probes.iter().position(|(number, _)| *number == token.probe());
                     let in_time = position.is_some_and(|position| state.probes[position].1 > now);
                     if let Some(position) = position
                         && (outcome != CallOutcome::Ignored || !self.is(Saboteur::IgnoredKeepsItsSlot))
@@ -266,7 +262,7 @@ impl ModelCircuit {
                     let counts = in_time
                         || self.is(Saboteur::ExpiredProbesCount)
                         || self.is(Saboteur::NoLease)
-                        || token.probe == BEYOND;
+                        || token.probe() == BEYOND;
                     if counts {
                         self.settle_probe(state, outcome, sample, record.retry_after);
                     }
@@ -290,7 +286,8 @@ impl ModelCircuit {
         let now = sample.at;
         match (state.current, outcome) {
             (CircuitState::HalfOpen, CallOutcome::Success)
-                if self.is(Saboteur::LateSuccessesClose) || token.probe != 0 && self.is(Saboteur::OldProbesDecide) =>
+                if self.is(Saboteur::LateSuccessesClose)
+                    || token.probe() != 0 && self.is(Saboteur::OldProbesDecide) =>
             {
                 self.settle_probe(state, outcome, sample, None);
                 return true;

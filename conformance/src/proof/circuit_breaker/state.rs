@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use networking_spi::backoff::Jitter;
 use networking_spi::circuit_breaker::{
     CircuitBreakerConfig, CircuitEventKind, CircuitMetrics, CircuitMode, CircuitState, CircuitTransition,
     RateThresholds, TransitionReason, TripPolicy, WindowMetrics,
@@ -173,7 +174,7 @@ impl State {
             CircuitMode::ForcedOpen => {
                 self.open_until = self
                     .is(Saboteur::ForcedOpenTimesOut)
-                    .then(|| now + self.config.open.duration);
+                    .then(|| now + self.config.open.backoff.initial);
                 if self.current != CircuitState::Open {
                     self.totals.times_opened += 1;
                 }
@@ -200,33 +201,44 @@ impl State {
         self.config
             .half_open
             .probe_lease
-            .unwrap_or_else(|| self.config.open.duration.max(timeout.unwrap_or_default()))
+            .unwrap_or_else(|| self.config.open.backoff.initial.max(timeout.unwrap_or_default()))
     }
 
     pub(super) fn open_time(&self, now: Duration) -> Duration {
-        let policy = &self.config.open;
+        let policy = &self.config.open.backoff;
         let cap = if self.is(Saboteur::NoMaximum) {
             Duration::MAX
         } else {
-            policy.max_duration
+            policy.maximum
         };
         let growth = policy.multiplier.powf(f64::from(if self.is(Saboteur::NoBackoff) {
             0
         } else {
             self.reopenings
         }));
-        let mut time = Duration::try_from_secs_f64(policy.duration.as_secs_f64() * growth)
+        let mut time = Duration::try_from_secs_f64(policy.initial.as_secs_f64() * growth)
             .unwrap_or(Duration::MAX)
             .min(cap);
-        if policy.jitter > 0.0 && !self.is(Saboteur::NoJitter) {
-            let jitter = policy.jitter * if self.is(Saboteur::TooMuchJitter) { 2.0 } else { 1.0 };
+        if policy.jitter != Jitter::None && !self.is(Saboteur::NoJitter) {
             // A hash of the name, because the contract only requires that circuits differ.
             let hash = self
                 .name
                 .bytes()
                 .fold(17_u64, |hash, byte| (hash * 31 + u64::from(byte)) * 7_919 % 10_007);
             let share = hash as f64 / 10_007.0;
-            time = time.mul_f64((1.0 + jitter * (share * 2.0 - 1.0)).max(0.0));
+            let (lowest, highest) = match policy.jitter {
+                Jitter::Full => (0.0, 1.0),
+                Jitter::Equal => (0.5, 1.0),
+                Jitter::Proportional(part) => (1.0 - part, 1.0 + part),
+                Jitter::None => (1.0, 1.0),
+            };
+            let excess = if self.is(Saboteur::TooMuchJitter) {
+                (highest - lowest) / 2.0
+            } else {
+                0.0
+            };
+            let (lowest, highest) = (lowest - excess, highest + excess);
+            time = time.mul_f64((lowest + (highest - lowest) * share).max(0.0));
         }
         let asked = self.hold_until.saturating_sub(now);
         if self.is(Saboteur::RetryAfterIsIgnored) || asked.is_zero() {

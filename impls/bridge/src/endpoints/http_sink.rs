@@ -12,26 +12,14 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState, r
 use parking_lot::Mutex;
 use url::Url;
 
+use super::is_of_one_hop;
+
 /// The most that is read of a response, in bytes, so that its connection can be used again.
 const MAX_RESPONSE: usize = 64 << 10;
 
 /// Statuses after which trying again makes sense. Missing credentials and permissions are among them: an operator can mend
 /// them, and the message must not be lost meanwhile.
 const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509];
-
-/// Header fields that the request says itself.
-const NOT_FORWARDED: &[&str] = &[
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A sink that posts each message, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
 ///
@@ -111,7 +99,7 @@ impl HttpSink {
             let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) else {
                 continue;
             };
-            if !NOT_FORWARDED.contains(&name.as_str()) && !redact::is_secret_header(&name) {
+            if !is_of_one_hop(&name) && !redact::is_secret_header(&name) {
                 request.headers.append(name, value);
             }
         }

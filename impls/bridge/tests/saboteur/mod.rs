@@ -271,7 +271,9 @@ impl Saboteur {
                 }
             }
             Fault::CorrectsConfigurations => config.max_in_flight = config.max_in_flight.max(1),
-            Fault::CutsLongWaits => config.retry.max_delay = config.retry.max_delay.max(Duration::from_secs(7200)),
+            Fault::CutsLongWaits => {
+                config.retry.backoff.maximum = config.retry.backoff.maximum.max(Duration::from_secs(7200))
+            }
             _ => {}
         }
         config

@@ -18,7 +18,6 @@ use super::record::{Index, StoredHead};
 use super::saving::{Saving, storable_headers};
 use super::stats::CacheStatus;
 use super::{HttpCache, MAX_REVALIDATIONS, keys};
-use crate::body;
 use crate::chain::{Next, Terminal};
 use crate::marks::{WithoutCredentials, same_origin};
 
@@ -155,7 +154,7 @@ impl Call {
         if request.method != Method::HEAD {
             response.body = HttpBody::from(stored.body.clone());
             if let Some(limit) = request.options.max_response_size {
-                response.body = body::limit_size(response.body, limit)?;
+                response.body = response.body.limited(limit)?;
             }
         }
         Ok(tagged(&self.cache, response, status))

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use http::HeaderMap;
-use networking_spi::http::{ByteStream, HttpBody};
+use http::{HeaderMap, header};
+use networking_spi::http::{ByteStream, HttpBody, hop_by_hop};
 
 use super::HttpCache;
 use super::record::{Index, StoredHead};
@@ -125,34 +125,11 @@ impl Tee {
 /// The headers of a response without those that are about one connection (RFC 9111, section 3.1), the age, which is kept
 /// apart, and cookies: they are set when the response arrives, and not again later.
 pub(super) fn storable_headers(headers: &HeaderMap) -> HeaderMap {
-    let named: Vec<&str> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        if !NOT_STORED.contains(&name.as_str()) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
-        {
+    for (name, value) in hop_by_hop::end_to_end(headers) {
+        if !hop_by_hop::is_for_proxy(name) && *name != header::AGE && *name != header::SET_COOKIE {
             kept.append(name, value.clone());
         }
     }
     kept
 }
-
-const NOT_STORED: &[&str] = &[
-    "age",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

@@ -8,7 +8,6 @@ use networking_spi::Result;
 use networking_spi::compression::CompressionType;
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 
-use crate::body;
 use crate::body::codec;
 use crate::chain::{Next, Wrapper, pass_on};
 
@@ -83,7 +82,7 @@ impl<C: HttpClient> Wrapper for DecompressionClient<C> {
             decode_body(&mut response);
         }
         if let Some(limit) = limit {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }

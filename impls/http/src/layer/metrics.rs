@@ -14,7 +14,6 @@ use tracing::{Instrument, Span, field};
 use super::HttpCounters;
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
-use crate::body;
 use crate::chain::{Next, Wrapper, pass_on};
 use crate::marks::Attempts;
 use crate::marks::host;
@@ -150,7 +149,7 @@ impl<C> MetricsClient<C> {
             return body;
         }
         let counters = Arc::clone(&self.counters);
-        body::inspect(body, move |chunk| {
+        body.inspect(move |chunk| {
             let chunk = chunk.map_err(|error| with_host(error, host.as_deref()))?;
             counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
             Ok(chunk)

@@ -110,7 +110,6 @@ pub use metrics::MetricsClient;
 pub use rate_limit::{RateLimit, RateLimitClient};
 pub use redirect::{RedirectClient, RedirectPolicy};
 pub use retry::RetryClient;
-pub(crate) use retry::delay as retry_delay;
 pub(crate) use retry_after::retry_after;
 pub use timeout::{AttemptTimeoutClient, TotalTimeoutClient};
 pub use trace::{TraceClient, TraceContextSource};

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use http::{HeaderName, Method};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::sleep;
@@ -155,7 +155,9 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
                     return finish(result, attempt);
                 }
                 Verdict::Final => return finish(result, attempt),
-                Verdict::Retry(wait) => wait.unwrap_or_default().max(delay(policy, attempt)),
+                Verdict::Retry(wait) => wait
+                    .unwrap_or_default()
+                    .max(policy.backoff.delay(attempt, fastrand::f64())),
             };
             if following.is_none() || !budget.is_none_or(Bucket::take) {
                 return finish(result, attempt);
@@ -254,23 +256,6 @@ fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpRe
     }
 }
 
-/// The delay before the retry that follows attempt number `attempt`.
-pub(crate) fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
-    let growth = policy.multiplier.powi(i32::try_from(attempt - 1).unwrap_or(i32::MAX));
-    let computed = policy.initial_delay.as_secs_f64() * growth;
-    // The product may be infinite, and that compares as it should.
-    let capped = if computed < policy.max_delay.as_secs_f64() {
-        Duration::from_secs_f64(computed)
-    } else {
-        policy.max_delay
-    };
-    match policy.jitter {
-        Jitter::Full => capped.mul_f64(fastrand::f64()),
-        Jitter::Equal => capped.mul_f64(0.5 + fastrand::f64() / 2.0),
-        Jitter::None => capped,
-    }
-}
-
 /// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
 async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
     let mut over = pin!(sleep(wait));
@@ -346,6 +331,8 @@ impl<C: fmt::Debug> fmt::Debug for RetryClient<C> {
 
 #[cfg(test)]
 mod tests {
+    use networking_spi::http::Jitter;
+
     use super::*;
 
     #[test]
@@ -353,10 +340,12 @@ mod tests {
         let policy = RetryPolicy::new(100)
             .with_delays(Duration::from_millis(100), Duration::from_secs(1))
             .with_jitter(Jitter::None);
-        let delays: Vec<u128> = (1..=6).map(|attempt| delay(&policy, attempt).as_millis()).collect();
+        let delays: Vec<u128> = (1..=6)
+            .map(|attempt| policy.backoff.delay(attempt, fastrand::f64()).as_millis())
+            .collect();
         assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
         assert_eq!(
-            delay(&policy.with_multiplier(1e300), 99),
+            policy.with_multiplier(1e300).backoff.delay(99, 0.5),
             Duration::from_secs(1),
             "no overflow"
         );
@@ -370,7 +359,9 @@ mod tests {
                 .with_jitter(jitter)
         };
         for (jitter, low) in [(Jitter::Full, 0.0), (Jitter::Equal, 0.5)] {
-            let drawn: Vec<f64> = (0..2_000).map(|_| delay(&policy(jitter), 1).as_secs_f64()).collect();
+            let drawn: Vec<f64> = (0..2_000)
+                .map(|_| policy(jitter).backoff.delay(1, fastrand::f64()).as_secs_f64())
+                .collect();
             assert!(drawn.iter().all(|seconds| (low..=1.0).contains(seconds)), "{jitter:?}");
             assert!(
                 drawn.iter().any(|seconds| *seconds < low + 0.1),

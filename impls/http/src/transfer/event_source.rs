@@ -19,7 +19,6 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use tokio::time::{Sleep, sleep};
 
 use super::attempt_policy;
-use crate::layer::retry_delay;
 
 /// Server-sent events by the WHATWG HTML standard, over any client: a stream of events that outlives its connections.
 ///
@@ -212,7 +211,10 @@ impl EventSource {
             let none = || NetworkError::new(ErrorKind::ConnectionClosed, "http.events", "no event came");
             return Some(error.unwrap_or_else(none).with_attempts(self.attempts));
         }
-        let delay = retry_delay(&self.retry, self.attempts.max(1))
+        let delay = self
+            .retry
+            .backoff
+            .delay(self.attempts.max(1), fastrand::f64())
             .max(asked.unwrap_or_default())
             .max(self.server_delay.unwrap_or_default().min(MAX_SERVER_DELAY));
         tracing::debug!(?delay, attempts = self.attempts, "reconnecting to an event stream");

@@ -27,7 +27,6 @@ use super::connect::Socket;
 use super::keepalive::{Due, KeepAlive};
 use super::wire::Pulse;
 use super::{RECEIVE, SEND, error};
-use networking_runtime::shared_error::copy;
 
 /// Messages read ahead of the receiver.
 const INBOX: usize = 16;
@@ -58,7 +57,7 @@ struct Shared {
     /// Nothing is read any more.
     ended: CancellationToken,
     /// Why, if not by a closing handshake.
-    failure: OnceLock<Arc<NetworkError>>,
+    failure: OnceLock<NetworkError>,
 }
 
 impl Connection {
@@ -125,7 +124,7 @@ impl WebSocketConnection for Connection {
             return Ok(Some(message));
         }
         match self.shared.failure.get() {
-            Some(failure) => Err(copy(failure)),
+            Some(failure) => Err(failure.clone()),
             None => Ok(None),
         }
     }
@@ -183,7 +182,7 @@ impl Shared {
 
     fn failure(&self, operation: &'static str) -> NetworkError {
         match self.failure.get() {
-            Some(failure) => copy(failure).with_operation(operation),
+            Some(failure) => failure.clone().with_operation(operation),
             None => NetworkError::closed(operation, "the connection"),
         }
     }
@@ -204,7 +203,7 @@ impl Shared {
             _ => None,
         };
         if let Err(failure) = outcome {
-            let _ = self.failure.set(Arc::new(failure));
+            let _ = self.failure.set(failure);
         }
         // Whoever finds the inbox closed must find the failure, too.
         drop(inbox);

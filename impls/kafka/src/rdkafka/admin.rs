@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
 use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::Offset;
@@ -20,9 +21,8 @@ const CREATE: &str = "kafka.create_topic";
 const DELETE: &str = "kafka.delete_topic";
 const DESCRIBE: &str = "kafka.topic_metadata";
 
-/// The wait between two looks whether a change of topics has reached the metadata; it doubles up to the longest.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// The wait between two looks whether a change of topics has reached the metadata.
+const LOOKS: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500)).with_jitter(Jitter::Equal);
 
 /// A connection that changes topics.
 pub(super) struct Admin {
@@ -120,8 +120,9 @@ impl Admin {
         deadline: Instant,
         done: impl Fn(Option<&MetadataTopic>) -> bool + Clone + Send + 'static,
     ) -> Result<()> {
-        let mut pause = FIRST_LOOK;
+        let mut looks = 0;
         loop {
+            looks += 1;
             let (name, look) = (topic.to_owned(), done.clone());
             let seen = control
                 .ask(operation, move |asking| {
@@ -132,13 +133,13 @@ impl Admin {
             if seen {
                 return Ok(());
             }
+            let pause = LOOKS.delay(looks, fastrand::f64());
             if Instant::now() + pause >= deadline {
                 return Err(
                     NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic)
                 );
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_LOOK);
         }
     }
 }

@@ -15,9 +15,6 @@ use super::poison::{dead_letter, is_the_records_fault};
 
 pub(super) const PROCESS: &str = "kafka.process_kafka_stream";
 
-/// The longest wait between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
-
 /// How far a lane came.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -239,7 +236,6 @@ impl Job {
 
     /// The wait after so many failed attempts.
     pub(super) fn delay(&self, attempt: u32) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        self.config.retry_delay.saturating_mul(doubled).min(LONGEST_DELAY)
+        self.config.backoff.delay(attempt, fastrand::f64())
     }
 }

@@ -24,27 +24,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, Answer};
 use super::{Queued, Shared};
+use crate::endpoints::is_of_one_hop;
 
 /// Wait after the operating system could not hand over a connection: it is out of file descriptors, most of the time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 << 10;
-
-/// Header fields that speak of the connection or are said in other fields of the message.
-const NOT_FORWARDED: &[&str] = &[
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Takes connections until the listener stops, then waits for those that are open.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
@@ -207,7 +193,7 @@ fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Res
         .map(str::to_owned);
     message.headers = headers
         .iter()
-        .filter(|(name, _)| !NOT_FORWARDED.contains(&name.as_str()) && !redact::is_secret_header(name))
+        .filter(|(name, _)| !is_of_one_hop(name) && !redact::is_secret_header(name))
         .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
         .collect();
     Ok(message)

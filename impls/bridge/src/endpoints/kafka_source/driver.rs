@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{Acknowledge, BridgeMessage, BridgeReceipt, Delivery};
 use networking_spi::clock::Clock;
 use networking_spi::kafka::{CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage, PartitionOffset};
@@ -16,13 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::partitions::{Partitions, Place};
 use super::{Failures, Settings};
 use crate::endpoints::kafka_headers;
-use crate::engine::exponential;
 
 /// How long one call to consume waits. It is cancelled when there is something else to do.
 const CONSUME_WAIT: Duration = Duration::from_secs(1);
 
 /// Waits after failures to consume or to commit.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Attempts at the last commit.
 const LAST_COMMITS: u32 = 3;
@@ -39,8 +39,8 @@ pub(super) struct Driver {
     answer: mpsc::UnboundedSender<Answer>,
     /// Rejected records and when they are delivered again.
     rejected: BTreeMap<Instant, Vec<Place>>,
-    consume: Backoff,
-    commit: Backoff,
+    consume: Cooldown,
+    commit: Cooldown,
     /// Nothing is consumed any more.
     ending: bool,
 }
@@ -53,16 +53,17 @@ struct Answer {
 
 /// When something that failed is tried again.
 #[derive(Default)]
-struct Backoff {
+struct Cooldown {
     failures: u32,
     not_before: Option<Instant>,
 }
 
-impl Backoff {
+impl Cooldown {
     fn failed(&mut self, asked: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let (first, most) = RETRY;
-        let wait = exponential(first, most, self.failures).max(asked.unwrap_or_default());
+        let wait = RETRY
+            .delay(self.failures, fastrand::f64())
+            .max(asked.unwrap_or_default());
         self.not_before = Some(Instant::now() + wait);
     }
 
@@ -92,8 +93,8 @@ impl Driver {
             answers,
             answer,
             rejected: BTreeMap::new(),
-            consume: Backoff::default(),
-            commit: Backoff::default(),
+            consume: Cooldown::default(),
+            commit: Cooldown::default(),
             ending: false,
         }
     }
@@ -137,7 +138,7 @@ impl Driver {
             if self.partitions.uncommitted().is_empty() {
                 break;
             }
-            tokio::time::sleep(exponential(RETRY.0, RETRY.1, attempt)).await;
+            tokio::time::sleep(RETRY.delay(attempt, fastrand::f64())).await;
         }
         if let Err(error) = self.client.close_consumer(&self.consumer).await {
             tracing::warn!(%error, "the consumer cannot be closed");
@@ -148,7 +149,7 @@ impl Driver {
         match consumed {
             Ok(messages) => {
                 if self.consume.failures > 0 {
-                    self.consume = Backoff::default();
+                    self.consume = Cooldown::default();
                     self.failures.recovered();
                 }
                 for message in messages {
@@ -207,8 +208,8 @@ impl Driver {
             .retryability()
             .delay()
             .unwrap_or_default()
-            .min(redelivery.max_delay);
-        let wait = exponential(redelivery.initial_delay, redelivery.max_delay, attempts).max(asked);
+            .min(redelivery.backoff.maximum);
+        let wait = redelivery.backoff.delay(attempts, fastrand::f64()).max(asked);
         tracing::warn!(topic = place.partition.topic, offset = place.offset, ?wait, %error, "a record was rejected");
         self.rejected.entry(Instant::now() + wait).or_default().push(place);
     }
@@ -249,7 +250,7 @@ impl Driver {
             .await;
         match committed {
             Ok(()) => {
-                self.commit = Backoff::default();
+                self.commit = Cooldown::default();
                 self.partitions.committed(&offsets);
             }
             // One partition is no longer ours; which one is not said.

@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::SignedJwt;
-use networking_runtime::shared_error::copy;
 use networking_runtime::single_flight::SingleFlight;
 
 /// After a failed early renewal the next one waits so long.
@@ -157,7 +156,7 @@ struct State {
     /// No early renewal before.
     pause_until: Duration,
     /// No token will come any more.
-    ended: Option<Arc<NetworkError>>,
+    ended: Option<NetworkError>,
 }
 
 enum Look {
@@ -262,9 +261,9 @@ impl TokenSource {
                 if !is_invalid_grant(&error) && !unsure {
                     return Err(error);
                 }
-                let error = Arc::new(error.with_retryability(Retryability::Never));
-                state.ended = Some(Arc::clone(&error));
-                Err(copy(&error))
+                let error = error.with_retryability(Retryability::Never);
+                state.ended = Some(error.clone());
+                Err(error)
             }
         }
     }
@@ -301,7 +300,7 @@ impl TokenSource {
     fn next_grant(&self) -> Result<(OAuth2Grant, bool)> {
         let mut state = self.state.lock();
         if let Some(ended) = &state.ended {
-            return Err(copy(ended));
+            return Err(ended.clone());
         }
         if let Some(refresh_token) = state.refresh_token.clone() {
             return Ok((OAuth2Grant::RefreshToken { refresh_token }, state.rotates));

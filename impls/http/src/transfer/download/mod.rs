@@ -18,7 +18,6 @@ use tokio::time::sleep;
 use self::part::{Part, Validator};
 use self::range::ContentRange;
 use super::attempt_policy;
-use crate::layer::retry_delay;
 
 /// A download to a file that goes on where it broke off: within one call, and in a later call or process.
 ///
@@ -383,7 +382,10 @@ impl Run<'_> {
         let again = attempt_policy::may_pass(error, policy)
             && self.attempts < policy.max_attempts
             && wait.is_none_or(|wait| wait <= policy.max_retry_after);
-        again.then(|| wait.unwrap_or_default().max(retry_delay(policy, self.attempts)))
+        again.then(|| {
+            wait.unwrap_or_default()
+                .max(policy.backoff.delay(self.attempts, fastrand::f64()))
+        })
     }
 
     fn named(&self, error: NetworkError) -> NetworkError {

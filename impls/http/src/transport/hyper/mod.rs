@@ -27,7 +27,6 @@ use self::upload::Upload;
 use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
 use super::{left_to_layers, length};
-use crate::body;
 use crate::connect::config::{HttpVersion, TransportConfig};
 use crate::connect::connector::Connector;
 use crate::connect::diagnosis::proxy_authentication;
@@ -168,7 +167,7 @@ impl HttpClient for HyperTransport {
         response.url = Some(url);
         response.body = download::body(incoming, lease, in_flight, silence).await;
         if let Some(limit) = options.max_response_size {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }

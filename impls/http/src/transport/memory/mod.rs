@@ -21,7 +21,6 @@ use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::left_to_layers;
-use crate::body;
 
 /// The most received requests kept; the oldest make room.
 const MAX_RECEIVED: usize = 10_000;
@@ -186,7 +185,7 @@ impl HttpClient for MemoryHttpClient {
             response.body = HttpBody::empty();
         }
         if let Some(limit) = limit {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }

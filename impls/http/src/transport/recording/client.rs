@@ -13,7 +13,6 @@ use networking_spi::http::{
 use url::Url;
 
 use super::{Cassette, CassetteMode, RecordedRequest};
-use crate::body;
 use crate::transport::left_to_layers;
 
 /// Records the exchanges of the client inside of it on a [`Cassette`], or answers from there, as its
@@ -156,7 +155,7 @@ async fn whole(cassette: &Cassette, mut request: HttpRequest) -> Result<(HttpReq
 fn finish(mut response: HttpResponse, url: Url, limit: Option<u64>) -> Result<HttpResponse> {
     response.url = Some(url);
     if let Some(limit) = limit {
-        response.body = body::limit_size(response.body, limit)?;
+        response.body = response.body.limited(limit)?;
     }
     Ok(response)
 }

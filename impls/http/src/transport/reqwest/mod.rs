@@ -19,7 +19,6 @@ use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
 use super::{left_to_layers, length};
-use crate::body;
 use crate::connect::config::TransportConfig;
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
 use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
@@ -162,7 +161,7 @@ impl HttpClient for ReqwestTransport {
             response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
         }
         if let Some(limit) = options.max_response_size {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }

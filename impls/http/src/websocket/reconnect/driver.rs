@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
 use crate::websocket::{OPERATION, RECEIVE};
-use networking_runtime::shared_error::copy;
 
 pub(super) struct Driver {
     pub(super) client: Arc<dyn HttpExtended>,
@@ -34,7 +33,7 @@ enum Lost {
 impl Driver {
     pub(super) async fn run(self, first: Arc<dyn WebSocketConnection>) {
         let failure = tokio::select! {
-            failure = self.drive(first) => failure.map(Arc::new),
+            failure = self.drive(first) => failure,
             () = self.shared.stopped.cancelled() => None,
         };
         let unsent = self.shared.outbox.finish(failure.clone());
@@ -134,15 +133,12 @@ impl Driver {
     async fn reopen(
         &self,
         attempts: &mut u32,
-        cause: NetworkError,
+        mut cause: NetworkError,
     ) -> Result<Arc<dyn WebSocketConnection>, NetworkError> {
-        let mut cause = Arc::new(cause);
-        self.tell(ReconnectEvent::Disconnected {
-            cause: Arc::clone(&cause),
-        });
+        self.tell(ReconnectEvent::Disconnected { cause: cause.clone() });
         loop {
             if self.policy.max_attempts.is_some_and(|most| *attempts >= most) {
-                return Err(copy(&cause).with_attempts(*attempts));
+                return Err(cause.with_attempts(*attempts));
             }
             *attempts += 1;
             let attempt = *attempts;
@@ -157,13 +153,13 @@ impl Driver {
                 }
                 Err(error) => {
                     let hopeless = !error.retryability().is_retryable();
-                    cause = Arc::new(error);
+                    cause = error;
                     self.tell(ReconnectEvent::Failed {
                         attempt,
-                        cause: Arc::clone(&cause),
+                        cause: cause.clone(),
                     });
                     if hopeless {
-                        return Err(copy(&cause).with_attempts(attempt));
+                        return Err(cause.with_attempts(attempt));
                     }
                 }
             }

@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 
 use super::{ReconnectPolicy, absent};
 use crate::websocket::SEND;
-use networking_runtime::shared_error::copy;
 
 pub(super) struct Outbox {
     state: Mutex<State>,
@@ -24,7 +23,7 @@ struct State {
     queued_bytes: usize,
     protocol: Option<String>,
     finished: bool,
-    failure: Option<Arc<NetworkError>>,
+    failure: Option<NetworkError>,
 }
 
 /// Where a message goes.
@@ -47,7 +46,7 @@ impl Outbox {
         let mut state = self.state.lock();
         if state.finished {
             return Err(match &state.failure {
-                Some(failure) => copy(failure).with_operation(SEND),
+                Some(failure) => failure.clone().with_operation(SEND),
                 None => NetworkError::closed(SEND, "the connection"),
             });
         }
@@ -86,7 +85,7 @@ impl Outbox {
     }
 
     /// Nothing is sent any more. Gives the number of messages that were queued.
-    pub(super) fn finish(&self, failure: Option<Arc<NetworkError>>) -> usize {
+    pub(super) fn finish(&self, failure: Option<NetworkError>) -> usize {
         let mut state = self.state.lock();
         state.connection = None;
         state.finished = true;
@@ -107,7 +106,7 @@ impl Outbox {
         self.state.lock().finished
     }
 
-    pub(super) fn failure(&self) -> Option<Arc<NetworkError>> {
+    pub(super) fn failure(&self) -> Option<NetworkError> {
         self.state.lock().failure.clone()
     }
 
