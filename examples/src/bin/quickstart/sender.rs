@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::http::HttpClientBuilder;

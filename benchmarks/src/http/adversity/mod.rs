@@ -2,7 +2,7 @@
 
 mod bomb;
 // Not as a dependency: that crate needs tokio's clock for tests, which slows `Instant::now` down in every row.
-#[path = "../../../conformance/src/http/hostile/mod.rs"]
+#[path = "../../../../conformance/src/http/hostile/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
