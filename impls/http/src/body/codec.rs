@@ -13,6 +13,7 @@ use async_compression::tokio::bufread::{ZstdDecoder, ZstdEncoder};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::compression::CompressionType;
+use networking_spi::error::context;
 use networking_spi::http::ByteStream;
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
@@ -253,13 +254,13 @@ fn too_large(limit: usize) -> NetworkError {
 }
 
 fn unknown(operation: &'static str, coding: CompressionType) -> NetworkError {
-    let error = NetworkError::unsupported(operation, "compression").with_context("coding", coding.as_str());
-    match coding {
-        CompressionType::Gzip | CompressionType::Deflate => error.with_context("feature", "gzip"),
-        CompressionType::Brotli => error.with_context("feature", "brotli"),
-        CompressionType::Zstd => error.with_context("feature", "zstd"),
-        _ => error,
-    }
+    let feature = match coding {
+        CompressionType::Gzip | CompressionType::Deflate => "gzip",
+        CompressionType::Brotli => "brotli",
+        CompressionType::Zstd => "zstd",
+        _ => return NetworkError::unsupported(operation, "compression").with_context(context::CODING, coding.as_str()),
+    };
+    NetworkError::not_built(operation, "compression", feature).with_context(context::CODING, coding.as_str())
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "websocket"))]
     async fn websocket_connect(&self, _request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
-        Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
+        Err(NetworkError::not_built("http.websocket_connect", "websocket", "websocket"))
     }
 
     #[cfg(feature = "oauth2")]
@@ -131,7 +131,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "oauth2"))]
     async fn authenticate_oauth2(&self, _request: OAuth2Request) -> Result<OAuth2Token> {
-        Err(NetworkError::unsupported("http.authenticate_oauth2", "oauth2"))
+        Err(NetworkError::not_built("http.authenticate_oauth2", "oauth2", "oauth2"))
     }
 
     #[cfg(feature = "jwt")]
@@ -147,7 +147,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "jwt"))]
     async fn authenticate_jwt(&self, _token: &str, _algorithm: JwtAlgorithm) -> Result<JwtClaims> {
-        Err(NetworkError::unsupported("http.authenticate_jwt", "jwt"))
+        Err(NetworkError::not_built("http.authenticate_jwt", "jwt", "jwt"))
     }
 
     async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {

@@ -22,7 +22,7 @@ pub(crate) fn check_available(proxy: &ProxyConfig) -> Result<()> {
 }
 
 fn not_built() -> NetworkError {
-    NetworkError::unsupported("http.request", "socks").with_context("feature", "socks")
+    NetworkError::not_built("http.request", "socks", "socks")
 }
 
 #[cfg(not(feature = "socks"))]

@@ -99,7 +99,7 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
 
 /// TLS was asked for in a build without cryptography, and the process has installed no provider.
 pub(crate) fn not_built() -> NetworkError {
-    NetworkError::unsupported("http.request", "tls").with_context("feature", "aws-lc-rs or ring")
+    NetworkError::not_built("http.request", "tls", "aws-lc-rs or ring")
 }
 
 type Unverified = ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
