@@ -31,7 +31,7 @@ pub(super) fn run(hold: bool) -> Result<()> {
     }
     let reports = directory.join("reports");
     let tested = run_tests(&reports, &addresses);
-    // A server that fell is the reason of what failed, and a mistake where nothing did.
+    // A server that stopped explains failed cases, and is an error where all passed.
     servers.check_alive()?;
     print_counts(&reports)?;
     tested
