@@ -1,10 +1,10 @@
-//! One error for many.
+//! The same error for several callers.
 
 use std::sync::Arc;
 
 use networking_spi::NetworkError;
 
-/// The same error for another waiter.
+/// A copy of the error for another caller. Its source displays the source of the original and is not the same object.
 pub fn copy(error: &Arc<NetworkError>) -> NetworkError {
     let mut copied = NetworkError::new(error.kind(), error.operation().to_owned(), error.message().to_owned())
         .with_retryability(error.retryability())
@@ -25,7 +25,7 @@ pub fn copy(error: &Arc<NetworkError>) -> NetworkError {
     }
 }
 
-/// The cause of an error that several callers get.
+/// The source of a copied error. It refers to the source of the original.
 struct Cause(Arc<NetworkError>);
 
 impl Cause {

@@ -42,7 +42,7 @@ use super::registry::Registry;
 ///   flight and without failures in its window. If there is none, creating a circuit fails with
 ///   [`Exhausted`](networking_spi::ErrorKind::Exhausted).
 /// * Counters: 128 bytes per thread stripe; a circuit has a few more stripes than there are cores, at most 33 (4 224 bytes).
-/// * Windows: two bits per call in a count window; ten buckets in a time window, whatever its length.
+/// * Windows: two bits per call in a count window; ten buckets in a time window of any length.
 /// * Events: [`event_capacity`](SlidingWindowCircuitBreakerBuilder::event_capacity).
 ///
 /// # Example
@@ -133,7 +133,7 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
             None => operation().await,
             Some(limit) => {
                 let Ok(result) = tokio::time::timeout(limit, operation()).await else {
-                    // A timeout is a failure, whatever the classifier says about other errors.
+                    // A timeout is always a failure; the classifier is not asked.
                     call.end(CallRecord::new(CallOutcome::Failure));
                     return Err(NetworkError::timeout("circuit_breaker.execute", Phase::Total, limit));
                 };

@@ -36,8 +36,8 @@ use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 /// * Isolation levels have no effect, because there are no transactions.
 ///
 /// # Cancel safety
-/// Dropping a call to consume loses no record. Dropping a call to produce leaves written what was already written; records
-/// that wait for an unavailable topic are not written.
+/// Dropping a call to consume loses no record. If a call to produce is dropped, records of available topics are already
+/// written, and records that wait for an unavailable topic are not written.
 ///
 /// ```
 /// use networking_kafka::memory::MemoryKafka;

@@ -336,7 +336,7 @@ impl Consumer {
         }
         drop(state);
         if messages.len() >= max && self.link.polls_concurrently() {
-            // A concurrent call can read what is left.
+            // A concurrent call can read the remaining records.
             self.link.wake.notify_one();
         }
         let sizes = messages

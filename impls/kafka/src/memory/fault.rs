@@ -91,7 +91,7 @@ impl Fault {
     }
 }
 
-/// How an operation has to fail.
+/// How an operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failure {
     kind: ErrorKind,

@@ -186,7 +186,7 @@ pub(super) struct Partition {
     end: AtomicI64,
     watched: AtomicBool,
     watchers: Mutex<Vec<Watcher>>,
-    /// Whether retention limits the age of records. Reading then has to look at the time.
+    /// Whether retention limits the age of records. Reading then reads the clock.
     has_age_limit: bool,
 }
 

@@ -203,7 +203,7 @@ impl Job {
         }
         match owners.clone().nth(acknowledged) {
             None => Ok(None),
-            // The client returned fewer results than it got records: what has no result must not be committed.
+            // The client returned fewer results than it got records. A message without a result must not be committed.
             Some(owner) => {
                 let error = NetworkError::new(
                     ErrorKind::Internal,
