@@ -1,5 +1,7 @@
 //! The client.
 
+mod builder;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,41 +15,41 @@ use networking_spi::kafka::{
     validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+pub use self::builder::RdKafkaClientBuilder;
 use super::admin::{self, Admin};
-use super::builder::RdKafkaClientBuilder;
 use super::config::ConnectionSettings;
 use super::consumer::Consumer;
 use super::context::Callbacks;
-use super::control::{Control, interrupted};
+use super::control::{BlockingCalls, Control, interrupted};
 use super::group;
-use super::metrics::{ClientCounters, ProducerCounters};
 use super::producer::Producer;
+use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
 /// A [`KafkaClient`] over librdkafka.
 ///
-/// Made by [`builder`](Self::builder); it connects when it is first used, and must be used within a tokio runtime with time
-/// and I/O enabled. Clones share everything: producers, consumers, connections and counters. See the
-/// [module](crate::rdkafka) for how it behaves.
+/// [`builder`](Self::builder) creates it. It connects on first use, and needs a tokio runtime with time and I/O enabled.
+/// Clones share producers, consumers, connections and metrics. The documentation of the [module](crate::rdkafka) describes
+/// its behaviour.
 #[derive(Clone)]
 pub struct RdKafkaClient {
     inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    /// Tells the ids of this client from those of others.
+struct Inner {
+    /// Makes the ids of this client different from those of other clients.
     number: u64,
     settings: ConnectionSettings,
     limits: Limits,
     capabilities: KafkaCapabilities,
     counters: Arc<ClientCounters>,
     callbacks: Callbacks,
-    handles: AtomicU64,
+    next_handle: AtomicU64,
     producers: Mutex<BTreeMap<ProducerId, Arc<Producer>>>,
     consumers: Mutex<BTreeMap<ConsumerId, OpenConsumer>>,
     control: OnceCell<Control>,
@@ -55,27 +57,28 @@ pub(super) struct Inner {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) producers: usize,
-    pub(super) consumers: usize,
-    pub(super) close: Duration,
+struct Limits {
+    producers: usize,
+    consumers: usize,
+    close: Duration,
 }
 
 struct OpenConsumer {
     consumer: Arc<Consumer>,
-    /// Hears when the consumer has left the group.
-    gone: oneshot::Receiver<()>,
+    /// Completes when the consumer has left the group.
+    left: oneshot::Receiver<()>,
 }
 
 static CLIENTS: AtomicU64 = AtomicU64::new(1);
 
 impl RdKafkaClient {
-    /// Starts a client of the cluster that these brokers (`host:port`, separated by commas) belong to.
+    /// Starts to configure a client of a cluster. `bootstrap_servers` are some of its brokers, as `host:port` separated by
+    /// commas.
     pub fn builder(bootstrap_servers: impl Into<String>) -> RdKafkaClientBuilder {
         RdKafkaClientBuilder::new(bootstrap_servers)
     }
 
-    pub(super) fn new(settings: ConnectionSettings, limits: Limits, capabilities: KafkaCapabilities) -> Self {
+    fn new(settings: ConnectionSettings, limits: Limits, capabilities: KafkaCapabilities) -> Self {
         let callbacks = Callbacks::new(&settings.security);
         let inner = Inner {
             number: CLIENTS.fetch_add(1, Ordering::Relaxed),
@@ -84,7 +87,7 @@ impl RdKafkaClient {
             capabilities,
             counters: Arc::default(),
             callbacks,
-            handles: AtomicU64::new(1),
+            next_handle: AtomicU64::new(1),
             producers: Mutex::default(),
             consumers: Mutex::default(),
             control: OnceCell::new(),
@@ -117,7 +120,7 @@ impl KafkaClient for RdKafkaClient {
             .map_err(interrupted)??;
         let id = ProducerId::new(inner.next_id("producer"));
         let mut producers = inner.producers.lock();
-        // Others may have been faster since the first look.
+        // Checked again: other calls may have created producers meanwhile.
         if producers.len() >= inner.limits.producers {
             return Err(full());
         }
@@ -142,8 +145,9 @@ impl KafkaClient for RdKafkaClient {
         }
         inner.require_topics(OPERATION, config.topics.clone()).await?;
         let callbacks = inner.callbacks.for_new_handle();
-        let (counters, limit) = (Arc::clone(&inner.counters), inner.settings.request_timeout);
-        let (consumer, gone) =
+        let counters = Arc::new(ConsumerCounters::new(Arc::clone(&inner.counters)));
+        let limit = inner.settings.request_timeout;
+        let (consumer, left) =
             spawn_blocking(move || Consumer::start(&settings, &config.topics, callbacks, counters, limit))
                 .await
                 .map_err(interrupted)??;
@@ -156,7 +160,7 @@ impl KafkaClient for RdKafkaClient {
             id.clone(),
             OpenConsumer {
                 consumer: Arc::new(consumer),
-                gone,
+                left,
             },
         );
         Ok(id)
@@ -165,14 +169,14 @@ impl KafkaClient for RdKafkaClient {
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
         const OPERATION: &str = "kafka.produce_message";
         let results = self.inner.producer(OPERATION, producer)?.produce(vec![record]).await;
-        let unanswered = || {
+        let no_result = || {
             Err(NetworkError::new(
                 ErrorKind::Internal,
                 OPERATION,
-                "the record has no answer",
+                "the record has no result",
             ))
         };
-        results.into_iter().next().unwrap_or_else(unanswered)
+        results.into_iter().next().unwrap_or_else(no_result)
     }
 
     async fn produce_messages(
@@ -191,7 +195,7 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.consume_messages";
         let open = self.inner.consumer(OPERATION, consumer)?;
         open.consume(options).await.map_err(|error| match error.kind() {
-            // Closed while it waited.
+            // The consumer was closed during the call.
             ErrorKind::Closed => NetworkError::not_found(OPERATION, "consumer", consumer),
             _ => error,
         })
@@ -268,12 +272,12 @@ impl KafkaClient for RdKafkaClient {
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
         const OPERATION: &str = "kafka.close_consumer";
         let closing = self.inner.consumers.lock().remove(consumer);
-        let OpenConsumer { consumer, gone } =
+        let OpenConsumer { consumer, left } =
             closing.ok_or_else(|| NetworkError::not_found(OPERATION, "consumer", consumer))?;
         consumer.stop();
         drop(consumer);
-        // Calls that were under way end first; the last of them lets the consumer go.
-        match timeout(self.inner.limits.close, gone).await {
+        // Calls in progress hold the consumer. It leaves the group when the last of them has ended.
+        match timeout(self.inner.limits.close, left).await {
             Ok(_left) => Ok(()),
             Err(_elapsed) => Err(NetworkError::timeout(OPERATION, Phase::Total, self.inner.limits.close)),
         }
@@ -300,17 +304,17 @@ impl Inner {
         Ok((self.admin.get_or_try_init(start).await?, control))
     }
 
-    /// A consumer of a topic that does not exist would wait for ever.
+    /// Fails if a topic does not exist: its consumer would wait forever.
     async fn require_topics(&self, operation: &'static str, topics: Vec<String>) -> Result<()> {
-        let check = move |asking: &super::control::Asking<'_>| {
+        let check = move |calls: &BlockingCalls<'_>| {
             for topic in &topics {
-                if asking.topic(topic, |_| ())?.is_none() {
+                if calls.topic(topic, |_| ())?.is_none() {
                     return Err(NetworkError::not_found(operation, "topic", topic));
                 }
             }
             Ok(())
         };
-        self.control().await?.ask(operation, check).await
+        self.control().await?.call(operation, check).await
     }
 
     fn producer(&self, operation: &'static str, id: &ProducerId) -> Result<Arc<Producer>> {
@@ -324,7 +328,7 @@ impl Inner {
     }
 
     fn next_id(&self, what: &str) -> String {
-        let handle = self.handles.fetch_add(1, Ordering::Relaxed);
+        let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
         format!("rdkafka-{}-{what}-{handle}", self.number)
     }
 }
@@ -333,10 +337,10 @@ fn exhausted(operation: &'static str, limit: &'static str, value: usize) -> Netw
     NetworkError::new(
         ErrorKind::Exhausted,
         operation,
-        "too many are open; close some or raise the limit",
+        "the client has reached its limit; close some or raise the limit",
     )
     .with_context(limit, value.to_string())
-    .with_retryability(networking_spi::Retryability::Never)
+    .with_retryability(Retryability::Never)
 }
 
 impl fmt::Debug for RdKafkaClient {

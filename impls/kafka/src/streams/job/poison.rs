@@ -1,17 +1,17 @@
-//! Messages that cannot be processed.
+//! Poison messages: those that cannot be processed.
 
 use bytes::Bytes;
 use networking_spi::kafka::{KafkaMessage, ProducerRecord};
 use networking_spi::{ErrorKind, NetworkError};
 
-/// The header with the kind of the error.
+// Headers of a dead-letter record. The first one has the kind of the error.
 const EXCEPTION: &str = "__streams.errors.exception";
 const MESSAGE: &str = "__streams.errors.message";
 const TOPIC: &str = "__streams.errors.topic";
 const PARTITION: &str = "__streams.errors.partition";
 const OFFSET: &str = "__streams.errors.offset";
 
-/// The record for the dead-letter topic: the message as it was, and headers that say where it came from and why.
+/// The record for the dead-letter topic: the unchanged message, with headers for its origin and its error.
 pub(super) fn dead_letter(topic: &str, message: &KafkaMessage, error: &NetworkError) -> ProducerRecord {
     let mut record = ProducerRecord::new(topic);
     record.key.clone_from(&message.key);
@@ -30,9 +30,9 @@ pub(super) fn dead_letter(topic: &str, message: &KafkaMessage, error: &NetworkEr
     record
 }
 
-/// Whether a record that cannot be written is to blame itself. Everything else concerns all messages alike: to pass over them
-/// would lose them.
-pub(super) fn is_the_records_fault(error: &NetworkError) -> bool {
+/// Whether an output cannot be written because of the record itself. The poison policy applies only then: other errors would
+/// affect every message, and skipping them all would lose data.
+pub(super) fn is_caused_by_record(error: &NetworkError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::TooLarge | ErrorKind::InvalidInput | ErrorKind::Rejected | ErrorKind::Encode

@@ -9,13 +9,13 @@ use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, FileDescriptor
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use super::parsed::{Referenced, invalid};
+use super::{Referenced, invalid};
 
-/// The name of the file that is compiled; no reference may have it.
+/// The file name of the schema that is compiled. A reference of this name is ignored.
 const ROOT: &str = "__root__.proto";
 
 #[derive(Debug)]
-pub(super) struct ProtobufSchema {
+pub(in crate::schema_registry) struct ProtobufSchema {
     file: FileDescriptor,
     canonical: Vec<u8>,
 }
@@ -30,7 +30,7 @@ impl ProtobufSchema {
         }
         let mut files = ChainFileResolver::new();
         files.add(Sources(sources));
-        // The well-known types of Google are part of the language.
+        // Google's well-known types can be imported without a reference.
         files.add(GoogleFileResolver::new());
         let mut compiler = Compiler::with_file_resolver(files);
         compiler.include_source_info(false).include_imports(true);
@@ -38,9 +38,9 @@ impl ProtobufSchema {
         let pool: DescriptorPool = compiler.descriptor_pool();
         let file = pool
             .get_file_by_name(ROOT)
-            .ok_or_else(|| invalid("the compiler gave no file"))?;
+            .ok_or_else(|| invalid("the compiler returned no file"))?;
         let mut proto = file.file_descriptor_proto().clone();
-        // Comments and positions.
+        // Comments and positions are not part of the canonical form.
         proto.source_code_info = None;
         let canonical = proto.encode_to_vec();
         Ok(Self { file, canonical })
@@ -50,11 +50,11 @@ impl ProtobufSchema {
         &self.canonical
     }
 
-    pub(super) fn problems_for(&self, reader: &Self) -> Vec<String> {
+    pub(super) fn incompatibilities_with(&self, reader: &Self) -> Vec<String> {
         let mut problems = Vec::new();
-        let theirs = messages(&reader.file);
+        let readers = messages(&reader.file);
         for (name, writer) in messages(&self.file) {
-            match theirs.get(&name) {
+            match readers.get(&name) {
                 Some(reader) => compare_messages(&writer, reader, &mut problems),
                 None => problems.push(format!("message {name} is missing")),
             }
@@ -63,7 +63,7 @@ impl ProtobufSchema {
     }
 }
 
-/// Sources by name.
+/// Schema texts by file name.
 struct Sources(BTreeMap<String, String>);
 
 impl FileResolver for Sources {
@@ -81,7 +81,7 @@ impl FileResolver for Sources {
     }
 }
 
-/// The messages of a file by full name, nested ones too, without the entries of maps.
+/// The messages of a file by full name, including nested ones, without map entries.
 fn messages(file: &FileDescriptor) -> BTreeMap<String, MessageDescriptor> {
     let mut found = BTreeMap::new();
     let mut waiting = file.messages().collect::<Vec<_>>();
@@ -112,7 +112,7 @@ fn compare_messages(writer: &MessageDescriptor, reader: &MessageDescriptor, prob
             }
             None if required => {
                 problems.push(format!(
-                    "{}, required field {} was not written",
+                    "{}, required field {} is not in the schema of the writer",
                     writer.full_name(),
                     field.number()
                 ));
@@ -121,13 +121,13 @@ fn compare_messages(writer: &MessageDescriptor, reader: &MessageDescriptor, prob
         }
     }
     for oneof in reader.oneofs().filter(|oneof| !is_synthetic(oneof)) {
-        let origins = oneof
+        let groups = oneof
             .fields()
             .filter_map(|field| writer.get_field(field.number()))
-            .map(|written| origin(&written));
-        if origins.collect::<BTreeSet<_>>().len() > 1 {
+            .map(|written| exclusion_group(&written));
+        if groups.collect::<BTreeSet<_>>().len() > 1 {
             problems.push(format!(
-                "{}: fields that were independent are in oneof {}",
+                "{}: independent fields were moved into oneof {}",
                 writer.full_name(),
                 oneof.name()
             ));
@@ -135,15 +135,15 @@ fn compare_messages(writer: &MessageDescriptor, reader: &MessageDescriptor, prob
     }
 }
 
-/// What a field excluded: the fields of its oneof, or only itself.
-fn origin(field: &FieldDescriptor) -> Result<String, u32> {
+/// The oneof of a field, or its number if it is in none.
+fn exclusion_group(field: &FieldDescriptor) -> Result<String, u32> {
     match field.containing_oneof() {
         Some(oneof) if !is_synthetic(&oneof) => Ok(oneof.name().to_owned()),
         _ => Err(field.number()),
     }
 }
 
-/// `optional` in proto3 is written down as a oneof of its own.
+/// The compiler puts each `optional` field of proto3 into a synthetic oneof.
 fn is_synthetic(oneof: &prost_reflect::OneofDescriptor) -> bool {
     let mut fields = oneof.fields();
     matches!((fields.next(), fields.next()), (Some(field), None) if field.field_descriptor_proto().proto3_optional())
@@ -159,7 +159,7 @@ fn compare_fields(writer: &FieldDescriptor, reader: &FieldDescriptor) -> Option<
             .or_else(|| compare_fields(&from.map_entry_value_field(), &to.map_entry_value_field()));
     }
     if writer.is_list() != reader.is_list() || writer.is_map() != reader.is_map() {
-        return Some("one is repeated and the other is not".to_owned());
+        return Some("it is repeated in only one of the schemas".to_owned());
     }
     if encoding(&from) == encoding(&to) {
         None
@@ -168,7 +168,7 @@ fn compare_fields(writer: &FieldDescriptor, reader: &FieldDescriptor) -> Option<
     }
 }
 
-/// Kinds with the same encoding can be read as each other.
+/// The encoding of a field. A field of one kind can be read as another kind with the same encoding.
 #[derive(Debug, PartialEq, Eq)]
 enum Encoding {
     Varint,
@@ -205,11 +205,11 @@ mod tests {
     }
 
     fn reads(writer: &ProtobufSchema, reader: &ProtobufSchema) -> bool {
-        writer.problems_for(reader).is_empty()
+        writer.incompatibilities_with(reader).is_empty()
     }
 
     #[test]
-    fn fields_come_and_go_and_keep_their_encoding() {
+    fn fields_can_be_added_and_removed_and_keep_their_encoding() {
         let base = message("int32 a = 1;");
         for (other, compatible) in [
             ("int32 a = 1; string b = 2;", true),
@@ -224,7 +224,11 @@ mod tests {
         ] {
             let other_schema = message(other);
             assert_eq!(reads(&base, &other_schema), compatible, "{other}");
-            assert_eq!(reads(&other_schema, &base), compatible, "{other}, the other way");
+            assert_eq!(
+                reads(&other_schema, &base),
+                compatible,
+                "{other}, in the other direction"
+            );
         }
         let strings = message("map<string, string> a = 1;");
         assert!(!reads(&strings, &message("map<string, int32> a = 1;")));
@@ -232,17 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_not_removed() {
+    fn messages_cannot_be_removed() {
         let two = ProtobufSchema::parse("syntax = \"proto3\"; message M { message Inner {} } message N {}", &[]);
         let two = two.expect("valid");
         let one = message("message Inner {}");
         assert!(reads(&one, &two));
-        assert_eq!(two.problems_for(&one), ["message N is missing"]);
-        assert_eq!(two.problems_for(&message("")).len(), 2);
+        assert_eq!(two.incompatibilities_with(&one), ["message N is missing"]);
+        assert_eq!(two.incompatibilities_with(&message("")).len(), 2);
     }
 
     #[test]
-    fn independent_fields_do_not_meet_in_a_oneof() {
+    fn independent_fields_cannot_be_moved_into_a_oneof() {
         let apart = message("int32 a = 1; int32 b = 2;");
         let together = message("oneof x { int32 a = 1; int32 b = 2; }");
         assert!(!reads(&apart, &together));
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn required_fields_come_only_with_their_message() {
+    fn required_fields_can_be_added_only_with_their_message() {
         let proto2 = |fields: &str| {
             ProtobufSchema::parse(&format!("syntax = \"proto2\"; message M {{ {fields} }}"), &[]).expect("valid")
         };
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_resolved_by_name_and_wellknown_types_are_there() {
+    fn imports_are_resolved_by_name_and_well_known_types_are_built_in() {
         let part = Referenced {
             name: "part.proto".into(),
             schema: Schema::new(SchemaType::Protobuf, "syntax = \"proto3\"; package p; message Part {}"),
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_make_no_difference_and_nonsense_is_refused() {
+    fn comments_make_no_difference_and_invalid_schemas_are_rejected() {
         let one = message("int32 a = 1;");
         let other = message("/* the a */ int32   a = 1; // done\n");
         assert_eq!(one.canonical(), other.canonical());
@@ -300,7 +304,7 @@ mod tests {
         );
         assert!(
             ProtobufSchema::parse(&deep, &[]).is_err(),
-            "an error, not an overflow of the stack"
+            "an error, not a stack overflow"
         );
     }
 }

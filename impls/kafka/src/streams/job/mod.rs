@@ -1,4 +1,7 @@
-//! A running processor: batches in, lanes side by side, commits behind them.
+//! A running processor: it consumes batches, runs their lanes concurrently and commits.
+
+mod lane;
+mod poison;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,16 +18,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::lane::PROCESS;
+const PROCESS: &str = "kafka.process_kafka_stream";
 
-/// How long one call waits for messages. Stopping does not wait for it.
-const POLL: Duration = Duration::from_secs(1);
+/// How long one call waits for messages. Stopping interrupts the wait.
+const MAX_POLL_WAIT: Duration = Duration::from_secs(1);
 
-/// How often a processor that is busy with a batch shows that it is alive. Members that do not consume for minutes are put
-/// out of their group.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+/// How often a processor consumes while it works on a batch. A member that does not consume for its `max_poll_interval` is
+/// removed from its group.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a processor works with while it runs.
+/// What a processor uses while it runs.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) config: StreamProcessorConfig,
@@ -35,7 +38,7 @@ pub(super) struct Job {
     pub(super) progress: Arc<Progress>,
 }
 
-/// Counters and state, as everybody sees them.
+/// The counters and the state of a processor, as its status reports them.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) processed: AtomicU64,
@@ -43,22 +46,23 @@ pub(super) struct Progress {
     pub(super) skipped: AtomicU64,
     pub(super) dead_lettered: AtomicU64,
     pub(super) retries: AtomicU64,
+    /// The state and the last error.
     phase: Mutex<(StreamState, Option<String>)>,
 }
 
 impl Job {
-    /// Works until it is told to stop, or until it fails.
+    /// Runs until `stop` is set or an error is not retryable.
     pub(super) async fn run(self: &Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<()> {
         let mut uncommitted = BTreeMap::new();
-        let mut ahead = Vec::new();
+        let mut early = Vec::new();
         let mut failures = 0_u32;
         let options = ConsumeOptions::new()
             .with_max_messages(self.config.max_batch)
-            .with_max_wait(POLL);
+            .with_max_wait(MAX_POLL_WAIT);
         loop {
-            if !ahead.is_empty() && !*stop.borrow() {
-                let messages = std::mem::take(&mut ahead);
-                self.handle(messages, &mut ahead, &mut uncommitted).await?;
+            if !early.is_empty() && !*stop.borrow() {
+                let messages = std::mem::take(&mut early);
+                self.handle(messages, &mut early, &mut uncommitted).await?;
                 continue;
             }
             let batch = tokio::select! {
@@ -69,12 +73,12 @@ impl Job {
             match batch {
                 Ok(messages) => {
                     failures = 0;
-                    self.handle(messages, &mut ahead, &mut uncommitted).await?;
+                    self.handle(messages, &mut early, &mut uncommitted).await?;
                 }
                 Err(error) if error.retryability().is_retryable() => {
                     failures = failures.saturating_add(1);
                     self.note_retry(&error);
-                    // Told to stop meanwhile: the next turn sees it.
+                    // A stop during the wait is handled by the next iteration.
                     let _ = timeout(self.delay(failures), stop.wait_for(|stop| *stop)).await;
                 }
                 Err(error) => return Err(error),
@@ -91,16 +95,16 @@ impl Job {
             self.client.close_producer(&self.producer).await,
         ] {
             if let Err(error) = result {
-                tracing::warn!(application = self.config.application_id, %error, "closing after processing");
+                tracing::warn!(application = self.config.application_id, %error, "closing the processor's consumer or producer failed");
             }
         }
     }
 
-    /// Processes a batch. What has to be consumed meanwhile, to stay in the group, goes to `ahead`.
+    /// Processes a batch. Messages that were consumed meanwhile, to stay in the group, are appended to `early`.
     async fn handle(
         self: &Arc<Self>,
         messages: Vec<KafkaMessage>,
-        ahead: &mut Vec<KafkaMessage>,
+        early: &mut Vec<KafkaMessage>,
         uncommitted: &mut BTreeMap<TopicPartition, i64>,
     ) -> Result<()> {
         let mut lanes = JoinSet::new();
@@ -109,14 +113,14 @@ impl Job {
             lanes.spawn(async move { (partition, job.run_lane(messages).await) });
         }
         let mut failure = None;
-        let mut signs = interval_at(Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
-        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE_INTERVAL, KEEP_ALIVE_INTERVAL);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ended = tokio::select! {
                 biased;
                 ended = lanes.join_next() => ended,
-                _ = signs.tick() => {
-                    failure = failure.or(self.show_life(ahead).await.err());
+                _ = keep_alive.tick() => {
+                    failure = failure.or(self.keep_alive(early).await.err());
                     continue;
                 }
             };
@@ -129,29 +133,29 @@ impl Job {
                     failure = failure.or(outcome.failure);
                 }
                 Some(Err(error)) => {
-                    let panicked = NetworkError::new(ErrorKind::Internal, PROCESS, "a lane did not end");
+                    let panicked = NetworkError::new(ErrorKind::Internal, PROCESS, "a lane panicked or was cancelled");
                     failure = failure.or(Some(panicked.with_source(error)));
                 }
             }
         }
-        // What the other lanes have done is done, also when one failed.
+        // Also after a failure: the other lanes have written their outputs.
         self.commit(uncommitted).await;
         failure.map_or(Ok(()), Err)
     }
 
-    /// Consumes as little as possible: one message, if one is there.
-    async fn show_life(&self, ahead: &mut Vec<KafkaMessage>) -> Result<()> {
+    /// Consumes at most one message, without waiting, so that the group keeps this member.
+    async fn keep_alive(&self, early: &mut Vec<KafkaMessage>) -> Result<()> {
         let options = ConsumeOptions::new().with_max_messages(1).with_max_wait(Duration::ZERO);
         match self.client.consume_messages(&self.consumer, options).await {
-            Ok(messages) => ahead.extend(messages),
+            Ok(messages) => early.extend(messages),
             Err(error) if error.retryability().is_retryable() => self.note_retry(&error),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Commits what is done. What cannot be committed now is tried again with the next batch; what belongs to another member
-    /// by now is left to it.
+    /// Commits the offsets of finished lanes. Offsets that cannot be committed are committed with the next batch, except in
+    /// partitions that another member owns by now.
     async fn commit(&self, uncommitted: &mut BTreeMap<TopicPartition, i64>) {
         if uncommitted.is_empty() {
             return;
@@ -188,7 +192,7 @@ impl Job {
             match self.client.commit_offsets(&self.consumer, one).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::debug!(%partition, %error, "another member has the partition and its messages");
+                    tracing::debug!(%partition, %error, "another member owns the partition by now");
                 }
                 Err(_) => {
                     uncommitted.insert(partition, next);
@@ -207,7 +211,7 @@ impl Progress {
         self.phase.lock().0 = state;
     }
 
-    /// Goes from one state to another, unless the state is a different one by now.
+    /// Changes the state to `to` if it is `from`.
     pub(super) fn change_state(&self, from: StreamState, to: StreamState) {
         let mut phase = self.phase.lock();
         if phase.0 == from {
@@ -237,7 +241,7 @@ impl Progress {
     }
 }
 
-/// The messages of each partition, in the order in which they came.
+/// The messages of each partition, in the order in which they were consumed.
 fn by_partition(messages: Vec<KafkaMessage>) -> BTreeMap<TopicPartition, Vec<KafkaMessage>> {
     let mut lanes = BTreeMap::<_, Vec<_>>::new();
     for message in messages {

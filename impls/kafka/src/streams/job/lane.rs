@@ -1,4 +1,4 @@
-//! One partition of a batch: processed in order, written in order.
+//! The messages of one partition in a batch: processed in order, their outputs written in order.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,29 +10,27 @@ use networking_spi::kafka::{KafkaMessage, PoisonPolicy, ProducerRecord};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio::time::sleep;
 
-use super::job::Job;
-use super::poison::{dead_letter, is_the_records_fault};
+use super::poison::{dead_letter, is_caused_by_record};
+use super::{Job, PROCESS};
 
-pub(super) const PROCESS: &str = "kafka.process_kafka_stream";
-
-/// How far a lane came.
+/// How far a lane got.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// The offset behind the last message that is done.
+    /// The offset after the last finished message.
     pub(super) next_offset: Option<i64>,
-    /// Why it went no further.
+    /// The error that stopped the lane.
     pub(super) failure: Option<NetworkError>,
 }
 
-/// A message that was processed, until its outputs are acknowledged.
-struct Work {
+/// A processed message whose outputs are not acknowledged yet.
+struct ProcessedMessage {
     message: KafkaMessage,
     outputs: Vec<ProducerRecord>,
-    fate: Fate,
+    handling: Handling,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Handling {
     Processed,
     Skipped,
     DeadLettered,
@@ -42,17 +40,17 @@ impl Job {
     /// Processes and writes the messages of one partition.
     pub(super) async fn run_lane(self: Arc<Self>, messages: Vec<KafkaMessage>) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut works = Vec::with_capacity(messages.len());
+        let mut processed = Vec::with_capacity(messages.len());
         for message in messages {
             let result = self.process(&message).await;
-            match result.map(|outputs| Work {
+            match result.map(|outputs| ProcessedMessage {
                 message: message.clone(),
                 outputs,
-                fate: Fate::Processed,
+                handling: Handling::Processed,
             }) {
-                Ok(work) => works.push(work),
-                Err(error) => match self.poisoned(message, error) {
-                    Ok(work) => works.push(work),
+                Ok(message) => processed.push(message),
+                Err(error) => match self.apply_poison_policy(message, error) {
+                    Ok(message) => processed.push(message),
                     Err(error) => {
                         outcome.failure = Some(error);
                         break;
@@ -60,14 +58,14 @@ impl Job {
                 },
             }
         }
-        if let Err(error) = self.write(works, &mut outcome.next_offset).await {
-            // The earlier failure of the two is the one that stops the lane.
+        if let Err(error) = self.write(processed, &mut outcome.next_offset).await {
+            // It concerns an earlier message than the one that could not be processed.
             outcome.failure = Some(error);
         }
         outcome
     }
 
-    /// The outputs of one message, after as many attempts as are allowed.
+    /// Processes one message, in at most `max_attempts` attempts, and returns its outputs.
     async fn process(&self, message: &KafkaMessage) -> Result<Vec<ProducerRecord>> {
         let mut attempt = 1;
         loop {
@@ -79,7 +77,7 @@ impl Job {
                     "the processor panicked",
                 ))
             });
-            match result.and_then(|record| self.address(record.outputs)) {
+            match result.and_then(|record| self.with_output_topic(record.outputs)) {
                 Ok(outputs) => return Ok(outputs),
                 Err(error) if error.retryability().is_retryable() && attempt < self.config.max_attempts => {
                     self.note_retry(&error);
@@ -98,13 +96,13 @@ impl Job {
         }
     }
 
-    /// Gives the outputs without a topic the processor's.
-    fn address(&self, mut outputs: Vec<ProducerRecord>) -> Result<Vec<ProducerRecord>> {
+    /// Sets the processor's output topic in outputs without a topic.
+    fn with_output_topic(&self, mut outputs: Vec<ProducerRecord>) -> Result<Vec<ProducerRecord>> {
         for output in outputs.iter_mut().filter(|output| output.topic.is_empty()) {
             output.topic = self.config.output_topic.clone().ok_or_else(|| {
                 NetworkError::invalid_input(
                     "output_topic",
-                    "an output names no topic, and neither does the processor",
+                    "an output has no topic, and the processor has no output topic",
                 )
                 .with_operation(PROCESS)
             })?;
@@ -112,8 +110,8 @@ impl Job {
         Ok(outputs)
     }
 
-    /// What the policy makes of a message: work that passes it over, or the error that stops the processor.
-    fn poisoned(&self, message: KafkaMessage, error: NetworkError) -> Result<Work> {
+    /// Applies the poison policy to a message that cannot be processed: it is skipped, dead-lettered, or stops the processor.
+    fn apply_poison_policy(&self, message: KafkaMessage, error: NetworkError) -> Result<ProcessedMessage> {
         self.progress.note_error(&error);
         match &self.config.on_poison {
             PoisonPolicy::Skip => {
@@ -124,18 +122,18 @@ impl Job {
                     ..
                 } = &message;
                 tracing::warn!(topic, partition, offset, %error, "skipped a message that cannot be processed");
-                Ok(Work {
+                Ok(ProcessedMessage {
                     message,
                     outputs: Vec::new(),
-                    fate: Fate::Skipped,
+                    handling: Handling::Skipped,
                 })
             }
             PoisonPolicy::DeadLetter { topic } => {
                 let outputs = vec![dead_letter(topic, &message, &error)];
-                Ok(Work {
+                Ok(ProcessedMessage {
                     message,
                     outputs,
-                    fate: Fate::DeadLettered,
+                    handling: Handling::DeadLettered,
                 })
             }
             _ => Err(error.with_context(
@@ -145,27 +143,27 @@ impl Job {
         }
     }
 
-    /// Writes the outputs in order. After a failure everything from the failed message on is written again, so that the
-    /// order holds; `next_offset` follows what is done.
-    async fn write(&self, mut works: Vec<Work>, next_offset: &mut Option<i64>) -> Result<()> {
+    /// Writes the outputs in order. After a failure it writes the outputs of the failed message and of all later ones again,
+    /// to keep the order. `next_offset` is updated after each finished message.
+    async fn write(&self, mut pending: Vec<ProcessedMessage>, next_offset: &mut Option<i64>) -> Result<()> {
         let mut attempt = 1;
-        while !works.is_empty() {
-            let records = works
+        while !pending.is_empty() {
+            let records = pending
                 .iter()
-                .flat_map(|work| work.outputs.iter().cloned())
+                .flat_map(|message| message.outputs.iter().cloned())
                 .collect::<Vec<_>>();
             let failed = if records.is_empty() {
                 None
             } else {
-                self.first_failure(&works, records).await?
+                self.first_failure(&pending, records).await?
             };
-            let done = failed.as_ref().map_or(works.len(), |(index, _)| *index);
+            let done = failed.as_ref().map_or(pending.len(), |(index, _)| *index);
             if done > 0 {
                 attempt = 1;
             }
-            for work in works.drain(..done) {
-                self.count(&work);
-                *next_offset = Some(work.message.next_offset());
+            for finished in pending.drain(..done) {
+                self.count(&finished);
+                *next_offset = Some(finished.message.next_offset());
             }
             let Some((_, error)) = failed else { break };
             if error.retryability().is_retryable() && attempt < self.config.max_attempts {
@@ -176,54 +174,60 @@ impl Job {
             }
             let error = error.with_attempts(attempt);
             attempt = 1;
-            let first = &mut works[0];
-            if first.fate != Fate::Processed || !is_the_records_fault(&error) {
+            let first = &mut pending[0];
+            if first.handling != Handling::Processed || !is_caused_by_record(&error) {
                 return Err(error);
             }
-            *first = self.poisoned(first.message.clone(), error)?;
+            *first = self.apply_poison_policy(first.message.clone(), error)?;
         }
         Ok(())
     }
 
-    /// The first message with an output that was not acknowledged.
+    /// Writes the records and returns the index of the first message with an output that was not acknowledged.
     async fn first_failure(
         &self,
-        works: &[Work],
+        pending: &[ProcessedMessage],
         records: Vec<ProducerRecord>,
     ) -> Result<Option<(usize, NetworkError)>> {
         let results = self.client.produce_messages(&self.producer, records).await?;
-        let owners = works
+        let owners = pending
             .iter()
             .enumerate()
-            .flat_map(|(index, work)| work.outputs.iter().map(move |_| index));
-        let mut answers = 0;
+            .flat_map(|(index, message)| message.outputs.iter().map(move |_| index));
+        let mut acknowledged = 0;
         for (owner, result) in owners.clone().zip(results) {
-            answers += 1;
+            acknowledged += 1;
             if let Err(error) = result {
                 return Ok(Some((owner, error)));
             }
         }
-        match owners.clone().nth(answers) {
+        match owners.clone().nth(acknowledged) {
             None => Ok(None),
-            // A client that answers fewer records than it was given must not have them committed.
+            // The client returned fewer results than it got records. A message without a result must not be committed.
             Some(owner) => {
-                let error = NetworkError::new(ErrorKind::Internal, PROCESS, "the client left records unanswered");
+                let error = NetworkError::new(
+                    ErrorKind::Internal,
+                    PROCESS,
+                    "the client returned fewer results than records",
+                );
                 Ok(Some((owner, error.with_send_state(SendState::MaybeSent))))
             }
         }
     }
 
-    fn count(&self, work: &Work) {
+    fn count(&self, message: &ProcessedMessage) {
         let progress = &self.progress;
-        match work.fate {
-            Fate::Processed => {
+        match message.handling {
+            Handling::Processed => {
                 progress.processed.fetch_add(1, Ordering::Relaxed);
-                progress.emitted.fetch_add(work.outputs.len() as u64, Ordering::Relaxed);
+                progress
+                    .emitted
+                    .fetch_add(message.outputs.len() as u64, Ordering::Relaxed);
             }
-            Fate::Skipped => {
+            Handling::Skipped => {
                 progress.skipped.fetch_add(1, Ordering::Relaxed);
             }
-            Fate::DeadLettered => {
+            Handling::DeadLettered => {
                 progress.dead_lettered.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -234,7 +238,7 @@ impl Job {
         self.progress.note_error(error);
     }
 
-    /// The wait after so many failed attempts.
+    /// The wait after `attempt` failed attempts.
     pub(super) fn delay(&self, attempt: u32) -> Duration {
         self.config.backoff.delay(attempt, fastrand::f64())
     }

@@ -1,4 +1,4 @@
-//! Making a client.
+//! The builder of the client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use networking_spi::Result;
 use networking_spi::kafka::{KafkaCapabilities, KafkaSecurity};
 use networking_spi::validate::{self, Validate};
 
-use super::client::{Limits, RdKafkaClient};
-use super::config::ConnectionSettings;
+use super::{Limits, RdKafkaClient};
+use crate::rdkafka::config::ConnectionSettings;
 
 /// Configures an [`RdKafkaClient`].
 ///
@@ -21,10 +21,10 @@ use super::config::ConnectionSettings;
 ///     .request_timeout(Duration::from_secs(10))
 ///     .setting("socket.keepalive.enable", "true")
 ///     .build();
-/// assert!(client.is_ok(), "it connects when it is used");
+/// assert!(client.is_ok(), "it connects on first use");
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing before `build`"]
+#[must_use = "call `build`"]
 pub struct RdKafkaClientBuilder {
     settings: ConnectionSettings,
     limits: Limits,
@@ -61,74 +61,78 @@ impl RdKafkaClientBuilder {
         }
     }
 
-    /// Sets the name shown by the brokers' logs, for producers and consumers that set none. Default: `networking-impls`.
+    /// Sets the client id of producers and consumers that have none. Brokers show it in logs and quotas. Default:
+    /// `networking-impls`.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.settings.client_id = id.into();
         self
     }
 
-    /// Sets encryption and credentials. Default: plain text, anonymous. Needs the cargo feature `rdkafka-tls`.
+    /// Sets encryption and credentials, which need the cargo feature `rdkafka-tls`. Default: no encryption, no credentials.
     pub fn security(mut self, security: KafkaSecurity) -> Self {
         self.settings.security = security;
         self
     }
 
-    /// Sets the time limit of one request about metadata, topics, groups or commits. Default: 30 s.
+    /// Sets the timeout of one request for metadata, topics, groups or commits. Default: 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.settings.request_timeout = timeout;
         self
     }
 
-    /// Sets how long closing a consumer waits until it has left its group. Default: 30 s.
+    /// Sets how long `close_consumer` waits for the consumer to leave its group. Default: 30 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.limits.close = timeout;
         self
     }
 
-    /// Sets how many producers may be open. Each has its own connections, threads and queue. Default: 64.
+    /// Sets the most open producers. Each one has connections, threads and a queue. Default: 64.
     pub fn max_producers(mut self, producers: usize) -> Self {
         self.limits.producers = producers;
         self
     }
 
-    /// Sets how many consumers may be open. Default: 64.
+    /// Sets the most open consumers. Each one has connections and threads. Default: 64.
     pub fn max_consumers(mut self, consumers: usize) -> Self {
         self.limits.consumers = consumers;
         self
     }
 
-    /// Sets a setting of librdkafka for all connections by its own name. It overrides what this builder derives.
+    /// Sets a librdkafka property for all connections. It overrides the values that this client derives.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.common.insert(name.into(), value.into());
         self
     }
 
-    /// Sets a setting of librdkafka for producers. It overrides [`setting`](Self::setting) and the producer's configuration,
-    /// but for its `backend` settings.
+    /// Sets a librdkafka property for producers. It overrides [`setting`](Self::setting) and the configuration of the
+    /// producer, except for its `backend` settings.
     pub fn producer_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.producer.insert(name.into(), value.into());
         self
     }
 
-    /// Sets a setting of librdkafka for consumers. It overrides [`setting`](Self::setting) and the consumer's configuration,
-    /// but for its `backend` settings.
+    /// Sets a librdkafka property for consumers. It overrides [`setting`](Self::setting) and the configuration of the
+    /// consumer, except for its `backend` settings.
     pub fn consumer_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.consumer.insert(name.into(), value.into());
         self
     }
 
-    /// Sets what the cluster can do, for one that lacks something (managed clusters without topic administration, test
-    /// brokers). Operations without their capability are refused without asking the cluster. Default: everything.
+    /// Sets the capabilities of the cluster, for clusters that lack some (managed clusters without topic administration, test
+    /// brokers). Operations without their capability fail with [`Unsupported`](networking_spi::ErrorKind::Unsupported) and
+    /// send no request. Default: all that librdkafka has.
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// Makes the client. Nothing is connected yet.
+    /// Builds the client. It does not connect yet.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field,
-    /// [`Unsupported`](networking_spi::ErrorKind::Unsupported) for encryption or credentials without the cargo feature.
+    /// * [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) with the name of the field, for a bad value, an unknown
+    ///   property, or a property that this client reserves.
+    /// * [`Unsupported`](networking_spi::ErrorKind::Unsupported) for encryption or credentials without the cargo feature
+    ///   `rdkafka-tls`.
     pub fn build(self) -> Result<RdKafkaClient> {
         self.validate()?;
         self.settings.validate()?;
@@ -156,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_fields_are_named() {
+    fn invalid_fields_are_named() {
         for (builder, field) in [
             (RdKafkaClient::builder(""), "bootstrap_servers"),
             (RdKafkaClient::builder("a:1,,b:2"), "bootstrap_servers"),

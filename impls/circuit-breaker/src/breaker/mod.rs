@@ -1,4 +1,6 @@
-//! The breaker: circuits by name behind the object-safe contract.
+//! The breaker: implements the contract over a registry of circuits.
+
+mod builder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +15,35 @@ use networking_spi::circuit_breaker::{
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Phase, Result};
 
-use super::builder::SlidingWindowCircuitBreakerBuilder;
+pub use self::builder::SlidingWindowCircuitBreakerBuilder;
 use super::circuit::SlidingWindowCircuit;
 use super::events::EventHub;
 use super::registry::Registry;
 
-/// A circuit breaker with every trip policy of the contract: failures in a row, and failure or slow-call rates over the
-/// last calls or the last stretch of time.
+/// A circuit breaker with all trip policies of the contract: consecutive failures, and rates of failures or slow calls over
+/// the last calls or the last seconds.
 ///
-/// A call that succeeds in a closed circuit takes no lock, allocates nothing and shares no written cache line with other
-/// threads. Rate policies take a short lock per call, and slow-call rates read the clock twice. An open circuit becomes
-/// half-open when somebody looks at it; there is no background task.
+/// A call that succeeds in a closed circuit takes no lock, allocates no memory and writes to no cache line that other threads
+/// write to. Rate policies take a lock for a short time in each call, and slow-call rates read the clock twice. There is no
+/// background task: an open circuit becomes half-open when its state is read or a call asks for admission.
 ///
-/// A clone of the `Arc` shares all circuits; the breaker itself is not `Clone`. State and timestamps follow the injected
-/// [`Clock`](networking_spi::clock::Clock). Time limits of calls use tokio's timer, and need a runtime that has one.
+/// The breaker is not `Clone`; share it in an `Arc`. States and timestamps use the injected
+/// [`Clock`](networking_spi::clock::Clock). Call timeouts use tokio's timer and need a runtime with time enabled.
+///
+/// # Cancel safety
+///
+/// Dropping a call frees its permit and records the call by the circuit's
+/// [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy).
 ///
 /// # Bounds
 ///
-/// * Circuits: [`max_circuits`](SlidingWindowCircuitBreakerBuilder::max_circuits). A registry that is full evicts a
-///   circuit that nobody would miss: closed in automatic mode, without a failure in its window, a call in flight, a
-///   handle, or a configuration of its own. If there is none, asking for a new name is
+/// * Circuits: [`max_circuits`](SlidingWindowCircuitBreakerBuilder::max_circuits). To create a circuit beyond that, the
+///   breaker evicts one that is closed, in automatic mode, not configured individually, without a handle, without calls in
+///   flight and without failures in its window. If there is none, creating a circuit fails with
 ///   [`Exhausted`](networking_spi::ErrorKind::Exhausted).
-/// * Counters: 128 bytes for each core and a few more, about 4 kilobytes at most, for each circuit.
-/// * Windows: two bits a call for a count window, ten buckets for a time window of any length.
-/// * Events: [`event_capacity`](SlidingWindowCircuitBreakerBuilder::event_capacity) for a subscriber that lags.
+/// * Counters: 128 bytes per thread stripe; a circuit has a few more stripes than there are cores, at most 33 (4 224 bytes).
+/// * Windows: two bits per call in a count window; ten buckets in a time window of any length.
+/// * Events: [`event_capacity`](SlidingWindowCircuitBreakerBuilder::event_capacity).
 ///
 /// # Example
 ///
@@ -61,7 +68,7 @@ use super::registry::Registry;
 ///         payments.call(|| async { Err(NetworkError::new(ErrorKind::ConnectionRefused, "pay", "no route")) }).await;
 ///     assert_eq!(failed.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 /// }
-/// let rejected: Result<(), _> = payments.call(|| async { unreachable!("never built") }).await;
+/// let rejected: Result<(), _> = payments.call(|| async { unreachable!("never called") }).await;
 /// assert_eq!(rejected.unwrap_err().kind(), ErrorKind::CircuitOpen);
 /// assert_eq!(breaker.circuit_state("payments")?, CircuitState::Open);
 /// # Ok(())
@@ -74,17 +81,17 @@ pub struct SlidingWindowCircuitBreaker {
 }
 
 impl SlidingWindowCircuitBreaker {
-    /// A breaker with the default configuration for every circuit.
+    /// A breaker with the default settings.
     pub fn new() -> Self {
         Self::builder().build_with_defaults()
     }
 
-    /// A breaker to be set up.
+    /// Starts to configure a breaker.
     pub fn builder() -> SlidingWindowCircuitBreakerBuilder {
         SlidingWindowCircuitBreakerBuilder::new()
     }
 
-    pub(super) fn from_parts(registry: Registry, hub: Arc<EventHub>) -> Self {
+    fn from_parts(registry: Registry, hub: Arc<EventHub>) -> Self {
         Self { registry, hub }
     }
 
@@ -99,7 +106,8 @@ impl SlidingWindowCircuitBreaker {
             .ok_or_else(|| NetworkError::not_found(operation, "circuit", name))
     }
 
-    /// A handle of a circuit that exists, for what may call back: no guard of the map is held meanwhile.
+    /// A handle to an existing circuit, for operations that wake subscribers: these may call the breaker, so no guard of the
+    /// map may be held.
     fn handle(&self, operation: &'static str, name: &str) -> Result<Arc<SlidingWindowCircuit>> {
         self.existing(operation, name, Arc::clone)
     }
@@ -125,7 +133,7 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
             None => operation().await,
             Some(limit) => {
                 let Ok(result) = tokio::time::timeout(limit, operation()).await else {
-                    // Not for the classifier to decide: what does not answer in time is failing.
+                    // A timeout is always a failure; the classifier is not asked.
                     call.end(CallRecord::new(CallOutcome::Failure));
                     return Err(NetworkError::timeout("circuit_breaker.execute", Phase::Total, limit));
                 };
@@ -140,7 +148,7 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
     }
 
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
-        Ok(self.registry.get_or_make(name)?)
+        Ok(self.registry.get_or_create(name)?)
     }
 
     fn circuit_state(&self, name: &str) -> Result<CircuitState> {
@@ -149,7 +157,7 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
 
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()> {
         config.validate()?;
-        self.registry.get_or_make(name)?.configure(config);
+        self.registry.get_or_create(name)?.configure(config);
         Ok(())
     }
 
@@ -187,8 +195,8 @@ impl CircuitBreaker for SlidingWindowCircuitBreaker {
     }
 }
 
-/// A call under a circuit that is known by name: the circuit is looked up again when the call ends. A second look-up costs
-/// no more than a reference would, and threads do not fight over a reference count.
+/// A call of a circuit by name. It looks the circuit up again when it ends, which costs no more than holding an `Arc` and
+/// avoids contention on its reference count.
 struct NamedCall<'a> {
     registry: &'a Registry,
     name: &'a str,
@@ -213,7 +221,7 @@ impl<'a> NamedCall<'a> {
         };
         match registry.look_up(name, acquire) {
             Some(result) => result,
-            None => acquire(&registry.get_or_make(name)?),
+            None => acquire(&registry.get_or_create(name)?),
         }
     }
 
@@ -222,7 +230,7 @@ impl<'a> NamedCall<'a> {
     }
 
     fn end_with_error(self, error: &NetworkError) {
-        // The classifier is the application's code: it runs without a guard of the map.
+        // The classifier is code of the application and may call the breaker: no guard of the map is held.
         let config = self.registry.look_up(self.name, |circuit| circuit.config());
         let outcome = config.map_or(CallOutcome::Ignored, |config| config.classifier.classify(error));
         let mut record = CallRecord::new(outcome);
@@ -233,7 +241,7 @@ impl<'a> NamedCall<'a> {
     fn settle(&mut self, record: CallRecord) {
         let Some(token) = self.token.take() else { return };
         self.registry.look_up(self.name, |circuit| {
-            // A circuit that was evicted as the call began has nothing left to count.
+            // The circuit may have been evicted just after the call was admitted, and created again.
             if circuit.serial() == self.serial {
                 circuit.settle(token, record);
             }

@@ -1,24 +1,24 @@
-//! How a breaker is set up.
+//! The builder of the breaker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::circuit_breaker::{CircuitBreakerConfig, MAX_CIRCUIT_NAME};
 use networking_spi::clock::Clock;
 use networking_spi::validate::{self, Validate};
 
-use super::breaker::SlidingWindowCircuitBreaker;
-use super::events::EventHub;
-use super::registry::Registry;
-use networking_runtime::clock::TokioClock;
+use super::SlidingWindowCircuitBreaker;
+use crate::events::EventHub;
+use crate::registry::Registry;
 
 const DEFAULT_MAX_CIRCUITS: usize = 10_000;
 const DEFAULT_EVENT_CAPACITY: usize = 1_024;
-/// The buffer is allocated as a whole.
+/// The event buffer is allocated when the breaker is built.
 const MAX_EVENT_CAPACITY: usize = 1 << 20;
 
-/// Builds a [`SlidingWindowCircuitBreaker`].
+/// Configures and builds a [`SlidingWindowCircuitBreaker`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,46 +61,48 @@ impl SlidingWindowCircuitBreakerBuilder {
         }
     }
 
-    /// The configuration of circuits that have none of their own.
+    /// Sets the configuration of circuits that are not configured individually. Default: `CircuitBreakerConfig::default()`.
     pub fn default_config(mut self, config: CircuitBreakerConfig) -> Self {
         self.default_config = config;
         self
     }
 
-    /// A circuit with a configuration of its own. It exists from the start and is never evicted.
+    /// Configures one circuit. It is created with the breaker and is never evicted.
     pub fn circuit(mut self, name: impl Into<String>, config: CircuitBreakerConfig) -> Self {
         self.circuits.insert(name.into(), config);
         self
     }
 
-    /// The clock that states and timestamps follow. Default: a [`TokioClock`].
+    /// Sets the clock for states, windows and timestamps. Default: a [`TokioClock`].
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// The seed of the jitter, for runs that repeat: circuits made in the same order then draw the same numbers.
+    /// Sets the seed of the jitter, for reproducible runs: circuits that are created in the same order then get the same
+    /// random numbers. Default: a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The most circuits at once. Default: 10 000.
+    /// Sets the most circuits that exist at a time, at least 1. Default: 10 000.
     pub fn max_circuits(mut self, circuits: usize) -> Self {
         self.max_circuits = circuits;
         self
     }
 
-    /// Events kept for a subscriber that lags, rounded up to a power of two. Default: 1 024.
+    /// Sets how many events are kept for a subscriber that lags, from 1 to 1 048 576, rounded up to a power of two. Default:
+    /// 1 024.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// Checks everything and makes the breaker.
+    /// Validates the settings and builds the breaker.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) with the name of the field.
     pub fn build(self) -> Result<SlidingWindowCircuitBreaker> {
         validate::ensure(self.max_circuits > 0, "max_circuits", "must be at least 1")?;
         validate::ensure(
@@ -125,7 +127,7 @@ impl SlidingWindowCircuitBreakerBuilder {
         self.assemble()
     }
 
-    /// The defaults are valid.
+    /// Builds a breaker without validation, because the defaults are valid.
     pub(super) fn build_with_defaults(self) -> SlidingWindowCircuitBreaker {
         let (registry, hub) = self.parts();
         SlidingWindowCircuitBreaker::from_parts(registry, hub)
@@ -135,7 +137,7 @@ impl SlidingWindowCircuitBreakerBuilder {
         let circuits = std::mem::take(&mut self.circuits);
         let (registry, hub) = self.parts();
         for (name, config) in circuits {
-            registry.get_or_make(&name)?.configure(config);
+            registry.get_or_create(&name)?.configure(config);
         }
         Ok(SlidingWindowCircuitBreaker::from_parts(registry, hub))
     }

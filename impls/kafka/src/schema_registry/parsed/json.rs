@@ -7,14 +7,14 @@ use jsoncompat::{
 use networking_spi::{NetworkError, Result};
 use url::Url;
 
-use super::parsed::{Referenced, canonical_json, invalid};
+use super::{Referenced, canonical_json, invalid};
 
-/// The base that names of references are relative to, for schemas without an `$id`.
+/// The base URI of references in schemas without an `$id`.
 const BASE: &str = "https://schemas.invalid/root";
 
-/// The library's own form of a schema stays on one thread, so it is made anew for each comparison.
+/// A JSON Schema. The library's `SchemaDocument` is not `Send`, so it is built for each comparison.
 #[derive(Debug)]
-pub(super) struct JsonSchema {
+pub(in crate::schema_registry) struct JsonSchema {
     json: serde_json::Value,
     options: SchemaOptions,
     canonical: Vec<u8>,
@@ -26,13 +26,13 @@ impl JsonSchema {
         let canonical = canonical_json(&json);
         let mut options = SchemaOptions::default();
         if !referenced.is_empty() {
-            let base = base_of(&mut json)?;
+            let base = base_uri(&mut json)?;
             for other in referenced {
-                let address = base.join(&other.name).map_err(|error| {
+                let uri = base.join(&other.name).map_err(|error| {
                     NetworkError::invalid_input("schema.references", format!("{}: {error}", other.name))
                 })?;
                 let resource = serde_json::from_str(&other.schema.text).map_err(invalid)?;
-                options.resources.insert(address.to_string(), resource);
+                options.resources.insert(uri.to_string(), resource);
             }
         }
         let schema = Self {
@@ -53,8 +53,8 @@ impl JsonSchema {
         &self.canonical
     }
 
-    pub(super) fn problems_for(&self, reader: &Self) -> Vec<String> {
-        // The role of one who reads what the former schema's writers write; "old" and "new" are writer and reader.
+    pub(super) fn incompatibilities_with(&self, reader: &Self) -> Vec<String> {
+        // `Role::Deserializer`: the second schema must accept every document that the first one accepts.
         let analysis = self.document().and_then(|writer| Ok((writer, reader.document()?)));
         let analysis = analysis
             .map_err(CompatibilityError::from)
@@ -62,16 +62,16 @@ impl JsonSchema {
         match analysis {
             Ok(CompatibilityResult::Compatible) => Vec::new(),
             Ok(CompatibilityResult::Incompatible { counterexample, .. }) => {
-                vec![format!("a valid document that is not understood: {counterexample}")]
+                vec![format!("a valid document that cannot be read: {counterexample}")]
             }
-            Ok(CompatibilityResult::Unknown { reason }) => vec![format!("it cannot be decided: {reason}")],
-            Err(error) => vec![format!("it cannot be decided: {error}")],
+            Ok(CompatibilityResult::Unknown { reason }) => vec![format!("compatibility cannot be decided: {reason}")],
+            Err(error) => vec![format!("compatibility cannot be decided: {error}")],
         }
     }
 }
 
-/// The schema's own address; it gets one if it has none.
-fn base_of(schema: &mut serde_json::Value) -> Result<Url> {
+/// The base URI of the schema: its `$id`, which is added if it is missing.
+fn base_uri(schema: &mut serde_json::Value) -> Result<Url> {
     let Some(object) = schema.as_object_mut() else {
         return Url::parse(BASE).map_err(invalid);
     };
@@ -90,11 +90,11 @@ mod tests {
     }
 
     fn reads(writer: &JsonSchema, reader: &JsonSchema) -> bool {
-        writer.problems_for(reader).is_empty()
+        writer.incompatibilities_with(reader).is_empty()
     }
 
     #[test]
-    fn optional_properties_come_and_go_and_required_ones_do_not() {
+    fn optional_properties_can_be_added_and_removed_and_required_ones_cannot() {
         let base = schema(r#"{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}"#);
         let optional =
             schema(r#"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"}},"required":["a"]}"#);
@@ -111,7 +111,7 @@ mod tests {
         let number = schema(r#"{"type":"number"}"#);
         assert!(reads(&integer, &number));
         assert!(!reads(&number, &integer));
-        assert!(!number.problems_for(&integer)[0].is_empty());
+        assert!(!number.incompatibilities_with(&integer)[0].is_empty());
     }
 
     #[test]
@@ -123,12 +123,16 @@ mod tests {
         let whole = r#"{"type":"object","properties":{"p":{"$ref":"part.json"}},"required":["p"]}"#;
         let integer = JsonSchema::parse(whole, &[part(r#"{"type":"integer"}"#)]).expect("valid");
         let number = JsonSchema::parse(whole, &[part(r#"{"type":"number"}"#)]).expect("valid");
-        assert!(reads(&integer, &number), "{:?}", integer.problems_for(&number));
+        assert!(
+            reads(&integer, &number),
+            "{:?}",
+            integer.incompatibilities_with(&number)
+        );
         assert!(!reads(&number, &integer));
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_schemas_are_rejected() {
         for text in [
             "",
             "{",

@@ -4,10 +4,10 @@ use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use networking_spi::Result;
 
-use super::parsed::{Referenced, canonical_json, invalid};
+use super::{Referenced, canonical_json, invalid};
 
 #[derive(Debug)]
-pub(super) struct AvroSchema {
+pub(in crate::schema_registry) struct AvroSchema {
     schema: Schema,
     canonical: Vec<u8>,
 }
@@ -17,7 +17,7 @@ impl AvroSchema {
         let json = serde_json::from_str(text).map_err(invalid)?;
         let others = referenced.iter().map(|other| other.schema.text.as_str());
         let (mut schema, others) = Schema::parse_str_with_list(text, others).map_err(invalid)?;
-        // With what it refers to inside, so that the comparison sees all of it.
+        // The comparison does not resolve references, so the referenced schemas are inlined.
         schema.denormalize(&others).map_err(invalid)?;
         Ok(Self {
             schema,
@@ -29,19 +29,19 @@ impl AvroSchema {
         &self.canonical
     }
 
-    pub(super) fn problems_for(&self, reader: &Self) -> Vec<String> {
+    pub(super) fn incompatibilities_with(&self, reader: &Self) -> Vec<String> {
         match SchemaCompatibility::can_read(&self.schema, &reader.schema) {
             Ok(Compatibility::Full) => Vec::new(),
             Ok(Compatibility::Partial) => {
-                vec!["some data cannot be read: a branch of a union or a symbol of an enum is missing".to_owned()]
+                vec!["some data cannot be read: a union branch or an enum symbol is missing".to_owned()]
             }
-            Err(error) => vec![chain(&error)],
+            Err(error) => vec![with_sources(&error)],
         }
     }
 }
 
-/// The error with what caused it: the outermost only names the record.
-fn chain(error: &dyn std::error::Error) -> String {
+/// The error and its sources in one line. The outermost error only names the record.
+fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -61,11 +61,11 @@ mod tests {
     }
 
     fn reads(writer: &AvroSchema, reader: &AvroSchema) -> bool {
-        writer.problems_for(reader).is_empty()
+        writer.incompatibilities_with(reader).is_empty()
     }
 
     #[test]
-    fn the_rules_of_schema_resolution_hold() {
+    fn schema_resolution_decides() {
         let base = record(r#"{"name":"a","type":"int"}"#);
         let with_default = record(r#"{"name":"a","type":"int"},{"name":"b","type":"string","default":""}"#);
         let without_default = record(r#"{"name":"a","type":"int"},{"name":"b","type":"string"}"#);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_some_data_survives_is_incompatible() {
+    fn a_change_that_loses_some_data_is_incompatible() {
         let symbols = |symbols: &str, default: &str| {
             record(&format!(
                 r#"{{"name":"e","type":{{"type":"enum","name":"E","symbols":{symbols}{default}}}}}"#
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_schemas_are_rejected() {
         for text in [
             "",
             "{",
@@ -119,9 +119,6 @@ mod tests {
             );
         }
         let deep = format!("{}{}", r#"{"type":"array","items":"#.repeat(5_000), "}".repeat(5_000));
-        assert!(
-            AvroSchema::parse(&deep, &[]).is_err(),
-            "an error, not an overflow of the stack"
-        );
+        assert!(AvroSchema::parse(&deep, &[]).is_err(), "an error, not a stack overflow");
     }
 }

@@ -1,20 +1,25 @@
-//! A schema that was understood.
+//! Parsed schemas, one module per language.
+
+mod avro;
+#[cfg(feature = "json-schema")]
+mod json;
+mod protobuf;
 
 use networking_spi::kafka::{Schema, SchemaType};
 use networking_spi::{NetworkError, Result};
 
-use super::avro::AvroSchema;
+use self::avro::AvroSchema;
 #[cfg(feature = "json-schema")]
-use super::json::JsonSchema;
-use super::protobuf::ProtobufSchema;
+use self::json::JsonSchema;
+use self::protobuf::ProtobufSchema;
 
-/// A schema that another one refers to, with the name by which it does.
+/// A schema that another one references, with the name of the reference.
 pub(super) struct Referenced {
     pub(super) name: String,
     pub(super) schema: Schema,
 }
 
-/// A schema in the form in which it is compared.
+/// A schema in a form that can be compared with others of its language.
 #[derive(Debug)]
 pub(super) enum Parsed {
     Avro(AvroSchema),
@@ -24,7 +29,8 @@ pub(super) enum Parsed {
 }
 
 impl Parsed {
-    /// Reads a schema. `referenced` has everything it refers to, also over others, each after what it refers to itself.
+    /// Parses a schema. `referenced` has all schemas that it references, directly or indirectly, each after its own
+    /// references.
     pub(super) fn parse(schema: &Schema, referenced: &[Referenced]) -> Result<Self> {
         if let Some(other) = referenced
             .iter()
@@ -33,7 +39,7 @@ impl Parsed {
             return Err(NetworkError::invalid_input(
                 "schema.references",
                 format!(
-                    "{} is a schema in {}, not in {}",
+                    "{} is a schema of type {}, not {}",
                     other.name, other.schema.schema_type, schema.schema_type
                 ),
             ));
@@ -47,7 +53,7 @@ impl Parsed {
         }
     }
 
-    /// The text without what makes no difference (white space, order of keys, comments): equal for equal schemas.
+    /// The canonical form: equal for schemas that differ only in white space, order of keys or comments.
     pub(super) fn canonical(&self) -> &[u8] {
         match self {
             Self::Avro(schema) => schema.canonical(),
@@ -57,29 +63,29 @@ impl Parsed {
         }
     }
 
-    /// Why `reader` does not understand what this schema writes; empty if it does.
-    pub(super) fn problems_for(&self, reader: &Self) -> Vec<String> {
+    /// Why `reader` cannot read data that was written with this schema. Empty if it can.
+    pub(super) fn incompatibilities_with(&self, reader: &Self) -> Vec<String> {
         match (self, reader) {
-            (Self::Avro(writer), Self::Avro(reader)) => writer.problems_for(reader),
+            (Self::Avro(writer), Self::Avro(reader)) => writer.incompatibilities_with(reader),
             #[cfg(feature = "json-schema")]
-            (Self::Json(writer), Self::Json(reader)) => writer.problems_for(reader),
-            (Self::Protobuf(writer), Self::Protobuf(reader)) => writer.problems_for(reader),
-            _ => vec!["the schema is in another language".to_owned()],
+            (Self::Json(writer), Self::Json(reader)) => writer.incompatibilities_with(reader),
+            (Self::Protobuf(writer), Self::Protobuf(reader)) => writer.incompatibilities_with(reader),
+            _ => vec!["the schemas are of different types".to_owned()],
         }
     }
 }
 
-/// A schema that cannot be understood.
-pub(super) fn invalid(reason: impl std::fmt::Display) -> NetworkError {
+/// The error for a schema that cannot be parsed.
+fn invalid(reason: impl std::fmt::Display) -> NetworkError {
     NetworkError::invalid_input("schema.text", format!("is not valid: {reason}"))
 }
 
 /// JSON with sorted keys and without white space.
-pub(super) fn canonical_json(value: &serde_json::Value) -> Vec<u8> {
+fn canonical_json(value: &serde_json::Value) -> Vec<u8> {
     sorted(value).to_string().into_bytes()
 }
 
-/// Whether `serde_json` keeps the order of keys depends on features that any crate may switch on.
+/// Sorts explicitly: whether `serde_json` keeps the order of keys depends on a feature that any crate may enable.
 fn sorted(value: &serde_json::Value) -> serde_json::Value {
     match value {
         serde_json::Value::Object(object) => {
