@@ -1,4 +1,4 @@
-//! Bridges that run in this process.
+//! The bridge that runs in this process.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,73 +16,83 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::engine::Engine;
-use super::routing::Router;
+use crate::engine::{Engine, EngineParts};
+use crate::routing::{ConditionCompiler, Router, default_compiler};
 use networking_runtime::clock::TokioClock;
 
 /// A [`CommunicationBridge`] whose bridges are tasks of this process.
 ///
-/// * Messages with the same key are delivered in the order of their arrival, retries included; messages without a key, and
-///   messages of different keys, side by side.
-/// * A failed delivery is tried again with exponential waits and full jitter, and never sooner than the sink's error asks
+/// * Messages of the same key are delivered in the order of their arrival, retries included. Messages without a key, and
+///   messages of different keys, are delivered concurrently.
+/// * A failed delivery is retried with exponential backoff and full jitter, and never sooner than the sink's error asks
 ///   ([`Retryability::After`](networking_spi::Retryability::After)). If it asks for more than
-///   [`max_delay`](networking_spi::bridge::DeliveryRetry::max_delay), the bridge gives up at once.
-/// * Dead letters say why in their header fields: see [`dead_letter_headers`](networking_spi::bridge::dead_letter_headers).
-/// * A payload above [`max_payload_size`](BridgeConfig::max_payload_size) becomes a dead letter; without a dead-letter
-///   target it is rejected as [`TooLarge`](ErrorKind::TooLarge).
-/// * A panic in an endpoint is an [`Internal`](ErrorKind::Internal) error of that call. It does not end the bridge, unless it
-///   happens while receiving.
-/// * A bridge whose source ends stops, and one whose source fails for good is `failed`; both keep their name until they are
-///   destroyed.
+///   [`max_delay`](networking_spi::bridge::DeliveryRetry::max_delay), the bridge stops retrying at once.
+/// * Dead letters have the reason in [header fields](networking_spi::bridge::dead_letter_headers).
+/// * A payload of more bytes than [`max_payload_size`](BridgeConfig::max_payload_size) is dead-lettered; without a
+///   dead-letter target it is rejected as [`TooLarge`](ErrorKind::TooLarge).
+/// * A panic of an endpoint is an [`Internal`](ErrorKind::Internal) error of that call. It ends the bridge only if
+///   [`receive`](BridgeSource::receive) panics.
+/// * A rule that has a condition needs a [`ConditionCompiler`]: the feature `cel` (`bridge-cel` in `networking-impls`) adds
+///   one, and [`condition_compiler`](InProcessBridgeBuilder::condition_compiler) sets another. Without a compiler,
+///   `capabilities().routing` is false, and such a rule is [`Unsupported`](ErrorKind::Unsupported) when it is configured. The
+///   condition `true` matches every message and needs no compiler.
+/// * When its source ends, a bridge is `stopped`; when its source returns an error that is not retryable, it is `failed`. It
+///   keeps its name until it is destroyed.
 ///
-/// Dropping it ends its bridges: messages in work are rejected, endpoints are stopped. To finish messages in work call
-/// [`shutdown`](networking_spi::bridge::CommunicationBridgeExt::shutdown) first.
+/// Dropping it ends its bridges: messages in flight are rejected, and the endpoints are stopped. To deliver the messages in
+/// flight first, call [`shutdown`](networking_spi::bridge::CommunicationBridgeExt::shutdown).
 ///
-/// Endpoints run in the tokio runtime that [`create_bridge`](CommunicationBridge::create_bridge) is called in.
+/// A bridge runs in the tokio runtime in which [`create_bridge`](CommunicationBridge::create_bridge) is called.
+///
+/// # Cancel safety
+///
+/// A cancelled `create_bridge` leaves no bridge: its endpoints are stopped. A cancelled `destroy_bridge` goes on in the
+/// background, but the bridge keeps its name until another call completes. A cancelled `send_message_through_bridge` may have
+/// delivered the message.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// use std::sync::Arc;
 /// use networking_bridge::{InProcessBridge, MemorySink, MemorySource};
-/// use networking_spi::bridge::{BridgeConfig, RouteRule, RoutingConfig};
+/// use networking_spi::bridge::{BridgeConfig, RoutingConfig};
 /// use networking_spi::prelude::*;
 ///
 /// let bridge: Arc<dyn CommunicationBridge> = Arc::new(InProcessBridge::new());
 /// let (source, sink) = (Arc::new(MemorySource::new(16)), Arc::new(MemorySink::new()));
-/// let routing = RoutingConfig::new()
-///     .with_rule(RouteRule::to("logins", "payload.event == 'user_login'", "user-logins"))
-///     .with_default_target("events");
+/// let routing = RoutingConfig::new().with_default_target("events");
 /// bridge.create_bridge("hooks", source.clone(), sink.clone(), BridgeConfig::new().with_routing(routing)).await?;
 ///
 /// let receipt = source.send(r#"{"event": "user_login"}"#).await?;
-/// assert_eq!(receipt.target, "user-logins");
+/// assert_eq!(receipt.target, "events");
 /// bridge.shutdown().await?;
 /// # Ok::<_, NetworkError>(()) }).unwrap();
 /// ```
 pub struct InProcessBridge {
     registry: Mutex<Registry>,
     max_bridges: usize,
+    compiler: Option<Arc<dyn ConditionCompiler>>,
     clock: Arc<dyn Clock>,
     jitter: Mutex<fastrand::Rng>,
 }
 
 #[derive(Default)]
 struct Registry {
-    /// Names in use, those of bridges that are being started included.
+    /// Names in use, including those of bridges that are being started.
     names: HashSet<String>,
     bridges: HashMap<BridgeId, Arc<Engine>>,
 }
 
 impl InProcessBridge {
-    /// With the defaults of the [builder](Self::builder).
+    /// A bridge with the defaults of the [builder](Self::builder).
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Starts from the defaults: at most 256 bridges, tokio's clock, random jitter.
+    /// The defaults: at most 256 bridges, conditions in CEL (with the feature `cel`), tokio's clock, random jitter.
     pub fn builder() -> InProcessBridgeBuilder {
         InProcessBridgeBuilder {
             max_bridges: 256,
+            compiler: default_compiler(),
             clock: None,
             jitter_seed: None,
         }
@@ -94,11 +104,11 @@ impl InProcessBridge {
         found.ok_or_else(|| NetworkError::not_found(operation, "bridge", bridge))
     }
 
-    /// Takes a name, until the reservation is dropped or kept.
+    /// Reserves a name. Dropping the reservation releases it, unless it was kept.
     fn reserve<'b>(&'b self, name: &str) -> Result<Reservation<'b>> {
         let mut registry = self.registry.lock();
         if registry.names.contains(name) {
-            let message = "a bridge of this name exists";
+            let message = "a bridge of this name exists already";
             return Err(
                 NetworkError::new(ErrorKind::AlreadyExists, "bridge.create_bridge", message).with_context("name", name),
             );
@@ -107,7 +117,7 @@ impl InProcessBridge {
             let error = NetworkError::new(
                 ErrorKind::Exhausted,
                 "bridge.create_bridge",
-                "there are too many bridges",
+                "the maximum number of bridges is reached",
             );
             return Err(error.with_context("limit", self.max_bridges.to_string()));
         }
@@ -119,39 +129,47 @@ impl InProcessBridge {
     }
 }
 
-/// Makes an [`InProcessBridge`].
+/// Builds an [`InProcessBridge`].
 #[derive(Debug)]
-#[must_use = "a builder does nothing until it builds"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct InProcessBridgeBuilder {
     max_bridges: usize,
+    compiler: Option<Arc<dyn ConditionCompiler>>,
     clock: Option<Arc<dyn Clock>>,
     jitter_seed: Option<u64>,
 }
 
 impl InProcessBridgeBuilder {
-    /// The most bridges at a time.
+    /// Sets the maximum number of bridges. One more is [`Exhausted`](ErrorKind::Exhausted).
     pub fn max_bridges(mut self, bridges: usize) -> Self {
         self.max_bridges = bridges;
         self
     }
 
-    /// The clock for timestamps and latencies. Waits and time limits follow tokio's clock.
+    /// Sets the compiler of routing conditions, in place of CEL.
+    pub fn condition_compiler(mut self, compiler: Arc<dyn ConditionCompiler>) -> Self {
+        self.compiler = Some(compiler);
+        self
+    }
+
+    /// Sets the clock for timestamps and latencies. Waits and time limits use tokio's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Makes the jitter of retries the same in every run.
+    /// Sets the seed of the jitter of retries, so that it is the same in every run.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }
 
-    /// The bridge.
+    /// Builds the bridge.
     pub fn build(self) -> InProcessBridge {
         InProcessBridge {
             registry: Mutex::default(),
             max_bridges: self.max_bridges,
+            compiler: self.compiler,
             clock: self.clock.unwrap_or_else(|| Arc::new(TokioClock::new())),
             jitter: Mutex::new(
                 self.jitter_seed
@@ -173,13 +191,21 @@ impl CommunicationBridge for InProcessBridge {
         validate::name(name, 128, "name")?;
         config.validate()?;
         let reservation = self.reserve(name)?;
-        let router = Router::compile(&config.routing, config.dead_letter_target.is_some())
+        let has_dead_letters = config.dead_letter_target.is_some();
+        let router = Router::compile(&config.routing, self.compiler.as_ref(), has_dead_letters)
             .await
             .map_err(|error| error.in_field("routing"))?;
         let id = next_id();
-        let jitter = self.jitter.lock().fork();
-        let clock = Arc::clone(&self.clock);
-        let engine = Engine::new(id.clone(), name, (source, target), (config, router), clock, jitter);
+        let engine = Engine::new(EngineParts {
+            id: id.clone(),
+            name: name.to_owned(),
+            source,
+            sink: target,
+            config,
+            router,
+            clock: Arc::clone(&self.clock),
+            jitter: self.jitter.lock().fork(),
+        });
         engine
             .start()
             .await
@@ -207,10 +233,12 @@ impl CommunicationBridge for InProcessBridge {
     async fn send_message_through_bridge(&self, bridge: &BridgeId, message: BridgeMessage) -> Result<BridgeReceipt> {
         let engine = self.find("bridge.send_message_through_bridge", bridge)?;
         message.validate()?;
-        let (answer, answered) = oneshot::channel();
-        engine.send(Delivery::new(message, Box::new(Answer(answer)))).await?;
-        let gone = |_| Err(NetworkError::closed("bridge.send_message_through_bridge", "the bridge"));
-        answered.await.unwrap_or_else(gone)
+        let (sender, completed) = oneshot::channel();
+        engine
+            .send(Delivery::new(message, Box::new(Completion(sender))))
+            .await?;
+        let closed = |_| Err(NetworkError::closed("bridge.send_message_through_bridge", "the bridge"));
+        completed.await.unwrap_or_else(closed)
     }
 
     async fn bridge_status(&self, bridge: &BridgeId) -> Result<BridgeStatus> {
@@ -218,13 +246,13 @@ impl CommunicationBridge for InProcessBridge {
     }
 
     async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics> {
-        Ok(self.find("bridge.bridge_metrics", bridge)?.statistics.snapshot())
+        Ok(self.find("bridge.bridge_metrics", bridge)?.metrics())
     }
 
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()> {
         let engine = self.find("bridge.configure_bridge_routing", bridge)?;
-        let router = Router::compile(&routing, engine.config.dead_letter_target.is_some()).await?;
-        engine.router.store(Arc::new(router));
+        let has_dead_letters = engine.config.dead_letter_target.is_some();
+        engine.set_router(Router::compile(&routing, self.compiler.as_ref(), has_dead_letters).await?);
         Ok(())
     }
 
@@ -248,7 +276,9 @@ impl CommunicationBridge for InProcessBridge {
     }
 
     fn capabilities(&self) -> BridgeCapabilities {
-        BridgeCapabilities::all()
+        let mut capabilities = BridgeCapabilities::all();
+        capabilities.routing = self.compiler.is_some();
+        capabilities
     }
 }
 
@@ -276,7 +306,7 @@ impl fmt::Debug for InProcessBridge {
     }
 }
 
-/// A name that is taken while its bridge starts.
+/// A name that is reserved while its bridge starts.
 struct Reservation<'b> {
     owner: &'b InProcessBridge,
     name: Option<String>,
@@ -297,17 +327,17 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// Hands the result to the application that sent the message.
-struct Answer(oneshot::Sender<Result<BridgeReceipt>>);
+/// Returns the result to the application that sent the message.
+struct Completion(oneshot::Sender<Result<BridgeReceipt>>);
 
-impl Acknowledge for Answer {
+impl Acknowledge for Completion {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
-        // The application may have gone; the message was dealt with all the same.
+        // Fails if the application no longer waits.
         let _ = self.0.send(result);
     }
 }
 
-/// Ids are unique in the process, so that one bridge's id is unknown to another.
+/// Ids are unique in the process, so that an `InProcessBridge` does not know the ids of another.
 fn next_id() -> BridgeId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     BridgeId::new(format!("bridge-{}", NEXT.fetch_add(1, Ordering::Relaxed)))

@@ -1,24 +1,51 @@
-//! Communication bridge: [`InProcessBridge`] and the endpoints to run it between.
+//! Bridges between protocols: [`InProcessBridge`] implements
+//! [`CommunicationBridge`](networking_spi::bridge::CommunicationBridge), and the endpoints are what it runs between.
 //!
-//! | endpoint | source | sink |
+//! # Responsibilities
+//!
+//! | this crate | not this crate |
+//! |---|---|
+//! | runs each bridge as tasks of the caller's tokio runtime: intake, order by key, retries, dead letters, draining | stores messages: a message in flight is kept by its source's peer until it is acknowledged |
+//! | evaluates routing rules; their conditions are CEL, or whatever a [`ConditionCompiler`] of the application compiles | decides which messages an application wants |
+//! | HTTP and Kafka endpoints over [`HttpClient`](networking_spi::http::HttpClient) and [`KafkaClient`](networking_spi::kafka::KafkaClient) | HTTP and Kafka clients: any implementation of these contracts can be passed in |
+//!
+//! # Endpoints
+//!
+//! | protocol | source | sink |
 //! |---|---|---|
-//! | HTTP | [`HttpListenerSource`]: webhooks | [`HttpSink`]: over any [`HttpClient`](networking_spi::http::HttpClient) |
-//! | Kafka | [`KafkaSource`]: over any [`KafkaClient`](networking_spi::kafka::KafkaClient) | [`KafkaSink`] |
+//! | HTTP | [`HttpListenerSource`]: a server for webhooks | [`HttpSink`] |
+//! | Kafka | [`KafkaSource`] | [`KafkaSink`] |
 //! | in memory | [`MemorySource`] | [`MemorySink`] |
+//!
+//! Applications write their own by implementing [`BridgeSource`](networking_spi::bridge::BridgeSource) and
+//! [`BridgeSink`](networking_spi::bridge::BridgeSink).
+//!
+//! # Features
+//!
+//! | feature | default | what it adds | in `networking-impls` |
+//! |---|---|---|---|
+//! | `cel` | yes | `CelCompiler`: conditions in the [Common Expression Language](https://cel.dev) | `bridge-cel` |
+//!
+//! Without `cel`, and without a [`ConditionCompiler`] of the application, a rule that has a condition is
+//! [`Unsupported`](networking_spi::ErrorKind::Unsupported) when it is configured. Rules with the condition `true`, the
+//! default target and dead letters work.
 
-mod dead_letter;
-mod delivery;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod endpoints;
 mod engine;
-mod expression;
 mod in_process;
-mod lanes;
 mod routing;
-mod statistics;
-mod ticket;
 
 pub use endpoints::{
     HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource,
     MemorySink, MemorySource, SentMessage, kafka_headers,
 };
 pub use in_process::{InProcessBridge, InProcessBridgeBuilder};
+#[cfg(feature = "cel")]
+pub use routing::CelCompiler;
+pub use routing::{Condition, ConditionCompiler, Facts, PayloadFields};
+
+#[cfg(all(doctest, feature = "cel"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,4 +1,4 @@
-//! The bridge suite against the bridge of this process, directly and through the wrappers of the contract.
+//! The bridge suite against `InProcessBridge`, directly and through the implementations of the contract for `Arc` and `Box`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 }
 
 struct InProcess {
-    /// Whether the bridge is reached through the implementations for `Arc` and `Box`.
+    /// Whether the bridge is called through the implementations for `Arc` and `Box`.
     wrapped: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP sink over a client that answers as it is told.
+//! The HTTP sink over a mock client.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -12,19 +12,19 @@ use networking_spi::{Result, SendState};
 #[derive(Default)]
 struct Seen(Mutex<Vec<HttpRequest>>);
 
-/// A client that answers every request the same way.
-fn client(answer: impl Fn() -> Result<HttpResponse> + Send + 'static) -> (Arc<dyn HttpClient>, Arc<Seen>) {
+/// A client with the same response to every request, and the requests that it received.
+fn client(response: impl Fn() -> Result<HttpResponse> + Send + 'static) -> (Arc<dyn HttpClient>, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let mut mock = MockHttpClient::new();
     let record = Arc::clone(&seen);
     mock.expect_request().returning(move |request| {
         record.0.lock().unwrap().push(request);
-        answer()
+        response()
     });
     (Arc::new(mock), seen)
 }
 
-fn answering(status: u16) -> impl Fn() -> Result<HttpResponse> {
+fn responding(status: u16) -> impl Fn() -> Result<HttpResponse> {
     move || Ok(HttpResponse::new(StatusCode::from_u16(status).unwrap()))
 }
 
@@ -40,7 +40,7 @@ fn message() -> BridgeMessage {
 
 #[tokio::test]
 async fn posts_the_message_with_its_headers_and_id() {
-    let (client, seen) = client(answering(204));
+    let (client, seen) = client(responding(204));
     let sink = HttpSink::new(client)
         .with_base_url("https://api.example.com/v1/".parse().unwrap())
         .with_header("authorization", "Bearer ours-secret")
@@ -67,8 +67,34 @@ async fn posts_the_message_with_its_headers_and_id() {
     assert!(!format!("{sink:?}").contains("ours-secret"));
 }
 
+/// RFC 9110, section 7.6.1, and the fields that the request sets itself.
 #[tokio::test]
-async fn statuses_say_whether_to_try_again() {
+async fn fields_of_the_connection_do_not_reach_the_target() {
+    let (client, seen) = client(responding(204));
+    let names = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let message = names
+        .into_iter()
+        .fold(message(), |message, name| message.with_header(name, "close"));
+    HttpSink::new(client)
+        .deliver("https://example.com/", message)
+        .await
+        .unwrap();
+    let request = seen.0.lock().unwrap().pop().unwrap();
+    for name in names {
+        assert_eq!(request.headers.get(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn statuses_decide_whether_to_retry() {
     for (status, retryable) in [
         (400, false),
         (401, true),
@@ -87,7 +113,7 @@ async fn statuses_say_whether_to_try_again() {
         (504, true),
         (301, false),
     ] {
-        let (client, _) = client(answering(status));
+        let (client, _) = client(responding(status));
         let sink = HttpSink::new(client);
         let error = sink.deliver("https://example.com/", message()).await.unwrap_err();
         assert_eq!(error.retryability().is_retryable(), retryable, "{status}: {error}");
@@ -114,14 +140,14 @@ async fn obeys_retry_after_and_the_configured_statuses() {
 }
 
 #[tokio::test]
-async fn the_clients_own_errors_keep_their_word() {
+async fn errors_of_the_client_keep_their_retryability() {
     let (client, _) = client(|| Err(NetworkError::new(ErrorKind::Tls, "http.request", "untrusted")));
     let error = HttpSink::new(client)
         .deliver("https://example.com/", message())
         .await
         .unwrap_err();
     assert!(!error.retryability().is_retryable());
-    // A client that makes errors of statuses changes nothing.
+    // A client that returns statuses as errors changes nothing.
     let (client, _) = self::client(|| HttpResponse::new(StatusCode::UNAUTHORIZED).error_for_status());
     let error = HttpSink::new(client)
         .deliver("https://example.com/", message())
@@ -132,7 +158,7 @@ async fn the_clients_own_errors_keep_their_word() {
 
 #[tokio::test]
 async fn a_stopped_sink_takes_nothing() {
-    let (client, seen) = client(answering(200));
+    let (client, seen) = client(responding(200));
     let sink = HttpSink::new(client);
     sink.start().await.unwrap();
     sink.stop().await.unwrap();
@@ -149,12 +175,12 @@ async fn a_stopped_sink_takes_nothing() {
 
 #[tokio::test]
 async fn relative_targets_need_a_base() {
-    let (client, seen) = client(answering(200));
+    let (client, seen) = client(responding(200));
     HttpSink::new(client).deliver("/hooks", message()).await.unwrap();
-    // It is the client that knows whether it has a base URL.
+    // Passed on as it is: the client may have a base URL.
     assert!(matches!(seen.0.lock().unwrap()[0].target, RequestTarget::Relative(_)));
     assert_eq!(
-        HttpSink::new(self::client(answering(200)).0)
+        HttpSink::new(self::client(responding(200)).0)
             .with_header("a b", "c")
             .unwrap_err()
             .field(),

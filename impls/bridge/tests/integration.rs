@@ -1,6 +1,7 @@
-//! What the contract does not say: the engine, the HTTP endpoints, what it leaves behind. And the proof that each case of the
-//! suite can fail.
+//! Behaviour beyond the contract: the engine, conditions, the HTTP endpoints, secrets. And the proof that each case of the suite
+//! can fail.
 
+mod conditions;
 mod engine;
 mod http_listener;
 mod http_sink;

@@ -1,4 +1,4 @@
-//! Messages become HTTP requests.
+//! Sends messages as HTTP requests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,20 +14,22 @@ use url::Url;
 
 use super::is_of_one_hop;
 
-/// The most that is read of a response, in bytes, so that its connection can be used again.
+/// The most that is read of a response body, in bytes. A body that is read to its end leaves the connection reusable.
 const MAX_RESPONSE: usize = 64 << 10;
 
-/// Statuses after which trying again makes sense. Missing credentials and permissions are among them: an operator can mend
-/// them, and the message must not be lost meanwhile.
+/// Statuses that are retried by default. Those for missing credentials and permissions are included: an operator can grant
+/// them, and the message must be kept until then.
 const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509];
 
-/// A sink that posts each message, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
+/// A sink that sends each message as a `POST`, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
 ///
-/// The payload is the body, byte for byte; header fields are sent along, except those of connections and credentials. The
-/// message's id is sent as `Idempotency-Key`, so that a peer can tell a message that it has had, and as `x-bridge-message-id`.
+/// The payload is the body, byte for byte. The message's header fields are sent, except those that concern one connection and
+/// those with credentials. The message's id is sent as `Idempotency-Key`, so that the peer can recognize a message that it
+/// has received before, and as `x-bridge-message-id`.
 ///
-/// 2xx is success. 401, 403, 408, 425, 429, 5xx (but 501 and 505) and the like are tried again, obeying `Retry-After`;
-/// every other status is final. Which are tried again can be configured.
+/// A 2xx status acknowledges the message. The statuses 401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507 and
+/// 509 are errors that the bridge retries, not before the time in `Retry-After`. Every other status is an error that it does
+/// not retry. [`with_retryable_statuses`](Self::with_retryable_statuses) changes the list.
 pub struct HttpSink {
     client: Arc<dyn HttpClient>,
     base: Option<Url>,
@@ -56,7 +58,7 @@ impl HttpSink {
         }
     }
 
-    /// Sets what relative targets are resolved against.
+    /// Sets the URL that relative targets are resolved against.
     pub fn with_base_url(mut self, base: Url) -> Self {
         self.base = Some(base);
         self
@@ -68,7 +70,7 @@ impl HttpSink {
         self
     }
 
-    /// Adds a header to every request; it overrides the messages' own.
+    /// Adds a header field to every request. It replaces a field of the message with the same name.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
@@ -82,7 +84,7 @@ impl HttpSink {
         Ok(self)
     }
 
-    /// Sets which statuses are tried again.
+    /// Sets the statuses that are retried, in place of the default list.
     pub fn with_retryable_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
         self.retryable = statuses.into_iter().map(|status| status.as_u16()).collect();
         self
@@ -95,7 +97,7 @@ impl HttpSink {
         };
         let mut request = HttpRequest::new(self.method.clone(), target);
         for (name, value) in &message.headers {
-            // What is not a header in HTTP (Kafka allows any name and value) is left out.
+            // A name or value that HTTP does not allow (Kafka allows any) is dropped.
             let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) else {
                 continue;
             };
@@ -123,7 +125,7 @@ impl HttpSink {
     async fn send(&self, request: HttpRequest) -> Result<()> {
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            // The client makes errors of statuses itself.
+            // The client may return statuses as errors.
             Err(error) => return Err(self.classified(error)),
         };
         if response.is_success() {
@@ -134,7 +136,7 @@ impl HttpSink {
             NetworkError::new(
                 ErrorKind::Status,
                 "http_sink.deliver",
-                "the status is neither success nor error",
+                "the status is neither a success nor an error",
             )
             .with_status(response.status.as_u16())
             .with_send_state(SendState::Sent)
@@ -143,7 +145,7 @@ impl HttpSink {
         Err(self.classified(error))
     }
 
-    /// The status decides whether to try again; where there is none, the client does.
+    /// The status decides whether the error is retryable. An error without a status stays as the client returned it.
     fn classified(&self, error: NetworkError) -> NetworkError {
         let Some(status) = error.status() else { return error };
         match (self.retryable.contains(&status), error.retryability()) {
@@ -184,11 +186,11 @@ impl BridgeSink for HttpSink {
         Ok(())
     }
 
-    /// How the latest delivery went; unknown before the first.
+    /// The result of the latest delivery; unknown before the first.
     async fn health(&self) -> EndpointHealth {
         let last = self.last.lock();
         if last.stopped {
-            EndpointHealth::new(HealthState::Down).with_detail("it is stopped")
+            EndpointHealth::new(HealthState::Down).with_detail("the sink is stopped")
         } else {
             last.health.clone()
         }
@@ -206,7 +208,7 @@ impl fmt::Debug for HttpSink {
     }
 }
 
-/// Reads what is left of a response. Whether that works does not change what the status said.
+/// Reads the rest of a response. An error here changes nothing: the status has decided.
 async fn drain(response: HttpResponse) {
     let _ = response.body.collect(MAX_RESPONSE).await;
 }

@@ -1,10 +1,10 @@
-//! How messages and Kafka records say the same things.
+//! Header names of Kafka records for what a message has besides payload, key and header fields.
 
-/// The media type of the value.
+/// The content type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
-/// The message's id.
+/// The id of the message.
 pub const MESSAGE_ID: &str = "bridge-message-id";
-/// Where the message came from.
+/// The origin of the message.
 pub const ORIGIN: &str = "bridge-origin";
-/// Present when a record has no value (a tombstone), which is not the same as an empty one.
+/// Marks a message whose record has no value (a tombstone), as opposed to an empty value.
 pub const TOMBSTONE: &str = "bridge-tombstone";

@@ -1,4 +1,4 @@
-//! Messages become Kafka records.
+//! Writes messages as Kafka records.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::kafka_headers;
 
-/// How long stopping waits for records on their way.
+/// How long `stop` waits until the cluster has acknowledged the records that are being sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A sink that writes each message as a record, over any [`KafkaClient`]. Targets are topics.
@@ -23,13 +23,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// | key | key: Kafka partitions by it |
 /// | header fields | headers, in order |
 /// | content type, id, origin | headers `content-type`, `bridge-message-id`, `bridge-origin` |
-/// | time of arrival | timestamp |
+/// | time of arrival | timestamp, in milliseconds |
 ///
-/// Receipts have the position `partition@offset`. Deliveries are acknowledged as the producer's
-/// [`acks`](ProducerConfig::acks) say, by all replicas unless configured otherwise.
+/// The position in a receipt is `partition@offset`. The producer's [`acks`](ProducerConfig::acks) decide when a delivery is
+/// acknowledged: by default when all in-sync replicas have the record.
 ///
-/// Missing credentials or permissions are errors that are tried again: an operator can mend them, and the message must not
-/// be lost meanwhile.
+/// Errors of missing credentials and permissions are retried: an operator can grant them, and the message must be kept until
+/// then.
 pub struct KafkaSink {
     client: Arc<dyn KafkaClient>,
     config: ProducerConfig,
@@ -40,12 +40,12 @@ pub struct KafkaSink {
 struct State {
     producer: Option<ProducerId>,
     stopped: bool,
-    /// The topic that the health check looks at.
+    /// The topic whose metadata the health check reads.
     topic: Option<String>,
 }
 
 impl KafkaSink {
-    /// A sink with the default producer.
+    /// A sink with the default producer settings.
     pub fn new(client: Arc<dyn KafkaClient>) -> Self {
         Self {
             client,
@@ -54,13 +54,13 @@ impl KafkaSink {
         }
     }
 
-    /// Sets how the producer writes.
+    /// Sets the settings of the producer.
     pub fn with_producer_config(mut self, config: ProducerConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Sets the topic that the health check looks at, until the first delivery.
+    /// Sets the topic whose metadata the health check reads. Without it, that is the topic of the first delivery.
     pub fn with_health_topic(self, topic: impl Into<String>) -> Self {
         self.state.lock().topic = Some(topic.into());
         self
@@ -103,7 +103,7 @@ impl BridgeSink for KafkaSink {
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
         let producer = self.producer("kafka_sink.deliver")?;
         let written = self.client.produce_message(&producer, record(target, message)).await;
-        let written = written.map_err(mendable)?;
+        let written = written.map_err(retry_missing_access)?;
         self.state.lock().topic.get_or_insert_with(|| target.to_owned());
         Ok(written.offset.map(|offset| format!("{}@{offset}", written.partition)))
     }
@@ -127,7 +127,7 @@ impl BridgeSink for KafkaSink {
         let topic = self.state.lock().topic.clone();
         let asked = match topic {
             Some(topic) => self.client.topic_metadata(&topic).await.map(|_| HealthState::Up),
-            // Counters say nothing of the cluster, but that the client works.
+            // The counters show that the client works, and nothing about the cluster.
             None => self.client.kafka_metrics().await.map(|_| HealthState::Unknown),
         };
         match asked {
@@ -154,7 +154,7 @@ fn record(topic: &str, message: BridgeMessage) -> ProducerRecord {
     let mut tombstone = false;
     for (name, value) in message.headers {
         match name.as_str() {
-            // Said anew below; a message that came from Kafka has them already.
+            // Set below. A message that came from Kafka has them already.
             kafka_headers::MESSAGE_ID | kafka_headers::ORIGIN => {}
             kafka_headers::CONTENT_TYPE if message.content_type.is_some() => {}
             kafka_headers::TOMBSTONE => tombstone = true,
@@ -172,8 +172,8 @@ fn record(topic: &str, message: BridgeMessage) -> ProducerRecord {
     record
 }
 
-/// Errors that an operator can mend are worth another attempt.
-fn mendable(error: NetworkError) -> NetworkError {
+/// Makes errors of missing credentials and permissions retryable.
+fn retry_missing_access(error: NetworkError) -> NetworkError {
     match error.kind() {
         ErrorKind::Authentication | ErrorKind::PermissionDenied if !error.retryability().is_retryable() => {
             error.with_retryability(Retryability::Now)

@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use networking_runtime::clock::TokioClock;
 
-/// A source that the application feeds. Each message is answered with its receipt.
+/// A source whose messages the application sends. Each send returns the receipt of its message.
 ///
-/// It has room for a fixed number of messages; sending waits when they are taken.
+/// It queues a fixed number of messages. While the queue is full, sending waits.
 pub struct MemorySource {
     sender: mpsc::Sender<Event>,
     events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
@@ -36,7 +36,7 @@ enum Event {
 }
 
 impl MemorySource {
-    /// A source with room for so many messages, at least one.
+    /// A source that queues up to `capacity` messages, at least 1.
     pub fn new(capacity: usize) -> Self {
         let (sender, events) = mpsc::channel(capacity.max(1));
         Self {
@@ -48,19 +48,21 @@ impl MemorySource {
         }
     }
 
-    /// Sends a payload and waits for what becomes of it.
+    /// Sends a payload, and waits until the bridge acknowledges or rejects it.
     ///
-    /// Cancel safety: the message may be delivered.
+    /// Cancel safety: not cancel safe. The message may have been delivered.
     ///
     /// # Errors
-    /// The bridge's rejection, and [`Closed`](ErrorKind::Closed) after `stop`.
+    /// The error with which the bridge rejects the message, and [`Closed`](ErrorKind::Closed) after `stop`.
     pub async fn send(&self, payload: impl Into<Bytes> + Send) -> Result<BridgeReceipt> {
         let id = format!("memory-{}", self.next_id.fetch_add(1, Ordering::Relaxed));
         self.send_message(BridgeMessage::new(id, payload, self.clock.now()).with_origin("memory"))
             .await
     }
 
-    /// Sends a message and waits for what becomes of it.
+    /// Sends a message, and waits until the bridge acknowledges or rejects it.
+    ///
+    /// Cancel safety: not cancel safe. The message may have been delivered.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -69,13 +71,15 @@ impl MemorySource {
         if self.stopped.is_cancelled() {
             return Err(closed());
         }
-        let (answer, answered) = oneshot::channel();
-        let delivery = Delivery::new(message, Box::new(Answer(answer)));
+        let (sender, completed) = oneshot::channel();
+        let delivery = Delivery::new(message, Box::new(Completion(sender)));
         self.sender.send(Event::Message(delivery)).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        completed.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Makes the bridge's next call to receive fail; messages sent before come first.
+    /// Makes a call of the bridge to `receive` fail with this error, after the messages that were sent before.
+    ///
+    /// Cancel safety: cancel safe. A cancelled call has no effect.
     ///
     /// # Errors
     /// [`Closed`](ErrorKind::Closed) after `stop`.
@@ -104,7 +108,7 @@ impl BridgeSource for MemorySource {
             biased;
             event = events.recv() => event,
             () = self.stopped.cancelled() => {
-                // Senders fail from now on, and what is there is handed over.
+                // Further sends fail. What is queued is still received.
                 events.close();
                 events.recv().await
             }
@@ -138,28 +142,28 @@ impl fmt::Debug for MemorySource {
     }
 }
 
-struct Answer(oneshot::Sender<Result<BridgeReceipt>>);
+struct Completion(oneshot::Sender<Result<BridgeReceipt>>);
 
-impl Acknowledge for Answer {
+impl Acknowledge for Completion {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
-        // Whoever sent the message may no longer wait.
+        // Fails if the sender no longer waits.
         let _ = self.0.send(result);
     }
 }
 
-/// A message that a [`MemorySink`] got.
+/// A message that a [`MemorySink`] received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentMessage {
-    /// Its target.
+    /// The target that it was delivered to.
     pub target: String,
     /// The message.
     pub message: BridgeMessage,
 }
 
-/// A sink that keeps what it gets, up to a limit, and fails when it is told to.
+/// A sink that stores messages, up to a limit, and fails on request.
 ///
-/// Positions count per sink: `0`, `1`, and so on.
+/// The positions in its receipts are `0`, `1` and so on, over all targets.
 #[derive(Debug)]
 pub struct MemorySink {
     state: Mutex<SinkState>,
@@ -174,12 +178,12 @@ struct SinkState {
 }
 
 impl MemorySink {
-    /// A sink that keeps up to 100 000 messages.
+    /// A sink that stores up to 100 000 messages.
     pub fn new() -> Self {
         Self::with_limit(100_000)
     }
 
-    /// A sink that keeps so many messages. Further ones are [`Exhausted`](ErrorKind::Exhausted).
+    /// A sink that stores up to `messages` messages. Further ones are [`Exhausted`](ErrorKind::Exhausted).
     pub fn with_limit(messages: usize) -> Self {
         Self {
             state: Mutex::default(),
@@ -187,17 +191,17 @@ impl MemorySink {
         }
     }
 
-    /// Makes a delivery fail: the next one, or the one after those that were told to fail before.
+    /// Makes the next delivery fail with this error. Several calls make that number of deliveries fail, in order.
     pub fn fail_next(&self, error: NetworkError) {
         self.state.lock().failures.push_back(error);
     }
 
-    /// What it got so far.
+    /// The messages received until now, in order.
     pub fn messages(&self) -> Vec<SentMessage> {
         self.state.lock().messages.clone()
     }
 
-    /// What it got so far for one target.
+    /// The messages received until now for one target, in order.
     pub fn messages_for(&self, target: &str) -> Vec<BridgeMessage> {
         let state = self.state.lock();
         let of_target = state.messages.iter().filter(|sent| sent.target == target);
@@ -233,7 +237,7 @@ impl BridgeSink for MemorySink {
             return Err(error);
         }
         if state.messages.len() >= self.limit {
-            let error = NetworkError::new(ErrorKind::Exhausted, "bridge.memory", "the sink keeps no more messages");
+            let error = NetworkError::new(ErrorKind::Exhausted, "bridge.memory", "the sink is full");
             return Err(error.with_context("limit", self.limit.to_string()));
         }
         let position = state.messages.len().to_string();

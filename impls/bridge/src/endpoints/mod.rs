@@ -1,4 +1,4 @@
-//! The ends of bridges.
+//! Sources and sinks. They use the contracts and nothing of the engine.
 
 mod http_listener;
 mod http_sink;

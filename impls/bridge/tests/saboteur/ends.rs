@@ -1,4 +1,4 @@
-//! Ends with one fault.
+//! The endpoints of saboteurs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,28 +14,28 @@ use networking_spi::bridge::{
 use networking_spi::{Result, Retryability};
 use tokio::sync::Notify;
 
-use super::Fault;
+use super::Saboteur;
 
-/// Keys that are hidden from the bridge travel in a header field.
+/// The header field with a key that is hidden from the bridge.
 const HIDDEN_KEY: &str = "x-hidden-key";
 
 #[derive(Debug)]
-pub(super) struct FaultySource {
-    fault: Fault,
+pub(super) struct SaboteurSource {
+    saboteur: Saboteur,
     inner: Arc<dyn BridgeSource>,
-    answers: AtomicUsize,
+    received: AtomicUsize,
     paused: AtomicBool,
     resumed: AtomicBool,
     stopped: AtomicBool,
     changed: Notify,
 }
 
-impl FaultySource {
-    pub(super) fn new(fault: Fault, inner: Arc<dyn BridgeSource>) -> Self {
+impl SaboteurSource {
+    pub(super) fn new(saboteur: Saboteur, inner: Arc<dyn BridgeSource>) -> Self {
         Self {
-            fault,
+            saboteur,
             inner,
-            answers: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
             resumed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -59,7 +59,7 @@ impl FaultySource {
         self.resumed.load(Ordering::SeqCst)
     }
 
-    /// Nothing is handed over any more.
+    /// The source returns no more messages.
     pub(super) fn finish(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.changed.notify_one();
@@ -71,19 +71,19 @@ impl FaultySource {
 }
 
 #[async_trait]
-impl BridgeSource for FaultySource {
+impl BridgeSource for SaboteurSource {
     fn protocol(&self) -> BridgeProtocol {
         self.inner.protocol()
     }
 
     async fn start(&self) -> Result<()> {
         let started = self.inner.start().await;
-        match self.fault {
-            Fault::StartsTwice => {
+        match self.saboteur {
+            Saboteur::StartsTwice => {
                 started?;
                 self.inner.start().await
             }
-            Fault::IgnoresStartErrors => Ok(()),
+            Saboteur::IgnoresStartErrors => Ok(()),
             _ => started,
         }
     }
@@ -91,9 +91,12 @@ impl BridgeSource for FaultySource {
     async fn receive(&self) -> Result<Option<Delivery>> {
         loop {
             if self.stopped.load(Ordering::SeqCst)
-                && matches!(self.fault, Fault::LeavesTheRest | Fault::RemembersDestroyed)
+                && matches!(
+                    self.saboteur,
+                    Saboteur::LeavesMessagesOfTheSource | Saboteur::KeepsDestroyedBridges
+                )
             {
-                if self.fault == Fault::LeavesTheRest {
+                if self.saboteur == Saboteur::LeavesMessagesOfTheSource {
                     return Ok(None);
                 }
                 std::future::pending::<()>().await;
@@ -102,10 +105,10 @@ impl BridgeSource for FaultySource {
                 received = self.inner.receive() => received,
                 () = self.changed.notified() => continue,
             };
-            return match (self.fault, received) {
-                (Fault::FailsOnEveryError, Err(error)) => Err(error.with_retryability(Retryability::Never)),
-                (Fault::NeverFails, Err(error)) => Err(error.with_retryability(Retryability::Now)),
-                (_, Ok(Some(delivery))) => Ok(Some(self.spoil(delivery))),
+            return match (self.saboteur, received) {
+                (Saboteur::FailsOnEveryError, Err(error)) => Err(error.with_retryability(Retryability::Never)),
+                (Saboteur::NeverFails, Err(error)) => Err(error.with_retryability(Retryability::Now)),
+                (_, Ok(Some(delivery))) => Ok(Some(self.sabotage(delivery))),
                 (_, received) => received,
             };
         }
@@ -113,8 +116,8 @@ impl BridgeSource for FaultySource {
 
     async fn stop(&self) -> Result<()> {
         self.finish();
-        match self.fault {
-            Fault::LeavesTheSourceRunning => Ok(()),
+        match self.saboteur {
+            Saboteur::LeavesTheSourceRunning => Ok(()),
             _ => self.inner.stop().await,
         }
     }
@@ -124,30 +127,30 @@ impl BridgeSource for FaultySource {
     }
 }
 
-impl FaultySource {
-    fn spoil(&self, mut delivery: Delivery) -> Delivery {
+impl SaboteurSource {
+    fn sabotage(&self, mut delivery: Delivery) -> Delivery {
         let mut message = delivery.take_message().expect("a delivery has a message");
-        match self.fault {
-            Fault::IgnoresKeys => {
+        match self.saboteur {
+            Saboteur::IgnoresKeys => {
                 if let Some(key) = message.key.take() {
                     message.headers.push((HIDDEN_KEY.to_owned(), key));
                 }
             }
-            Fault::OneLane => {
+            Saboteur::PutsAllInOneLane => {
                 let key = message.key.take().unwrap_or_else(|| Bytes::from_static(b"\0none"));
                 message.headers.push((HIDDEN_KEY.to_owned(), key));
                 message.key = Some(Bytes::from_static(b"lane"));
             }
             _ => {}
         }
-        let answer = SpoiltAnswer {
-            fault: self.fault,
-            number: self.answers.fetch_add(1, Ordering::SeqCst),
+        let completion = SaboteurCompletion {
+            saboteur: self.saboteur,
+            number: self.received.fetch_add(1, Ordering::SeqCst),
             id: message.id.clone(),
             delivery: Arc::new(Mutex::new(Some(delivery))),
         };
-        if self.fault == Fault::AcknowledgesEarly {
-            let (delivery, id) = (Arc::clone(&answer.delivery), answer.id.clone());
+        if self.saboteur == Saboteur::AcknowledgesEarly {
+            let (delivery, id) = (Arc::clone(&completion.delivery), completion.id.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 if let Some(delivery) = delivery.lock().unwrap().take() {
@@ -155,29 +158,29 @@ impl FaultySource {
                 }
             });
         }
-        Delivery::new(message, Box::new(answer))
+        Delivery::new(message, Box::new(completion))
     }
 }
 
-struct SpoiltAnswer {
-    fault: Fault,
+struct SaboteurCompletion {
+    saboteur: Saboteur,
     number: usize,
     id: String,
     delivery: Arc<Mutex<Option<Delivery>>>,
 }
 
-impl Acknowledge for SpoiltAnswer {
+impl Acknowledge for SaboteurCompletion {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
         let Some(delivery) = self.delivery.lock().unwrap().take() else {
             return;
         };
-        match (self.fault, result) {
-            (Fault::HidesRejections, Err(_)) => {
+        match (self.saboteur, result) {
+            (Saboteur::HidesRejections, Err(_)) => {
                 delivery.acknowledge(BridgeReceipt::new(self.id.clone(), Disposition::Delivered, "events"));
             }
-            (Fault::LosesAnswers, _) if self.number % 8 == 5 => std::mem::forget(delivery),
-            (fault, Ok(mut receipt)) => {
-                spoil_receipt(fault, &mut receipt);
+            (Saboteur::LosesResults, _) if self.number % 8 == 5 => std::mem::forget(delivery),
+            (saboteur, Ok(mut receipt)) => {
+                sabotage_receipt(saboteur, &mut receipt);
                 delivery.acknowledge(receipt);
             }
             (_, Err(error)) => delivery.reject(error),
@@ -185,44 +188,44 @@ impl Acknowledge for SpoiltAnswer {
     }
 }
 
-pub(super) fn spoil_receipt(fault: Fault, receipt: &mut BridgeReceipt) {
-    match fault {
-        Fault::LosesPositions => receipt.position = None,
-        Fault::LosesRules => receipt.rule = None,
-        Fault::MiscountsAttempts => receipt.attempts = 1,
+pub(super) fn sabotage_receipt(saboteur: Saboteur, receipt: &mut BridgeReceipt) {
+    match saboteur {
+        Saboteur::LosesPositions => receipt.position = None,
+        Saboteur::LosesRules => receipt.rule = None,
+        Saboteur::MiscountsAttempts => receipt.attempts = 1,
         _ => {}
     }
 }
 
 #[derive(Debug)]
-pub(super) struct FaultySink {
-    fault: Fault,
+pub(super) struct SaboteurSink {
+    saboteur: Saboteur,
     inner: Arc<dyn BridgeSink>,
-    grave: Option<String>,
-    /// What was said of a message on an earlier journey, by its id.
+    dead_letter_target: Option<String>,
+    /// The reasons of earlier dead-letterings, by message id.
     earlier: Mutex<HashMap<String, Bytes>>,
 }
 
-impl FaultySink {
-    pub(super) fn new(fault: Fault, inner: Arc<dyn BridgeSink>, grave: Option<String>) -> Self {
+impl SaboteurSink {
+    pub(super) fn new(saboteur: Saboteur, inner: Arc<dyn BridgeSink>, dead_letter_target: Option<String>) -> Self {
         Self {
-            fault,
+            saboteur,
             inner,
-            grave,
+            dead_letter_target,
             earlier: Mutex::default(),
         }
     }
 
-    fn spoil(&self, target: &str, mut message: BridgeMessage) -> BridgeMessage {
+    fn sabotage(&self, target: &str, mut message: BridgeMessage) -> BridgeMessage {
         if let Some(index) = message.headers.iter().position(|(name, _)| name == HIDDEN_KEY) {
             let (_, key) = message.headers.remove(index);
             message.key = (key.as_ref() != b"\0none").then_some(key);
         }
-        let letter = self.grave.as_deref() == Some(target);
-        let says_why = |name: &str| name.starts_with("dead-letter-");
-        match self.fault {
-            Fault::TrimsPayloads => message.payload = message.payload.trim_ascii().to_vec().into(),
-            Fault::LosesRepeatedHeaders => {
+        let letter = self.dead_letter_target.as_deref() == Some(target);
+        let is_reason = |name: &str| name.starts_with("dead-letter-");
+        match self.saboteur {
+            Saboteur::TrimsPayloads => message.payload = message.payload.trim_ascii().to_vec().into(),
+            Saboteur::LosesRepeatedHeaders => {
                 let mut seen = Vec::new();
                 message.headers.retain(|(name, _)| {
                     let first = !seen.contains(name);
@@ -230,10 +233,10 @@ impl FaultySink {
                     first
                 });
             }
-            Fault::LosesKeys => message.key = None,
-            Fault::SilentDeadLetters if letter => message.headers.retain(|(name, _)| !says_why(name)),
-            Fault::StripsDeadLetters if letter => message.headers.retain(|(name, _)| says_why(name)),
-            Fault::KeepsOldReasons => {
+            Saboteur::LosesKeys => message.key = None,
+            Saboteur::OmitsDeadLetterReasons if letter => message.headers.retain(|(name, _)| !is_reason(name)),
+            Saboteur::StripsDeadLetters if letter => message.headers.retain(|(name, _)| is_reason(name)),
+            Saboteur::KeepsOldReasons => {
                 let mut earlier = self.earlier.lock().unwrap();
                 if letter {
                     if let Some(reason) = earlier.remove(&message.id) {
@@ -251,42 +254,41 @@ impl FaultySink {
 }
 
 #[async_trait]
-impl BridgeSink for FaultySink {
+impl BridgeSink for SaboteurSink {
     fn protocol(&self) -> BridgeProtocol {
         self.inner.protocol()
     }
 
     async fn start(&self) -> Result<()> {
         let started = self.inner.start().await;
-        match self.fault {
-            Fault::IgnoresStartErrors => Ok(()),
+        match self.saboteur {
+            Saboteur::IgnoresStartErrors => Ok(()),
             _ => started,
         }
     }
 
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
-        let message = self.spoil(target, message);
+        let message = self.sabotage(target, message);
         let call = std::panic::AssertUnwindSafe(self.inner.deliver(target, message));
         let delivered = match futures_util::FutureExt::catch_unwind(call).await {
             Ok(delivered) => delivered,
-            Err(_) if self.fault == Fault::SwallowsPanics => return Ok(None),
-            Err(_) if self.fault == Fault::HangsOnPanic => {
+            Err(_) if self.saboteur == Saboteur::SwallowsPanics => return Ok(None),
+            Err(_) if self.saboteur == Saboteur::HangsOnPanic => {
                 tokio::time::sleep(Duration::from_secs(3600)).await;
                 return Ok(None);
             }
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        delivered.map_err(|error| match (self.fault, error.retryability()) {
-            (Fault::RetriesEverything, Retryability::Never) | (Fault::IgnoresRetryAfter, Retryability::After(_)) => {
-                error.with_retryability(Retryability::Now)
-            }
+        delivered.map_err(|error| match (self.saboteur, error.retryability()) {
+            (Saboteur::RetriesEverything, Retryability::Never)
+            | (Saboteur::IgnoresRetryAfter, Retryability::After(_)) => error.with_retryability(Retryability::Now),
             _ => error,
         })
     }
 
     async fn stop(&self) -> Result<()> {
-        match self.fault {
-            Fault::LeavesTheSinkRunning => Ok(()),
+        match self.saboteur {
+            Saboteur::LeavesTheSinkRunning => Ok(()),
             _ => self.inner.stop().await,
         }
     }

@@ -1,4 +1,5 @@
-//! The in-process bridge with one fault: in what it is told, in what its ends see, or in what it answers.
+//! Saboteurs: the in-process bridge, broken in one way. It changes configurations, messages between the bridge and its
+//! endpoints, or results.
 
 mod ends;
 
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::ends::{FaultySink, FaultySource};
+use self::ends::{SaboteurSink, SaboteurSource};
 use async_trait::async_trait;
 use networking_bridge::InProcessBridge;
 use networking_spi::bridge::{
@@ -16,212 +17,212 @@ use networking_spi::bridge::{
 };
 use networking_spi::{ErrorKind, NetworkError, Result};
 
-macro_rules! faults {
+macro_rules! saboteurs {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// What is wrong.
+        /// What is broken.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Fault {
+        pub(super) enum Saboteur {
             $($(#[$doc])* $name),+
         }
 
-        impl Fault {
+        impl Saboteur {
             pub(super) const ALL: &[Self] = &[$(Self::$name),+];
         }
     };
 }
 
-faults! {
-    /// The source is acknowledged after a while, whether the sink has the message or not.
+saboteurs! {
+    /// Acknowledges each message to the source after 50 ms, whether or not the sink has it.
     AcknowledgesEarly,
-    /// Rejections reach the source as acknowledgements: success for messages that failed.
+    /// Acknowledges messages that were rejected.
     HidesRejections,
-    /// Every second answer is lost.
-    LosesAnswers,
-    /// Payloads are trimmed.
+    /// Neither acknowledges nor rejects one message in eight.
+    LosesResults,
+    /// Trims payloads.
     TrimsPayloads,
-    /// A header field that comes twice comes once.
+    /// Delivers only the first header field of each name.
     LosesRepeatedHeaders,
-    /// Keys do not reach the sink.
+    /// Delivers messages without their keys.
     LosesKeys,
-    /// The receipt does not say where.
+    /// Omits the position from receipts.
     LosesPositions,
-    /// The receipt does not say which rule decided.
+    /// Omits the rule from receipts.
     LosesRules,
-    /// There is always one attempt in the receipt.
+    /// Reports one attempt in all receipts.
     MiscountsAttempts,
-    /// As many deliveries as there are messages.
+    /// Does not limit the messages in flight.
     IgnoresMaxInFlight,
-    /// One delivery at a time.
-    OneAtATime,
-    /// All messages are in one lane.
-    OneLane,
-    /// Keys keep no order.
+    /// Delivers one message at a time.
+    DeliversOneAtATime,
+    /// Processes all messages in order, as if they had the same key.
+    PutsAllInOneLane,
+    /// Does not keep the order of messages of the same key.
     IgnoresKeys,
-    /// Attempts may take for ever.
+    /// Does not limit the time of an attempt.
     IgnoresDeliveryTimeout,
-    /// One attempt only.
+    /// Makes one attempt.
     NeverRetries,
-    /// A hundred attempts.
+    /// Makes 100 attempts.
     RetriesTooOften,
-    /// Failures that do not pass are tried again.
+    /// Retries errors that are not retryable.
     RetriesEverything,
-    /// Waits that the sink asks for are not kept.
+    /// Ignores the delay that the sink asks for.
     IgnoresRetryAfter,
-    /// A wait of an hour is cut to what the configuration allows.
-    CutsLongWaits,
-    /// There are no dead letters.
-    IgnoresTheGrave,
-    /// Dead letters do not say why.
-    SilentDeadLetters,
-    /// Dead letters keep what an earlier journey said, first.
+    /// Waits and retries when the sink asks for a longer delay than the configured maximum.
+    ShortensLongWaits,
+    /// Does not dead-letter.
+    IgnoresTheDeadLetterTarget,
+    /// Omits the reason from dead letters.
+    OmitsDeadLetterReasons,
+    /// Keeps the reasons of an earlier dead-lettering.
     KeepsOldReasons,
-    /// Dead letters lose their own header fields.
+    /// Removes the header fields of the message from dead letters.
     StripsDeadLetters,
-    /// Payloads of any size.
+    /// Accepts payloads of any size.
     IgnoresMaxPayloadSize,
-    /// The last rule that matches decides.
+    /// Uses the last rule that matches.
     LastMatchDecides,
-    /// The default target is not used.
+    /// Does not use the default target.
     IgnoresTheDefaultTarget,
-    /// Rules that drop deliver.
+    /// Delivers messages that a rule drops.
     DeliversDropped,
-    /// Rules that dead-letter deliver.
+    /// Delivers messages that a rule dead-letters.
     DeliversDeadLetters,
-    /// Conditions see no headers.
+    /// Hides the headers from conditions.
     HidesHeadersFromConditions,
-    /// Conditions see another content type.
+    /// Shows conditions another content type.
     HidesTheContentType,
-    /// Arithmetic fails.
+    /// Makes arithmetic in conditions fail.
     BreaksArithmetic,
-    /// Evaluation errors are dead-lettered, or not, the other way round.
+    /// Swaps the two actions for conditions that cannot be evaluated.
     SwapsOnError,
-    /// Errors of conditions are not counted.
+    /// Does not count errors of conditions.
     HidesConditionErrors,
-    /// A condition with a result other than a boolean holds.
-    TakesAnythingForTrue,
-    /// A payload that is not JSON is an empty object.
-    MakesObjectsOfGarbage,
-    /// Replaced routing has no effect.
+    /// Takes a result that is not a boolean as true.
+    TakesAnythingAsTrue,
+    /// Takes a payload that is not JSON as an empty object.
+    MakesObjectsOfInvalidJson,
+    /// Ignores new routing.
     KeepsOldRouting,
-    /// Wrong routing is accepted and ignored.
-    AcceptsWrongRouting,
-    /// Wrong routing makes the former go away.
-    ForgetsFormerRouting,
-    /// Errors of routing do not name a field.
-    NamesNoField,
-    /// Conditions are not limited: those that loop long never end.
-    RefusesHostileRudely,
-    /// Pausing only says so.
-    PausesInName,
-    /// Resuming only says so.
-    ResumesInName,
-    /// Pausing twice is an error.
-    PausesOnce,
-    /// Resuming stops the source first.
+    /// Accepts and ignores invalid routing.
+    AcceptsInvalidRouting,
+    /// Drops the former routing when the new one is invalid.
+    DropsTheFormerRouting,
+    /// Omits the field from errors of routing.
+    OmitsTheField,
+    /// Rejects conditions that are too large or too deep with an internal error.
+    RejectsHostileAsInternal,
+    /// Reports a paused bridge, and does not pause it.
+    OnlyReportsPaused,
+    /// Reports a running bridge, and does not resume it.
+    OnlyReportsRunning,
+    /// Returns an error when a paused bridge is paused.
+    FailsToPauseTwice,
+    /// Stops the source when it resumes.
     ResumesByRestart,
-    /// Messages of the application go straight to the default target.
-    SendsPastTheRules,
-    /// Errors of messages of the application are all `Internal`.
+    /// Sends messages of the application to the default target.
+    SendsAroundTheRules,
+    /// Returns all errors of messages of the application as `Internal`.
     HidesSendErrors,
-    /// Messages of the application pass a paused bridge.
+    /// Delivers messages of the application while the bridge is paused.
     SendsThroughPaused,
-    /// Messages of the application are not checked.
+    /// Does not validate messages of the application.
     SendsUnchecked,
-    /// Messages of the application are not counted among those in work.
-    SendsUnbounded,
-    /// Destroying gives up the work at once.
-    DestroysAtOnce,
-    /// Destroying leaves what the source holds.
-    LeavesTheRest,
-    /// Destroying waits for ever.
-    DrainsForEver,
-    /// Destroying does not stop the sink.
+    /// Does not count messages of the application as in flight.
+    SendsWithoutLimit,
+    /// Rejects the messages in flight at once when it is destroyed.
+    DestroysWithoutDraining,
+    /// Does not take the messages that the source holds when it is destroyed.
+    LeavesMessagesOfTheSource,
+    /// Drains without a time limit.
+    DrainsForever,
+    /// Does not stop the sink.
     LeavesTheSinkRunning,
-    /// Destroying does not stop the source.
+    /// Does not stop the source.
     LeavesTheSourceRunning,
-    /// A destroyed bridge is still known.
-    RemembersDestroyed,
-    /// Names may be used twice.
-    SharesNames,
-    /// Starting twice.
+    /// Keeps a destroyed bridge.
+    KeepsDestroyedBridges,
+    /// Accepts a name that is in use.
+    AllowsDuplicateNames,
+    /// Starts the source twice.
     StartsTwice,
-    /// An end that cannot be started does not matter.
+    /// Ignores errors of starting an endpoint.
     IgnoresStartErrors,
-    /// Wrong configurations become right ones.
-    CorrectsConfigurations,
-    /// Ids that nobody made are those of an empty bridge.
-    KnowsEverybody,
-    /// Bridges are listed in the order of their ids.
+    /// Corrects invalid configurations in place of rejecting them.
+    CorrectsInvalidConfigurations,
+    /// Reports success when an unknown bridge is destroyed.
+    DestroysUnknownIds,
+    /// Lists bridges in the order of their ids.
     ListsById,
-    /// Bridges are listed as stopped.
+    /// Lists all bridges as stopped.
     ListsWrongStates,
-    /// A failure of the source that passes ends the bridge.
+    /// Ends the bridge on a transient error of the source.
     FailsOnEveryError,
-    /// A failure of the source that does not pass does not end the bridge.
+    /// Does not end the bridge on an error of the source that is not retryable.
     NeverFails,
-    /// A source that ends is a failure.
-    FailsAtTheEnd,
-    /// A panic of the sink is a success.
+    /// Reports a bridge whose source ended as failed.
+    FailsWhenTheSourceEnds,
+    /// Acknowledges a message when the sink panics.
     SwallowsPanics,
-    /// A panic of the sink hangs.
+    /// Hangs when the sink panics.
     HangsOnPanic,
-    /// Messages are counted twice.
+    /// Counts received messages twice.
     CountsTwice,
-    /// Targets are not counted.
-    ForgetsTargets,
-    /// Nothing is in work.
-    HidesTheWork,
-    /// No error is shown.
+    /// Does not count by target.
+    OmitsTargetsFromMetrics,
+    /// Reports no messages in flight.
+    HidesMessagesInFlight,
+    /// Omits the latest error.
     HidesTheLatestError,
-    /// All is well.
-    AlwaysUp,
-    /// Only the source's health counts.
-    LooksAtTheSourceOnly,
-    /// No message ever failed.
+    /// Reports a healthy bridge.
+    AlwaysReportsUp,
+    /// Reports the health of the source as that of the bridge.
+    ReportsTheSourceHealthOnly,
+    /// Reports an error share of 0.
     HidesTheErrorShare,
-    /// Says that it cannot pause, and can.
+    /// Reports that it cannot pause, although it can.
     HidesPause,
 }
 
-/// The in-process bridge with one fault.
+/// The in-process bridge with one saboteur.
 #[derive(Debug)]
-pub(super) struct Saboteur {
+pub(super) struct SaboteurBridge {
     bridge: InProcessBridge,
-    fault: Fault,
+    saboteur: Saboteur,
     names: AtomicU64,
-    /// What the fault has to remember of the latest bridge.
+    /// The latest bridge.
     latest: std::sync::Mutex<Option<Latest>>,
 }
 
 #[derive(Debug, Clone)]
 struct Latest {
-    source: Arc<FaultySource>,
+    source: Arc<SaboteurSource>,
     sink: Arc<dyn BridgeSink>,
     default_target: String,
 }
 
-impl Saboteur {
-    pub(super) fn new(fault: Fault) -> Self {
+impl SaboteurBridge {
+    pub(super) fn new(saboteur: Saboteur) -> Self {
         Self {
             bridge: InProcessBridge::builder().jitter_seed(1).build(),
-            fault,
+            saboteur,
             names: AtomicU64::new(0),
             latest: std::sync::Mutex::new(None),
         }
     }
 
-    fn is(&self, fault: Fault) -> bool {
-        self.fault == fault
+    fn is(&self, saboteur: Saboteur) -> bool {
+        self.saboteur == saboteur
     }
 
     fn latest(&self) -> Latest {
-        self.latest.lock().unwrap().clone().expect("there is a bridge")
+        self.latest.lock().unwrap().clone().expect("a bridge was created")
     }
 
     fn routing(&self, mut routing: RoutingConfig) -> RoutingConfig {
-        match self.fault {
-            Fault::LastMatchDecides => routing.rules.reverse(),
-            Fault::IgnoresTheDefaultTarget if !routing.rules.is_empty() => routing.default_target = None,
+        match self.saboteur {
+            Saboteur::LastMatchDecides => routing.rules.reverse(),
+            Saboteur::IgnoresTheDefaultTarget if !routing.rules.is_empty() => routing.default_target = None,
             _ => {}
         }
         for rule in &mut routing.rules {
@@ -231,20 +232,23 @@ impl Saboteur {
     }
 
     fn rule(&self, rule: &mut RouteRule) {
-        let replaced = match (self.fault, &rule.action) {
-            (Fault::DeliversDropped, RouteAction::Drop) | (Fault::DeliversDeadLetters, RouteAction::DeadLetter) => {
+        let replaced = match (self.saboteur, &rule.action) {
+            (Saboteur::DeliversDropped, RouteAction::Drop)
+            | (Saboteur::DeliversDeadLetters, RouteAction::DeadLetter) => {
                 rule.action = RouteAction::Deliver {
                     target: "events".to_owned(),
                 };
                 None
             }
-            (Fault::HidesHeadersFromConditions, _) => {
+            (Saboteur::HidesHeadersFromConditions, _) => {
                 Some(rule.condition.replace("headers[", "{}[").replace("in headers", "in []"))
             }
-            (Fault::HidesTheContentType, _) => Some(rule.condition.replace("content_type", "'text/plain'")),
-            (Fault::BreaksArithmetic, _) => Some(rule.condition.replace(" + 1", " + 1u").replace(" * 2", " * 2u")),
-            (Fault::TakesAnythingForTrue, _) if rule.condition == "payload.n" => Some("true".to_owned()),
-            (Fault::MakesObjectsOfGarbage, _) => Some(rule.condition.replace("payload == null", "has(payload.n)")),
+            (Saboteur::HidesTheContentType, _) => Some(rule.condition.replace("content_type", "'text/plain'")),
+            (Saboteur::BreaksArithmetic, _) => Some(rule.condition.replace(" + 1", " + 1u").replace(" * 2", " * 2u")),
+            (Saboteur::TakesAnythingAsTrue, _) if rule.condition == "payload.n" => Some("true".to_owned()),
+            (Saboteur::MakesObjectsOfInvalidJson, _) => {
+                Some(rule.condition.replace("payload == null", "has(payload.n)"))
+            }
             _ => None,
         };
         if let Some(condition) = replaced {
@@ -254,24 +258,24 @@ impl Saboteur {
 
     fn config(&self, mut config: BridgeConfig) -> BridgeConfig {
         config.routing = self.routing(config.routing);
-        match self.fault {
-            Fault::IgnoresMaxInFlight => config.max_in_flight = config.max_in_flight.max(1000),
-            Fault::OneAtATime => config.max_in_flight = config.max_in_flight.min(1),
-            Fault::IgnoresDeliveryTimeout => config.delivery_timeout = Duration::from_secs(86_400),
-            Fault::NeverRetries => config.retry.max_attempts = 1,
-            Fault::RetriesTooOften => config.retry.max_attempts = 100,
-            Fault::IgnoresTheGrave => config.dead_letter_target = None,
-            Fault::IgnoresMaxPayloadSize => config.max_payload_size = 1 << 30,
-            Fault::DestroysAtOnce => config.drain_timeout = Duration::from_nanos(1),
-            Fault::DrainsForEver => config.drain_timeout = Duration::from_secs(86_400),
-            Fault::SwapsOnError if config.dead_letter_target.is_some() => {
+        match self.saboteur {
+            Saboteur::IgnoresMaxInFlight => config.max_in_flight = config.max_in_flight.max(1000),
+            Saboteur::DeliversOneAtATime => config.max_in_flight = config.max_in_flight.min(1),
+            Saboteur::IgnoresDeliveryTimeout => config.delivery_timeout = Duration::from_secs(86_400),
+            Saboteur::NeverRetries => config.retry.max_attempts = 1,
+            Saboteur::RetriesTooOften => config.retry.max_attempts = 100,
+            Saboteur::IgnoresTheDeadLetterTarget => config.dead_letter_target = None,
+            Saboteur::IgnoresMaxPayloadSize => config.max_payload_size = 1 << 30,
+            Saboteur::DestroysWithoutDraining => config.drain_timeout = Duration::from_nanos(1),
+            Saboteur::DrainsForever => config.drain_timeout = Duration::from_secs(86_400),
+            Saboteur::SwapsOnError if config.dead_letter_target.is_some() => {
                 config.routing.on_error = match config.routing.on_error {
                     ErrorAction::NoMatch => ErrorAction::DeadLetter,
                     ErrorAction::DeadLetter => ErrorAction::NoMatch,
                 }
             }
-            Fault::CorrectsConfigurations => config.max_in_flight = config.max_in_flight.max(1),
-            Fault::CutsLongWaits => {
+            Saboteur::CorrectsInvalidConfigurations => config.max_in_flight = config.max_in_flight.max(1),
+            Saboteur::ShortensLongWaits => {
                 config.retry.backoff.maximum = config.retry.backoff.maximum.max(Duration::from_secs(7200))
             }
             _ => {}
@@ -280,13 +284,13 @@ impl Saboteur {
     }
 
     fn receipt(&self, mut receipt: BridgeReceipt) -> BridgeReceipt {
-        ends::spoil_receipt(self.fault, &mut receipt);
+        ends::sabotage_receipt(self.saboteur, &mut receipt);
         receipt
     }
 }
 
 #[async_trait]
-impl CommunicationBridge for Saboteur {
+impl CommunicationBridge for SaboteurBridge {
     async fn create_bridge(
         &self,
         name: &str,
@@ -300,29 +304,32 @@ impl CommunicationBridge for Saboteur {
             .clone()
             .unwrap_or_else(|| "events".to_owned());
         let config = self.config(config);
-        let source = Arc::new(FaultySource::new(self.fault, source));
-        let sink: Arc<dyn BridgeSink> =
-            Arc::new(FaultySink::new(self.fault, target, config.dead_letter_target.clone()));
+        let source = Arc::new(SaboteurSource::new(self.saboteur, source));
+        let sink: Arc<dyn BridgeSink> = Arc::new(SaboteurSink::new(
+            self.saboteur,
+            target,
+            config.dead_letter_target.clone(),
+        ));
         *self.latest.lock().unwrap() = Some(Latest {
             source: Arc::clone(&source),
             sink: Arc::clone(&sink),
             default_target,
         });
-        let name = match self.fault {
-            Fault::SharesNames => format!("{name}#{}", self.names.fetch_add(1, Ordering::Relaxed)),
+        let name = match self.saboteur {
+            Saboteur::AllowsDuplicateNames => format!("{name}#{}", self.names.fetch_add(1, Ordering::Relaxed)),
             _ => name.to_owned(),
         };
         self.bridge.create_bridge(&name, source, sink, config).await
     }
 
     async fn destroy_bridge(&self, bridge: &BridgeId) -> Result<()> {
-        match self.fault {
-            Fault::RemembersDestroyed => {
+        match self.saboteur {
+            Saboteur::KeepsDestroyedBridges => {
                 self.bridge.bridge_status(bridge).await?;
                 self.latest().source.finish();
                 Ok(())
             }
-            Fault::KnowsEverybody => self.bridge.destroy_bridge(bridge).await.or(Ok(())),
+            Saboteur::DestroysUnknownIds => self.bridge.destroy_bridge(bridge).await.or(Ok(())),
             _ => self.bridge.destroy_bridge(bridge).await,
         }
     }
@@ -334,52 +341,56 @@ impl CommunicationBridge for Saboteur {
                 .await
                 .map(|receipt| self.receipt(receipt))
         };
-        let straight = |message: BridgeMessage| async {
+        let around = |message: BridgeMessage| async {
             let latest = self.latest();
             let id = message.id.clone();
             latest.sink.deliver(&latest.default_target, message).await?;
             Ok(BridgeReceipt::new(id, Disposition::Delivered, latest.default_target))
         };
         let state = self.bridge.bridge_status(bridge).await.map(|status| status.state);
-        match (self.fault, state) {
-            (Fault::SendsPastTheRules, Ok(BridgeState::Running))
+        match (self.saboteur, state) {
+            (Saboteur::SendsAroundTheRules, Ok(BridgeState::Running))
                 if message.payload.len() < 5 || message.payload.starts_with(b"{\"event") =>
             {
-                straight(message).await
+                around(message).await
             }
-            (Fault::HidesSendErrors, Ok(BridgeState::Running)) => {
+            (Saboteur::HidesSendErrors, Ok(BridgeState::Running)) => {
                 send(message).await.map_err(|error| match error.kind() {
                     ErrorKind::Remote => NetworkError::new(ErrorKind::Internal, "send", "something went wrong"),
                     _ => error,
                 })
             }
-            (Fault::SendsThroughPaused, Ok(BridgeState::Paused)) => straight(message).await,
-            (Fault::SendsUnchecked, Ok(BridgeState::Running))
+            (Saboteur::SendsThroughPaused, Ok(BridgeState::Paused)) => around(message).await,
+            (Saboteur::SendsUnchecked, Ok(BridgeState::Running))
                 if message.payload.len() > 4 || message.id.trim().is_empty() =>
             {
                 match self.bridge.bridge_metrics(bridge).await?.received {
-                    0 => straight(message).await,
+                    0 => around(message).await,
                     _ => send(message).await,
                 }
             }
-            (Fault::SendsUnbounded, Ok(BridgeState::Running)) if message.payload == "3" => straight(message).await,
+            (Saboteur::SendsWithoutLimit, Ok(BridgeState::Running)) if message.payload == "3" => around(message).await,
             _ => send(message).await,
         }
     }
 
     async fn bridge_status(&self, bridge: &BridgeId) -> Result<BridgeStatus> {
         let mut status = self.bridge.bridge_status(bridge).await?;
-        match self.fault {
-            Fault::HidesTheWork => status.in_flight = 0,
-            Fault::HidesTheLatestError => status.last_error = None,
-            Fault::PausesInName if self.latest().source.is_paused() && status.state == BridgeState::Running => {
+        match self.saboteur {
+            Saboteur::HidesMessagesInFlight => status.in_flight = 0,
+            Saboteur::HidesTheLatestError => status.last_error = None,
+            Saboteur::OnlyReportsPaused if self.latest().source.is_paused() && status.state == BridgeState::Running => {
                 status.state = BridgeState::Paused;
             }
-            Fault::ResumesInName if self.latest().source.is_resumed() && status.state == BridgeState::Paused => {
+            Saboteur::OnlyReportsRunning
+                if self.latest().source.is_resumed() && status.state == BridgeState::Paused =>
+            {
                 status.state = BridgeState::Running;
             }
-            Fault::SharesNames => status.name = unshared(&status.name),
-            Fault::FailsAtTheEnd if status.state == BridgeState::Stopped => status.state = BridgeState::Failed,
+            Saboteur::AllowsDuplicateNames => status.name = original_name(&status.name),
+            Saboteur::FailsWhenTheSourceEnds if status.state == BridgeState::Stopped => {
+                status.state = BridgeState::Failed
+            }
             _ => {}
         }
         Ok(status)
@@ -387,10 +398,10 @@ impl CommunicationBridge for Saboteur {
 
     async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics> {
         let mut metrics = self.bridge.bridge_metrics(bridge).await?;
-        match self.fault {
-            Fault::CountsTwice => metrics.received *= 2,
-            Fault::ForgetsTargets => metrics.by_target.clear(),
-            Fault::HidesConditionErrors => {
+        match self.saboteur {
+            Saboteur::CountsTwice => metrics.received *= 2,
+            Saboteur::OmitsTargetsFromMetrics => metrics.by_target.clear(),
+            Saboteur::HidesConditionErrors => {
                 metrics.condition_errors = 0;
                 metrics.by_rule.values_mut().for_each(|rule| rule.errors = 0);
             }
@@ -400,7 +411,7 @@ impl CommunicationBridge for Saboteur {
     }
 
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()> {
-        if self.is(Fault::KeepsOldRouting) {
+        if self.is(Saboteur::KeepsOldRouting) {
             self.bridge.bridge_status(bridge).await?;
             networking_spi::validate::Validate::validate(&routing)?;
             return Ok(());
@@ -409,20 +420,20 @@ impl CommunicationBridge for Saboteur {
             .bridge
             .configure_bridge_routing(bridge, self.routing(routing))
             .await;
-        match (self.fault, configured) {
-            (Fault::AcceptsWrongRouting, Err(error)) if error.kind() == ErrorKind::InvalidInput => Ok(()),
-            (Fault::ForgetsFormerRouting, Err(error)) if error.kind() == ErrorKind::InvalidInput => {
+        match (self.saboteur, configured) {
+            (Saboteur::AcceptsInvalidRouting, Err(error)) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+            (Saboteur::DropsTheFormerRouting, Err(error)) if error.kind() == ErrorKind::InvalidInput => {
                 self.bridge
                     .configure_bridge_routing(bridge, RoutingConfig::new())
                     .await?;
                 Err(error)
             }
-            (Fault::NamesNoField, Err(error)) if error.kind() == ErrorKind::InvalidInput => Err(NetworkError::new(
+            (Saboteur::OmitsTheField, Err(error)) if error.kind() == ErrorKind::InvalidInput => Err(NetworkError::new(
                 ErrorKind::InvalidInput,
                 "configure",
                 "something is wrong",
             )),
-            (Fault::RefusesHostileRudely, Err(error))
+            (Saboteur::RejectsHostileAsInternal, Err(error))
                 if error.message().contains("nest") || error.message().contains("terms") =>
             {
                 Err(NetworkError::new(
@@ -437,10 +448,10 @@ impl CommunicationBridge for Saboteur {
 
     async fn all_bridges(&self) -> Result<Vec<BridgeInfo>> {
         let mut all = self.bridge.all_bridges().await?;
-        match self.fault {
-            Fault::ListsById => all.sort_by(|a, b| b.id.cmp(&a.id)),
-            Fault::ListsWrongStates => all.iter_mut().for_each(|info| info.state = BridgeState::Stopped),
-            Fault::SharesNames => all.iter_mut().for_each(|info| info.name = unshared(&info.name)),
+        match self.saboteur {
+            Saboteur::ListsById => all.sort_by(|a, b| b.id.cmp(&a.id)),
+            Saboteur::ListsWrongStates => all.iter_mut().for_each(|info| info.state = BridgeState::Stopped),
+            Saboteur::AllowsDuplicateNames => all.iter_mut().for_each(|info| info.name = original_name(&info.name)),
             _ => {}
         }
         Ok(all)
@@ -448,10 +459,12 @@ impl CommunicationBridge for Saboteur {
 
     async fn monitor_bridge_health(&self, bridge: &BridgeId) -> Result<BridgeHealth> {
         let mut health = self.bridge.monitor_bridge_health(bridge).await?;
-        match self.fault {
-            Fault::AlwaysUp => health.state = HealthState::Up,
-            Fault::LooksAtTheSourceOnly if health.state != HealthState::Up => health.state = health.source.state,
-            Fault::HidesTheErrorShare => health.error_percent = 0,
+        match self.saboteur {
+            Saboteur::AlwaysReportsUp => health.state = HealthState::Up,
+            Saboteur::ReportsTheSourceHealthOnly if health.state != HealthState::Up => {
+                health.state = health.source.state
+            }
+            Saboteur::HidesTheErrorShare => health.error_percent = 0,
             _ => {}
         }
         Ok(health)
@@ -459,13 +472,15 @@ impl CommunicationBridge for Saboteur {
 
     async fn pause_bridge(&self, bridge: &BridgeId) -> Result<()> {
         let state = self.bridge.bridge_status(bridge).await?.state;
-        match self.fault {
-            Fault::PausesInName if state == BridgeState::Running => {
+        match self.saboteur {
+            Saboteur::OnlyReportsPaused if state == BridgeState::Running => {
                 self.latest().source.pause(true);
                 Ok(())
             }
-            Fault::PausesOnce if state == BridgeState::Paused => Err(NetworkError::closed("pause", "the bridge")),
-            Fault::ResumesInName => {
+            Saboteur::FailsToPauseTwice if state == BridgeState::Paused => {
+                Err(NetworkError::closed("pause", "the bridge"))
+            }
+            Saboteur::OnlyReportsRunning => {
                 self.latest().source.resume(false);
                 self.bridge.pause_bridge(bridge).await
             }
@@ -475,16 +490,16 @@ impl CommunicationBridge for Saboteur {
 
     async fn resume_bridge(&self, bridge: &BridgeId) -> Result<()> {
         let state = self.bridge.bridge_status(bridge).await?.state;
-        match self.fault {
-            Fault::PausesInName => {
+        match self.saboteur {
+            Saboteur::OnlyReportsPaused => {
                 self.latest().source.pause(false);
                 self.bridge.resume_bridge(bridge).await
             }
-            Fault::ResumesInName if state == BridgeState::Paused => {
+            Saboteur::OnlyReportsRunning if state == BridgeState::Paused => {
                 self.latest().source.resume(true);
                 Ok(())
             }
-            Fault::ResumesByRestart if state == BridgeState::Paused => {
+            Saboteur::ResumesByRestart if state == BridgeState::Paused => {
                 self.latest().source.count_a_stop().await;
                 self.bridge.resume_bridge(bridge).await
             }
@@ -494,11 +509,11 @@ impl CommunicationBridge for Saboteur {
 
     fn capabilities(&self) -> BridgeCapabilities {
         let mut capabilities = self.bridge.capabilities();
-        capabilities.pause = !self.is(Fault::HidesPause);
+        capabilities.pause = !self.is(Saboteur::HidesPause);
         capabilities
     }
 }
 
-fn unshared(name: &str) -> String {
+fn original_name(name: &str) -> String {
     name.split('#').next().unwrap_or_default().to_owned()
 }

@@ -1,6 +1,6 @@
-//! Webhooks: an HTTP server whose requests are messages.
+//! Receives webhooks: an HTTP server whose request bodies are messages.
 
-mod answer;
+mod response;
 mod serve;
 mod signature;
 
@@ -29,36 +29,38 @@ use networking_runtime::clock::TokioClock;
 pub use signature::HmacSha256;
 use signature::Verifier;
 
-/// A source that listens for HTTP requests; each request body is a message.
+/// A source that listens for HTTP requests. Each request body is a message.
 ///
-/// # Answers
+/// # Responses
 ///
 /// | status | when |
 /// |---|---|
-/// | 202 | the bridge has dealt with the message; the JSON body has `id`, `disposition`, `target` and `position` |
-/// | 400, 422 | the message is not acceptable (422: no rule wants it) |
+/// | 202 | the bridge has acknowledged the message; the JSON body has `id`, `disposition`, `target` and `position` |
+/// | 400 | the body cannot be read, or the message is not valid |
 /// | 401 | the signature is missing or wrong; the message never enters the bridge |
-/// | 404, 405 | no such path, not this method |
-/// | 408 | the body did not arrive in time |
+/// | 404, 405 | the path, or the method, is not one of the configured ones |
+/// | 408 | the body did not arrive within the request timeout |
 /// | 413 | the body is too large |
-/// | 500, 502 | the message cannot be delivered, and trying again makes no sense |
-/// | 503 with `Retry-After` | trying again makes sense: the sink fails for now, the backlog is full (as while the bridge is paused), no answer within the request timeout, shutdown |
+/// | 422 | no rule matches the message, or it is not encoded as its target needs it |
+/// | 500, 502 | the message cannot be delivered, and a retry would not help |
+/// | 503 with `Retry-After` | the peer may retry: a transient failure of the sink, a full backlog (for example of a paused bridge), no result within the request timeout, or shutdown |
 /// | 503 | an injected fault |
 ///
-/// A request is answered with success only after the bridge has acknowledged it. When its peer gives up, or the request
-/// timeout passes, while the message is still in the backlog, the message is withdrawn. Later it may be delivered all the same:
-/// peers that try again deliver at least once.
+/// The status is 202 only after the bridge has acknowledged the message. If the peer disconnects or the request timeout passes
+/// while the message is in the backlog, the message is withdrawn. After that it may still be delivered, so a peer that retries
+/// delivers at least once.
 ///
 /// # Messages
 ///
-/// The id is the value of the id header, or generated. Header fields become the message's, in lower case, without those
-/// of the connection and without credentials (`authorization`, `cookie`, signatures, tokens): what is stored behind the bridge
-/// must not be able to log in. `Content-Type` becomes the content type, the path the origin.
+/// The id is the value of the id header, or a generated one. The header fields of the request become those of the message,
+/// with names in lower case. Fields that concern one connection are left out, and so are credentials (`authorization`,
+/// `cookie`, signatures, tokens), so that they are not stored with the message. `Content-Type` becomes the content type, the
+/// path the origin.
 ///
 /// # Limits
 ///
-/// Connections, header and body sizes, the time for headers, for requests, and the backlog are bounded. There is no TLS: put it
-/// behind a proxy that has it, or listen on a loopback address.
+/// The number of connections, the sizes of headers and bodies, the times for headers and for requests, and the backlog are
+/// limited. The listener has no TLS: put it behind a proxy that has, or listen on a loopback address.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -79,11 +81,11 @@ pub struct HttpListenerSource {
     shared: Arc<Shared>,
     queue: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     started: AtomicBool,
-    /// A listener that nobody holds stops.
+    /// Stops the listener when it is dropped.
     _stop_on_drop: DropGuard,
 }
 
-/// What connections share.
+/// The state that connections share.
 struct Shared {
     settings: Settings,
     verifier: Option<Verifier>,
@@ -91,14 +93,14 @@ struct Shared {
     clock: Arc<dyn Clock>,
     queue: mpsc::Sender<Queued>,
     connections: TaskTracker,
-    places: Arc<Semaphore>,
+    connection_permits: Arc<Semaphore>,
     stopping: CancellationToken,
-    /// Every connection is closed.
+    /// Cancelled when the listener has stopped and all its connections are closed.
     drained: CancellationToken,
     address: OnceLock<SocketAddr>,
     counters: Counters,
     next_id: AtomicU64,
-    /// Tells the ids of one listener from those of another.
+    /// Random, so that two listeners generate different ids.
     id_prefix: u64,
 }
 
@@ -118,10 +120,10 @@ struct Faults {
     random: Mutex<fastrand::Rng>,
 }
 
-/// A message whose request waits for its answer.
+/// A message whose request waits for the result.
 struct Queued {
     message: BridgeMessage,
-    answer: oneshot::Sender<Result<BridgeReceipt>>,
+    sender: oneshot::Sender<Result<BridgeReceipt>>,
 }
 
 #[derive(Default)]
@@ -136,31 +138,31 @@ struct Counters {
     withdrawn: AtomicU64,
 }
 
-/// What a listener counted.
+/// The counters of a listener, from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HttpListenerCounters {
-    /// Connections taken.
+    /// Accepted connections.
     pub connections: u64,
-    /// Requests, of any kind.
+    /// Requests, whatever the response.
     pub requests: u64,
     /// Requests answered with 202.
     pub accepted: u64,
-    /// Requests without a good signature.
+    /// Requests whose signature is missing or wrong.
     pub rejected_signatures: u64,
     /// Requests answered with an injected fault.
     pub injected_faults: u64,
-    /// Requests turned away because the backlog was full.
+    /// Requests refused because the backlog was full.
     pub overloaded: u64,
-    /// Requests without an answer in time.
+    /// Requests whose message was neither acknowledged nor rejected within the request timeout.
     pub timed_out: u64,
-    /// Messages taken back from the backlog, because nobody waited for them any more.
+    /// Messages removed from the backlog because their request had ended.
     pub withdrawn: u64,
 }
 
 impl HttpListenerSource {
-    /// A listener on this address; port 0 takes a free one. The defaults: any path, `POST`, 25 MiB bodies, 1024 connections,
-    /// a backlog of 256 messages, 10 s for headers, 30 s for a request.
+    /// A listener on this address; with port 0 the system chooses the port. The defaults: any path, `POST`, bodies up to
+    /// 25 MiB, 1024 connections, a backlog of 256 messages, 10 s for the headers and 30 s for a request.
     pub fn builder(bind: impl Into<SocketAddr>) -> HttpListenerBuilder {
         HttpListenerBuilder {
             bind: bind.into(),
@@ -179,12 +181,12 @@ impl HttpListenerSource {
         }
     }
 
-    /// Where it listens; `None` before it has started.
+    /// The address that it listens on; `None` before it has started.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.shared.address.get().copied()
     }
 
-    /// What it counted so far.
+    /// The counters.
     pub fn counters(&self) -> HttpListenerCounters {
         let counters = &self.shared.counters;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -215,7 +217,7 @@ impl BridgeSource for HttpListenerSource {
             return Err(NetworkError::new(
                 ErrorKind::Conflict,
                 "http_listener.start",
-                "the listener has started already",
+                "the listener is started already",
             ));
         }
         let bind = self.shared.settings.bind;
@@ -227,7 +229,7 @@ impl BridgeSource for HttpListenerSource {
             NetworkError::new(
                 ErrorKind::Connection,
                 "http_listener.start",
-                "the address cannot be listened on",
+                "the listener cannot bind its address",
             )
             .with_context("address", bind.to_string())
             .with_source(error)
@@ -246,11 +248,11 @@ impl BridgeSource for HttpListenerSource {
                 () = self.shared.drained.cancelled() => queue.try_recv().ok(),
             };
             let Some(queued) = queued else { return Ok(None) };
-            if queued.answer.is_closed() {
+            if queued.sender.is_closed() {
                 self.shared.counters.withdrawn.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            return Ok(Some(Delivery::new(queued.message, Box::new(Reply(queued.answer)))));
+            return Ok(Some(Delivery::new(queued.message, Box::new(Completion(queued.sender)))));
         }
     }
 
@@ -267,7 +269,7 @@ impl BridgeSource for HttpListenerSource {
             Some(address) if !self.shared.stopping.is_cancelled() => {
                 EndpointHealth::new(HealthState::Up).with_detail(format!("listens on {address}"))
             }
-            _ => EndpointHealth::new(HealthState::Down).with_detail("does not listen"),
+            _ => EndpointHealth::new(HealthState::Down).with_detail("the listener is not listening"),
         }
     }
 }
@@ -283,18 +285,18 @@ impl fmt::Debug for HttpListenerSource {
     }
 }
 
-struct Reply(oneshot::Sender<Result<BridgeReceipt>>);
+struct Completion(oneshot::Sender<Result<BridgeReceipt>>);
 
-impl Acknowledge for Reply {
+impl Acknowledge for Completion {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
-        // The peer may have gone.
+        // Fails if the request has ended.
         let _ = self.0.send(result);
     }
 }
 
-/// Makes an [`HttpListenerSource`].
+/// Builds an [`HttpListenerSource`].
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until it builds"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct HttpListenerBuilder {
     bind: SocketAddr,
     paths: BTreeSet<String>,
@@ -312,80 +314,80 @@ pub struct HttpListenerBuilder {
 }
 
 impl HttpListenerBuilder {
-    /// Takes requests to this path, and to others given this way, only.
+    /// Accepts only requests to this path, and to those of further calls.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.paths.insert(path.into());
         self
     }
 
-    /// Takes these methods in place of `POST`.
+    /// Accepts these methods, in place of `POST`.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
         self
     }
 
-    /// The header with the message's id, such as `x-github-delivery`. Requests without it get a generated id.
+    /// Sets the header with the message's id, such as `x-github-delivery`. Requests without it get a generated id.
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.id_header = Some(name.into());
         self
     }
 
-    /// The header with the message's key. Requests without it have no key.
+    /// Sets the header with the message's key. Requests without it have no key.
     pub fn key_header(mut self, name: impl Into<String>) -> Self {
         self.key_header = Some(name.into());
         self
     }
 
-    /// The largest body in bytes. A larger one is 413.
+    /// Sets the largest body, in bytes. A larger one is answered with 413.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
         self
     }
 
-    /// The most connections at a time; further ones wait to be accepted.
+    /// Sets the maximum number of connections. Further ones wait to be accepted.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// The most messages that wait for the bridge. Beyond it requests are 503.
+    /// Sets the maximum number of messages that wait for the bridge. Further requests are answered with 503.
     pub fn backlog(mut self, messages: usize) -> Self {
         self.backlog = messages;
         self
     }
 
-    /// How long a peer may take to send the head of a request.
+    /// Sets how long a peer may take to send the headers of a request.
     pub fn header_read_timeout(mut self, timeout: Duration) -> Self {
         self.header_read_timeout = timeout;
         self
     }
 
-    /// How long a request may take, from its head to its answer.
+    /// Sets how long a request may take, from its headers to its response.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Takes signed requests only; others are 401.
+    /// Accepts only signed requests. Others are answered with 401.
     pub fn signature(mut self, signature: HmacSha256) -> Self {
         self.signature = Some(signature);
         self
     }
 
-    /// For demonstrations and tests: answers a share of the good requests with 503, before the message enters the bridge. The
-    /// same seed gives the same sequence.
+    /// For demonstrations and tests: answers a share of the valid requests, from 0.0 to 1.0, with 503 before the message enters
+    /// the bridge. The same seed gives the same sequence.
     pub fn fault_injection(mut self, rate: f64, seed: u64) -> Self {
         self.faults = Some((rate, seed));
         self
     }
 
-    /// The clock for [`received_at`](BridgeMessage::received_at). Time limits follow tokio's clock.
+    /// Sets the clock for [`received_at`](BridgeMessage::received_at). Time limits use tokio's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// The listener; it listens when the bridge starts it.
+    /// Builds the listener. It listens when the bridge starts it.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -434,7 +436,7 @@ impl HttpListenerBuilder {
             clock: self.clock.unwrap_or_else(|| Arc::new(TokioClock::new())),
             queue: sender,
             connections: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(self.max_connections)),
+            connection_permits: Arc::new(Semaphore::new(self.max_connections)),
             stopping: stopping.clone(),
             drained: CancellationToken::new(),
             address: OnceLock::new(),

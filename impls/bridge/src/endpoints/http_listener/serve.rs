@@ -22,23 +22,23 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{self, Answer};
+use super::response::{self, ListenerResponse};
 use super::{Queued, Shared};
 use crate::endpoints::is_of_one_hop;
 
-/// Wait after the operating system could not hand over a connection: it is out of file descriptors, most of the time.
+/// The wait after a connection could not be accepted, usually because no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The largest head of a request, in bytes.
+/// The largest request line and header fields, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
-/// Takes connections until the listener stops, then waits for those that are open.
+/// Accepts connections until the listener stops, then waits until all are closed.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         let next = async {
-            // A place first: connections beyond the limit wait in the operating system's queue.
-            let place = Arc::clone(&shared.places).acquire_owned().await;
-            (place, listener.accept().await)
+            // The permit first: connections beyond the limit wait in the operating system's queue.
+            let permit = Arc::clone(&shared.connection_permits).acquire_owned().await;
+            (permit, listener.accept().await)
         };
         let accepted = tokio::select! {
             biased;
@@ -46,11 +46,11 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             accepted = next => accepted,
         };
         match accepted {
-            (Ok(place), Ok((stream, _))) => {
+            (Ok(permit), Ok((stream, _))) => {
                 shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-                // Without it a small answer may wait for the acknowledgement of the one before.
+                // Without it a small response may wait until the peer has acknowledged the one before.
                 let _ = stream.set_nodelay(true);
-                let connection = connection(Arc::clone(&shared), stream, place);
+                let connection = connection(Arc::clone(&shared), stream, permit);
                 shared.connections.spawn(connection);
             }
             (_, Err(error)) => {
@@ -66,7 +66,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     shared.drained.cancel();
 }
 
-async fn connection(shared: Arc<Shared>, stream: TcpStream, _place: OwnedSemaphorePermit) {
+async fn connection(shared: Arc<Shared>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
     let service = {
         let shared = Arc::clone(&shared);
         service_fn(move |request| {
@@ -83,7 +83,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, _place: OwnedSemapho
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = shared.stopping.cancelled() => {
-            // The request in work is finished, and no other is taken.
+            // The current request is finished, and no other is read.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -93,14 +93,14 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, _place: OwnedSemapho
     }
 }
 
-async fn handle(shared: &Shared, request: Request<Incoming>) -> Answer {
+async fn handle(shared: &Shared, request: Request<Incoming>) -> ListenerResponse {
     let deadline = Instant::now() + shared.settings.request_timeout;
     let counters = &shared.counters;
     counters.requests.fetch_add(1, Ordering::Relaxed);
     let (head, body) = request.into_parts();
     let settings = &shared.settings;
     if !settings.paths.is_empty() && !settings.paths.contains(head.uri.path()) {
-        return answer::refused_unread(StatusCode::NOT_FOUND, "no_such_path");
+        return response::refused_unread(StatusCode::NOT_FOUND, "no_such_path");
     }
     if !settings.methods.contains(&head.method) {
         return method_not_allowed(shared);
@@ -108,64 +108,64 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Answer {
     let body = match timeout_at(deadline, read(shared, body)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refusal)) => return refusal,
-        Err(_) => return answer::refused_unread(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+        Err(_) => return response::refused_unread(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
     };
     if let Some(verifier) = &shared.verifier
         && !verifier.accepts(&head.headers, &body)
     {
         counters.rejected_signatures.fetch_add(1, Ordering::Relaxed);
-        return answer::refused(StatusCode::UNAUTHORIZED, "signature");
+        return response::refused(StatusCode::UNAUTHORIZED, "signature");
     }
     if let Some(faults) = &shared.faults
         && faults.random.lock().f64() < faults.rate
     {
         counters.injected_faults.fetch_add(1, Ordering::Relaxed);
-        // Without `Retry-After`: a fault does not know when it will be over.
-        return answer::refused(StatusCode::SERVICE_UNAVAILABLE, "injected_fault");
+        // Without `Retry-After`, so that clients use their own backoff.
+        return response::refused(StatusCode::SERVICE_UNAVAILABLE, "injected_fault");
     }
     let message = match message(shared, head.uri.path(), &head.headers, body) {
         Ok(message) => message,
-        Err(error) => return answer::rejected(&error),
+        Err(error) => return response::rejected(&error),
     };
-    hand_over(shared, message, deadline).await
+    enqueue(shared, message, deadline).await
 }
 
-/// Gives the message to the bridge and waits for the answer.
-async fn hand_over(shared: &Shared, message: BridgeMessage, deadline: Instant) -> Answer {
+/// Queues the message for the bridge, and waits until it is acknowledged or rejected.
+async fn enqueue(shared: &Shared, message: BridgeMessage, deadline: Instant) -> ListenerResponse {
     let counters = &shared.counters;
-    let (answer, answered) = oneshot::channel();
-    match shared.queue.try_send(Queued { message, answer }) {
+    let (sender, completed) = oneshot::channel();
+    match shared.queue.try_send(Queued { message, sender }) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => {
             counters.overloaded.fetch_add(1, Ordering::Relaxed);
-            return answer::try_later("overloaded");
+            return response::try_later("overloaded");
         }
-        Err(TrySendError::Closed(_)) => return answer::try_later("closed"),
+        Err(TrySendError::Closed(_)) => return response::try_later("closed"),
     }
-    match timeout_at(deadline, answered).await {
+    match timeout_at(deadline, completed).await {
         Ok(Ok(Ok(receipt))) => {
             counters.accepted.fetch_add(1, Ordering::Relaxed);
-            answer::accepted(&receipt)
+            response::accepted(&receipt)
         }
-        Ok(Ok(Err(error))) => answer::rejected(&error),
-        Ok(Err(_)) => answer::try_later("closed"),
+        Ok(Ok(Err(error))) => response::rejected(&error),
+        Ok(Err(_)) => response::try_later("closed"),
         Err(_) => {
             counters.timed_out.fetch_add(1, Ordering::Relaxed);
-            answer::try_later("timeout")
+            response::try_later("timeout")
         }
     }
 }
 
-async fn read(shared: &Shared, body: Incoming) -> Result<Bytes, Answer> {
+async fn read(shared: &Shared, body: Incoming) -> Result<Bytes, ListenerResponse> {
     let limit = shared.settings.max_body_size;
-    let too_large = || answer::refused_unread(StatusCode::PAYLOAD_TOO_LARGE, "too_large");
+    let too_large = || response::refused_unread(StatusCode::PAYLOAD_TOO_LARGE, "too_large");
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(answer::refused_unread(StatusCode::BAD_REQUEST, "body")),
+        Err(_) => Err(response::refused_unread(StatusCode::BAD_REQUEST, "body")),
     }
 }
 
@@ -199,11 +199,11 @@ fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Res
     Ok(message)
 }
 
-fn method_not_allowed(shared: &Shared) -> Answer {
-    let mut answer = answer::refused_unread(StatusCode::METHOD_NOT_ALLOWED, "method");
+fn method_not_allowed(shared: &Shared) -> ListenerResponse {
+    let mut response = response::refused_unread(StatusCode::METHOD_NOT_ALLOWED, "method");
     let allowed: Vec<&str> = shared.settings.methods.iter().map(http::Method::as_str).collect();
     if let Ok(value) = HeaderValue::try_from(allowed.join(", ")) {
-        answer.headers_mut().insert(header::ALLOW, value);
+        response.headers_mut().insert(header::ALLOW, value);
     }
-    answer
+    response
 }

@@ -1,4 +1,4 @@
-//! Signed requests.
+//! Signatures of requests.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName};
@@ -6,20 +6,23 @@ use networking_spi::secret::Secret;
 use networking_spi::{NetworkError, Result};
 use sha2::Sha256;
 
-/// What the signature's hexadecimal digits follow.
+/// The prefix of the signature in its header.
 const PREFIX: &str = "sha256=";
 
-/// Requests are signed with HMAC-SHA256 over the body, as GitHub does: the header says `sha256=` and hexadecimal digits.
+/// Requests are signed with HMAC-SHA256 over the body, as GitHub does: the value of the header is `sha256=` and the signature
+/// in hexadecimal digits.
+///
+/// Exhaustive on purpose: a signature scheme with other parameters is another type.
 #[derive(Debug, Clone)]
 pub struct HmacSha256 {
-    /// The header with the signature.
+    /// The name of the header with the signature.
     pub header: String,
-    /// What both sides know.
+    /// The shared secret. Must not be empty.
     pub secret: Secret,
 }
 
 impl HmacSha256 {
-    /// The header that GitHub uses, `x-hub-signature-256`.
+    /// Signatures in the header that GitHub uses, `x-hub-signature-256`.
     pub fn github(secret: impl Into<Secret>) -> Self {
         Self {
             header: "x-hub-signature-256".to_owned(),
@@ -28,7 +31,7 @@ impl HmacSha256 {
     }
 }
 
-/// Checks signatures. The comparison takes the same time wherever the difference is.
+/// Verifies signatures, in constant time.
 pub(super) struct Verifier {
     header: HeaderName,
     key: Hmac<Sha256>,
@@ -47,7 +50,7 @@ impl Verifier {
     }
 
     pub(super) fn accepts(&self, headers: &HeaderMap, body: &[u8]) -> bool {
-        // A header given twice is not one signature.
+        // Two signatures are ambiguous.
         let mut values = headers.get_all(&self.header).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return false;

@@ -1,4 +1,4 @@
-//! The task that consumes, hands over, and commits.
+//! The task of a Kafka source: consumes records, offers them to the bridge, and commits offsets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::partitions::{Partitions, Place};
+use super::partitions::{Partitions, RecordId};
 use super::{Failures, Settings};
 use crate::endpoints::kafka_headers;
 
-/// How long one call to consume waits. It is cancelled when there is something else to do.
+/// How long one call to consume waits for records. It is cancelled when the driver has other work.
 const CONSUME_WAIT: Duration = Duration::from_secs(1);
 
-/// Waits after failures to consume or to commit.
+/// The wait after a failure to consume or to commit.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// Attempts at the last commit.
-const LAST_COMMITS: u32 = 3;
+/// The number of attempts of the last commit.
+const LAST_COMMIT_ATTEMPTS: u32 = 3;
 
 pub(super) struct Driver {
     client: Arc<dyn KafkaClient>,
@@ -35,23 +35,23 @@ pub(super) struct Driver {
     ready: mpsc::Sender<Delivery>,
     failures: Arc<Failures>,
     partitions: Partitions,
-    answers: mpsc::UnboundedReceiver<Answer>,
-    answer: mpsc::UnboundedSender<Answer>,
-    /// Rejected records and when they are delivered again.
-    rejected: BTreeMap<Instant, Vec<Place>>,
+    completions: mpsc::UnboundedReceiver<Completion>,
+    completion_sender: mpsc::UnboundedSender<Completion>,
+    /// Rejected records, by the time of their redelivery.
+    rejected: BTreeMap<Instant, Vec<RecordId>>,
     consume: Cooldown,
     commit: Cooldown,
-    /// Nothing is consumed any more.
+    /// Set when the source stops or fails: no record is consumed or offered any more.
     ending: bool,
 }
 
-/// What became of a record. There is at most one per record in work, which bounds the channel.
-struct Answer {
-    place: Place,
+/// The result of a record. There is at most one per record in flight, which bounds the channel.
+struct Completion {
+    id: RecordId,
     result: Result<()>,
 }
 
-/// When something that failed is tried again.
+/// The time of the next attempt after failures in a row.
 #[derive(Default)]
 struct Cooldown {
     failures: u32,
@@ -61,13 +61,11 @@ struct Cooldown {
 impl Cooldown {
     fn failed(&mut self, asked: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let wait = RETRY
-            .delay(self.failures, fastrand::f64())
-            .max(asked.unwrap_or_default());
+        let wait = RETRY.delay(self.failures, fastrand::f64()).max(asked.unwrap_or_default());
         self.not_before = Some(Instant::now() + wait);
     }
 
-    fn passed(&self) -> bool {
+    fn elapsed(&self) -> bool {
         self.not_before.is_none_or(|time| time <= Instant::now())
     }
 }
@@ -81,7 +79,7 @@ impl Driver {
         ready: mpsc::Sender<Delivery>,
         failures: Arc<Failures>,
     ) -> Self {
-        let (answer, answers) = mpsc::unbounded_channel();
+        let (completion_sender, completions) = mpsc::unbounded_channel();
         Self {
             client,
             consumer,
@@ -90,8 +88,8 @@ impl Driver {
             ready,
             failures,
             partitions: Partitions::default(),
-            answers,
-            answer,
+            completions,
+            completion_sender,
             rejected: BTreeMap::new(),
             consume: Cooldown::default(),
             commit: Cooldown::default(),
@@ -99,20 +97,20 @@ impl Driver {
         }
     }
 
-    /// Runs until the source is stopped, or fails for good, and every record in work was answered for.
+    /// Runs until the source is stopped or has failed, and every record in flight is acknowledged or rejected.
     pub(super) async fn run(mut self, stopping: CancellationToken) {
         loop {
             if !self.ending {
-                self.hand_over();
+                self.offer_ready();
             }
-            if self.commit.passed() {
-                self.commit_done().await;
+            if self.commit.elapsed() {
+                self.commit_acknowledged().await;
             }
-            if self.ending && self.partitions.in_work() == 0 {
+            if self.ending && self.partitions.in_flight() == 0 {
                 break;
             }
             let room = self.settings.max_outstanding - self.partitions.outstanding().min(self.settings.max_outstanding);
-            let may_consume = !self.ending && room > 0 && self.consume.passed();
+            let may_consume = !self.ending && room > 0 && self.consume.elapsed();
             let options = ConsumeOptions::new()
                 .with_max_messages(room.max(1))
                 .with_max_wait(CONSUME_WAIT);
@@ -120,28 +118,28 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = stopping.cancelled(), if !self.ending => self.end(),
-                answer = self.answers.recv() => {
-                    // The driver has a sender itself: there is always an answer.
-                    if let Some(answer) = answer {
-                        self.answered(answer);
+                completion = self.completions.recv() => {
+                    // Never `None`: the driver has a sender itself.
+                    if let Some(completion) = completion {
+                        self.complete(completion);
                     }
-                    while let Ok(answer) = self.answers.try_recv() {
-                        self.answered(answer);
+                    while let Ok(completion) = self.completions.try_recv() {
+                        self.complete(completion);
                     }
                 }
-                () = wait_until(wake) => self.deliver_again(),
+                () = wait_until(wake) => self.redeliver(),
                 consumed = self.client.consume_messages(&self.consumer, options), if may_consume => self.consumed(consumed),
             }
         }
-        for attempt in 1..=LAST_COMMITS {
-            self.commit_done().await;
+        for attempt in 1..=LAST_COMMIT_ATTEMPTS {
+            self.commit_acknowledged().await;
             if self.partitions.uncommitted().is_empty() {
                 break;
             }
             tokio::time::sleep(RETRY.delay(attempt, fastrand::f64())).await;
         }
         if let Err(error) = self.client.close_consumer(&self.consumer).await {
-            tracing::warn!(%error, "the consumer cannot be closed");
+            tracing::warn!(%error, "closing the consumer failed");
         }
     }
 
@@ -164,39 +162,39 @@ impl Driver {
         }
     }
 
-    fn hand_over(&mut self) {
-        for (place, record) in self.partitions.take_ready(self.settings.window) {
-            self.offer(place, record);
+    fn offer_ready(&mut self) {
+        for (id, record) in self.partitions.take_ready(self.settings.window) {
+            self.offer(id, record);
         }
     }
 
-    /// Offers a record to the bridge. There is room for every record in work; one that has none all the same (after a
-    /// partition was lost) is dropped, which counts as a rejection.
-    fn offer(&self, place: Place, record: KafkaMessage) {
-        let answer = Committing {
-            place,
-            answer: self.answer.clone(),
+    /// Offers a record to the bridge. The channel has room for every record in flight. After a partition was revoked it may be
+    /// full of records of that partition; the record is then dropped, which rejects it.
+    fn offer(&self, id: RecordId, record: KafkaMessage) {
+        let acknowledgement = Acknowledgement {
+            id,
+            sender: self.completion_sender.clone(),
         };
         let message = to_message(record, &*self.clock);
-        let _ = self.ready.try_send(Delivery::new(message, Box::new(answer)));
+        let _ = self.ready.try_send(Delivery::new(message, Box::new(acknowledgement)));
     }
 
-    fn answered(&mut self, Answer { place, result }: Answer) {
+    fn complete(&mut self, Completion { id, result }: Completion) {
         let Err(error) = result else {
-            self.partitions.done(&place);
+            self.partitions.acknowledge(&id);
             return;
         };
-        let Some(attempts) = self.partitions.attempts(&place) else {
+        let Some(attempts) = self.partitions.attempts(&id) else {
             return;
         };
         if self.ending {
-            self.partitions.give_up(&place);
+            self.partitions.give_up(&id);
             return;
         }
         let redelivery = &self.settings.redelivery;
         if attempts >= redelivery.max_attempts {
-            let record = format!("{}@{}", place.partition, place.offset);
-            self.partitions.give_up(&place);
+            let record = format!("{}@{}", id.partition, id.offset);
+            self.partitions.give_up(&id);
             self.fail(
                 error
                     .with_retryability(Retryability::Never)
@@ -210,22 +208,22 @@ impl Driver {
             .unwrap_or_default()
             .min(redelivery.backoff.maximum);
         let wait = redelivery.backoff.delay(attempts, fastrand::f64()).max(asked);
-        tracing::warn!(topic = place.partition.topic, offset = place.offset, ?wait, %error, "a record was rejected");
-        self.rejected.entry(Instant::now() + wait).or_default().push(place);
+        tracing::warn!(topic = id.partition.topic, offset = id.offset, ?wait, %error, "a record was rejected");
+        self.rejected.entry(Instant::now() + wait).or_default().push(id);
     }
 
-    fn deliver_again(&mut self) {
+    fn redeliver(&mut self) {
         let now = Instant::now();
         while let Some(first) = self.rejected.first_entry().filter(|first| *first.key() <= now) {
-            for place in first.remove() {
-                if let Some(record) = self.partitions.again(&place) {
-                    self.offer(place, record);
+            for id in first.remove() {
+                if let Some(record) = self.partitions.redeliver(&id) {
+                    self.offer(id, record);
                 }
             }
         }
     }
 
-    /// The time of the next thing to do that nobody tells of.
+    /// The time of the next redelivery, commit or call to consume.
     fn next_wake(&self) -> Option<Instant> {
         let rejected = self.rejected.keys().next().copied();
         let commit = self
@@ -235,11 +233,11 @@ impl Driver {
         let consume = self
             .consume
             .not_before
-            .filter(|_| !self.ending && !self.consume.passed());
+            .filter(|_| !self.ending && !self.consume.elapsed());
         [rejected, commit, consume].into_iter().flatten().min()
     }
 
-    async fn commit_done(&mut self) {
+    async fn commit_acknowledged(&mut self) {
         let offsets = self.partitions.uncommitted();
         if offsets.is_empty() {
             return;
@@ -253,7 +251,7 @@ impl Driver {
                 self.commit = Cooldown::default();
                 self.partitions.committed(&offsets);
             }
-            // One partition is no longer ours; which one is not said.
+            // A partition went to another member of the group. The error does not name it.
             Err(error) if error.kind() == ErrorKind::Conflict => self.commit_one_by_one(offsets).await,
             Err(error) => self.commit_failed(error),
         }
@@ -265,7 +263,7 @@ impl Driver {
             match self.client.commit_offsets(&self.consumer, exact).await {
                 Ok(()) => self.partitions.committed(&[offset]),
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::info!(partition = %offset.partition, "the partition went to another member of the group");
+                    tracing::info!(partition = %offset.partition, "another member of the group has the partition now");
                     self.partitions.forget(&offset.partition);
                 }
                 Err(error) => self.commit_failed(error),
@@ -274,25 +272,25 @@ impl Driver {
     }
 
     fn commit_failed(&mut self, error: NetworkError) {
-        tracing::warn!(%error, "offsets cannot be committed");
+        tracing::warn!(%error, "committing offsets failed");
         self.commit.failed(error.retryability().delay());
         if !error.retryability().is_retryable() {
             self.fail(error);
         }
     }
 
-    /// The source is over because of an error.
+    /// Ends the source with an error.
     fn fail(&mut self, error: NetworkError) {
         self.failures.report(error);
         self.end();
     }
 
-    /// No record is handed over any more; those in work are waited for.
+    /// Stops consuming. The records in flight are still waited for.
     fn end(&mut self) {
         self.ending = true;
         self.partitions.drop_waiting();
-        for place in std::mem::take(&mut self.rejected).into_values().flatten() {
-            self.partitions.give_up(&place);
+        for id in std::mem::take(&mut self.rejected).into_values().flatten() {
+            self.partitions.give_up(&id);
         }
     }
 }
@@ -304,20 +302,20 @@ async fn wait_until(time: Option<Instant>) {
     }
 }
 
-/// Tells the driver what became of a record.
-struct Committing {
-    place: Place,
-    answer: mpsc::UnboundedSender<Answer>,
+/// Reports the result of a record to the driver.
+struct Acknowledgement {
+    id: RecordId,
+    sender: mpsc::UnboundedSender<Completion>,
 }
 
-impl Acknowledge for Committing {
+impl Acknowledge for Acknowledgement {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
-        let answer = Answer {
-            place: self.place,
+        let completion = Completion {
+            id: self.id,
             result: result.map(drop),
         };
-        // Without a driver nothing is committed, and the record is read again after a restart.
-        let _ = self.answer.send(answer);
+        // Fails if the driver has ended: the record is not committed, and is read again after a restart.
+        let _ = self.sender.send(completion);
     }
 }
 

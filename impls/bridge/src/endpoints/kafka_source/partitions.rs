@@ -1,37 +1,37 @@
-//! What of each partition is in work, and how far it can be committed.
+//! The records of each partition that are not committed yet, and the offset up to which they can be.
 
 use std::collections::{HashMap, VecDeque};
 
 use networking_spi::kafka::{KafkaMessage, PartitionOffset, TopicPartition};
 
-/// Identifies a record in work. `epoch` tells a partition that was lost and came back from its former self.
+/// Identifies a record in flight. A partition that was revoked and assigned again has a new `epoch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RecordId {
     pub(super) partition: TopicPartition,
     pub(super) epoch: u64,
     pub(super) offset: i64,
 }
 
-/// Partitions with records in work.
+/// The partitions with uncommitted records.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     by_partition: HashMap<TopicPartition, Partition>,
     next_epoch: u64,
-    /// Records that were read and not dealt with.
+    /// Records that were read and are not acknowledged.
     outstanding: usize,
 }
 
 #[derive(Debug)]
 struct Partition {
     epoch: u64,
-    /// Records in the order of their offsets. Those that were handed over come first.
+    /// Records in the order of their offsets. Those that were offered to the bridge come first.
     records: VecDeque<Record>,
-    /// How many of them were handed over.
-    handed: usize,
+    /// The number of records that were offered.
+    offered: usize,
     last_offset: i64,
-    /// Handed over and not dealt with.
-    in_work: usize,
-    /// The next offset to read, once it is known, and whether it must still be committed.
+    /// Records that were offered and are not acknowledged.
+    in_flight: usize,
+    /// The next offset to read, once it is known, and whether it is not committed yet.
     position: Option<i64>,
     dirty: bool,
 }
@@ -39,7 +39,7 @@ struct Partition {
 #[derive(Debug)]
 struct Record {
     message: KafkaMessage,
-    done: bool,
+    acknowledged: bool,
     attempts: u32,
 }
 
@@ -48,15 +48,16 @@ impl Partitions {
         self.outstanding
     }
 
-    /// Records that were handed over and not dealt with.
-    pub(super) fn in_work(&self) -> usize {
-        self.by_partition.values().map(|partition| partition.in_work).sum()
+    /// Records that were offered and are not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        self.by_partition.values().map(|partition| partition.in_flight).sum()
     }
 
-    /// A record was read.
+    /// Adds a record that was read.
     pub(super) fn add(&mut self, message: KafkaMessage) {
         let key = message.topic_partition();
-        // The group went back: the partition was lost and came back, or it was reset. What was in work is delivered again.
+        // The offset went back: the partition was revoked and assigned again, or its offset was reset. The records in flight are
+        // read, and delivered, again.
         if self
             .by_partition
             .get(&key)
@@ -70,9 +71,9 @@ impl Partitions {
             Partition {
                 epoch: *next_epoch,
                 records: VecDeque::new(),
-                handed: 0,
+                offered: 0,
                 last_offset: -1,
-                in_work: 0,
+                in_flight: 0,
                 position: None,
                 dirty: false,
             }
@@ -80,74 +81,74 @@ impl Partitions {
         partition.last_offset = message.offset;
         partition.records.push_back(Record {
             message,
-            done: false,
+            acknowledged: false,
             attempts: 0,
         });
         self.outstanding += 1;
     }
 
-    /// The next records to hand over: in each partition in order, up to the window.
-    pub(super) fn take_ready(&mut self, window: usize) -> Vec<(Place, KafkaMessage)> {
+    /// The next records to offer: in order in each partition, up to `window` in flight.
+    pub(super) fn take_ready(&mut self, window: usize) -> Vec<(RecordId, KafkaMessage)> {
         let mut ready = Vec::new();
         for (key, partition) in &mut self.by_partition {
-            while partition.in_work < window {
-                let Some(record) = partition.records.get_mut(partition.handed) else {
+            while partition.in_flight < window {
+                let Some(record) = partition.records.get_mut(partition.offered) else {
                     break;
                 };
                 record.attempts += 1;
-                partition.handed += 1;
-                partition.in_work += 1;
-                let place = Place {
+                partition.offered += 1;
+                partition.in_flight += 1;
+                let id = RecordId {
                     partition: key.clone(),
                     epoch: partition.epoch,
                     offset: record.message.offset,
                 };
-                ready.push((place, record.message.clone()));
+                ready.push((id, record.message.clone()));
             }
         }
         ready
     }
 
-    /// A record was dealt with.
-    pub(super) fn done(&mut self, place: &Place) {
-        let Some((partition, index)) = self.find(place) else {
+    /// Marks a record as acknowledged.
+    pub(super) fn acknowledge(&mut self, id: &RecordId) {
+        let Some((partition, index)) = self.find(id) else {
             return;
         };
-        if std::mem::replace(&mut partition.records[index].done, true) {
+        if std::mem::replace(&mut partition.records[index].acknowledged, true) {
             return;
         }
-        partition.in_work -= 1;
-        while partition.records.front().is_some_and(|record| record.done) {
-            let record = partition.records.pop_front().expect("there is a first one");
-            partition.handed -= 1;
+        partition.in_flight -= 1;
+        while partition.records.front().is_some_and(|record| record.acknowledged) {
+            let record = partition.records.pop_front().expect("checked above");
+            partition.offered -= 1;
             partition.position = Some(record.message.next_offset());
             partition.dirty = true;
         }
         self.outstanding -= 1;
     }
 
-    /// How often a record was handed over; `None` if it is no longer ours.
-    pub(super) fn attempts(&mut self, place: &Place) -> Option<u32> {
-        let (partition, index) = self.find(place)?;
+    /// How many times a record was offered; `None` if its partition was revoked.
+    pub(super) fn attempts(&mut self, id: &RecordId) -> Option<u32> {
+        let (partition, index) = self.find(id)?;
         Some(partition.records[index].attempts)
     }
 
-    /// Hands a rejected record over again.
-    pub(super) fn again(&mut self, place: &Place) -> Option<KafkaMessage> {
-        let (partition, index) = self.find(place)?;
+    /// Returns a rejected record, to be offered again.
+    pub(super) fn redeliver(&mut self, id: &RecordId) -> Option<KafkaMessage> {
+        let (partition, index) = self.find(id)?;
         let record = &mut partition.records[index];
         record.attempts += 1;
         Some(record.message.clone())
     }
 
-    /// A rejected record is not handed over again. It stays what keeps its partition from being committed further.
-    pub(super) fn give_up(&mut self, place: &Place) {
-        if let Some((partition, _)) = self.find(place) {
-            partition.in_work -= 1;
+    /// A rejected record is not offered again. It stays, so that its partition is not committed beyond it.
+    pub(super) fn give_up(&mut self, id: &RecordId) {
+        if let Some((partition, _)) = self.find(id) {
+            partition.in_flight -= 1;
         }
     }
 
-    /// What can be committed and is not yet.
+    /// The offsets that can be committed and are not committed yet.
     pub(super) fn uncommitted(&self) -> Vec<PartitionOffset> {
         let dirty = self.by_partition.iter().filter(|(_, partition)| partition.dirty);
         dirty
@@ -155,7 +156,7 @@ impl Partitions {
             .collect()
     }
 
-    /// These offsets were committed.
+    /// Marks offsets as committed.
     pub(super) fn committed(&mut self, offsets: &[PartitionOffset]) {
         for committed in offsets {
             if let Some(partition) = self.by_partition.get_mut(&committed.partition)
@@ -166,30 +167,30 @@ impl Partitions {
         }
     }
 
-    /// The partition is no longer ours: what was read of it is somebody else's.
+    /// Forgets a partition that was revoked.
     pub(super) fn forget(&mut self, key: &TopicPartition) {
         if let Some(partition) = self.by_partition.remove(key) {
-            self.outstanding -= partition.records.iter().filter(|record| !record.done).count();
+            self.outstanding -= partition.records.iter().filter(|record| !record.acknowledged).count();
         }
     }
 
-    /// What waits is not handed over any more: it was never committed.
+    /// Forgets the records that were not offered. They are not committed, so they are read again after a restart.
     pub(super) fn drop_waiting(&mut self) {
         for partition in self.by_partition.values_mut() {
-            self.outstanding -= partition.records.len() - partition.handed;
-            partition.records.truncate(partition.handed);
+            self.outstanding -= partition.records.len() - partition.offered;
+            partition.records.truncate(partition.offered);
         }
     }
 
-    /// The partition and the index of a record in work.
-    fn find(&mut self, place: &Place) -> Option<(&mut Partition, usize)> {
-        let partition = self.by_partition.get_mut(&place.partition)?;
-        if partition.epoch != place.epoch {
+    /// The partition and the index of a record in flight.
+    fn find(&mut self, id: &RecordId) -> Option<(&mut Partition, usize)> {
+        let partition = self.by_partition.get_mut(&id.partition)?;
+        if partition.epoch != id.epoch {
             return None;
         }
         let index = partition
             .records
-            .binary_search_by_key(&place.offset, |record| record.message.offset)
+            .binary_search_by_key(&id.offset, |record| record.message.offset)
             .ok()?;
         Some((partition, index))
     }
@@ -217,63 +218,63 @@ mod tests {
 
     #[test]
     fn commits_only_what_has_no_gap_before_it() {
-        // 7 is missing: a compacted topic, or a transaction's marker.
+        // 7 is missing: the topic is compacted, or it is a transaction marker.
         let mut partitions = with_records(&[5, 6, 8]);
-        let places: Vec<Place> = partitions.take_ready(10).into_iter().map(|(place, _)| place).collect();
-        partitions.done(&places[1]);
+        let ids: Vec<RecordId> = partitions.take_ready(10).into_iter().map(|(id, _)| id).collect();
+        partitions.acknowledge(&ids[1]);
         assert_eq!(position(&partitions), None);
-        partitions.done(&places[2]);
+        partitions.acknowledge(&ids[2]);
         assert_eq!(position(&partitions), None);
-        partitions.done(&places[0]);
+        partitions.acknowledge(&ids[0]);
         assert_eq!(position(&partitions), Some(9));
-        assert_eq!((partitions.outstanding(), partitions.in_work()), (0, 0));
+        assert_eq!((partitions.outstanding(), partitions.in_flight()), (0, 0));
         partitions.committed(&[PartitionOffset::new(partition(), 9)]);
         assert_eq!(position(&partitions), None);
     }
 
     #[test]
-    fn an_answer_given_twice_counts_once() {
+    fn a_record_acknowledged_twice_counts_once() {
         let mut partitions = with_records(&[1, 2]);
-        let places: Vec<Place> = partitions.take_ready(10).into_iter().map(|(place, _)| place).collect();
-        partitions.done(&places[1]);
-        partitions.done(&places[1]);
-        assert_eq!((partitions.outstanding(), partitions.in_work()), (1, 1));
+        let ids: Vec<RecordId> = partitions.take_ready(10).into_iter().map(|(id, _)| id).collect();
+        partitions.acknowledge(&ids[1]);
+        partitions.acknowledge(&ids[1]);
+        assert_eq!((partitions.outstanding(), partitions.in_flight()), (1, 1));
     }
 
     #[test]
-    fn the_window_bounds_what_is_in_work() {
+    fn the_window_limits_the_records_in_flight() {
         let mut partitions = with_records(&[1, 2, 3]);
         let first = partitions.take_ready(1);
         assert_eq!(first.len(), 1);
         assert!(partitions.take_ready(1).is_empty());
-        partitions.done(&first[0].0);
+        partitions.acknowledge(&first[0].0);
         assert_eq!(partitions.take_ready(1)[0].0.offset, 2);
     }
 
     #[test]
-    fn answers_for_a_partition_that_was_lost_are_ignored() {
+    fn results_of_a_revoked_partition_are_ignored() {
         let mut partitions = with_records(&[1, 2, 3]);
         let old = partitions.take_ready(10);
-        // The group hands out the same records again.
+        // The same records are read again.
         partitions.add(KafkaMessage::new("t", 0, 1));
         assert_eq!(partitions.outstanding(), 1);
-        for (place, _) in &old {
-            partitions.done(place);
+        for (id, _) in &old {
+            partitions.acknowledge(id);
         }
         assert_eq!(position(&partitions), None);
         let new = partitions.take_ready(10);
-        partitions.done(&new[0].0);
+        partitions.acknowledge(&new[0].0);
         assert_eq!(position(&partitions), Some(2));
     }
 
     #[test]
     fn a_record_that_was_given_up_keeps_its_partition() {
         let mut partitions = with_records(&[1, 2, 3]);
-        let places: Vec<Place> = partitions.take_ready(2).into_iter().map(|(place, _)| place).collect();
-        partitions.give_up(&places[0]);
-        partitions.done(&places[1]);
+        let ids: Vec<RecordId> = partitions.take_ready(2).into_iter().map(|(id, _)| id).collect();
+        partitions.give_up(&ids[0]);
+        partitions.acknowledge(&ids[1]);
         partitions.drop_waiting();
-        assert_eq!(partitions.in_work(), 0);
+        assert_eq!(partitions.in_flight(), 0);
         assert_eq!(position(&partitions), None);
     }
 }

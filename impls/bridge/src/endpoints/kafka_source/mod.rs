@@ -1,4 +1,4 @@
-//! Kafka records become messages.
+//! Reads Kafka records as messages.
 
 mod driver;
 mod partitions;
@@ -25,24 +25,25 @@ use networking_runtime::clock::TokioClock;
 ///
 /// # Offsets
 ///
-/// The offset of a record is committed only after the bridge has acknowledged its message and those of every record before it
-/// in the partition. Whatever happens, no record is skipped: a restart reads on from the first one that was not dealt with.
+/// The offset of a record is committed only after the bridge has acknowledged its message and the messages of all records
+/// before it in the partition. No record is skipped: after a restart the source reads on from the first record that was not
+/// acknowledged.
 ///
-/// A rejected message is delivered again from memory, after growing waits. The consumer's position cannot be moved back
-/// through the contract, and moving it would deliver again what comes after it, too. When a message is rejected
-/// [`max_attempts`](DeliveryRetry::max_attempts) times, the source fails for good with the last error, and with it the
-/// bridge: its record and those after it remain uncommitted. A bridge with a dead-letter target does not get there.
+/// A rejected message is delivered again from memory, after exponential waits. (The contract cannot move the consumer's
+/// position back, and that would also redeliver the records after it.) When a message was rejected
+/// [`max_attempts`](DeliveryRetry::max_attempts) times, the source fails with the last error, and the bridge fails with it:
+/// this record and those after it remain uncommitted. With a dead-letter target this happens only if dead-lettering fails.
 ///
 /// # Order
 ///
-/// Messages of a partition are handed over in order, up to a window of messages in work per partition. A message that is
-/// delivered again comes after messages of its partition that were in work already. With a window of 1 nothing overtakes.
+/// Messages of a partition are delivered in order, up to a window of messages in flight per partition. A message that is
+/// delivered again comes after the messages of its partition that were in flight. With a window of 1 the order is strict.
 ///
 /// # Messages
 ///
-/// The id is `topic/partition@offset`, the origin the topic, the content type the header `content-type`. Headers keep their
-/// order; their names are put in lower case. A record without a value (a tombstone) becomes an empty payload with the
-/// header `bridge-tombstone`.
+/// The id is `topic/partition@offset`, the origin is the topic, the content type is the header `content-type`. Headers keep
+/// their order; their names become lower case. A record without a value (a tombstone) becomes a message with an empty payload
+/// and the header `bridge-tombstone`.
 pub struct KafkaSource {
     client: Arc<dyn KafkaClient>,
     settings: Settings,
@@ -51,7 +52,7 @@ pub struct KafkaSource {
     _stop_on_drop: DropGuard,
     started: AtomicBool,
     ready: tokio::sync::Mutex<mpsc::Receiver<Delivery>>,
-    /// Taken by the driver when it starts.
+    /// `None` once the driver has started.
     sender: Mutex<Option<mpsc::Sender<Delivery>>>,
     failures: Arc<Failures>,
 }
@@ -64,7 +65,7 @@ struct Settings {
     redelivery: DeliveryRetry,
 }
 
-/// Errors on their way to `receive`.
+/// Errors that `receive` is about to return.
 #[derive(Default)]
 struct Failures {
     latest: Mutex<Option<NetworkError>>,
@@ -73,7 +74,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// Reports an error. One that ends the source is not replaced by one that does not.
+    /// Reports an error. It does not replace an earlier error that ends the source.
     fn report(&self, error: NetworkError) {
         *self.degraded.lock() = Some(error.to_string());
         let mut latest = self.latest.lock();
@@ -93,8 +94,8 @@ impl Failures {
 }
 
 impl KafkaSource {
-    /// A source of what `consumer` reads: 64 messages in work per partition, 512 in all, and 10 attempts for a rejected
-    /// message, with waits from 500 ms up to 30 s.
+    /// A source of the records that `consumer` reads. The defaults: 64 messages in flight per partition and 512 in total; 10
+    /// attempts for a rejected message, with waits from 500 ms to 30 s.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -121,22 +122,22 @@ impl KafkaSource {
         })
     }
 
-    /// Sets how many messages of a partition are in work at once. 1 keeps their order even when they are delivered again.
+    /// Sets the maximum number of messages in flight per partition. With 1 they stay in order even when they are redelivered.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for zero, or more than are in work in all.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for zero, or for more than 512.
     pub fn with_window(mut self, messages: usize) -> Result<Self> {
         let most = 1..=self.settings.max_outstanding;
         validate::ensure(
             most.contains(&messages),
             "window",
-            "must be between 1 and the messages in work in all",
+            "must be between 1 and the maximum of messages in flight",
         )?;
         self.settings.window = messages;
         Ok(self)
     }
 
-    /// Sets how often, and after which waits, a rejected message is delivered again.
+    /// Sets the number of attempts for a rejected message, and the waits between them.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -150,7 +151,7 @@ impl KafkaSource {
         Ok(self)
     }
 
-    /// Sets the clock for [`received_at`](networking_spi::bridge::BridgeMessage::received_at). Waits follow tokio's clock.
+    /// Sets the clock for [`received_at`](networking_spi::bridge::BridgeMessage::received_at). Waits use tokio's clock.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -171,7 +172,7 @@ impl BridgeSource for KafkaSource {
             return Err(NetworkError::new(
                 ErrorKind::Conflict,
                 "kafka_source.start",
-                "the source has started already",
+                "the source is started already",
             ));
         }
         let consumer = match self.client.create_consumer(self.settings.consumer.clone()).await {
@@ -224,7 +225,7 @@ impl BridgeSource for KafkaSource {
 
     async fn health(&self) -> EndpointHealth {
         if !self.started.load(Ordering::Acquire) || self.stopping.is_cancelled() {
-            return EndpointHealth::new(HealthState::Down).with_detail("it does not consume");
+            return EndpointHealth::new(HealthState::Down).with_detail("the source is not consuming");
         }
         match &*self.failures.degraded.lock() {
             Some(error) => EndpointHealth::new(HealthState::Degraded).with_detail(error.clone()),

@@ -1,4 +1,4 @@
-//! One message: routing, delivery with retries, dead letters.
+//! Processes one message: routing, delivery with retries, dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use networking_spi::bridge::{BridgeMessage, BridgeReceipt, Disposition};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
 
+use super::Engine;
 use super::dead_letter::{Cause, Reason, dead_letter};
-use super::engine::{Engine, guarded};
-use super::routing::{Decision, Router};
-use super::ticket::Ticket;
+use super::endpoint_call::guarded;
+use super::in_flight::InFlight;
+use crate::routing::{Decision, Router};
 
 /// A delivery that the sink acknowledged.
 struct Delivered {
@@ -19,14 +20,14 @@ struct Delivered {
 }
 
 impl Engine {
-    /// Deals with a message and answers for it.
-    pub(super) async fn process(engine: &Arc<Self>, mut ticket: Ticket) {
-        let router = Arc::clone(&ticket.router);
-        let result = match ticket.take_message() {
-            Ok(message) => engine.handle(&router, message).await,
+    /// Processes a message, and acknowledges or rejects it.
+    pub(super) async fn process(engine: &Arc<Self>, mut message: InFlight) {
+        let router = Arc::clone(&message.router);
+        let result = match message.take_message() {
+            Ok(content) => engine.handle(&router, content).await,
             Err(error) => Err(error),
         };
-        ticket.answer(result);
+        message.complete(result);
     }
 
     async fn handle(&self, router: &Arc<Router>, message: BridgeMessage) -> Result<BridgeReceipt> {
@@ -35,7 +36,7 @@ impl Engine {
             let error = NetworkError::new(
                 ErrorKind::TooLarge,
                 "bridge.receive",
-                "the payload is larger than the bridge takes",
+                "the payload exceeds the maximum size",
             )
             .with_context("size", message.payload.len().to_string())
             .with_context("limit", self.config.max_payload_size.to_string());
@@ -67,7 +68,7 @@ impl Engine {
                     error: None,
                     attempts: 0,
                 };
-                self.bury(message, &cause).await
+                self.dead_letter(message, &cause).await
             }
             Decision::NoRoute => {
                 let error = NetworkError::new(
@@ -77,16 +78,16 @@ impl Engine {
                 );
                 self.undeliverable(message, Reason::NoRoute, None, rule, error).await
             }
-            Decision::Unevaluable(why) => {
+            Decision::ConditionFailed(reason) => {
                 let error = NetworkError::new(ErrorKind::Rejected, "bridge.route", "a condition cannot be evaluated")
-                    .with_context("reason", why);
+                    .with_context("reason", reason);
                 self.undeliverable(message, Reason::ConditionError, None, rule, error)
                     .await
             }
         }
     }
 
-    /// The dead-letter target if there is one, otherwise the error.
+    /// Dead-letters the message if the bridge has a dead-letter target; otherwise returns the error.
     async fn undeliverable(
         &self,
         message: BridgeMessage,
@@ -110,16 +111,16 @@ impl Engine {
             error: Some(&error),
             attempts,
         };
-        self.note_error(&error);
+        self.record_error(&error);
         tracing::warn!(
-            bridge = %self.name, message = %message.id, reason = reason.as_str(), %error, "a message becomes a dead letter",
+            bridge = %self.name, message = %message.id, reason = reason.as_str(), %error, "a message is dead-lettered",
         );
-        self.bury(message, &cause).await
+        self.dead_letter(message, &cause).await
     }
 
-    /// Delivers to the dead-letter target. When that fails too, the source is told: its peer still has the message.
-    async fn bury(&self, message: BridgeMessage, cause: &Cause<'_>) -> Result<BridgeReceipt> {
-        let Some(grave) = self.config.dead_letter_target.as_deref() else {
+    /// Delivers to the dead-letter target. If that fails too, the message is rejected, so that the source's peer keeps it.
+    async fn dead_letter(&self, message: BridgeMessage, cause: &Cause<'_>) -> Result<BridgeReceipt> {
+        let Some(target) = self.config.dead_letter_target.as_deref() else {
             return Err(NetworkError::new(
                 ErrorKind::Rejected,
                 "bridge.route",
@@ -127,26 +128,26 @@ impl Engine {
             ));
         };
         let letter = dead_letter(message, &self.name, cause, self.clock.now());
-        match self.deliver(grave, &letter).await {
+        match self.deliver(target, &letter).await {
             Ok(mut delivered) => {
                 delivered.attempts += cause.attempts;
                 Ok(receipt(
                     &letter,
                     Disposition::DeadLettered,
-                    grave,
+                    target,
                     cause.rule,
                     delivered,
                 ))
             }
             Err(error) => {
-                let why = cause.error.map_or(cause.reason.as_str(), |error| error.kind().as_str());
-                tracing::error!(bridge = %self.name, message = %letter.id, %error, why, "a dead letter cannot be delivered");
-                Err(error.with_context("dead_letter_of", why))
+                let cause = cause.error.map_or(cause.reason.as_str(), |error| error.kind().as_str());
+                tracing::error!(bridge = %self.name, message = %letter.id, %error, cause, "dead-lettering failed");
+                Err(error.with_context("dead_letter_of", cause))
             }
         }
     }
 
-    /// Tries until the sink acknowledges, the attempts are used up, or trying again makes no sense.
+    /// Tries until the sink acknowledges, the attempts are used up, or the error is not retryable.
     async fn deliver(&self, target: &str, message: &BridgeMessage) -> Result<Delivered> {
         let retry = &self.config.retry;
         let mut attempts = 1;
@@ -159,15 +160,15 @@ impl Engine {
                 Retryability::Never => None,
                 _ if attempts >= retry.max_attempts => None,
                 Retryability::Now => Some(self.backoff(attempts)),
-                // Never sooner than the peer asked. A wait beyond what the configuration allows is left to the source: it
-                // is told how long, and the message does not occupy the bridge meanwhile.
+                // Never sooner than the sink asked. A wait above the maximum is left to the source, whose error has the wait;
+                // meanwhile the message does not take up a permit.
                 Retryability::After(asked) if asked <= retry.backoff.maximum => Some(asked.max(self.backoff(attempts))),
                 Retryability::After(_) => None,
             };
             let Some(wait) = wait else {
                 return Err(error.with_attempts(attempts).with_context("target", target));
             };
-            tracing::debug!(bridge = %self.name, message = %message.id, attempts, ?wait, %error, "delivery is tried again");
+            tracing::debug!(bridge = %self.name, message = %message.id, attempts, ?wait, %error, "a delivery is retried");
             self.statistics.retried();
             attempts += 1;
             tokio::time::sleep(wait).await;

@@ -1,4 +1,4 @@
-//! The duty to answer for a message, with everything that must happen when it is answered.
+//! A message in flight: it is acknowledged or rejected exactly once, and counted when it is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use networking_spi::bridge::{BridgeMessage, BridgeReceipt, Delivery};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::engine::Engine;
-use super::routing::Router;
+use super::Engine;
+use crate::routing::Router;
 
-/// A message that the bridge has taken. Dropping it rejects the message: that is how work is given up.
-pub(super) struct Ticket {
+/// A message in flight. Dropping it rejects the message: so does cancelling the work on it.
+pub(super) struct InFlight {
     engine: Arc<Engine>,
     delivery: Option<Delivery>,
     /// The routing at the time of arrival.
     pub(super) router: Arc<Router>,
-    /// A place among the messages in work; `None` while it waits for one.
+    /// `None` while the message waits for a permit.
     permit: Option<OwnedSemaphorePermit>,
     payload_size: usize,
     started: Duration,
 }
 
-impl Ticket {
+impl InFlight {
     pub(super) fn new(engine: &Arc<Engine>, delivery: Delivery) -> Self {
         engine.statistics.received();
         engine.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Ticket {
         self
     }
 
-    /// The key that keeps messages in order.
+    /// The key of the message: messages of the same key are processed in order.
     pub(super) fn key(&self) -> Option<Bytes> {
         self.delivery.as_ref()?.message()?.key.clone()
     }
@@ -55,33 +55,33 @@ impl Ticket {
         message.ok_or_else(|| NetworkError::new(ErrorKind::Internal, "bridge.deliver", "a delivery without a message"))
     }
 
-    /// Answers for the message.
-    pub(super) fn answer(mut self, result: Result<BridgeReceipt>) {
+    /// Acknowledges or rejects the message.
+    pub(super) fn complete(mut self, result: Result<BridgeReceipt>) {
         self.finish(result);
     }
 
     fn finish(&mut self, result: Result<BridgeReceipt>) {
         let Some(delivery) = self.delivery.take() else { return };
         let engine = &self.engine;
-        // Counted before it is answered: whoever has the answer sees it in the counters.
+        // Counted first, so that a caller that has the result finds it in the counters.
         let latency = engine.clock.elapsed().saturating_sub(self.started);
         engine.statistics.finished(&result, self.payload_size, latency);
         engine.in_flight.fetch_sub(1, Ordering::Relaxed);
         drop(self.permit.take());
-        let answered = catch_unwind(AssertUnwindSafe(|| match result {
+        let completed = catch_unwind(AssertUnwindSafe(|| match result {
             Ok(receipt) => delivery.acknowledge(receipt),
             Err(error) => {
-                engine.note_error(&error);
+                engine.record_error(&error);
                 delivery.reject(error);
             }
         }));
-        if answered.is_err() {
-            tracing::error!(bridge = %engine.name, "the source panicked while it was told of a result");
+        if completed.is_err() {
+            tracing::error!(bridge = %engine.name, "the source panicked while it acknowledged or rejected a message");
         }
     }
 }
 
-impl Drop for Ticket {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if self.delivery.is_none() {
             return;
@@ -90,7 +90,7 @@ impl Drop for Ticket {
         self.finish(Err(NetworkError::new(
             ErrorKind::Cancelled,
             "bridge.deliver",
-            "the bridge gave up the message before it was dealt with",
+            "the bridge ended before the message was delivered",
         )));
     }
 }

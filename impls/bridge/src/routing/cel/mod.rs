@@ -1,120 +1,132 @@
-//! Conditions of routing rules: [CEL](https://cel.dev) made safe for rules that come from configuration files and payloads
-//! that come from anybody.
+//! Conditions in the [Common Expression Language](https://cel.dev), with limits: rules come from configuration files, and
+//! messages from anywhere.
 //!
-//! Nothing outside of this folder knows which library evaluates. What it adds to that library:
+//! Only this folder uses the library `cel`. The limits that it adds:
 //!
-//! * Sources are compiled on a thread with a large stack, and the tree is rejected if it is too large, too deep, or nests
-//!   loops too deeply, so that evaluating it cannot overflow the stack of a worker thread.
-//! * Only known variables and functions are accepted, when the rule is configured.
+//! * A condition is compiled on a large stack. It is rejected if its syntax tree is too large or too deep, or nests loops too
+//!   deeply, so that evaluating it cannot overflow the stack of a worker thread.
+//! * A condition may use only known variables and functions. This is checked when the rule is configured.
 //! * Patterns of `matches` are literals, compiled once, with a size limit.
-//! * Evaluation has a budget: each step of a loop is paid for by the size of the data it may touch.
-//! * `map` and `filter` are left out, and strings are concatenated only up to a limit: a condition cannot grow data.
-//! * The payload is parsed at most once per message, and only the fields that some rule names are converted.
+//! * Evaluation has a budget: each step of a loop is charged by the size of the data that it may read.
+//! * `map` and `filter` are not supported, and strings are concatenated only up to a limit: a condition cannot grow data.
+//! * The payload is parsed at most once per message, and only the fields that a rule names are converted.
 
 mod check;
-mod facts;
 mod json;
 mod runtime;
+mod variables;
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
+use std::sync::Arc;
 
 use cel::Value;
 use cel::common::types::CelBool;
 use cel::parser::Expression;
 use networking_spi::bridge::MAX_CONDITION_LENGTH;
+use networking_spi::{ErrorKind, NetworkError, Result};
 
-pub(crate) use facts::{Facts, Json};
-pub(crate) use json::Paths;
-use runtime::Pattern;
+use super::payload::{Payload, PayloadFields};
+use super::{Condition, ConditionCompiler, Facts};
+use runtime::{Pattern, Scope};
+pub(super) use variables::Variables;
 
-/// The parser recurses for every term, deepest in debug builds. Address space only: pages are touched as needed.
+/// The stack for compiling, in bytes: the parser recurses for every term, deepest in debug builds. Only the pages that it
+/// touches use memory.
 const COMPILE_STACK: usize = 64 << 20;
 
-/// Stack that evaluating one level of a tree takes at most: twice what was measured, optimised or not.
+/// The most stack that evaluating one level of a tree uses, in bytes: twice the largest measured value, of debug and release
+/// builds.
 const STACK_PER_LEVEL: usize = 96 << 10;
 
-/// A condition that was compiled.
-pub(crate) struct Condition {
+/// Compiles conditions in the [Common Expression Language](https://cel.dev).
+///
+/// [`RouteRule::condition`](networking_spi::bridge::RouteRule::condition) lists the variables. The functions are `size`,
+/// `contains`, `startsWith`, `endsWith`, `matches` (with a literal pattern), `int`, `uint`, `double` and `string`; the macros
+/// are `has`, `all`, `exists` and `exists_one`. Everything else is
+/// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) when the rule is configured.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct CelCompiler;
+
+impl CelCompiler {
+    /// A compiler with the limits of this crate.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl ConditionCompiler for CelCompiler {
+    fn compile(&self, text: &str) -> Result<Arc<dyn Condition>> {
+        match compile(text) {
+            Ok(condition) => Ok(Arc::new(condition)),
+            Err(message) => Err(NetworkError::invalid_input("condition", message)),
+        }
+    }
+}
+
+/// A compiled condition.
+struct CelCondition {
     tree: Expression,
     patterns: Vec<Pattern>,
-    paths: Paths,
+    read: PayloadFields,
     /// Levels of the tree.
     depth: usize,
 }
 
-impl Condition {
-    /// What it reads of the payload.
-    pub(crate) fn paths(&self) -> &Paths {
-        &self.paths
-    }
-
-    /// Whether the condition holds.
-    ///
-    /// # Errors
-    /// Why it cannot be told. The text never shows data of the message.
-    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Result<bool, &'static str> {
-        let scope = facts.scope(&self.patterns);
+impl CelCondition {
+    /// Whether the condition is true, or why it cannot be evaluated. The reason has no data of the message.
+    fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, &'static str> {
+        let scope = Scope::new(facts.variables(), &self.patterns);
         let context = scope.context();
-        // A stack that overflows ends the process. Shallow trees, the usual ones, run on the stack that is there.
+        // A stack that overflows ends the process. Shallow trees, the usual ones, run on the current stack.
         let stack = STACK_PER_LEVEL * (self.depth + 2);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            stacker::maybe_grow(stack, 2 * stack, || {
-                Value::resolve_val(&self.tree, &context)
-                    .map(|value| value.downcast_ref::<CelBool>().map(|b| *b.inner()))
-            })
-        }));
+        let result = stacker::maybe_grow(stack, 2 * stack, || {
+            Value::resolve_val(&self.tree, &context)
+                .map(|value| value.downcast_ref::<CelBool>().map(|value| *value.inner()))
+        });
         if scope.exhausted() {
             return Err("the evaluation budget is used up");
         }
         match result {
-            Ok(Ok(Some(value))) => Ok(value),
-            Ok(Ok(None)) => Err("the result is not a boolean"),
-            Ok(Err(error)) => Err(runtime::describe(&error)),
-            Err(_) => Err("the evaluation panicked"),
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err("the result is not a boolean"),
+            Err(error) => Err(runtime::describe(&error)),
         }
     }
 }
 
-impl std::fmt::Debug for Condition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Condition").finish_non_exhaustive()
+impl Condition for CelCondition {
+    fn payload_fields(&self) -> &PayloadFields {
+        &self.read
+    }
+
+    fn matches(&self, facts: &Facts<'_>) -> Result<bool> {
+        self.evaluate(facts)
+            .map_err(|reason| NetworkError::new(ErrorKind::Rejected, "bridge.route", reason))
     }
 }
 
-/// Compiles conditions. Gives the index of the first that is wrong and why.
-pub(crate) async fn compile(sources: Vec<String>) -> Result<Vec<Condition>, (usize, String)> {
-    let failed = |_| (0, "the compiler could not be started".to_owned());
-    // The blocking pool keeps the runtime's thread free (and its paused clock still) while the thread with the large stack
-    // does the work.
-    tokio::task::spawn_blocking(move || {
-        thread::Builder::new()
-            .name("bridge-compile".to_owned())
-            .stack_size(COMPILE_STACK)
-            .spawn(move || compile_here(&sources))
-            .map_err(failed)?
-            .join()
-            .unwrap_or_else(|_| Err((0, "the compiler panicked".to_owned())))
-    })
-    .await
-    .unwrap_or_else(|_| Err((0, "the compiler was stopped".to_owned())))
+impl fmt::Debug for CelCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CelCondition").finish_non_exhaustive()
+    }
 }
 
-fn compile_here(sources: &[String]) -> Result<Vec<Condition>, (usize, String)> {
-    let one = |(index, source): (usize, &String)| {
-        catch_unwind(AssertUnwindSafe(|| compile_one(source)))
-            .unwrap_or_else(|_| Err("cannot be parsed".to_owned()))
-            .map_err(|message| (index, message))
-    };
-    sources.iter().enumerate().map(one).collect()
+/// Compiles a condition. The error is a text that follows a field name.
+fn compile(text: &str) -> Result<CelCondition, String> {
+    if text.len() > MAX_CONDITION_LENGTH {
+        return Err("is too long".to_owned());
+    }
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        stacker::grow(COMPILE_STACK, || parse_and_check(text))
+    }));
+    compiled.unwrap_or_else(|_| Err("cannot be parsed".to_owned()))
 }
 
 /// Needs a large stack.
-fn compile_one(source: &str) -> Result<Condition, String> {
-    if source.len() > MAX_CONDITION_LENGTH {
-        return Err("is too long".to_owned());
-    }
-    let mut tree = runtime::environment().parser().parse(source).map_err(|errors| {
+fn parse_and_check(text: &str) -> Result<CelCondition, String> {
+    let mut tree = runtime::environment().parser().parse(text).map_err(|errors| {
         let first = errors
             .errors
             .first()
@@ -123,16 +135,17 @@ fn compile_one(source: &str) -> Result<Condition, String> {
         format!("is not a CEL expression: {first}")
     })?;
     let checked = check::check(&mut tree)?;
-    Ok(Condition {
+    Ok(CelCondition {
         tree,
         patterns: checked.patterns,
-        paths: checked.paths,
+        read: checked.read,
         depth: checked.depth,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
     use std::time::SystemTime;
 
     use networking_spi::bridge::BridgeMessage;
@@ -151,22 +164,13 @@ mod tests {
             .with_origin("/hooks")
     }
 
-    fn compiled(source: &str) -> Result<Condition, String> {
-        let source = source.to_owned();
-        thread::Builder::new()
-            .stack_size(COMPILE_STACK)
-            .spawn(move || compile_one(&source))
-            .unwrap()
-            .join()
-            .unwrap()
+    fn evaluated(condition: &CelCondition, message: &BridgeMessage) -> Result<bool, &'static str> {
+        Facts::with(message, &condition.read, |facts| condition.evaluate(facts))
     }
 
-    fn holds(source: &str, payload: &str) -> Result<bool, &'static str> {
-        let condition = compiled(source).unwrap_or_else(|error| panic!("{source}: {error}"));
-        let message = message(payload);
-        let json = Json::default();
-        let facts = Facts::new(&message, &json, condition.paths());
-        condition.holds(&facts)
+    fn holds(text: &str, payload: &str) -> Result<bool, &'static str> {
+        let condition = compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        evaluated(&condition, &message(payload))
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_not_an_answer() {
+    fn an_error_is_not_a_result() {
         assert_eq!(holds("payload.a.b == 1", "{}"), Err("a field does not exist"));
         assert_eq!(holds("payload.a", r#"{"a": 1}"#), Err("the result is not a boolean"));
         assert_eq!(
@@ -235,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_rejected_when_the_rule_is_made() {
+    fn unknown_names_are_rejected_when_the_rule_is_configured() {
         for (source, part) in [
             ("event == 'x'", "unknown variable \"event\""),
             ("payload.l.exists(n, m == 1)", "unknown variable \"m\""),
             (
                 "payload.l.exists(payload, payload == 1)",
-                "like a variable of the message",
+                "name of a variable of the message",
             ),
             ("now() > 1", "unknown function \"now\""),
             ("payload.a.reverse() == 'x'", "unknown function \"reverse\""),
@@ -255,9 +259,7 @@ mod tests {
             ("payload.?a == 1", "not a CEL expression"),
             ("", "not a CEL expression"),
         ] {
-            let error = compiled(source)
-                .err()
-                .unwrap_or_else(|| panic!("{source} was accepted"));
+            let error = compile(source).err().unwrap_or_else(|| panic!("{source} was accepted"));
             assert!(error.contains(part), "{source}: {error}");
         }
     }
@@ -286,23 +288,18 @@ mod tests {
             "x".repeat(MAX_CONDITION_LENGTH + 1),
         ] {
             let start: String = source.chars().take(20).collect();
-            assert!(compiled(&source).is_err(), "{start}... was accepted");
+            assert!(compile(&source).is_err(), "{start}... was accepted");
         }
     }
 
     #[test]
     fn the_deepest_tree_that_is_accepted_is_evaluated_on_a_small_stack() {
         let source = |depth: usize| format!("{}payload.a{} == 1", "(1 + ".repeat(depth), ")".repeat(depth));
-        let depth = (1..100).rev().find(|depth| compiled(&source(*depth)).is_ok()).unwrap();
-        let condition = compiled(&source(depth)).unwrap();
+        let depth = (1..100).rev().find(|depth| compile(&source(*depth)).is_ok()).unwrap();
+        let condition = compile(&source(depth)).unwrap();
         let evaluated = thread::Builder::new()
             .stack_size(SMALL_STACK)
-            .spawn(move || {
-                let message = message(r#"{"a": 1}"#);
-                let json = Json::default();
-                let facts = Facts::new(&message, &json, condition.paths());
-                condition.holds(&facts)
-            })
+            .spawn(move || evaluated(&condition, &message(r#"{"a": 1}"#)))
             .unwrap()
             .join()
             .unwrap();
@@ -318,12 +315,12 @@ mod tests {
         // A result that would absorb the error does not hide it.
         let absorbed = format!("({source}) || true");
         assert_eq!(holds(&absorbed, &payload), Err("the evaluation budget is used up"));
-        // Large values make steps dearer.
+        // Steps over large values cost more.
         let text = "x".repeat(4 << 20);
         let payload = format!("{{\"l\": [{}], \"text\": \"{text}\"}}", items[..500].join(","));
         let source = "payload.l.exists(a, payload.text.contains(string(a)))";
         assert_eq!(holds(source, &payload), Err("the evaluation budget is used up"));
-        // Small ones do not.
+        // Steps over small values do not.
         let payload = format!("{{\"l\": [{}]}}", items[..250].join(","));
         assert_eq!(
             holds("payload.l.all(a, payload.l.all(b, a + b >= 0))", &payload),
@@ -342,8 +339,8 @@ mod tests {
     #[test]
     fn only_fields_that_are_read_are_converted() {
         let condition =
-            compiled("payload.a.b == 1 && has(payload.c.d) && payload.e['f'] == 2 && payload.l[0] == 1").unwrap();
-        let rendered = format!("{:?}", condition.paths());
+            compile("payload.a.b == 1 && has(payload.c.d) && payload.e['f'] == 2 && payload.l[0] == 1").unwrap();
+        let rendered = format!("{:?}", &condition.read);
         for name in ["\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"e\"", "\"f\"", "\"l\""] {
             assert!(rendered.contains(name), "{rendered}");
         }
@@ -351,12 +348,12 @@ mod tests {
             r#"{"a": {"b": 1, "secret": "s1"}, "c": {"d": {"deep": "s2"}}, "e": {"f": 2}, "l": [1], "other": "s3"}"#,
         )
         .unwrap();
-        let converted = format!("{:?}", json::convert(&json, condition.paths()).value);
+        let converted = format!("{:?}", json::convert(&json, &condition.read).value);
         for secret in ["s1", "s2", "s3"] {
             assert!(!converted.contains(secret), "{converted}");
         }
-        assert!(!compiled("headers.a == 'x'").unwrap().paths().any());
-        assert!(compiled("size(payload) == 1").unwrap().paths().any());
+        assert!(!compile("headers.a == 'x'").unwrap().read.is_read());
+        assert!(compile("size(payload) == 1").unwrap().read.is_read());
     }
 
     #[test]

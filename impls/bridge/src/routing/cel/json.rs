@@ -1,6 +1,6 @@
-//! The payload as values of conditions: only what is read, converted once, shared by clones.
+//! Converts the payload to CEL values: only the fields that conditions read. Clones share the values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::common::traits::{Adder, Container, Indexer, Iterable, Sizer, Zeroer};
@@ -9,68 +9,37 @@ use cel::common::types::{
 };
 use cel::common::value::{Builtin, BuiltinRef, Val};
 
-/// What looking at an item of a list costs, compared with looking at a byte of a string.
+use super::PayloadFields;
+
+/// The cost of reading an item of a list, in bytes of a string.
 const BYTES_PER_ITEM: usize = 16;
 
-/// Which fields of a payload are read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Paths {
-    used: bool,
-    whole: bool,
-    fields: BTreeMap<String, Paths>,
-}
-
-impl Paths {
-    /// Whether the payload is read at all.
-    pub(crate) fn any(&self) -> bool {
-        self.used
-    }
-
-    /// Notes a path; `whole`: its value is used, not only its presence.
-    pub(super) fn add(&mut self, fields: &[&str], whole: bool) {
-        self.used = true;
-        match fields.split_first() {
-            None => self.whole |= whole,
-            Some((first, rest)) => self.fields.entry((*first).to_owned()).or_default().add(rest, whole),
-        }
-    }
-
-    /// Notes what another condition reads.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.used |= other.used;
-        self.whole |= other.whole;
-        for (name, paths) in &other.fields {
-            self.fields.entry(name.clone()).or_default().merge(paths);
-        }
-    }
-}
-
-/// A converted payload, and the largest thing in it: what one operation may have to look at.
+/// A converted value, and the size in bytes of the largest string or list in it: the most that one operation reads.
 pub(super) struct Converted<'m> {
     pub(super) value: Box<dyn Val + 'm>,
     pub(super) largest: usize,
 }
 
-/// Converts what `paths` read.
-pub(super) fn convert<'m>(json: &'m serde_json::Value, paths: &Paths) -> Converted<'m> {
+/// Converts the fields `read`.
+pub(super) fn convert<'m>(json: &'m serde_json::Value, read: &PayloadFields) -> Converted<'m> {
     let mut largest = 0;
-    let value = project(json, paths, &mut largest);
+    let value = project(json, read, &mut largest);
     Converted { value, largest }
 }
 
-fn project<'m>(json: &'m serde_json::Value, paths: &Paths, largest: &mut usize) -> Box<dyn Val + 'm> {
-    if paths.whole {
+fn project<'m>(json: &'m serde_json::Value, read: &PayloadFields, largest: &mut usize) -> Box<dyn Val + 'm> {
+    if read.is_whole() {
         return whole(json, largest);
     }
     match json {
         serde_json::Value::Object(object) => {
-            let read = paths.fields.iter().filter_map(|(name, inner)| {
-                let (name, value) = object.get_key_value(name.as_str())?;
+            let entries = read.fields().filter_map(|(name, inner)| {
+                let (name, value) = object.get_key_value(name)?;
                 Some((key(name), project(value, inner, largest)))
             });
-            map(read.collect())
+            map(entries.collect())
         }
-        // Nothing of its content is read, and an index that does not fit fails all the same.
+        // Its items are not read. An empty list makes a field access fail, as it should.
         serde_json::Value::Array(_) => list(Vec::new()),
         scalar => whole(scalar, largest),
     }
@@ -81,7 +50,7 @@ fn whole<'m>(json: &'m serde_json::Value, largest: &mut usize) -> Box<dyn Val + 
         serde_json::Value::Null => Box::new(CelNull),
         serde_json::Value::Bool(value) => Box::new(CelBool::from(*value)),
         serde_json::Value::Number(number) => {
-            // Integers are `int` wherever they fit: literals in conditions are, and CEL does not mix the two in arithmetic.
+            // Integers are `int` where they fit: so are literals in conditions, and CEL does not mix `int` and `uint` in arithmetic.
             if let Some(value) = number.as_i64() {
                 Box::new(CelInt::from(value))
             } else if let Some(value) = number.as_u64() {
@@ -117,7 +86,7 @@ pub(super) fn map<'m>(entries: HashMap<CelMapKey<'m>, Box<dyn Val + 'm>>) -> Box
     Box::new(SharedMap(Arc::new(CelMap::from(entries))))
 }
 
-/// A list whose clones share its elements: loops clone every element they visit.
+/// A list whose clones share its items: loops clone every item that they visit.
 #[derive(Debug, Clone)]
 struct SharedList<'m>(Arc<CelList<'m>>);
 
@@ -183,7 +152,7 @@ macro_rules! shared_value {
                 Box::new(self.clone())
             }
 
-            // Values of the library compare themselves only with values that say they are of its own types.
+            // The library compares its values only with values that it recognizes as its types.
             fn as_builtin<'b, 'v>(&'b self) -> BuiltinRef<'b, 'v>
             where
                 Self: 'v,

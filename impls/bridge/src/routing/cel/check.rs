@@ -1,25 +1,25 @@
-//! What a condition may consist of; also rewrites the few operations that need a guard.
+//! Checks that a parsed condition has only what conditions may have, and rewrites the operations that need a limit.
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression;
 use regex::RegexBuilder;
 
-use super::json::Paths;
+use super::PayloadFields;
 use super::runtime::{self, Pattern};
 
-/// The most nodes of a tree.
+/// The most nodes of a syntax tree.
 const MAX_NODES: usize = 512;
 
-/// The deepest tree; evaluation recurses once per level.
+/// The deepest syntax tree, in levels; evaluation recurses once per level.
 const MAX_DEPTH: usize = 24;
 
-/// Loops within loops.
+/// The most loops inside each other.
 const MAX_LOOPS: usize = 2;
 
-/// The most memory of a compiled pattern, in bytes.
+/// The most memory of a compiled regular expression, in bytes.
 const MAX_PATTERN_SIZE: usize = 256 << 10;
 
-/// The most patterns of a condition.
+/// The most regular expressions of a condition.
 const MAX_PATTERNS: usize = 16;
 
 const OPERATORS: &[&str] = &[
@@ -56,15 +56,15 @@ const FUNCTIONS: &[&str] = &[
     "string",
 ];
 
-/// What was learnt on the way.
+/// The result of checking a tree.
 pub(super) struct Checked {
     pub(super) patterns: Vec<Pattern>,
-    pub(super) paths: Paths,
-    /// Levels of the tree below its root.
+    pub(super) read: PayloadFields,
+    /// The levels of the tree below its root.
     pub(super) depth: usize,
 }
 
-/// Checks a tree as the parser made it and rewrites it for evaluation.
+/// Checks the tree that the parser returned and rewrites it for evaluation. The error is a text that follows a field name.
 pub(super) fn check(tree: &mut Expression) -> Result<Checked, String> {
     let mut checker = Checker {
         nodes: 0,
@@ -72,7 +72,7 @@ pub(super) fn check(tree: &mut Expression) -> Result<Checked, String> {
         bound: Vec::new(),
         checked: Checked {
             patterns: Vec::new(),
-            paths: Paths::default(),
+            read: PayloadFields::none(),
             depth: 0,
         },
     };
@@ -83,7 +83,7 @@ pub(super) fn check(tree: &mut Expression) -> Result<Checked, String> {
 struct Checker {
     nodes: usize,
     loops: usize,
-    /// Variables of the loops around.
+    /// The variables of the enclosing loops.
     bound: Vec<String>,
     checked: Checked,
 }
@@ -93,7 +93,7 @@ impl Checker {
         self.visit_node(node, depth, false)
     }
 
-    /// `in_path`: the node is the inner part of a payload path that is noted already.
+    /// `in_path`: the node is the inner part of a payload path that is recorded already.
     fn visit_node(&mut self, node: &mut Expression, depth: usize, in_path: bool) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -125,7 +125,7 @@ impl Checker {
             Expr::Comprehension(loop_) => {
                 if matches!(loop_.accu_init.expr, Expr::List(_)) {
                     return Err(
-                        "uses map or filter, which conditions do not have: use exists, all or exists_one".to_owned(),
+                        "uses map or filter, which conditions do not support: use exists, all or exists_one".to_owned(),
                     );
                 }
                 self.visit(&mut loop_.iter_range, depth + 1)?;
@@ -142,7 +142,7 @@ impl Checker {
                     .iter()
                     .any(|name| runtime::VARIABLES.contains(&name.as_str()))
                 {
-                    return Err("names a loop variable like a variable of the message".to_owned());
+                    return Err("has a loop variable with the name of a variable of the message".to_owned());
                 }
                 self.visit(&mut loop_.loop_cond, depth + 1)?;
                 self.visit(&mut loop_.loop_step, depth + 1)?;
@@ -150,10 +150,12 @@ impl Checker {
                 self.bound.truncate(outer);
                 self.loops -= 1;
                 let condition = std::mem::take(&mut loop_.loop_cond);
-                loop_.loop_cond = runtime::tick_before(condition);
+                loop_.loop_cond = runtime::charge_before(condition);
                 Ok(())
             }
-            Expr::Map(_) | Expr::Struct(_) => Err("makes a map or a message, which conditions do not have".to_owned()),
+            Expr::Map(_) | Expr::Struct(_) => {
+                Err("makes a map or a message, which conditions do not support".to_owned())
+            }
             Expr::Unspecified => Err("is incomplete".to_owned()),
         }
     }
@@ -163,7 +165,7 @@ impl Checker {
             Ok(())
         } else {
             Err(format!(
-                "names the unknown variable {name:?}; there are {}",
+                "uses the unknown variable {name:?}; the variables are {}",
                 runtime::VARIABLES.join(", ")
             ))
         }
@@ -182,18 +184,18 @@ impl Checker {
             Ok(())
         } else {
             Err(format!(
-                "calls the unknown function {name:?}; there are {}",
+                "calls the unknown function {name:?}; the functions are {}",
                 FUNCTIONS.join(", ")
             ))
         }
     }
 
-    /// `text.matches('literal')` and `matches(text, 'literal')` become a call with the compiled pattern.
+    /// Rewrites `text.matches('literal')` and `matches(text, 'literal')` to a call with the compiled pattern.
     fn pattern(&mut self, call: &mut CallExpr, id: u64) -> Result<(), String> {
         let text = match (call.target.take(), call.args.len()) {
             (Some(target), 1) => *target,
             (None, 2) => call.args.remove(0),
-            _ => return Err("calls matches with a wrong number of arguments".to_owned()),
+            _ => return Err("calls matches with the wrong number of arguments".to_owned()),
         };
         let source = match &call.args[0].expr {
             Expr::Literal(LiteralValue::String(source)) => source.inner(),
@@ -221,19 +223,19 @@ impl Checker {
         Ok(())
     }
 
-    /// Notes which field of the payload this node reads, if it reads one.
+    /// Records which field of the payload this node reads, if it reads one.
     fn record_path(&mut self, node: &Expression) -> bool {
         let mut fields = Vec::new();
         let presence = matches!(&node.expr, Expr::Select(select) if select.test);
         let found = is_payload_path(node, &mut fields);
         if found {
-            self.checked.paths.add(&fields, !presence);
+            self.checked.read.add(&fields, !presence);
         }
         found
     }
 }
 
-/// Whether a node is `payload.a['b'].c`; collects its fields.
+/// Whether a node is a path such as `payload.a['b'].c`; collects its fields.
 fn is_payload_path<'n>(node: &'n Expression, fields: &mut Vec<&'n str>) -> bool {
     match &node.expr {
         Expr::Ident(name) => name == runtime::PAYLOAD,

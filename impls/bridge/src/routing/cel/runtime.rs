@@ -1,7 +1,7 @@
-//! What evaluation runs in: the environment, its own functions, and the variables of one message.
+//! The environment of evaluation: functions, limits, and the variables of one message.
 #![allow(
     clippy::needless_pass_by_value,
-    reason = "the library prescribes the signature of functions"
+    reason = "the library defines the signature of functions"
 )]
 
 use std::any::Any;
@@ -18,7 +18,7 @@ use cel::parser::Expression;
 use cel::{Context, Env, ExecutionError};
 use regex::Regex;
 
-use super::facts::Facts;
+use super::variables::Variables;
 
 /// The variable that holds the payload.
 pub(super) const PAYLOAD: &str = "payload";
@@ -26,35 +26,35 @@ pub(super) const PAYLOAD: &str = "payload";
 /// Every variable of a message.
 pub(super) const VARIABLES: &[&str] = &[PAYLOAD, "headers", "key", "content_type", "origin", "size"];
 
-// Names that sources cannot spell: an identifier has no `@`.
+// A condition cannot contain these names: an identifier has no `@`.
 pub(super) const ADD: &str = "@add";
 pub(super) const MATCHES: &str = "@matches";
-const TICK: &str = "@tick";
-const FUEL: &str = "@fuel";
+const CHARGE: &str = "@charge";
+const BUDGET: &str = "@budget";
 const PATTERN: &str = "@pattern";
 
-/// Steps of loops over small data that one evaluation may make.
-const BUDGET: u64 = 1_000_000;
+/// The most loop steps of one evaluation over small data. Each step costs one unit.
+const MAX_UNITS: u64 = 1_000_000;
 
-/// Bytes that one unit of the budget pays for.
+/// A step over larger data costs one unit more per this number of bytes.
 const BYTES_PER_UNIT: u64 = 1024;
 
-/// The longest string that `+` makes, in bytes.
+/// The longest string that `+` returns, in bytes.
 const MAX_CONCATENATION: usize = 4096;
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib().with_optional_support(false);
-    declare(&mut env).expect("names with @ are free");
+    declare(&mut env).expect("the library declares no name with @");
     Arc::new(env)
 });
 
-/// The environment that every condition shares: making one is far dearer than evaluating a condition.
+/// The environment that all conditions share: making one costs far more than evaluating a condition.
 pub(super) fn environment() -> Arc<Env> {
     Arc::clone(&ENVIRONMENT)
 }
 
 fn declare(env: &mut Env) -> Result<(), cel::DeclarationError> {
-    env.add_overload(TICK, "tick", vec![FUEL_TYPE.to_owned()], tick)?;
+    env.add_overload(CHARGE, "charge", vec![BUDGET_TYPE.to_owned()], charge)?;
     env.add_overload(
         MATCHES,
         "matches_pattern",
@@ -72,8 +72,8 @@ pub(super) fn pattern_name(index: usize) -> String {
     format!("{PATTERN}{index}")
 }
 
-/// The condition of a loop, after paying for the step.
-pub(super) fn tick_before(condition: Expression) -> Expression {
+/// The condition of a loop, evaluated after the step has been charged.
+pub(super) fn charge_before(condition: Expression) -> Expression {
     let call = |func_name: &str, args| Expression {
         id: 0,
         expr: Expr::Call(CallExpr {
@@ -82,16 +82,16 @@ pub(super) fn tick_before(condition: Expression) -> Expression {
             args,
         }),
     };
-    let fuel = Expression {
+    let budget = Expression {
         id: 0,
-        expr: Expr::Ident(FUEL.to_owned()),
+        expr: Expr::Ident(BUDGET.to_owned()),
     };
-    call(operators::LOGICAL_AND, vec![call(TICK, vec![fuel]), condition])
+    call(operators::LOGICAL_AND, vec![call(CHARGE, vec![budget]), condition])
 }
 
-fn tick<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    match args[0].downcast_ref::<Fuel>() {
-        Some(fuel) if fuel.spend() => Ok(CowVal::owned(CelBool::from(true))),
+fn charge<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    match args[0].downcast_ref::<Budget>() {
+        Some(budget) if budget.charge() => Ok(CowVal::owned(CelBool::from(true))),
         _ => Err(ExecutionError::function_error("loop", "budget")),
     }
 }
@@ -137,7 +137,7 @@ fn concatenate<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exec
     }
 }
 
-/// Why an evaluation failed, without any value: values come from messages.
+/// Why an evaluation failed. The text has no values, because values come from messages.
 pub(super) fn describe(error: &ExecutionError) -> &'static str {
     match error {
         ExecutionError::NoSuchKey(_) => "a field does not exist",
@@ -145,28 +145,28 @@ pub(super) fn describe(error: &ExecutionError) -> &'static str {
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => "a division by zero",
         ExecutionError::Overflow(..) => "a number is out of range",
         ExecutionError::FunctionError { .. } => "a function failed",
-        ExecutionError::InvalidArgumentCount { .. } => "a function has a wrong number of arguments",
+        ExecutionError::InvalidArgumentCount { .. } => "a function has the wrong number of arguments",
         _ => "a value has the wrong type",
     }
 }
 
-/// The variables of a message for one evaluation.
+/// One evaluation: the variables of a message, the patterns of a condition, and a budget.
 pub(super) struct Scope<'f, 'm> {
-    facts: &'f Facts<'m>,
+    variables: &'f Variables<'m>,
     patterns: &'f [Pattern],
-    fuel: Fuel,
+    budget: Budget,
 }
 
 impl<'f, 'm> Scope<'f, 'm> {
-    pub(super) fn new(facts: &'f Facts<'m>, patterns: &'f [Pattern]) -> Self {
+    pub(super) fn new(variables: &'f Variables<'m>, patterns: &'f [Pattern]) -> Self {
         Self {
-            facts,
+            variables,
             patterns,
-            fuel: Fuel::new(),
+            budget: Budget::new(),
         }
     }
 
-    /// A context that looks variables up here.
+    /// A context that looks variables up in this scope.
     pub(super) fn context(&self) -> Context<'_, '_> {
         let mut context = Context::with_env(environment());
         context.set_variable_resolver(self);
@@ -175,20 +175,20 @@ impl<'f, 'm> Scope<'f, 'm> {
 
     /// Whether the budget was used up.
     pub(super) fn exhausted(&self) -> bool {
-        self.fuel.0.exhausted.load(Ordering::Relaxed)
+        self.budget.0.exhausted.load(Ordering::Relaxed)
     }
 }
 
 impl VariableResolver for Scope<'_, '_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        if let Some(value) = self.facts.variable(variable) {
-            // A loop may touch the largest value in each of its steps.
-            let units = 1 + self.facts.largest() as u64 / BYTES_PER_UNIT;
-            self.fuel.0.per_step.fetch_max(units, Ordering::Relaxed);
+        if let Some(value) = self.variables.get(variable) {
+            // A loop may read the largest value in each of its steps.
+            let units = 1 + self.variables.largest() as u64 / BYTES_PER_UNIT;
+            self.budget.0.per_step.fetch_max(units, Ordering::Relaxed);
             return Some(CowVal::Borrowed(value));
         }
-        if variable == FUEL {
-            return Some(CowVal::Borrowed(&self.fuel));
+        if variable == BUDGET {
+            return Some(CowVal::Borrowed(&self.budget));
         }
         let index: usize = variable.strip_prefix(PATTERN)?.parse().ok()?;
         self.patterns
@@ -197,31 +197,32 @@ impl VariableResolver for Scope<'_, '_> {
     }
 }
 
-static FUEL_TYPE: Type = Type::new_unspecified_type("bridge.fuel");
+static BUDGET_TYPE: Type = Type::new_unspecified_type("bridge.budget");
 static PATTERN_TYPE: Type = Type::new_unspecified_type("bridge.pattern");
 
-/// What is left of the budget.
+/// The budget of one evaluation. Clones share it.
 #[derive(Debug, Clone)]
-struct Fuel(Arc<Tank>);
+struct Budget(Arc<Units>);
 
 #[derive(Debug)]
-struct Tank {
+struct Units {
     left: AtomicU64,
     per_step: AtomicU64,
     exhausted: AtomicBool,
 }
 
-impl Fuel {
+impl Budget {
     fn new() -> Self {
-        Self(Arc::new(Tank {
-            left: AtomicU64::new(BUDGET),
+        Self(Arc::new(Units {
+            left: AtomicU64::new(MAX_UNITS),
             per_step: AtomicU64::new(1),
             exhausted: AtomicBool::new(false),
         }))
     }
 
-    /// Pays for one step. An evaluation has one thread: the atomics only make values shareable, as the library demands.
-    fn spend(&self) -> bool {
+    /// Charges one step; false if the budget does not cover it. An evaluation runs on one thread: the fields are atomic only
+    /// because the library requires values that can be shared between threads.
+    fn charge(&self) -> bool {
         let left = self.0.left.load(Ordering::Relaxed);
         let cost = self.0.per_step.load(Ordering::Relaxed);
         if left < cost {
@@ -233,7 +234,7 @@ impl Fuel {
     }
 }
 
-/// A pattern of `matches`, compiled with its condition.
+/// A regular expression of `matches`, compiled with its condition.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern(pub(super) Regex);
 
@@ -261,5 +262,5 @@ macro_rules! internal_value {
     };
 }
 
-internal_value!(Fuel, FUEL_TYPE);
+internal_value!(Budget, BUDGET_TYPE);
 internal_value!(Pattern, PATTERN_TYPE);

@@ -1,4 +1,4 @@
-//! What a bridge counts.
+//! The counters of a bridge.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,15 +7,16 @@ use networking_spi::Result;
 use networking_spi::bridge::{BridgeMetrics, BridgeReceipt, Disposition};
 use parking_lot::Mutex;
 
-use super::routing::Route;
+use crate::routing::Route;
 
-/// The most targets and rules that are counted by name: routing can be replaced for ever.
+/// The most targets, and the most rules, that are counted by name. Routing can be replaced again and again, with new names
+/// each time.
 const MAX_NAMES: usize = 4096;
 
-/// Where further names are counted.
+/// The entry that counts further names.
 const OTHER: &str = "(other)";
 
-/// Messages that the error share looks back on.
+/// The number of latest messages that the error share covers.
 const RECENT: u32 = 100;
 
 /// Counters of one bridge.
@@ -26,8 +27,8 @@ pub(super) struct Statistics(Mutex<Counters>);
 struct Counters {
     metrics: BridgeMetrics,
     total_latency: Duration,
-    answered: u32,
-    /// One bit per message, the latest lowest: set if it failed or was dead-lettered.
+    finished: u32,
+    /// One bit per message, set if it failed or was dead-lettered. The lowest bit is the latest message.
     recent: u128,
     recent_length: u32,
 }
@@ -55,12 +56,12 @@ impl Statistics {
         }
     }
 
-    /// A message was dealt with, one way or another.
+    /// A message was acknowledged or rejected.
     pub(super) fn finished(&self, result: &Result<BridgeReceipt>, payload_size: usize, latency: Duration) {
         let mut counters = self.0.lock();
         let counters = &mut *counters;
         let metrics = &mut counters.metrics;
-        let bad = if let Ok(receipt) = result {
+        let failed = if let Ok(receipt) = result {
             match receipt.disposition {
                 Disposition::Delivered => {
                     metrics.delivered += 1;
@@ -79,8 +80,8 @@ impl Statistics {
         };
         metrics.max_latency = metrics.max_latency.max(latency);
         counters.total_latency += latency;
-        counters.answered = counters.answered.saturating_add(1);
-        counters.recent = counters.recent << 1 | u128::from(bad);
+        counters.finished = counters.finished.saturating_add(1);
+        counters.recent = counters.recent << 1 | u128::from(failed);
         counters.recent_length = (counters.recent_length + 1).min(RECENT);
     }
 
@@ -89,19 +90,19 @@ impl Statistics {
         let mut metrics = counters.metrics.clone();
         metrics.mean_latency = counters
             .total_latency
-            .checked_div(counters.answered)
+            .checked_div(counters.finished)
             .unwrap_or_default();
         metrics
     }
 
-    /// Share of the latest messages that failed or were dead-lettered, in percent, rounded up: one failure is seen.
+    /// The share of the latest messages that failed or were dead-lettered, in percent, rounded up so that one failure is not 0.
     pub(super) fn error_percent(&self) -> u8 {
         let counters = self.0.lock();
         if counters.recent_length == 0 {
             return 0;
         }
-        let bad = (counters.recent & ((1 << counters.recent_length) - 1)).count_ones();
-        u8::try_from((bad * 100).div_ceil(counters.recent_length)).unwrap_or(100)
+        let failed = (counters.recent & ((1 << counters.recent_length) - 1)).count_ones();
+        u8::try_from((failed * 100).div_ceil(counters.recent_length)).unwrap_or(100)
     }
 }
 
@@ -114,7 +115,7 @@ fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mu
     if !map.contains_key(name) {
         map.insert(name.to_owned(), V::default());
     }
-    map.get_mut(name).expect("it was inserted")
+    map.get_mut(name).expect("inserted above")
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_share_looks_at_the_latest_messages_only() {
+    fn the_error_share_covers_the_latest_messages_only() {
         let statistics = Statistics::default();
         assert_eq!(statistics.error_percent(), 0);
         let failure = || Err(NetworkError::closed("test", "it"));

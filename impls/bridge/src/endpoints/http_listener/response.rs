@@ -1,4 +1,4 @@
-//! What requests are answered with.
+//! The responses of the listener.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use http_body_util::Full;
 use networking_spi::bridge::BridgeReceipt;
 use networking_spi::{ErrorKind, NetworkError, Retryability};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type ListenerResponse = Response<Full<Bytes>>;
 
-/// What peers are asked to wait where nobody said how long.
+/// The `Retry-After` of a 503 whose error has no delay.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The message was dealt with.
-pub(super) fn accepted(receipt: &BridgeReceipt) -> Answer {
+/// The bridge has acknowledged the message.
+pub(super) fn accepted(receipt: &BridgeReceipt) -> ListenerResponse {
     let body = serde_json::json!({
         "id": receipt.message_id,
         "disposition": receipt.disposition,
@@ -24,8 +24,8 @@ pub(super) fn accepted(receipt: &BridgeReceipt) -> Answer {
     json(StatusCode::ACCEPTED, &body)
 }
 
-/// The message was rejected. The answer says the kind of the error only: its text may name servers.
-pub(super) fn rejected(error: &NetworkError) -> Answer {
+/// The bridge has rejected the message. The body has only the kind of the error, because its text may name internal servers.
+pub(super) fn rejected(error: &NetworkError) -> ListenerResponse {
     let (status, reason) = (status_of(error), error.kind().as_str());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         return unavailable(reason, error.retryability().delay().unwrap_or(RETRY_AFTER));
@@ -45,46 +45,46 @@ fn status_of(error: &NetworkError) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         ErrorKind::Internal | ErrorKind::Unsupported => StatusCode::INTERNAL_SERVER_ERROR,
-        // What is behind the bridge failed.
+        // The sink's peer failed.
         _ => StatusCode::BAD_GATEWAY,
     }
 }
 
-/// Nobody can deal with the message now; the peer may try again.
-pub(super) fn try_later(reason: &str) -> Answer {
+/// The message cannot be processed now; the peer may retry.
+pub(super) fn try_later(reason: &str) -> ListenerResponse {
     unavailable(reason, RETRY_AFTER)
 }
 
-fn unavailable(reason: &str, wait: Duration) -> Answer {
-    let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+fn unavailable(reason: &str, wait: Duration) -> ListenerResponse {
+    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    answer
+    response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    answer
+    response
 }
 
-/// The request is not taken.
-pub(super) fn refused(status: StatusCode, reason: &str) -> Answer {
+/// The request is refused.
+pub(super) fn refused(status: StatusCode, reason: &str) -> ListenerResponse {
     json(status, &serde_json::json!({ "error": reason }))
 }
 
-/// As [`refused`], for a request whose body was not read: the connection cannot be used again.
-pub(super) fn refused_unread(status: StatusCode, reason: &str) -> Answer {
-    let mut answer = refused(status, reason);
-    answer
+/// As [`refused`], for a request whose body was not read: the connection is closed.
+pub(super) fn refused_unread(status: StatusCode, reason: &str) -> ListenerResponse {
+    let mut response = refused(status, reason);
+    response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
+    response
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
-    *answer.status_mut() = status;
-    answer
+fn json(status: StatusCode, body: &serde_json::Value) -> ListenerResponse {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -113,14 +113,14 @@ mod tests {
             (error(ErrorKind::Remote), 502, None),
             (error(ErrorKind::Internal), 500, None),
         ] {
-            let answer = rejected(&error);
-            assert_eq!(answer.status(), status, "{error}");
-            let found = answer
+            let response = rejected(&error);
+            assert_eq!(response.status(), status, "{error}");
+            let found = response
                 .headers()
                 .get(header::RETRY_AFTER)
                 .map(|value| value.to_str().unwrap());
             assert_eq!(found, wait, "{error}");
-            assert!(!format!("{:?}", answer.body()).contains("internal:9092"));
+            assert!(!format!("{:?}", response.body()).contains("internal:9092"));
         }
     }
 }

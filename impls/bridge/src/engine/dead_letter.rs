@@ -1,4 +1,4 @@
-//! What a dead letter says of itself.
+//! The header fields of dead letters.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,10 +8,10 @@ use networking_spi::bridge::{BridgeMessage, dead_letter_headers as headers};
 
 const PREFIX: &str = "dead-letter-";
 
-/// The longest error text, in characters.
+/// The longest error text in a header field, in characters.
 const MAX_ERROR: usize = 512;
 
-/// Why a message becomes a dead letter.
+/// Why a message is dead-lettered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     DeliveryFailed,
@@ -33,7 +33,7 @@ impl Reason {
     }
 }
 
-/// Everything that is known about why.
+/// The reason and its details, for the header fields.
 #[derive(Debug)]
 pub(super) struct Cause<'c> {
     pub(super) reason: Reason,
@@ -43,7 +43,7 @@ pub(super) struct Cause<'c> {
     pub(super) attempts: u32,
 }
 
-/// The message with header fields that say why. Those of an earlier journey are replaced.
+/// Adds the header fields. If the message was dead-lettered before, they replace the earlier ones.
 pub(super) fn dead_letter(
     mut message: BridgeMessage,
     bridge: &str,
@@ -70,7 +70,7 @@ pub(super) fn dead_letter(
     message
 }
 
-/// One line of at most [`MAX_ERROR`] characters: header values of some protocols are no longer than a line.
+/// One line of at most [`MAX_ERROR`] characters: some protocols allow no line breaks in header fields.
 fn shortened(error: &NetworkError) -> String {
     let text = error.to_string();
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_why_and_replaces_what_an_earlier_journey_said() {
+    fn adds_the_reason_and_replaces_earlier_fields() {
         let error = NetworkError::new(ErrorKind::Timeout, "sink.deliver", "line one\nline two");
         let cause = Cause {
             reason: Reason::DeliveryFailed,
