@@ -14,7 +14,7 @@ use super::endpoint_call::guarded;
 use super::in_flight::InFlight;
 use super::lanes;
 
-/// The first and the longest wait after a failure to receive from the source.
+/// The wait after a failure to receive from the source.
 const RECEIVE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// The most failures to receive that are retried while the bridge drains.
