@@ -10,8 +10,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `tower` | no | [`tower::CircuitLayer`](crate::tower::CircuitLayer), which guards any `tower` service with a circuit |
-//! | `metrics` | no | [`CircuitMetricsExporter`], which writes the metrics of all circuits to the `metrics` facade |
+//! | `tower` | no | `tower::CircuitLayer`, which guards any `tower` service with a circuit |
+//! | `metrics` | no | `CircuitMetricsExporter`, which writes the metrics of all circuits to the `metrics` facade |
 //!
 //! # Design
 //!

@@ -7,10 +7,10 @@
 //!
 //! | module | feature | contents |
 //! |---|---|---|
-//! | [`memory`] | `memory` | a cluster in this process, with partitions, groups, offsets and injected faults; deterministic |
-//! | [`rdkafka`](mod@rdkafka) | `rdkafka` | a client over librdkafka |
-//! | [`toolkit`] | `toolkit` | stream processors, schemas, diagnostics and tuning over any client |
-//! | [`schema_registry`] | `toolkit` | a schema registry in memory: Avro, JSON Schema, Protocol Buffers |
+//! | `memory` | `memory` | a cluster in this process, with partitions, groups, offsets and injected faults; deterministic |
+//! | `rdkafka` | `rdkafka` | a client over librdkafka |
+//! | `toolkit` | `toolkit` | stream processors, schemas, diagnostics and tuning over any client |
+//! | `schema_registry` | `toolkit` | a schema registry in memory: Avro, JSON Schema, Protocol Buffers |
 //!
 //! # Features
 //!
