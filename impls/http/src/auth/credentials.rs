@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::secret::Secret;
 use networking_spi::validate;
 #[cfg(any(feature = "jwt", feature = "oauth2"))]
@@ -25,7 +25,7 @@ use super::jwt::SignedJwt;
 use super::oauth2::{OAuth2Credentials, TokenSource};
 #[cfg(feature = "jwt")]
 use super::signed_token::SignedTokens;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::{LeftOrigin, WithoutCredentials, same_origin};
 use networking_runtime::clock::TokioClock;
 
@@ -150,7 +150,7 @@ impl Credentials {
         }
     }
 
-    /// A bearer token from a token endpoint. It is asked for through the layers inside of [`AuthClient`] when the first
+    /// A bearer token from a token endpoint. It is asked for through the wrappers inside [`AuthClient`] when the first
     /// request needs it, and renewed before it expires. A request that is answered with 401 is sent once more with a new
     /// token, if its body can be sent again.
     ///
@@ -201,7 +201,7 @@ impl fmt::Debug for Credentials {
 ///
 /// # Order
 ///
-/// Right: innermost but for what follows redirects, so that no other layer sees the credentials and each attempt has them.
+/// Right: around the wrapper that follows redirects and inside all others, so that no other wrapper sees the credentials and each attempt has them.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{AuthClient, Credentials, RedirectClient, RedirectPolicy}};
@@ -226,6 +226,12 @@ pub struct AuthClient<C> {
     tokens: Option<Arc<TokenSource>>,
     only_for: Option<Url>,
 }
+
+inner_access!(
+    shared AuthClient,
+    "The client is in an `Arc`: a token that is being renewed in a background task may still use it. The current token and the \
+     challenges of servers are dropped with the wrapper."
+);
 
 impl<C: HttpClient> AuthClient<C> {
     /// Adds `credentials` to requests to `inner`.
@@ -344,12 +350,9 @@ impl<C: HttpClient> Wrapper for AuthClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for AuthClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -406,21 +409,21 @@ async fn with_token(
     mut request: Box<HttpRequest>,
 ) -> Result<Box<HttpResponse>> {
     let token = tokens.token().await?;
-    let again = request.try_clone();
+    let second = request.try_clone();
     request.headers.insert(header::AUTHORIZATION, token.header.clone());
     let response = next.send(request).await?;
     if response.status != StatusCode::UNAUTHORIZED || !tokens.refused(&token) {
         return Ok(response);
     }
-    let Some(mut again) = again else {
+    let Some(mut second) = second else {
         return Ok(response);
     };
     // Without a new token the peer's answer stands.
     let Ok(token) = tokens.token().await else {
         return Ok(response);
     };
-    again.headers.insert(header::AUTHORIZATION, token.header.clone());
-    next.send(Box::new(again)).await
+    second.headers.insert(header::AUTHORIZATION, token.header.clone());
+    next.send(Box::new(second)).await
 }
 
 impl<C: fmt::Debug> fmt::Debug for AuthClient<C> {

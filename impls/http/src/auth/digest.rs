@@ -54,7 +54,7 @@ impl Digester {
     /// challenged.
     pub(super) async fn send(&self, next: &impl Next, mut request: Box<HttpRequest>) -> Result<Box<HttpResponse>> {
         let url = request.target.url()?.clone();
-        let again = request.try_clone();
+        let second = request.try_clone();
         if let Some(value) = self.answer_known(&url, &request) {
             request.headers.insert(header::AUTHORIZATION, value);
         }
@@ -63,18 +63,18 @@ impl Digester {
             return Ok(response);
         }
         self.forget(&url);
-        let Some(mut again) = again else {
+        let Some(mut second) = second else {
             return Ok(response);
         };
-        let Some(value) = self.answer(&url, &again, &response.headers) else {
+        let Some(value) = self.answer(&url, &second, &response.headers) else {
             return Ok(response);
         };
         if response.body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
             // Neither a failure nor a lack of time matters: the connection is then closed.
             let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
         }
-        again.headers.insert(header::AUTHORIZATION, value);
-        let response = next.send(Box::new(again)).await?;
+        second.headers.insert(header::AUTHORIZATION, value);
+        let response = next.send(Box::new(second)).await?;
         if response.status == StatusCode::UNAUTHORIZED {
             self.forget(&url);
         }

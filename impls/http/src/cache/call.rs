@@ -53,7 +53,7 @@ impl Call {
             if only_if_cached && matches!(request.method, Method::GET | Method::HEAD) {
                 return Ok(self.nothing_cached());
             }
-            return self.pass_by(request, next).await;
+            return self.bypass(request, next).await;
         }
         // A hit must not ignore what the inner client would have refused.
         request.options.require(inner.capabilities())?;
@@ -90,7 +90,7 @@ impl Call {
     }
 
     /// Sends a request with which the cache has nothing to do, except that it may change what is there.
-    async fn pass_by(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+    async fn bypass(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let result = if is_unsafe(&request.method) {
             let mut change = Change {
                 cache: self.cache.clone(),

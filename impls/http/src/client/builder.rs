@@ -217,7 +217,7 @@ impl<T> fmt::Debug for Configured<T> {
 pub struct Transport<T>(T);
 
 impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
-    /// A client over `transport`, which only has to send requests: the layers do everything else.
+    /// A client over `transport`, which only has to send requests: the wrappers do everything else.
     ///
     /// ```
     /// use networking_http::{HttpClientBuilder, MemoryHttpClient};

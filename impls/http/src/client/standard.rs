@@ -1,4 +1,4 @@
-//! The standard client: every layer, in the right order, over any transport.
+//! The standard client: all wrappers in the right order, over any transport.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
 #[cfg(feature = "reqwest")]
 pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
-/// All layers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
+/// All wrappers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
 ///
 /// Of [`HttpExtended`] it does streaming, compression, pool statistics (where the transport has them), and what the cargo
 /// features `jwt`, `oauth2` and `websocket` add; the rest is `Unsupported`, as its
@@ -67,7 +67,7 @@ impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
         's: 'f,
         Self: 'f,
     {
-        // The one box for the futures of all layers.
+        // The one box for the futures of all wrappers.
         Box::pin(async move {
             let response = self.0.stack.send(Box::new(request)).await?;
             Ok(*response)

@@ -90,9 +90,9 @@ impl Connector {
         }
     }
 
-    /// Opens a connection for a URL, and does `shake` with it, all within the connect timeout.
-    pub(crate) async fn connect<T>(&self, url: &Url, shake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
-        let opening = async { shake(self.open(url, true).await?).await };
+    /// Opens a connection for a URL and runs `handshake` on it, within the connect timeout.
+    pub(crate) async fn connect<T>(&self, url: &Url, handshake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
+        let opening = async { handshake(self.open(url, true).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),
@@ -284,11 +284,11 @@ fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
 
 /// An alert or a bad certificate is TLS's; a peer that goes away is the connection's.
 fn handshake_failed(error: io::Error) -> NetworkError {
-    let finding = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    let diagnosis = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => diagnosis::tls(tls),
         None => diagnosis::connect(Some(error.kind())),
     };
-    finding
+    diagnosis
         .into_error()
         .with_send_state(SendState::NotSent)
         .with_source(error)

@@ -52,13 +52,13 @@ impl Proxy {
         if cause.kind() == ErrorKind::Timeout {
             return cause;
         }
-        let finding = match self.kind {
+        let diagnosis = match self.kind {
             ProxyKind::Socks { .. } => Diagnosis::because(ErrorKind::Proxy, SOCKS, "the SOCKS proxy cannot be reached"),
             ProxyKind::Http { .. } => {
                 Diagnosis::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached")
             }
         };
-        unsent(finding).with_source(cause)
+        unsent(diagnosis).with_source(cause)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -126,6 +126,6 @@ fn tunnel_failed(message: &'static str) -> NetworkError {
 }
 
 /// The request itself did not come so far.
-pub(super) fn unsent(finding: Diagnosis) -> NetworkError {
-    finding.into_error().with_send_state(SendState::NotSent)
+pub(super) fn unsent(diagnosis: Diagnosis) -> NetworkError {
+    diagnosis.into_error().with_send_state(SendState::NotSent)
 }

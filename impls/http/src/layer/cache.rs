@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use networking_spi::Result;
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 
 use crate::cache::{Call, HttpCache};
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use networking_runtime::clock::TokioClock;
 
 /// Answers requests from an [`HttpCache`] where RFC 9111 allows it to a private cache, and stores responses there.
@@ -67,6 +67,12 @@ pub struct CacheClient<C> {
     clock: Arc<dyn Clock>,
 }
 
+inner_access!(
+    shared CacheClient,
+    "The client is in an `Arc`: a response that is being revalidated in the background may still use it. The cache itself keeps \
+     its responses."
+);
+
 impl<C> CacheClient<C> {
     /// Puts `cache` before `inner`. Without one, requests are passed on as they are.
     pub fn new(inner: C, cache: Option<HttpCache>) -> Self {
@@ -103,12 +109,9 @@ impl<C: HttpClient> Wrapper for CacheClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for CacheClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker

@@ -17,7 +17,7 @@ use url::Url;
 
 use super::HttpCounters;
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::origin_name;
 use networking_runtime::clock::TokioClock;
 
@@ -52,6 +52,11 @@ pub struct CircuitBreakerClient<C> {
     clock: Arc<dyn Clock>,
     counters: Option<Arc<HttpCounters>>,
 }
+
+inner_access!(
+    CircuitBreakerClient,
+    "The configured breaker is dropped with the wrapper. Its circuits keep their states."
+);
 
 impl<C> CircuitBreakerClient<C> {
     /// Lets calls to `inner` through until a breaker is configured.

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::hedge::Hedge;
-use super::per_origin::{Forgettable, PerOrigin};
+use super::per_origin::{Evictable, PerOrigin};
 use crate::body;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// How many requests one host (scheme, host and port) gets at a time, and how many may wait for their turn.
 ///
@@ -117,6 +117,11 @@ pub struct ConcurrencyClient<C> {
     limiter: Option<Limiter>,
 }
 
+inner_access!(
+    ConcurrencyClient,
+    "The limit is dropped with the wrapper. Responses that are still being read no longer count against any limit."
+);
+
 impl<C> ConcurrencyClient<C> {
     /// Limits requests to `inner`; `None` lets all through.
     ///
@@ -154,12 +159,9 @@ impl<C: HttpClient> Wrapper for ConcurrencyClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for ConcurrencyClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -224,7 +226,7 @@ impl Host {
     }
 }
 
-impl Forgettable for Host {
+impl Evictable for Host {
     fn is_idle(&self) -> bool {
         self.turns.available_permits() == self.max_in_flight
     }

@@ -2,10 +2,10 @@
 
 use http::header;
 use networking_spi::Result;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use url::Url;
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::cookies::CookieJar;
 use crate::marks::WithoutCredentials;
 
@@ -32,6 +32,8 @@ pub struct CookieClient<C> {
     inner: C,
     jar: Option<CookieJar>,
 }
+
+inner_access!(CookieClient, "Other clones of the jar keep the cookies.");
 
 impl<C> CookieClient<C> {
     /// Keeps the cookies of `inner` in `jar`; `None` keeps none.
@@ -64,12 +66,9 @@ impl<C: HttpClient> Wrapper for CookieClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for CookieClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker

@@ -1,4 +1,4 @@
-//! What the layers of one client count together.
+//! The counters of one client.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::latency::Histogram;
 /// Status codes are three digits.
 const STATUSES: usize = 1_000;
 
-/// The counters of one client. [`MetricsClient`](super::MetricsClient) reports them; the layers that retry, throttle or
+/// The counters of one client. [`MetricsClient`](super::MetricsClient) reports them; the wrappers that retry, throttle or
 /// reject are given the same counters to add to.
 #[derive(Debug)]
 pub struct HttpCounters {

@@ -10,7 +10,7 @@ use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, 
 
 use crate::body;
 use crate::body::codec;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// More codings on top of each other than anyone sends in earnest.
 const MAX_CODINGS: usize = 4;
@@ -48,6 +48,8 @@ pub struct DecompressionClient<C> {
     decode: bool,
     max_size: Option<u64>,
 }
+
+inner_access!(DecompressionClient);
 
 impl<C> DecompressionClient<C> {
     /// Decodes responses of `inner` where `decode` is set, and limits them to `max_size` bytes, unless a request has its

@@ -10,7 +10,7 @@ use networking_spi::{NetworkError, Result, Retryability, redact};
 use url::Url;
 
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::same_origin;
 use crate::marks::{Attempts, WithoutCredentials};
 use networking_runtime::clock::TokioClock;
@@ -58,7 +58,7 @@ impl ClientDefaults {
 ///
 /// # Order
 ///
-/// Right: outermost. Every other layer then sees whole URLs, and sees a 503 as the response that it is.
+/// Right: outermost. Every other wrapper then sees absolute URLs, and sees a 503 as the response that it is.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{ClientDefaults, DefaultsClient, RetryClient}};
@@ -75,6 +75,8 @@ pub struct DefaultsClient<C> {
     defaults: ClientDefaults,
     clock: Arc<dyn Clock>,
 }
+
+inner_access!(DefaultsClient);
 
 impl<C> DefaultsClient<C> {
     /// Puts `defaults` before `inner`.

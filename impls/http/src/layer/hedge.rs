@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RetryBudget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::HttpCounters;
 use super::retry::Bucket;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// How long a request may take before a second attempt is made beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Validate for HedgePolicy {
 /// Makes a second attempt when the first one takes long, and gives the first good answer: it cuts off the slowest requests,
 /// for some more load.
 ///
-/// * Which requests: idempotent ones whose body can be sent again.
+/// * Which requests: idempotent ones whose body can be sent template.
 /// * What is good: a response below 500 other than 408 and 429. While an attempt is under way, a bad answer of another one
 ///   is not given; when all were bad, a response goes before an error, and the first before later ones.
 /// * Attempts that are not needed any more are cancelled.
@@ -155,6 +155,11 @@ pub struct HedgeClient<C> {
     hedging: Option<Hedging>,
     counters: Option<Arc<HttpCounters>>,
 }
+
+inner_access!(
+    HedgeClient,
+    "The budget and the measured latencies are dropped with the wrapper."
+);
 
 #[derive(Debug)]
 struct Hedging {
@@ -203,13 +208,14 @@ impl<C: HttpClient> Wrapper for HedgeClient<C> {
 
     async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let hedging = self.hedging.as_ref().filter(|_| request.is_idempotent());
-        let Some((hedging, again)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?)))) else {
+        let Some((hedging, template)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?))))
+        else {
             return next.send(request).await;
         };
         hedging.budget.refill();
         let started = Instant::now();
         // Boxed, so that clients that do not hedge do not carry the room for it.
-        let result = Box::pin(self.race(hedging, next, request, again)).await;
+        let result = Box::pin(self.race(hedging, next, request, template)).await;
         if let (Some(latencies), Ok(response)) = (&hedging.latencies, &result)
             && is_good(response.status)
         {
@@ -221,12 +227,9 @@ impl<C: HttpClient> Wrapper for HedgeClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for HedgeClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -239,7 +242,7 @@ impl<C> HedgeClient<C> {
         hedging: &Hedging,
         next: &impl Next,
         first: Box<HttpRequest>,
-        again: Box<HttpRequest>,
+        template: Box<HttpRequest>,
     ) -> Result<Box<HttpResponse>> {
         let mut attempts = FuturesUnordered::new();
         attempts.push(next.send(first));
@@ -251,7 +254,7 @@ impl<C> HedgeClient<C> {
                     biased;
                     ended = attempts.next() => ended,
                     () = sleep(hedging.delay()) => {
-                        match again.try_clone().filter(|_| hedging.budget.take()) {
+                        match template.try_clone().filter(|_| hedging.budget.take()) {
                             Some(mut hedge) => {
                                 hedges_left -= 1;
                                 hedge.extensions.insert(Hedge);
@@ -276,7 +279,7 @@ impl<C> HedgeClient<C> {
             }
             // An attempt that fails does not bring the next hedge: that is not what hedges are for.
             hedges_left = 0;
-            if !attempts.is_empty() && result.as_ref().is_err_and(has_no_turn) {
+            if !attempts.is_empty() && result.as_ref().is_err_and(found_no_turn) {
                 continue;
             }
             let worst = match bad.take() {
@@ -297,7 +300,7 @@ impl<C> HedgeClient<C> {
 pub(super) struct Hedge;
 
 /// Whether an attempt was not made, for want of a turn.
-fn has_no_turn(error: &NetworkError) -> bool {
+fn found_no_turn(error: &NetworkError) -> bool {
     error.kind() == ErrorKind::Exhausted && error.phase() == Some(Phase::Queue)
 }
 

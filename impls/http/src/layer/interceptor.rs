@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use networking_spi::Result;
-use networking_spi::http::{
-    HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead,
-};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead};
 use networking_spi::{ErrorKind, NetworkError, SendState};
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// Runs [`Interceptor`]s around each attempt: the first one's `before` runs first and its `after` last.
 ///
@@ -36,6 +34,8 @@ pub struct InterceptorClient<C> {
     inner: C,
     interceptors: Vec<Arc<dyn Interceptor>>,
 }
+
+inner_access!(InterceptorClient);
 
 impl<C> InterceptorClient<C> {
     /// Runs `interceptors`, the outermost first, around calls to `inner`.
@@ -80,12 +80,9 @@ impl<C: HttpClient> Wrapper for InterceptorClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for InterceptorClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker

@@ -15,7 +15,7 @@ use super::HttpCounters;
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
 use crate::body;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::host;
 
@@ -44,13 +44,18 @@ pub struct MetricsClient<C> {
     recorder: Option<Recorder>,
 }
 
+inner_access!(
+    MetricsClient,
+    "Counters that were passed to [`with_counters`](Self::with_counters) stay readable; others are dropped."
+);
+
 impl<C> MetricsClient<C> {
     /// Counts the calls to `inner`.
     pub fn new(inner: C) -> Self {
         Self::with_counters(inner, Arc::default())
     }
 
-    /// Counts into `counters`, which other layers share.
+    /// Counts into `counters`, which other wrappers share.
     pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
         Self {
             inner,
@@ -228,7 +233,7 @@ fn peer(request: &HttpRequest) -> Option<Box<str>> {
     }
 }
 
-/// The transport names the host where it can; the errors of layers get it here.
+/// The transport names the host where it can; errors of wrappers get it here.
 fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
     match host {
         Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),

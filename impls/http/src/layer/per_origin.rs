@@ -9,7 +9,7 @@ use url::Url;
 use crate::marks::origin_name;
 
 /// Something that can be forgotten while nothing depends on it.
-pub(super) trait Forgettable {
+pub(super) trait Evictable {
     /// Whether a new one would behave in the same way.
     fn is_idle(&self) -> bool;
 }
@@ -23,7 +23,7 @@ pub(super) struct PerOrigin<V> {
     others: Arc<V>,
 }
 
-impl<V: Forgettable> PerOrigin<V> {
+impl<V: Evictable> PerOrigin<V> {
     /// Keeps at most `most` values; `others` is for the origins beyond.
     pub(super) fn new(most: usize, others: V) -> Self {
         Self {
@@ -65,7 +65,7 @@ mod tests {
     #[derive(Default)]
     struct Value(AtomicBool);
 
-    impl Forgettable for Value {
+    impl Evictable for Value {
         fn is_idle(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::HttpCounters;
-use super::per_origin::{Forgettable, PerOrigin};
+use super::per_origin::{Evictable, PerOrigin};
 use super::retry_after::retry_after;
 use super::timeout::QueuedFor;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use networking_runtime::clock::TokioClock;
 
 /// So many calls in so much time.
@@ -144,6 +144,11 @@ pub struct RateLimitClient<C> {
     counters: Option<Arc<HttpCounters>>,
 }
 
+inner_access!(
+    RateLimitClient,
+    "The schedule is dropped with the wrapper: a new one starts with a full burst."
+);
+
 /// The most hosts that are told apart.
 const MAX_HOSTS: usize = 1_000;
 
@@ -238,12 +243,9 @@ impl<C: HttpClient> Wrapper for RateLimitClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for RateLimitClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -277,8 +279,8 @@ impl Gates<'_> {
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         if let (Some(all), Some(host)) = (self.all, &self.host) {
             // Before a turn is taken at one of them that the other one would waste.
-            all.look(timeout)?;
-            host.look(timeout)?;
+            all.peek(timeout)?;
+            host.peek(timeout)?;
         }
         self.iter()
             .try_fold(Duration::ZERO, |wait, gate| Ok(wait.max(gate.take_turn(timeout)?)))
@@ -347,7 +349,7 @@ impl Gate {
     }
 
     /// The same, without taking the turn.
-    fn look(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
+    fn peek(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         self.wait(self.due.load(Ordering::Relaxed), self.now(), timeout)
     }
 
@@ -367,7 +369,7 @@ impl Gate {
     }
 }
 
-impl Forgettable for Gate {
+impl Evictable for Gate {
     fn is_idle(&self) -> bool {
         self.due.load(Ordering::Relaxed) <= self.now()
     }

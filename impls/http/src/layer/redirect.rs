@@ -9,7 +9,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::{LeftOrigin, same_origin};
 
 /// Whether and how far redirects are followed.
@@ -81,6 +81,8 @@ pub struct RedirectClient<C> {
     inner: C,
     policy: RedirectPolicy,
 }
+
+inner_access!(RedirectClient);
 
 impl<C> RedirectClient<C> {
     /// Follows redirects of `inner` by `policy`.

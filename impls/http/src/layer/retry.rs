@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::HttpCounters;
 use super::idempotency_key::KeyMaker;
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::ResendCount;
 use networking_runtime::clock::TokioClock;
@@ -64,6 +64,11 @@ pub struct RetryClient<C> {
     counters: Option<Arc<HttpCounters>>,
     keys: KeyMaker,
 }
+
+inner_access!(
+    RetryClient,
+    "The retry budget is dropped with the wrapper: a new one starts full."
+);
 
 struct State {
     policy: RetryPolicy,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::body;
 use crate::body::deadline;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ pub struct TotalTimeoutClient<C> {
     inner: C,
     default: Option<Duration>,
 }
+
+inner_access!(TotalTimeoutClient);
 
 impl<C> TotalTimeoutClient<C> {
     /// Limits calls to `inner` to `default`, unless a request has its own limit.
@@ -115,6 +117,8 @@ pub struct AttemptTimeoutClient<C> {
     inner: C,
     default: Option<Duration>,
 }
+
+inner_access!(AttemptTimeoutClient);
 
 impl<C> AttemptTimeoutClient<C> {
     /// Limits attempts on `inner` to `default`, unless a request has its own limit.

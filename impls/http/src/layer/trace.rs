@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use networking_spi::Result;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse};
 use tracing::{Instrument, Span, field};
 
 use super::TraceContext;
 use super::metrics::{method_name, note_error, note_status, server_of, span_name, unknown_method, url_of};
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::ResendCount;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -71,6 +71,8 @@ pub struct TraceClient<C> {
     source: Option<Arc<dyn TraceContextSource>>,
 }
 
+inner_access!(TraceClient);
+
 impl<C> TraceClient<C> {
     /// Sends the traces of requests to `inner` along, those of `source` where requests have none.
     pub fn new(inner: C, source: Option<Arc<dyn TraceContextSource>>) -> Self {
@@ -128,12 +130,9 @@ impl<C: HttpClient> Wrapper for TraceClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for TraceClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker

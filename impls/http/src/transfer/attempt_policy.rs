@@ -19,7 +19,7 @@ pub(super) fn status_error(response: &HttpResponse, policy: &RetryPolicy) -> Opt
 }
 
 /// Whether another attempt may do better.
-pub(super) fn may_pass(error: &NetworkError, policy: &RetryPolicy) -> bool {
+pub(super) fn may_retry(error: &NetworkError, policy: &RetryPolicy) -> bool {
     let asked = policy.predicate.as_ref().and_then(|predicate| {
         let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
         status

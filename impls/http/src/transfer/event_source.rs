@@ -274,7 +274,7 @@ impl Stream for EventSource {
                 State::Ended => return Poll::Ready(None),
             };
             let fatal = match ended {
-                Some(error) if !attempt_policy::may_pass(&error, &this.retry) => {
+                Some(error) if !attempt_policy::may_retry(&error, &this.retry) => {
                     this.state = State::Ended;
                     Some(error.with_attempts(this.attempts.max(1)))
                 }

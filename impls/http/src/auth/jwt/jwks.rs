@@ -170,19 +170,19 @@ impl JwksResolver {
 impl KeyResolver for JwksResolver {
     async fn keys(&self, key_id: Option<String>, _algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>> {
         let named = key_id.as_deref();
-        let old = match self.0.look(named) {
-            Look::Use(keys) => return Ok(pick(&keys, named)),
-            Look::Wait(error) => return Err(error),
-            Look::Fetch { old } => old,
+        let old = match self.0.look_up(named) {
+            Lookup::Use(keys) => return Ok(pick(&keys, named)),
+            Lookup::Wait(error) => return Err(error),
+            Lookup::Fetch { old } => old,
         };
         let inner = &self.0;
         let fetched = inner
             .flight
             .join(
                 // Somebody else's fetch may have ended in the meantime.
-                || match inner.look(named) {
-                    Look::Use(keys) => Some(keys),
-                    Look::Fetch { .. } | Look::Wait(_) => None,
+                || match inner.look_up(named) {
+                    Lookup::Use(keys) => Some(keys),
+                    Lookup::Fetch { .. } | Lookup::Wait(_) => None,
                 },
                 || {
                     let inner = Arc::clone(inner);
@@ -206,7 +206,7 @@ fn pick(keys: &Keys, key_id: Option<&str>) -> Vec<JwtKey> {
 }
 
 /// What there is to do for a token.
-enum Look {
+enum Lookup {
     Use(Keys),
     Fetch {
         /// What to use should the fetch fail.
@@ -217,7 +217,7 @@ enum Look {
 }
 
 impl Inner {
-    fn look(&self, key_id: Option<&str>) -> Look {
+    fn look_up(&self, key_id: Option<&str>) -> Lookup {
         let now = self.clock.elapsed();
         let state = self.state.lock();
         let cooling = state
@@ -236,13 +236,13 @@ impl Inner {
         let satisfied =
             |keys: &Keys| age < self.config.ttl && (key_id.is_none() || keys.iter().any(|key| key.id() == key_id));
         match (usable, cooling) {
-            (Some(keys), _) if satisfied(&keys) => Look::Use(keys),
-            (Some(keys), Some(_)) => Look::Use(keys),
-            (None, Some(left)) => Look::Wait(
+            (Some(keys), _) if satisfied(&keys) => Lookup::Use(keys),
+            (Some(keys), Some(_)) => Lookup::Use(keys),
+            (None, Some(left)) => Lookup::Wait(
                 NetworkError::new(ErrorKind::Connection, OPERATION, "the key set could not be fetched")
                     .with_retryability(Retryability::After(left)),
             ),
-            (old, None) => Look::Fetch { old },
+            (old, None) => Lookup::Fetch { old },
         }
     }
 

@@ -160,7 +160,7 @@ struct State {
     ended: Option<Arc<NetworkError>>,
 }
 
-enum Look {
+enum Lookup {
     Use(Arc<Issued>),
     /// Good, and to be renewed behind the caller's back.
     Renew(Arc<Issued>),
@@ -191,16 +191,16 @@ impl TokenSource {
             let source = Arc::clone(self);
             Box::pin(async move { source.renew().await }) as _
         };
-        match self.look() {
-            Look::Use(token) => Ok(token),
-            Look::Renew(token) => {
+        match self.look_up() {
+            Lookup::Use(token) => Ok(token),
+            Lookup::Renew(token) => {
                 self.flight.start_unless_running(run);
                 Ok(token)
             }
-            Look::Fetch => {
-                let ready = || match self.look() {
-                    Look::Use(token) | Look::Renew(token) => Some(token),
-                    Look::Fetch => None,
+            Lookup::Fetch => {
+                let ready = || match self.look_up() {
+                    Lookup::Use(token) | Lookup::Renew(token) => Some(token),
+                    Lookup::Fetch => None,
                 };
                 self.flight.join(ready, run).await
             }
@@ -228,19 +228,19 @@ impl TokenSource {
         !just_renewed
     }
 
-    fn look(&self) -> Look {
+    fn look_up(&self) -> Lookup {
         let now = self.clock.elapsed();
         let state = self.state.lock();
         match &state.current {
             Some(token) if !state.refused && token.expires_at.is_none_or(|end| now < end) => {
                 let due = token.renew_at.is_some_and(|due| now >= due);
                 if due && now >= state.pause_until && state.ended.is_none() {
-                    Look::Renew(Arc::clone(token))
+                    Lookup::Renew(Arc::clone(token))
                 } else {
-                    Look::Use(Arc::clone(token))
+                    Lookup::Use(Arc::clone(token))
                 }
             }
-            _ => Look::Fetch,
+            _ => Lookup::Fetch,
         }
     }
 

@@ -312,8 +312,8 @@ impl Run<'_> {
             total: self.part.total(),
             resumed_from: self.part.length(),
         };
-        let mut told = progress.received;
-        self.tell(progress);
+        let mut reported = progress.received;
+        self.report(progress);
         let ended = loop {
             let Some(chunk) = chunks.next().await else {
                 break Ok(());
@@ -330,13 +330,13 @@ impl Run<'_> {
             }
             self.part.write(&chunk).await?;
             progress.received = self.part.length();
-            if progress.received - told >= step(progress.total) {
-                told = progress.received;
-                self.tell(progress);
+            if progress.received - reported >= step(progress.total) {
+                reported = progress.received;
+                self.report(progress);
             }
         };
-        if told != progress.received {
-            self.tell(progress);
+        if reported != progress.received {
+            self.report(progress);
         }
         ended?;
         // A range may end before the whole does, and a whole of unknown size no sooner than its range.
@@ -353,7 +353,7 @@ impl Run<'_> {
         }
     }
 
-    fn tell(&self, progress: DownloadProgress) {
+    fn report(&self, progress: DownloadProgress) {
         if let Some(observer) = &self.download.observer {
             observer(progress);
         }
@@ -380,7 +380,7 @@ impl Run<'_> {
     fn wait_after(&self, error: &NetworkError) -> Option<Duration> {
         let policy = &self.download.retry;
         let wait = error.retryability().delay();
-        let again = attempt_policy::may_pass(error, policy)
+        let again = attempt_policy::may_retry(error, policy)
             && self.attempts < policy.max_attempts
             && wait.is_none_or(|wait| wait <= policy.max_retry_after);
         again.then(|| wait.unwrap_or_default().max(retry_delay(policy, self.attempts)))

@@ -1,6 +1,5 @@
 //! The transport directly over hyper's connections.
 
-mod connection;
 mod counted;
 mod download;
 mod error;
@@ -26,7 +25,7 @@ use self::pool::Pool;
 use self::upload::Upload;
 use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
-use super::{left_to_layers, length};
+use super::{length, without_wrappers};
 use crate::body;
 use crate::connect::config::{HttpVersion, TransportConfig};
 use crate::connect::connector::Connector;
@@ -42,11 +41,11 @@ use crate::marks::host;
 /// the proxy's answer, TLS, the exchange.
 ///
 /// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// A request on a connection of the pool that turns out to be closed before anything of the request was sent goes to another
-/// connection; everything else is left to the retry layer.
+/// connection; everything else is left to the retry wrapper.
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
 ///
@@ -145,20 +144,20 @@ impl HttpClient for HyperTransport {
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&base.config, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
-        let silence = base.config.read_timeout;
+        let read_timeout = base.config.read_timeout;
 
         let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
-        let (head, lease) = loop {
-            let mut lease = pool.lease(&url).await.map_err(|error| at(&url, error))?;
-            lease.address(&mut request, &url)?;
+        let (head, connection) = loop {
+            let mut connection = pool.acquire(&url).await.map_err(|error| at(&url, error))?;
+            connection.address(&mut request, &url)?;
             let progress = request.body().progress();
-            match download::await_head(lease.send(request), silence, progress).await {
-                Ok(head) => break (head, lease),
-                Err(failure) => request = lease.take_back(failure).map_err(|error| at(&url, error))?,
+            match download::await_head(connection.send(request), read_timeout, progress).await {
+                Ok(head) => break (head, connection),
+                Err(failure) => request = connection.recover_request(failure).map_err(|error| at(&url, error))?,
             }
         };
 
-        if lease.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        if connection.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(host::of(&url)));
         }
         let (parts, incoming) = head.into_parts();
@@ -166,14 +165,14 @@ impl HttpClient for HyperTransport {
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
-        response.body = download::body(incoming, lease, in_flight, silence).await;
+        response.body = download::body(incoming, connection, in_flight, read_timeout).await;
         if let Some(limit) = options.max_response_size {
             response.body = body::limit_size(response.body, limit)?;
         }
         Ok(response)
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 /// Every figure is exact. A connection that is being closed is neither active nor idle, and not closed yet.

@@ -18,7 +18,7 @@ use networking_spi::{NetworkError, Result};
 use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
-use super::{left_to_layers, length};
+use super::{length, without_wrappers};
 use crate::body;
 use crate::connect::config::TransportConfig;
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
@@ -28,7 +28,7 @@ use crate::marks::host;
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
 /// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// Clones share the connection pool.
@@ -167,7 +167,7 @@ impl HttpClient for ReqwestTransport {
         Ok(response)
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 /// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.
