@@ -69,7 +69,7 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
-        let Some(result) = deadline::by(deadline, sent).await else {
+        let Ok(result) = deadline::by(deadline, sent).await else {
             return Err(NetworkError::timeout("http.request", Phase::Total, limit));
         };
         let mut response = result?;
@@ -143,7 +143,7 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
-        deadline::by(deadline, sent).await.unwrap_or_else(|| {
+        deadline::by(deadline, sent).await.unwrap_or_else(|_| {
             Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
         })
     }
