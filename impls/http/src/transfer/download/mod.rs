@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpBody, HttpClient, HttpRequest, HttpResponse, Method, RequestTarget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
@@ -19,6 +20,7 @@ use self::part::{Part, Validator};
 use self::range::ContentRange;
 use super::attempt_policy;
 use crate::layer::retry_delay;
+use networking_runtime::clock::TokioClock;
 
 /// A download to a file that goes on where it broke off: within one call, and in a later call or process.
 ///
@@ -57,6 +59,7 @@ pub struct Download {
     sha256: Option<[u8; 32]>,
     max_size: Option<u64>,
     observer: Option<Arc<dyn Fn(DownloadProgress) + Send + Sync>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A request without body, which can be sent any number of times.
@@ -109,6 +112,7 @@ impl Download {
             sha256: None,
             max_size: None,
             observer: None,
+            clock: Arc::new(TokioClock::new()),
         }
     }
 
@@ -163,7 +167,13 @@ impl Download {
         self
     }
 
-    /// Tells `observer` how far the download is: at the start and the end of each attempt, and at most about a hundred
+    /// Sets the clock that dates in `Retry-After` are compared with. The default is tokio's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Reports the progress to `observer`: at the start and the end of each attempt, and at most about a hundred
     /// times in between when the size is known (every 256 KiB otherwise). It must not block.
     pub fn on_progress(mut self, observer: impl Fn(DownloadProgress) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -267,7 +277,7 @@ impl Run<'_> {
                     _ => Ok(Outcome::StartAgain),
                 }
             }
-            _ => match attempt_policy::status_error(&response, &self.download.retry) {
+            _ => match attempt_policy::status_error(&response, &self.download.retry, &*self.download.clock) {
                 Some(error) => Err(error),
                 None => Err(
                     protocol("the status is neither 200, nor 206 for a range that was asked for")
