@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 #[cfg(feature = "oauth2")]
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
@@ -26,6 +24,7 @@ use super::oauth2::{OAuth2Credentials, TokenSource};
 #[cfg(feature = "jwt")]
 use super::signed_token::SignedTokens;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::connect::basic;
 use crate::marks::{LeftOrigin, WithoutCredentials, same_origin};
 use networking_runtime::clock::TokioClock;
 
@@ -71,8 +70,10 @@ impl Credentials {
                 "must not have control characters",
             ));
         }
-        let pair = STANDARD.encode(format!("{username}:{password}"));
-        Self::header(header::AUTHORIZATION, &format!("Basic {pair}"), "password")
+        Ok(Self(Kind::Header {
+            name: header::AUTHORIZATION,
+            value: basic::credentials(username, password),
+        }))
     }
 
     /// A bearer token (RFC 6750).

@@ -106,6 +106,7 @@ mod sealed {
     pub trait Sealed {}
 
     impl Sealed for crate::transport::HyperTransport {}
+    #[cfg(feature = "reqwest")]
     impl Sealed for crate::transport::ReqwestTransport {}
 }
 
@@ -132,7 +133,7 @@ impl HttpClientBuilder<Configured<ReqwestTransport>> {
 }
 
 impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
-    pub(super) fn configured() -> Self {
+    fn configured() -> Self {
         Self::from_source(Configured {
             config: TransportConfig::default(),
             resolver: Arc::new(SystemResolver),
@@ -193,7 +194,18 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         settings.pool = Some(pool);
         #[cfg(feature = "websocket")]
         settings.websocket.get_or_insert(connector);
-        stack::assemble(transport, settings)
+        let (stack, extras) = stack::assemble(transport, settings)?;
+        Ok(StandardHttpClient::new(stack, extras))
+    }
+}
+
+impl<T: ConfiguredTransport> StandardHttpClient<T> {
+    /// A client with the defaults of [`HttpClientBuilder`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if the transport cannot be set up on this machine.
+    pub fn with_defaults() -> Result<Self> {
+        HttpClientBuilder::<Configured<T>>::configured().build()
     }
 }
 
@@ -241,7 +253,8 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
-        stack::assemble(self.transport.0, self.settings)
+        let (stack, extras) = stack::assemble(self.transport.0, self.settings)?;
+        Ok(StandardHttpClient::new(stack, extras))
     }
 }
 

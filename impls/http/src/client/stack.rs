@@ -9,7 +9,6 @@ use networking_spi::http::HttpClient;
 use networking_spi::validate::{self, Validate};
 
 use super::settings::Settings;
-use super::standard::StandardHttpClient;
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use crate::chain::Terminal;
@@ -52,8 +51,8 @@ pub(super) struct Extras {
     pub(super) jwt: Option<crate::auth::jwt::JwtVerifier>,
 }
 
-/// The client over `transport`.
-pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Result<StandardHttpClient<T>> {
+/// The stack over `transport`, and what the extended operations need.
+pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Result<(Arc<Stack<T>>, Extras)> {
     if let Some(mistake) = settings.mistake {
         return Err(mistake);
     }
@@ -143,7 +142,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
             None => None,
         },
     };
-    Ok(StandardHttpClient::new(stack, extras))
+    Ok((stack, extras))
 }
 
 #[cfg(feature = "jwt")]

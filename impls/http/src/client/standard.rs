@@ -17,7 +17,6 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::stack::{Extras, Stack};
-use super::{Configured, ConfiguredTransport, HttpClientBuilder};
 use crate::body;
 use crate::body::codec;
 use crate::chain::Next;
@@ -47,16 +46,6 @@ struct Inner<T> {
 impl<T> StandardHttpClient<T> {
     pub(super) fn new(stack: Arc<Stack<T>>, extras: Extras) -> Self {
         Self(Arc::new(Inner { stack, extras }))
-    }
-}
-
-impl<T: ConfiguredTransport> StandardHttpClient<T> {
-    /// A client with the defaults of [`HttpClientBuilder`].
-    ///
-    /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if the transport cannot be set up on this machine.
-    pub fn with_defaults() -> Result<Self> {
-        HttpClientBuilder::<Configured<T>>::configured().build()
     }
 }
 
@@ -199,8 +188,8 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::MemoryHttpClient;
     use crate::chain::Wrapper;
+    use crate::{HttpClientBuilder, MemoryHttpClient};
 
     fn future_size(next: &impl Next) -> usize {
         let request = Box::new(HttpRequest::new(Method::GET, "http://api.test/"));

@@ -8,8 +8,8 @@ use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
 
 use super::guard::SsrfGuard;
+use super::identity::ClientIdentity;
 use super::socks::check_available;
-use super::tls::ClientIdentity;
 
 /// How a transport connects: [`HyperTransport`](crate::transport::HyperTransport) or
 /// [`ReqwestTransport`](crate::transport::ReqwestTransport). Everything that waits is bounded.
@@ -63,6 +63,17 @@ pub enum HttpVersion {
     Http1,
     /// HTTP/2 only, also without TLS.
     Http2,
+}
+
+impl HttpVersion {
+    /// The protocols offered in the TLS handshake (ALPN).
+    pub(crate) const fn alpn_protocols(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Negotiated => &[b"h2", b"http/1.1"],
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+        }
+    }
 }
 
 impl Default for TransportConfig {

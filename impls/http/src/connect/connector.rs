@@ -23,10 +23,10 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::config::{HttpVersion, TransportConfig};
+use super::config::HttpVersion;
 use super::diagnosis::{self, no_connection_in_time};
-use super::dns::Resolution;
 use super::proxy::{self, Proxy, ProxyKind};
+use super::resolution::{Resolution, Setup};
 use super::socks;
 use super::stream::Stream;
 use super::tls;
@@ -57,12 +57,8 @@ pub(crate) struct Opened {
 }
 
 impl Connector {
-    pub(crate) fn new(
-        config: &TransportConfig,
-        resolution: &Resolution,
-        tls: Option<Arc<ClientConfig>>,
-        proxy: Option<&ProxyConfig>,
-    ) -> Self {
+    pub(crate) fn new(setup: &Setup, tls: Option<Arc<ClientConfig>>, proxy: Option<&ProxyConfig>) -> Self {
+        let Setup { config, resolution } = setup;
         let names = Names(match proxy {
             Some(_) => resolution.unguarded(),
             None => resolution.clone(),
@@ -120,9 +116,7 @@ impl Connector {
                 Ok(self.plain(Stream::Plain(tcp), false))
             };
         };
-        if let Some(guard) = &self.resolution.guard {
-            guard.check_before_proxy(url, &self.resolution).await?;
-        }
+        self.resolution.check_before_proxy(url).await?;
         let tcp = self
             .tcp(&proxy.url, proxy.port())
             .await

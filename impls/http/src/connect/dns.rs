@@ -8,8 +8,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use networking_spi::{ErrorKind, NetworkError, Result};
 
-use super::guard::SsrfGuard;
-
 const OPERATION: &str = "http.resolve";
 
 /// Resolves the names that a transport connects to. Addresses in URLs are not names, and do not come here.
@@ -116,40 +114,11 @@ impl DnsResolver for DnsOverrides {
     }
 }
 
-/// How a transport resolves: the resolver, and then the guard, so that what was checked is what is connected to.
-#[derive(Debug, Clone)]
-pub(crate) struct Resolution {
-    pub(crate) resolver: Arc<dyn DnsResolver>,
-    pub(crate) guard: Option<Arc<SsrfGuard>>,
-}
-
-impl Resolution {
-    /// The addresses of `host` that may be connected to: never none.
-    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
-        let addresses = self.resolver.resolve(host).await?;
-        if addresses.is_empty() {
-            return Err(unresolved(host));
-        }
-        match &self.guard {
-            Some(guard) => guard.permitted(host, addresses),
-            None => Ok(addresses),
-        }
-    }
-
-    /// The same without the guard: for proxies, which the configuration names.
-    pub(crate) fn unguarded(&self) -> Self {
-        Self {
-            resolver: Arc::clone(&self.resolver),
-            guard: None,
-        }
-    }
-}
-
 /// Upper case and the dot of the root make no difference to a name.
 pub(crate) fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-fn unresolved(host: &str) -> NetworkError {
+pub(super) fn unresolved(host: &str) -> NetworkError {
     NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_context("host", host)
 }

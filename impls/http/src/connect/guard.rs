@@ -9,7 +9,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::dns::{Resolution, normal};
+use super::dns::normal;
 
 /// Keeps requests away from destinations that a URL from outside should not reach.
 ///
@@ -143,25 +143,7 @@ impl SsrfGuard {
         Err(denied())
     }
 
-    /// Checks the destination of a request that a proxy will connect to. `resolution` has this guard or none: only its
-    /// resolver counts.
-    pub(crate) async fn check_before_proxy(&self, url: &Url, resolution: &Resolution) -> Result<()> {
-        self.check_url(url)?;
-        let Some(Host::Domain(host)) = url.host() else {
-            return Ok(());
-        };
-        if !self.resolve_before_proxy || self.allows_host(host) {
-            return Ok(());
-        }
-        let addresses = resolution.unguarded().resolve(host).await?;
-        if addresses.iter().all(|address| self.permits(*address)) {
-            Ok(())
-        } else {
-            Err(denied())
-        }
-    }
-
-    fn allows_host(&self, host: &str) -> bool {
+    pub(super) fn allows_host(&self, host: &str) -> bool {
         !self.allowed_hosts.is_empty() && {
             let host = normal(host);
             self.allowed_hosts.iter().any(|allowed| normal(allowed) == host)
@@ -177,8 +159,8 @@ impl Validate for SsrfGuard {
     }
 }
 
-/// Names no address: those behind a name are nobody's business who sent the URL.
-fn denied() -> NetworkError {
+/// Omits the address, so that a caller cannot probe internal names.
+pub(super) fn denied() -> NetworkError {
     NetworkError::new(
         ErrorKind::DestinationDenied,
         "http.request",

@@ -38,7 +38,7 @@ impl Proxy {
                 resolves: scheme == "socks5h",
             },
             _ => ProxyKind::Http {
-                authorization: credentials.and_then(|(username, password)| basic::credentials(&username, &password)),
+                authorization: credentials.map(|(username, password)| basic::credentials(&username, &password)),
             },
         };
         Self {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::{Method, StatusCode};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
-use networking_spi::{NetworkError, Result, redact};
+use networking_spi::{NetworkError, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::HttpCounters;
+use super::conventions::{client_span, note_error, note_status};
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
 use crate::body;
@@ -95,7 +95,7 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
         let call = self.counters.start();
         let started = Instant::now();
         let sent = request.body.length();
-        let span = span(&request);
+        let span = client_span!("http.request", &request, http.request.resend_count = field::Empty);
         let host = peer(&request);
         #[cfg(feature = "metrics")]
         let measured = self.recorder.as_ref().map(|recorder| recorder.start(&request));
@@ -163,68 +163,6 @@ impl<C> MetricsClient<C> {
     }
 }
 
-fn span(request: &HttpRequest) -> Span {
-    let (address, port) = server_of(request);
-    tracing::info_span!(
-        "http.request",
-        otel.kind = "client",
-        otel.name = span_name(&request.method),
-        otel.status_code = field::Empty,
-        http.request.method = method_name(&request.method),
-        http.request.method_original = unknown_method(&request.method),
-        server.address = address,
-        server.port = port,
-        url.full = url_of(request),
-        http.request.resend_count = field::Empty,
-        http.response.status_code = field::Empty,
-        error.type = field::Empty,
-    )
-}
-
-const OTHER_METHOD: &str = "_OTHER";
-
-/// The method where it is one of those that are known; of others there could be any number.
-pub(super) fn method_name(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "CONNECT" => "CONNECT",
-        "OPTIONS" => "OPTIONS",
-        "TRACE" => "TRACE",
-        "PATCH" => "PATCH",
-        _ => OTHER_METHOD,
-    }
-}
-
-/// What the conventions call the span of a request with this method.
-pub(super) fn span_name(method: &Method) -> &'static str {
-    match method_name(method) {
-        OTHER_METHOD => "HTTP",
-        name => name,
-    }
-}
-
-/// The method where its [name](method_name) does not say it.
-pub(super) fn unknown_method(method: &Method) -> Option<&str> {
-    (method_name(method) == OTHER_METHOD).then(|| method.as_str())
-}
-
-/// Host and port.
-pub(super) fn server_of(request: &HttpRequest) -> (Option<&str>, Option<u16>) {
-    match &request.target {
-        RequestTarget::Absolute(url) => (url.host_str(), url.port_or_known_default()),
-        RequestTarget::Relative(_) => (None, None),
-    }
-}
-
-/// The URL without its secrets.
-pub(super) fn url_of(request: &HttpRequest) -> Option<String> {
-    request.target.url().ok().map(redact::url)
-}
-
 /// The peer as errors name it.
 fn peer(request: &HttpRequest) -> Option<Box<str>> {
     match &request.target {
@@ -247,19 +185,6 @@ fn note_response(span: &Span, response: &HttpResponse) {
         span,
         response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0),
     );
-}
-
-pub(super) fn note_status(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
-    if status.as_u16() >= 400 {
-        span.record("error.type", status.as_str());
-        span.record("otel.status_code", "ERROR");
-    }
-}
-
-pub(super) fn note_error(span: &Span, error: &NetworkError) {
-    span.record("error.type", error.kind().as_str());
-    span.record("otel.status_code", "ERROR");
 }
 
 fn note_attempts(span: &Span, attempts: u32) {

@@ -74,6 +74,7 @@
 mod cache;
 mod circuit_breaker;
 mod concurrency;
+mod conventions;
 #[cfg(feature = "cookies")]
 mod cookies;
 mod counters;

@@ -10,7 +10,7 @@ use networking_spi::NetworkError;
 use networking_spi::http::HttpRequest;
 use parking_lot::RwLock;
 
-use super::metrics::{method_name, server_of};
+use super::conventions::{method_name, server_of};
 
 /// The most hosts with series of their own; recorders forget none.
 const MAX_SERVERS: usize = 200;

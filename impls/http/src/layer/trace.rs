@@ -6,10 +6,10 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use networking_spi::Result;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse};
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, field};
 
 use super::TraceContext;
-use super::metrics::{method_name, note_error, note_status, server_of, span_name, unknown_method, url_of};
+use super::conventions::{client_span, note_error, note_status};
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::ResendCount;
 
@@ -92,7 +92,14 @@ impl<C: HttpClient> Wrapper for TraceClient<C> {
         if (own.is_none() && self.source.is_none()) || request.headers.contains_key(TRACEPARENT) {
             return next.send(request).await;
         }
-        let span = span(&request);
+        let span = client_span!(
+            "http.attempt",
+            &request,
+            http.request.resend_count = request.extensions.get::<ResendCount>().map(|count| count.0),
+            trace_id = field::Empty,
+            span_id = field::Empty,
+            parent_id = field::Empty
+        );
         let context = match (own, &self.source) {
             (Some(caller), _) if span.is_disabled() => Some(caller.clone()),
             (Some(caller), _) => {
@@ -137,25 +144,4 @@ impl<C: HttpClient> HttpClient for TraceClient<C> {
         configure_retry_policy,
         configure_circuit_breaker
     );
-}
-
-fn span(request: &HttpRequest) -> Span {
-    let (address, port) = server_of(request);
-    tracing::info_span!(
-        "http.attempt",
-        otel.kind = "client",
-        otel.name = span_name(&request.method),
-        otel.status_code = field::Empty,
-        http.request.method = method_name(&request.method),
-        http.request.method_original = unknown_method(&request.method),
-        server.address = address,
-        server.port = port,
-        url.full = url_of(request),
-        http.request.resend_count = request.extensions.get::<ResendCount>().map(|count| count.0),
-        http.response.status_code = field::Empty,
-        error.type = field::Empty,
-        trace_id = field::Empty,
-        span_id = field::Empty,
-        parent_id = field::Empty,
-    )
 }

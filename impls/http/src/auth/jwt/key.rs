@@ -4,7 +4,7 @@ use std::fmt;
 use std::slice;
 use std::sync::Arc;
 
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::crypto::CryptoProvider;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use networking_spi::http::JwtAlgorithm;
@@ -159,10 +159,15 @@ impl JwtKey {
         }
     }
 
-    /// Whether `signature` is that of `message`. The provider is named: another crate that turns on a second one must not
-    /// make the choice ambiguous.
-    pub(super) fn verifies(&self, algorithm: JwtAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        (DEFAULT_PROVIDER.verifier_factory)(&to_library(algorithm), &self.key)
+    /// Whether `signature` is the signature of `message` by this key.
+    pub(super) fn verifies(
+        &self,
+        provider: &CryptoProvider,
+        algorithm: JwtAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        (provider.verifier_factory)(&to_library(algorithm), &self.key)
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
 }

@@ -3,6 +3,7 @@
 mod jwks;
 mod key;
 mod policy;
+mod provider;
 mod signed;
 
 use std::fmt;
@@ -108,6 +109,7 @@ impl JwtVerifier {
     /// # Errors
     /// [`Authentication`](ErrorKind::Authentication) with the context `reason`, and what the key resolver fails with.
     pub async fn verify(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        let provider = provider::provider(OPERATION)?;
         if token.len() > self.policy.max_token_bytes {
             return Err(refused("too_long", "the token is longer than the policy allows"));
         }
@@ -132,7 +134,7 @@ impl JwtVerifier {
             .filter(|key| key.answers_to(header.kid.as_deref()))
             .inspect(|_| known = true)
             .filter(|key| key.allows(algorithm))
-            .find(|key| key.verifies(algorithm, parts.signed.as_bytes(), &signature));
+            .find(|key| key.verifies(provider, algorithm, parts.signed.as_bytes(), &signature));
         let Some(key) = by else {
             return Err(if known {
                 refused("signature", "no key verifies the token with its algorithm")

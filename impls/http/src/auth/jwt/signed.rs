@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::EncodingKey;
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use networking_spi::http::JwtAlgorithm;
 use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
@@ -15,6 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use serde_json::{Map, Value, json};
 
 use super::key::{check_secret, to_library};
+use super::provider::provider;
 
 /// The claims that follow from the fields of a [`SignedJwt`].
 const OWN_CLAIMS: [&str; 6] = ["iss", "sub", "aud", "iat", "exp", "jti"];
@@ -57,7 +57,10 @@ impl JwtSigningKey {
         let wrong = || NetworkError::invalid_input("pem", "is not a private key of the algorithm's type");
         let key = Self::new(algorithm, key.map_err(|_| wrong())?);
         // The file says what it holds, and need not be right.
-        key.sign(b"").map_err(|_| wrong())?;
+        key.sign(b"").map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => error,
+            _ => wrong(),
+        })?;
         Ok(key)
     }
 
@@ -76,7 +79,7 @@ impl JwtSigningKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        (DEFAULT_PROVIDER.signer_factory)(&to_library(self.algorithm), &self.key)
+        (provider("http.jwt")?.signer_factory)(&to_library(self.algorithm), &self.key)
             .ok()
             .and_then(|signer| signer.try_sign(message).ok())
             .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "http.jwt", "the token could not be signed"))

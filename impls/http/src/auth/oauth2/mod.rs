@@ -4,8 +4,6 @@ mod token_source;
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
 use networking_spi::http::{HttpClient, HttpRequest, Method, OAuth2Grant, OAuth2Request, OAuth2Token};
 use networking_spi::secret::Secret;
@@ -19,6 +17,7 @@ use url::form_urlencoded::byte_serialize;
 pub use self::token_source::Assertion;
 pub use self::token_source::OAuth2Credentials;
 pub(super) use self::token_source::TokenSource;
+use crate::connect::basic;
 use crate::marks::WithoutCredentials;
 
 pub(super) const OPERATION: &str = "http.authenticate_oauth2";
@@ -153,7 +152,7 @@ fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
     if let Some(secret) = &request.client_secret {
         outgoing
             .headers
-            .insert(header::AUTHORIZATION, basic(&request.client_id, secret)?);
+            .insert(header::AUTHORIZATION, basic(&request.client_id, secret));
     }
     outgoing.options.follow_redirects = Some(false);
     outgoing.options.raise_for_status = Some(false);
@@ -163,14 +162,10 @@ fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
     Ok(outgoing)
 }
 
-/// RFC 6749, section 2.3.1: both are form-encoded before RFC 7617 is applied.
-fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are put into Basic credentials.
+fn basic(client_id: &str, secret: &Secret) -> HeaderValue {
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encode(client_id), encode(secret.expose()));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair)))
-        .map_err(|_| NetworkError::invalid_input("client_secret", "cannot be sent"))?;
-    value.set_sensitive(true);
-    Ok(value)
+    basic::credentials(&encode(client_id), &encode(secret.expose()))
 }
 
 #[derive(Deserialize)]

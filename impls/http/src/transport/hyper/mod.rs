@@ -27,10 +27,11 @@ use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
 use super::{length, without_wrappers};
 use crate::body;
-use crate::connect::config::{HttpVersion, TransportConfig};
+use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
 use crate::connect::diagnosis::proxy_authentication;
-use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::connect::dns::{DnsResolver, SystemResolver};
+use crate::connect::resolution::Setup;
 use crate::connect::tls;
 use crate::marks::host;
 
@@ -77,8 +78,7 @@ struct Inner {
 
 /// What the pools are made from, and share.
 struct Base {
-    config: TransportConfig,
-    resolution: Resolution,
+    setup: Setup,
     verified: Option<Arc<ClientConfig>>,
     /// Made when it is needed for the first time.
     unverified: OnceLock<Option<Arc<ClientConfig>>>,
@@ -102,21 +102,17 @@ impl HyperTransport {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let config = config.checked()?;
-        let resolution = Resolution {
-            resolver,
-            guard: config.ssrf_guard.clone().map(Arc::new),
-        };
+        let setup = Setup::new(config, resolver)?;
         let base = Base {
-            verified: tls::client_config(&config, true, protocols(config.version))?,
+            verified: tls::client_config(&setup.config, true, setup.config.version.alpn_protocols())?,
             unverified: OnceLock::new(),
             gauges: Arc::default(),
-            resolution,
-            config,
+            setup,
         };
+        let config = &base.setup.config;
         Ok(Self(Arc::new(Inner {
-            outgoing: Outgoing::new(&base.config),
-            pools: Variants::new(&base.config, |variant| base.pool(variant))?,
+            outgoing: Outgoing::new(config),
+            pools: Variants::new(config, |variant| base.pool(variant))?,
             base,
         })))
     }
@@ -142,9 +138,9 @@ impl HttpClient for HyperTransport {
         outgoing::check(&method, &url)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
-        let (pool, _) = pools.select(&base.config, &options, |variant| base.pool(variant))?;
+        let (pool, _) = pools.select(&base.setup.config, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
-        let read_timeout = base.config.read_timeout;
+        let read_timeout = base.setup.config.read_timeout;
 
         let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
         let (head, connection) = loop {
@@ -179,7 +175,7 @@ impl HttpClient for HyperTransport {
 impl PoolStatsSource for HyperTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = self.0.base.gauges.snapshot();
-        stats.max_idle_per_host = Some(self.0.base.config.pool_max_idle_per_host as u64);
+        stats.max_idle_per_host = Some(self.0.base.setup.config.pool_max_idle_per_host as u64);
         stats
     }
 }
@@ -187,7 +183,7 @@ impl PoolStatsSource for HyperTransport {
 impl fmt::Debug for HyperTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HyperTransport")
-            .field("config", &self.0.base.config)
+            .field("config", &self.0.base.setup.config)
             .finish_non_exhaustive()
     }
 }
@@ -204,18 +200,11 @@ impl Base {
         } else if let Some(unverified) = self.unverified.get() {
             unverified.clone()
         } else {
-            let made = tls::client_config(&self.config, false, protocols(self.config.version))?;
+            let config = &self.setup.config;
+            let made = tls::client_config(config, false, config.version.alpn_protocols())?;
             self.unverified.get_or_init(|| made).clone()
         };
-        let connector = Connector::new(&self.config, &self.resolution, tls, variant.proxy.as_ref());
-        Ok(Pool::new(connector, &self.config, &self.gauges))
-    }
-}
-
-fn protocols(version: HttpVersion) -> &'static [&'static [u8]] {
-    match version {
-        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
-        HttpVersion::Http1 => &[b"http/1.1"],
-        HttpVersion::Http2 => &[b"h2"],
+        let connector = Connector::new(&self.setup, tls, variant.proxy.as_ref());
+        Ok(Pool::new(connector, &self.setup.config, &self.gauges))
     }
 }
