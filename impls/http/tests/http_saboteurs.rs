@@ -18,7 +18,7 @@ fn faults_that_show_in_memory() {
 }
 
 #[test]
-fn faults_that_show_without_layers() {
+fn faults_that_show_without_wrappers() {
     check([Fault::InventsMetrics], |fault| {
         Saboteur::new(http_harness::BareMemory, fault)
     });

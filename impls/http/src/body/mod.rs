@@ -1,6 +1,6 @@
-//! Wrappers around body streams: limits, deadlines, counting, re-chunking.
+//! Adapters of body streams: limits, deadlines, counting, re-chunking.
 //!
-//! Each ends its stream after the first error and drops the inner stream there, which aborts the transfer.
+//! Each ends its stream after the first error, and drops the inner stream, which aborts the transfer.
 
 #[cfg(feature = "charset")]
 mod charset;
@@ -25,11 +25,11 @@ use self::deadline::Alarm;
 /// Fails the body with `TooLarge` once it is longer than `limit` bytes.
 ///
 /// # Errors
-/// `TooLarge` at once when the length is known beforehand.
+/// `TooLarge`, if the length is known and above the limit.
 pub(crate) fn limit_size(body: HttpBody, limit: u64) -> Result<HttpBody> {
     match body.length() {
         Some(length) if length > limit => Err(too_large(limit)),
-        // A transport enforces the length that it announces.
+        // The length of bytes in memory is exact.
         Some(_) if body.as_bytes().is_some() => Ok(body),
         _ => {
             let mut left = limit;
@@ -52,7 +52,7 @@ fn too_large(limit: u64) -> NetworkError {
     .with_context("limit", limit.to_string())
 }
 
-/// Fails the body with a timeout once `deadline` has passed. A body in memory is left alone: it is there already.
+/// Fails the body with a timeout when `deadline` passes. A body in memory is returned unchanged.
 pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
@@ -82,7 +82,7 @@ impl Stream for Timed {
         let Some(chunks) = &mut timed.chunks else {
             return Poll::Ready(None);
         };
-        // A stream that always has a chunk ready would outrun the timer for ever.
+        // The timer is not polled while the stream always has a chunk ready, so the clock is read.
         if !timed.alarm.has_passed() {
             if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
                 if !matches!(next, Some(Ok(_))) {
@@ -98,7 +98,7 @@ impl Stream for Timed {
     }
 }
 
-/// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
+/// The same body, which keeps `held` until it ends or is dropped. With a body in memory, `held` is dropped immediately.
 pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
@@ -109,7 +109,7 @@ pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     })
 }
 
-/// The same body, where `look` sees each chunk and the first error, and may replace them. It is dropped at the end.
+/// The same body. `look` is called with each chunk and with the first error, and may replace them; it is dropped at the end.
 pub(crate) fn inspect<F>(body: HttpBody, look: F) -> HttpBody
 where
     F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
@@ -120,7 +120,7 @@ where
 /// `None` after the end or an error.
 struct Inspected<F>(Option<(ByteStream, F)>);
 
-/// Nothing in it is pinned in place.
+/// No field is structurally pinned.
 impl<F> Unpin for Inspected<F> {}
 
 impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
@@ -138,7 +138,8 @@ impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
     }
 }
 
-/// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.
+/// The same bytes in chunks of exactly `size` bytes; the last one may be shorter. Reads no more than it needs for the current
+/// chunk.
 pub(crate) fn rechunk(chunks: ByteStream, size: usize) -> ByteStream {
     let state = Rechunk {
         chunks: Some(chunks),
@@ -157,7 +158,7 @@ struct Rechunk {
     chunks: Option<ByteStream>,
     /// The chunk being filled.
     buffer: BytesMut,
-    /// What the last inner chunk had beyond the chunk being filled.
+    /// The rest of the last inner chunk.
     pending: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! The standard stack: which wrapper is around which, and how a client is assembled from its settings.
+//! The standard stack: the order of its wrappers, and how it is assembled from settings.
 
 use std::sync::Arc;
 
@@ -28,20 +28,20 @@ pub(super) type Cached<C> = crate::layer::CacheClient<C>;
 #[cfg(not(feature = "cache"))]
 pub(super) type Cached<C> = C;
 
-/// What happens for each attempt of a call.
+/// The wrappers that run once per attempt.
 pub(super) type PerAttempt<T> = ConcurrencyClient<
     CircuitBreakerClient<
         TraceClient<AttemptTimeoutClient<InterceptorClient<AuthClient<RedirectClient<AuthClient<PerHop<T>>>>>>>,
     >,
 >;
 
-/// What happens for each redirect of an attempt.
+/// The wrappers that run once per hop of an attempt.
 #[cfg(feature = "cookies")]
 pub(super) type PerHop<T> = crate::layer::CookieClient<DecompressionClient<Terminal<T>>>;
 #[cfg(not(feature = "cookies"))]
 pub(super) type PerHop<T> = DecompressionClient<Terminal<T>>;
 
-/// What the extended operations need beside the stack.
+/// What the extended operations need in addition to the stack.
 pub(super) struct Extras {
     pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
     pub(super) max_decompressed_size: usize,
@@ -68,7 +68,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
         .map_err(|error| error.in_field("redirects"))?;
     let counters = Arc::new(HttpCounters::new());
     let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-    // Waiting for a turn beyond the time limit of the call would be for nothing.
+    // A wait that is longer than the time limit of the call is useless.
     let in_time = |limit: RateLimit| {
         let max_wait = settings
             .timeout

@@ -33,9 +33,9 @@ pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
 /// All wrappers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
 ///
-/// Of [`HttpExtended`] it does streaming, compression, pool statistics (where the transport has them), and what the cargo
-/// features `jwt`, `oauth2` and `websocket` add; the rest is `Unsupported`, as its
-/// [`extended_capabilities`](HttpExtended::extended_capabilities) say.
+/// It implements streaming, compression and pool statistics (if the transport has them) of [`HttpExtended`], and the operations
+/// of the cargo features `jwt`, `oauth2` and `websocket`. Other operations are `Unsupported`;
+/// [`extended_capabilities`](HttpExtended::extended_capabilities) lists what is supported.
 pub struct StandardHttpClient<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
@@ -87,7 +87,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         if chunk_size == 0 {
             return Err(NetworkError::invalid_input("chunk_size", "must be at least 1"));
         }
-        // Only one chunk is in memory: the client's limit, which is there to protect it, does not apply.
+        // Only one chunk is in memory, so the client's limit, which protects the memory, does not apply.
         request.options.max_response_size.get_or_insert(u64::MAX);
         let response = self.request(request).await?;
         let HttpResponse {
@@ -196,7 +196,7 @@ mod tests {
         size_of_val(&next.send(request))
     }
 
-    /// Larger blocks than this are outside of the short cuts of allocators, and cost several times as much.
+    /// Allocators have fast paths for blocks up to 1,024 bytes; larger ones cost several times as much.
     #[test]
     fn the_futures_of_a_call_and_of_an_attempt_are_small_blocks() {
         let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();

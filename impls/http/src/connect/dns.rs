@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Name resolution.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 
 const OPERATION: &str = "http.resolve";
 
-/// Resolves the names that a transport connects to. Addresses in URLs are not names, and do not come here.
+/// Resolves the host names that a transport connects to. IP addresses in URLs are not resolved.
 ///
-/// The transport bounds the wait by its connect timeout, and tries the addresses in this order, the two IP versions side by
-/// side (happy eyeballs, RFC 8305). The pool keeps connections, so a name is resolved per connection, not per request.
+/// The transport limits the wait by its connect timeout, and tries the addresses in this order, both IP versions in parallel
+/// (happy eyeballs, RFC 8305). A name is resolved per connection, not per request.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -41,8 +41,8 @@ pub trait DnsResolver: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: the transport drops the future when its connect timeout passes.
     ///
     /// # Errors
-    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; no address at all is treated like that. The error reaches
-    /// the caller of the request as it is.
+    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; an empty list is treated in the same way. The kind and
+    /// retryability of the error are those of the request's error.
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
 }
 
@@ -60,7 +60,7 @@ impl DnsResolver for SystemResolver {
     }
 }
 
-/// Fixed addresses for some names; another resolver for the rest.
+/// Fixed addresses for some names, and another resolver for all others.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -90,7 +90,7 @@ impl DnsOverrides {
         }
     }
 
-    /// Gives `host` these addresses, best first. No address makes the name fail to resolve.
+    /// Sets the addresses of `host`, best first. With an empty list the name fails to resolve.
     pub fn with<A: Into<IpAddr>>(mut self, host: &str, addresses: impl IntoIterator<Item = A>) -> Self {
         self.hosts
             .insert(normal(host), addresses.into_iter().map(Into::into).collect());
@@ -114,7 +114,7 @@ impl DnsResolver for DnsOverrides {
     }
 }
 
-/// Upper case and the dot of the root make no difference to a name.
+/// The name in lower case, without the final dot of the root.
 pub(crate) fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }

@@ -5,13 +5,13 @@ use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
 
-/// A certificate that a client shows to servers that ask for one (mutual TLS).
+/// A certificate that a client presents to servers that request one (mutual TLS).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClientIdentity {
-    /// The certificate and then its intermediates, PEM.
+    /// The certificate, followed by its intermediates, as PEM.
     pub certificates: String,
-    /// The private key of the certificate, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    /// The private key of the certificate as PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
     pub private_key: Secret,
 }
 

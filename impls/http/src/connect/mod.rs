@@ -1,4 +1,4 @@
-//! From a URL to an open stream, and what decides about it: configuration, name resolution, the SSRF guard, TLS, proxies.
+//! Opening streams to URLs: configuration, name resolution, the SSRF guard, TLS, proxies.
 
 pub(crate) mod basic;
 pub(crate) mod config;

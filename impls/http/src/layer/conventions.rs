@@ -32,7 +32,7 @@ pub(super) use client_span;
 
 const OTHER_METHOD: &str = "_OTHER";
 
-/// The method where it is one of those that are known; of others there could be any number.
+/// The method if it is a known one, and one name for all others, so that the number of values is limited.
 pub(super) fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -48,7 +48,7 @@ pub(super) fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// What the conventions call the span of a request with this method.
+/// The span name of a request with this method.
 pub(super) fn span_name(method: &Method) -> &'static str {
     match method_name(method) {
         OTHER_METHOD => "HTTP",
@@ -56,7 +56,7 @@ pub(super) fn span_name(method: &Method) -> &'static str {
     }
 }
 
-/// The method where its [name](method_name) does not say it.
+/// The method if its [name](method_name) is that of all others.
 pub(super) fn unknown_method(method: &Method) -> Option<&str> {
     (method_name(method) == OTHER_METHOD).then(|| method.as_str())
 }

@@ -19,13 +19,14 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::host;
 
-/// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
+/// Counts calls, and opens a span for each (`http.request`, level `INFO`, with the attributes of OpenTelemetry's semantic
+/// conventions for HTTP clients).
 ///
-/// The span ends with the response head. Secrets in the URL are not recorded, headers and bodies never are.
+/// The span ends with the response head. Headers, bodies, and secrets in the URL are not recorded.
 ///
 /// # Order
 ///
-/// Right: outermost, so that a call is counted once with everything it waited for.
+/// Right: outermost, so that a call is counted once, including all its waits.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{MetricsClient, RetryClient}};
@@ -35,7 +36,7 @@ use crate::marks::host;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt then counts as a call, and latencies leave out the waits.
+/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt would count as a call, and latencies would exclude the waits.
 #[derive(Debug)]
 pub struct MetricsClient<C> {
     inner: C,
@@ -65,18 +66,18 @@ impl<C> MetricsClient<C> {
         }
     }
 
-    /// Writes what calls take to the recorder that is installed with the crate `metrics`, too, under the names of
-    /// OpenTelemetry's conventions:
+    /// Also writes measurements to the recorder that is installed with the crate `metrics`, under the names of OpenTelemetry's semantic
+    /// conventions:
     ///
     /// | name | kind | unit | |
     /// |---|---|---|---|
     /// | `http.client.request.duration` | histogram | seconds | from the call to the response head, retries and waits included |
     /// | `http.client.active_requests` | gauge | calls | up to the response head |
-    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, where it is known |
-    /// | `http.client.response.body.size` | histogram | bytes | where the response says it |
+    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, if it is known |
+    /// | `http.client.response.body.size` | histogram | bytes | if the response announces it |
     ///
-    /// Labels: `http.request.method`, `server.address` (for the first 200; `_other` for all others), `server.port`, and but for the gauge
-    /// `http.response.status_code` and `error.type`.
+    /// Labels: `http.request.method`, `server.address` (the first 200 hosts; `_other` for all others), `server.port`, and, except for
+    /// the gauge, `http.response.status_code` and `error.type`.
     #[cfg(feature = "metrics")]
     pub fn recorded(mut self) -> Self {
         self.recorder = Some(Recorder::new());
@@ -102,7 +103,7 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
         let result = if span.is_disabled() {
             next.send(request).await
         } else {
-            // A box of its own: calls that are not traced do not carry the room for it.
+            // Boxed, so that the futures of calls that are not traced stay small.
             Box::pin(next.send(request).instrument(span.clone())).await
         };
         match result {
@@ -148,7 +149,7 @@ impl<C: HttpClient> HttpClient for MetricsClient<C> {
 }
 
 impl<C> MetricsClient<C> {
-    /// A body in memory counts when it is handed over, a stream as it is read.
+    /// Counts the bytes of a body: of a body in memory immediately, of a stream while it is read.
     fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
@@ -163,7 +164,7 @@ impl<C> MetricsClient<C> {
     }
 }
 
-/// The peer as errors name it.
+/// The peer, as errors show it.
 fn peer(request: &HttpRequest) -> Option<Box<str>> {
     match &request.target {
         RequestTarget::Absolute(url) => Some(host::of(url).into()),
@@ -171,7 +172,7 @@ fn peer(request: &HttpRequest) -> Option<Box<str>> {
     }
 }
 
-/// The transport names the host where it can; errors of wrappers get it here.
+/// Adds the host to errors that do not have it, such as those of wrappers.
 fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
     match host {
         Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),

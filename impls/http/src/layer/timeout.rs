@@ -12,15 +12,15 @@ use crate::body;
 use crate::body::deadline;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
+/// In the extensions of a request: how long a rate limit has delayed it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueuedFor(pub(super) Duration);
 
-/// The time limit of a whole call: the wait for a turn, all attempts, the waits between them, and reading the body.
+/// The time limit of a whole call: the wait for the rate limit, all attempts, the waits between them, and reading the body.
 ///
 /// # Order
 ///
-/// Right: outside of [`RetryClient`](super::RetryClient).
+/// Right: outside [`RetryClient`](super::RetryClient).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -32,8 +32,8 @@ pub(super) struct QueuedFor(pub(super) Duration);
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a `RetryClient`. Three attempts may then take three times the limit and the waits on top; that is what
-/// [`AttemptTimeoutClient`] is for.
+/// Wrong: inside a `RetryClient`. The limit would apply to each attempt, and three attempts could take three times the limit. Use
+/// [`AttemptTimeoutClient`] to limit attempts.
 #[derive(Debug)]
 pub struct TotalTimeoutClient<C> {
     inner: C,
@@ -43,7 +43,7 @@ pub struct TotalTimeoutClient<C> {
 inner_access!(TotalTimeoutClient);
 
 impl<C> TotalTimeoutClient<C> {
-    /// Limits calls to `inner` to `default`, unless a request has its own limit.
+    /// Limits calls to `inner` to `default`, unless a request sets another limit.
     pub const fn new(inner: C, default: Option<Duration>) -> Self {
         Self { inner, default }
     }
@@ -65,7 +65,7 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
             .remove::<QueuedFor>()
             .map_or(Duration::ZERO, |queued| queued.0);
         let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
-            // Too far away for the clock: no limit.
+            // The deadline exceeds the range of the clock: no limit.
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
@@ -111,7 +111,7 @@ impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: outside of the breaker. The breaker would see a cancelled call, which says nothing about the peer.
+/// Wrong: outside the breaker. The breaker would record a cancelled call, not a failure of the peer.
 #[derive(Debug)]
 pub struct AttemptTimeoutClient<C> {
     inner: C,
@@ -121,7 +121,7 @@ pub struct AttemptTimeoutClient<C> {
 inner_access!(AttemptTimeoutClient);
 
 impl<C> AttemptTimeoutClient<C> {
-    /// Limits attempts on `inner` to `default`, unless a request has its own limit.
+    /// Limits attempts of `inner` to `default`, unless a request sets another limit.
     pub const fn new(inner: C, default: Option<Duration>) -> Self {
         Self { inner, default }
     }
@@ -139,7 +139,7 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
             return next.send(request).await;
         };
         let Some(deadline) = Instant::now().checked_add(limit) else {
-            // Too far away for the clock: no limit.
+            // The deadline exceeds the range of the clock: no limit.
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
