@@ -1,6 +1,6 @@
-//! Wrappers around body streams: limits, deadlines, counting, re-chunking.
+//! Adapters of body streams: limits, deadlines, counting, re-chunking.
 //!
-//! Each ends its stream after the first error and drops the inner stream there, which aborts the transfer.
+//! Each ends its stream after the first error, and drops the inner stream, which aborts the transfer.
 
 #[cfg(feature = "charset")]
 mod charset;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 pub use self::charset::TextWithCharset;
 use self::deadline::Alarm;
 
-/// Fails the body with a timeout once `deadline` has passed. A body in memory is left alone: it is there already.
+/// Fails the body with a timeout when `deadline` passes. A body in memory is returned unchanged.
 pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
@@ -52,7 +52,7 @@ impl Stream for Timed {
         let Some(chunks) = &mut timed.chunks else {
             return Poll::Ready(None);
         };
-        // A stream that always has a chunk ready would outrun the timer for ever.
+        // The timer is not polled while the stream always has a chunk ready, so the clock is read.
         if !timed.alarm.has_passed() {
             if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
                 if !matches!(next, Some(Ok(_))) {
@@ -68,7 +68,7 @@ impl Stream for Timed {
     }
 }
 
-/// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
+/// The same body, which keeps `held` until it ends or is dropped. With a body in memory, `held` is dropped immediately.
 pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
@@ -79,7 +79,8 @@ pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     })
 }
 
-/// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.
+/// The same bytes in chunks of exactly `size` bytes; the last one may be shorter. Reads no more than it needs for the current
+/// chunk.
 pub(crate) fn rechunk(chunks: ByteStream, size: usize) -> ByteStream {
     let state = Rechunk {
         chunks: Some(chunks),
@@ -98,7 +99,7 @@ struct Rechunk {
     chunks: Option<ByteStream>,
     /// The chunk being filled.
     buffer: BytesMut,
-    /// What the last inner chunk had beyond the chunk being filled.
+    /// The rest of the last inner chunk.
     pending: Bytes,
 }
 

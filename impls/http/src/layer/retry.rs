@@ -1,4 +1,4 @@
-//! Sending requests again.
+//! Retries.
 
 use std::fmt;
 use std::pin::pin;
@@ -18,33 +18,35 @@ use tokio::time::sleep;
 use super::HttpCounters;
 use super::idempotency_key::KeyMaker;
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::ResendCount;
 use networking_runtime::clock::TokioClock;
 
-/// The most bytes of a response that is given up which are read so that its connection can be used again.
+/// The largest body of a discarded response that is read, in bytes, so that its connection can be reused.
 const MAX_DRAIN: usize = 64 << 10;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Sends a request again when its attempt failed in a way that may pass, by a [`RetryPolicy`].
+/// Retries requests after transient failures, according to a [`RetryPolicy`].
 ///
-/// * What is retried: the policy's statuses, and errors whose [retryability](NetworkError::retryability) says so, an open circuit that knows when
-///   it will let calls through included. The policy's predicate decides before these.
-/// * Which requests: idempotent ones, and those that certainly did not reach the peer, of any method. The body must be
-///   one that can be sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key that the server can know it by, and is idempotent then.
-/// * How far: up to the response head. A body that breaks off is an error of its reader.
-/// * The last attempt's response or error is the call's; its number is in the error's `attempts`, or in the response's
-///   extensions as [`Attempts`].
-/// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The
-///   budget is always the client's; a policy with `budget: None` does not draw on it.
+/// * The statuses of the policy are retried, and errors with a retryable
+///   [retryability](NetworkError::retryability), including an open circuit that has a time to retry. The policy's predicate takes
+///   precedence.
+/// * Idempotent requests are retried, and requests of any method that did not reach the peer. The body must be one that can be
+///   sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key by which the server recognizes
+///   it, which makes it idempotent.
+/// * A retry happens up to the response head. A body that fails later is an error for its reader.
+/// * The call returns the response or error of the last attempt. The number of attempts is in the error's `attempts`, or in the
+///   response's extensions as [`Attempts`].
+/// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The budget is
+///   always the client's; a policy with `budget: None` does not use it.
 ///
-/// Each attempt but the last possible one costs a copy of the request's head.
+/// Each attempt, except the last possible one, copies the head of the request.
 ///
 /// # Order
 ///
-/// Right: outside of the circuit breaker, so that the breaker sees every attempt.
+/// Right: outside the circuit breaker, so that the breaker sees every attempt.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{CircuitBreakerClient, RetryClient}};
@@ -54,9 +56,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside the circuit breaker. It would count a call of three failures as one, or as none if the third attempt
-/// succeeds, and a failing peer would still get every attempt of a call that was let through. Wrong as well: two of them in
-/// one stack, which multiplies the attempts.
+/// Wrong: inside the circuit breaker. It would count three failed attempts of a call as one failure, or as none if the third one
+/// succeeds, and would not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack, which multiply the
+/// attempts.
 pub struct RetryClient<C> {
     inner: C,
     state: ArcSwap<State>,
@@ -65,13 +67,18 @@ pub struct RetryClient<C> {
     keys: KeyMaker,
 }
 
+inner_access!(
+    RetryClient,
+    "The retry budget is dropped with the wrapper: a new one starts full."
+);
+
 struct State {
     policy: RetryPolicy,
     budget: Option<Bucket>,
 }
 
 impl<C> RetryClient<C> {
-    /// Retries calls to `inner` by `policy`.
+    /// Retries requests to `inner` according to `policy`.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -86,7 +93,7 @@ impl<C> RetryClient<C> {
         })
     }
 
-    /// Reads dates in `Retry-After` against `clock`.
+    /// Sets the clock that dates in `Retry-After` are compared with.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -125,7 +132,7 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             && request.options.idempotent.is_none()
             && matches!(request.method, Method::POST | Method::PATCH)
         {
-            // One for all attempts.
+            // All attempts of a call have the same key.
             let key = request.headers.entry(IDEMPOTENCY_KEY);
             key.or_insert_with(|| self.keys.make());
         }
@@ -165,10 +172,10 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
             }
-            // Boxed, so that calls that succeed at once do not carry the room for it.
+            // Boxed, so that the futures of calls that succeed immediately stay small.
             Box::pin(pause(result, wait)).await;
         }
-        unreachable!("every attempt without a successor returns")
+        unreachable!("the last attempt returns")
     }
 }
 
@@ -213,17 +220,17 @@ impl<C> RetryClient<C> {
     }
 }
 
-/// An attempt is boxed apart from the rest of the call, so that neither is large: allocators have short cuts for small blocks.
+/// An attempt has a separate box, so that it and the rest of the call stay small: allocators have fast paths for small blocks.
 fn attempt_once(next: &impl Next, request: Box<HttpRequest>) -> BoxFuture<'_, Result<Box<HttpResponse>>> {
     Box::pin(next.send(request))
 }
 
 enum Verdict {
-    /// The peer is well.
+    /// A success: it refills the budget.
     Good,
-    /// A failure, but not one to retry.
+    /// A failure that is not retried.
     Final,
-    /// Retry after so long at least.
+    /// Retry after at least this time.
     Retry(Option<Duration>),
 }
 
@@ -256,13 +263,13 @@ fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpRe
     }
 }
 
-/// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
+/// Waits. Meanwhile reads the rest of a small response, so that its connection can be reused by the next attempt.
 async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
     let mut over = pin!(sleep(wait));
     if let Ok(HttpResponse { body, .. }) = given_up.map(|response| *response)
         && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
     {
-        // Neither a failure nor a lack of time matters: the connection is then closed.
+        // An error or a timeout only means that the connection is closed.
         tokio::select! {
             biased;
             _ = body.collect(MAX_DRAIN) => {}
@@ -313,7 +320,7 @@ impl Bucket {
     }
 
     pub(super) fn refill(&self) {
-        // A full bucket, the usual case, is not written to.
+        // A full bucket, the usual case, is not written.
         let _ = self.tokens.fetch_update(Relaxed, Relaxed, |tokens| {
             (tokens < self.capacity).then(|| (tokens + self.refill).min(self.capacity))
         });

@@ -1,4 +1,4 @@
-//! Waits, budgets and decisions of the retry layer.
+//! Waits, budgets and decisions of the retry wrapper.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

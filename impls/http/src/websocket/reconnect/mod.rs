@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::driver::Driver;
-use self::outbox::{Outbox, Way};
+use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
 
@@ -254,9 +254,9 @@ impl WebSocketConnection for ReconnectingWebSocket {
         if self.shared.closing.is_cancelled() {
             return Err(NetworkError::closed(SEND, "the connection"));
         }
-        match self.shared.outbox.way(message)? {
-            Way::Queued => Ok(()),
-            Way::Over(connection, message) => match connection.send(message).await {
+        match self.shared.outbox.route(message)? {
+            Route::Queued => Ok(()),
+            Route::Direct(connection, message) => match connection.send(message).await {
                 // It broke just now, and its successor is not there yet.
                 Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => Err(absent().with_source(error)),
                 sent => sent,

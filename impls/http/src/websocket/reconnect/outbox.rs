@@ -27,8 +27,8 @@ struct State {
 }
 
 /// Where a message goes.
-pub(super) enum Way {
-    Over(Arc<dyn WebSocketConnection>, WebSocketMessage),
+pub(super) enum Route {
+    Direct(Arc<dyn WebSocketConnection>, WebSocketMessage),
     Queued,
 }
 
@@ -42,7 +42,7 @@ impl Outbox {
     }
 
     /// Finds a message its way, or says why there is none.
-    pub(super) fn way(&self, message: WebSocketMessage) -> Result<Way> {
+    pub(super) fn route(&self, message: WebSocketMessage) -> Result<Route> {
         let mut state = self.state.lock();
         if state.finished {
             return Err(match &state.failure {
@@ -51,7 +51,7 @@ impl Outbox {
             });
         }
         if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_open()) {
-            return Ok(Way::Over(Arc::clone(connection), message));
+            return Ok(Route::Direct(Arc::clone(connection), message));
         }
         if self.max_messages == 0 || !message.is_data() {
             return Err(absent());
@@ -65,7 +65,7 @@ impl Outbox {
         }
         state.queued_bytes = bytes;
         state.queue.push_back(message);
-        Ok(Way::Queued)
+        Ok(Route::Queued)
     }
 
     /// The next message for a new connection. When there is none, the connection is what messages go over from now on.

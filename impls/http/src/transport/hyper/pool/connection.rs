@@ -1,4 +1,4 @@
-//! One connection, and the use of it for one exchange.
+//! One connection, and its use for one exchange.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,28 +15,28 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
-use super::error;
-use super::pool::Pool;
-use super::upload::{Progress, Upload};
+use super::Pool;
 use crate::connect::diagnosis::Stage;
+use crate::transport::hyper::error;
+use crate::transport::hyper::upload::{Progress, Upload};
 
-/// The peer of a connection, and how to speak to it.
+/// The peer of a connection, and how requests to it are written.
 pub(super) struct Peer {
     pub(super) origin: Box<str>,
     host: HeaderValue,
     scheme: Scheme,
     authority: Authority,
-    /// Whole URLs are requested, not paths: HTTP/2, and proxies that forward.
+    /// Whether requests name the whole URL, not only the path: over HTTP/2, and to forwarding proxies.
     absolute: bool,
     http2: bool,
-    /// For a proxy that forwards.
+    /// Sent to a forwarding proxy.
     proxy_authorization: Option<HeaderValue>,
-    /// The connection itself. Without its sender it ends by itself, but only after the exchange that is going on.
+    /// The task that drives the connection. When the sender is dropped, it ends after the current exchange.
     task: AbortHandle,
-    /// The streams of an HTTP/2 connection.
+    /// Open streams of an HTTP/2 connection.
     streams: AtomicU64,
     /// When the last stream of an HTTP/2 connection ended.
-    pub(super) quiet_since: Mutex<Instant>,
+    pub(super) idle_since: Mutex<Instant>,
 }
 
 pub(super) enum Sender {
@@ -44,30 +44,31 @@ pub(super) enum Sender {
     Http2(http2::SendRequest<Upload>),
 }
 
-/// The right to use a connection for one exchange.
+/// A connection that is in use for one exchange.
 ///
-/// Dropped, it closes an HTTP/1.1 connection: something was left unfinished on it.
-pub(super) struct Lease {
-    /// `None` after it was handed back.
+/// Dropping it before it is released closes an HTTP/1.1 connection, because the exchange is unfinished.
+pub(in crate::transport::hyper) struct PooledConnection {
+    /// `None` after it was returned.
     sender: Option<Sender>,
     peer: Arc<Peer>,
     pool: Arc<Pool>,
     /// The connection was opened for an earlier exchange.
     reused: bool,
-    /// Of the request's body, if it has one.
+    /// The progress of the request body, if there is one.
     progress: Option<Arc<Progress>>,
 }
 
 /// Why there is no response head.
 #[expect(clippy::large_enum_variant, reason = "moved once, and seldom made")]
-pub(super) enum Failure {
-    Silence,
+pub(in crate::transport::hyper) enum Failure {
+    /// The peer sent nothing for the read timeout.
+    ReadTimeout,
     Exchange(TrySendError<Request<Upload>>),
 }
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
-/// The key of the pool: scheme, host and port, and the user if the URL names one.
+/// The key of the pool: scheme, host and port, and the user information if the URL has any.
 pub(super) fn origin(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
@@ -97,12 +98,12 @@ impl Peer {
             proxy_authorization: authorization.filter(|_| forwarded).cloned(),
             task,
             streams: AtomicU64::new(0),
-            quiet_since: Mutex::new(Instant::now()),
+            idle_since: Mutex::new(Instant::now()),
         })
     }
 
     /// Whether no stream of an HTTP/2 connection is open.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.streams.load(Relaxed) == 0
     }
 
@@ -121,7 +122,7 @@ impl Peer {
     }
 }
 
-impl Lease {
+impl PooledConnection {
     pub(super) fn new(sender: Sender, peer: Arc<Peer>, pool: Arc<Pool>, reused: bool) -> Self {
         if !peer.http2 || peer.streams.fetch_add(1, Relaxed) == 0 {
             pool.gauges.activate();
@@ -135,21 +136,21 @@ impl Lease {
         }
     }
 
-    /// Whether the peer is a proxy that forwards.
-    pub(super) fn is_forwarded(&self) -> bool {
+    /// Whether the peer is a forwarding proxy.
+    pub(in crate::transport::hyper) fn is_forwarded(&self) -> bool {
         self.peer.absolute && !self.peer.http2
     }
 
-    /// Host and port, as errors name them.
-    pub(super) fn host(&self) -> &str {
+    /// Host and port, as errors show them.
+    pub(in crate::transport::hyper) fn host(&self) -> &str {
         self.peer.authority.as_str()
     }
 
-    /// Waits until the connection of the pool has come to rest after its last exchange; `false` if it was closed.
-    pub(super) async fn settled(&mut self) -> bool {
+    /// Waits until the connection can take a request; `false` if it was closed.
+    pub(super) async fn ready(&mut self) -> bool {
         match &mut self.sender {
             Some(Sender::Http1(sender)) if sender.is_ready() => true,
-            // Bounded, because its runtime may not be running any more.
+            // Bounded, because the runtime that drives the connection may have stopped.
             Some(Sender::Http1(sender)) => {
                 matches!(timeout(self.pool.settle_timeout, sender.ready()).await, Ok(Ok(())))
             }
@@ -158,15 +159,15 @@ impl Lease {
         }
     }
 
-    /// Gives a request the target, and the headers for it, that this connection wants.
-    pub(super) fn address(&mut self, request: &mut Request<Upload>, url: &Url) -> Result<()> {
+    /// Sets the target of a request, and the headers that depend on the connection.
+    pub(in crate::transport::hyper) fn address(&mut self, request: &mut Request<Upload>, url: &Url) -> Result<()> {
         *request.uri_mut() = self.peer.uri(url)?;
         let chunked = request.body().size_hint().exact().is_none();
         let headers = request.headers_mut();
         if !self.peer.http2 {
             headers.entry(header::HOST).or_insert_with(|| self.peer.host.clone());
             if chunked {
-                // Without it, hyper leaves the body of a GET out.
+                // Without the header, hyper does not send the body of a GET.
                 headers.entry(header::TRANSFER_ENCODING).or_insert(CHUNKED);
             }
         }
@@ -179,11 +180,15 @@ impl Lease {
         Ok(())
     }
 
-    pub(super) async fn send(
+    pub(in crate::transport::hyper) async fn send(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        let response = match self.sender.as_mut().expect("a lease that is used was not handed back") {
+        let response = match self
+            .sender
+            .as_mut()
+            .expect("the connection is in use until it is returned")
+        {
             Sender::Http1(sender) => sender.try_send_request(request).await?,
             Sender::Http2(sender) => sender.try_send_request(request).await?,
         };
@@ -193,13 +198,13 @@ impl Lease {
         Ok(response)
     }
 
-    /// The request, if nothing of it was sent and another connection may do better: this one was closed while it waited in
-    /// the pool.
-    pub(super) fn take_back(self, failure: Failure) -> Result<Request<Upload>> {
+    /// Returns the request if nothing of it was sent and it can be sent on another connection: this one was closed while it
+    /// was idle in the pool.
+    pub(in crate::transport::hyper) fn recover_request(self, failure: Failure) -> Result<Request<Upload>> {
         match failure {
-            Failure::Silence => {
-                self.distrust();
-                Err(error::silent(SendState::MaybeSent))
+            Failure::ReadTimeout => {
+                self.exclude_from_pool();
+                Err(error::read_timeout(SendState::MaybeSent))
             }
             Failure::Exchange(mut failure) => match failure.take_message() {
                 Some(request) if self.reused => Ok(request),
@@ -209,28 +214,28 @@ impl Lease {
         }
     }
 
-    /// Hands the connection back after the whole response was read.
-    pub(super) fn release(mut self) {
+    /// Returns the connection to the pool after the whole response was read.
+    pub(in crate::transport::hyper) fn release(mut self) {
         if self.is_sent() {
             let sender = self.sender.take();
-            self.retire();
+            self.end_exchange();
             if let Some(sender) = sender {
                 self.pool.put(sender, &self.peer);
             }
         } else {
-            // The peer answered before it had the whole request.
-            self.settle();
+            // The peer responded before it had received the whole request.
+            self.release_when_idle();
         }
     }
 
-    /// Keeps later requests off an HTTP/2 connection whose peer is silent. Those that are on it stay there.
-    pub(super) fn distrust(&self) {
+    /// Gives an HTTP/2 connection to no further request, after its peer reached the read timeout.
+    pub(in crate::transport::hyper) fn exclude_from_pool(&self) {
         if self.peer.http2 {
-            self.pool.forget(&self.peer);
+            self.pool.remove_shared(&self.peer);
         }
     }
 
-    /// Whether nothing of the request is left to be written. What hyper took may wait for a peer that does not read.
+    /// Whether the whole request was written. What hyper has buffered may still wait for a peer that does not read.
     fn is_sent(&self) -> bool {
         match &self.sender {
             Some(Sender::Http1(sender)) => {
@@ -241,10 +246,10 @@ impl Lease {
         }
     }
 
-    /// Hands the connection back once it has come to rest by itself, if it does so in time.
-    pub(super) fn settle(mut self) {
+    /// Returns an HTTP/1.1 connection to the pool when its exchange ends within `settle_timeout`, and closes it otherwise.
+    pub(in crate::transport::hyper) fn release_when_idle(mut self) {
         let sender = self.sender.take();
-        self.retire();
+        self.end_exchange();
         let Some(Sender::Http1(mut sender)) = sender else {
             return;
         };
@@ -261,22 +266,22 @@ impl Lease {
         });
     }
 
-    fn retire(&self) {
+    fn end_exchange(&self) {
         if !self.peer.http2 {
             self.pool.gauges.deactivate();
         } else if self.peer.streams.fetch_sub(1, Relaxed) == 1 {
-            *self.peer.quiet_since.lock() = Instant::now();
+            *self.peer.idle_since.lock() = Instant::now();
             self.pool.gauges.deactivate();
         }
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if self.sender.take().is_some() {
-            self.retire();
+            self.end_exchange();
             if !self.peer.http2 {
-                // An upload, or an answer, that never ends would keep it open.
+                // An upload or a response that never ends would keep the connection open.
                 self.peer.task.abort();
             }
         }

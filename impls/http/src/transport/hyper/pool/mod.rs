@@ -1,4 +1,6 @@
-//! Connections that wait for their next request.
+//! The pool: idle connections by origin, and how new ones are opened.
+
+mod connection;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,10 +15,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::connection::{Lease, Peer, Sender, origin};
+pub(super) use self::connection::{Failure, PooledConnection};
+use self::connection::{Peer, Sender, origin};
 use super::counted::Counted;
 use super::error;
-use super::gauge::{Connecting, Gauges};
+use super::gauge::{Connecting, Gauges, IdleConnections};
 use super::upload::Upload;
 use crate::connect::config::TransportConfig;
 use crate::connect::connector::{Connector, Opened};
@@ -24,11 +27,11 @@ use crate::connect::connector::{Connector, Opened};
 /// The connections of one [variant](crate::transport::variants) of the transport, by origin.
 pub(super) struct Pool {
     connector: Connector,
-    pub(super) gauges: Arc<Gauges>,
+    gauges: Arc<Gauges>,
     max_idle_per_origin: usize,
     idle_timeout: Duration,
-    /// How long a connection may take to come to rest after a response that was not read to its end.
-    pub(super) settle_timeout: Duration,
+    /// How long a connection may take to become idle after a response that was not read to its end.
+    settle_timeout: Duration,
     origins: Mutex<Origins>,
     itself: Weak<Self>,
 }
@@ -36,13 +39,13 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Origins {
     by_name: HashMap<Box<str>, Origin, RandomState>,
-    /// A task closes what was idle for too long.
-    tended: bool,
+    /// Whether a task is running that closes connections whose idle timeout has passed.
+    evicting: bool,
 }
 
 #[derive(Default)]
 struct Origin {
-    /// The latest used last: the others may grow old.
+    /// Ordered by last use, the most recent at the end, so that the oldest reach their idle timeout.
     idle: Vec<Idle>,
     shared: Option<Shared>,
 }
@@ -53,7 +56,7 @@ struct Idle {
     since: Instant,
 }
 
-/// An HTTP/2 connection, for any number of requests at once.
+/// An HTTP/2 connection, which serves many requests at the same time.
 struct Shared {
     sender: http2::SendRequest<Upload>,
     peer: Arc<Peer>,
@@ -70,29 +73,34 @@ impl Pool {
             origins: Mutex::default(),
             itself: Weak::clone(itself),
         });
-        gauges.watch(&pool);
+        gauges.watch(Arc::downgrade(&pool) as _);
         pool
     }
 
-    /// A connection for one exchange: one that waits, or a new one.
-    pub(super) async fn lease(self: &Arc<Self>, url: &Url) -> Result<Lease> {
-        while let Some(mut lease) = self.take(url) {
-            if lease.settled().await {
-                return Ok(lease);
+    /// A connection for one exchange: an idle one, or a new one.
+    pub(super) async fn acquire(self: &Arc<Self>, url: &Url) -> Result<PooledConnection> {
+        while let Some(mut connection) = self.take(url) {
+            if connection.ready().await {
+                return Ok(connection);
             }
         }
-        // Apart: what opening a connection takes is much, and most requests do not need it.
+        // Boxed: the future that opens a connection is large, and most requests do not need it.
         Box::pin(self.open(url)).await
     }
 
-    fn take(self: &Arc<Self>, url: &Url) -> Option<Lease> {
+    fn take(self: &Arc<Self>, url: &Url) -> Option<PooledConnection> {
         let mut origins = self.origins.lock();
         let origin = origins.by_name.get_mut(origin(url))?;
         if let Some(shared) = &origin.shared {
             if !shared.sender.is_closed() {
                 let (sender, peer) = (shared.sender.clone(), Arc::clone(&shared.peer));
                 drop(origins);
-                return Some(Lease::new(Sender::Http2(sender), peer, Arc::clone(self), true));
+                return Some(PooledConnection::new(
+                    Sender::Http2(sender),
+                    peer,
+                    Arc::clone(self),
+                    true,
+                ));
             }
             origin.shared = None;
         }
@@ -100,7 +108,7 @@ impl Pool {
         while let Some(idle) = origin.idle.pop() {
             if !idle.sender.is_closed() && now < idle.since + self.idle_timeout {
                 drop(origins);
-                return Some(Lease::new(
+                return Some(PooledConnection::new(
                     Sender::Http1(idle.sender),
                     idle.peer,
                     Arc::clone(self),
@@ -111,7 +119,7 @@ impl Pool {
         None
     }
 
-    async fn open(self: &Arc<Self>, url: &Url) -> Result<Lease> {
+    async fn open(self: &Arc<Self>, url: &Url) -> Result<PooledConnection> {
         let mut connecting = Some(Connecting::enter(&self.gauges));
         let opened = self
             .connector
@@ -121,7 +129,7 @@ impl Pool {
                     stream: opened.stream,
                     _open: open,
                 });
-                let (sender, task) = shake(io, opened.http2).await?;
+                let (sender, task) = handshake(io, opened.http2).await?;
                 let authorization = self.connector.proxy_authorization();
                 let peer = Peer::new(url, opened.http2, opened.forwarded, authorization, task)?;
                 Ok((sender, Arc::new(peer)))
@@ -136,27 +144,28 @@ impl Pool {
         }
     }
 
-    /// The first use of a new connection. One that can be shared goes into the pool at once.
-    fn adopt(self: &Arc<Self>, sender: Sender, peer: Arc<Peer>) -> Lease {
+    /// Hands out a new connection for its first exchange. An HTTP/2 connection is added to the pool at the same time.
+    fn adopt(self: &Arc<Self>, sender: Sender, peer: Arc<Peer>) -> PooledConnection {
         if let Sender::Http2(sender) = &sender
             && self.max_idle_per_origin > 0
         {
             let mut origins = self.origins.lock();
             let origin = origins.by_name.entry(peer.origin.clone()).or_default();
-            // Of several opened at the same time one is enough for later requests.
+            // Of several that were opened at the same time, later requests need only one.
             if origin.shared.as_ref().is_none_or(|shared| shared.sender.is_closed()) {
                 origin.shared = Some(Shared {
                     sender: sender.clone(),
                     peer: Arc::clone(&peer),
                 });
             }
-            self.tend(origins);
+            self.start_eviction(origins);
         }
-        Lease::new(sender, peer, Arc::clone(self), false)
+        PooledConnection::new(sender, peer, Arc::clone(self), false)
     }
 
-    /// Takes a connection back. Those beyond the limit are closed; HTTP/2 ones are here already.
-    pub(super) fn put(&self, sender: Sender, peer: &Arc<Peer>) {
+    /// Returns an HTTP/1.1 connection to the pool, or closes it when the pool is full. HTTP/2 connections are in the pool
+    /// while they are used.
+    fn put(&self, sender: Sender, peer: &Arc<Peer>) {
         let Sender::Http1(sender) = sender else {
             return;
         };
@@ -176,49 +185,32 @@ impl Pool {
         if waiting.len() < self.max_idle_per_origin {
             waiting.push(idle);
         }
-        self.tend(origins);
+        self.start_eviction(origins);
     }
 
-    /// How many connections wait for a request.
-    pub(super) fn idle(&self) -> u64 {
-        let origins = self.origins.lock();
-        let count: usize = origins
-            .by_name
-            .values()
-            .map(|origin| {
-                let waiting = origin.idle.iter().filter(|idle| !idle.sender.is_closed()).count();
-                let quiet = origin
-                    .shared
-                    .as_ref()
-                    .is_some_and(|shared| !shared.sender.is_closed() && shared.peer.is_quiet());
-                waiting + usize::from(quiet)
-            })
-            .sum();
-        count as u64
-    }
-
-    /// Starts the task that closes old connections, unless there is one.
-    fn tend(&self, mut origins: MutexGuard<'_, Origins>) {
-        if origins.tended {
+    /// Starts the eviction task, unless it is running.
+    fn start_eviction(&self, mut origins: MutexGuard<'_, Origins>) {
+        if origins.evicting {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            origins.tended = true;
-            // A runtime that shuts down drops the task at once, and that takes the lock.
+            origins.evicting = true;
+            // A runtime that is shutting down drops the task immediately, and dropping it takes the lock.
             drop(origins);
-            runtime.spawn(tend(Tending(Weak::clone(&self.itself)), self.idle_timeout));
+            runtime.spawn(evict_idle(Eviction(Weak::clone(&self.itself)), self.idle_timeout));
         }
     }
 
-    /// Gives this HTTP/2 connection to no further request.
-    pub(super) fn forget(&self, peer: &Arc<Peer>) {
+    /// Gives this HTTP/2 connection to no further request. Requests in flight on it continue.
+    fn remove_shared(&self, peer: &Arc<Peer>) {
         let mut origins = self.origins.lock();
         if let Some(origin) = origins.by_name.get_mut(&peer.origin) {
             origin.shared.take_if(|shared| Arc::ptr_eq(&shared.peer, peer));
         }
     }
 
-    /// Closes what has been idle for too long or is closed anyway. When to look again; `None` when nothing is left.
+    /// Closes connections whose idle timeout has passed, and removes closed ones. Returns when to do so again; `None` when no
+    /// connection is left.
     fn sweep(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut origins = self.origins.lock();
@@ -228,59 +220,78 @@ impl Pool {
                 .idle
                 .retain(|idle| !idle.sender.is_closed() && now < idle.since + self.idle_timeout);
             if let Some(shared) = &origin.shared {
-                let old = shared.peer.is_quiet() && now >= *shared.peer.quiet_since.lock() + self.idle_timeout;
+                let old = shared.peer.is_idle() && now >= *shared.peer.idle_since.lock() + self.idle_timeout;
                 if old || shared.sender.is_closed() {
                     origin.shared = None;
                 }
             }
             let oldest = origin.idle.first().map(|idle| idle.since + self.idle_timeout);
-            let quiet = origin.shared.as_ref().map(|shared| {
-                let since = if shared.peer.is_quiet() {
-                    *shared.peer.quiet_since.lock()
+            let shared_idle = origin.shared.as_ref().map(|shared| {
+                let since = if shared.peer.is_idle() {
+                    *shared.peer.idle_since.lock()
                 } else {
                     now
                 };
                 since + self.idle_timeout
             });
-            let soonest = [oldest, quiet].into_iter().flatten().min();
+            let soonest = [oldest, shared_idle].into_iter().flatten().min();
             next = [next, soonest].into_iter().flatten().min();
             soonest.is_some()
         });
         if next.is_none() {
-            origins.tended = false;
+            origins.evicting = false;
         }
         next
     }
 }
 
-/// Ends with the pool, or when nothing is left in it.
-async fn tend(mut tending: Tending, idle_timeout: Duration) {
+impl IdleConnections for Pool {
+    fn idle(&self) -> u64 {
+        let origins = self.origins.lock();
+        let count: usize = origins
+            .by_name
+            .values()
+            .map(|origin| {
+                let waiting = origin.idle.iter().filter(|idle| !idle.sender.is_closed()).count();
+                let shared_idle = origin
+                    .shared
+                    .as_ref()
+                    .is_some_and(|shared| !shared.sender.is_closed() && shared.peer.is_idle());
+                waiting + usize::from(shared_idle)
+            })
+            .sum();
+        count as u64
+    }
+}
+
+/// Closes idle connections until the pool is dropped or empty.
+async fn evict_idle(mut eviction: Eviction, idle_timeout: Duration) {
     let mut next = Instant::now() + idle_timeout;
     loop {
         sleep_until(next).await;
-        let Some(pool) = tending.0.upgrade() else { return };
+        let Some(pool) = eviction.0.upgrade() else { return };
         let Some(soonest) = pool.sweep() else {
-            // The sweep said so already, and there may be another task by now.
-            tending.0 = Weak::new();
+            // The sweep has cleared the flag, and another task may have set it again: the drop must not clear it.
+            eviction.0 = Weak::new();
             return;
         };
         next = soonest;
     }
 }
 
-/// The pool that a task tends. When the task is dropped with its runtime, another one can take over.
-struct Tending(Weak<Pool>);
+/// The pool that an eviction task works on. When the task is dropped with its runtime, another one can take over.
+struct Eviction(Weak<Pool>);
 
-impl Drop for Tending {
+impl Drop for Eviction {
     fn drop(&mut self) {
         if let Some(pool) = self.0.upgrade() {
-            pool.origins.lock().tended = false;
+            pool.origins.lock().evicting = false;
         }
     }
 }
 
-/// Starts to speak HTTP. The connection then lives in a task of its own, until it is closed.
-async fn shake(io: TokioIo<Counted>, http2: bool) -> Result<(Sender, AbortHandle)> {
+/// Performs the HTTP handshake, and starts the task that drives the connection until it is closed.
+async fn handshake(io: TokioIo<Counted>, http2: bool) -> Result<(Sender, AbortHandle)> {
     if http2 {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
@@ -294,7 +305,7 @@ async fn shake(io: TokioIo<Counted>, http2: bool) -> Result<(Sender, AbortHandle
     }
 }
 
-/// Requests get the error too; between requests nobody does.
+/// Drives a connection. Requests get its error, too; between requests only the log does.
 async fn logged(connection: impl Future<Output = hyper::Result<()>>) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended");
