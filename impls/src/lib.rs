@@ -26,7 +26,7 @@
 //! | `brotli` | yes | brotli |
 //! | `zstd` | no | zstd: compiles a C library |
 //! | `compression` | no | the three above |
-//! | `charset` | yes | response text in other charsets than UTF-8 |
+//! | `charset` | no | response text in other charsets than UTF-8 |
 //! | `socks` | no | SOCKS 5 proxies |
 //! | `reqwest` | no | `ReqwestTransport` |
 //! | `http-cache` | no | a private cache (RFC 9111), in memory or on disk |
