@@ -1,50 +1,93 @@
 //! Conformance suites for the contracts of [`networking_spi`].
 //!
-//! Each domain has numbered clauses (`docs/contract/<domain>.md`) and one case per clause. Whoever writes a backend runs
-//! the same cases that the reference implementations pass.
+//! Each contract (`docs/contract/<domain>.md` in the repository) consists of numbered clauses, and each clause has one
+//! case here. Authors of a backend run the same cases that the reference implementations pass.
 //!
 //! # Run a suite against your backend
 //!
-//! 1. Implement the domain's harness trait: it makes a fresh client for each case and says what the client can do.
-//! 2. Write one line: the domain's macro expands to one `#[test]` per case.
+//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and says which capabilities the
+//!    client has.
+//! 2. Expand the macro of the domain. It makes one `#[test]` per case:
 //!
-//! ```ignore
-//! networking_conformance::http_conformance!(MyHarness::new);
+//! ```
+//! # use std::sync::Arc;
+//! # use networking_conformance::Harness;
+//! # use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+//! # use networking_spi::http::HttpCapabilities;
+//! # struct MyHarness;
+//! # impl Harness for MyHarness {
+//! #     fn backend(&self) -> &'static str { "my-backend" }
+//! # }
+//! # impl HttpHarness for MyHarness {
+//! #     fn capabilities(&self) -> HttpCapabilities { HttpCapabilities::none() }
+//! #     fn subject(&self, _origin: &Origin) -> HttpSubject { unreachable!("the example is only compiled") }
+//! # }
+//! networking_conformance::http_conformance!(|| Arc::new(MyHarness));
+//! # fn main() {}
 //! ```
 //!
-//! With `harness = false` in `Cargo.toml` and [`runner::main`] instead, cases that do not apply are shown as ignored with
-//! their reason, and can be filtered like any test.
+//! In place of the macro, a test target with `harness = false` can use [`runner`]. It shows cases that do not apply as
+//! ignored, with the reason, and writes reports as JSON.
 //!
-//! # What the outcomes mean
+//! # Outcomes
 //!
 //! | outcome | meaning |
 //! |---|---|
 //! | passed | the clause holds |
-//! | failed | it does not |
-//! | unsupported | the backend declares that it lacks a capability that the clause is about |
-//! | skipped | the harness cannot bring about what the clause is about (a broker failure, for example) |
-//! | known failure | it does not hold, and the harness says why; if it suddenly holds, the case fails |
+//! | failed | the clause does not hold |
+//! | unsupported | the backend declares that it lacks a capability which the clause needs |
+//! | skipped | the harness cannot produce a condition which the case needs, such as an unreachable broker |
+//! | known failure | the clause does not hold, and the harness lists the case with a reason |
 //!
-//! A capability that is declared but does not work fails its cases, and so does one that works but is not declared: cases
-//! check that what is not declared answers `Unsupported`.
+//! A known failure that passes is reported as failed, so that the list stays true.
 //!
-//! # Prove a suite of your own
+//! If a backend declares a capability that does not work, the cases of the capability fail. If it does not declare a
+//! capability that works, a case fails too: what is not declared must be `Unsupported`.
 //!
-//! A case that cannot fail proves nothing. [`Suite::assert_catches`] runs a suite against backends with one fault each, and
-//! checks that each fault is found by exactly the cases that are about it; [`Suite::assert_every_case_bites`] that no case
-//! is left over; [`Suite::assert_matches_contract`] that clauses and cases agree.
+//! # Modules
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | (root) | [`Case`], [`Suite`] and [`Harness`], which all domains share |
+//! | [`report`] | how cases ended, and counts per domain and backend; needs no feature |
+//! | [`runner`] | the `main` of a test binary |
+//! | [`http`], [`websocket`], [`circuit_breaker`], [`kafka`], [`bridge`] | harness trait, suite and macro of each domain |
+//! | [`http::hostile`] | a server that breaks the HTTP protocol, reproducibly by a seed |
+//! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `http` | yes | [`http`], with a loopback server on hyper |
+//! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
+//! | `circuit-breaker` | yes | [`circuit_breaker`] |
+//! | `kafka` | yes | [`kafka`] |
+//! | `bridge` | yes | [`bridge`] |
+//! | `runner` | yes | [`runner`], on libtest-mimic |
+//! | `proof` | no | [`proof`], and [`Suite`]'s checks of saboteurs and contracts |
 //!
 //! # Stability
 //!
-//! Ids of cases and clauses are never reused. A new case can break your build, so it comes with a minor version and a line
-//! in the changelog.
+//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so it comes with a minor
+//! version and a line in the changelog.
 
-mod case;
-mod proof;
-pub mod report;
-#[cfg(feature = "runner")]
-pub mod runner;
-mod suite;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// The tables above link to every module.
+#![cfg_attr(
+    not(all(
+        feature = "bridge",
+        feature = "circuit-breaker",
+        feature = "http",
+        feature = "kafka",
+        feature = "proof",
+        feature = "runner",
+        feature = "websocket",
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+
+mod kit;
 
 #[cfg(feature = "bridge")]
 pub mod bridge;
@@ -54,9 +97,19 @@ pub mod circuit_breaker;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "proof")]
+pub mod proof;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-pub use case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
-pub use report::{CaseReport, Outcome, SuiteReport};
-pub use suite::{Factory, Suite};
+#[cfg(feature = "runner")]
+pub use kit::runner;
+pub use kit::{
+    Applies, Case, CaseReport, CaseResult, CaseRuntime, Factory, Failure, Harness, KnownFailure, Outcome, Suite,
+    SuiteReport, report,
+};
+
+/// The example of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

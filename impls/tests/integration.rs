@@ -1,3 +1,4 @@
-//! Domains together.
+//! Domains together, and apart.
 
 mod bridge_kafka;
+mod domains;

@@ -1,14 +1,14 @@
-//! Injected time: nothing in the project reads a wall clock directly.
+//! Injected time: the crates of this project take a [`Clock`] and do not read the operating system's clocks.
 
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
 /// A source of time.
 ///
-/// Implementations on tokio follow its paused clock, so that tests advance time instead of waiting for it.
+/// An implementation over tokio follows its paused clock, so that a test advances time instead of waiting.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// Wall-clock time, for timestamps that leave the process. It may jump; never measure with it.
+    /// Wall-clock time, for timestamps that leave the process. It may jump: do not measure durations with it.
     fn now(&self) -> SystemTime;
 
     /// Monotonic time since a fixed origin of this clock, for measuring and deadlines.
@@ -23,7 +23,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic origin is now.
-    #[allow(clippy::disallowed_methods, reason = "the one place where the system's clock enters")]
+    #[allow(clippy::disallowed_methods, reason = "the only place that reads the system's clocks")]
     pub fn new() -> Self {
         Self {
             origin: std::time::Instant::now(),
@@ -38,7 +38,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place where the system's clock enters")]
+    #[allow(clippy::disallowed_methods, reason = "the only place that reads the system's clocks")]
     fn now(&self) -> SystemTime {
         SystemTime::now()
     }

@@ -1,34 +1,30 @@
-//! Compression codings shared by HTTP and Kafka.
+//! Content codings of HTTP bodies. The record batches of Kafka have their own codings:
+//! [`KafkaCompression`](crate::kafka::KafkaCompression).
 
-use crate::id::named_enum;
+use crate::names::named_enum;
 
-/// A compression coding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CompressionType {
-    /// No compression.
-    #[default]
-    None,
-    /// gzip, RFC 1952.
-    Gzip,
-    /// zlib-wrapped deflate, RFC 1950: what HTTP calls `deflate` (RFC 9110, section 8.4.1.2).
-    Deflate,
-    /// Brotli, RFC 7932.
-    Brotli,
-    /// Zstandard, RFC 8878.
-    Zstd,
+named_enum! {
+    "compression",
+    /// A content coding of an HTTP body.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum CompressionType {
+        /// No compression.
+        #[default]
+        None => "none",
+        /// gzip, RFC 1952.
+        Gzip => "gzip",
+        /// Deflate in the zlib format, RFC 1950: the coding `deflate` of HTTP (RFC 9110, section 8.4.1.2).
+        Deflate => "deflate",
+        /// Brotli, RFC 7932.
+        Brotli => "brotli",
+        /// Zstandard, RFC 8878.
+        Zstd => "zstd",
+    }
 }
 
-named_enum!(CompressionType, "compression", {
-    None => "none",
-    Gzip => "gzip",
-    Deflate => "deflate",
-    Brotli => "brotli",
-    Zstd => "zstd",
-});
-
 impl CompressionType {
-    /// The token of HTTP's `Content-Encoding`, `None` for the identity coding.
+    /// The token in `Content-Encoding`; `None` for no compression.
     pub const fn content_coding(self) -> Option<&'static str> {
         match self {
             Self::None => None,

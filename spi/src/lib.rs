@@ -1,17 +1,15 @@
 //! Object-safe networking contracts.
 //!
-//! Applications depend on the traits of this crate (`Arc<dyn HttpClient>`, `Arc<dyn KafkaClient>`, ...) and choose, or
-//! write, the backend behind them. The crate does no I/O, starts no runtime and links no C code.
+//! An application depends on the traits of this crate (`Arc<dyn HttpClient>`, `Arc<dyn KafkaClient>`, ...) and chooses, or
+//! writes, the backend behind them.
 //!
-//! | domain | implementer traits | conveniences |
+//! | domain | traits for backends | extension traits for callers |
 //! |---|---|---|
 //! | [`http`](mod@crate::http) | [`HttpClient`](http::HttpClient), [`HttpExtended`](http::HttpExtended) | [`HttpClientExt`](http::HttpClientExt) |
 //! | [`websocket`] | [`WebSocketConnection`](websocket::WebSocketConnection) | [`WebSocketConnectionExt`](websocket::WebSocketConnectionExt) |
 //! | [`kafka`] | [`KafkaClient`](kafka::KafkaClient), [`KafkaExtended`](kafka::KafkaExtended) | [`KafkaClientExt`](kafka::KafkaClientExt) |
-//! | [`circuit_breaker`] | [`CircuitBreaker`](circuit_breaker::CircuitBreaker), [`Circuit`](circuit_breaker::Circuit) | [`CircuitBreakerExt`](circuit_breaker::CircuitBreakerExt) |
+//! | [`circuit_breaker`] | [`CircuitBreaker`](circuit_breaker::CircuitBreaker), [`Circuit`](circuit_breaker::Circuit) | [`CircuitBreakerExt`](circuit_breaker::CircuitBreakerExt), [`CircuitExt`](circuit_breaker::CircuitExt) |
 //! | [`bridge`] | [`CommunicationBridge`](bridge::CommunicationBridge), [`BridgeSource`](bridge::BridgeSource), [`BridgeSink`](bridge::BridgeSink) | [`CommunicationBridgeExt`](bridge::CommunicationBridgeExt) |
-//!
-//! Every fallible operation returns one error type, [`NetworkError`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,19 +23,34 @@
 //! }
 //! ```
 //!
+//! # Responsibilities
+//!
+//! This crate has the contracts, their values, one error type for all of them ([`NetworkError`]), and mocks. A line belongs
+//! here if it is part of the signature of a contract, or if it needs no I/O and two backends need it. The crate does no
+//! I/O, starts no runtime, links no C code, and depends on no other crate of the project.
+//!
+//! Values that several domains use: [`backoff`], [`clock`], [`secret`], [`redact`], [`validate`].
+//!
 //! # Features
 //!
-//! * `mock`: mockall mocks of every trait (`MockHttpClient`, ...). A mock is for tests: enable it in `[dev-dependencies]`
-//!   only. The version of mockall is then part of what you depend on.
+//! | feature | default | effect |
+//! |---|---|---|
+//! | `mock` | no | mockall mocks of every trait (`MockHttpClient`, ...) |
+//!
+//! A mock is for tests: enable `mock` only in `[dev-dependencies]`. The version of mockall is then a part of the public API.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod backoff;
 pub mod bridge;
+mod capabilities;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
 pub mod error;
 pub mod http;
-mod id;
 pub mod kafka;
+mod names;
 pub mod redact;
 pub mod secret;
 pub mod validate;
@@ -45,15 +58,38 @@ pub mod websocket;
 
 pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 
-/// Everything needed to call the contracts: the traits, their extension traits and the common values.
+/// The names that calling the contracts needs: traits, extension traits and common values.
+///
+/// ```
+/// use networking_spi::prelude::*;
+/// ```
 pub mod prelude {
+    /// Bridges: the contract, its endpoints, and its extension trait.
+    #[doc(no_inline)]
     pub use crate::bridge::{BridgeSink, BridgeSource, CommunicationBridge, CommunicationBridgeExt};
+    /// Circuit breakers: the registry, one circuit, their extension traits, the states, and the outcomes of calls.
+    #[doc(no_inline)]
     pub use crate::circuit_breaker::{
         CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState,
     };
+    /// Content codings of HTTP bodies.
+    #[doc(no_inline)]
     pub use crate::compression::CompressionType;
-    pub use crate::error::{ErrorKind, NetworkError, Retryability};
+    /// The error of every operation, its kinds, whether to retry, and changes of the error in a result.
+    #[doc(no_inline)]
+    pub use crate::error::{ErrorKind, NetworkError, ResultExt, Retryability};
+    /// HTTP: the contracts, the extension trait, requests and responses.
+    #[doc(no_inline)]
     pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
+    /// Kafka: the contracts and the extension trait.
+    #[doc(no_inline)]
     pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
+    /// WebSocket: the contract, the extension trait, and callbacks.
+    #[doc(no_inline)]
     pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
 }
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,17 +1,17 @@
-//! What `Debug`, logs and error messages show of values that can hold credentials.
+//! Replaces credentials in the output of `Debug`, in logs and in error messages.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 use url::Url;
 
-/// What is printed in place of a secret.
+/// Printed in place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Header names whose values are secret, besides those that [`is_secret_name`] knows.
+/// Headers whose values are secret although their names do not match [`is_secret_name`].
 const SECRET_HEADERS: &[&str] = &["cookie", "set-cookie"];
 
-/// Parts of a name that mark its value as secret, whatever separates words in it.
+/// A name that contains one of these marks its value as secret. Separators between words are ignored.
 const SECRET_WORDS: &[&str] = &[
     "token",
     "secret",
@@ -80,14 +80,14 @@ pub fn url(url: &Url) -> String {
     out
 }
 
-/// A query, or an URL-encoded form, with the values of secret parameters replaced.
+/// A query, or a URL-encoded form, with the values of secret parameters replaced.
 pub fn query(query: &str) -> String {
     let mut out = String::with_capacity(query.len());
     for (index, pair) in query.split('&').enumerate() {
         if index > 0 {
             out.push('&');
         }
-        // The name may be encoded, too.
+        // The name may be percent-encoded.
         let name = url::form_urlencoded::parse(pair.as_bytes()).next();
         match (pair.split_once('='), name) {
             (Some((raw, _)), Some((name, _))) if is_secret_name(&name) => {
@@ -102,6 +102,8 @@ pub fn query(query: &str) -> String {
 }
 
 /// `Debug` of a header map with secret values replaced.
+///
+/// Exhaustive on purpose: it wraps one reference.
 #[derive(Clone, Copy)]
 pub struct Headers<'a>(pub &'a HeaderMap);
 

@@ -1,4 +1,4 @@
-//! Strings that never show themselves.
+//! Credentials that are never printed.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A credential. `Debug` and `Display` print `[redacted]`, and its memory is wiped when dropped.
 ///
-/// Serialization writes the real value, because a configuration that loses its password on save is lost data: write
-/// serialized configuration only where its secrets may be.
+/// Serialization writes the credential: a configuration that is saved and loaded again must keep its password. Write
+/// serialized configuration only to places where secrets may be stored.
 ///
 /// ```
 /// use networking_spi::secret::Secret;
@@ -26,7 +26,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The credential itself. Call it where the value leaves the process, nowhere else.
+    /// The credential. Call this only where it is sent or written.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,15 +1,33 @@
-//! Checks shared by the configuration types: each failure is an [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
-//! that names its field.
+//! Checks of configuration values. Each failure is an [`InvalidInput`](crate::ErrorKind::InvalidInput) error that names
+//! the field.
 
 use std::time::Duration;
 
-use crate::error::{NetworkError, Result};
+use crate::error::{NetworkError, Result, ResultExt};
 
 /// A configuration that can be checked before it is used.
 pub trait Validate {
+    /// Checks every field.
+    ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the first field that is wrong.
     fn validate(&self) -> Result<()>;
+}
+
+/// Checks a configuration inside another one: a failure names the whole path (`retry.max_attempts`).
+///
+/// ```
+/// use networking_spi::http::RetryPolicy;
+/// use networking_spi::validate;
+///
+/// let error = validate::nested(&RetryPolicy::new(0), "retry").unwrap_err();
+/// assert_eq!(error.field(), Some("retry.max_attempts"));
+/// ```
+///
+/// # Errors
+/// That of `value`, with `field.` before the field that it names.
+pub fn nested(value: &(impl Validate + ?Sized), field: &str) -> Result<()> {
+    value.validate().in_field(field)
 }
 
 /// Fails unless `ok`.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde::{Deserialize, Serialize};
+use networking_conformance::{CaseReport, Outcome};
+use serde::Serialize;
 
 use crate::{Result, workspace};
 
@@ -20,18 +21,6 @@ pub(crate) struct Arguments {
 
 /// The environment variable by which the test binaries learn where to put their reports.
 pub(crate) const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
-
-/// One case against one backend, as the test binaries write it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CaseReport {
-    pub(crate) domain: String,
-    pub(crate) backend: String,
-    pub(crate) case: String,
-    pub(crate) clause: String,
-    pub(crate) outcome: String,
-    pub(crate) reason: String,
-    pub(crate) millis: u64,
-}
 
 /// Runs every suite and writes `target/conformance/report.json`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -80,7 +69,7 @@ fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
 }
 
 /// How many cases of a domain and backend ended in each way.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Counts {
     domain: String,
     backend: String,
@@ -92,24 +81,7 @@ struct Counts {
 }
 
 pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
-    let mut counts = BTreeMap::<(&str, &str), Counts>::new();
-    for report in reports {
-        let entry = counts
-            .entry((&report.domain, &report.backend))
-            .or_insert_with(|| Counts {
-                domain: report.domain.clone(),
-                backend: report.backend.clone(),
-                ..Counts::default()
-            });
-        match report.outcome.as_str() {
-            "passed" => entry.passed += 1,
-            "failed" => entry.failed += 1,
-            "unsupported" => entry.unsupported += 1,
-            "skipped" => entry.skipped += 1,
-            "known_failure" => entry.known_failure += 1,
-            other => return Err(format!("{}: unknown outcome {other}", report.case)),
-        }
-    }
+    let counts = count(reports);
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header([
         "domain",
@@ -120,7 +92,7 @@ pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
         "skipped",
         "known failure",
     ]);
-    for count in counts.values() {
+    for count in &counts {
         table.add_row([
             count.domain.clone(),
             count.backend.clone(),
@@ -132,15 +104,38 @@ pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
         ]);
     }
     println!("{table}");
-    for report in reports.iter().filter(|report| report.outcome != "passed") {
+    for report in reports.iter().filter(|report| report.outcome != Outcome::Passed) {
         println!(
             "{:<13} {} {} ({}): {}",
             report.outcome, report.backend, report.case, report.clause, report.reason
         );
     }
     if json {
-        let counts: Vec<Counts> = counts.into_values().collect();
         println!("{}", serde_json::to_string(&counts).map_err(|error| error.to_string())?);
     }
     Ok(())
+}
+
+/// The counts, sorted by domain and backend.
+fn count(reports: &[CaseReport]) -> Vec<Counts> {
+    let mut outcomes = BTreeMap::<(&str, &str), BTreeMap<Outcome, usize>>::new();
+    for report in reports {
+        let ended = outcomes.entry((&report.domain, &report.backend)).or_default();
+        *ended.entry(report.outcome).or_default() += 1;
+    }
+    outcomes
+        .into_iter()
+        .map(|((domain, backend), ended)| {
+            let of = |outcome| ended.get(&outcome).copied().unwrap_or_default();
+            Counts {
+                domain: domain.to_owned(),
+                backend: backend.to_owned(),
+                passed: of(Outcome::Passed),
+                failed: of(Outcome::Failed),
+                unsupported: of(Outcome::Unsupported),
+                skipped: of(Outcome::Skipped),
+                known_failure: of(Outcome::KnownFailure),
+            }
+        })
+        .collect()
 }

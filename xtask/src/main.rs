@@ -1,8 +1,10 @@
-//! The project's own commands: `cargo xtask bench`, `cargo xtask conformance`, `cargo xtask live`.
+//! The project's own commands: `cargo xtask api`, `bench`, `conformance`, `live` and `package`.
 
+mod api;
 mod bench;
 mod conformance;
 mod live;
+mod package;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,19 +21,28 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Compares the public API of each publishable crate with its listing in `docs/api`.
+    Api(api::Arguments),
     /// Measures ours and the peer in one run, as ratios.
     Bench(bench::Arguments),
     /// Runs every conformance suite against every implementation.
     Conformance(conformance::Arguments),
     /// Starts real servers, runs the same cases against them, and stops them.
     Live(live::Arguments),
+    /// Packages each publishable crate, and builds it from its package.
+    Package,
 }
 
 fn main() -> ExitCode {
+    if let Some(rustdoc) = std::env::var_os(api::RUSTDOC) {
+        return api::run_rustdoc(&rustdoc);
+    }
     let result = match Arguments::parse().command {
+        Command::Api(arguments) => api::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Live(arguments) => live::run(&arguments),
+        Command::Package => package::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,16 +14,23 @@ pub(crate) fn root() -> PathBuf {
 
 /// The target directory, wherever it was put.
 pub(crate) fn target_directory() -> Result<PathBuf> {
-    let output = cargo()
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()
-        .map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata gave no JSON: {error}"))?;
-    metadata["target_directory"]
+    metadata()?["target_directory"]
         .as_str()
         .map(PathBuf::from)
         .ok_or_else(|| "cargo metadata names no target directory".to_owned())
+}
+
+/// The names of the packages that may be published, sorted.
+pub(crate) fn publishable() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let mut names: Vec<String> = packages
+        // `publish = false` is an empty list of registries.
+        .filter(|package| package["publish"].is_null())
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// A cargo command in the root of the workspace.
@@ -43,4 +50,12 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
     } else {
         Err(format!("{what} failed ({status})"))
     }
+}
+
+fn metadata() -> Result<serde_json::Value> {
+    let output = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata gave no JSON: {error}"))
 }

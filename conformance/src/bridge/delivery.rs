@@ -1,4 +1,4 @@
-//! What reaches the sink, and what the source is told.
+//! What reaches the sink, and how the source is called back.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ pub(super) async fn acknowledges_after_the_sink(harness: Arc<Dyn>) -> CaseResult
     settle().await;
     check!(
         !pending.is_answered(),
-        "the source was told before the sink had acknowledged"
+        "the message was settled before the sink had acknowledged it"
     );
     scene.sink.open();
     check_eq!(
@@ -32,7 +32,7 @@ pub(super) async fn acknowledges_after_the_sink(harness: Arc<Dyn>) -> CaseResult
 
 pub(super) async fn byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
-    // With white space at both ends, and nothing that is text.
+    // White space at both ends, and bytes that are not text.
     let everything: Vec<u8> = b" \r\n".iter().copied().chain(0..=255).chain(*b"\n ").collect();
     let sent = BridgeMessage::new("id 1", everything, SystemTime::UNIX_EPOCH)
         .with_content_type("text/x-odd; charset=utf-7")
@@ -56,7 +56,7 @@ pub(super) async fn byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn receipts_say_where(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn receipts_describe_the_delivery(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let receipt = scene.receipt(message("the id", "{}")).await?;
     check_eq!(receipt.message_id, "the id", "message");
@@ -65,23 +65,23 @@ pub(super) async fn receipts_say_where(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         receipt.position.as_deref(),
         Some("position-0"),
-        "position, in the sink's words"
+        "the position that the sink reported"
     );
     check_eq!(receipt.rule, None, "rule");
     check_eq!(receipt.attempts, 1, "attempts");
     Ok(())
 }
 
-pub(super) async fn work_is_bounded(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn deliveries_in_flight_are_bounded(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(3)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..10).map(|n| scene.push(&n.to_string())).collect();
     scene.sink.wait_for_attempts(3).await?;
     settle().await;
-    check_eq!(scene.sink.attempts().len(), 3, "deliveries at work");
+    check_eq!(scene.sink.attempts().len(), 3, "deliveries in flight");
     check!(
         scene.source.handed() <= 4,
-        "{} messages were taken from the source",
+        "{} messages were received from the source",
         scene.source.handed()
     );
     scene.sink.open();
@@ -90,13 +90,13 @@ pub(super) async fn work_is_bounded(harness: Arc<Dyn>) -> CaseResult {
     }
     check!(
         scene.sink.most_running() <= 3,
-        "{} deliveries ran at a time",
+        "{} deliveries ran concurrently",
         scene.sink.most_running()
     );
     Ok(())
 }
 
-pub(super) async fn keyless_messages_run_side_by_side(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn keyless_messages_are_delivered_concurrently(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(8)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..8).map(|n| scene.push(&n.to_string())).collect();
@@ -115,7 +115,7 @@ pub(super) async fn order_by_key(harness: Arc<Dyn>) -> CaseResult {
         Duration::from_millis(100),
     ));
     let scene = Scene::new(&harness, config).await?;
-    // The first one of each key fails at first: what comes after must wait for its retries.
+    // The first delivery of each key fails once: later messages of the key must wait for its retry.
     scene.fail(4);
     let mut pending = Vec::new();
     for n in 0..10 {
@@ -140,13 +140,13 @@ pub(super) async fn order_by_key(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn a_stuck_key_holds_up_no_other(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_blocked_key_blocks_no_other(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.stick("stuck");
     let mut stuck = scene.source.push(message("1", "stuck").with_key("a"));
     scene.sink.wait_for_attempts(1).await?;
     scene.receipt(message("2", "free").with_key("b")).await?;
-    check!(!stuck.is_answered(), "the delivery that hangs was answered for");
+    check!(!stuck.is_answered(), "the delivery that hangs was settled");
     Ok(())
 }
 
@@ -158,19 +158,19 @@ pub(super) async fn attempts_have_a_time_limit(harness: Arc<Dyn>) -> CaseResult 
     let gap = scene.sink.gap()?;
     check!(
         gap >= Duration::from_millis(300),
-        "the first attempt was cut after {gap:?}"
+        "the first attempt was cancelled after {gap:?}"
     );
     scene.sink.next(Step::Hang);
     scene.sink.next(Step::Hang);
     let error = scene.push("2").rejection().await?;
     check!(
         error.is_a(networking_spi::ErrorKind::Timeout),
-        "an attempt that hangs is no timeout: {error}"
+        "an attempt that hangs is not a timeout: {error}"
     );
     Ok(())
 }
 
-pub(super) async fn every_message_is_answered_for(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn every_message_is_settled_once(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(4)).await?;
     for index in 0..30 {
         scene.sink.next(match index % 5 {
@@ -187,7 +187,7 @@ pub(super) async fn every_message_is_answered_for(harness: Arc<Dyn>) -> CaseResu
     check_eq!(
         acknowledged,
         scene.sink.delivered().len(),
-        "messages acknowledged, as against deliveries"
+        "acknowledged messages, compared with delivered ones"
     );
     Ok(())
 }

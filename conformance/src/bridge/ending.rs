@@ -1,4 +1,4 @@
-//! Destroying, and bridges that end by themselves.
+//! Destroying, and bridges that stop or fail.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use networking_spi::bridge::BridgeState;
 use tokio::time::Instant;
 
 use super::Dyn;
-use super::scene::{Scene, config, fatal, message, settle, transient, with_grave};
+use super::scene::{Scene, config, fatal, message, settle, transient, with_dead_letters};
 use super::sink::Step;
 use super::source::PATIENCE;
 use crate::{CaseResult, check, check_eq, check_error};
@@ -27,7 +27,7 @@ pub(super) async fn destroying_finishes_the_work(harness: Arc<Dyn>) -> CaseResul
     };
     let (destroyed, early) = tokio::join!(scene.bridge.destroy_bridge(&scene.id), open);
     destroyed?;
-    check!(!early, "the message in work was answered for before the sink had it");
+    check!(!early, "the message in flight was settled before the sink had it");
     check_eq!(scene.sink.delivered().len(), 1, "deliveries");
     check!(
         scene.source.stops.load(Ordering::SeqCst) > 0,
@@ -43,12 +43,12 @@ pub(super) async fn destroying_finishes_the_work(harness: Arc<Dyn>) -> CaseResul
     settle().await;
     check!(
         !late.is_answered() && scene.sink.delivered().len() == 1,
-        "a destroyed bridge took a message"
+        "a destroyed bridge received a message"
     );
     Ok(())
 }
 
-pub(super) async fn destroying_takes_what_the_source_holds(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn destroying_delivers_what_the_source_holds(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(1)).await?;
     scene.sink.close();
     let pending: Vec<_> = (0..5).map(|n| scene.push(&n.to_string())).collect();
@@ -67,7 +67,7 @@ pub(super) async fn destroying_takes_what_the_source_holds(harness: Arc<Dyn>) ->
 
 pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     let limit = Duration::from_millis(500);
-    let config = with_grave()
+    let config = with_dead_letters()
         .with_drain_timeout(limit)
         .with_delivery_timeout(Duration::from_secs(3600));
     let scene = Scene::new(&harness, config).await?;
@@ -85,13 +85,13 @@ pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     );
     check!(
         start.elapsed() >= limit,
-        "the work was given up after {:?}",
+        "deliveries were cancelled after {:?}",
         start.elapsed()
     );
     check_error!(
         pending.answer().await?,
         ErrorKind::Cancelled,
-        "the message that was given up"
+        "the message whose delivery was cancelled"
     );
     check!(scene.sink.stops.load(Ordering::SeqCst) > 0, "the sink was not stopped");
     check_error!(
@@ -102,18 +102,21 @@ pub(super) async fn draining_has_a_deadline(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn passing_source_errors_are_survived(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn transient_source_errors_do_not_stop_the_bridge(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.source.fail(transient());
     scene.push("1").receipt().await?;
     let status = scene.status().await?;
     check_eq!(status.state, BridgeState::Running, "state");
     let shown = status.last_error.unwrap_or_default();
-    check!(shown.contains("the peer went away"), "the latest error is {shown:?}");
+    check!(
+        shown.contains("the connection was lost"),
+        "the latest error is {shown:?}"
+    );
     Ok(())
 }
 
-pub(super) async fn a_final_source_error_fails_the_bridge(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_permanent_source_error_fails_the_bridge(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let in_work = scene.push("1");
@@ -123,15 +126,12 @@ pub(super) async fn a_final_source_error_fails_the_bridge(harness: Arc<Dyn>) -> 
     scene.sink.open();
     in_work.receipt().await?;
     let shown = scene.status().await?.last_error.unwrap_or_default();
-    check!(
-        shown.contains("the peer does not want it"),
-        "the latest error is {shown:?}"
-    );
+    check!(shown.contains("the peer refuses it"), "the latest error is {shown:?}");
     let sent = scene
         .bridge
         .send_message_through_bridge(&scene.id, message("2", "2"))
         .await;
-    check_error!(sent, ErrorKind::Closed, "a message for a failed bridge");
+    check_error!(sent, ErrorKind::Closed, "sending through a failed bridge");
     if scene.bridge.capabilities().pause {
         check_error!(
             scene.bridge.resume_bridge(&scene.id).await,
@@ -154,7 +154,7 @@ pub(super) async fn a_source_that_ends_stops_the_bridge(harness: Arc<Dyn>) -> Ca
     scene.source.end();
     pending.receipt().await?;
     scene.wait_for(BridgeState::Stopped).await?;
-    check_eq!(scene.status().await?.last_error, None, "latest error");
+    check_eq!(scene.status().await?.last_error, None, "the latest error");
     scene.bridge.destroy_bridge(&scene.id).await?;
     Ok(())
 }

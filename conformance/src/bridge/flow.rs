@@ -6,11 +6,11 @@ use networking_spi::ErrorKind;
 use networking_spi::bridge::{BridgeState, Disposition, RouteRule, RoutingConfig};
 
 use super::Dyn;
-use super::scene::{GRAVE, Scene, TARGET, config, fatal, message, settle};
+use super::scene::{DEAD_LETTERS, Scene, TARGET, config, fatal, message, settle};
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq, check_error};
 
-pub(super) async fn paused_takes_nothing(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_paused_bridge_receives_nothing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let before = scene.push("before");
@@ -21,12 +21,12 @@ pub(super) async fn paused_takes_nothing(harness: Arc<Dyn>) -> CaseResult {
     scene.sink.open();
     before.receipt().await?;
     settle().await;
-    check_eq!(scene.source.handed(), 1, "messages taken from the source");
-    check!(!after.is_answered(), "a message that was not taken was answered for");
+    check_eq!(scene.source.handed(), 1, "messages received from the source");
+    check!(!after.is_answered(), "a message that was not received was settled");
     Ok(())
 }
 
-pub(super) async fn resumed_goes_on(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_resumed_bridge_continues(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.bridge.pause_bridge(&scene.id).await?;
     let pending = scene.push("1");
@@ -36,7 +36,7 @@ pub(super) async fn resumed_goes_on(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         scene.source.stops.load(std::sync::atomic::Ordering::SeqCst),
         0,
-        "stops of the source"
+        "how often the source was stopped"
     );
     Ok(())
 }
@@ -52,7 +52,7 @@ pub(super) async fn pausing_twice_is_no_error(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn sent_messages_take_the_same_way(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sent_messages_are_processed_like_received_ones(harness: Arc<Dyn>) -> CaseResult {
     let routing = RoutingConfig::new()
         .with_rule(RouteRule::to("logins", "payload.event == 'user_login'", "user-logins"))
         .with_default_target(TARGET);
@@ -73,32 +73,32 @@ pub(super) async fn sent_messages_take_the_same_way(harness: Arc<Dyn>) -> CaseRe
         .await?;
     check_eq!(
         (receipt.disposition, receipt.target.as_str()),
-        (Disposition::DeadLettered, GRAVE),
-        "receipt after failures"
+        (Disposition::DeadLettered, DEAD_LETTERS),
+        "disposition and target after failures"
     );
     check_eq!(scene.metrics().await?.received, 2, "messages received");
     Ok(())
 }
 
-pub(super) async fn sending_tells_the_sinks_error(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sending_returns_the_sinks_error(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
     let sent = scene
         .bridge
         .send_message_through_bridge(&scene.id, message("1", "1"))
         .await;
-    check_error!(sent, ErrorKind::Remote, "a message that the sink refuses");
+    check_error!(sent, ErrorKind::Remote, "sending a message that the sink refuses");
     Ok(())
 }
 
-pub(super) async fn sending_through_a_paused_bridge(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sending_through_a_paused_bridge_is_closed(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.bridge.pause_bridge(&scene.id).await?;
     let sent = scene
         .bridge
         .send_message_through_bridge(&scene.id, message("1", "1"))
         .await;
-    check_error!(sent, ErrorKind::Closed, "a message for a paused bridge");
+    check_error!(sent, ErrorKind::Closed, "sending through a paused bridge");
     scene.bridge.resume_bridge(&scene.id).await?;
     scene
         .bridge
@@ -124,13 +124,13 @@ pub(super) async fn sending_checks_the_message(harness: Arc<Dyn>) -> CaseResult 
         .send_message_through_bridge(&scene.id, message("1", "12345"))
         .await;
     check_error!(large, ErrorKind::TooLarge, "a payload above the limit");
-    check!(scene.sink.attempts().is_empty(), "a refused message went to the sink");
+    check!(scene.sink.attempts().is_empty(), "a refused message reached the sink");
     Ok(())
 }
 
-pub(super) async fn sending_shares_the_bound(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn sent_messages_count_as_in_flight(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_max_in_flight(1)).await?;
-    // An idle source must not keep the only place.
+    // An idle source must not occupy the only delivery.
     scene
         .bridge
         .send_message_through_bridge(&scene.id, message("1", "1"))
@@ -146,7 +146,7 @@ pub(super) async fn sending_shares_the_bound(harness: Arc<Dyn>) -> CaseResult {
         attempts
     };
     let (result, attempts) = tokio::join!(send, open);
-    check_eq!(attempts, 2, "deliveries while the only place was taken");
+    check_eq!(attempts, 2, "deliveries at a limit of one in flight");
     result?;
     pending.receipt().await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Creating, listing, and what is refused.
+//! Creating and listing bridges, and requests that are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,13 +20,13 @@ pub(super) async fn starts_running(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(status.state, BridgeState::Running, "state");
     check_eq!(status.name, NAME, "name");
     check_eq!(status.id, scene.id, "id");
-    check_eq!(status.in_flight, 0, "messages in work");
-    check_eq!(status.last_error, None, "latest error");
+    check_eq!(status.in_flight, 0, "messages in flight");
+    check_eq!(status.last_error, None, "the latest error");
     scene.push("1").receipt().await?;
     Ok(())
 }
 
-pub(super) async fn a_name_is_used_once(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn names_are_unique(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
     let second = scene
@@ -46,7 +46,7 @@ pub(super) async fn a_name_is_used_once(harness: Arc<Dyn>) -> CaseResult {
     );
     scene.bridge.destroy_bridge(&scene.id).await?;
     let again = scene.bridge.create_bridge(NAME, source, sink, config()).await?;
-    check!(again != scene.id, "the id of a bridge that is gone is used again");
+    check!(again != scene.id, "the id of a destroyed bridge was used again");
     Ok(())
 }
 
@@ -58,20 +58,24 @@ pub(super) async fn wrong_configurations_are_refused(harness: Arc<Dyn>) -> CaseR
         (" ", config(), "name"),
         (NAME, config().with_max_in_flight(0), "max_in_flight"),
         (NAME, rule("payload.a =="), "routing.rules[0].condition"),
-        (NAME, rule("nobody == 1"), "routing.rules[0].condition"),
+        (NAME, rule("unknown == 1"), "routing.rules[0].condition"),
     ] {
         let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
         let created = bridge.create_bridge(name, source.clone(), sink.clone(), config).await;
-        let error = check_error!(created, ErrorKind::InvalidInput, "a configuration with a wrong {field}");
+        let error = check_error!(
+            created,
+            ErrorKind::InvalidInput,
+            "a configuration with an invalid {field}"
+        );
         check_eq!(error.field(), Some(field), "the field that the error names");
         let starts = source.starts.load(Ordering::SeqCst) + sink.starts.load(Ordering::SeqCst);
-        check_eq!(starts, 0, "starts of the ends of a refused bridge");
+        check_eq!(starts, 0, "starts of the endpoints of a refused bridge");
     }
     check!(bridge.all_bridges().await?.is_empty(), "a refused bridge is listed");
     Ok(())
 }
 
-pub(super) async fn a_failed_start_leaves_nothing(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_failed_start_is_undone(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
     for fail_source in [true, false] {
         let (source, sink) = (ScriptedSource::new(), ScriptedSink::new());
@@ -81,31 +85,31 @@ pub(super) async fn a_failed_start_leaves_nothing(harness: Arc<Dyn>) -> CaseResu
             sink.fail_start(fatal());
         }
         let created = bridge.create_bridge(NAME, source.clone(), sink.clone(), config()).await;
-        check_error!(created, ErrorKind::Remote, "an end that cannot be started");
+        check_error!(created, ErrorKind::Remote, "an endpoint that cannot be started");
         for (end, starts, stops) in [
             ("source", &source.starts, &source.stops),
             ("sink", &sink.starts, &sink.stops),
         ] {
             let (starts, stops) = (starts.load(Ordering::SeqCst), stops.load(Ordering::SeqCst));
-            check!(starts == 0 || stops > 0, "the {end} was started and not stopped");
+            check!(starts == 0 || stops > 0, "the {end} was started, and not stopped");
         }
         check!(
             bridge.all_bridges().await?.is_empty(),
             "a bridge that could not be started is listed"
         );
     }
-    // The name is free.
+    // The name can be used again.
     bridge
         .create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config())
         .await?;
     Ok(())
 }
 
-pub(super) async fn unknown_ids(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn unknown_ids_are_not_found(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
     let capabilities = bridge.capabilities();
     let other = Scene::new(&harness, config()).await?;
-    for id in [BridgeId::new("nobody"), other.id.clone()] {
+    for id in [BridgeId::new("unknown"), other.id.clone()] {
         check_error!(bridge.destroy_bridge(&id).await, ErrorKind::NotFound, "destroy_bridge");
         let sent = bridge.send_message_through_bridge(&id, message("1", "1")).await;
         check_error!(sent, ErrorKind::NotFound, "send_message_through_bridge");
@@ -177,7 +181,7 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
     }
     if !declared.dead_letters {
         let bridge = harness.bridge();
-        let config = super::scene::with_grave();
+        let config = super::scene::with_dead_letters();
         let created = bridge
             .create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config)
             .await;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use networking_spi::bridge::{BridgeState, HealthState, RouteAction, RouteRule, RoutingConfig};
 
 use super::Dyn;
-use super::scene::{GRAVE, Scene, TARGET, config, fatal, settle};
+use super::scene::{DEAD_LETTERS, Scene, TARGET, config, fatal, settle};
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq};
 
-/// Messages of every fate: delivered, retried, dead-lettered, dropped, failed.
+/// A bridge that has delivered, retried, dead-lettered, dropped and failed messages.
 async fn busy(harness: &Arc<Dyn>) -> Result<Scene, crate::Failure> {
     let routing = RoutingConfig::new()
         .with_rule(RouteRule::new("noise", "payload.noise == true", RouteAction::Drop))
@@ -49,7 +49,7 @@ pub(super) async fn counters_add_up(harness: Arc<Dyn>) -> CaseResult {
         .sink
         .delivered()
         .iter()
-        .filter(|attempt| attempt.target != GRAVE)
+        .filter(|attempt| attempt.target != DEAD_LETTERS)
         .map(|attempt| attempt.message.payload.len())
         .sum();
     check_eq!(metrics.bytes_delivered, bytes as u64, "bytes delivered");
@@ -63,7 +63,7 @@ pub(super) async fn counters_add_up(harness: Arc<Dyn>) -> CaseResult {
 pub(super) async fn counters_by_target_and_rule(harness: Arc<Dyn>) -> CaseResult {
     let scene = busy(&harness).await?;
     let metrics = scene.metrics().await?;
-    for (target, count) in [("small", 3), (TARGET, 1), (GRAVE, 1)] {
+    for (target, count) in [("small", 3), (TARGET, 1), (DEAD_LETTERS, 1)] {
         check_eq!(
             metrics.by_target.get(target).copied(),
             Some(count),
@@ -80,13 +80,13 @@ pub(super) async fn counters_by_target_and_rule(harness: Arc<Dyn>) -> CaseResult
     Ok(())
 }
 
-pub(super) async fn status_counts_the_work(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn status_counts_messages_in_flight(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.close();
     let pending = [scene.push("1"), scene.push("2")];
     scene.sink.wait_for_attempts(2).await?;
     settle().await;
-    check_eq!(scene.status().await?.in_flight, 2, "messages in work");
+    check_eq!(scene.status().await?.in_flight, 2, "messages in flight");
     scene.sink.open();
     for pending in pending {
         pending.receipt().await?;
@@ -94,7 +94,7 @@ pub(super) async fn status_counts_the_work(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         scene.status().await?.in_flight,
         0,
-        "messages in work when all are answered for"
+        "messages in flight after all were settled"
     );
     Ok(())
 }
@@ -104,10 +104,7 @@ pub(super) async fn status_shows_the_latest_error(harness: Arc<Dyn>) -> CaseResu
     scene.sink.next(Step::Fail(fatal()));
     scene.push("1").rejection().await?;
     let shown = scene.status().await?.last_error.unwrap_or_default();
-    check!(
-        shown.contains("the peer does not want it"),
-        "the latest error is {shown:?}"
-    );
+    check!(shown.contains("the peer refuses it"), "the latest error is {shown:?}");
     Ok(())
 }
 
@@ -126,7 +123,7 @@ pub(super) async fn health_is_the_worse_of_both_ends(harness: Arc<Dyn>) -> CaseR
         check_eq!(
             (health.source.state, health.sink.state),
             (source, sink),
-            "health of the ends"
+            "the health of the endpoints"
         );
         check_eq!(
             health.state,
@@ -137,7 +134,7 @@ pub(super) async fn health_is_the_worse_of_both_ends(harness: Arc<Dyn>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn health_looks_at_failures(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn health_reports_failures(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.push("1").receipt().await?;
     let health = scene.bridge.monitor_bridge_health(&scene.id).await?;
@@ -151,7 +148,7 @@ pub(super) async fn health_looks_at_failures(harness: Arc<Dyn>) -> CaseResult {
         scene.push(&n.to_string()).rejection().await?;
     }
     let health = scene.bridge.monitor_bridge_health(&scene.id).await?;
-    check_eq!(health.error_percent, 75, "share of failures");
+    check_eq!(health.error_percent, 75, "the percentage of failures");
     scene.source.fail(fatal());
     scene.wait_for(BridgeState::Failed).await?;
     let health = scene.bridge.monitor_bridge_health(&scene.id).await?;

@@ -1,4 +1,4 @@
-//! When the sink fails.
+//! Retries of failed deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::scene::{Scene, config, fatal, transient};
 use super::sink::Step;
 use crate::{CaseResult, check, check_eq, check_error};
 
-pub(super) async fn transient_failures_are_tried_again(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn transient_failures_are_retried(harness: Arc<Dyn>) -> CaseResult {
     let retry = DeliveryRetry::new(4, Duration::from_millis(1), Duration::from_millis(10));
     let scene = Scene::new(&harness, config().with_retry(retry)).await?;
     scene.fail(3);
@@ -27,7 +27,7 @@ pub(super) async fn transient_failures_are_tried_again(harness: Arc<Dyn>) -> Cas
             .attempts()
             .iter()
             .all(|attempt| attempt.message.payload == "1"),
-        "an attempt had another payload"
+        "the attempts have different payloads"
     );
     Ok(())
 }
@@ -38,30 +38,27 @@ pub(super) async fn attempts_are_bounded(harness: Arc<Dyn>) -> CaseResult {
     let error = scene.push("1").rejection().await?;
     check!(
         error.is_a(ErrorKind::ConnectionClosed),
-        "the source was not told the sink's error, but {error}"
+        "the rejection is not the sink's error, but {error}"
     );
-    check_eq!(error.attempts(), 2, "attempts that the error speaks of");
+    check_eq!(error.attempts(), 2, "the attempts in the error");
     check_eq!(scene.sink.attempts().len(), 2, "attempts");
     Ok(())
 }
 
-pub(super) async fn final_failures_are_not(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn permanent_failures_are_not_retried(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     scene.sink.next(Step::Fail(fatal()));
     let error = check_error!(
         scene.push("1").answer().await?,
         ErrorKind::Remote,
-        "a failure that does not pass"
+        "a permanent failure"
     );
-    check!(
-        !error.retryability().is_retryable(),
-        "the source was told that trying again makes sense"
-    );
+    check!(!error.retryability().is_retryable(), "the rejection is retryable");
     check_eq!(scene.sink.attempts().len(), 1, "attempts");
     Ok(())
 }
 
-pub(super) async fn waits_as_asked(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn the_requested_delay_is_kept(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let asked = Duration::from_millis(1500);
     scene
@@ -71,12 +68,12 @@ pub(super) async fn waits_as_asked(harness: Arc<Dyn>) -> CaseResult {
     let gap = scene.sink.gap()?;
     check!(
         gap >= asked,
-        "the second attempt came after {gap:?}, and the sink had asked for {asked:?}"
+        "the second attempt started after {gap:?}, but the sink asked for {asked:?}"
     );
     Ok(())
 }
 
-pub(super) async fn never_sooner_than_asked(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_delay_beyond_the_maximum_ends_the_retries(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
     let asked = Duration::from_secs(3600);
     scene
@@ -86,7 +83,7 @@ pub(super) async fn never_sooner_than_asked(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         error.retryability(),
         Retryability::After(asked),
-        "what the source was told"
+        "the retryability of the rejection"
     );
     check_eq!(scene.sink.attempts().len(), 1, "attempts");
     Ok(())

@@ -1,4 +1,4 @@
-//! What many cases begin with: a bridge between a scripted source and a scripted sink.
+//! A bridge between a scripted source and a scripted sink, which most cases start with.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,13 +12,13 @@ use networking_spi::{ErrorKind, NetworkError};
 use super::Dyn;
 use super::sink::{ScriptedSink, Step};
 use super::source::{PATIENCE, Pending, ScriptedSource};
-use crate::case::Failure;
+use crate::kit::Failure;
 
 pub(super) const NAME: &str = "case";
 pub(super) const TARGET: &str = "events";
-pub(super) const GRAVE: &str = "graves";
+pub(super) const DEAD_LETTERS: &str = "dead-letters";
 
-/// Everything goes to [`TARGET`]; two attempts, hardly any wait, no dead letters.
+/// Every message is delivered to [`TARGET`], in at most two attempts with a short delay, without dead letters.
 pub(super) fn config() -> BridgeConfig {
     BridgeConfig::new()
         .with_routing(RoutingConfig::new().with_default_target(TARGET))
@@ -27,26 +27,26 @@ pub(super) fn config() -> BridgeConfig {
         .with_drain_timeout(Duration::from_secs(5))
 }
 
-/// [`config`] with the dead-letter target [`GRAVE`].
-pub(super) fn with_grave() -> BridgeConfig {
-    config().with_dead_letter_target(GRAVE)
+/// [`config`] with the dead-letter target [`DEAD_LETTERS`].
+pub(super) fn with_dead_letters() -> BridgeConfig {
+    config().with_dead_letter_target(DEAD_LETTERS)
 }
 
 pub(super) fn message(id: &str, payload: &str) -> BridgeMessage {
     BridgeMessage::new(id, payload.to_owned(), SystemTime::UNIX_EPOCH)
 }
 
-/// A failure that may pass.
+/// A transient failure.
 pub(super) fn transient() -> NetworkError {
-    NetworkError::new(ErrorKind::ConnectionClosed, "sink.deliver", "the peer went away")
+    NetworkError::new(ErrorKind::ConnectionClosed, "sink.deliver", "the connection was lost")
 }
 
-/// A failure that does not pass.
+/// A permanent failure.
 pub(super) fn fatal() -> NetworkError {
-    NetworkError::new(ErrorKind::Remote, "sink.deliver", "the peer does not want it")
+    NetworkError::new(ErrorKind::Remote, "sink.deliver", "the peer refuses it")
 }
 
-/// A bridge at work.
+/// A running bridge with its endpoints.
 pub(super) struct Scene {
     pub(super) bridge: Arc<dyn CommunicationBridge>,
     pub(super) id: BridgeId,
@@ -69,20 +69,20 @@ impl Scene {
 
     /// A scene with this routing.
     pub(super) async fn routed(harness: &Arc<Dyn>, routing: RoutingConfig) -> Result<Self, Failure> {
-        Self::new(harness, with_grave().with_routing(routing)).await
+        Self::new(harness, with_dead_letters().with_routing(routing)).await
     }
 
-    /// Pushes a message with this payload, which is its id too.
+    /// Pushes a message with this payload, which is also its id.
     pub(super) fn push(&self, payload: &str) -> Pending {
         self.source.push(message(payload, payload))
     }
 
-    /// What becomes of a message that must be dealt with.
+    /// The receipt of a message that must be acknowledged.
     pub(super) async fn receipt(&self, message: BridgeMessage) -> Result<BridgeReceipt, Failure> {
         self.source.push(message).receipt().await
     }
 
-    /// The next deliveries fail, in a way that may pass.
+    /// Makes the next deliveries fail transiently.
     pub(super) fn fail(&self, times: usize) {
         for _ in 0..times {
             self.sink.next(Step::Fail(transient()));
@@ -118,7 +118,7 @@ impl Scene {
     }
 }
 
-/// Lets the bridge do what it must not do.
+/// Gives the bridge time to do what it must not do.
 pub(super) async fn settle() {
     tokio::time::sleep(super::source::SETTLE).await;
 }

@@ -1,4 +1,4 @@
-//! A sink that does as the case says.
+//! A scripted sink.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::source::PATIENCE;
-use crate::case::Failure;
+use crate::kit::Failure;
 
-/// What a delivery does instead of succeeding.
+/// The result of a delivery that does not succeed.
 #[derive(Debug)]
 pub(super) enum Step {
     /// It fails.
@@ -25,7 +25,7 @@ pub(super) enum Step {
     Panic,
 }
 
-/// A delivery that was tried.
+/// An attempt to deliver a message.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) target: String,
@@ -33,15 +33,16 @@ pub(super) struct Attempt {
     pub(super) at: Instant,
 }
 
-/// Does what was scripted, and remembers what it was given.
+/// Follows a script, and keeps the attempts.
 #[derive(Debug)]
 pub(super) struct ScriptedSink {
     script: Mutex<VecDeque<Step>>,
-    /// Messages whose payload is this hang.
+    /// The payload of messages whose delivery hangs.
     stuck: Mutex<Option<&'static str>>,
     log: Mutex<Log>,
-    /// Counts attempts that have begun; deliveries wait while it is closed.
+    /// The number of attempts that have begun.
     begun: watch::Sender<usize>,
+    /// Deliveries wait while it is false.
     open: watch::Sender<bool>,
     start_error: Mutex<Option<NetworkError>>,
     health: Mutex<HealthState>,
@@ -72,14 +73,17 @@ impl ScriptedSink {
         })
     }
 
-    /// What the next delivery does, or the one after those that were scripted before.
+    /// Adds a step to the script: what the next delivery does that has no step yet.
     pub(super) fn next(&self, step: Step) {
-        self.script.lock().expect("no panic while locked").push_back(step);
+        self.script
+            .lock()
+            .expect("no panic while the lock is held")
+            .push_back(step);
     }
 
     /// Deliveries of this payload never return.
     pub(super) fn stick(&self, payload: &'static str) {
-        *self.stuck.lock().expect("no panic while locked") = Some(payload);
+        *self.stuck.lock().expect("no panic while the lock is held") = Some(payload);
     }
 
     /// Deliveries wait until [`open`](Self::open).
@@ -92,20 +96,20 @@ impl ScriptedSink {
     }
 
     pub(super) fn fail_start(&self, error: NetworkError) {
-        *self.start_error.lock().expect("no panic while locked") = Some(error);
+        *self.start_error.lock().expect("no panic while the lock is held") = Some(error);
     }
 
     pub(super) fn set_health(&self, health: HealthState) {
-        *self.health.lock().expect("no panic while locked") = health;
+        *self.health.lock().expect("no panic while the lock is held") = health;
     }
 
-    /// Waits until so many attempts have begun.
+    /// Waits until `attempts` attempts have begun.
     pub(super) async fn wait_for_attempts(&self, attempts: usize) -> Result<(), Failure> {
         let mut begun = self.begun.subscribe();
         match timeout(PATIENCE, begun.wait_for(|begun| *begun >= attempts)).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure::new(format!(
-                "{} deliveries were tried within {PATIENCE:?}, expected {attempts}",
+                "{} deliveries began within {PATIENCE:?}, expected {attempts}",
                 self.attempts().len()
             ))),
         }
@@ -113,7 +117,11 @@ impl ScriptedSink {
 
     /// Every attempt that has begun.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
-        self.log.lock().expect("no panic while locked").attempts.clone()
+        self.log
+            .lock()
+            .expect("no panic while the lock is held")
+            .attempts
+            .clone()
     }
 
     /// The time between the first two attempts.
@@ -121,7 +129,7 @@ impl ScriptedSink {
         match self.attempts().as_slice() {
             [first, second, ..] => Ok(second.at - first.at),
             attempts => Err(Failure::new(format!(
-                "{} deliveries were tried, expected two",
+                "{} deliveries began, expected two",
                 attempts.len()
             ))),
         }
@@ -129,38 +137,42 @@ impl ScriptedSink {
 
     /// Every attempt that succeeded, in the order of success.
     pub(super) fn delivered(&self) -> Vec<Attempt> {
-        self.log.lock().expect("no panic while locked").delivered.clone()
+        self.log
+            .lock()
+            .expect("no panic while the lock is held")
+            .delivered
+            .clone()
     }
 
-    /// The messages that one target got.
+    /// The messages that were delivered to one target.
     pub(super) fn delivered_to(&self, target: &str) -> Vec<BridgeMessage> {
         let delivered = self.delivered().into_iter().filter(|attempt| attempt.target == target);
         delivered.map(|attempt| attempt.message).collect()
     }
 
-    /// The most deliveries that ran at a time.
+    /// The largest number of deliveries that ran concurrently.
     pub(super) fn most_running(&self) -> usize {
-        self.log.lock().expect("no panic while locked").most_running
+        self.log.lock().expect("no panic while the lock is held").most_running
     }
 
     async fn play(&self, stuck: bool) -> Result<()> {
         let mut open = self.open.subscribe();
-        // The sender lives as long as `self`.
+        // `self` holds the sender, so this cannot fail.
         let _ = open.wait_for(|open| *open).await;
         if stuck {
             std::future::pending::<()>().await;
         }
-        let step = self.script.lock().expect("no panic while locked").pop_front();
+        let step = self.script.lock().expect("no panic while the lock is held").pop_front();
         match step {
             None => {
-                // Gives others a chance to overtake.
+                // Lets other deliveries overtake.
                 tokio::task::yield_now().await;
                 Ok(())
             }
             Some(Step::Fail(error)) => Err(error),
             Some(Step::Hang) => std::future::pending().await,
-            // Without the panic hook: nobody has to see a panic that is meant.
-            Some(Step::Panic) => std::panic::resume_unwind(Box::new("the case told the sink to panic")),
+            // Unlike `panic!`, without a message on the standard error stream.
+            Some(Step::Panic) => std::panic::resume_unwind(Box::new("a scripted panic of the sink")),
         }
     }
 }
@@ -173,7 +185,7 @@ impl BridgeSink for ScriptedSink {
 
     async fn start(&self) -> Result<()> {
         self.starts.fetch_add(1, Ordering::SeqCst);
-        match self.start_error.lock().expect("no panic while locked").take() {
+        match self.start_error.lock().expect("no panic while the lock is held").take() {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -189,12 +201,12 @@ impl BridgeSink for ScriptedSink {
         let stuck = self
             .stuck
             .lock()
-            .expect("no panic while locked")
+            .expect("no panic while the lock is held")
             .is_some_and(|payload| attempt.message.payload == payload);
         let played = self.play(stuck).await;
         drop(running);
         played?;
-        let delivered = &mut self.log.lock().expect("no panic while locked").delivered;
+        let delivered = &mut self.log.lock().expect("no panic while the lock is held").delivered;
         delivered.push(attempt);
         Ok(Some(format!("position-{}", delivered.len() - 1)))
     }
@@ -205,16 +217,16 @@ impl BridgeSink for ScriptedSink {
     }
 
     async fn health(&self) -> EndpointHealth {
-        EndpointHealth::new(*self.health.lock().expect("no panic while locked"))
+        EndpointHealth::new(*self.health.lock().expect("no panic while the lock is held"))
     }
 }
 
-/// An attempt while it runs, however it ends.
+/// Counts an attempt as running until it is dropped.
 struct Running<'s>(&'s ScriptedSink);
 
 impl<'s> Running<'s> {
     fn begin(sink: &'s ScriptedSink, attempt: &Attempt) -> Self {
-        let mut log = sink.log.lock().expect("no panic while locked");
+        let mut log = sink.log.lock().expect("no panic while the lock is held");
         log.attempts.push(attempt.clone());
         log.running += 1;
         log.most_running = log.most_running.max(log.running);
@@ -226,6 +238,6 @@ impl<'s> Running<'s> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.log.lock().expect("no panic while locked").running -= 1;
+        self.0.log.lock().expect("no panic while the lock is held").running -= 1;
     }
 }

@@ -1,4 +1,4 @@
-//! A source that does as the case says.
+//! A scripted source.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use networking_spi::{NetworkError, Result};
 use std::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::case::Failure;
+use crate::kit::Failure;
 
-/// How long a case waits for what must happen.
+/// How long a case waits for an expected event.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long a case waits to see that something does not happen.
+/// How long a case waits for an event that must not happen.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
-/// Hands out what the case pushes, and remembers what it was told.
+/// Yields the messages that the case pushes, and passes on how they are settled.
 #[derive(Debug)]
 pub(super) struct ScriptedSource {
     events: Mutex<VecDeque<Event>>,
@@ -31,7 +31,7 @@ pub(super) struct ScriptedSource {
     health: Mutex<HealthState>,
     pub(super) starts: AtomicUsize,
     pub(super) stops: AtomicUsize,
-    /// Messages handed to the bridge.
+    /// How many messages the bridge has received.
     pub(super) handed: AtomicUsize,
 }
 
@@ -56,7 +56,7 @@ impl ScriptedSource {
         })
     }
 
-    /// Has a message for the bridge.
+    /// Makes a message available to the bridge.
     pub(super) fn push(&self, message: BridgeMessage) -> Pending {
         let (answer, answered) = oneshot::channel();
         let id = message.id.clone();
@@ -64,22 +64,22 @@ impl ScriptedSource {
         Pending { id, answered }
     }
 
-    /// The next call to receive fails, after the messages before.
+    /// After the messages pushed before, one call to receive fails.
     pub(super) fn fail(&self, error: NetworkError) {
         self.event(Event::Failure(error));
     }
 
-    /// The source has nothing more, after the messages before.
+    /// After the messages pushed before, the source ends.
     pub(super) fn end(&self) {
         self.event(Event::End);
     }
 
     pub(super) fn fail_start(&self, error: NetworkError) {
-        *self.start_error.lock().expect("no panic while locked") = Some(error);
+        *self.start_error.lock().expect("no panic while the lock is held") = Some(error);
     }
 
     pub(super) fn set_health(&self, health: HealthState) {
-        *self.health.lock().expect("no panic while locked") = health;
+        *self.health.lock().expect("no panic while the lock is held") = health;
     }
 
     pub(super) fn handed(&self) -> usize {
@@ -87,11 +87,14 @@ impl ScriptedSource {
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        *self.stopped.lock().expect("no panic while locked")
+        *self.stopped.lock().expect("no panic while the lock is held")
     }
 
     fn event(&self, event: Event) {
-        self.events.lock().expect("no panic while locked").push_back(event);
+        self.events
+            .lock()
+            .expect("no panic while the lock is held")
+            .push_back(event);
         self.changed.notify_one();
     }
 }
@@ -104,7 +107,7 @@ impl BridgeSource for ScriptedSource {
 
     async fn start(&self) -> Result<()> {
         self.starts.fetch_add(1, Ordering::SeqCst);
-        match self.start_error.lock().expect("no panic while locked").take() {
+        match self.start_error.lock().expect("no panic while the lock is held").take() {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -112,11 +115,11 @@ impl BridgeSource for ScriptedSource {
 
     async fn receive(&self) -> Result<Option<Delivery>> {
         loop {
-            let event = self.events.lock().expect("no panic while locked").pop_front();
+            let event = self.events.lock().expect("no panic while the lock is held").pop_front();
             match event {
                 Some(Event::Message(delivery)) => {
                     self.handed.fetch_add(1, Ordering::SeqCst);
-                    // Whoever is cancelled here has not got the message: nothing is awaited after this.
+                    // A cancelled call has lost no message: nothing is awaited after this.
                     return Ok(Some(delivery));
                 }
                 Some(Event::Failure(error)) => return Err(error),
@@ -132,13 +135,13 @@ impl BridgeSource for ScriptedSource {
 
     async fn stop(&self) -> Result<()> {
         self.stops.fetch_add(1, Ordering::SeqCst);
-        *self.stopped.lock().expect("no panic while locked") = true;
+        *self.stopped.lock().expect("no panic while the lock is held") = true;
         self.changed.notify_one();
         Ok(())
     }
 
     async fn health(&self) -> EndpointHealth {
-        EndpointHealth::new(*self.health.lock().expect("no panic while locked"))
+        EndpointHealth::new(*self.health.lock().expect("no panic while the lock is held"))
     }
 }
 
@@ -146,12 +149,12 @@ struct Answer(oneshot::Sender<Result<BridgeReceipt>>);
 
 impl Acknowledge for Answer {
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>) {
-        // A case may not care for the answer.
+        // A case may have dropped the receiver.
         let _ = self.0.send(result);
     }
 }
 
-/// A message whose answer is awaited.
+/// A message that the case waits for to be settled.
 #[derive(Debug)]
 pub(super) struct Pending {
     id: String,
@@ -159,21 +162,19 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// What the source was told. Fails when it is told nothing.
+    /// How the message was settled. Fails if it was not.
     pub(super) async fn answer(self) -> Result<Result<BridgeReceipt>, Failure> {
         let id = self.id;
         match tokio::time::timeout(PATIENCE, self.answered).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Failure::new(format!(
-                "message {id} vanished: the source was never told"
-            ))),
+            Ok(Err(_)) => Err(Failure::new(format!("message {id} was dropped without being settled"))),
             Err(_) => Err(Failure::new(format!(
-                "message {id}: the source was told nothing within {PATIENCE:?}"
+                "message {id} was not settled within {PATIENCE:?}"
             ))),
         }
     }
 
-    /// The receipt. Fails when the message is rejected.
+    /// The receipt. Fails if the message was rejected.
     pub(super) async fn receipt(self) -> Result<BridgeReceipt, Failure> {
         let id = self.id.clone();
         self.answer()
@@ -181,7 +182,7 @@ impl Pending {
             .map_err(|error| Failure::new(format!("message {id} was rejected: {error}")))
     }
 
-    /// The rejection. Fails when the message is acknowledged.
+    /// The error of the rejection. Fails if the message was acknowledged.
     pub(super) async fn rejection(self) -> Result<NetworkError, Failure> {
         let id = self.id.clone();
         match self.answer().await? {
@@ -190,7 +191,7 @@ impl Pending {
         }
     }
 
-    /// Whether the source was told yet.
+    /// Whether the message has been settled.
     pub(super) fn is_answered(&mut self) -> bool {
         !matches!(self.answered.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }

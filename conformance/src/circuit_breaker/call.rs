@@ -1,4 +1,4 @@
-//! Calls that the breaker runs: what they count as.
+//! Calls that the breaker runs, and what they count as.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -14,7 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase};
 
 use super::Dyn;
 use super::scenario::{NAME, Scene, config, failure, output};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -69,12 +69,12 @@ pub(super) async fn failures_of_operations_count(harness: Arc<Dyn>) -> CaseResul
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
         let result = scene.breaker.execute_with_circuit_breaker(failing(), NAME, None).await;
-        check!(result.is_err(), "the operation's error is lost");
+        check!(result.is_err(), "the operation's error was not returned");
     }
     scene.expect(CircuitState::Open, "after three operations that failed")
 }
 
-pub(super) async fn timeout_inside_counts(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
         let result = scene
@@ -106,7 +106,10 @@ pub(super) async fn explicit_timeout_overrides(harness: Arc<Dyn>) -> CaseResult 
         Ok(1)
     });
     let result = called.await;
-    check!(result.is_ok(), "a call that has more time than configured: {result:?}");
+    check!(
+        result.is_ok(),
+        "a call with a longer timeout than configured failed: {result:?}"
+    );
     let executed = scene.breaker.execute(NAME, Some(LIMIT * 5), || async {
         tokio::time::sleep(LIMIT * 2).await;
         Ok(1)
@@ -114,7 +117,7 @@ pub(super) async fn explicit_timeout_overrides(harness: Arc<Dyn>) -> CaseResult 
     let result = executed.await;
     check!(
         result.is_ok(),
-        "an execution that has more time than configured: {result:?}"
+        "an execution with a longer timeout than configured failed: {result:?}"
     );
     Ok(())
 }
@@ -130,7 +133,7 @@ pub(super) async fn panic_counts(harness: Arc<Dyn>) -> CaseResult {
             let executed = scene.breaker.execute_with_circuit_breaker(operation, NAME, None);
             AssertUnwindSafe(executed).catch_unwind().await.is_err()
         };
-        check!(panicked, "the operation's panic is swallowed");
+        check!(panicked, "the operation's panic was not propagated");
     }
     check_eq!(scene.circuit.metrics().failures, 3, "failures");
     check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
@@ -153,7 +156,7 @@ pub(super) async fn cancellation_counts_by_policy(harness: Arc<Dyn>) -> CaseResu
     scene.expect(CircuitState::Open, "after four cancelled calls that count as failures")
 }
 
-/// Three calls, and a permit that is merely dropped.
+/// Cancels three calls, and drops one permit without a record.
 async fn cancel_four_calls(scene: &Scene) -> CaseResult {
     for index in 0..3 {
         let started = if index == 0 {
@@ -211,7 +214,7 @@ pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult
     )
 }
 
-pub(super) async fn permits_outlive_their_task(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn permits_can_be_recorded_from_any_task(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let permits: Vec<OwnedPermit> = (0..3)
         .map(|_| scene.permit("an owned permit"))
@@ -225,7 +228,8 @@ pub(super) async fn permits_outlive_their_task(harness: Arc<Dyn>) -> CaseResult 
     scene.expect(CircuitState::Open, "after three failures recorded in another task")
 }
 
-/// Conflicts are failures, decoding errors are ignored, everything else is a success: unlike the default in every point.
+/// Conflicts are failures, decoding errors are ignored, everything else is a success. The default classifier decides
+/// all of these differently.
 #[derive(Debug)]
 struct OnlyConflicts;
 
@@ -240,6 +244,6 @@ impl ErrorClassifier for OnlyConflicts {
 }
 
 fn panicking() -> Result<u32, NetworkError> {
-    // Unlike `panic!`, without a message on the standard error stream of every run.
+    // Unlike `panic!`, without a message on the standard error stream.
     std::panic::resume_unwind(Box::new("an operation that panics"))
 }

@@ -1,4 +1,4 @@
-//! Configuration of circuits that are in use.
+//! Configuration of existing circuits.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, count_window};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn keeps_state_and_counters(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
-    let early = scene.permit("a call from before")?;
+    let early = scene.permit("a call before the configuration")?;
     scene.fail(2)?;
     scene
         .breaker
@@ -23,7 +23,7 @@ pub(super) async fn keeps_state_and_counters(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         2,
-        "failures in a row after the configuration"
+        "consecutive failures after the configuration"
     );
     early.record(CallOutcome::Failure);
     scene.expect(CircuitState::Closed, "after three failures of four")?;
@@ -85,7 +85,7 @@ pub(super) async fn invalid_is_refused(harness: Arc<Dyn>) -> CaseResult {
             config().with_half_open(HalfOpenPolicy::new(0, 1)),
         ),
         (
-            "open.multiplier",
+            "open.backoff.multiplier",
             config().with_open(OpenPolicy::fixed(OPEN_TIME).with_multiplier(f64::NAN)),
         ),
     ] {
@@ -102,12 +102,12 @@ pub(super) async fn invalid_is_refused(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         scene.breaker.all_circuit_states().len(),
         1,
-        "circuits: a refused configuration makes none"
+        "circuits after a refused configuration"
     );
     scene.trip()
 }
 
-pub(super) async fn handles_follow(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn handles_see_changes(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene
         .breaker
@@ -130,7 +130,7 @@ pub(super) async fn handles_follow(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn makes_the_circuit(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn creates_the_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = harness.breaker(config());
     breaker.configure_circuit_breaker(NAME, config().with_trip(TripPolicy::consecutive(1)))?;
     check_eq!(

@@ -1,4 +1,4 @@
-//! What subscribers see.
+//! Events of subscribers.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq};
 
 pub(super) async fn state_changes_in_order(harness: Arc<Dyn>) -> CaseResult {
@@ -72,7 +72,7 @@ pub(super) async fn operations_are_reported(harness: Arc<Dyn>) -> CaseResult {
         },
     ] {
         let times = kinds.iter().filter(|kind| **kind == expected).count();
-        check_eq!(times, 1, "how often {expected:?} is among {kinds:?}");
+        check_eq!(times, 1, "how often {expected:?} occurs in {kinds:?}");
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     let mut late = scene.breaker.subscribe()?;
     scene.succeed(1)?;
     let (first, second) = (waiting(&mut first), waiting(&mut second));
-    check!(!first.is_empty(), "there are no events");
+    check!(!first.is_empty(), "the first subscriber received no events");
     check_eq!(
         first,
         second,
@@ -105,7 +105,7 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn slow_subscriber_is_told(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_lagging_subscriber_is_notified(harness: Arc<Dyn>) -> CaseResult {
     let Some(capacity) = harness.event_capacity() else {
         return Err(Failure::new("no event capacity"));
     };
@@ -118,7 +118,9 @@ pub(super) async fn slow_subscriber_is_told(harness: Arc<Dyn>) -> CaseResult {
     }
     let waiting = waiting(&mut events);
     let Some(CircuitEventKind::Lagged { missed }) = waiting.first().map(|event| event.kind.clone()) else {
-        return Err(Failure::new("a subscriber that lost events is not told first"));
+        return Err(Failure::new(
+            "a subscriber that lost events does not first receive their number",
+        ));
     };
     check_eq!(
         waiting[0].circuit.len(),
@@ -148,14 +150,14 @@ pub(super) async fn subscribers_may_call_back(harness: Arc<Dyn>) -> CaseResult {
     });
     let waker = Waker::from(Arc::clone(&caller));
     let polled = events.poll_next_unpin(&mut Context::from_waker(&waker));
-    check!(polled.is_pending(), "there is an event before anything happened");
-    // On a thread of its own: a breaker that wakes under its lock never returns from here.
+    check!(polled.is_pending(), "there was an event before anything happened");
+    // On another thread, because a breaker that wakes under its lock does not return from here.
     let runtime = tokio::runtime::Handle::current();
     let (done, returned) = mpsc::channel();
     std::thread::spawn(move || {
         let _entered = runtime.enter();
         let tripped = scene.trip();
-        // The other end is gone if it took too long.
+        // The receiver is gone if it took too long.
         let _ = done.send(tripped);
     });
     match returned.recv_timeout(Duration::from_secs(2)) {
@@ -194,14 +196,14 @@ pub(super) async fn streams_stay_open(harness: Arc<Dyn>) -> CaseResult {
 /// The events that are ready now.
 fn waiting(events: &mut BoxStream<'static, CircuitEvent>) -> Vec<CircuitEvent> {
     let mut ready = Vec::new();
-    // Unconstrained, or else the runtime says after a number of polls that there is nothing more.
+    // Unconstrained, because otherwise the runtime reports `Pending` after a number of polls.
     while let Some(Some(event)) = tokio::task::unconstrained(events.next()).now_or_never() {
         ready.push(event);
     }
     ready
 }
 
-/// Asks the breaker for a state, and makes it publish, whenever it is woken.
+/// Queries the breaker and makes it publish an event, each time it is woken.
 struct CallsBack {
     breaker: Arc<dyn CircuitBreaker>,
     states: Mutex<Vec<CircuitState>>,
@@ -213,7 +215,7 @@ impl Wake for CallsBack {
             return;
         };
         self.states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
-        // A second event from within the first.
+        // Publishes a second event during the first.
         let _ = self.breaker.force_circuit_open(NAME);
     }
 }

@@ -1,4 +1,4 @@
-//! Results that come when the circuit has moved on.
+//! Results of calls from an earlier generation.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use networking_spi::circuit_breaker::{CallOutcome, CallRecord, CircuitState, Hal
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
-use crate::case::CaseResult;
 use crate::check_eq;
+use crate::kit::CaseResult;
 
 pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
@@ -23,14 +23,14 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     other.record(CallOutcome::Success);
     scene.expect(
         CircuitState::HalfOpen,
-        "after another one, while the probe is in flight",
+        "after another such success, while the probe is in flight",
     )?;
     scene.rejection("while the probe is in flight")?;
     check_eq!(scene.circuit.metrics().stale, 2, "stale results");
     check_eq!(
         scene.circuit.metrics().successes,
         0,
-        "successes: a stale result is none"
+        "successes, without the stale results"
     );
     probe.record(CallOutcome::Success);
     scene.expect(CircuitState::Closed, "after the probe")
@@ -45,7 +45,11 @@ pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult 
         CircuitState::HalfOpen,
         "after the failure of a call from before the trip",
     )?;
-    check_eq!(scene.circuit.metrics().failures, 3, "failures: a stale result is none");
+    check_eq!(
+        scene.circuit.metrics().failures,
+        3,
+        "failures, without the stale result"
+    );
     Ok(())
 }
 
@@ -63,7 +67,7 @@ pub(super) async fn late_failures_after_recovery(harness: Arc<Dyn>) -> CaseResul
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         0,
-        "failures in a row since the recovery"
+        "consecutive failures since the recovery"
     );
     check_eq!(scene.circuit.metrics().stale, 5, "stale results");
     Ok(())

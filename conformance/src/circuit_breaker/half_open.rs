@@ -1,4 +1,4 @@
-//! How a half-open circuit probes.
+//! Probes of half-open circuits.
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{MARGIN, OPEN_TIME, Scene, config, count_window};
-use crate::case::{CaseResult, Failure};
 use crate::check_eq;
+use crate::kit::{CaseResult, Failure};
 
-pub(super) async fn stampede(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
     scene.trip()?;
     harness.advance(OPEN_TIME + MARGIN).await;
-    // Threads, because a race between tasks of one thread is none. They share the clock of this runtime.
+    // Threads, because tasks on one thread do not race. They share the clock of this runtime.
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(8);
     let admitted: Vec<OwnedPermit> = std::thread::scope(|scope| {
@@ -36,7 +36,7 @@ pub(super) async fn stampede(harness: Arc<Dyn>) -> CaseResult {
             .flat_map(|thread| thread.join().unwrap_or_default())
             .collect()
     });
-    check_eq!(admitted.len(), 3, "probes let through among 200 calls at once");
+    check_eq!(admitted.len(), 3, "probes admitted among 200 concurrent calls");
     check_eq!(scene.circuit.metrics().in_flight, 3, "calls in flight");
     for probe in admitted {
         probe.record(CallOutcome::Success);
@@ -71,7 +71,7 @@ pub(super) async fn success_threshold_closes(harness: Arc<Dyn>) -> CaseResult {
     scene.fail(2)?;
     scene.expect(
         CircuitState::Closed,
-        "after the recovery: the failures before it are forgotten",
+        "after the recovery: earlier failures do not count",
     )
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn failed_probe_reopens(harness: Arc<Dyn>) -> CaseResult {
     scene.succeed(2)?;
     scene.expect(
         CircuitState::HalfOpen,
-        "after two successes: those of the time before do not count",
+        "after two successes: those of the earlier round do not count",
     )
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn ignored_probe_frees_its_slot(harness: Arc<Dyn>) -> CaseResul
     let scene = Scene::new(&harness, config())?;
     scene.half_open(&harness).await?;
     scene.calls(5, CallOutcome::Ignored)?;
-    scene.expect(CircuitState::HalfOpen, "after ignored probes, which decide nothing")?;
+    scene.expect(CircuitState::HalfOpen, "after ignored probes")?;
     scene.succeed(1)?;
     scene.expect(CircuitState::Closed, "after a successful probe")
 }
@@ -105,7 +105,7 @@ pub(super) async fn cancelled_probe(harness: Arc<Dyn>) -> CaseResult {
     for _ in 0..5 {
         drop(scene.permit("the slot of a cancelled probe is free")?);
     }
-    scene.expect(CircuitState::HalfOpen, "after cancelled probes, which decide nothing")?;
+    scene.expect(CircuitState::HalfOpen, "after cancelled probes")?;
     scene.succeed(1)?;
     scene.expect(CircuitState::Closed, "after a successful probe")
 }
@@ -154,7 +154,7 @@ pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult 
         CallOutcome::Success,
         CallOutcome::Success,
     ] {
-        let late = scene.permit("a probe that will be late")?;
+        let late = scene.permit("a probe whose lease will end")?;
         harness.advance(OPEN_TIME + MARGIN).await;
         let probe = scene.permit("the probe that takes the slot over")?;
         late.record(outcome);
@@ -162,7 +162,7 @@ pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult 
             CircuitState::HalfOpen,
             "after the result of a probe whose lease has ended",
         )?;
-        scene.rejection("while the slot is taken: the late result does not free it")?;
+        scene.rejection("while another probe holds the slot, after the late result")?;
         probe.record(CallOutcome::Ignored);
     }
     check_eq!(scene.circuit.metrics().stale, 4, "stale results");

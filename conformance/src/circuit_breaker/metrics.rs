@@ -1,4 +1,4 @@
-//! What a circuit says of itself.
+//! Metrics and transitions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitState, TransitionReaso
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {
@@ -156,6 +156,6 @@ pub(super) async fn transitions_are_bounded(harness: Arc<Dyn>) -> CaseResult {
         .transitions
         .last()
         .map(|transition| transition.to);
-    check_eq!(last, Some(CircuitState::Closed), "where the newest transition led");
+    check_eq!(last, Some(CircuitState::Closed), "the state of the newest transition");
     Ok(())
 }

@@ -1,15 +1,14 @@
-//! The circuit breaker's clauses (`docs/contract/circuit_breaker.md`), one case each.
+//! The circuit breaker suite, for [`CircuitBreaker`] and [`Circuit`](networking_spi::circuit_breaker::Circuit).
 //!
-//! Implement [`CircuitBreakerHarness`], and expand
-//! [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance) to one `#[test]` per case, or hand [`suite`] to the
-//! runner:
+//! The clauses are in `docs/contract/circuit_breaker.md`. Implement [`CircuitBreakerHarness`], and run [`suite`] or
+//! expand [`circuit_breaker_conformance!`](crate::circuit_breaker_conformance):
 //!
 //! ```
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
 //! use networking_conformance::circuit_breaker::CircuitBreakerHarness;
-//! use networking_conformance::circuit_breaker::model::ModelBreaker as MyBreaker;
+//! use networking_conformance::proof::circuit_breaker::ModelBreaker as MyBreaker;
 //! use networking_conformance::{CaseRuntime, Harness};
 //! use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 //!
@@ -47,9 +46,6 @@
 //! networking_conformance::circuit_breaker_conformance!(|| Arc::new(MyHarness));
 //! # fn main() {}
 //! ```
-//!
-//! [`model`] has a second implementation of the contract. It is the oracle of property tests and, with a
-//! [`Defect`](model::Defect), the proof that each case can fail.
 
 mod call;
 mod configure;
@@ -58,7 +54,6 @@ mod generation;
 mod half_open;
 mod metrics;
 mod mode;
-pub mod model;
 mod open;
 mod registry;
 mod rejection;
@@ -72,27 +67,29 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig};
 
-use crate::case::{Applies, Harness};
-use crate::suite::define_suite;
+use crate::kit::define_suite;
+use crate::kit::{Applies, Harness};
 
 /// Makes circuit breakers for the cases, and moves their clock.
 ///
-/// Cases take seconds of the breaker's time. Where they are real ones, [`runtime`](Harness::runtime) is
-/// [`MultiThread`](crate::CaseRuntime::MultiThread) and [`advance`](Self::advance) sleeps; with
-/// [`PausedClock`](crate::CaseRuntime::PausedClock) it calls `tokio::time::advance`.
+/// Cases take seconds on the breaker's clock. For a breaker in real time, [`runtime`](Harness::runtime) is
+/// [`MultiThread`](crate::CaseRuntime::MultiThread) and [`advance`](Self::advance) sleeps. For a breaker on tokio's
+/// clock, [`runtime`](Harness::runtime) is [`PausedClock`](crate::CaseRuntime::PausedClock) and
+/// [`advance`](Self::advance) calls
+/// `tokio::time::advance`.
 #[async_trait]
 pub trait CircuitBreakerHarness: Harness {
-    /// A fresh breaker without circuits, whose circuits have `config` unless they are configured otherwise.
+    /// A fresh breaker without circuits. Its circuits have `config` unless they are configured otherwise.
     fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker>;
 
-    /// As [`breaker`](Self::breaker), with room for no more than `max_circuits`. `None` where that cannot be set.
+    /// Like [`breaker`](Self::breaker), with at most `max_circuits` circuits. `None` if the number cannot be limited.
     fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>>;
 
-    /// How many events are kept for a subscriber that does not read. `None` where the breaker has no events, or where
-    /// there are too many to fill it up.
+    /// How many events are kept for a subscriber that does not read. `None` if the breaker has no events, or if it
+    /// keeps too many for a case to fill the buffer.
     fn event_capacity(&self) -> Option<usize>;
 
-    /// Returns when so much of the breaker's time has passed.
+    /// Returns when `time` has passed on the breaker's clock.
     async fn advance(&self, time: Duration);
 }
 
@@ -137,8 +134,9 @@ fn bounded(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// One `#[test]` per circuit breaker case, against the breakers of the harness that the given function makes. See
-    /// [`circuit_breaker`](crate::circuit_breaker).
+    /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness,
+    /// as an
+    /// `Arc` of a type that implements [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness).
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;
@@ -159,12 +157,12 @@ define_suite! {
         "CB-13" window::slow_calls_open if slow_calls,
         "CB-14" window::undeclared_is_unsupported,
 
-        "CB-15" rejection::rejected_never_builds,
+        "CB-15" rejection::a_rejected_operation_is_never_built,
         "CB-16" rejection::retry_after_reported,
-        "CB-17" rejection::errors_say_what_to_do,
+        "CB-17" rejection::errors_say_when_to_retry,
 
         "CB-18" open::stays_open_for_its_time,
-        "CB-19" open::half_opens_unasked,
+        "CB-19" open::half_opens_without_a_call,
         "CB-20" open::backs_off_up_to_the_cap,
         "CB-21" open::recovery_restarts_the_backoff,
         "CB-22" open::jitter_stays_in_its_band,
@@ -173,7 +171,7 @@ define_suite! {
         "CB-25" open::retry_after_is_capped,
         "CB-26" open::retry_after_of_an_error_counts,
 
-        "CB-27" half_open::stampede,
+        "CB-27" half_open::concurrent_probes_are_limited,
         "CB-28" half_open::full_slots_reject,
         "CB-29" half_open::success_threshold_closes,
         "CB-30" half_open::failed_probe_reopens,
@@ -194,7 +192,7 @@ define_suite! {
 
         "CB-44" call::results_pass_through,
         "CB-45" call::failures_of_operations_count,
-        "CB-46" call::timeout_inside_counts,
+        "CB-46" call::a_timeout_counts_as_a_failure,
         "CB-47" call::configured_timeout_applies,
         "CB-48" call::explicit_timeout_overrides,
         "CB-49" call::timeouts_are_not_classified,
@@ -202,14 +200,14 @@ define_suite! {
         "CB-51" call::cancellation_is_ignored,
         "CB-52" call::cancellation_counts_by_policy,
         "CB-53" call::classifier_decides,
-        "CB-54" call::permits_outlive_their_task,
+        "CB-54" call::permits_can_be_recorded_from_any_task,
 
-        "CB-55" mode::forced_open_is_sticky,
-        "CB-56" mode::forced_closed_is_sticky,
-        "CB-57" mode::orders_replace_each_other,
-        "CB-58" mode::orders_outlive_configuration,
+        "CB-55" mode::forced_open_stays_open,
+        "CB-56" mode::forced_closed_stays_closed,
+        "CB-57" mode::a_later_override_replaces_an_earlier_one,
+        "CB-58" mode::overrides_take_precedence_over_configuration,
         "CB-59" mode::reset_starts_over,
-        "CB-60" mode::configured_mode_is_where_it_starts,
+        "CB-60" mode::a_circuit_starts_in_its_configured_mode,
         "CB-61" mode::metrics_only_never_rejects if metrics_only,
         "CB-62" mode::unknown_circuits_are_not_found,
 
@@ -217,17 +215,17 @@ define_suite! {
         "CB-64" configure::new_thresholds_apply,
         "CB-65" configure::resized_window_keeps_the_newest if count_window,
         "CB-66" configure::invalid_is_refused,
-        "CB-67" configure::handles_follow,
-        "CB-68" configure::makes_the_circuit,
+        "CB-67" configure::handles_see_changes,
+        "CB-68" configure::creates_the_circuit,
 
         "CB-69" registry::one_name_one_circuit,
         "CB-70" registry::names_are_isolated,
-        "CB-71" registry::executing_makes_the_circuit,
+        "CB-71" registry::executing_creates_the_circuit,
         "CB-72" registry::lists_all_states,
         "CB-73" registry::bad_names_are_refused,
-        "CB-74" registry::full_registry_makes_room if bounded,
-        "CB-75" registry::full_registry_keeps_what_matters if bounded,
-        "CB-76" registry::full_registry_refuses if bounded,
+        "CB-74" registry::a_full_registry_evicts_an_unused_circuit if bounded,
+        "CB-75" registry::circuits_in_use_are_not_evicted if bounded,
+        "CB-76" registry::a_full_registry_is_exhausted if bounded,
 
         "CB-77" metrics::calls_add_up,
         "CB-78" metrics::time_in_state,
@@ -239,7 +237,7 @@ define_suite! {
         "CB-81" events::state_changes_in_order if has_events,
         "CB-82" events::operations_are_reported if has_events,
         "CB-83" events::every_subscriber_gets_all if has_events,
-        "CB-84" events::slow_subscriber_is_told if known_event_capacity,
+        "CB-84" events::a_lagging_subscriber_is_notified if known_event_capacity,
         "CB-85" events::subscribers_may_call_back if has_events,
         "CB-86" events::streams_stay_open if has_events,
     }

@@ -1,4 +1,4 @@
-//! Operators' orders, and dry run.
+//! Overrides, configured modes, and metrics-only mode.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitMode, CircuitState};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn forced_open_is_sticky(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn forced_open_stays_open(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let early = scene.permit("a call admitted while closed")?;
     scene.breaker.force_circuit_open(NAME)?;
@@ -22,16 +22,19 @@ pub(super) async fn forced_open_is_sticky(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         rejection.retry_after,
         None,
-        "the wait: nobody knows how long the order stands"
+        "the delay of a rejection while forced open"
     );
     early.record(CallOutcome::Success);
-    scene.expect(CircuitState::Open, "after a success from before the order")?;
+    scene.expect(
+        CircuitState::Open,
+        "after the success of a call from before the override",
+    )?;
     scene.breaker.reset_circuit_breaker(NAME)?;
     scene.permit("after the reset")?.record(CallOutcome::Success);
     Ok(())
 }
 
-pub(super) async fn forced_closed_is_sticky(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn forced_closed_stays_closed(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     scene.breaker.force_circuit_closed(NAME)?;
@@ -39,15 +42,11 @@ pub(super) async fn forced_closed_is_sticky(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(scene.circuit.metrics().mode, CircuitMode::ForcedClosed, "the mode");
     scene.fail(20)?;
     scene.expect(CircuitState::Closed, "after twenty failures")?;
-    check_eq!(
-        scene.circuit.metrics().failures,
-        23,
-        "failures: outcomes are still counted"
-    );
+    check_eq!(scene.circuit.metrics().failures, 23, "failures while forced closed");
     Ok(())
 }
 
-pub(super) async fn orders_replace_each_other(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_later_override_replaces_an_earlier_one(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.breaker.force_circuit_open(NAME)?;
     scene.breaker.force_circuit_closed(NAME)?;
@@ -57,7 +56,7 @@ pub(super) async fn orders_replace_each_other(harness: Arc<Dyn>) -> CaseResult {
     scene.expect(CircuitState::Open, "when forced open after forced closed")
 }
 
-pub(super) async fn orders_outlive_configuration(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn overrides_take_precedence_over_configuration(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.breaker.force_circuit_open(NAME)?;
     scene.breaker.configure_circuit_breaker(NAME, config())?;
@@ -87,16 +86,16 @@ pub(super) async fn reset_starts_over(harness: Arc<Dyn>) -> CaseResult {
     scene.fail(2)?;
     scene.expect(
         CircuitState::Closed,
-        "after two failures: those before the reset are forgotten",
+        "after two failures: those before the reset do not count",
     )?;
     scene.fail(1)?;
     scene.expect(CircuitState::Open, "after three failures: the policy applies again")
 }
 
-pub(super) async fn configured_mode_is_where_it_starts(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_circuit_starts_in_its_configured_mode(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_mode(CircuitMode::ForcedOpen))?;
-    scene.expect(CircuitState::Open, "when made forced open")?;
-    scene.rejection("when made forced open")?;
+    scene.expect(CircuitState::Open, "when created as forced open")?;
+    scene.rejection("when created as forced open")?;
     scene.breaker.configure_circuit_breaker(NAME, config())?;
     scene.expect(CircuitState::Closed, "when configured as automatic")?;
     scene.trip()
@@ -114,11 +113,14 @@ pub(super) async fn metrics_only_never_rejects(harness: Arc<Dyn>) -> CaseResult 
     check_eq!(metrics.rejected, 5, "calls that it would have rejected");
     check_eq!((metrics.successes, metrics.failures), (5, 3), "successes and failures");
     harness.advance(OPEN_TIME + MARGIN).await;
-    let probe = scene.permit("what would be the probe")?;
+    let probe = scene.permit("the call that automatic mode would admit as a probe")?;
     scene.succeed(1)?;
     scene.expect(CircuitState::HalfOpen, "after a call beyond the probe slots")?;
     probe.record(CallOutcome::Success);
-    scene.expect(CircuitState::Closed, "after the success of what would be the probe")?;
+    scene.expect(
+        CircuitState::Closed,
+        "after the success of the call that automatic mode would admit",
+    )?;
     check_eq!(scene.circuit.metrics().rejected, 6, "calls that it would have rejected");
     check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
     Ok(())
@@ -126,22 +128,19 @@ pub(super) async fn metrics_only_never_rejects(harness: Arc<Dyn>) -> CaseResult 
 
 pub(super) async fn unknown_circuits_are_not_found(harness: Arc<Dyn>) -> CaseResult {
     let breaker = harness.breaker(config());
-    check_error!(breaker.circuit_state("nobody"), ErrorKind::NotFound, "the state");
-    check_error!(breaker.circuit_metrics("nobody"), ErrorKind::NotFound, "the metrics");
-    check_error!(breaker.reset_circuit_breaker("nobody"), ErrorKind::NotFound, "a reset");
+    check_error!(breaker.circuit_state("unknown"), ErrorKind::NotFound, "the state");
+    check_error!(breaker.circuit_metrics("unknown"), ErrorKind::NotFound, "the metrics");
+    check_error!(breaker.reset_circuit_breaker("unknown"), ErrorKind::NotFound, "a reset");
     check_error!(
-        breaker.force_circuit_open("nobody"),
+        breaker.force_circuit_open("unknown"),
         ErrorKind::NotFound,
         "forcing open"
     );
     check_error!(
-        breaker.force_circuit_closed("nobody"),
+        breaker.force_circuit_closed("unknown"),
         ErrorKind::NotFound,
         "forcing closed"
     );
-    check!(
-        breaker.all_circuit_states().is_empty(),
-        "looking for a circuit made one"
-    );
+    check!(breaker.all_circuit_states().is_empty(), "a query created a circuit");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How long a circuit stays open, and that it ends by itself.
+//! Open times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CircuitState,
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn stays_open_for_its_time(harness: Arc<Dyn>) -> CaseResult {
@@ -22,8 +22,8 @@ pub(super) async fn stays_open_for_its_time(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn half_opens_unasked(harness: Arc<Dyn>) -> CaseResult {
-    // A circuit for each way of looking, because to look at one is to ask.
+pub(super) async fn half_opens_without_a_call(harness: Arc<Dyn>) -> CaseResult {
+    // One circuit per query, because a query may change the state.
     let breaker = harness.breaker(config());
     let mut circuits = Vec::new();
     for name in ["handle", "by name", "listed", "metrics"] {
@@ -43,13 +43,13 @@ pub(super) async fn half_opens_unasked(harness: Arc<Dyn>) -> CaseResult {
         "the state by name"
     );
     let listed = breaker.all_circuit_states().get("listed").copied();
-    check_eq!(listed, Some(CircuitState::HalfOpen), "the state among all");
+    check_eq!(listed, Some(CircuitState::HalfOpen), "the state in the list of all");
     let metrics = breaker.circuit_metrics("metrics")?;
     check_eq!(metrics.state, CircuitState::HalfOpen, "the state in the metrics");
     check_eq!(
         metrics.retry_after,
         None,
-        "the wait in the metrics of a half-open circuit"
+        "the delay in the metrics of a half-open circuit"
     );
     Ok(())
 }
@@ -98,15 +98,15 @@ pub(super) async fn jitter_stays_in_its_band(harness: Arc<Dyn>) -> CaseResult {
     let (shortest, longest) = (shortest.unwrap_or_default(), longest.unwrap_or_default());
     check!(
         shortest + MARGIN >= OPEN_TIME / 2,
-        "an open time of {shortest:?} is below the band"
+        "an open time of {shortest:?} is below the configured range"
     );
     check!(
         longest <= OPEN_TIME + OPEN_TIME / 2,
-        "an open time of {longest:?} is above the band"
+        "an open time of {longest:?} is above the configured range"
     );
     check!(
         longest.saturating_sub(shortest) > OPEN_TIME / 10,
-        "32 open times are all about {shortest:?}"
+        "32 open times are all close to {shortest:?}"
     );
     Ok(())
 }
@@ -148,7 +148,7 @@ pub(super) async fn retry_after_of_an_earlier_failure_holds(harness: Arc<Dyn>) -
     check_close(
         scene.open_for()?,
         OPEN_TIME * 3,
-        "what is left of the wait that the first failure asked for",
+        "the rest of the delay that the first failure asked for",
     )
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn retry_after_of_an_error_counts(harness: Arc<Dyn>) -> CaseRes
     let operation: BoxedOperation =
         Box::new(|| Box::pin(async { Err(failure().with_retryability(Retryability::After(OPEN_TIME * 3))) }));
     let result = scene.breaker.execute_with_circuit_breaker(operation, NAME, None).await;
-    check!(result.is_err(), "the operation's error is lost");
+    check!(result.is_err(), "the operation's error was not returned");
     check_close(
         scene.open_for()?,
         OPEN_TIME * 3,

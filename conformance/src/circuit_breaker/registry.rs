@@ -10,7 +10,7 @@ use networking_spi::circuit_breaker::{
 
 use super::Dyn;
 use super::scenario::{NAME, Scene, config, output};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn one_name_one_circuit(harness: Arc<Dyn>) -> CaseResult {
@@ -25,10 +25,10 @@ pub(super) async fn one_name_one_circuit(harness: Arc<Dyn>) -> CaseResult {
         .breaker
         .call(NAME, || async { Err(super::scenario::failure()) })
         .await;
-    check!(failed.is_err(), "the operation's error is lost");
+    check!(failed.is_err(), "the operation's error was not returned");
     scene.expect(
         CircuitState::Open,
-        "after one failure through each of three ways to the same circuit",
+        "after one failure through each of three operations with the same name",
     )?;
     other.expect(CircuitState::Open, "through another handle")
 }
@@ -45,14 +45,14 @@ pub(super) async fn names_are_isolated(harness: Arc<Dyn>) -> CaseResult {
     other.succeed(1)
 }
 
-pub(super) async fn executing_makes_the_circuit(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn executing_creates_the_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = harness.breaker(config());
     let operation: BoxedOperation = Box::new(|| Box::pin(async { Ok(output(1)) }));
     breaker.execute_with_circuit_breaker(operation, NAME, None).await?;
     check_eq!(
         breaker.circuit_metrics(NAME)?.successes,
         1,
-        "successes of a circuit made by its first call"
+        "successes of a circuit that its first call created"
     );
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(super) async fn bad_names_are_refused(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn full_registry_makes_room(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_full_registry_evicts_an_unused_circuit(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 8)?;
     for index in 0..1_000 {
         let operation: BoxedOperation = Box::new(|| Box::pin(async { Ok(output(1)) }));
@@ -109,7 +109,7 @@ pub(super) async fn full_registry_makes_room(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn full_registry_keeps_what_matters(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 7)?;
     let scene = |name: &str| -> Result<Scene, Failure> {
         Ok(Scene {
@@ -133,7 +133,7 @@ pub(super) async fn full_registry_keeps_what_matters(harness: Arc<Dyn>) -> CaseR
     breaker.circuit("new")?;
     let names: Vec<_> = breaker.all_circuit_states().into_keys().collect();
     let expected = ["busy", "configured", "failing", "forced", "held", "new", "open"];
-    check_eq!(names, expected, "circuits after room was made for a new one");
+    check_eq!(names, expected, "circuits after an eviction");
     held.succeed(1)?;
     check_eq!(
         breaker.circuit_metrics("held")?.successes,
@@ -144,13 +144,13 @@ pub(super) async fn full_registry_keeps_what_matters(harness: Arc<Dyn>) -> CaseR
     Ok(())
 }
 
-pub(super) async fn full_registry_refuses(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResult {
     let breaker = bounded(&harness, 2)?;
     let _handles = [breaker.circuit("first")?, breaker.circuit("second")?];
     check_error!(
         breaker.circuit("third"),
         ErrorKind::Exhausted,
-        "a third circuit of two, both in use"
+        "a third circuit in a registry of two that are in use"
     );
     breaker.circuit("first")?;
     check_eq!(breaker.all_circuit_states().len(), 2, "circuits");
@@ -160,5 +160,5 @@ pub(super) async fn full_registry_refuses(harness: Arc<Dyn>) -> CaseResult {
 fn bounded(harness: &Arc<Dyn>, circuits: usize) -> Result<Arc<dyn CircuitBreaker>, Failure> {
     harness
         .bounded_breaker(config(), circuits)
-        .ok_or_else(|| Failure::new("the harness made a bounded breaker before, and now it does not"))
+        .ok_or_else(|| Failure::new("the harness made a bounded breaker once, and then none"))
 }

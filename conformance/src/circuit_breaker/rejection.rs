@@ -1,4 +1,4 @@
-//! What a caller learns when its call is not let through.
+//! Rejections and their errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, output};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn rejected_never_builds(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn a_rejected_operation_is_never_built(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     let built = Arc::new(AtomicUsize::new(0));
@@ -47,13 +47,13 @@ pub(super) async fn retry_after_reported(harness: Arc<Dyn>) -> CaseResult {
     check_close(
         scene.open_for()?,
         OPEN_TIME,
-        "the wait at the beginning of the open time",
+        "the delay at the beginning of the open time",
     )?;
     harness.advance(OPEN_TIME / 2).await;
     check_close(
         scene.open_for()?,
         OPEN_TIME / 2,
-        "the wait in the middle of the open time",
+        "the delay in the middle of the open time",
     )?;
     let reported = scene.circuit.metrics().retry_after;
     check!(
@@ -63,22 +63,18 @@ pub(super) async fn retry_after_reported(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-pub(super) async fn errors_say_what_to_do(harness: Arc<Dyn>) -> CaseResult {
+pub(super) async fn errors_say_when_to_retry(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     scene.trip()?;
     let error = rejected(&scene.breaker).await?;
-    check_eq!(
-        error.send_state(),
-        SendState::NotSent,
-        "whether the dependency saw the call"
-    );
+    check_eq!(error.send_state(), SendState::NotSent, "the send state");
     let context = error.context().any(|(key, value)| key == "circuit" && value == NAME);
     check!(context, "the error does not name the circuit: {error}");
     match error.retryability() {
-        Retryability::After(delay) => check_close(delay, OPEN_TIME, "the wait that the error asks for")?,
+        Retryability::After(delay) => check_close(delay, OPEN_TIME, "the delay in the error")?,
         other => check!(
             false,
-            "an open circuit's error is retryable after the open time, not {other:?}"
+            "the error of an open circuit must be retryable after the open time, but is {other:?}"
         ),
     }
 
@@ -87,7 +83,7 @@ pub(super) async fn errors_say_what_to_do(harness: Arc<Dyn>) -> CaseResult {
     let error = rejected(&scene.breaker).await?;
     check!(
         error.retryability().is_retryable(),
-        "with all probe slots taken a retry makes sense: {error:?}"
+        "the error is not retryable while all probe slots are taken: {error:?}"
     );
     drop(probe);
 
@@ -96,7 +92,7 @@ pub(super) async fn errors_say_what_to_do(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         error.retryability(),
         Retryability::Never,
-        "whether a retry under a forced-open circuit makes sense"
+        "the retryability while forced open"
     );
     Ok(())
 }

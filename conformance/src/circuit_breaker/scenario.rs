@@ -1,4 +1,4 @@
-//! What many cases begin with: configurations, and calls that end in a known way.
+//! Configurations, and calls with known results, which most cases start with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use networking_spi::circuit_breaker::{
 use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
-use crate::case::Failure;
+use crate::kit::Failure;
 use crate::{check, check_eq};
 
-/// The open time of [`config`]. Long enough that a real clock does not pass it by accident.
+/// The open time of [`config`]. On a real clock, the steps of a case take less.
 pub(super) const OPEN_TIME: Duration = Duration::from_millis(500);
 
-/// More than enough for a timer of one millisecond resolution.
+/// More than the inaccuracy of a timer with a resolution of 1 ms.
 pub(super) const MARGIN: Duration = Duration::from_millis(20);
 
 /// The name of the circuit in cases that need only one.
 pub(super) const NAME: &str = "payments";
 
-/// Opens after three failures in a row, for [`OPEN_TIME`]; one probe, whose success closes.
+/// Opens after three consecutive failures, for [`OPEN_TIME`]. One successful probe closes it.
 pub(super) fn config() -> CircuitBreakerConfig {
     CircuitBreakerConfig::new()
         .with_trip(TripPolicy::consecutive(3))
@@ -56,11 +56,11 @@ impl Scene {
     pub(super) fn rejection(&self, when: &str) -> Result<CircuitRejection, Failure> {
         match OwnedPermit::acquire(&self.circuit) {
             Err(rejection) => Ok(rejection),
-            Ok(_) => Err(Failure::new(format!("{when}: the call was let through"))),
+            Ok(_) => Err(Failure::new(format!("{when}: the call was admitted"))),
         }
     }
 
-    /// So many calls, one after the other, that must all be let through.
+    /// Makes `times` calls, one after the other. All must be admitted.
     pub(super) fn calls(&self, times: usize, outcome: CallOutcome) -> Result<(), Failure> {
         for index in 0..times {
             let permit = self.permit(&format!("call {index} of {times} that end as {outcome:?}"))?;
@@ -77,9 +77,9 @@ impl Scene {
         self.calls(times, CallOutcome::Success)
     }
 
-    /// One call that fails and says how long to wait.
+    /// Makes one call that fails and asks for a delay.
     pub(super) fn fail_asking_for(&self, delay: Duration) -> Result<(), Failure> {
-        let permit = self.permit("a call that fails with a wait")?;
+        let permit = self.permit("a call that fails and asks for a delay")?;
         permit.record(CallRecord::new(CallOutcome::Failure).with_retry_after(delay));
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Scene {
     /// Opens a closed circuit of [`config`].
     pub(super) fn trip(&self) -> Result<(), Failure> {
         self.fail(3)?;
-        self.expect(CircuitState::Open, "after three failures in a row")
+        self.expect(CircuitState::Open, "after three consecutive failures")
     }
 
     /// Opens a closed circuit of [`config`], and waits until it is half-open.
@@ -102,7 +102,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The open time that is left, of a circuit that is open.
+    /// The remaining open time of an open circuit.
     pub(super) fn open_for(&self) -> Result<Duration, Failure> {
         let rejection = self.rejection("while open")?;
         rejection
@@ -111,7 +111,7 @@ impl Scene {
     }
 }
 
-/// Whether a duration is what was expected, give or take what timers are off.
+/// Fails unless a duration is the expected one, up to the inaccuracy of timers.
 pub(super) fn check_close(got: Duration, expected: Duration, what: &str) -> Result<(), Failure> {
     check!(
         got.abs_diff(expected) <= MARGIN,

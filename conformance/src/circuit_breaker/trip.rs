@@ -1,4 +1,4 @@
-//! When a closed circuit opens.
+//! Trips by consecutive failures.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use networking_spi::circuit_breaker::{CallOutcome, CircuitState};
 
 use super::Dyn;
 use super::scenario::{Scene, config};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(super) async fn starts_closed(harness: Arc<Dyn>) -> CaseResult {
@@ -31,7 +31,7 @@ pub(super) async fn consecutive_failures_open(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         2,
-        "the reported failures in a row"
+        "the reported consecutive failures"
     );
     scene.fail(1)?;
     scene.expect(CircuitState::Open, "after three failures of three")
@@ -47,7 +47,7 @@ pub(super) async fn success_restarts_the_count(harness: Arc<Dyn>) -> CaseResult 
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         0,
-        "failures in a row after a success"
+        "consecutive failures after a success"
     );
     scene.trip()
 }
@@ -62,6 +62,6 @@ pub(super) async fn ignored_counts_for_nothing(harness: Arc<Dyn>) -> CaseResult 
     scene.fail(1)?;
     scene.expect(
         CircuitState::Open,
-        "after the third failure: ignored calls do not interrupt a row",
+        "after the third failure: ignored calls do not reset the count",
     )
 }

@@ -1,4 +1,4 @@
-//! Rates over a window of calls.
+//! Trips by rates over a window of calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
 use super::scenario::{NAME, OPEN_TIME, Scene, config, count_window};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 const WINDOW: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ pub(super) async fn failure_rate_opens(harness: Arc<Dyn>) -> CaseResult {
         4,
         "failures in the reported window"
     );
-    // The oldest call, a success, makes room for this one.
+    // This call replaces the oldest one, a success.
     scene.fail(1)?;
     scene.expect(CircuitState::Open, "at five failures of ten")?;
     let reason = scene
@@ -52,7 +52,7 @@ pub(super) async fn minimum_calls(harness: Arc<Dyn>) -> CaseResult {
     scene.calls(20, CallOutcome::Ignored)?;
     scene.expect(
         CircuitState::Closed,
-        "after 19 failures of at least 20 calls: ignored ones are not calls",
+        "after 19 failures at a minimum of 20 calls, without the ignored calls",
     )?;
     scene.fail(1)?;
     scene.expect(CircuitState::Open, "after 20 calls")
@@ -78,10 +78,7 @@ pub(super) async fn old_failures_leave_the_window(harness: Arc<Dyn>) -> CaseResu
         scene.fail(4)?;
         scene.succeed(6)?;
     }
-    scene.expect(
-        CircuitState::Closed,
-        "while never more than four of the last ten calls failed",
-    )
+    scene.expect(CircuitState::Closed, "while at most four of the last ten calls failed")
 }
 
 pub(super) async fn time_window_opens(harness: Arc<Dyn>) -> CaseResult {
@@ -190,7 +187,7 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
 
 fn agrees(result: Result<(), NetworkError>, declared: bool, capability: &str) -> CaseResult {
     if declared {
-        check!(result.is_ok(), "{capability} is declared, but refused: {result:?}");
+        check!(result.is_ok(), "{capability} is declared, but failed: {result:?}");
     } else {
         check_error!(result, ErrorKind::Unsupported, "{capability} is not declared");
     }

@@ -1,4 +1,4 @@
-//! A circuit breaker that does what a case says and remembers what it was told.
+//! A scripted circuit breaker that keeps the records of all calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,19 +12,19 @@ use networking_spi::circuit_breaker::{
 };
 use networking_spi::{NetworkError, Result};
 
-/// Admits every call, or none, and records outcomes by circuit.
+/// Admits calls unless a case makes it reject the next ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ScriptedBreaker(Arc<Mutex<Journal>>);
 
 #[derive(Debug, Default)]
 struct Journal {
-    /// How many of the next calls are rejected, and when they may come again.
+    /// How many of the next calls are rejected, and when to retry.
     reject: Option<(usize, Option<Duration>)>,
     records: Vec<(String, CallRecord)>,
 }
 
 impl ScriptedBreaker {
-    /// Rejects the next `count` calls, and says when to come again.
+    /// Rejects the next `count` calls, and says when to retry.
     pub(super) fn reject(&self, count: usize, retry_after: Option<Duration>) {
         self.0.lock().expect("no panic inside").reject = Some((count, retry_after));
     }

@@ -1,11 +1,11 @@
-//! How the cases get at a backend.
+//! The harness of an HTTP backend.
 
 use std::sync::Arc;
 
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpExtended, HttpExtendedCapabilities};
 
 use super::Origin;
-use crate::case::{Applies, Failure, Harness};
+use crate::kit::{Applies, Failure, Harness};
 
 /// An HTTP backend under test.
 ///
@@ -34,26 +34,27 @@ use crate::case::{Applies, Failure, Harness};
 /// }
 /// ```
 pub trait HttpHarness: Harness {
-    /// What the clients declare: cases are chosen by it, and check that it is true.
+    /// The capabilities that the clients declare. They decide which cases apply, and cases check that they are true.
     fn capabilities(&self) -> HttpCapabilities;
 
-    /// What the clients declare of [`HttpExtended`]; `None` if there is none.
+    /// The extended capabilities that the clients declare; `None` if they do not implement [`HttpExtended`].
     fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
         None
     }
 
-    /// Whether the clients use sockets. Cases about connections are skipped for those that do not.
+    /// Whether the clients use sockets. Otherwise cases about connections are skipped.
     fn network(&self) -> bool {
         true
     }
 
-    /// Whether the clients speak TLS.
+    /// Whether the clients support TLS.
     fn tls(&self) -> bool {
         true
     }
 
-    /// A fresh client. It does not retry, and raises no error for statuses, unless told to. With the capability `base_url` its base URL is
-    /// the [origin's](Origin::base_url). Without [`network`](Self::network), requests to the origin go to [`Origin::answer`].
+    /// A fresh client. By default it does not retry, and statuses are not errors. With the capability `base_url`, its
+    /// base URL is the [origin's](Origin::base_url). Without [`network`](Self::network), it passes requests to
+    /// [`Origin::answer`].
     fn subject(&self, origin: &Origin) -> HttpSubject;
 }
 
@@ -63,7 +64,7 @@ pub trait HttpHarness: Harness {
 pub struct HttpSubject {
     /// The client.
     pub client: Arc<dyn HttpClient>,
-    /// The same client's extended operations.
+    /// The extended operations of the same client.
     pub extended: Option<Arc<dyn HttpExtended>>,
 }
 
@@ -73,7 +74,7 @@ impl HttpSubject {
         Self { client, extended: None }
     }
 
-    /// A client that has the extended operations too.
+    /// A client with extended operations.
     pub fn extended<C: HttpClient + HttpExtended>(client: Arc<C>) -> Self {
         Self {
             client: Arc::clone(&client) as _,
@@ -106,7 +107,7 @@ pub(super) async fn set_up_extended(
     }
 }
 
-/// Conditions of cases: one function per capability, and per thing the environment must have.
+/// Conditions of cases: one function per capability, and per condition that the harness must produce.
 pub(super) mod when {
     use super::{Applies, HttpHarness};
 
@@ -138,7 +139,7 @@ pub(super) mod when {
     }
 
     pub(in crate::http) fn tls(harness: &dyn HttpHarness) -> Applies {
-        network(harness).and(Applies::environment(harness.tls(), "the backend speaks no TLS"))
+        network(harness).and(Applies::environment(harness.tls(), "the backend does not support TLS"))
     }
 
     pub(in crate::http) fn timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {

@@ -1,9 +1,15 @@
-//! The HTTP suite: [`HttpClient`](networking_spi::http::HttpClient) and [`HttpExtended`](networking_spi::http::HttpExtended).
+//! The HTTP suite, for [`HttpClient`](networking_spi::http::HttpClient) and
+//! [`HttpExtended`](networking_spi::http::HttpExtended).
 //!
-//! The clauses are in `docs/contract/http.md`. Implement [`HttpHarness`], and write one line:
+//! The clauses are in `docs/contract/http.md`. Implement [`HttpHarness`], and run [`suite`] or expand
+//! [`http_conformance!`](crate::http_conformance):
 //!
-//! ```ignore
-//! networking_conformance::http_conformance!(|| std::sync::Arc::new(MyHarness::new()));
+//! ```
+//! use std::sync::Arc;
+//! use networking_conformance::http::HttpHarness;
+//!
+//! # fn my_harness() -> Arc<dyn HttpHarness> { unreachable!("the example is only compiled") }
+//! networking_conformance::http_conformance!(my_harness);
 //! ```
 
 mod breaker;
@@ -11,7 +17,6 @@ mod cases;
 mod harness;
 pub mod hostile;
 mod origin;
-pub mod saboteur;
 mod server;
 
 use cases::{body, circuit, connection, declared, extended, limits, metrics, redirect, request, response, retry};
@@ -20,11 +25,12 @@ use harness::when;
 pub use harness::{HttpHarness, HttpSubject};
 pub use origin::Origin;
 
-use crate::suite::define_suite;
+use crate::kit::define_suite;
 
 define_suite! {
     ($)
-    /// One `#[test]` per HTTP case, against the backend whose harness the factory makes.
+    /// Expands to one `#[test]` per HTTP case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`HttpHarness`](crate::http::HttpHarness).
     macro http_conformance;
     domain "http" in http;
     harness dyn HttpHarness;
@@ -35,27 +41,27 @@ define_suite! {
         "HTTP-4" request::query_arrives_encoded,
         "HTTP-5" request::json_and_forms_have_their_content_type,
         "HTTP-6" request::stream_bodies_arrive_whole,
-        "HTTP-7" request::only_http_urls_are_taken,
+        "HTTP-7" request::only_http_urls_are_accepted,
         "HTTP-8" request::relative_targets_are_resolved if when::base_url,
         "HTTP-9" response::headers_and_body_come_back,
         "HTTP-10" response::head_and_empty_statuses_have_no_body,
-        "HTTP-11" response::the_url_that_answered_is_known_or_unknown,
-        "HTTP-12" response::statuses_are_errors_where_that_is_wanted if when::raise_for_status,
+        "HTTP-11" response::the_url_is_the_one_that_answered,
+        "HTTP-12" response::raise_for_status_makes_statuses_errors if when::raise_for_status,
         "HTTP-13" declared::client_and_harness_agree,
         "HTTP-14" declared::undeclared_options_are_refused,
         "HTTP-15" declared::undeclared_operations_are_refused,
         "HTTP-16" declared::secrets_are_never_shown,
-        "HTTP-17" connection::refused_connections_are_told_apart if when::network,
+        "HTTP-17" connection::a_refused_connection_is_connection_refused if when::network,
         "HTTP-18" connection::unknown_names_are_connection_errors if when::network,
         "HTTP-19" connection::a_peer_without_tls_is_a_tls_error if when::tls,
         "HTTP-20" connection::closing_without_an_answer_is_a_connection_error if when::network,
-        "HTTP-21" connection::what_is_not_http_is_a_protocol_error if when::network,
+        "HTTP-21" connection::a_non_http_answer_is_a_protocol_error if when::network,
         "HTTP-22" connection::dropping_a_call_aborts_it if when::network,
         "HTTP-23" connection::calls_run_at_the_same_time,
         "HTTP-24" body::a_truncated_body_is_an_error if when::network,
-        "HTTP-25" body::a_download_is_handed_on_as_it_arrives if when::streaming_download,
+        "HTTP-25" body::a_download_is_streamed if when::streaming_download,
         "HTTP-26" body::a_slow_reader_slows_the_peer_down if when::network_download,
-        "HTTP-27" body::an_upload_is_sent_as_it_comes if when::network_upload,
+        "HTTP-27" body::an_upload_is_streamed if when::network_upload,
         "HTTP-28" body::a_failing_upload_fails_the_call,
         "HTTP-29" body::a_source_is_opened_for_each_call,
         "HTTP-30" body::codings_are_decoded_where_declared,
@@ -64,14 +70,14 @@ define_suite! {
         "HTTP-33" limits::the_timeout_covers_the_body if when::timeout_and_streaming,
         "HTTP-34" limits::the_attempt_timeout_ends_with_the_head if when::attempt_timeout_and_streaming,
         "HTTP-35" limits::the_size_limit_is_exact if when::response_size_limit,
-        "HTTP-36" redirect::without_control_none_is_followed,
+        "HTTP-36" redirect::unfollowed_redirects_are_responses,
         "HTTP-37" redirect::redirects_are_followed if when::redirect_control,
-        "HTTP-38" redirect::method_and_body_follow_the_rules if when::redirect_control,
+        "HTTP-38" redirect::method_and_body_depend_on_the_status if when::redirect_control,
         "HTTP-39" redirect::endless_redirects_are_an_error if when::redirect_control,
-        "HTTP-40" redirect::secrets_stay_with_their_origin if when::network_redirects,
+        "HTTP-40" redirect::credentials_are_not_sent_to_another_origin if when::network_redirects,
         "HTTP-41" retry::transient_statuses_are_retried if when::retry,
         "HTTP-42" retry::only_idempotent_requests_are_repeated if when::retry,
-        "HTTP-43" retry::what_was_not_sent_is_always_retried if when::network_retry,
+        "HTTP-43" retry::unsent_requests_are_always_retried if when::network_retry,
         "HTTP-44" retry::a_long_retry_after_ends_the_call if when::retry,
         "HTTP-45" retry::a_stream_is_sent_once if when::retry,
         "HTTP-46" retry::a_request_can_have_its_own_policy if when::retry,
@@ -80,17 +86,17 @@ define_suite! {
         "HTTP-49" circuit::a_rejected_call_is_not_sent if when::circuit_breaker,
         "HTTP-50" circuit::circuits_are_per_host_or_named if when::circuit_breaker,
         "HTTP-51" circuit::retry_after_reaches_the_circuit if when::circuit_breaker,
-        "HTTP-52" circuit::each_attempt_asks_the_circuit if when::retry_and_circuit_breaker,
+        "HTTP-52" circuit::each_attempt_acquires_a_permit if when::retry_and_circuit_breaker,
         "HTTP-53" metrics::calls_and_outcomes_are_counted if when::metrics,
         "HTTP-54" metrics::failures_are_counted_by_kind if when::network_metrics,
         "HTTP-55" metrics::dropped_calls_are_counted if when::metrics,
         "HTTP-56" metrics::a_call_with_retries_counts_once if when::metrics_and_retry,
         "HTTP-57" extended::extended_capabilities_agree if when::extended,
-        "HTTP-58" extended::chunks_have_the_size_that_was_asked_for if when::extended_streaming,
+        "HTTP-58" extended::chunks_have_the_requested_size if when::extended_streaming,
         "HTTP-59" extended::compression_round_trips if when::extended_compression,
         "HTTP-60" extended::corrupt_data_is_a_decode_error if when::extended_compression,
-        "HTTP-61" extended::a_token_that_cannot_verify_is_refused if when::extended_jwt,
-        "HTTP-62" extended::a_token_is_asked_for_with_its_grant if when::extended_oauth2,
+        "HTTP-61" extended::an_unverifiable_token_is_refused if when::extended_jwt,
+        "HTTP-62" extended::a_token_request_has_its_grant if when::extended_oauth2,
         "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
     }
 }

@@ -1,4 +1,4 @@
-//! The server that the cases talk to: over loopback, or called in process.
+//! The server of the cases, over loopback or called in process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,15 +12,15 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::server::Server;
-use crate::case::Failure;
+use crate::kit::Failure;
 
-/// What a path answers.
+/// Makes the response of a path.
 type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, HttpResponse> + Send + Sync>;
 
-/// The origin server of a case. Clones are the same server.
+/// The origin server of a case. A clone is a handle of the same server.
 ///
-/// A harness whose client uses the network needs its [`base_url`](Self::base_url) only. One whose client lives in the
-/// process passes every request for that URL to [`answer`](Self::answer).
+/// The client of a harness that uses the network sends requests to [`base_url`](Self::base_url). A client in the same
+/// process passes them to [`answer`](Self::answer).
 #[derive(Clone)]
 pub struct Origin(Arc<Inner>);
 
@@ -31,7 +31,7 @@ struct Inner {
     server: Option<Server>,
 }
 
-/// What the origin answers, and what it was asked.
+/// The responses of the origin, and the requests that it has received.
 pub(super) struct Script {
     handlers: std::sync::Mutex<HashMap<String, Handler>>,
     requests: watch::Sender<Vec<Recorded>>,
@@ -86,12 +86,12 @@ impl Origin {
         format!("{}{path}", self.0.url.as_str().trim_end_matches('/'))
     }
 
-    /// Whether it is reached through sockets.
+    /// Whether clients reach it through sockets.
     pub(super) fn network(&self) -> bool {
         self.0.server.is_some()
     }
 
-    /// Says what `path` answers.
+    /// Sets how `path` responds.
     pub(super) fn on<F, Fut>(&self, path: &str, handler: F)
     where
         F: Fn(Request<Bytes>) -> Fut + Send + Sync + 'static,
@@ -106,7 +106,7 @@ impl Origin {
             .insert(path.to_owned(), handler);
     }
 
-    /// Makes `path` answer one response after the other; the last one stays.
+    /// Makes `path` respond with these responses, one after the other; the last one repeats.
     pub(super) fn reply<F>(&self, path: &str, replies: Vec<F>)
     where
         F: Fn() -> HttpResponse + Send + Sync + 'static,
@@ -121,7 +121,7 @@ impl Origin {
         });
     }
 
-    /// Makes `path` answer these statuses, one after the other; the last one stays.
+    /// Makes `path` respond with these statuses, one after the other; the last one repeats.
     pub(super) fn reply_statuses(&self, path: &str, statuses: &[u16]) {
         self.reply(
             path,
@@ -135,12 +135,12 @@ impl Origin {
         );
     }
 
-    /// Makes `path` take requests and never answer.
+    /// Makes `path` accept requests without responding.
     pub(super) fn hang(&self, path: &str) {
         self.on(path, |_| std::future::pending());
     }
 
-    /// What arrived at `path` so far.
+    /// The requests that have arrived at `path`.
     pub(super) fn requests(&self, path: &str) -> Vec<Recorded> {
         self.0
             .script
@@ -156,7 +156,7 @@ impl Origin {
         self.requests(path).len()
     }
 
-    /// Everything that arrived.
+    /// How many requests have arrived at any path.
     pub(super) fn total_hits(&self) -> usize {
         self.0.script.requests.borrow().len()
     }
@@ -194,7 +194,7 @@ impl Script {
     }
 }
 
-/// A response of this status with a short body where one is allowed.
+/// A response with this status, and with a short body if the status allows one.
 pub(super) fn status_of(status: u16) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("cases use valid statuses");
     HttpResponse::new(status)

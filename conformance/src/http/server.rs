@@ -1,4 +1,4 @@
-//! A loopback HTTP/1.1 server, and one that speaks whatever bytes a case wants.
+//! A loopback HTTP/1.1 server, and a loopback server that sends the bytes of a case.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::origin::Script;
-use crate::case::Failure;
+use crate::kit::Failure;
 
-/// A server that stops, with its connections, when it is dropped.
+/// A loopback server. Dropping it stops it and closes its connections.
 #[derive(Debug)]
 pub(super) struct Server {
     address: SocketAddr,
@@ -32,7 +32,7 @@ impl Server {
         Self::accept(move |stream, _| serve(stream, Arc::clone(&script))).await
     }
 
-    /// A server whose connections are what `speak` makes of them; it is told the connection's number, from 0.
+    /// A server that calls `speak` for each connection, with the number of the connection from 0.
     pub(super) async fn raw<F, Fut>(speak: F) -> Result<Self, Failure>
     where
         F: Fn(RawConnection, usize) -> Fut + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl Server {
         Self::accept(move |stream, number| {
             let speak = Arc::clone(&speak);
             async move {
-                // The peer going away is what many cases are about.
+                // Many cases close the connection, so errors are expected.
                 let _ = speak(RawConnection { stream }, number).await;
             }
         })
@@ -97,7 +97,7 @@ async fn serve(stream: TcpStream, script: Arc<Script>) {
             Ok::<_, hyper::Error>(to_hyper(script.answer(Request::from_parts(parts, body)).await))
         }
     });
-    // A connection that ends in an error is one that the client under test broke off.
+    // The client under test may close the connection at any time.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -122,14 +122,14 @@ fn to_hyper(response: HttpResponse) -> Response<UnsyncBoxBody<Bytes, NetworkErro
     converted
 }
 
-/// A connection that speaks in bytes.
+/// A connection of raw bytes.
 #[derive(Debug)]
 pub(super) struct RawConnection {
     pub(super) stream: TcpStream,
 }
 
 impl RawConnection {
-    /// Reads up to the end of a request's head; gives what came, which may be more.
+    /// Reads until the end of a request's head. The result may contain bytes after the head.
     pub(super) async fn read_head(&mut self) -> std::io::Result<Vec<u8>> {
         let mut received = Vec::new();
         while !received.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -151,7 +151,7 @@ impl RawConnection {
         while matches!(self.stream.read(&mut rest).await, Ok(count) if count > 0) {}
     }
 
-    /// Closes with a reset instead of an orderly end.
+    /// Closes the connection with a reset.
     pub(super) fn reset(self) -> std::io::Result<()> {
         self.stream.set_zero_linger()
     }

@@ -7,11 +7,11 @@ use networking_spi::kafka::{CommitOffsets, PartitionOffset, TopicPartition};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 impl Stage {
-    /// Reads `count` messages in a new consumer of the stage's group, which is closed without committing.
+    /// Reads `count` messages with a new consumer of the stage's group, which is then closed without committing.
     async fn read_after_restart(&self, count: usize) -> Result<Vec<String>, crate::Failure> {
         let consumer = self.consumer().await?;
         let messages = self.read(&consumer, count).await?;
@@ -62,7 +62,7 @@ pub(super) async fn messages_can_be_committed_as_they_are(harness: Arc<dyn Kafka
     Ok(())
 }
 
-pub(super) async fn nothing_is_committed_by_itself(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn nothing_is_committed_implicitly(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..5).await?;
     let consumer = stage.consumer().await?;
@@ -72,12 +72,12 @@ pub(super) async fn nothing_is_committed_by_itself(harness: Arc<dyn KafkaHarness
     check_eq!(
         stage.read_after_restart(5).await?,
         numbers(0..5),
-        "everything comes again"
+        "messages after the restart"
     );
     Ok(())
 }
 
-pub(super) async fn consumed_is_what_was_handed_out(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn consumed_is_what_was_returned(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..10).await?;
     let consumer = stage.consumer().await?;
@@ -109,7 +109,7 @@ pub(super) async fn an_exact_offset_may_go_back(harness: Arc<dyn KafkaHarness>) 
     Ok(())
 }
 
-pub(super) async fn a_commit_does_not_move_the_reader(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn a_commit_does_not_move_the_position(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..6).await?;
     let consumer = stage.consumer().await?;
@@ -130,11 +130,11 @@ pub(super) async fn a_negative_offset_is_invalid(harness: Arc<dyn KafkaHarness>)
     stage.read(&consumer, 1).await?;
     let result = stage.client.commit_offsets(&consumer, stage.exact(0, -1)).await;
     let error = check_error!(result, ErrorKind::InvalidInput, "committing offset -1");
-    check_eq!(error.field(), Some("offset"), "field that is named");
+    check_eq!(error.field(), Some("offset"), "the field that the error names");
     Ok(())
 }
 
-pub(super) async fn a_partition_of_nobody_is_a_conflict(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn an_unassigned_partition_is_a_conflict(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..2).await?;
     let consumer = stage.consumer().await?;
@@ -157,7 +157,7 @@ pub(super) async fn a_partition_of_nobody_is_a_conflict(harness: Arc<dyn KafkaHa
     Ok(())
 }
 
-pub(super) async fn groups_commit_for_themselves(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn groups_have_separate_offsets(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..3).await?;
     let consumer = stage.consumer().await?;
@@ -166,7 +166,7 @@ pub(super) async fn groups_commit_for_themselves(harness: Arc<dyn KafkaHarness>)
     check_eq!(
         values(&stage.read_back(3).await?),
         numbers(0..3),
-        "what another group gets"
+        "messages of another group"
     );
     Ok(())
 }

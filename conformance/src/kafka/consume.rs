@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) -> CaseResult {
@@ -29,7 +29,7 @@ pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) ->
         check!(batch.len() <= 3, "{} messages where 3 were asked for", batch.len());
         messages.extend(batch);
     }
-    check_eq!(values(&messages), numbers(0..10), "nothing is lost between the calls");
+    check_eq!(values(&messages), numbers(0..10), "the messages of all calls");
     Ok(())
 }
 
@@ -38,12 +38,12 @@ pub(super) async fn bad_options_name_their_field(harness: Arc<dyn KafkaHarness>)
     let consumer = stage.consumer().await?;
     let options = ConsumeOptions::new().with_max_messages(0).with_max_wait(Duration::ZERO);
     let result = stage.client.consume_messages(&consumer, options).await;
-    let error = check_error!(result, ErrorKind::InvalidInput, "asking for no messages");
-    check_eq!(error.field(), Some("max_messages"), "field that is named");
+    let error = check_error!(result, ErrorKind::InvalidInput, "a max_messages of 0");
+    check_eq!(error.field(), Some("max_messages"), "the field that the error names");
     Ok(())
 }
 
-pub(super) async fn an_empty_list_when_nothing_comes(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn no_messages_within_max_wait_is_an_empty_list(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     let consumer = stage.consumer().await?;
     for wait in [Duration::ZERO, Duration::from_millis(20), Duration::ZERO] {
@@ -55,7 +55,7 @@ pub(super) async fn an_empty_list_when_nothing_comes(harness: Arc<dyn KafkaHarne
     check_eq!(
         values(&stage.read(&consumer, 1).await?),
         ["0"],
-        "the consumer still works"
+        "messages of the consumer afterwards"
     );
     Ok(())
 }
@@ -67,10 +67,10 @@ pub(super) async fn a_waiting_call_gets_a_new_record(harness: Arc<dyn KafkaHarne
     stage.read(&consumer, 1).await?;
     let options = ConsumeOptions::new().with_max_wait(stage.harness.settle());
     let mut waiting = stage.client.consume_messages(&consumer, options);
-    // The call begins to wait before the record is written.
+    // The call waits before the record is written.
     check!(
         (&mut waiting).now_or_never().is_none(),
-        "a call ended although nothing was there"
+        "a call ended without a message"
     );
     stage.write_numbers(1..2).await?;
     let messages = waiting.await?;
@@ -136,7 +136,7 @@ pub(super) async fn a_consumer_reads_all_its_topics(harness: Arc<dyn KafkaHarnes
     places.sort();
     let mut expected = vec![(stage.topic.clone(), 0), (other.clone(), 0), (other, 1)];
     expected.sort();
-    check_eq!(places, expected, "where the messages came from");
+    check_eq!(places, expected, "topics and partitions of the messages");
     Ok(())
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn a_cancelled_call_loses_nothing(harness: Arc<dyn KafkaHarness
             .with_max_messages(2)
             .with_max_wait(stage.harness.settle());
         let call = stage.client.consume_messages(&consumer, options);
-        // The call is under way when the record is written, and is dropped after a varying number of turns.
+        // The call is running when the record is written, and is dropped after a varying number of polls.
         let turns = async {
             stage.write_numbers(number..number + 1).await?;
             for _ in 0..number % 7 {
@@ -179,32 +179,28 @@ pub(super) async fn earliest_begins_at_the_first_record(harness: Arc<dyn KafkaHa
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..5).await?;
     let consumer = stage.consumer().await?;
-    check_eq!(
-        values(&stage.read(&consumer, 5).await?),
-        numbers(0..5),
-        "all records that were there"
-    );
+    check_eq!(values(&stage.read(&consumer, 5).await?), numbers(0..5), "all records");
     Ok(())
 }
 
-pub(super) async fn latest_begins_behind_the_last_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("old")).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Latest);
     let consumer = stage.client.create_consumer(config).await?;
     let deadline = Instant::now() + stage.harness.settle();
-    // Where the end is gets known when the partition is assigned: new records are written until one comes.
+    // The position is decided when the partition is assigned, so records are written until one is read.
     for probe in 0.. {
         check!(
             Instant::now() < deadline,
-            "no new record came within {:?}",
+            "no new record was read within {:?}",
             stage.harness.settle()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
         let messages = stage.client.consume_messages(&consumer, options).await?;
         check!(
             messages.iter().all(|message| message.value_str() != Some("old")),
-            "a record from before was read"
+            "a record was read that was written before"
         );
         if !messages.is_empty() {
             return Ok(());
@@ -214,7 +210,7 @@ pub(super) async fn latest_begins_behind_the_last_record(harness: Arc<dyn KafkaH
     Ok(())
 }
 
-pub(super) async fn fail_refuses_to_begin_anywhere(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn fail_is_not_found_without_a_committed_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);
@@ -230,7 +226,7 @@ pub(super) async fn fail_refuses_to_begin_anywhere(harness: Arc<dyn KafkaHarness
         match stage.client.consume_messages(&consumer, options).await {
             Ok(messages) => check!(
                 messages.is_empty(),
-                "a message came without a place to begin: {:?}",
+                "a message was read without a position: {:?}",
                 messages[0]
             ),
             Err(error) => {

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
 pub(super) fn fences_static_members(harness: &dyn KafkaHarness) -> Applies {
     Applies::capability(harness.capabilities().static_membership, "static_membership")
 }
 
-pub(super) fn tells_of_groups(harness: &dyn KafkaHarness) -> Applies {
+pub(super) fn reports_groups(harness: &dyn KafkaHarness) -> Applies {
     Applies::capability(harness.capabilities().group_info, "group_info")
 }
 
@@ -28,12 +28,16 @@ pub(super) async fn members_share_the_partitions(harness: Arc<dyn KafkaHarness>)
         4,
         "partitions that are read"
     );
-    // Each partition had exactly one reader: that is what `shares` waits for. It must also stay so.
-    check_eq!(stage.shares(&members, 4).await?, shares, "shares a moment later");
+    // `shares` waits until each partition has exactly one reader. That must not change afterwards.
+    check_eq!(
+        stage.shares(&members, 4).await?,
+        shares,
+        "partitions of each member later"
+    );
     Ok(())
 }
 
-pub(super) async fn a_leaving_member_hands_its_partitions_over(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn partitions_of_a_leaving_member_are_reassigned(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     let [first, second] = [stage.member().await?, stage.member().await?];
     let both = [first, second];
@@ -45,7 +49,7 @@ pub(super) async fn a_leaving_member_hands_its_partitions_over(harness: Arc<dyn 
     Ok(())
 }
 
-pub(super) async fn each_group_gets_everything(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn each_group_gets_every_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     let first = stage.consumer().await?;
     let mut config = stage.consumer_config();
@@ -60,7 +64,7 @@ pub(super) async fn each_group_gets_everything(harness: Arc<dyn KafkaHarness>) -
         let messages = stage.read(&consumer, 4).await?;
         let mut found = values(&messages);
         found.sort_unstable();
-        check_eq!(found, numbers(0..4), "what a group got");
+        check_eq!(found, numbers(0..4), "messages of a group");
     }
     Ok(())
 }
@@ -87,7 +91,7 @@ pub(super) async fn a_partition_of_another_member_is_a_conflict(harness: Arc<dyn
     Ok(())
 }
 
-pub(super) async fn a_static_member_gives_way_to_its_twin(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn a_static_member_is_fenced_by_its_replacement(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_group_instance_id("the-one");
@@ -105,7 +109,7 @@ pub(super) async fn a_static_member_gives_way_to_its_twin(harness: Arc<dyn Kafka
             stage.harness.settle()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
-        // The twin joins while it consumes.
+        // A consumer joins its group while it consumes.
         taken_over |= !twin_client.consume_messages(&twin, options).await?.is_empty();
         match stage.client.consume_messages(&old, options).await {
             Ok(_) => {}
@@ -113,17 +117,17 @@ pub(super) async fn a_static_member_gives_way_to_its_twin(harness: Arc<dyn Kafka
                 check_eq!(
                     error.kind(),
                     ErrorKind::Conflict,
-                    "kind of the old member's error ({error})"
+                    "kind of the replaced member's error ({error})"
                 );
                 break;
             }
         }
     }
     let result = stage.client.commit_offsets(&old, CommitOffsets::Consumed).await;
-    check_error!(result, ErrorKind::Conflict, "a commit of the old member");
+    check_error!(result, ErrorKind::Conflict, "a commit of the replaced member");
     if !taken_over {
         let again = super::stage::read(&*stage.harness, &twin_client, &twin, 1).await?;
-        check_eq!(values(&again), ["0"], "what the twin reads, as nothing was committed");
+        check_eq!(values(&again), ["0"], "messages of the replacement, without a commit");
     }
     Ok(())
 }
@@ -162,7 +166,7 @@ pub(super) async fn info_shows_members_offsets_and_lag(harness: Arc<dyn KafkaHar
     Ok(())
 }
 
-pub(super) async fn info_outlives_the_members(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn info_remains_without_members(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..2).await?;
     let consumer = stage.consumer().await?;
@@ -183,12 +187,12 @@ pub(super) async fn info_outlives_the_members(harness: Arc<dyn KafkaHarness>) ->
 
 pub(super) async fn an_unknown_group_is_not_found(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let client = harness.client().await?;
-    let result = client.consumer_group_info(&harness.unique("nobody")).await;
+    let result = client.consumer_group_info(&harness.unique("unknown")).await;
     let kind = if harness.capabilities().group_info {
         ErrorKind::NotFound
     } else {
         ErrorKind::Unsupported
     };
-    check_error!(result, kind, "asking for a group that nobody knows");
+    check_error!(result, kind, "information on an unknown group");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a backend brings to the suite.
+//! The harness of a Kafka backend.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,42 +6,42 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_spi::kafka::{KafkaCapabilities, KafkaClient};
 
-use crate::case::{CaseResult, Failure, Harness};
+use crate::kit::{CaseResult, Failure, Harness};
 
 /// Makes clients of one cluster, and topics on it.
 ///
-/// A harness serves one case. Its cluster may be fresh, or shared with other cases and other users: then topics and names
-/// must be unique. Nothing that the suite did not create is ever changed or deleted.
+/// A harness serves one case. Its cluster may be fresh, or shared with other cases and other users; names must be
+/// unique on a shared cluster. The suite changes and deletes only what it has created.
 ///
-/// Waiting is driven by events: cases consume with [`settle`](Self::settle) as the upper bound, so a large bound costs
-/// nothing where the expected thing happens.
+/// Cases wait for events, with [`settle`](Self::settle) as the upper bound. A large bound costs time only when a case
+/// fails.
 #[async_trait]
 pub trait KafkaHarness: Harness {
-    /// Another client of the cluster. Each call gives a client of its own, and all of them see the same topics and groups.
+    /// Another client of the cluster. Each call makes a new client, and all clients see the same topics and groups.
     ///
     /// # Errors
-    /// A failure to connect fails the case.
+    /// If the client cannot be made. The case fails.
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure>;
 
-    /// What its clients declare. Each client must declare the same.
+    /// The capabilities that each of its clients declares.
     fn capabilities(&self) -> KafkaCapabilities;
 
-    /// A new, empty topic that can be written to. Backends without topic administration make it in their own way.
+    /// Creates an empty topic that can be written to at once, and returns its name.
     ///
     /// # Errors
-    /// A failure to make it fails the case.
+    /// If the topic cannot be created. The case fails.
     async fn topic(&self, partitions: i32) -> Result<String, Failure>;
 
-    /// A name that is used nowhere else on the cluster: for groups, and for topics that must not exist.
+    /// A name that is not used on the cluster, for groups and for topics that must not exist.
     fn unique(&self, what: &str) -> String;
 
-    /// How long anything may take: a rebalance, a first message. Cases wait no longer, and rarely as long.
+    /// How long a case waits at most for an expected event, such as a rebalance or a first message.
     fn settle(&self) -> Duration;
 
-    /// How long nothing must come before a case believes that nothing will.
+    /// How long a case waits for a message that must not come.
     fn quiet(&self) -> Duration;
 
-    /// Whether a topic that nobody created stays unknown when it is written to. Some clusters create it.
+    /// Whether writing to an unknown topic leaves it unknown. Some clusters create the topic.
     fn unknown_topics_stay_unknown(&self) -> bool {
         true
     }
@@ -54,7 +54,7 @@ pub trait KafkaHarness: Harness {
     /// Makes the brokers of a topic unreachable, or reachable again.
     ///
     /// # Errors
-    /// A failure to do so fails the case.
+    /// If that cannot be done. The case fails.
     async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
         let _ = (topic, interrupted);
         Err(Failure::new("the harness cannot interrupt topics"))

@@ -1,4 +1,4 @@
-//! Making, using and closing producers and consumers; counters.
+//! Creating, using and closing producers and consumers; counters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use networking_spi::kafka::{
 
 use super::KafkaHarness;
 use super::stage::Stage;
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
-pub(super) async fn clients_declare_what_they_can(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn all_clients_declare_the_same_capabilities(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     for _ in 0..2 {
         let client = harness.client().await?;
         check_eq!(
@@ -51,7 +51,7 @@ pub(super) async fn a_bad_producer_names_its_field(harness: Arc<dyn KafkaHarness
             ErrorKind::InvalidInput,
             "a bad {field}"
         );
-        check_eq!(error.field(), Some(field), "field that is named");
+        check_eq!(error.field(), Some(field), "the field that the error names");
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ pub(super) async fn a_bad_consumer_names_its_field(harness: Arc<dyn KafkaHarness
             ErrorKind::InvalidInput,
             "a bad {field}"
         );
-        check_eq!(error.field(), Some(field), "field that is named");
+        check_eq!(error.field(), Some(field), "the field that the error names");
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ pub(super) async fn flush_waits_for_acknowledgements(harness: Arc<dyn KafkaHarne
             stage.client.produce_message(&stage.producer, record)
         })
         .collect();
-    // Polled once, the records are given to the producer.
+    // The first poll gives the records to the producer.
     let answered: Vec<_> = writes.iter_mut().map(FutureExt::now_or_never).collect();
     stage.client.flush(&stage.producer, stage.harness.settle()).await?;
     let latest = stage.client.topic_metadata(&stage.topic).await?.partitions[0].latest_offset;
@@ -234,7 +234,7 @@ pub(super) async fn failures_are_counted(harness: Arc<dyn KafkaHarness>) -> Case
         .client
         .consume_messages(&consumer, ConsumeOptions::new().with_max_messages(0))
         .await;
-    check_error!(result, ErrorKind::InvalidInput, "asking for no messages");
+    check_error!(result, ErrorKind::InvalidInput, "a max_messages of 0");
     stage.read(&consumer, 1).await?;
     let negative = CommitOffsets::Exact(vec![PartitionOffset::new(
         TopicPartition::new(stage.topic.as_str(), 0),
@@ -264,7 +264,7 @@ pub(super) async fn failures_are_counted(harness: Arc<dyn KafkaHarness>) -> Case
     Ok(())
 }
 
-pub(super) async fn totals_outlive_the_handles(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn totals_include_closed_handles(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("x")).await?;
     let consumer = stage.consumer().await?;

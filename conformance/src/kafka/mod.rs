@@ -1,4 +1,7 @@
-//! The suite for [`KafkaClient`](networking_spi::kafka::KafkaClient): clauses in `docs/contract/kafka.md`.
+//! The Kafka suite, for [`KafkaClient`](networking_spi::kafka::KafkaClient).
+//!
+//! The clauses are in `docs/contract/kafka.md`. Implement [`KafkaHarness`], and run [`suite`] or expand
+//! [`kafka_conformance!`](crate::kafka_conformance):
 //!
 //! ```
 //! use std::sync::Arc;
@@ -16,29 +19,28 @@ mod group;
 mod harness;
 mod lifecycle;
 mod produce;
-pub mod saboteur;
 mod stage;
 mod topic;
 
 pub use harness::KafkaHarness;
 
-crate::suite::define_suite! {
+crate::kit::define_suite! {
     ($)
-    /// One `#[test]` per case of the Kafka suite, against the backend whose harness the expression makes:
-    /// a closure or function that gives `Arc<dyn KafkaHarness>`.
+    /// Expands to one `#[test]` per Kafka case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`KafkaHarness`](crate::kafka::KafkaHarness).
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;
     cases {
         "KAFKA-1" produce::round_trip_is_byte_for_byte,
-        "KAFKA-2" produce::metadata_names_the_place,
+        "KAFKA-2" produce::metadata_names_topic_partition_and_offset,
         "KAFKA-3" produce::keys_choose_the_partition_by_murmur2,
-        "KAFKA-4" produce::an_explicit_partition_wins_over_the_key,
+        "KAFKA-4" produce::an_explicit_partition_overrides_the_key,
         "KAFKA-5" produce::order_is_kept_within_a_partition,
         "KAFKA-6" produce::headers_keep_order_repetition_and_absence,
         "KAFKA-7" produce::absent_and_empty_are_different,
         "KAFKA-8" produce::timestamps_are_kept_to_the_millisecond if produce::keeps_timestamps,
-        "KAFKA-9" produce::without_a_timestamp_it_is_the_time_of_sending,
+        "KAFKA-9" produce::the_default_timestamp_is_the_time_of_sending,
         "KAFKA-10" produce::one_failure_does_not_stop_the_batch,
         "KAFKA-11" produce::an_empty_batch_has_an_empty_result,
         "KAFKA-12" produce::an_unknown_topic_is_not_found if produce::topics_are_not_created_by_writing,
@@ -50,39 +52,39 @@ crate::suite::define_suite! {
         "KAFKA-18" produce::a_write_that_cannot_be_delivered_times_out if produce::can_interrupt,
         "KAFKA-19" consume::no_more_than_max_messages,
         "KAFKA-20" consume::bad_options_name_their_field,
-        "KAFKA-21" consume::an_empty_list_when_nothing_comes,
+        "KAFKA-21" consume::no_messages_within_max_wait_is_an_empty_list,
         "KAFKA-22" consume::a_waiting_call_gets_a_new_record,
         "KAFKA-23" consume::each_partition_comes_in_order_without_gaps,
         "KAFKA-24" consume::a_consumer_reads_all_its_topics,
         "KAFKA-25" consume::a_cancelled_call_loses_nothing,
         "KAFKA-26" consume::earliest_begins_at_the_first_record,
-        "KAFKA-27" consume::latest_begins_behind_the_last_record,
-        "KAFKA-28" consume::fail_refuses_to_begin_anywhere,
+        "KAFKA-27" consume::latest_begins_after_the_last_record,
+        "KAFKA-28" consume::fail_is_not_found_without_a_committed_offset,
         "KAFKA-29" commit::a_committed_offset_is_the_next_to_read,
         "KAFKA-30" commit::messages_can_be_committed_as_they_are,
-        "KAFKA-31" commit::nothing_is_committed_by_itself,
-        "KAFKA-32" commit::consumed_is_what_was_handed_out,
+        "KAFKA-31" commit::nothing_is_committed_implicitly,
+        "KAFKA-32" commit::consumed_is_what_was_returned,
         "KAFKA-33" commit::an_exact_offset_may_go_back,
-        "KAFKA-34" commit::a_commit_does_not_move_the_reader,
+        "KAFKA-34" commit::a_commit_does_not_move_the_position,
         "KAFKA-35" commit::a_negative_offset_is_invalid,
-        "KAFKA-36" commit::a_partition_of_nobody_is_a_conflict,
-        "KAFKA-37" commit::groups_commit_for_themselves,
+        "KAFKA-36" commit::an_unassigned_partition_is_a_conflict,
+        "KAFKA-37" commit::groups_have_separate_offsets,
         "KAFKA-38" group::members_share_the_partitions,
-        "KAFKA-39" group::a_leaving_member_hands_its_partitions_over,
-        "KAFKA-40" group::each_group_gets_everything,
+        "KAFKA-39" group::partitions_of_a_leaving_member_are_reassigned,
+        "KAFKA-40" group::each_group_gets_every_record,
         "KAFKA-41" group::a_partition_of_another_member_is_a_conflict,
-        "KAFKA-42" group::a_static_member_gives_way_to_its_twin if group::fences_static_members,
-        "KAFKA-43" group::info_shows_members_offsets_and_lag if group::tells_of_groups,
-        "KAFKA-44" group::info_outlives_the_members if group::tells_of_groups,
+        "KAFKA-42" group::a_static_member_is_fenced_by_its_replacement if group::fences_static_members,
+        "KAFKA-43" group::info_shows_members_offsets_and_lag if group::reports_groups,
+        "KAFKA-44" group::info_remains_without_members if group::reports_groups,
         "KAFKA-45" group::an_unknown_group_is_not_found,
         "KAFKA-46" topic::a_created_topic_can_be_used_at_once,
         "KAFKA-47" topic::a_topic_is_created_once if topic::administers_topics,
         "KAFKA-48" topic::a_bad_topic_names_its_field if topic::administers_topics,
-        "KAFKA-49" topic::a_deleted_topic_is_gone if topic::administers_topics,
+        "KAFKA-49" topic::a_deleted_topic_is_not_found if topic::administers_topics,
         "KAFKA-50" topic::deleting_an_unknown_topic_is_not_found,
         "KAFKA-51" topic::metadata_counts_the_records,
-        "KAFKA-52" topic::asking_does_not_create_a_topic,
-        "KAFKA-53" lifecycle::clients_declare_what_they_can,
+        "KAFKA-52" topic::metadata_requests_create_no_topic,
+        "KAFKA-53" lifecycle::all_clients_declare_the_same_capabilities,
         "KAFKA-54" lifecycle::a_bad_producer_names_its_field,
         "KAFKA-55" lifecycle::a_bad_consumer_names_its_field,
         "KAFKA-56" lifecycle::a_closed_producer_is_not_found,
@@ -91,6 +93,6 @@ crate::suite::define_suite! {
         "KAFKA-59" lifecycle::flush_waits_for_acknowledgements,
         "KAFKA-60" lifecycle::traffic_is_counted,
         "KAFKA-61" lifecycle::failures_are_counted,
-        "KAFKA-62" lifecycle::totals_outlive_the_handles,
+        "KAFKA-62" lifecycle::totals_include_closed_handles,
     }
 }

@@ -1,4 +1,4 @@
-//! Writing records, and getting them back as they were.
+//! Writing records, and reading them back.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use networking_spi::kafka::{Acks, KafkaHeaders, ProducerConfig, ProducerRecord};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::case::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
 /// Keys with their murmur2 hashes, positive as Kafka's clients make them.
@@ -25,7 +25,7 @@ const KEYS: &[(&str, u32)] = &[
     ("abc", 479_470_107),
 ];
 
-/// Every byte there is.
+/// Every byte value.
 fn all_bytes() -> Bytes {
     (0..=u8::MAX).collect()
 }
@@ -33,7 +33,7 @@ fn all_bytes() -> Bytes {
 pub(super) fn topics_are_not_created_by_writing(harness: &dyn KafkaHarness) -> Applies {
     Applies::environment(
         harness.unknown_topics_stay_unknown(),
-        "the cluster creates topics that are written to",
+        "the cluster creates unknown topics",
     )
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn round_trip_is_byte_for_byte(harness: Arc<dyn KafkaHarness>) 
     Ok(())
 }
 
-pub(super) async fn metadata_names_the_place(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn metadata_names_topic_partition_and_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 2).await?;
     for expected in 0..3 {
         let written = stage.write(stage.record().with_partition(1).with_value("x")).await?;
@@ -101,14 +101,14 @@ pub(super) async fn keys_choose_the_partition_by_murmur2(harness: Arc<dyn KafkaH
     Ok(())
 }
 
-pub(super) async fn an_explicit_partition_wins_over_the_key(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn an_explicit_partition_overrides_the_key(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 3).await?;
     for partition in 0..3 {
         let record = stage.record().with_partition(partition).with_key("abc").with_value("x");
         check_eq!(
             stage.write(record).await?.partition,
             partition,
-            "partition of the answer"
+            "partition in the result"
         );
     }
     let found: BTreeSet<i32> = stage
@@ -168,7 +168,7 @@ pub(super) async fn absent_and_empty_are_different(harness: Arc<dyn KafkaHarness
 
 pub(super) async fn timestamps_are_kept_to_the_millisecond(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
-    // Recent enough for any retention, and not a whole second.
+    // Recent enough for any retention time, and not a whole second.
     let now = SystemClock::new().now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let given = UNIX_EPOCH + Duration::from_secs(now.as_secs() - 60) + Duration::from_micros(123_456);
     stage
@@ -183,7 +183,7 @@ pub(super) async fn timestamps_are_kept_to_the_millisecond(harness: Arc<dyn Kafk
     Ok(())
 }
 
-pub(super) async fn without_a_timestamp_it_is_the_time_of_sending(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn the_default_timestamp_is_the_time_of_sending(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write(stage.record().with_value("x")).await?;
     let messages = stage.read_back(1).await?;
@@ -192,10 +192,10 @@ pub(super) async fn without_a_timestamp_it_is_the_time_of_sending(harness: Arc<d
         return Err(crate::Failure::new("no timestamp"));
     };
     let apart = now.duration_since(timestamp).unwrap_or_else(|early| early.duration());
-    // Clocks of brokers may differ; the time of sending and 1970 differ by more.
+    // The clocks of brokers may differ by some minutes, but not by decades.
     check!(
         apart < Duration::from_secs(3600),
-        "the timestamp is {apart:?} away from the time of sending"
+        "the timestamp differs by {apart:?} from the time of sending"
     );
     Ok(())
 }
@@ -229,7 +229,11 @@ pub(super) async fn one_failure_does_not_stop_the_batch(harness: Arc<dyn KafkaHa
     ];
     check_eq!(kinds, expected, "results in the order of the records");
     let messages = stage.read_back(3).await?;
-    check_eq!(values(&messages), ["first", "second", "third"], "what was written");
+    check_eq!(
+        values(&messages),
+        ["first", "second", "third"],
+        "the records that were written"
+    );
     Ok(())
 }
 
@@ -275,7 +279,7 @@ pub(super) async fn a_bad_record_names_its_field(harness: Arc<dyn KafkaHarness>)
         let shown = format!("{record:?}");
         let result = stage.client.produce_message(&stage.producer, record).await;
         let error = check_error!(result, ErrorKind::InvalidInput, "writing {shown}");
-        check_eq!(error.field(), Some(field), "field that is named for {shown}");
+        check_eq!(error.field(), Some(field), "the field that the error names for {shown}");
     }
     Ok(())
 }
@@ -303,7 +307,7 @@ pub(super) async fn a_record_beyond_the_limit_is_too_large(harness: Arc<dyn Kafk
     check_eq!(
         written.offset,
         Some(0),
-        "offset of a record of exactly 4000 bytes, the only one written"
+        "offset of a record of exactly 4000 bytes, the only one that was written"
     );
     let messages = stage.read_back(1).await?;
     check_eq!(
@@ -333,7 +337,10 @@ pub(super) async fn without_acknowledgement_there_is_no_offset(harness: Arc<dyn 
         .client
         .produce_message(&producer, stage.record().with_value("y"))
         .await?;
-    check!(written.offset.is_some(), "no offset although the leader acknowledged");
+    check!(
+        written.offset.is_some(),
+        "the leader acknowledged, but there is no offset"
+    );
     Ok(())
 }
 
@@ -350,7 +357,11 @@ pub(super) async fn concurrent_writes_each_get_their_own_offset(harness: Arc<dyn
         .iter()
         .map(|message| (Some(message.offset), message.value_str().unwrap_or_default().to_owned()))
         .collect();
-    check_eq!(found, places, "offsets and values as the answers said");
+    check_eq!(
+        found,
+        places,
+        "offsets and values, compared with the results of the writes"
+    );
     Ok(())
 }
 
@@ -367,7 +378,7 @@ pub(super) async fn a_write_that_cannot_be_delivered_times_out(harness: Arc<dyn 
         .client
         .produce_message(&producer, stage.record().with_value("lost"))
         .await;
-    check_error!(result, ErrorKind::Timeout, "writing while the brokers are away");
+    check_error!(result, ErrorKind::Timeout, "writing while the brokers are unreachable");
     stage.harness.interrupt(&stage.topic, false).await?;
     stage.write(stage.record().with_value("after")).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What most cases begin with: a client, a topic, a producer.
+//! A client with a topic and a producer, which most cases start with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use networking_spi::kafka::{
 use tokio::time::Instant;
 
 use super::KafkaHarness;
-use crate::case::Failure;
 use crate::check;
+use crate::kit::Failure;
 
-/// A client with a producer and a topic of its own.
+/// A client, a producer, and a topic that no other case uses.
 pub(super) struct Stage {
     pub(super) harness: Arc<dyn KafkaHarness>,
     pub(super) client: Arc<dyn KafkaClient>,
@@ -67,25 +67,25 @@ impl Stage {
         Ok(self.client.create_consumer(self.consumer_config()).await?)
     }
 
-    /// Reads exactly so many messages.
+    /// Reads exactly `count` messages.
     pub(super) async fn read(&self, consumer: &ConsumerId, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
         read(&*self.harness, &self.client, consumer, count).await
     }
 
-    /// Fails if another message comes.
+    /// Fails if another message is read.
     pub(super) async fn read_nothing(&self, consumer: &ConsumerId) -> Result<(), Failure> {
         let options = ConsumeOptions::new().with_max_wait(self.harness.quiet());
         let more = self.client.consume_messages(consumer, options).await?;
         check!(
             more.is_empty(),
-            "expected no more messages, got {} from {:?} on",
+            "expected no more messages, got {}, the first at {:?}",
             more.len(),
             more[0]
         );
         Ok(())
     }
 
-    /// Reads so many messages in a consumer of a group of its own, and closes it.
+    /// Reads `count` messages with a consumer of a new group, and closes it.
     pub(super) async fn read_back(&self, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
         let config = ConsumerConfig::new(self.harness.unique("reader"), [self.topic.as_str()]);
         let consumer = self
@@ -99,7 +99,7 @@ impl Stage {
     }
 }
 
-/// Reads exactly so many messages of a consumer of any client.
+/// Reads exactly `count` messages with a consumer of any client.
 pub(super) async fn read(
     harness: &dyn KafkaHarness,
     client: &Arc<dyn KafkaClient>,
@@ -112,7 +112,7 @@ pub(super) async fn read(
         let left = deadline.saturating_duration_since(Instant::now());
         check!(
             !left.is_zero(),
-            "only {} of {count} messages came within {:?}",
+            "only {} of {count} messages were read within {:?}",
             messages.len(),
             harness.settle()
         );
@@ -123,7 +123,7 @@ pub(super) async fn read(
     }
     check!(
         messages.len() == count,
-        "a call gave more than max_messages: {} instead of {count}",
+        "a call returned more than max_messages: {} of {count}",
         messages.len()
     );
     Ok(messages)
@@ -156,14 +156,15 @@ impl Stage {
         Ok(Member { client, consumer })
     }
 
-    /// Consumes with all members side by side until each reads a share of the partitions; gives the partitions of each.
+    /// Consumes with all members concurrently until each reads a share of the partitions. Returns the partitions of each.
     ///
-    /// Records are written in rounds, one per partition. A rebalance is over when every record of a round came exactly
-    /// once, to somebody, and nobody was left out; records of earlier rounds may come again, as nothing is committed.
+    /// Records are written in rounds, one per partition. A rebalance is complete when every record of a round was read
+    /// exactly once, and each member has read one. Records of earlier rounds may be read again, because nothing is
+    /// committed.
     pub(super) async fn shares(&self, members: &[Member], partitions: i32) -> Result<Vec<Vec<i32>>, Failure> {
         let deadline = Instant::now() + self.harness.settle();
         let mut seen = "nothing".to_owned();
-        // A round without a wait takes no time on a paused clock: the number of rounds is limited, too.
+        // A round without a wait takes no time on a paused clock, so the number of rounds is limited too.
         for round in 0..500 {
             let value = format!("{}-{round}", self.harness.unique("round"));
             for partition in 0..partitions {
@@ -171,7 +172,7 @@ impl Stage {
                     .await?;
             }
             let mut readers = BTreeMap::<i32, Vec<usize>>::new();
-            // A round ends when all its records came, or when nothing came for a while.
+            // A round ends when all its records were read, or when no record was read for some time.
             loop {
                 let reads = members.iter().map(|member| {
                     let options = ConsumeOptions::new().with_max_wait(self.harness.quiet());

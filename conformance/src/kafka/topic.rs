@@ -7,7 +7,7 @@ use networking_spi::kafka::{NewTopic, ProducerConfig, ProducerRecord};
 
 use super::KafkaHarness;
 use super::stage::Stage;
-use crate::case::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
 pub(super) fn administers_topics(harness: &dyn KafkaHarness) -> Applies {
@@ -47,7 +47,7 @@ pub(super) async fn a_topic_is_created_once(harness: Arc<dyn KafkaHarness>) -> C
     check_eq!(
         client.topic_metadata(&name).await?.partitions.len(),
         2,
-        "partitions of the topic that was there"
+        "partitions of the existing topic"
     );
     Ok(())
 }
@@ -72,12 +72,12 @@ pub(super) async fn a_bad_topic_names_its_field(harness: Arc<dyn KafkaHarness>) 
             ErrorKind::InvalidInput,
             "creating {shown}"
         );
-        check_eq!(error.field(), Some(field), "field that is named for {shown}");
+        check_eq!(error.field(), Some(field), "the field that the error names for {shown}");
     }
     Ok(())
 }
 
-pub(super) async fn a_deleted_topic_is_gone(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn a_deleted_topic_is_not_found(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let client = harness.client().await?;
     let name = harness.unique("deleted");
     client.create_topic(NewTopic::new(name.as_str(), 1)).await?;
@@ -137,7 +137,7 @@ pub(super) async fn metadata_counts_the_records(harness: Arc<dyn KafkaHarness>) 
     Ok(())
 }
 
-pub(super) async fn asking_does_not_create_a_topic(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+pub(super) async fn metadata_requests_create_no_topic(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let client = harness.client().await?;
     let name = harness.unique("nowhere");
     for attempt in 1..=2 {

@@ -1,4 +1,4 @@
-//! A loopback server whose connections do what their path says.
+//! A loopback server. The path of a connection selects what the server does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use crate::case::Failure;
+use crate::kit::Failure;
 
-/// A server that stops, with its connections, when it is dropped.
+/// A loopback server. Dropping it stops it and closes its connections.
 pub(super) struct Server {
     address: SocketAddr,
     seen: watch::Sender<Seen>,
     accepting: JoinHandle<()>,
 }
 
-/// What the server has seen on all connections.
+/// What the server has received on all connections.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) pings: usize,
@@ -35,7 +35,7 @@ pub(super) struct Seen {
     pub(super) pong: Option<Bytes>,
     /// Code and reason of the first close frame.
     pub(super) close: Option<(u16, String)>,
-    /// Connections that came to their end.
+    /// How many connections have ended.
     pub(super) ended: usize,
 }
 
@@ -55,7 +55,7 @@ impl Server {
                 let _ = stream.set_nodelay(true);
                 let seen = sender.clone();
                 connections.spawn(async move {
-                    // The peer going away is what many cases are about.
+                    // Many cases close the connection, so errors are expected.
                     let _ = serve(stream, &seen).await;
                     seen.send_modify(|seen| seen.ended += 1);
                 });
@@ -81,7 +81,7 @@ impl Server {
         Ok(client.websocket_connect(self.request(path)?).await?)
     }
 
-    /// Waits until the server has seen enough.
+    /// Waits until `enough` is true of what the server has received.
     pub(super) async fn sees(&self, mut enough: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         seen.wait_for(|seen| enough(seen))
@@ -113,7 +113,7 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
         request.uri().path().clone_into(&mut path);
         uri = request.uri().to_string();
         said = request.headers().get("x-test").cloned();
-        shake(request, response)
+        handshake(request, response)
     })
     .await?;
     match path.as_str() {
@@ -130,7 +130,7 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
             socket.close(Some(frame)).await?;
             echo(&mut socket, seen).await
         }
-        "/vanish" => {
+        "/lost" => {
             socket.next().await;
             Ok(())
         }
@@ -166,14 +166,14 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
             socket.send(Message::Frame(garbled)).await?;
             echo(&mut socket, seen).await
         }
-        // Takes nothing, and stays.
+        // Reads nothing, and keeps the connection open.
         "/deaf" => std::future::pending().await,
         _ => echo(&mut socket, seen).await,
     }
 }
 
 #[allow(clippy::result_large_err, reason = "the library's callback type")]
-fn shake(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+fn handshake(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     if let Some(status) = request.uri().path().strip_prefix("/refuse/") {
         let mut refusal = ErrorResponse::new(None);
         *refusal.status_mut() = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -26,7 +26,7 @@ use networking_runtime::clock::TokioClock;
 ///   messages of different keys, are delivered concurrently.
 /// * A failed delivery is retried with exponential backoff and full jitter, and never sooner than the sink's error asks
 ///   ([`Retryability::After`](networking_spi::Retryability::After)). If it asks for more than
-///   [`max_delay`](networking_spi::bridge::DeliveryRetry::max_delay), the bridge stops retrying at once.
+///   [`maximum`](networking_spi::backoff::Backoff::maximum), the bridge stops retrying at once.
 /// * Dead letters have the reason in [header fields](networking_spi::bridge::dead_letter_headers).
 /// * A payload of more bytes than [`max_payload_size`](BridgeConfig::max_payload_size) is dead-lettered; without a
 ///   dead-letter target it is rejected as [`TooLarge`](ErrorKind::TooLarge).

@@ -32,7 +32,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backoff;
 mod endpoints;
 mod engine;
 mod in_process;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use networking_bridge::{HmacSha256, HttpListenerBuilder, HttpListenerSource, InProcessBridge, MemorySink};
 use networking_spi::bridge::{BridgeConfig, BridgeId, DeliveryRetry, HealthState, RouteRule, RoutingConfig};
 use networking_spi::prelude::*;

@@ -1,33 +1,19 @@
-//! How long a circuit stays open.
+//! The open time of a circuit.
 
 use std::time::Duration;
 
 use networking_spi::circuit_breaker::OpenPolicy;
 
-/// The open time of the opening number `reopenings` since the last recovery: `duration * multiplier ^ reopenings`,
-/// capped, with jitter; at least as long as the dependency asked for, and never longer than the cap.
+/// The open time after `reopenings` openings since the last recovery: that of the policy's backoff. It is at least `requested`,
+/// the time that the dependency asked for, and at most the maximum of the backoff.
 pub(super) fn open_time(
     policy: &OpenPolicy,
     reopenings: u32,
-    asked: Option<Duration>,
+    requested: Option<Duration>,
     rng: &mut fastrand::Rng,
 ) -> Duration {
-    let growth = policy.multiplier.powf(f64::from(reopenings));
-    let base = if growth > 1.0 {
-        scale(policy.duration, growth).min(policy.max_duration)
-    } else {
-        policy.duration
-    };
-    let jittered = if policy.jitter > 0.0 {
-        scale(base, 1.0 + policy.jitter * (rng.f64() * 2.0 - 1.0))
-    } else {
-        base
-    };
-    jittered.max(asked.unwrap_or_default()).min(policy.max_duration)
-}
-
-fn scale(duration: Duration, factor: f64) -> Duration {
-    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
+    let computed = policy.backoff.delay(reopenings.saturating_add(1), rng.f64());
+    computed.max(requested.unwrap_or_default()).min(policy.backoff.maximum)
 }
 
 #[cfg(test)]
@@ -35,11 +21,10 @@ mod tests {
     use super::*;
 
     fn policy(multiplier: f64, jitter: f64) -> OpenPolicy {
-        let mut policy = OpenPolicy::fixed(Duration::from_secs(1));
-        policy.multiplier = multiplier;
-        policy.max_duration = Duration::from_secs(60);
-        policy.jitter = jitter;
-        policy
+        OpenPolicy::fixed(Duration::from_secs(1))
+            .with_multiplier(multiplier)
+            .with_max_duration(Duration::from_secs(60))
+            .with_jitter(jitter)
     }
 
     #[test]
@@ -66,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_stays_in_its_band_and_under_the_cap() {
+    fn jitter_stays_in_its_range_and_under_the_cap() {
         let mut rng = fastrand::Rng::with_seed(7);
         let times: Vec<_> = (0..1_000)
             .map(|_| open_time(&policy(2.0, 0.1), 0, None, &mut rng))
@@ -80,9 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_dependency_asks_for_only_lengthens_up_to_the_cap() {
+    fn a_requested_time_lengthens_the_open_time_up_to_the_cap() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let mut with = |asked| open_time(&policy(1.0, 0.0), 0, Some(Duration::from_secs(asked)), &mut rng).as_secs();
+        let mut with =
+            |requested| open_time(&policy(1.0, 0.0), 0, Some(Duration::from_secs(requested)), &mut rng).as_secs();
         assert_eq!([with(0), with(1), with(20), with(3_600)], [1, 1, 20, 60]);
     }
 }

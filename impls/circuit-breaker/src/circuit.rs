@@ -1,4 +1,4 @@
-//! One circuit of the sliding-window breaker.
+//! One circuit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,36 +15,37 @@ use networking_spi::clock::Clock;
 use super::counters::{Counter, Counters, Totals};
 use super::events::EventHub;
 use super::gate::Gate;
-use super::machine::{Admission, Ending, Machine, Surroundings, remaining, start_mark};
+use super::machine::{Admission, CallEnd, Machine, MachineContext, remaining, start_mark};
 use super::nanos;
 use super::sync::Mutex;
 
-/// A circuit: a gate that healthy calls pass without a lock, and the state machine behind it.
+/// A circuit: a gate that admits calls without a lock while the circuit is closed, and the state machine behind it.
 pub(super) struct SlidingWindowCircuit {
     gate: Gate,
     counters: Counters,
-    /// The configured call timeout in nanoseconds, 0 for none: a load instead of a look at the configuration per call.
+    /// The configured call timeout in nanoseconds, 0 for none. A copy, so that calls need not load the configuration.
     call_timeout: AtomicU64,
     name: Arc<str>,
-    /// Tells apart the circuits that have had the same name, one after the other.
+    /// Distinguishes this circuit from evicted ones of the same name.
     serial: u64,
     config: ArcSwap<CircuitBreakerConfig>,
     clock: Arc<dyn Clock>,
     hub: Arc<EventHub>,
     locked: Mutex<Locked>,
-    /// Held by the thread that publishes, so that events come out in the order in which they happened.
+    /// Held by the thread that publishes, so that events are published in their order.
     publishing: Mutex<()>,
     evicted: AtomicBool,
-    /// Set once the circuit has a configuration that only it knows: it is then never evicted.
+    /// Whether the circuit was configured individually. It is then never evicted, because a new one would have the default
+    /// configuration.
     configured: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Locked {
     machine: Machine,
-    /// The configuration in force, here as well, so that calls need not ask twice.
+    /// The current configuration. A copy, so that the machine sees the one that belongs to its state.
     config: Arc<CircuitBreakerConfig>,
-    /// What the counters showed when the circuit was last reset.
+    /// The totals at the last reset.
     baseline: Totals,
 }
 
@@ -78,38 +79,35 @@ impl SlidingWindowCircuit {
         }
     }
 
-    /// The token of a permit, for callers that do not borrow the circuit while they hold it.
+    /// Admits a call. Returns a token instead of a permit, for callers that do not borrow the circuit meanwhile.
     #[inline]
     pub(super) fn acquire(&self) -> Result<PermitToken, CircuitRejection> {
         let word = self.gate.load();
         if word.admits_untimed() {
             self.counters.add(Counter::Admitted);
-            Ok(PermitToken {
-                generation: word.generation(),
-                probe: 0,
-                started_nanos: 0,
-            })
+            Ok(PermitToken::new(word.generation()))
         } else {
-            self.acquire_with_care()
+            self.acquire_slow()
         }
     }
 
+    /// Records the end of a call.
     #[inline]
     pub(super) fn settle(&self, token: PermitToken, record: CallRecord) {
         let word = self.gate.load();
         if record.outcome == Some(CallOutcome::Success)
             && word.counts_successes_only()
-            && word.generation() == token.generation
-            && token.probe == 0
+            && word.generation() == token.generation()
+            && token.probe() == 0
         {
             self.gate.end_streak();
             self.counters.add(Counter::Successes);
         } else {
-            self.settle_with_care(token, record);
+            self.settle_slow(token, record);
         }
     }
 
-    /// The time limit of a call that asks for `limit`.
+    /// The timeout of a call: `limit`, or else the configured call timeout.
     #[inline]
     pub(super) fn time_limit(&self, limit: Option<Duration>) -> Option<Duration> {
         limit.or_else(|| match self.call_timeout.load(Ordering::Relaxed) {
@@ -118,8 +116,9 @@ impl SlidingWindowCircuit {
         })
     }
 
-    /// The state, where an open time that has passed counts as passed; changes nothing, and causes no event.
-    pub(super) fn apparent_state(&self) -> CircuitState {
+    /// The state at this moment. Unlike `state`, it changes nothing and publishes no event: a circuit whose open time has
+    /// passed is reported as half-open and becomes it later.
+    pub(super) fn effective_state(&self) -> CircuitState {
         let state = self.gate.load().state();
         if state == CircuitState::Open && self.now() >= self.gate.open_until() {
             return CircuitState::HalfOpen;
@@ -137,7 +136,7 @@ impl SlidingWindowCircuit {
 
     pub(super) fn reset(&self) {
         self.with_lock(|locked| {
-            let cx = self.surroundings(&locked.config);
+            let cx = self.context(&locked.config);
             locked.machine.reset(cx);
             locked.baseline = self.counters.totals();
         });
@@ -150,24 +149,24 @@ impl SlidingWindowCircuit {
             self.config.store(Arc::clone(&locked.config));
             self.call_timeout
                 .store(timeout_nanos(&locked.config), Ordering::Relaxed);
-            locked.machine.configure(self.surroundings(&locked.config));
+            locked.machine.configure(self.context(&locked.config));
         });
     }
 
-    /// Calls admitted so far: two equal readings mean that nobody used the circuit in between.
+    /// The number of admitted calls. Two equal values mean that the circuit was not used in between.
     pub(super) fn admitted(&self) -> u64 {
         self.counters.totals().admitted
     }
 
-    /// Marks the circuit as evicted if nobody would miss it: closed in automatic mode, without failures, calls in flight
-    /// or a handle outside of the registry.
+    /// Marks the circuit as evicted if a new circuit would behave the same: closed in automatic mode, not configured
+    /// individually, without failures, calls in flight and handles outside of the registry.
     pub(super) fn try_evict(self: &Arc<Self>) -> bool {
         if self.configured.load(Ordering::Relaxed) {
             return false;
         }
         self.evicted.store(true, Ordering::SeqCst);
-        // Either this thread sees the count of a handle that is just being made, or the thread that makes it sees the
-        // mark: see `is_evicted`.
+        // Either this thread sees the reference of a handle that is being cloned, or the thread that clones it sees the mark
+        // in `is_evicted`.
         fence(Ordering::SeqCst);
         let unused = Arc::strong_count(self) == 1 && self.counters.totals().in_flight() == 0 && self.is_pristine();
         if !unused {
@@ -176,34 +175,30 @@ impl SlidingWindowCircuit {
         unused
     }
 
-    /// Publishes nothing, whatever is in the outbox: the registry is locked meanwhile, and subscribers may call it.
+    /// Publishes no pending events: the registry is locked by the caller, and subscribers may call the registry.
     fn is_pristine(&self) -> bool {
         let mut locked = self.locked.lock();
         let Locked { machine, config, .. } = &mut *locked;
-        machine.is_pristine(self.surroundings(config))
+        machine.is_pristine(self.context(config))
     }
 
-    /// Whether the registry has given the circuit up, or is just about to. Asked after a handle was cloned.
+    /// Whether the circuit is evicted or about to be. To be called after a handle was cloned.
     pub(super) fn is_evicted(&self) -> bool {
         fence(Ordering::SeqCst);
         self.evicted.load(Ordering::SeqCst)
     }
 
     #[cold]
-    fn acquire_with_care(&self) -> Result<PermitToken, CircuitRejection> {
+    fn acquire_slow(&self) -> Result<PermitToken, CircuitRejection> {
         let word = self.gate.load();
         match word.state() {
             CircuitState::Closed => {
                 let started_nanos = start_mark(self.now());
                 self.counters.add(Counter::Admitted);
-                return Ok(PermitToken {
-                    generation: word.generation(),
-                    probe: 0,
-                    started_nanos,
-                });
+                return Ok(PermitToken::new(word.generation()).with_started_nanos(started_nanos));
             }
             CircuitState::Open if !word.dry_run() => {
-                // A flood of calls must not queue up for a lock only to be rejected.
+                // Rejected without the lock, so that many calls of an open circuit do not contend for it.
                 let (until, now) = (self.gate.open_until(), self.now());
                 if now < until {
                     return Err(self.reject(CircuitState::Open, remaining(until, now)));
@@ -236,7 +231,7 @@ impl SlidingWindowCircuit {
 
     fn count_rejection(&self, retry_after: Option<Duration>) {
         self.counters.add(Counter::Rejected);
-        if self.hub.observed() {
+        if self.hub.has_subscribers() {
             let kind = CircuitEventKind::Rejected { retry_after };
             self.hub
                 .publish(CircuitEvent::new(Arc::clone(&self.name), self.clock.now(), kind));
@@ -244,7 +239,7 @@ impl SlidingWindowCircuit {
     }
 
     #[cold]
-    fn settle_with_care(&self, token: PermitToken, record: CallRecord) {
+    fn settle_slow(&self, token: PermitToken, record: CallRecord) {
         let outcome = match record.outcome {
             _ if record.panicked => CallOutcome::Failure,
             Some(outcome) => outcome,
@@ -254,12 +249,12 @@ impl SlidingWindowCircuit {
             },
         };
         let slow = outcome != CallOutcome::Ignored && self.is_slow(token);
-        let ending = Ending {
+        let end = CallEnd {
             outcome,
             slow,
             retry_after: record.retry_after,
         };
-        if !self.with_machine(|machine, cx| machine.settle(token, ending, cx)) {
+        if !self.with_machine(|machine, cx| machine.settle(token, end, cx)) {
             self.counters.add(Counter::Stale);
             return;
         }
@@ -274,14 +269,14 @@ impl SlidingWindowCircuit {
     }
 
     fn is_slow(&self, token: PermitToken) -> bool {
-        if token.started_nanos == 0 {
-            // Not timed when it began.
+        if token.started_nanos() == 0 {
+            // The call was not timed when it was admitted.
             return false;
         }
         match &self.config.load().trip {
             TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => rates
                 .slow_call_duration
-                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos) >= nanos(limit)),
+                .is_some_and(|limit| start_mark(self.now()).saturating_sub(token.started_nanos()) >= nanos(limit)),
             _ => false,
         }
     }
@@ -290,52 +285,52 @@ impl SlidingWindowCircuit {
         nanos(self.clock.elapsed())
     }
 
-    fn surroundings<'a>(&'a self, config: &'a CircuitBreakerConfig) -> Surroundings<'a> {
-        Surroundings {
+    fn context<'a>(&'a self, config: &'a CircuitBreakerConfig) -> MachineContext<'a> {
+        MachineContext {
             gate: &self.gate,
             config,
             clock: &*self.clock,
         }
     }
 
-    fn with_machine<T>(&self, act: impl FnOnce(&mut Machine, Surroundings<'_>) -> T) -> T {
-        self.with_lock(|locked| act(&mut locked.machine, self.surroundings(&locked.config)))
+    fn with_machine<T>(&self, act: impl FnOnce(&mut Machine, MachineContext<'_>) -> T) -> T {
+        self.with_lock(|locked| act(&mut locked.machine, self.context(&locked.config)))
     }
 
-    /// Runs `act` under the lock, and publishes the events it caused after it.
+    /// Runs `act` under the lock, and publishes its events after unlocking.
     fn with_lock<T>(&self, act: impl FnOnce(&mut Locked) -> T) -> T {
         let mut locked = self.locked.lock();
         let result = act(&mut locked);
-        let mail = locked.machine.has_mail();
+        let has_events = locked.machine.has_pending_events();
         drop(locked);
-        if mail {
+        if has_events {
             self.publish();
         }
         result
     }
 
-    /// Empties the outbox. Never waits: where another thread publishes, that thread takes the new events along. A
-    /// subscriber that calls back into the circuit while it is woken is served the same way.
+    /// Publishes the pending events. Never waits: if another thread publishes, that thread also publishes the new events. The
+    /// same holds for a subscriber that calls the circuit while it is woken.
     fn publish(&self) {
         loop {
             let Some(publishing) = self.publishing.try_lock() else {
                 return;
             };
             loop {
-                let mail = self.locked.lock().machine.take_outbox();
-                if mail.is_empty() {
+                let events = self.locked.lock().machine.take_pending_events();
+                if events.is_empty() {
                     break;
                 }
-                for (at, kind) in mail {
+                for (at, kind) in events {
                     self.log(&kind);
-                    if self.hub.observed() {
+                    if self.hub.has_subscribers() {
                         self.hub.publish(CircuitEvent::new(Arc::clone(&self.name), at, kind));
                     }
                 }
             }
             drop(publishing);
-            // Mail that arrived between the last look and the unlocking found the door closed.
-            if !self.locked.lock().machine.has_mail() {
+            // Another thread may have added events before `publishing` was unlocked, and returned because it was locked.
+            if !self.locked.lock().machine.has_pending_events() {
                 return;
             }
         }
@@ -351,10 +346,10 @@ impl SlidingWindowCircuit {
                 tracing::warn!(circuit = %self.name, %from, %reason, "circuit opened");
             }
             CircuitEventKind::StateChanged { from, to, reason } => {
-                tracing::info!(circuit = %self.name, %from, %to, %reason, "circuit changed its state");
+                tracing::info!(circuit = %self.name, %from, %to, %reason, "circuit state changed");
             }
             CircuitEventKind::ModeChanged { from, to } => {
-                tracing::info!(circuit = %self.name, %from, %to, "circuit changed its mode");
+                tracing::info!(circuit = %self.name, %from, %to, "circuit mode changed");
             }
             _ => {}
         }
@@ -373,7 +368,7 @@ impl Circuit for SlidingWindowCircuit {
     }
 
     fn state(&self) -> CircuitState {
-        let state = self.apparent_state();
+        let state = self.effective_state();
         if state != self.gate.load().state() {
             self.with_machine(Machine::refresh);
         }
@@ -382,7 +377,7 @@ impl Circuit for SlidingWindowCircuit {
 
     fn metrics(&self) -> CircuitMetrics {
         let (snapshot, baseline) = self.with_lock(|locked| {
-            let cx = self.surroundings(&locked.config);
+            let cx = self.context(&locked.config);
             (locked.machine.snapshot(cx), locked.baseline)
         });
         let totals = self.counters.totals();

@@ -1,4 +1,4 @@
-//! Totals of a circuit that threads count without disturbing one another.
+//! The totals of a circuit, striped by thread to avoid contention.
 
 #[cfg(not(networking_loom))]
 use std::cell::Cell;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::sync::AtomicU32;
 
-/// What is counted.
+/// The counters of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Counter {
-    /// Calls let through.
+    /// Admitted calls.
     Admitted,
     Successes,
     Failures,
@@ -23,22 +23,22 @@ pub(super) enum Counter {
 
 const COUNTERS: usize = 7;
 
-/// The most threads that count on a stripe of their own.
-const MAX_OWN_STRIPES: usize = 32;
+/// The most stripes that are each owned by one thread.
+const MAX_OWNED_STRIPES: usize = 32;
 
-/// Stripes with an owner: a few more than there are cores, for the threads of a runtime.
-static OWN_STRIPES: LazyLock<usize> = LazyLock::new(|| {
+/// The number of owned stripes: a few more than there are cores, for the threads of a runtime.
+static OWNED_STRIPES: LazyLock<usize> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores + 2).next_power_of_two().min(MAX_OWN_STRIPES)
+    (cores + 2).next_power_of_two().min(MAX_OWNED_STRIPES)
 });
 
-/// One counter of each kind, on a pair of cache lines of its own: processors fetch lines in pairs.
+/// One counter of each kind. Aligned to two cache lines, because processors fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe([AtomicU64; COUNTERS]);
 
-/// Striped counters. A thread that owns a stripe counts with a plain load and store, which costs a fraction of an
-/// atomic addition; threads that found all stripes taken share the first one and add atomically.
+/// Striped counters. A thread that owns a stripe counts with a load and a store, which are much cheaper than an atomic
+/// addition. Threads without a stripe share the first one and add atomically.
 #[derive(Debug)]
 pub(super) struct Counters {
     stripes: Box<[Stripe]>,
@@ -47,7 +47,7 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            stripes: (0..=*OWN_STRIPES).map(|_| Stripe::default()).collect(),
+            stripes: (0..=*OWNED_STRIPES).map(|_| Stripe::default()).collect(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Counters {
     }
 
     pub(super) fn totals(&self) -> Totals {
-        // What ends a call is read before what started it: a call seen as ended is then also seen as admitted.
+        // Outcomes are read before admissions, so that a call that is seen as ended is also seen as admitted.
         let [slow, stale, rejected, ignored, failures, successes, admitted] = [
             Counter::Slow,
             Counter::Stale,
@@ -92,7 +92,7 @@ impl Counters {
     }
 }
 
-/// The sums over all stripes at one moment.
+/// The sums over all stripes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Totals {
     pub(super) admitted: u64,
@@ -105,23 +105,23 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Every call that was admitted ends as exactly one of the others.
+    /// The admitted calls that have not ended.
     pub(super) fn in_flight(&self) -> u64 {
         self.admitted
             .saturating_sub(self.successes + self.failures + self.ignored + self.stale)
     }
 }
 
-/// The stripe of the threads that own none.
+/// The stripe of threads that own no stripe.
 const SHARED: usize = 0;
 #[cfg(not(networking_loom))]
 const UNASSIGNED: usize = usize::MAX;
 
-/// One bit per owned stripe: whether a living thread has it. All circuits use the same assignment.
+/// One bit per owned stripe: whether a running thread owns it. The assignment is the same for all circuits.
 #[cfg(not(networking_loom))]
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
-/// Takes the lowest free bit of `all`.
+/// Sets the lowest clear bit of `all` and returns its index. `None` if all are set.
 pub(super) fn take_bit(taken: &AtomicU32, all: u32) -> Option<usize> {
     let mut now = taken.load(Ordering::Relaxed);
     loop {
@@ -130,7 +130,7 @@ pub(super) fn take_bit(taken: &AtomicU32, all: u32) -> Option<usize> {
             return None;
         }
         let bit = free.trailing_zeros();
-        // Acquire: what the owner before counted must be seen by the plain loads of the new one.
+        // Acquire: the relaxed loads of the new owner must see the counts of the previous one.
         match taken.compare_exchange_weak(now, now | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => return Some(bit as usize),
             Err(changed) => now = changed,
@@ -138,11 +138,12 @@ pub(super) fn take_bit(taken: &AtomicU32, all: u32) -> Option<usize> {
     }
 }
 
-pub(super) fn give_back(taken: &AtomicU32, bit: usize) {
+/// Clears a bit that [`take_bit`] set.
+pub(super) fn release_bit(taken: &AtomicU32, bit: usize) {
     taken.fetch_and(!(1 << bit), Ordering::Release);
 }
 
-/// loom's threads share the thread-local values of the one that runs them.
+/// All threads share a stripe: loom's threads run on one thread and share its thread-local values.
 #[cfg(networking_loom)]
 fn stripe_of_this_thread() -> usize {
     SHARED
@@ -169,7 +170,7 @@ fn assign_stripe() -> usize {
     stripe
 }
 
-/// Gives the stripe back when the thread ends.
+/// Releases the stripe of a thread when the thread ends.
 #[cfg(not(networking_loom))]
 #[derive(Debug)]
 struct Ownership {
@@ -179,7 +180,7 @@ struct Ownership {
 #[cfg(not(networking_loom))]
 impl Ownership {
     fn take() -> Self {
-        let all = u32::MAX >> (MAX_OWN_STRIPES - *OWN_STRIPES);
+        let all = u32::MAX >> (MAX_OWNED_STRIPES - *OWNED_STRIPES);
         Self {
             stripe: take_bit(&TAKEN, all).map_or(SHARED, |bit| bit + 1),
         }
@@ -189,10 +190,10 @@ impl Ownership {
 #[cfg(not(networking_loom))]
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // Other thread-local values may still end calls after this one.
+        // The destructors of other thread-local values may still end calls.
         STRIPE.set(SHARED);
         if self.stripe != SHARED {
-            give_back(&TAKEN, self.stripe - 1);
+            release_bit(&TAKEN, self.stripe - 1);
         }
     }
 }
@@ -205,7 +206,7 @@ mod tests {
     fn more_threads_than_stripes_lose_no_count() {
         const PER_THREAD: u64 = 2_000;
         let counters = Counters::new();
-        let threads = (*OWN_STRIPES as u64 + 4) * 2;
+        let threads = (*OWNED_STRIPES as u64 + 4) * 2;
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
@@ -223,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn stripes_of_ended_threads_are_used_again() {
-        // Far more threads than stripes, one after the other: if stripes leaked, the later ones would get none.
+    fn stripes_of_ended_threads_are_reused() {
+        // Many more threads than stripes, one after the other: if stripes leaked, later threads would get none.
         let owned = (0..200)
             .filter(|_| {
                 std::thread::spawn(|| stripe_of_this_thread() != SHARED)
@@ -232,6 +233,6 @@ mod tests {
                     .expect("the thread ends")
             })
             .count();
-        assert!(owned > *OWN_STRIPES, "{owned} of 200 threads owned a stripe");
+        assert!(owned > *OWNED_STRIPES, "{owned} of 200 threads owned a stripe");
     }
 }

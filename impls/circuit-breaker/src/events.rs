@@ -1,4 +1,4 @@
-//! Events of all circuits of a breaker, for any number of subscribers.
+//! The events of all circuits of a breaker, for any number of subscribers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use networking_spi::clock::Clock;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// A bounded channel that drops its oldest events for subscribers that are too slow.
+/// A bounded channel. A subscriber that lags misses the oldest events.
 #[derive(Debug)]
 pub(super) struct EventHub {
     sender: broadcast::Sender<CircuitEvent>,
-    /// Asking the channel for its receivers takes a lock; rejections ask every time.
+    /// The number of subscribers. `sender.receiver_count()` takes a lock, and each rejection needs the number.
     subscribers: Arc<AtomicUsize>,
     clock: Arc<dyn Clock>,
 }
@@ -29,23 +29,23 @@ impl EventHub {
         }
     }
 
-    /// Whether anyone listens. Nobody does in most programs: then events are not even made.
-    pub(super) fn observed(&self) -> bool {
+    /// Whether there are subscribers. Without any, events need not be created.
+    pub(super) fn has_subscribers(&self) -> bool {
         self.subscribers.load(Ordering::Relaxed) != 0
     }
 
-    /// Never called with a lock held: subscribers are woken here.
+    /// Sends an event to all subscribers. The caller must hold no lock, because this wakes the subscribers.
     pub(super) fn publish(&self, event: CircuitEvent) {
-        // An error only says that the last subscriber has just left.
+        // Fails only if there is no subscriber.
         let _ = self.sender.send(event);
     }
 
     pub(super) fn subscribe(&self) -> BoxStream<'static, CircuitEvent> {
-        // The channel first: whoever sees the subscriber counted also reaches it.
+        // Subscribed before it is counted: a thread that sees the count also reaches the subscriber.
         let receiver = self.sender.subscribe();
         let subscription = Subscription {
             receiver,
-            _presence: Presence::new(&self.subscribers),
+            _counted: SubscriberCount::new(&self.subscribers),
             clock: Arc::clone(&self.clock),
         };
         stream::unfold(subscription, |mut subscription| async move {
@@ -64,21 +64,21 @@ impl EventHub {
 
 struct Subscription {
     receiver: broadcast::Receiver<CircuitEvent>,
-    _presence: Presence,
+    _counted: SubscriberCount,
     clock: Arc<dyn Clock>,
 }
 
-/// Counts as one subscriber while it lives.
-struct Presence(Arc<AtomicUsize>);
+/// Counts as one subscriber until it is dropped.
+struct SubscriberCount(Arc<AtomicUsize>);
 
-impl Presence {
+impl SubscriberCount {
     fn new(subscribers: &Arc<AtomicUsize>) -> Self {
         subscribers.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(subscribers))
     }
 }
 
-impl Drop for Presence {
+impl Drop for SubscriberCount {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Circuit metrics through the `metrics` facade.
+//! Exports circuit metrics to the `metrics` facade.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -7,36 +7,36 @@ use std::time::Duration;
 use metrics::{SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
 use networking_spi::circuit_breaker::{CircuitBreaker, CircuitMetrics, CircuitState};
 
-/// The value of the label `circuit` for circuits that have no series of their own.
+/// The value of the label `circuit` for all circuits beyond the limit of series.
 const OTHERS: &str = "_other";
 
 const DEFAULT_MAX_SERIES: usize = 200;
 
-/// Writes the metrics of all circuits of a breaker to the recorder that is installed with the crate `metrics`.
+/// Writes the metrics of all circuits of a breaker to the installed recorder of the crate `metrics`.
 ///
-/// Nothing is added to calls: the exporter reads the totals now and then, either when [`export`](Self::export) is called
-/// (right before a scrape), or regularly with [`run`](Self::run). It works with every [`CircuitBreaker`].
+/// It adds no work to calls. It reads the totals of the breaker when [`export`](Self::export) is called, for example before
+/// a scrape, or periodically with [`run`](Self::run). It works with every [`CircuitBreaker`].
 ///
 /// | name | kind | unit | labels | |
 /// |---|---|---|---|---|
 /// | `circuit_breaker_state` | gauge | | `circuit` | 0 closed, 1 open, 2 half-open |
 /// | `circuit_breaker_calls_total` | counter | calls | `circuit`, `outcome` | `success`, `failure`, `ignored`, `stale` |
-/// | `circuit_breaker_slow_calls_total` | counter | calls | `circuit` | whatever their outcome |
-/// | `circuit_breaker_rejections_total` | counter | calls | `circuit` | not let through |
-/// | `circuit_breaker_transitions_total` | counter | | `circuit` | changes of state |
-/// | `circuit_breaker_openings_total` | counter | | `circuit` | changes to open |
-/// | `circuit_breaker_in_flight` | gauge | calls | `circuit` | let through and not ended |
-/// | `circuit_breaker_time_in_state_seconds` | gauge | seconds | `circuit`, `state` | since the circuit was made or reset |
+/// | `circuit_breaker_slow_calls_total` | counter | calls | `circuit` | with any outcome |
+/// | `circuit_breaker_rejections_total` | counter | calls | `circuit` | rejected |
+/// | `circuit_breaker_transitions_total` | counter | | `circuit` | state changes |
+/// | `circuit_breaker_openings_total` | counter | | `circuit` | state changes to open |
+/// | `circuit_breaker_in_flight` | gauge | calls | `circuit` | admitted and not ended |
+/// | `circuit_breaker_time_in_state_seconds` | gauge | seconds | `circuit`, `state` | since the circuit was created or reset |
 ///
 /// # Bounds
 ///
-/// The first [`max_series`](Self::with_max_series) names have series of their own, for the life of the exporter, as
-/// recorders forget none. The calls, rejections and transitions of all others are added up under `circuit="_other"`, which
-/// has no state, no times, and their calls in flight together.
+/// Each of the first [`max_series`](Self::with_max_series) circuits gets its own series. They are kept until the exporter is
+/// dropped, because recorders never remove series. The counters and the calls in flight of all other circuits are summed
+/// under `circuit="_other"`, which has no state and no times.
 ///
-/// A circuit that was evicted or whose name is unknown by now reads as closed, with nothing in flight and no time in any
-/// state; its counters stay, and go on if the circuit is made again. Totals never go back: after a reset of the circuit
-/// they go on from where they were. What a circuit counted between the last export and its reset or eviction is not seen.
+/// A circuit that was evicted is exported as closed, with no calls in flight and no time in any state. Its counters keep
+/// their values and continue if the circuit is created again. Counters never decrease: after a reset of the circuit they
+/// continue from their values. Calls between the last export and a reset or eviction are not exported.
 ///
 /// # Example
 ///
@@ -50,7 +50,7 @@ const DEFAULT_MAX_SERIES: usize = 200;
 /// # async fn main() {
 /// let breaker: Arc<dyn CircuitBreaker> = Arc::new(SlidingWindowCircuitBreaker::new());
 /// let exporter = CircuitMetricsExporter::new(&breaker);
-/// // Ends when the breaker is dropped.
+/// // The task ends when the breaker is dropped.
 /// tokio::spawn(exporter.run(Duration::from_secs(10)));
 /// # }
 /// ```
@@ -58,14 +58,16 @@ const DEFAULT_MAX_SERIES: usize = 200;
 pub struct CircuitMetricsExporter {
     breaker: Weak<dyn CircuitBreaker>,
     max_series: usize,
-    /// The label of each name that has series of its own. Names stay.
+    /// The label of each circuit with its own series. Never removed.
     labels: HashMap<String, SharedString>,
-    /// What was written last of the circuits that existed then.
+    /// The totals at the last export, of the circuits that existed then.
     written: HashMap<String, Totals>,
 }
 
 impl CircuitMetricsExporter {
-    /// Exports the circuits of `breaker`, which it does not keep alive, and describes the metrics to the recorder.
+    /// An exporter of the circuits of `breaker`. It describes the metrics to the recorder, and holds only a weak reference to
+    /// the breaker.
+    #[must_use = "an exporter does nothing before `export` or `run`"]
     pub fn new(breaker: &Arc<dyn CircuitBreaker>) -> Self {
         describe();
         Self {
@@ -76,13 +78,16 @@ impl CircuitMetricsExporter {
         }
     }
 
-    /// The most circuits that have series of their own. Default: 200; with 0 all of them are under `_other`.
+    /// Sets the most circuits with their own series. Default: 200. With 0, all circuits are under `_other`.
+    #[must_use = "returns the exporter"]
     pub fn with_max_series(mut self, circuits: usize) -> Self {
         self.max_series = circuits;
         self
     }
 
-    /// Writes what has changed since the last time. `false`: the breaker was dropped.
+    /// Writes the changes since the last export. Returns `false` if the breaker was dropped; there is then nothing left to
+    /// export.
+    #[must_use = "`false` means that the breaker was dropped and exporting can stop"]
     pub fn export(&mut self) -> bool {
         let Some(breaker) = self.breaker.upgrade() else {
             return false;
@@ -91,12 +96,12 @@ impl CircuitMetricsExporter {
             .all_circuit_states()
             .into_keys()
             .filter_map(|name| {
-                // A circuit that was evicted in between is handled as such below.
+                // A circuit that was evicted meanwhile is handled below.
                 let metrics = breaker.circuit_metrics(&name).ok()?;
                 Some((name, metrics))
             })
             .collect();
-        self.settle_evicted(&circuits);
+        self.export_evicted(&circuits);
 
         let mut in_flight_of_others = None;
         for (name, metrics) in circuits {
@@ -116,12 +121,12 @@ impl CircuitMetricsExporter {
         true
     }
 
-    /// Writes every `interval`, at once for the first time, until the breaker is dropped.
+    /// Exports immediately and then every `interval`, until the breaker is dropped.
     ///
-    /// Cancel safety: dropping the future stops the export; nothing is lost but the time since the last one.
+    /// Cancel safety: dropping the future stops the export. What was counted since the last export is not written.
     ///
     /// # Panics
-    /// If `interval` is zero, and outside of a tokio runtime with a timer.
+    /// If `interval` is zero, or outside of a tokio runtime with time enabled.
     pub async fn run(mut self, interval: Duration) {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -133,12 +138,12 @@ impl CircuitMetricsExporter {
         }
     }
 
-    /// The label of a circuit with series of its own; it gets one while there are any left.
+    /// The label of a circuit with its own series. `None` if the limit is reached.
     fn label(&mut self, name: &str) -> Option<SharedString> {
         if let Some(label) = self.labels.get(name) {
             return Some(label.clone());
         }
-        // A circuit of this name would be taken for the sum of the others.
+        // A circuit with the name of the sum is counted in the sum.
         if self.labels.len() >= self.max_series || name == OTHERS {
             return None;
         }
@@ -147,7 +152,7 @@ impl CircuitMetricsExporter {
         Some(label)
     }
 
-    fn settle_evicted(&mut self, circuits: &BTreeMap<String, CircuitMetrics>) {
+    fn export_evicted(&mut self, circuits: &BTreeMap<String, CircuitMetrics>) {
         let labels = &self.labels;
         self.written.retain(|name, _| {
             let exists = circuits.contains_key(name);
@@ -159,84 +164,54 @@ impl CircuitMetricsExporter {
     }
 }
 
-/// What only ever grows, except in a reset.
+/// The totals of a circuit. They decrease only when the circuit is reset.
 #[derive(Debug, Clone, Copy, Default)]
-struct Totals {
-    successes: u64,
-    failures: u64,
-    ignored: u64,
-    stale: u64,
-    slow: u64,
-    rejected: u64,
-    transitions: u64,
-    openings: u64,
-}
+struct Totals([u64; TOTALS]);
+
+const TOTALS: usize = 8;
 
 impl Totals {
     fn of(metrics: &CircuitMetrics) -> Self {
-        Self {
-            successes: metrics.successes,
-            failures: metrics.failures,
-            ignored: metrics.ignored,
-            stale: metrics.stale,
-            slow: metrics.slow,
-            rejected: metrics.rejected,
-            transitions: metrics.transition_count,
-            openings: metrics.times_opened,
-        }
+        Self([
+            metrics.successes,
+            metrics.failures,
+            metrics.ignored,
+            metrics.stale,
+            metrics.slow,
+            metrics.rejected,
+            metrics.transition_count,
+            metrics.times_opened,
+        ])
     }
 
     fn since(self, before: Self) -> Self {
-        let pairs = [
-            (self.successes, before.successes),
-            (self.failures, before.failures),
-            (self.ignored, before.ignored),
-            (self.stale, before.stale),
-            (self.slow, before.slow),
-            (self.rejected, before.rejected),
-            (self.transitions, before.transitions),
-            (self.openings, before.openings),
-        ];
-        if pairs.iter().any(|(now, before)| now < before) {
-            // Reset, or evicted and made again: everything is new.
+        let mut pairs = self.0.into_iter().zip(before.0);
+        if pairs.any(|(now, before)| now < before) {
+            // The circuit was reset, or evicted and created again: all its calls are new.
             return self;
         }
-        let [
-            successes,
-            failures,
-            ignored,
-            stale,
-            slow,
-            rejected,
-            transitions,
-            openings,
-        ] = pairs.map(|(now, before)| now - before);
-        Self {
-            successes,
-            failures,
-            ignored,
-            stale,
-            slow,
-            rejected,
-            transitions,
-            openings,
+        let mut increase = self;
+        for (total, before) in increase.0.iter_mut().zip(before.0) {
+            *total -= before;
         }
+        increase
     }
 
     fn write(self, circuit: &SharedString) {
+        let [success, failure, ignored, stale, slow, rejected, transitions, openings] = self.0;
         for (outcome, calls) in [
-            ("success", self.successes),
-            ("failure", self.failures),
-            ("ignored", self.ignored),
-            ("stale", self.stale),
+            ("success", success),
+            ("failure", failure),
+            ("ignored", ignored),
+            ("stale", stale),
         ] {
             counter!("circuit_breaker_calls_total", "circuit" => circuit.clone(), "outcome" => outcome)
                 .increment(calls);
         }
-        counter!("circuit_breaker_slow_calls_total", "circuit" => circuit.clone()).increment(self.slow);
-        counter!("circuit_breaker_rejections_total", "circuit" => circuit.clone()).increment(self.rejected);
-        counter!("circuit_breaker_transitions_total", "circuit" => circuit.clone()).increment(self.transitions);
-        counter!("circuit_breaker_openings_total", "circuit" => circuit.clone()).increment(self.openings);
+        counter!("circuit_breaker_slow_calls_total", "circuit" => circuit.clone()).increment(slow);
+        counter!("circuit_breaker_rejections_total", "circuit" => circuit.clone()).increment(rejected);
+        counter!("circuit_breaker_transitions_total", "circuit" => circuit.clone()).increment(transitions);
+        counter!("circuit_breaker_openings_total", "circuit" => circuit.clone()).increment(openings);
     }
 }
 
@@ -269,21 +244,17 @@ fn describe() {
         Unit::Count,
         "Calls that took at least the slow-call duration"
     );
-    describe_counter!(
-        "circuit_breaker_rejections_total",
-        Unit::Count,
-        "Calls that were not let through"
-    );
-    describe_counter!("circuit_breaker_transitions_total", Unit::Count, "Changes of state");
-    describe_counter!("circuit_breaker_openings_total", Unit::Count, "Changes to open");
+    describe_counter!("circuit_breaker_rejections_total", Unit::Count, "Rejected calls");
+    describe_counter!("circuit_breaker_transitions_total", Unit::Count, "State changes");
+    describe_counter!("circuit_breaker_openings_total", Unit::Count, "State changes to open");
     describe_gauge!(
         "circuit_breaker_in_flight",
         Unit::Count,
-        "Calls that were let through and have not ended"
+        "Calls that were admitted and have not ended"
     );
     describe_gauge!(
         "circuit_breaker_time_in_state_seconds",
         Unit::Seconds,
-        "Time in each state since the circuit was made or reset"
+        "Time in each state since the circuit was created or reset"
     );
 }

@@ -1,4 +1,4 @@
-//! The lock-free face of a circuit: what a call in a healthy circuit reads and writes.
+//! The lock-free part of a circuit: what calls read and write while the circuit is closed.
 
 use std::sync::atomic::Ordering;
 
@@ -6,18 +6,18 @@ use networking_spi::circuit_breaker::CircuitState;
 
 use super::sync::{AtomicU32, AtomicU64};
 
-/// An open time without an end: the circuit waits for an operator.
+/// The end of an open time that only an operator ends.
 pub(super) const FOREVER: u64 = u64::MAX;
 
-/// State, flags and generation of a circuit in one word, so that one load answers what a call must know.
+/// State, flags and generation of a circuit in one word, so that a call needs one load.
 ///
-/// Only changed under the lock of the state machine, which has the same facts in full.
+/// The word and the open time change only under the lock of the state machine, which has the full state.
 #[derive(Debug)]
 pub(super) struct Gate {
     word: AtomicU64,
-    /// Failures in a row. Calls that succeed write it only if it is not zero.
+    /// Consecutive failures. Calls that succeed write it only if it is not zero.
     streak: AtomicU32,
-    /// When an open circuit turns half-open, in nanoseconds of the clock. Written before the word that says open.
+    /// When an open circuit becomes half-open, in nanoseconds of the clock. Written before the word with the state open.
     open_until: AtomicU64,
 }
 
@@ -41,13 +41,13 @@ impl Gate {
 
     #[inline]
     pub(super) fn end_streak(&self) {
-        // A write, even of the same value, would take the cache line away from every other thread.
+        // A write, even of the same value, would invalidate the cache line of every other thread.
         if self.streak.load(Ordering::Relaxed) != 0 {
             self.streak.swap(0, Ordering::Relaxed);
         }
     }
 
-    /// Counts one more failure in a row. The caller holds the lock, but successes end the streak without it.
+    /// Counts a consecutive failure. The caller holds the lock, but successes end the streak without it.
     pub(super) fn extend_streak(&self) -> u32 {
         let extend = |streak: u32| Some(streak.saturating_add(1));
         match self.streak.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend) {
@@ -72,14 +72,14 @@ impl Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Word(u64);
 
-/// What a call must do besides counting.
+/// What is recorded for a call besides its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Flags {
-    /// Calls are timed: a clock is read when they start and when they end.
+    /// Calls are timed: the clock is read when they start and when they end.
     pub(super) timed: bool,
-    /// Outcomes go into a window.
+    /// Outcomes are added to a window.
     pub(super) windowed: bool,
-    /// Nothing is ever rejected.
+    /// No call is rejected.
     pub(super) dry_run: bool,
 }
 
@@ -123,13 +123,13 @@ impl Word {
         self.0 >> Self::GENERATION_SHIFT
     }
 
-    /// Closed, and calls need not be timed.
+    /// Whether the circuit is closed and calls are not timed.
     #[inline]
     pub(super) fn admits_untimed(self) -> bool {
         self.0 & (Self::STATE | Self::TIMED) == 0
     }
 
-    /// Closed, and a success changes nothing but counters and the streak.
+    /// Whether the circuit is closed and a success changes only the counters and the streak.
     #[inline]
     pub(super) fn counts_successes_only(self) -> bool {
         self.0 & (Self::STATE | Self::TIMED | Self::WINDOWED) == 0
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_gives_back_what_it_was_made_of() {
+    fn a_word_returns_its_parts() {
         for state in CircuitState::ALL {
             for bits in 0..8_u8 {
                 let flags = Flags {

@@ -1,9 +1,9 @@
 //! The probes of a half-open circuit.
 
-/// Probes in flight, each with a lease, and how many have succeeded.
+/// The probes in flight, each with a lease, and the number of successful ones.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpen {
-    /// In the order of admission. Never longer than the policy's bound, which is also the bound of every scan.
+    /// In the order of admission. At most as many as the policy allows, so a linear scan is fast.
     probes: Vec<Probe>,
     successes: u32,
 }
@@ -15,7 +15,7 @@ struct Probe {
 }
 
 impl HalfOpen {
-    /// Takes a slot for the probe `id`, unless `max` probes with a running lease have them all.
+    /// Admits the probe `id`, unless there are `max` probes whose lease has not ended.
     pub(super) fn admit(&mut self, id: u64, now: u64, lease_ends: u64, max: u32) -> bool {
         self.probes.retain(|probe| probe.lease_ends > now);
         if self.probes.len() >= max as usize {
@@ -25,7 +25,7 @@ impl HalfOpen {
         true
     }
 
-    /// Frees the slot of the probe `id`; `false` if its lease has ended: whatever it reports is too late.
+    /// Frees the slot of the probe `id`. `false` if its lease has ended, so that its result is too late.
     pub(super) fn release(&mut self, id: u64, now: u64) -> bool {
         let Some(position) = self.probes.iter().position(|probe| probe.id == id) else {
             return false;
@@ -33,7 +33,7 @@ impl HalfOpen {
         self.probes.swap_remove(position).lease_ends > now
     }
 
-    /// Counts a successful probe, and returns how many there have been.
+    /// Counts a successful probe and returns the number of successful ones.
     pub(super) fn succeed(&mut self) -> u32 {
         self.successes += 1;
         self.successes
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_bounded_and_come_back() {
+    fn slots_are_bounded_and_reused() {
         let mut half_open = HalfOpen::default();
         assert!(half_open.admit(1, 0, 100, 2));
         assert!(half_open.admit(2, 0, 100, 2));
@@ -56,18 +56,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_ends_at_its_end() {
+    fn a_lease_ends_on_time() {
         let mut half_open = HalfOpen::default();
         assert!(half_open.admit(1, 0, 100, 1));
         assert!(!half_open.admit(2, 99, 199, 1));
         assert!(half_open.admit(3, 100, 200, 1));
-        assert!(!half_open.release(1, 100), "the slot of the first probe was given away");
+        assert!(
+            !half_open.release(1, 100),
+            "another probe has the slot of the first one"
+        );
         assert!(half_open.release(3, 199));
-        assert!(!half_open.release(3, 199), "a slot comes back once");
+        assert!(!half_open.release(3, 199), "a slot is freed once");
     }
 
     #[test]
-    fn a_late_result_is_refused_even_if_nobody_took_the_slot() {
+    fn a_late_result_is_ignored_even_if_the_slot_is_free() {
         let mut half_open = HalfOpen::default();
         assert!(half_open.admit(1, 0, 100, 1));
         assert!(!half_open.release(1, 100));

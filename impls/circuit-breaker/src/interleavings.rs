@@ -1,8 +1,8 @@
-//! Every interleaving of small scenarios, tried by loom. How to run it: see CONTRIBUTING.
+//! Small scenarios that loom runs in every interleaving. CONTRIBUTING describes how to run them.
 //!
-//! Covered with the real code: the gate's word, streak and open time, the lock, probe slots and their leases, late results,
-//! the outbox of events. Counters are not loom's here, lest their interleavings multiply: all threads add to the shared stripe. The owned stripes have a model
-//! of their own, of plain loads and stores handed from thread to thread by a bit.
+//! They cover the real code of the gate (word, streak and open time), the lock, the probe slots and leases, late results and
+//! pending events. The counters do not use loom's atomics, which would multiply the interleavings: all threads add to the
+//! shared stripe. A separate model covers the owned stripes: loads and stores by threads that own a bit in turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64 as StdAtomicU64, Ordering};
@@ -18,16 +18,16 @@ use networking_spi::circuit_breaker::{
 use networking_spi::clock::Clock;
 
 use super::circuit::SlidingWindowCircuit;
-use super::counters::{give_back, take_bit};
+use super::counters::{release_bit, take_bit};
 use super::events::EventHub;
 
 const OPEN: Duration = Duration::from_secs(1);
 
-/// Time that only the scenario moves.
+/// A clock that only the scenario advances.
 #[derive(Debug, Default)]
-struct Hand(StdAtomicU64);
+struct ManualClock(StdAtomicU64);
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.elapsed()
     }
@@ -37,20 +37,20 @@ impl Clock for Hand {
     }
 }
 
-impl Hand {
+impl ManualClock {
     fn advance(&self, time: Duration) {
         self.0.fetch_add(super::nanos(time), Ordering::Relaxed);
     }
 }
 
-/// A circuit that the first failure opens, for a second; one probe, whose lease is as long.
-fn circuit() -> (Arc<SlidingWindowCircuit>, Arc<Hand>) {
+/// A circuit that opens for one second at the first failure, with one probe whose lease is one second.
+fn circuit() -> (Arc<SlidingWindowCircuit>, Arc<ManualClock>) {
     let (circuit, clock, _) = circuit_that_opens_after(1);
     (circuit, clock)
 }
 
-fn circuit_that_opens_after(failures: u32) -> (Arc<SlidingWindowCircuit>, Arc<Hand>, Arc<EventHub>) {
-    let clock = Arc::new(Hand::default());
+fn circuit_that_opens_after(failures: u32) -> (Arc<SlidingWindowCircuit>, Arc<ManualClock>, Arc<EventHub>) {
+    let clock = Arc::new(ManualClock::default());
     let config = CircuitBreakerConfig::new()
         .with_trip(TripPolicy::consecutive(failures))
         .with_open(OpenPolicy::fixed(OPEN));
@@ -67,7 +67,7 @@ fn circuit_that_opens_after(failures: u32) -> (Arc<SlidingWindowCircuit>, Arc<Ha
 }
 
 fn end(circuit: &SlidingWindowCircuit, outcome: CallOutcome) {
-    let token = circuit.acquire().expect("the circuit lets the call through");
+    let token = circuit.acquire().expect("the circuit admits the call");
     circuit.settle(token, CallRecord::new(outcome));
 }
 
@@ -91,7 +91,7 @@ fn one_slot_admits_one_of_two() {
 }
 
 #[test]
-fn a_success_that_races_with_the_trip_keeps_nothing_closed() {
+fn a_success_that_races_with_the_trip_does_not_keep_the_circuit_closed() {
     loom::model(|| {
         let (circuit, _) = circuit();
         let other = Arc::clone(&circuit);
@@ -112,7 +112,7 @@ fn a_success_that_races_with_the_trip_keeps_nothing_closed() {
 }
 
 #[test]
-fn a_late_success_does_not_outvote_a_failed_probe() {
+fn a_late_success_does_not_override_a_failed_probe() {
     loom::model(|| {
         let (circuit, clock) = circuit();
         let late = circuit.acquire().expect("closed");
@@ -129,7 +129,7 @@ fn a_late_success_does_not_outvote_a_failed_probe() {
     });
 }
 
-/// Whichever of the two comes first, three failures around a success are not three in a row.
+/// In both orders, three failures with a success among them are not consecutive.
 #[test]
 fn a_success_that_races_with_a_failure_still_ends_the_streak() {
     loom::model(|| {
@@ -144,9 +144,9 @@ fn a_success_that_races_with_a_failure_still_ends_the_streak() {
     });
 }
 
-/// A probe comes back when its lease has just ended, as another call wants its slot.
+/// A probe ends just after its lease, while another call asks for its slot.
 #[test]
-fn a_slot_whose_lease_has_ended_is_given_away_once() {
+fn a_slot_whose_lease_has_ended_is_reused_once() {
     loom::model(|| {
         let (circuit, clock) = circuit();
         end(&circuit, CallOutcome::Failure);
@@ -157,8 +157,8 @@ fn a_slot_whose_lease_has_ended_is_given_away_once() {
         let late = thread::spawn(move || other.settle(late, CallRecord::new(CallOutcome::Success)));
         let next = circuit.acquire();
         late.join().unwrap();
-        assert!(next.is_ok(), "the slot is free, whether its probe came back or not");
-        assert!(circuit.acquire().is_err(), "and it is one slot");
+        assert!(next.is_ok(), "the slot is free, whether its probe has ended or not");
+        assert!(circuit.acquire().is_err(), "there is only one slot");
         let metrics = circuit.metrics();
         assert_eq!(
             (metrics.state, metrics.stale, metrics.in_flight),
@@ -167,7 +167,7 @@ fn a_slot_whose_lease_has_ended_is_given_away_once() {
     });
 }
 
-/// Two threads change the state at once: a subscriber gets each change, and in an order that makes sense.
+/// Two threads change the state concurrently: a subscriber gets every change, in order.
 #[test]
 fn every_change_reaches_the_subscriber_in_order() {
     loom::model(|| {
@@ -182,17 +182,17 @@ fn every_change_reaches_the_subscriber_in_order() {
         let events: Vec<_> = events
             .collect()
             .now_or_never()
-            .expect("the breaker is gone, so nothing is left to come");
+            .expect("the breaker is dropped, so the stream has ended");
         let mut state = CircuitState::Closed;
         let mut seen = 0;
         for event in events {
             if let CircuitEventKind::StateChanged { from, to, .. } = event.kind {
-                assert_eq!(from, state, "no change is missing or overtaken");
+                assert_eq!(from, state, "no change is missing or out of order");
                 state = to;
                 seen += 1;
             }
         }
-        // A reset also sets the number back: what came before it is only in the events.
+        // A reset also resets `transition_count`: earlier changes are only in the events.
         assert!(
             seen >= changes && (1..=2).contains(&seen),
             "{seen} events of {changes} changes"
@@ -200,17 +200,17 @@ fn every_change_reaches_the_subscriber_in_order() {
     });
 }
 
-/// Threads that own a stripe one after the other, or one each, count with plain loads and stores and lose nothing.
+/// Threads that own a stripe in turn count with loads and stores and lose no count.
 #[test]
 fn a_stripe_has_one_owner_at_a_time() {
     loom::model(|| {
         let taken = loom::sync::Arc::new(AtomicU32::new(0));
         let stripe = loom::sync::Arc::new(AtomicU64::new(0));
         let count = |taken: &AtomicU32, stripe: &AtomicU64| {
-            // One stripe for all: who finds it taken does not count here.
+            // There is one stripe. A thread that does not get it does not count.
             let Some(bit) = take_bit(taken, 1) else { return 0 };
             stripe.store(stripe.load(Ordering::Relaxed) + 1, Ordering::Release);
-            give_back(taken, bit);
+            release_bit(taken, bit);
             1
         };
         let (their_taken, their_stripe) = (taken.clone(), stripe.clone());

@@ -1,15 +1,30 @@
-//! Circuit breaker with sliding windows.
+//! A circuit breaker with sliding windows for [`networking_spi`].
 //!
-//! [`SlidingWindowCircuitBreaker`] implements [`CircuitBreaker`](networking_spi::circuit_breaker::CircuitBreaker).
+//! # Responsibilities
 //!
-//! Inside, a circuit has two faces. The *gate* is a word that says in one load whether a call goes through and what it has
-//! to do; healthy calls see nothing else, and count on a stripe of their thread. The *machine* behind a lock has the
-//! window, the probes and the modes; failures, windows and everything that is not closed go there. Each change of state
-//! starts a generation, and a result counts only in the generation in which its call was admitted.
+//! [`SlidingWindowCircuitBreaker`] implements the trait
+//! [`CircuitBreaker`](networking_spi::circuit_breaker::CircuitBreaker). Applications depend on the trait, and on this crate
+//! only where they create the breaker. It depends on `networking-spi` and `networking-runtime`, and on no other domain.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `tower` | no | `tower::CircuitLayer`, which guards any `tower` service with a circuit |
+//! | `metrics` | no | `CircuitMetricsExporter`, which writes the metrics of all circuits to the `metrics` facade |
+//!
+//! # Design
+//!
+//! A circuit has two parts. The *gate* is one atomic word with the state. Loading it decides whether a call is admitted and
+//! what has to be recorded; successful calls of a closed circuit use nothing else, and count on a stripe of their thread.
+//! The *machine* is behind a lock and has the window, the probes and the modes. It handles failures, rate policies and calls
+//! of a circuit that is not closed. Each state change starts a new generation, and a result counts only in the generation
+//! in which its call was admitted.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
 mod breaker;
-mod builder;
 mod circuit;
 mod counters;
 mod events;
@@ -28,12 +43,16 @@ mod window;
 
 use std::time::Duration;
 
-pub use breaker::SlidingWindowCircuitBreaker;
-pub use builder::SlidingWindowCircuitBreakerBuilder;
+pub use breaker::{SlidingWindowCircuitBreaker, SlidingWindowCircuitBreakerBuilder};
 #[cfg(feature = "metrics")]
 pub use exporter::CircuitMetricsExporter;
 
-/// Nanoseconds in a word: more than five hundred years.
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
+
+/// The duration in nanoseconds. 64 bits are enough for 584 years; longer durations are capped.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

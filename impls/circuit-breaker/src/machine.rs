@@ -1,4 +1,4 @@
-//! The state machine of a circuit: everything that happens under its lock.
+//! The state machine of a circuit. It runs under the circuit's lock.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -15,35 +15,35 @@ use super::half_open::HalfOpen;
 use super::nanos;
 use super::window::{Sample, Window, tripped};
 
-/// Transitions a circuit remembers.
-const REMEMBERED_TRANSITIONS: usize = 32;
+/// The most transitions that the metrics of a circuit list.
+const MAX_TRANSITIONS: usize = 32;
 
-/// The probe number of a call that only dry run let through.
-const BEYOND_DRY_RUN: u64 = u64::MAX;
+/// The probe number of a call that was admitted only because of dry run.
+const DRY_RUN_PROBE: u64 = u64::MAX;
 
-/// State, mode, window and history of one circuit. Every method is called with the lock held, writes what the lock-free
-/// path must know into the gate, and leaves the events it causes in the outbox.
+/// State, mode, window and history of one circuit. Every method is called with the lock held. It updates the gate for the
+/// lock-free path and adds its events to `pending_events`.
 #[derive(Debug)]
 pub(super) struct Machine {
     phase: Phase,
     generation: u64,
     mode: CircuitMode,
-    /// Whether the mode is an operator's order, which stands above the configured mode.
-    ordered: bool,
+    /// Whether an operator forced the mode, which then overrides the configured one.
+    forced: bool,
     window: Window,
     /// Openings since the last recovery.
     reopenings: u32,
-    /// Until when the dependency asked to be left alone, in nanoseconds of the clock; 0 if it did not.
+    /// The end of the wait that the dependency requested, in nanoseconds of the clock; 0 without a request.
     hold_until: u64,
     next_probe: u64,
     entered_at: u64,
     times_opened: u64,
     transition_count: u64,
-    /// Time spent in each state up to `accounted_until`.
+    /// Time in each state up to `accounted_until`.
     time_in: StateDurations,
     accounted_until: u64,
     transitions: VecDeque<CircuitTransition>,
-    outbox: Vec<(SystemTime, CircuitEventKind)>,
+    pending_events: Vec<(SystemTime, CircuitEventKind)>,
     rng: fastrand::Rng,
 }
 
@@ -54,35 +54,35 @@ enum Phase {
     HalfOpen(HalfOpen),
 }
 
-/// What the machine works with but does not own.
+/// What the machine uses and does not own.
 #[derive(Clone, Copy)]
-pub(super) struct Surroundings<'a> {
+pub(super) struct MachineContext<'a> {
     pub(super) gate: &'a Gate,
     pub(super) config: &'a CircuitBreakerConfig,
     pub(super) clock: &'a dyn Clock,
 }
 
-/// The answer to a call that asks to be let through.
+/// Whether a call is admitted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Admitted(PermitToken),
     Rejected {
         state: CircuitState,
         retry_after: Option<Duration>,
-        /// Set in dry run, which lets the call through all the same.
+        /// Set in dry run: the call is admitted anyway, with this token.
         dry_run: Option<PermitToken>,
     },
 }
 
-/// How a call ended, completely.
+/// How a call ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ending {
+pub(super) struct CallEnd {
     pub(super) outcome: CallOutcome,
     pub(super) slow: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What the machine knows and the counters do not.
+/// The metrics of the machine. The other metrics are in the counters.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) state: CircuitState,
@@ -97,7 +97,7 @@ pub(super) struct Snapshot {
 }
 
 impl Machine {
-    /// A closed circuit, or whatever the configured mode makes of it.
+    /// A closed circuit, or an open one if the configured mode is `ForcedOpen`.
     pub(super) fn new(config: &CircuitBreakerConfig, clock: &dyn Clock, rng: fastrand::Rng) -> (Self, Gate) {
         let now = nanos(clock.elapsed());
         let machine = Self {
@@ -108,7 +108,7 @@ impl Machine {
             },
             generation: 1,
             mode: config.mode,
-            ordered: false,
+            forced: false,
             window: Window::new(&config.trip),
             reopenings: 0,
             hold_until: 0,
@@ -119,15 +119,15 @@ impl Machine {
             time_in: StateDurations::default(),
             accounted_until: now,
             transitions: VecDeque::new(),
-            outbox: Vec::new(),
+            pending_events: Vec::new(),
             rng,
         };
         let gate = Gate::new(machine.word(config));
         (machine, gate)
     }
 
-    /// Decides on a call that the gate alone could not decide on.
-    pub(super) fn admit(&mut self, cx: Surroundings<'_>) -> Admission {
+    /// Decides whether to admit a call that the gate could not decide on.
+    pub(super) fn admit(&mut self, cx: MachineContext<'_>) -> Admission {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
         let started_nanos = if self.flags(cx.config).timed {
@@ -135,11 +135,7 @@ impl Machine {
         } else {
             0
         };
-        let token = PermitToken {
-            generation: self.generation,
-            probe: 0,
-            started_nanos,
-        };
+        let token = PermitToken::new(self.generation).with_started_nanos(started_nanos);
         let retry_after = match &mut self.phase {
             Phase::Closed => return Admission::Admitted(token),
             Phase::Open => remaining(cx.gate.open_until(), now),
@@ -148,72 +144,69 @@ impl Machine {
                 let lease_ends = now.saturating_add(nanos(lease(cx.config)));
                 if half_open.admit(id, now, lease_ends, cx.config.half_open.max_concurrent_probes) {
                     self.next_probe += 1;
-                    return Admission::Admitted(PermitToken { probe: id, ..token });
+                    return Admission::Admitted(token.with_probe(id));
                 }
                 None
             }
         };
-        let beyond = PermitToken {
-            probe: BEYOND_DRY_RUN,
-            ..token
-        };
+        let dry_run_token = token.with_probe(DRY_RUN_PROBE);
         Admission::Rejected {
             state: self.state(),
             retry_after,
-            dry_run: (self.mode == CircuitMode::MetricsOnly).then_some(beyond),
+            dry_run: (self.mode == CircuitMode::MetricsOnly).then_some(dry_run_token),
         }
     }
 
-    /// Takes a result in. `false`: it came too late and changed nothing.
-    pub(super) fn settle(&mut self, token: PermitToken, ending: Ending, cx: Surroundings<'_>) -> bool {
+    /// Records the end of a call. `false` if it is too late to count: the state or the probe lease has changed.
+    pub(super) fn settle(&mut self, token: PermitToken, end: CallEnd, cx: MachineContext<'_>) -> bool {
         if matches!(self.phase, Phase::Open) {
             self.refresh(cx);
         }
-        if token.generation != self.generation {
+        if token.generation() != self.generation {
             return false;
         }
-        if token.probe == BEYOND_DRY_RUN {
+        if token.probe() == DRY_RUN_PROBE {
             return true;
         }
         match &mut self.phase {
             Phase::Closed => {
-                self.settle_call(ending, cx);
+                self.settle_call(end, cx);
                 true
             }
             Phase::HalfOpen(half_open) => {
                 let now = nanos(cx.clock.elapsed());
-                half_open.release(token.probe, now) && {
-                    self.settle_probe(ending, now, cx);
+                half_open.release(token.probe(), now) && {
+                    self.settle_probe(end, now, cx);
                     true
                 }
             }
-            // A generation that is open admits nothing whose result could count.
+            // No call of an open generation counts.
             Phase::Open => false,
         }
     }
 
-    /// Turns half-open if the open time has passed.
-    pub(super) fn refresh(&mut self, cx: Surroundings<'_>) {
+    /// Makes an open circuit half-open if its open time has passed.
+    pub(super) fn refresh(&mut self, cx: MachineContext<'_>) {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
     }
 
-    /// An operator's order: `ForcedOpen` or `ForcedClosed`.
-    pub(super) fn force(&mut self, mode: CircuitMode, cx: Surroundings<'_>) {
+    /// Forces a mode on behalf of an operator: `ForcedOpen` or `ForcedClosed`.
+    pub(super) fn force(&mut self, mode: CircuitMode, cx: MachineContext<'_>) {
         self.refresh(cx);
-        self.ordered = true;
+        self.forced = true;
         self.enter_mode(mode, TransitionReason::Forced, cx);
     }
 
-    pub(super) fn reset(&mut self, cx: Surroundings<'_>) {
+    pub(super) fn reset(&mut self, cx: MachineContext<'_>) {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
-        self.ordered = false;
+        self.forced = false;
         let mode = match cx.config.mode {
             CircuitMode::MetricsOnly => CircuitMode::MetricsOnly,
             _ => CircuitMode::Automatic,
         };
-        self.outbox.push((cx.clock.now(), CircuitEventKind::Reset));
+        self.pending_events.push((cx.clock.now(), CircuitEventKind::Reset));
         self.change_mode(mode, cx);
         self.close(TransitionReason::Reset, now, cx);
         self.times_opened = 0;
@@ -222,20 +215,20 @@ impl Machine {
         self.accounted_until = now;
     }
 
-    /// Takes on the new configuration that `cx` has. State, window and counters stay as far as it allows.
-    pub(super) fn configure(&mut self, cx: Surroundings<'_>) {
+    /// Applies the new configuration in `cx`. State and counters remain, and so do calls in the window if its kind remains.
+    pub(super) fn configure(&mut self, cx: MachineContext<'_>) {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
-        self.outbox.push((cx.clock.now(), CircuitEventKind::Configured));
+        self.pending_events.push((cx.clock.now(), CircuitEventKind::Configured));
         self.window.reshape(&cx.config.trip, now);
-        if !self.ordered {
+        if !self.forced {
             self.enter_mode(cx.config.mode, TransitionReason::Configured, cx);
         }
-        // The flags may have changed even where state and mode have not.
+        // The flags may have changed even if state and mode have not.
         cx.gate.store(self.word(cx.config));
     }
 
-    pub(super) fn snapshot(&mut self, cx: Surroundings<'_>) -> Snapshot {
+    pub(super) fn snapshot(&mut self, cx: MachineContext<'_>) -> Snapshot {
         let now = nanos(cx.clock.elapsed());
         self.catch_up(now, cx);
         let state = self.state();
@@ -257,36 +250,36 @@ impl Machine {
         }
     }
 
-    /// Whether nothing would be lost if the circuit were made anew.
-    pub(super) fn is_pristine(&mut self, cx: Surroundings<'_>) -> bool {
+    /// Whether a new circuit with the same configuration would behave the same.
+    pub(super) fn is_pristine(&mut self, cx: MachineContext<'_>) -> bool {
         let now = if self.window.reads_clock() {
             nanos(cx.clock.elapsed())
         } else {
             0
         };
         matches!(self.phase, Phase::Closed)
-            && !self.ordered
+            && !self.forced
             && self.mode == CircuitMode::Automatic
             && cx.gate.streak() == 0
             && self.window.metrics(now).failures == 0
     }
 
-    /// The events since the last call, oldest first.
-    pub(super) fn take_outbox(&mut self) -> Vec<(SystemTime, CircuitEventKind)> {
-        std::mem::take(&mut self.outbox)
+    /// Removes and returns the pending events, oldest first.
+    pub(super) fn take_pending_events(&mut self) -> Vec<(SystemTime, CircuitEventKind)> {
+        std::mem::take(&mut self.pending_events)
     }
 
-    pub(super) fn has_mail(&self) -> bool {
-        !self.outbox.is_empty()
+    pub(super) fn has_pending_events(&self) -> bool {
+        !self.pending_events.is_empty()
     }
 
-    fn settle_call(&mut self, ending: Ending, cx: Surroundings<'_>) {
-        let failed = match ending.outcome {
+    fn settle_call(&mut self, end: CallEnd, cx: MachineContext<'_>) {
+        let failed = match end.outcome {
             CallOutcome::Ignored => return,
             CallOutcome::Failure => true,
             CallOutcome::Success => false,
         };
-        let needs_clock = self.window.reads_clock() || ending.retry_after.is_some();
+        let needs_clock = self.window.reads_clock() || end.retry_after.is_some();
         let now = if needs_clock { nanos(cx.clock.elapsed()) } else { 0 };
         let streak = if failed {
             cx.gate.extend_streak()
@@ -294,16 +287,10 @@ impl Machine {
             cx.gate.end_streak();
             0
         };
-        if let (true, Some(delay)) = (failed, ending.retry_after) {
+        if let (true, Some(delay)) = (failed, end.retry_after) {
             self.hold_until = self.hold_until.max(now.saturating_add(nanos(delay)));
         }
-        self.window.push(
-            Sample {
-                failed,
-                slow: ending.slow,
-            },
-            now,
-        );
+        self.window.push(Sample { failed, slow: end.slow }, now);
         let reason = match &cx.config.trip {
             TripPolicy::CountWindow { rates, .. } | TripPolicy::TimeWindow { rates, .. } => {
                 tripped(rates, self.window.metrics(now))
@@ -321,10 +308,10 @@ impl Machine {
         }
     }
 
-    fn settle_probe(&mut self, ending: Ending, now: u64, cx: Surroundings<'_>) {
-        match ending.outcome {
+    fn settle_probe(&mut self, end: CallEnd, now: u64, cx: MachineContext<'_>) {
+        match end.outcome {
             CallOutcome::Ignored => {}
-            CallOutcome::Success if ending.slow => self.open(TransitionReason::SlowCallRate, now, cx),
+            CallOutcome::Success if end.slow => self.open(TransitionReason::SlowCallRate, now, cx),
             CallOutcome::Success => {
                 if let Phase::HalfOpen(half_open) = &mut self.phase
                     && half_open.succeed() >= cx.config.half_open.success_threshold
@@ -333,13 +320,13 @@ impl Machine {
                 }
             }
             CallOutcome::Failure => {
-                self.hold_until = ending.retry_after.map_or(0, |delay| now.saturating_add(nanos(delay)));
+                self.hold_until = end.retry_after.map_or(0, |delay| now.saturating_add(nanos(delay)));
                 self.open(TransitionReason::ProbeFailed, now, cx);
             }
         }
     }
 
-    fn catch_up(&mut self, now: u64, cx: Surroundings<'_>) {
+    fn catch_up(&mut self, now: u64, cx: MachineContext<'_>) {
         let until = cx.gate.open_until();
         if matches!(self.phase, Phase::Open) && until != FOREVER && now >= until {
             self.enter(
@@ -351,18 +338,18 @@ impl Machine {
         }
     }
 
-    fn open(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
-        let asked = Duration::from_nanos(self.hold_until.saturating_sub(now));
-        let time = open_time(&cx.config.open, self.reopenings, Some(asked), &mut self.rng);
+    fn open(&mut self, reason: TransitionReason, now: u64, cx: MachineContext<'_>) {
+        let requested = Duration::from_nanos(self.hold_until.saturating_sub(now));
+        let time = open_time(&cx.config.open, self.reopenings, Some(requested), &mut self.rng);
         self.hold_until = 0;
         self.reopenings = self.reopenings.saturating_add(1);
         self.times_opened += 1;
-        // An open time that reaches beyond the clock's range still ends, in principle.
+        // An open time beyond the range of the clock must not become FOREVER.
         cx.gate.set_open_until(now.saturating_add(nanos(time)).min(FOREVER - 1));
         self.enter(Phase::Open, reason, now, cx);
     }
 
-    fn open_for_good(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+    fn open_forever(&mut self, reason: TransitionReason, now: u64, cx: MachineContext<'_>) {
         cx.gate.set_open_until(FOREVER);
         if !matches!(self.phase, Phase::Open) {
             self.times_opened += 1;
@@ -370,7 +357,7 @@ impl Machine {
         self.enter(Phase::Open, reason, now, cx);
     }
 
-    fn close(&mut self, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+    fn close(&mut self, reason: TransitionReason, now: u64, cx: MachineContext<'_>) {
         self.window.clear();
         self.reopenings = 0;
         self.hold_until = 0;
@@ -378,8 +365,8 @@ impl Machine {
         self.enter(Phase::Closed, reason, now, cx);
     }
 
-    /// Every entry starts a generation, even of the state that the circuit is in already.
-    fn enter(&mut self, phase: Phase, reason: TransitionReason, now: u64, cx: Surroundings<'_>) {
+    /// Enters a state. This starts a new generation even if the circuit is already in that state.
+    fn enter(&mut self, phase: Phase, reason: TransitionReason, now: u64, cx: MachineContext<'_>) {
         let from = self.state();
         self.phase = phase;
         self.generation += 1;
@@ -390,23 +377,23 @@ impl Machine {
             self.entered_at = now;
             self.transition_count += 1;
             let at = cx.clock.now();
-            if self.transitions.len() == REMEMBERED_TRANSITIONS {
+            if self.transitions.len() == MAX_TRANSITIONS {
                 self.transitions.pop_front();
             }
             self.transitions.push_back(CircuitTransition::new(from, to, reason, at));
-            self.outbox
+            self.pending_events
                 .push((at, CircuitEventKind::StateChanged { from, to, reason }));
         }
     }
 
-    /// Adds the time since the last account to that of `state`, in which the circuit has been since.
+    /// Adds the time since the last call to the time in `state`, the state of the circuit since then.
     fn account(&mut self, state: CircuitState, now: u64) {
         let time = now.saturating_sub(self.accounted_until);
         self.time_in.add(state, Duration::from_nanos(time));
         self.accounted_until = self.accounted_until.max(now);
     }
 
-    fn enter_mode(&mut self, mode: CircuitMode, reason: TransitionReason, cx: Surroundings<'_>) {
+    fn enter_mode(&mut self, mode: CircuitMode, reason: TransitionReason, cx: MachineContext<'_>) {
         let before = self.mode;
         if before == mode {
             return;
@@ -414,18 +401,18 @@ impl Machine {
         self.change_mode(mode, cx);
         let now = nanos(cx.clock.elapsed());
         match mode {
-            CircuitMode::ForcedOpen => self.open_for_good(reason, now, cx),
+            CircuitMode::ForcedOpen => self.open_forever(reason, now, cx),
             CircuitMode::ForcedClosed => self.close(reason, now, cx),
-            // Nothing but an order keeps a forced-open circuit open.
+            // Without the forced mode nothing would close the circuit.
             _ if before == CircuitMode::ForcedOpen => self.close(reason, now, cx),
             _ => cx.gate.store(self.word(cx.config)),
         }
     }
 
-    fn change_mode(&mut self, mode: CircuitMode, cx: Surroundings<'_>) {
+    fn change_mode(&mut self, mode: CircuitMode, cx: MachineContext<'_>) {
         let from = std::mem::replace(&mut self.mode, mode);
         if from != mode {
-            self.outbox
+            self.pending_events
                 .push((cx.clock.now(), CircuitEventKind::ModeChanged { from, to: mode }));
         }
     }
@@ -455,17 +442,18 @@ impl Machine {
     }
 }
 
-/// A moment as permits carry it: one more than the clock says, because zero means that the call is not timed.
+/// The start time of a call as its token has it: the time of the clock plus one, because zero means that the call is not
+/// timed.
 pub(super) fn start_mark(now: u64) -> u64 {
     now.saturating_add(1)
 }
 
-/// How long until `until`, unless that is never.
+/// The time until `until`. `None` for [`FOREVER`].
 pub(super) fn remaining(until: u64, now: u64) -> Option<Duration> {
     (until != FOREVER).then(|| Duration::from_nanos(until.saturating_sub(now)))
 }
 
 fn lease(config: &CircuitBreakerConfig) -> Duration {
-    let fallback = || config.open.duration.max(config.call_timeout.unwrap_or_default());
+    let fallback = || config.open.backoff.initial.max(config.call_timeout.unwrap_or_default());
     config.half_open.probe_lease.unwrap_or_else(fallback)
 }

@@ -1,4 +1,4 @@
-//! Circuits by name: bounded, made on first use, looked up without a lock.
+//! The circuits by name: bounded in number, created on first use, looked up without a lock.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -16,16 +16,16 @@ use super::events::EventHub;
 
 pub(super) struct Registry {
     circuits: papaya::HashMap<Arc<str>, Arc<SlidingWindowCircuit>, ahash::RandomState>,
-    /// Held while circuits are made and evicted.
-    keeper: Mutex<Keeper>,
+    /// Locked while circuits are created and evicted.
+    lifecycle: Mutex<Lifecycle>,
     max_circuits: usize,
     default_config: Arc<CircuitBreakerConfig>,
     clock: Arc<dyn Clock>,
     hub: Arc<EventHub>,
 }
 
-struct Keeper {
-    /// Every circuit once, in the order in which eviction looks at them.
+struct Lifecycle {
+    /// All circuits, in the order in which eviction considers them.
     candidates: VecDeque<Candidate>,
     next_serial: u64,
     rng: fastrand::Rng,
@@ -33,7 +33,7 @@ struct Keeper {
 
 struct Candidate {
     name: Arc<str>,
-    /// The calls it had admitted when eviction last looked at it.
+    /// The number of admitted calls when eviction last considered the circuit.
     admitted: u64,
 }
 
@@ -47,7 +47,7 @@ impl Registry {
     ) -> Self {
         Self {
             circuits: papaya::HashMap::with_hasher(ahash::RandomState::new()),
-            keeper: Mutex::new(Keeper {
+            lifecycle: Mutex::new(Lifecycle {
                 candidates: VecDeque::new(),
                 next_serial: 0,
                 rng,
@@ -59,34 +59,34 @@ impl Registry {
         }
     }
 
-    /// Runs `look` on a circuit that exists, without touching its reference count.
+    /// Runs `look` on an existing circuit, without changing its reference count.
     #[inline]
     pub(super) fn look_up<T>(&self, name: &str, look: impl FnOnce(&Arc<SlidingWindowCircuit>) -> T) -> Option<T> {
         self.circuits.pin().get(name).map(look)
     }
 
-    /// The circuit, made if it does not exist.
-    pub(super) fn get_or_make(&self, name: &str) -> Result<Arc<SlidingWindowCircuit>> {
+    /// The circuit with this name. Creates it if it does not exist.
+    pub(super) fn get_or_create(&self, name: &str) -> Result<Arc<SlidingWindowCircuit>> {
         if let Some(circuit) = self.look_up(name, Arc::clone)
             && !circuit.is_evicted()
         {
             return Ok(circuit);
         }
         validate::name(name, MAX_CIRCUIT_NAME, "circuit")?;
-        let mut keeper = self.keeper.lock();
-        // Under the lock no eviction is under way: what is in the map stays there.
+        let mut lifecycle = self.lifecycle.lock();
+        // No circuit is evicted while the lock is held.
         if let Some(circuit) = self.look_up(name, Arc::clone) {
             return Ok(circuit);
         }
-        let evicted = if keeper.candidates.len() < self.max_circuits {
+        let evicted = if lifecycle.candidates.len() < self.max_circuits {
             None
         } else {
-            Some(self.evict_one(&mut keeper)?)
+            Some(self.evict_one(&mut lifecycle)?)
         };
-        let circuit = self.make(name, &mut keeper);
-        drop(keeper);
+        let circuit = self.create(name, &mut lifecycle);
+        drop(lifecycle);
         if let Some(name) = evicted
-            && self.hub.observed()
+            && self.hub.has_subscribers()
         {
             self.hub
                 .publish(CircuitEvent::new(name, self.clock.now(), CircuitEventKind::Evicted));
@@ -94,55 +94,55 @@ impl Registry {
         Ok(circuit)
     }
 
-    /// Every circuit with its state, as of one moment: none is made or evicted meanwhile.
+    /// All circuits with their states. No circuit is created or evicted meanwhile.
     pub(super) fn states(&self) -> BTreeMap<String, CircuitState> {
-        let _keeper = self.keeper.lock();
+        let _lifecycle = self.lifecycle.lock();
         self.circuits
             .pin()
             .iter()
-            .map(|(name, circuit)| (name.to_string(), circuit.apparent_state()))
+            .map(|(name, circuit)| (name.to_string(), circuit.effective_state()))
             .collect()
     }
 
-    fn make(&self, name: &str, keeper: &mut Keeper) -> Arc<SlidingWindowCircuit> {
+    fn create(&self, name: &str, lifecycle: &mut Lifecycle) -> Arc<SlidingWindowCircuit> {
         let name: Arc<str> = name.into();
-        keeper.next_serial += 1;
+        lifecycle.next_serial += 1;
         let circuit = Arc::new(SlidingWindowCircuit::new(
             Arc::clone(&name),
-            keeper.next_serial,
+            lifecycle.next_serial,
             Arc::clone(&self.default_config),
             Arc::clone(&self.clock),
             Arc::clone(&self.hub),
-            keeper.rng.fork(),
+            lifecycle.rng.fork(),
         ));
         self.circuits.pin().insert(Arc::clone(&name), Arc::clone(&circuit));
-        keeper.candidates.push_back(Candidate { name, admitted: 0 });
+        lifecycle.candidates.push_back(Candidate { name, admitted: 0 });
         circuit
     }
 
-    /// Makes room for one circuit: the first evictable one that nobody has used since the last turn, or else the first
+    /// Evicts the first evictable circuit that has not been used since eviction last considered it, or else the first
     /// evictable one.
-    fn evict_one(&self, keeper: &mut Keeper) -> Result<Arc<str>> {
-        for _ in 0..keeper.candidates.len() {
-            let Some(Candidate { name, admitted: before }) = keeper.candidates.pop_front() else {
+    fn evict_one(&self, lifecycle: &mut Lifecycle) -> Result<Arc<str>> {
+        for _ in 0..lifecycle.candidates.len() {
+            let Some(Candidate { name, admitted: before }) = lifecycle.candidates.pop_front() else {
                 break;
             };
             let admitted = self.look_up(&name, |circuit| circuit.admitted()).unwrap_or_default();
             if admitted == before && self.evict(&name) {
                 return Ok(name);
             }
-            keeper.candidates.push_back(Candidate { name, admitted });
+            lifecycle.candidates.push_back(Candidate { name, admitted });
         }
-        let position = keeper
+        let position = lifecycle
             .candidates
             .iter()
             .position(|candidate| self.evict(&candidate.name));
-        let evicted = position.and_then(|position| keeper.candidates.remove(position));
+        let evicted = position.and_then(|position| lifecycle.candidates.remove(position));
         evicted.map(|candidate| candidate.name).ok_or_else(|| {
             NetworkError::new(
                 ErrorKind::Exhausted,
                 "circuit_breaker.circuit",
-                format!("all {} circuits are in use or not healthy", self.max_circuits),
+                format!("none of the {} circuits can be evicted", self.max_circuits),
             )
         })
     }

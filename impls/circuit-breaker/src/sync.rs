@@ -1,4 +1,5 @@
-//! Atomics and the lock of the breaker, so that loom can take their place and try every interleaving.
+//! The atomics and the lock of the breaker. Under `cfg(networking_loom)` they are loom's, so that a test can try every
+//! interleaving.
 
 #[cfg(not(networking_loom))]
 mod imp {
@@ -10,7 +11,7 @@ mod imp {
 mod imp {
     pub(in super::super) use loom::sync::atomic::{AtomicU32, AtomicU64};
 
-    /// loom's lock with the face of `parking_lot`'s.
+    /// loom's lock with the methods of `parking_lot`'s.
     #[derive(Debug)]
     pub(in super::super) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -20,7 +21,7 @@ mod imp {
         }
 
         pub(in super::super) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().expect("no thread panics with the lock")
+            self.0.lock().expect("no thread panics while it holds the lock")
         }
 
         pub(in super::super) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {

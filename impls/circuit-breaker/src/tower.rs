@@ -1,4 +1,4 @@
-//! A [`tower_layer::Layer`] that puts a circuit before any [`tower_service::Service`].
+//! A [`tower_layer::Layer`] that guards any [`tower_service::Service`] with a circuit.
 
 use std::fmt;
 use std::future::Future;
@@ -16,24 +16,24 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Asks a circuit before every call of a service, and reports how the call ended.
+/// Guards services with a circuit: it asks the circuit to admit each call and records how the call ended.
 ///
-/// Works with any service: `Classifier` says what a response or an error counts as. The default counts every error as a
-/// failure and every response as a success; [`classify`](Self::classify) takes a function, or [`HttpStatus`] for HTTP.
+/// It works with any service. The `Classifier` decides what a response or an error counts as. By default every error is a
+/// failure and every response is a success; [`classify`](Self::classify) sets a function, or [`HttpStatus`] for HTTP.
 ///
 /// All services of the layer, and their clones, share the circuit.
 ///
-/// * A rejected call never reaches the inner service.
-/// * The circuit's [`call_timeout`](networking_spi::circuit_breaker::CircuitBreakerConfig::call_timeout) limits each call,
-///   and counts as a failure. It runs on tokio's timer.
-/// * The permit lives in the response future. Dropping the future cancels the call: it frees the permit by the circuit's
-///   [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy). A panic of the inner service is a failure. Reading
-///   the body of a response is no part of the call.
+/// * A rejected call does not reach the inner service.
+/// * The circuit's [`call_timeout`](networking_spi::circuit_breaker::CircuitBreakerConfig::call_timeout) limits each call.
+///   A call that exceeds it is a failure. The limit uses tokio's timer.
+/// * The permit is in the response future. Dropping the future cancels the call: it frees the permit and records the call by
+///   the circuit's [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy). A panic of the inner service is a
+///   failure. Reading the body of a response is not part of the call.
 ///
 /// # Order
 ///
-/// Right: inside retries, outside of buffers, connections and concurrency limits. Wrong: inside of a timeout, which
-/// cancels the call, so that the circuit never learns that the service hangs; use `call_timeout`.
+/// Right: inside retries, and outside of buffers, connections and concurrency limits. Wrong: inside a timeout layer, which
+/// cancels calls, so that the circuit does not record that the service hangs. Use `call_timeout` instead.
 ///
 /// ```
 /// use networking_circuit_breaker::SlidingWindowCircuitBreaker;
@@ -55,13 +55,14 @@ use tower_service::Service;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "a layer does nothing before it is applied to a service"]
 pub struct CircuitLayer<Classifier = ErrorsFail> {
     circuit: Arc<dyn Circuit>,
     classifier: Classifier,
 }
 
 impl CircuitLayer {
-    /// Puts `circuit` before services. Every error is a failure, every response a success.
+    /// A layer that guards services with `circuit`. Every error is a failure, every response is a success.
     pub fn new(circuit: Arc<dyn Circuit>) -> Self {
         Self {
             circuit,
@@ -71,7 +72,7 @@ impl CircuitLayer {
 }
 
 impl<Classifier> CircuitLayer<Classifier> {
-    /// Replaces what decides on responses and errors.
+    /// Sets the classifier of responses and errors.
     pub fn classify<C>(self, classifier: C) -> CircuitLayer<C> {
         CircuitLayer {
             circuit: self.circuit,
@@ -101,12 +102,12 @@ impl<Classifier> fmt::Debug for CircuitLayer<Classifier> {
     }
 }
 
-/// What calls of a service count as.
+/// Classifies the results of calls.
 ///
-/// Implemented for functions of `Result<&Response, &Error>` that return a [`CallOutcome`] or a [`CallRecord`]. A record
-/// can carry the wait that the service asks for.
+/// Implemented for functions of `Result<&Response, &Error>` that return a [`CallOutcome`] or a [`CallRecord`]. A record can
+/// have the time after which the service asks to be called again.
 pub trait Classify<Response, Error> {
-    /// What the call that ended with `result` counts as.
+    /// The outcome to record for a call with this result.
     fn classify(&self, result: Result<&Response, &Error>) -> CallRecord;
 }
 
@@ -120,7 +121,7 @@ where
     }
 }
 
-/// Every error is a failure, every response a success.
+/// Classifies every error as a failure and every response as a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ErrorsFail;
 
@@ -133,8 +134,8 @@ impl<Response, Error> Classify<Response, Error> for ErrorsFail {
     }
 }
 
-/// For HTTP services: errors and the statuses 5xx, 408 and 429 are failures, other statuses are successes. A `Retry-After`
-/// in seconds lengthens the open time; one that is a date is not looked at.
+/// Classifies the results of HTTP services: errors and the statuses 5xx, 408 and 429 are failures, other statuses are
+/// successes. A `Retry-After` in seconds lengthens the open time; a `Retry-After` with a date is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HttpStatus;
 
@@ -159,15 +160,15 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The service that [`CircuitLayer`] makes.
+/// A service that is guarded by a circuit. [`CircuitLayer`] creates it.
 ///
 /// # Readiness
 ///
-/// `poll_ready` takes no permit: a caller that is ready and never calls would keep it. While the circuit is open it is
-/// ready without asking the inner service, so that a service that is never ready again does not hide the rejection;
-/// otherwise the inner service decides. A call that was made ready while the circuit was open is rejected even if the
-/// circuit has half-opened since, because the inner service was not asked; the next one is a probe. An error of the inner
-/// service's `poll_ready` is passed on and counts for nothing: no call was made.
+/// `poll_ready` takes no permit, because a caller may become ready and never call. While the circuit is open, the service is
+/// ready without polling the inner service, so that calls are rejected even if the inner service never becomes ready.
+/// Otherwise the inner service decides. A call that became ready while the circuit was open is rejected even if the circuit
+/// is half-open by then, because the inner service was not polled; the next call is a probe. An error of the inner
+/// service's `poll_ready` is returned and not recorded, because no call was made.
 #[derive(Clone)]
 pub struct CircuitService<S, Classifier = ErrorsFail> {
     inner: S,
@@ -220,7 +221,7 @@ where
                 let deadline = self.circuit.deadline(None);
                 CircuitFuture {
                     stage: Stage::Calling {
-                        // The permit is held meanwhile: a panic in here is one of the call.
+                        // The permit is held, so a panic in `call` is recorded as a failure.
                         future: self.inner.call(request),
                     },
                     permit: Some(permit),
@@ -229,7 +230,7 @@ where
                 }
             }
             Err(rejection) => {
-                // The inner service stays as ready as it was.
+                // The inner service was not called, so it is still ready if it was.
                 self.inner_is_ready = inner_is_ready;
                 CircuitFuture {
                     stage: Stage::Rejected {
@@ -256,7 +257,7 @@ impl<S: fmt::Debug, Classifier> fmt::Debug for CircuitService<S, Classifier> {
 pin_project! {
     /// The response future of [`CircuitService`]. Dropping it cancels the call and frees its permit.
     pub struct CircuitFuture<F, Classifier> {
-        // Before the permit: a cancelled call has ended when its permit comes back.
+        // Declared before the permit, so that a cancelled call is dropped before its permit is freed.
         #[pin]
         stage: Stage<F>,
         permit: Option<OwnedPermit>,
@@ -290,11 +291,12 @@ where
         let future = match this.stage.as_mut().project() {
             StageProjection::Calling { future } => future,
             StageProjection::Rejected { rejection } => {
-                let rejection = rejection.take().expect("a future is not polled after it was ready");
+                let rejection = rejection.take().expect("a future is not polled after completion");
                 return Poll::Ready(Err(CircuitError::Rejected(rejection)));
             }
         };
-        // Out of the future while the service runs: if it panics, the permit sees the panic whoever drops the future later.
+        // Taken out of the future while the service runs: if it panics, the permit is dropped during the panic and records it,
+        // even if the panic is caught and the future is dropped later.
         let permit = this.permit.take();
         let Poll::Ready(result) = future.poll(cx) else {
             if let Some(deadline) = this.deadline
@@ -325,15 +327,15 @@ impl<F, Classifier> fmt::Debug for CircuitFuture<F, Classifier> {
     }
 }
 
-/// Why a call of a [`CircuitService`] gave no response.
+/// Why a call of a [`CircuitService`] returned no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CircuitError<E> {
-    /// The circuit did not let the call through. The inner service was not called.
+    /// The circuit rejected the call. The inner service was not called.
     Rejected(CircuitRejection),
-    /// The call did not end within this time, and was dropped.
+    /// The call exceeded this timeout and was cancelled.
     Timeout(Duration),
-    /// What the inner service returned.
+    /// The error of the inner service.
     Inner(E),
 }
 
@@ -348,7 +350,7 @@ impl<E: fmt::Display> fmt::Display for CircuitError<E> {
 }
 
 impl<E: std::error::Error> std::error::Error for CircuitError<E> {
-    // `Display` shows the rejection or the inner error itself: their sources are the sources of this one.
+    // `Display` shows the rejection or the inner error, so these are not sources of this error.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Rejected(_) | Self::Timeout(_) => None,

@@ -1,4 +1,4 @@
-//! The calls that a trip policy looks at.
+//! The windows of calls that trip policies evaluate.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use networking_spi::circuit_breaker::{RateThresholds, TransitionReason, TripPoli
 
 use super::nanos;
 
-/// What happened to one call, as a window sees it.
+/// The result of one call in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) failed: bool,
     pub(super) slow: bool,
 }
 
-/// The window of a trip policy. Its memory depends on the policy alone, never on the call rate.
+/// The window of a trip policy. Its memory depends only on the policy, not on the call rate.
 #[derive(Debug)]
 pub(super) enum Window {
-    /// Consecutive counting looks at no window.
+    /// The policy of consecutive failures has no window.
     None,
     Count(CountWindow),
     Time(TimeWindow),
@@ -31,12 +31,12 @@ impl Window {
         }
     }
 
-    /// Takes on the shape that `policy` asks for, keeping the newest calls where the kind of window stays.
+    /// Changes to the window of `policy`. If the kind of window remains, it keeps the newest calls.
     pub(super) fn reshape(&mut self, policy: &TripPolicy, now: u64) {
         let mut reshaped = Self::new(policy);
         match (&*self, &mut reshaped) {
-            (Self::Count(old), Self::Count(new)) => new.take_over(old),
-            (Self::Time(old), Self::Time(new)) => new.take_over(old, now),
+            (Self::Count(old), Self::Count(new)) => new.copy_from(old),
+            (Self::Time(old), Self::Time(new)) => new.copy_from(old, now),
             _ => {}
         }
         *self = reshaped;
@@ -55,7 +55,7 @@ impl Window {
         }
     }
 
-    /// Whether [`push`](Self::push) and [`metrics`](Self::metrics) look at the time.
+    /// Whether [`push`](Self::push) and [`metrics`](Self::metrics) use the time.
     pub(super) fn reads_clock(&self) -> bool {
         matches!(self, Self::Time(_))
     }
@@ -85,7 +85,7 @@ impl Window {
     }
 }
 
-/// Which threshold the calls in a window have reached, if any.
+/// The threshold that the calls in a window have reached, if any.
 pub(super) fn tripped(rates: &RateThresholds, window: WindowMetrics) -> Option<TransitionReason> {
     if window.calls < rates.minimum_calls {
         None
@@ -107,8 +107,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, sample: Sample) {
-        // Saturating: a bucket of a long window sees more than four thousand million calls only where nobody can tell
-        // the rates apart any more.
+        // Saturating: beyond 2^32 calls in a bucket, the error of the rate is negligible.
         self.calls = self.calls.saturating_add(1);
         self.failures = self.failures.saturating_add(sample.failed.into());
         self.slow = self.slow.saturating_add(sample.slow.into());
@@ -127,13 +126,13 @@ impl Tally {
     }
 }
 
-/// The last `size` calls: a ring with two bits a call.
+/// The last `size` calls: a ring with two bits per call.
 #[derive(Debug)]
 pub(super) struct CountWindow {
     failed: Bits,
     slow: Bits,
     size: u32,
-    /// Where the next call goes; once the window is full, that is the oldest one.
+    /// The index of the next call. In a full window it is the index of the oldest call.
     next: u32,
     tally: Tally,
 }
@@ -163,7 +162,7 @@ impl CountWindow {
         self.next = if self.next + 1 == self.size { 0 } else { self.next + 1 };
     }
 
-    fn take_over(&mut self, old: &Self) {
+    fn copy_from(&mut self, old: &Self) {
         let kept = old.tally.calls.min(self.size);
         let first = old.next + old.size - kept;
         for offset in 0..kept {
@@ -188,7 +187,7 @@ impl Bits {
         self.0[(index / 64) as usize] >> (index % 64) & 1 != 0
     }
 
-    /// Sets the bit and returns what it was.
+    /// Sets a bit and returns its previous value.
     fn replace(&mut self, index: u32, value: bool) -> bool {
         let (word, shift) = (&mut self.0[(index / 64) as usize], index % 64);
         let before = *word >> shift & 1 != 0;
@@ -197,16 +196,15 @@ impl Bits {
     }
 }
 
-/// Buckets of a time window. A call leaves the window with its bucket: after at least nine tenths of the length, and
-/// after no more than the whole of it.
+/// The buckets of a time window. A call leaves the window with its bucket, after 90 % to 100 % of the length.
 const BUCKETS: usize = 10;
 
-/// The calls of the last stretch of time, in a ring of buckets.
+/// The calls of the last `BUCKETS * width` nanoseconds, in a ring of buckets.
 #[derive(Debug)]
 pub(super) struct TimeWindow {
-    /// Nanoseconds a bucket.
+    /// The length of a bucket in nanoseconds.
     width: u64,
-    /// The number of the newest bucket since the clock's origin.
+    /// The number of the newest bucket, counted from the origin of the clock.
     newest: u64,
     buckets: [Tally; BUCKETS],
     /// The sum of the buckets.
@@ -226,12 +224,12 @@ impl TimeWindow {
 
     fn push(&mut self, sample: Sample, now: u64) {
         self.expire(now);
-        // A reading of the clock that another thread overtook belongs to the newest bucket, too.
+        // If another thread has read a later time, the call is counted in the newest bucket.
         self.buckets[slot(self.newest)].add(sample);
         self.tally.add(sample);
     }
 
-    /// Empties the buckets that the time since the newest one has pushed out.
+    /// Removes the buckets that have left the window.
     fn expire(&mut self, now: u64) {
         let current = now / self.width;
         if current <= self.newest {
@@ -244,12 +242,12 @@ impl TimeWindow {
         self.newest = current;
     }
 
-    fn take_over(&mut self, old: &Self, now: u64) {
+    fn copy_from(&mut self, old: &Self, now: u64) {
         self.newest = now / self.width;
         for age in (0..(BUCKETS as u64).min(old.newest + 1)).rev() {
             let bucket = old.newest - age;
             let calls = old.buckets[slot(bucket)];
-            // By the end of a bucket: no call leaves the new window earlier than it should.
+            // By the end of the old bucket, so that no call leaves the new window too early.
             let number = (((bucket + 1).saturating_mul(old.width) - 1) / self.width).min(self.newest);
             if number + BUCKETS as u64 > self.newest {
                 self.buckets[slot(number)].merge(calls);
@@ -298,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_window_is_the_last_calls_and_nothing_else() {
+    fn a_count_window_has_only_the_last_calls() {
         for (seed, size) in [(1, 1), (2, 7), (3, 64), (4, 65), (5, 200)] {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut window = count(size);
@@ -351,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_window_forgets_within_a_bucket_of_its_length() {
+    fn a_time_window_drops_calls_within_a_bucket_of_its_length() {
         let mut window = time(Duration::from_secs(10));
         window.push(FAILED, seconds(100));
         window.push(OK, seconds(104));
@@ -364,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_seems_to_run_backwards_loses_no_call() {
+    fn a_clock_that_runs_backwards_loses_no_call() {
         let mut window = time(Duration::from_secs(10));
         window.push(OK, seconds(100));
         window.push(FAILED, seconds(99));
@@ -375,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reshaped_time_window_keeps_what_is_young_enough() {
+    fn a_reshaped_time_window_keeps_recent_calls() {
         let mut window = time(Duration::from_secs(100));
         window.push(FAILED, seconds(1_005));
         window.push(OK, seconds(1_085));
@@ -393,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_keeps_the_shape() {
+    fn clearing_keeps_size_and_length() {
         let mut window = time(Duration::from_secs(10));
         window.push(FAILED, seconds(5));
         window.clear();
@@ -412,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_wait_for_enough_calls() {
+    fn rates_need_a_minimum_of_calls() {
         let rates = RateThresholds::new(0.5, 4).with_slow_calls(Duration::from_secs(1), 0.75);
         let of = |calls, failures, slow| {
             let mut metrics = WindowMetrics::default();

@@ -1,4 +1,4 @@
-//! What the sliding-window breaker promises beyond the contract: its builder, its bounds, and counting by many threads.
+//! The sliding-window breaker beyond the contract: its builder, its bounds, and counting by many threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ fn succeeding() -> BoxedOperation {
 }
 
 #[test]
-fn the_builder_names_what_is_wrong() {
+fn the_builder_names_the_invalid_field() {
     let overlong = "x".repeat(300);
     for (builder, field) in [
         (builder().max_circuits(0), "max_circuits"),
@@ -56,7 +56,7 @@ fn the_builder_names_what_is_wrong() {
 }
 
 #[test]
-fn configured_circuits_exist_from_the_start_and_stay() {
+fn configured_circuits_are_created_with_the_breaker_and_never_evicted() {
     let breaker = builder()
         .circuit("search", consecutive(1))
         .max_circuits(2)
@@ -69,15 +69,11 @@ fn configured_circuits_exist_from_the_start_and_stay() {
     assert_eq!(breaker.all_circuit_states().len(), 2);
     let search = breaker.circuit("search").unwrap();
     search.try_acquire().unwrap().record(CallOutcome::Failure);
-    assert_eq!(
-        search.state(),
-        CircuitState::Open,
-        "the configuration of its own applies"
-    );
+    assert_eq!(search.state(), CircuitState::Open, "its configuration applies");
 }
 
 #[test]
-fn eviction_prefers_what_nobody_used() {
+fn eviction_prefers_unused_circuits() {
     let breaker = builder().max_circuits(3).build().unwrap();
     for name in ["a", "b", "c"] {
         breaker.circuit(name).unwrap();
@@ -95,7 +91,7 @@ fn eviction_prefers_what_nobody_used() {
 }
 
 #[test]
-fn a_seed_repeats_the_jitter() {
+fn a_seed_makes_the_jitter_reproducible() {
     let open_times = |seed| {
         let jittered = consecutive(1)
             .with_open(OpenPolicy::exponential(Duration::from_secs(10), Duration::from_secs(60)).with_jitter(0.5));
@@ -118,9 +114,9 @@ fn a_seed_repeats_the_jitter() {
     assert_ne!(open_times(7), open_times(8));
 }
 
-/// A call without a time limit needs no runtime, and one without an end in sight holds no thread.
+/// A call without a timeout needs no runtime.
 #[test]
-fn calls_without_a_limit_need_no_runtime() {
+fn calls_without_a_timeout_need_no_runtime() {
     let breaker = SlidingWindowCircuitBreaker::new();
     let value = breaker.call(NAME, || async { Ok(7) }).now_or_never().unwrap().unwrap();
     assert_eq!(value, 7);
@@ -133,7 +129,7 @@ fn calls_without_a_limit_need_no_runtime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_answers_for_what_fails_and_for_nothing_else() {
+async fn a_fallback_replaces_failures_and_rejections_only() {
     async fn called(
         breaker: &dyn CircuitBreaker,
         answer: Result<&'static str, ErrorKind>,
@@ -158,7 +154,7 @@ async fn a_fallback_answers_for_what_fails_and_for_nothing_else() {
         called(&breaker, refused).await.unwrap(),
         "instead of connection_refused"
     );
-    // An answer, and a mistake of the caller.
+    // These kinds are not failures of the dependency.
     for kind in [ErrorKind::NotFound, ErrorKind::InvalidInput] {
         assert_eq!(called(&breaker, Err(kind)).await, Err(kind));
     }
@@ -175,7 +171,7 @@ async fn a_fallback_answers_for_what_fails_and_for_nothing_else() {
     assert_eq!(
         (metrics.successes, metrics.failures, metrics.ignored, metrics.rejected),
         (2, 3, 1, 1),
-        "fallbacks count for nothing"
+        "fallbacks are not counted"
     );
 
     let bad_name = breaker.call_with_fallback(" ", || async { Ok(1) }, |_| async { Ok(2) });
@@ -250,7 +246,7 @@ fn threads_lose_no_count() {
         );
         assert!(
             metrics.times_opened > 10,
-            "{trip:?}: the circuit hardly moved: {metrics:?}"
+            "{trip:?}: the circuit rarely opened: {metrics:?}"
         );
     }
 }
@@ -285,11 +281,11 @@ fn probes_in_flight_never_exceed_their_bound() {
         }
     });
     let most = most.into_inner();
-    assert!((1..=MAX).contains(&most), "{most} probes at once");
+    assert!((1..=MAX).contains(&most), "{most} concurrent probes");
     assert_eq!(circuit.state(), CircuitState::HalfOpen);
 }
 
-/// Names come and go in a registry that is far too small, while handles are taken, used and dropped.
+/// Threads use 40 names in a registry of 8 circuits, and take, use and drop handles.
 #[test]
 fn eviction_races_with_use() {
     const CIRCUITS: usize = 8;
@@ -306,7 +302,7 @@ fn eviction_races_with_use() {
                         if rng.bool() {
                             let handle = breaker.circuit(&name).unwrap();
                             handle.try_acquire().unwrap().record(CallOutcome::Success);
-                            // A circuit with a handle is not evicted: the one in the registry is this one.
+                            // A circuit with a handle is not evicted, so the registry has this circuit.
                             let counted = breaker.circuit_metrics(&name).unwrap().successes;
                             assert!(counted > 0, "the circuit of a handle was evicted");
                         } else {
@@ -334,7 +330,7 @@ fn eviction_races_with_use() {
     });
 }
 
-/// Time that only tests move.
+/// A clock that only the test advances.
 #[derive(Debug, Default)]
 struct ManualClock {
     nanos: AtomicU64,

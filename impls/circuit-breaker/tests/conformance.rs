@@ -1,4 +1,4 @@
-//! The circuit breaker suite against the sliding-window breaker, directly and through the wrappers of the contract.
+//! Runs the circuit breaker suite against the sliding-window breaker, directly and behind `Arc` and `Box`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 const EVENT_CAPACITY: usize = 64;
 
 struct SlidingWindow {
-    /// Whether the breaker is reached through the implementations for `Arc` and `Box`.
+    /// Whether the breaker is called through the implementations of the contract for `Arc` and `Box`.
     wrapped: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Circuit metrics as a recorder of the `metrics` facade gets them.
+//! The circuit metrics that a recorder of the `metrics` facade gets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn calls(breaker: &Arc<dyn CircuitBreaker>, name: &str, outcome: CallOutcome, ti
     }
 }
 
-/// What the recorder has got: running sums of counters, last values of gauges, by `name{labels}`.
+/// The values of the recorder by `name{labels}`: sums of counters and last values of gauges.
 #[derive(Default)]
 struct Scraped {
     recorder: DebuggingRecorder,
@@ -39,7 +39,7 @@ struct Scraped {
 impl Scraped {
     fn with<T>(&mut self, act: impl FnOnce() -> T) -> T {
         let result = metrics::with_local_recorder(&self.recorder, act);
-        // Reading a snapshot takes the counters out.
+        // Reading a snapshot resets the counters.
         for (name, value) in read(&self.recorder.snapshotter()) {
             match value {
                 DebugValue::Counter(more) => *self.values.entry(name).or_default() += more as f64,
@@ -106,7 +106,7 @@ async fn totals_states_and_times_are_written() {
     assert_eq!(
         scraped.get("circuit_breaker_state{circuit=pay}"),
         Some(2.0),
-        "half-open unasked"
+        "half-open without a call"
     );
     assert_eq!(scraped.get("circuit_breaker_transitions_total{circuit=pay}"), Some(2.0));
     assert_eq!(
@@ -117,7 +117,7 @@ async fn totals_states_and_times_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn totals_go_on_after_a_reset() {
+async fn totals_continue_after_a_reset() {
     let breaker = breaker(10);
     let mut scraped = Scraped::default();
     let mut exporter = scraped.with(|| CircuitMetricsExporter::new(&breaker));
@@ -131,14 +131,14 @@ async fn totals_go_on_after_a_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_beyond_the_bound_are_added_up() {
+async fn circuits_beyond_the_limit_are_summed() {
     let breaker = breaker(1_000);
     let mut scraped = Scraped::default();
     let mut exporter = scraped.with(|| CircuitMetricsExporter::new(&breaker).with_max_series(2));
     for index in 0..50 {
         calls(&breaker, &format!("tenant-{index:02}"), CallOutcome::Success, 1);
     }
-    // Not to be taken for the sum.
+    // A circuit with the name of the sum is counted in the sum.
     calls(&breaker, "_other", CallOutcome::Success, 1);
     let circuit = breaker.circuit("tenant-49").unwrap();
     let permit = circuit.try_acquire().unwrap();
@@ -159,7 +159,7 @@ async fn names_beyond_the_bound_are_added_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn evicted_circuits_read_as_closed_and_count_on_if_made_again() {
+async fn evicted_circuits_are_exported_as_closed_and_continue_if_created_again() {
     let breaker = breaker(1);
     let mut scraped = Scraped::default();
     let mut exporter = scraped.with(|| CircuitMetricsExporter::new(&breaker));

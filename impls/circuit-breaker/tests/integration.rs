@@ -1,4 +1,4 @@
-//! What the contract does not say: the builder, the model, the `tower` layer, exported metrics.
+//! Tests beyond the conformance suite: the builder, the model, the `tower` layer and exported metrics.
 
 mod circuit_breaker;
 mod exporter;

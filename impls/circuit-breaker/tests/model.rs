@@ -1,4 +1,4 @@
-//! The sliding-window breaker behaves like the model of its contract, whatever is done to it.
+//! The sliding-window breaker behaves like the model of its contract under random operations.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use networking_circuit_breaker::SlidingWindowCircuitBreaker;
-use networking_conformance::circuit_breaker::model::{Defect, ModelBreaker};
+use networking_conformance::proof::circuit_breaker::{ModelBreaker, Saboteur};
 use networking_runtime::clock::TokioClock;
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, CancelPolicy, Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitEvent, CircuitMetrics,
@@ -17,10 +17,10 @@ const NAME: &str = "payments";
 const STEPS: usize = 250;
 const RUNS: u64 = 400;
 
-/// The model remembers fewer transitions.
+/// The model keeps fewer transitions than the breaker.
 const COMPARED_TRANSITIONS: usize = 16;
 
-/// Every time window has this length: how calls are spread over the buckets of another length is not part of the contract.
+/// The length of every time window, because the contract does not define the buckets of other lengths.
 const WINDOW: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
@@ -32,39 +32,39 @@ async fn random_operations_have_the_effects_of_the_model() {
     }
 }
 
-/// The comparison is worth something only if it sees what is different.
+/// The comparison must detect each deliberate defect of the model.
 #[tokio::test(start_paused = true)]
-async fn random_operations_find_defects() {
-    for defect in [
-        Defect::LateSuccessesClose,
-        Defect::NoLease,
-        Defect::WindowNeverSlides,
-        Defect::RetryAfterIsNotCapped,
-        Defect::OneProbeTooMany,
-        Defect::StaleCountsTwice,
-        Defect::EventsComeTwice,
-        Defect::SlowProbesClose,
-        Defect::ConfigurationLiftsOrders,
+async fn random_operations_find_saboteurs() {
+    for saboteur in [
+        Saboteur::LateSuccessesClose,
+        Saboteur::NoLease,
+        Saboteur::WindowNeverSlides,
+        Saboteur::RetryAfterIsNotCapped,
+        Saboteur::OneProbeTooMany,
+        Saboteur::StaleCountsTwice,
+        Saboteur::EventsComeTwice,
+        Saboteur::SlowProbesClose,
+        Saboteur::ConfigurationEndsOverrides,
     ] {
         let mut found = false;
         for seed in 0..RUNS {
-            found = compare(seed, Some(defect)).await.is_err();
+            found = compare(seed, Some(saboteur)).await.is_err();
             if found {
                 break;
             }
         }
-        assert!(found, "{defect:?} makes no difference");
+        assert!(found, "{saboteur:?} makes no difference");
     }
 }
 
 /// One run: the same operations on both, compared after each.
-async fn compare(seed: u64, defect: Option<Defect>) -> Result<(), String> {
+async fn compare(seed: u64, saboteur: Option<Saboteur>) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let config = random_config(&mut rng);
     let mut history = vec![format!("{config:?}")];
     let model = ModelBreaker::new(config.clone());
-    let model = match defect {
-        Some(defect) => model.with_defect(defect),
+    let model = match saboteur {
+        Some(saboteur) => model.with_saboteur(saboteur),
         None => model,
     };
     let tested = SlidingWindowCircuitBreaker::builder()
@@ -81,21 +81,21 @@ async fn compare(seed: u64, defect: Option<Defect>) -> Result<(), String> {
         if let Step::Advance(time) = step {
             tokio::time::advance(time).await;
         }
-        let answers = (tested.take(&step), model.take(&step));
-        // To look is to move on what is overdue: some steps must find a circuit that nobody has looked at.
-        if answers.0 == answers.1 && rng.u8(..3) == 0 {
+        let results = (tested.apply(&step), model.apply(&step));
+        // Reading a circuit makes overdue state changes. Some steps must therefore follow without a read.
+        if results.0 == results.1 && rng.u8(..3) == 0 {
             continue;
         }
-        let views = (tested.look(), model.look());
-        if answers.0 != answers.1 || views.0 != views.1 {
+        let observed = (tested.observe(), model.observe());
+        if results.0 != results.1 || observed.0 != observed.1 {
             let last = history[history.len().saturating_sub(12)..].join("\n  ");
             return Err(format!(
-                "after {} steps\n got      {:?} {:?}\n expected {:?} {:?}\n begun with {}\n last steps\n  {last}",
+                "after {} steps\n got      {:?} {:?}\n expected {:?} {:?}\n configuration {}\n last steps\n  {last}",
                 history.len() - 1,
-                answers.0,
-                views.0,
-                answers.1,
-                views.1,
+                results.0,
+                observed.0,
+                results.1,
+                observed.1,
                 history[0],
             ));
         }
@@ -125,13 +125,13 @@ impl Step {
             97 => Self::ForceClosed,
             98 => Self::Reset,
             99 => Self::Configure(random_config(rng)),
-            // Most steps, and those that found no permit.
+            // Most steps, and all that need a permit if there is none.
             _ => Self::Acquire,
         }
     }
 }
 
-/// A breaker with what a program holds of it.
+/// A breaker with a handle, permits and a subscription, as a program would hold them.
 struct Subject {
     breaker: Arc<dyn CircuitBreaker>,
     circuit: Arc<dyn Circuit>,
@@ -141,8 +141,8 @@ struct Subject {
 
 impl Subject {
     fn new(breaker: Arc<dyn CircuitBreaker>) -> Self {
-        let circuit = breaker.circuit(NAME).expect("the name is good");
-        let events = breaker.subscribe().expect("both have events");
+        let circuit = breaker.circuit(NAME).expect("the name is valid");
+        let events = breaker.subscribe().expect("both publish events");
         Self {
             breaker,
             circuit,
@@ -151,8 +151,8 @@ impl Subject {
         }
     }
 
-    /// The answer, where there is one.
-    fn take(&mut self, step: &Step) -> String {
+    /// Applies a step and returns its result, if it has one.
+    fn apply(&mut self, step: &Step) -> String {
         match step {
             Step::Acquire => match OwnedPermit::acquire(&self.circuit) {
                 Ok(permit) => self.permits.push(permit),
@@ -171,12 +171,12 @@ impl Subject {
         String::new()
     }
 
-    fn look(&mut self) -> (CircuitMetrics, Vec<CircuitEvent>) {
+    fn observe(&mut self) -> (CircuitMetrics, Vec<CircuitEvent>) {
         let mut metrics = self.circuit.metrics();
         let surplus = metrics.transitions.len().saturating_sub(COMPARED_TRANSITIONS);
         metrics.transitions.drain(..surplus);
         let mut events = Vec::new();
-        // Unconstrained, or else the runtime says after a number of polls that there is nothing more.
+        // Unconstrained, because tokio's budget would make the stream pending after a number of polls.
         while let Some(Some(event)) = tokio::task::unconstrained(self.events.next()).now_or_never() {
             events.push(event);
         }

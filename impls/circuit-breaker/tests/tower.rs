@@ -1,4 +1,4 @@
-//! A circuit before tower services.
+//! Tower services that are guarded by a circuit.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, ready};
@@ -42,7 +42,7 @@ fn trip(circuit: &Arc<dyn Circuit>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_open_the_circuit_and_rejected_calls_reach_nobody() {
+async fn errors_open_the_circuit_and_rejected_calls_do_not_reach_the_service() {
     let circuit = circuit(config());
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
@@ -105,7 +105,7 @@ async fn responses_and_errors_are_classified() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http_responses_count_by_status_and_may_ask_for_a_wait() {
+async fn http_responses_are_classified_by_status_and_retry_after() {
     let config = config().with_open(OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10));
     let circuit = circuit(config);
     let layer = CircuitLayer::new(Arc::clone(&circuit)).classify(HttpStatus);
@@ -150,7 +150,7 @@ async fn the_configured_timeout_is_a_failure() {
     assert_eq!(circuit.state(), CircuitState::Open);
 }
 
-/// A panic that somebody catches before the future is dropped is still a panic.
+/// A panic counts as a failure even if it is caught before the future is dropped.
 #[tokio::test(start_paused = true)]
 async fn panics_are_failures() {
     let circuit = circuit(config());
@@ -174,13 +174,13 @@ async fn panics_are_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_circuit_is_ready_whatever_the_service_says() {
+async fn an_open_circuit_is_ready_without_the_service() {
     let circuit = circuit(config());
     let mut service = CircuitLayer::new(Arc::clone(&circuit)).layer(NeverReady);
     assert!(poll_ready(&mut service).is_pending(), "closed: the service decides");
     trip(&circuit);
     assert!(poll_ready(&mut service).is_ready());
-    // The circuit half-opens between readiness and call: the service was never asked, so it must not be called.
+    // The circuit becomes half-open between readiness and call. The service was not polled, so it must not be called.
     tokio::time::advance(OPEN_TIME).await;
     assert!(matches!(service.call(()).await, Err(CircuitError::Rejected(_))));
     let metrics = circuit.metrics();
@@ -203,15 +203,15 @@ async fn readiness_takes_no_permit() {
 }
 
 #[test]
-fn errors_read_well() {
+fn errors_have_clear_messages() {
     let rejected: CircuitError<NetworkError> = CircuitError::Rejected(CircuitRejection::new(
         "search".into(),
         CircuitState::Open,
         Some(Duration::from_secs(3)),
     ));
     assert_eq!(rejected.to_string(), "circuit search is open, retry in 3s");
-    let late: CircuitError<NetworkError> = CircuitError::Timeout(Duration::from_secs(1));
-    assert_eq!(late.to_string(), "no response within 1s");
+    let timed_out: CircuitError<NetworkError> = CircuitError::Timeout(Duration::from_secs(1));
+    assert_eq!(timed_out.to_string(), "no response within 1s");
 }
 
 type Hanging = fn(()) -> std::future::Pending<Result<(), ()>>;

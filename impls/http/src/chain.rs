@@ -1,9 +1,8 @@
-//! How the layers of a stack call each other.
+//! How the wrappers of a stack call each other.
 //!
-//! [`HttpClient::request`] returns a boxed future, which is what makes `Arc<dyn HttpClient>` possible. A stack of twelve
-//! layers that called each other through it would box twelve futures for each request. Layers call each other through
-//! [`Next`] instead: its futures have types of their own, are parts of each other, and are boxed once, as a whole, by the
-//! client that owns the stack.
+//! [`HttpClient::request`] returns a boxed future, which makes `Arc<dyn HttpClient>` possible. A stack of twelve wrappers
+//! that called each other through it would allocate twelve boxes per request. Wrappers call each other through [`Next`]
+//! instead: its futures are nested by value, and the client that owns the stack boxes the outermost one.
 
 use std::fmt;
 use std::future::Future;
@@ -16,24 +15,24 @@ use networking_spi::http::{
     HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RetryPolicy,
 };
 
-/// What is inside of a layer: another layer, or the transport at the [`Terminal`].
+/// The client inside a wrapper: another wrapper, or the transport in a [`Terminal`].
 ///
-/// Private to the crate, because its shape serves speed and may change with it; the contract is [`HttpClient`].
+/// Private to the crate, because it exists for speed and may change; the contract is [`HttpClient`].
 pub(crate) trait Next: Send + Sync {
-    /// Sends the request through everything that is inside. Request and response are some hundred bytes each: they are
-    /// boxed, so that handing them from layer to layer does not copy them.
+    /// Sends the request through the inner client. Request and response are several hundred bytes each. They are boxed, so
+    /// that passing them from wrapper to wrapper does not copy them.
     fn send(&self, request: Box<HttpRequest>) -> impl Future<Output = Result<Box<HttpResponse>>> + Send;
 }
 
-/// What one layer does around whatever is inside of it. The [module](super) says how to write one.
+/// What a wrapper adds to its inner client. The docs of `layer` show how to write one.
 pub(crate) trait Wrapper: HttpClient {
-    /// What it is around.
+    /// The type of the inner client.
     type Inner: HttpClient;
 
-    /// What it is around.
+    /// The inner client.
     fn inner(&self) -> &Self::Inner;
 
-    /// Does what the layer is for, and sends requests on to `next`, which is its [`inner`](Self::inner).
+    /// Handles a request. `next` is the [`inner`](Self::inner) client.
     fn call(
         &self,
         request: Box<HttpRequest>,
@@ -41,25 +40,25 @@ pub(crate) trait Wrapper: HttpClient {
     ) -> impl Future<Output = Result<Box<HttpResponse>>> + Send;
 }
 
-/// A layer around another one, in one stack.
-impl<L: Wrapper> Next for L
+/// A wrapper around another one, in one stack.
+impl<W: Wrapper> Next for W
 where
-    L::Inner: Next,
+    W::Inner: Next,
 {
     fn send(&self, request: Box<HttpRequest>) -> impl Future<Output = Result<Box<HttpResponse>>> + Send {
         self.call(request, self.inner())
     }
 }
 
-/// [`HttpClient::request`] of a layer that stands on its own, around any client.
-pub(crate) fn request_through<L: Wrapper>(layer: &L, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse>> {
+/// [`HttpClient::request`] of a wrapper that is used by itself, around any client.
+pub(crate) fn request_through<W: Wrapper>(wrapper: &W, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse>> {
     Box::pin(async move {
-        let response = layer.call(Box::new(request), &Client(layer.inner())).await?;
+        let response = wrapper.call(Box::new(request), &Client(wrapper.inner())).await?;
         Ok(*response)
     })
 }
 
-/// Any client as what is inside of a layer.
+/// Any client as the inner client of a wrapper.
 struct Client<'c, C>(&'c C);
 
 impl<C: HttpClient> Next for Client<'_, C> {
@@ -68,7 +67,8 @@ impl<C: HttpClient> Next for Client<'_, C> {
     }
 }
 
-/// Where a stack ends and the transport begins: the transport's boxed future is the second one of a request, and the last.
+/// The innermost part of a stack: calls the transport through [`HttpClient::request`], which is the second and last box of a
+/// request.
 pub(crate) struct Terminal<T>(pub(crate) T);
 
 impl<T: HttpClient> Next for Terminal<T> {
@@ -104,17 +104,22 @@ impl<T: HttpClient> HttpClient for Terminal<T> {
     }
 }
 
-/// As if the transport stood there itself.
+/// Prints the transport: the terminal is an implementation detail.
 impl<T: fmt::Debug> fmt::Debug for Terminal<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// The methods of `HttpClient` that a layer does not write itself: `request` goes through its `Wrapper::call`, the others to
-/// `self.inner` unchanged.
+/// The methods of `HttpClient` that a wrapper does not write itself: `request` calls its `Wrapper::call`, the others call the
+/// same method of `self.inner`.
 macro_rules! pass_on {
-    ($($method:ident),+) => { $(pass_on!(@ $method);)+ };
+    ($($method:ident),+ $(,)?) => { $(pass_on!(@ $method);)+ };
+    (@ capabilities) => {
+        fn capabilities(&self) -> ::networking_spi::http::HttpCapabilities {
+            self.inner.capabilities()
+        }
+    };
     (@ request) => {
         fn request<'s, 'f>(
             &'s self,
@@ -149,3 +154,39 @@ macro_rules! pass_on {
 }
 
 pub(crate) use pass_on;
+
+/// `get_ref` and `into_inner` of a wrapper. Text after the name is added to the docs of `into_inner`: what is lost with the
+/// wrapper. `shared` is for wrappers whose inner client is in an `Arc`, because tasks of theirs may use it.
+macro_rules! inner_access {
+    ($wrapper:ident $(, $lost:literal)?) => {
+        impl<C> $wrapper<C> {
+            /// The inner client.
+            pub const fn get_ref(&self) -> &C {
+                &self.inner
+            }
+
+            /// Removes the wrapper and returns the inner client.
+            $(#[doc = ""] #[doc = $lost])?
+            pub fn into_inner(self) -> C {
+                self.inner
+            }
+        }
+    };
+    (shared $wrapper:ident, $lost:literal) => {
+        impl<C> $wrapper<C> {
+            /// The inner client.
+            pub fn get_ref(&self) -> &C {
+                &self.inner
+            }
+
+            /// Removes the wrapper and returns the inner client.
+            #[doc = ""]
+            #[doc = $lost]
+            pub fn into_inner(self) -> ::std::sync::Arc<C> {
+                self.inner
+            }
+        }
+    };
+}
+
+pub(crate) use inner_access;

@@ -205,7 +205,7 @@ impl CookieJar {
             }
             let possible = match &cookie.domain {
                 CookieDomain::HostOnly(host) => !host.is_empty(),
-                CookieDomain::Suffix(domain) => !domain.is_empty() && !is_public_suffix(domain),
+                CookieDomain::Suffix(domain) => !domain.is_empty() && !suffixes::is_public(domain),
                 _ => false,
             };
             if possible {
@@ -262,7 +262,7 @@ impl Inner {
         let mut cookie = Cookie::try_from_raw_cookie(&raw, url).map_err(|_| "is for another domain")?;
         check_text(&cookie)?;
         if let CookieDomain::Suffix(domain) = &cookie.domain
-            && is_public_suffix(domain)
+            && suffixes::is_public(domain)
         {
             if url.host_str() != Some(domain) {
                 return Err("is for a public suffix");
@@ -454,17 +454,40 @@ fn is_path_within(path: &str, of: &str) -> bool {
         .is_some_and(|below| below.is_empty() || below.starts_with('/') || of.ends_with('/'))
 }
 
-/// The part of a host that its owner has registered, under which all its cookies are kept; the host where there is none.
+/// The registrable domain of a host, under which all its cookies are kept; the host itself if there is none.
 fn site_of(host: &str) -> &str {
     match Host::parse(host) {
-        Ok(Host::Domain(_)) => psl::domain_str(host).unwrap_or(host),
+        Ok(Host::Domain(_)) => suffixes::registrable(host),
         _ => host,
     }
 }
 
-/// A suffix that is not on the list is one label long.
-fn is_public_suffix(domain: &str) -> bool {
-    psl::suffix_str(domain).is_some_and(|suffix| suffix == domain)
+#[cfg(feature = "public-suffix")]
+mod suffixes {
+    pub(super) fn registrable(host: &str) -> &str {
+        psl::domain_str(host).unwrap_or(host)
+    }
+
+    /// A domain that is not on the list is a suffix if it has one label.
+    pub(super) fn is_public(domain: &str) -> bool {
+        psl::suffix_str(domain).is_some_and(|suffix| suffix == domain)
+    }
+}
+
+/// Without the list, every domain of one label is a public suffix, and no other.
+#[cfg(not(feature = "public-suffix"))]
+mod suffixes {
+    pub(super) fn registrable(host: &str) -> &str {
+        let mut dots = host.trim_end_matches('.').rmatch_indices('.').map(|(index, _)| index);
+        match (dots.next(), dots.next()) {
+            (Some(_), Some(second)) => &host[second + 1..],
+            _ => host,
+        }
+    }
+
+    pub(super) fn is_public(domain: &str) -> bool {
+        !domain.trim_end_matches('.').contains('.')
+    }
 }
 
 /// Whether nobody can listen in on requests to `url`.

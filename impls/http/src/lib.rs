@@ -1,9 +1,9 @@
-//! HTTP: transports over hyper and reqwest, the layers of the standard stack, and an in-memory client for tests.
+//! HTTP: transports over hyper and reqwest, the wrappers of the standard stack, and an in-memory client for tests.
 //!
 //! | type | for |
 //! |---|---|
 //! | [`HttpClientBuilder`] | the standard client: [`HyperHttpClient`], [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
-//! | [`layer`] | the layers one by one, for stacks of your own |
+//! | [`layer`] | the wrappers one by one, for other stacks |
 //! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
 //! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
 //! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |

@@ -28,7 +28,7 @@ pub(crate) struct BareReqwest;
 /// The standard stack over the in-memory client.
 pub(crate) struct Memory;
 
-/// The standard stack over the in-memory client, with every layer that is off unless it is asked for.
+/// The standard stack over the in-memory client, with every wrapper that is off by default.
 pub(crate) struct EveryLayer;
 
 /// The bare in-memory client.
@@ -158,7 +158,7 @@ impl HttpHarness for Memory {
 
 impl Harness for EveryLayer {
     fn backend(&self) -> &'static str {
-        "memory-every-layer"
+        "memory-every-wrapper"
     }
 
     fn runtime(&self) -> CaseRuntime {
@@ -231,7 +231,7 @@ impl HttpHarness for Pointers {
     }
 }
 
-/// What the layers add to any transport, and a transport that streams downloads.
+/// What the wrappers add to any transport, and a transport that streams downloads.
 pub(crate) fn standard() -> HttpCapabilities {
     let mut capabilities = HttpCapabilities::none();
     capabilities.base_url = true;

@@ -1,55 +1,60 @@
-//! Every case of the HTTP suite finds the fault it is there for, and no other case does.
+//! Every case of the HTTP suite finds the saboteur it is there for, and no other case does.
 
 use std::sync::Arc;
 
 use networking_conformance::Applies;
-use networking_conformance::http::saboteur::{Fault, Saboteur};
 use networking_conformance::http::{HttpHarness, suite};
+use networking_conformance::proof::http::{Saboteur, SaboteurHarness};
 
 use crate::http_harness;
 
-/// The in-memory client is fast: faults that show there are looked for there.
+/// The in-memory client is fast: saboteurs that show there are looked for there.
 #[test]
-fn faults_that_show_in_memory() {
-    let faults = Fault::ALL.iter().copied();
-    check(faults.filter(|fault| applies(*fault, &http_harness::Memory)), |fault| {
-        Saboteur::new(http_harness::Memory, fault)
+fn saboteurs_that_show_in_memory() {
+    let saboteurs = Saboteur::ALL.iter().copied();
+    check(
+        saboteurs.filter(|saboteur| applies(*saboteur, &http_harness::Memory)),
+        |saboteur| SaboteurHarness::new(http_harness::Memory, saboteur),
+    );
+}
+
+#[test]
+fn saboteurs_that_show_without_layers() {
+    check([Saboteur::InventsMetrics], |saboteur| {
+        SaboteurHarness::new(http_harness::BareMemory, saboteur)
     });
 }
 
 #[test]
-fn faults_that_show_without_layers() {
-    check([Fault::InventsMetrics], |fault| {
-        Saboteur::new(http_harness::BareMemory, fault)
+fn saboteurs_that_show_on_the_network() {
+    check(network_saboteurs(), |saboteur| {
+        SaboteurHarness::new(http_harness::Reqwest, saboteur)
     });
 }
 
-#[test]
-fn faults_that_show_on_the_network() {
-    check(network_faults(), |fault| Saboteur::new(http_harness::Reqwest, fault));
-}
-
-fn network_faults() -> impl Iterator<Item = Fault> {
-    let faults = Fault::ALL.iter().copied();
-    faults.filter(|fault| !applies(*fault, &http_harness::Memory) && *fault != Fault::InventsMetrics)
+fn network_saboteurs() -> impl Iterator<Item = Saboteur> {
+    let saboteurs = Saboteur::ALL.iter().copied();
+    saboteurs.filter(|saboteur| !applies(*saboteur, &http_harness::Memory) && *saboteur != Saboteur::InventsMetrics)
 }
 
 #[test]
-fn every_case_has_a_fault() {
-    suite().assert_every_case_bites(Fault::ALL.iter().flat_map(|fault| fault.caught_by()).copied());
+fn every_case_has_a_saboteur() {
+    suite().assert_every_case_catches(Saboteur::ALL.iter().flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
-/// Whether the case that catches the fault runs against this harness, and is about something that it has.
-fn applies(fault: Fault, harness: &dyn HttpHarness) -> bool {
+/// Whether the case that catches the saboteur runs against this harness, and is about something that it has.
+fn applies(saboteur: Saboteur, harness: &dyn HttpHarness) -> bool {
     let suite = suite();
     let case = suite
         .cases
         .iter()
-        .find(|case| fault.caught_by().contains(&case.id))
-        .expect("faults name cases");
-    (case.applies)(harness) == Applies::Yes && fault != Fault::InventsMetrics
+        .find(|case| saboteur.caught_by().contains(&case.id))
+        .expect("saboteurs name cases");
+    (case.applies)(harness) == Applies::Yes && saboteur != Saboteur::InventsMetrics
 }
 
-fn check<H: HttpHarness>(faults: impl IntoIterator<Item = Fault>, harness: fn(Fault) -> H) {
-    suite().assert_catches(faults, Fault::caught_by, move |fault| Arc::new(harness(fault)));
+fn check<H: HttpHarness>(saboteurs: impl IntoIterator<Item = Saboteur>, harness: fn(Saboteur) -> H) {
+    suite().assert_catches(saboteurs, Saboteur::caught_by, move |saboteur| {
+        Arc::new(harness(saboteur))
+    });
 }

@@ -9,6 +9,7 @@ mod http_harness;
 mod http_saboteurs;
 mod raw;
 mod recording;
+mod rooms;
 mod websocket;
 mod websocket_harness;
 mod websocket_saboteurs;

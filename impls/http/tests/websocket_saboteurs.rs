@@ -1,20 +1,20 @@
-//! Every case of the WebSocket suite finds the fault it is there for, and no other case does.
+//! Every case of the WebSocket suite finds the saboteur it is there for, and no other case does.
 
 use std::sync::Arc;
 
-use networking_conformance::websocket::saboteur::{Fault, Saboteur};
+use networking_conformance::proof::websocket::{Saboteur, SaboteurHarness};
 use networking_conformance::websocket::suite;
 
 use crate::websocket_harness;
 
 #[test]
-fn every_case_has_a_fault() {
-    suite().assert_every_case_bites(Fault::ALL.iter().flat_map(|fault| fault.caught_by()).copied());
+fn every_case_has_a_saboteur() {
+    suite().assert_every_case_catches(Saboteur::ALL.iter().flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
 #[test]
-fn each_fault_is_caught_by_its_case_alone() {
-    suite().assert_catches(Fault::ALL.iter().copied(), Fault::caught_by, |fault| {
-        Arc::new(Saboteur::new(websocket_harness::Tungstenite, fault))
+fn each_saboteur_is_caught_by_its_case_alone() {
+    suite().assert_catches(Saboteur::ALL.iter().copied(), Saboteur::caught_by, |saboteur| {
+        Arc::new(SaboteurHarness::new(websocket_harness::Tungstenite, saboteur))
     });
 }

@@ -1,21 +1,48 @@
-//! Kafka clients, and what is built on them.
+//! Kafka for [`networking_spi`]: an in-memory client, a client over librdkafka, and [`KafkaExtended`] over any client.
 //!
-//! | module | feature | what |
+//! # Responsibilities
+//!
+//! The crate implements [`KafkaClient`] and [`KafkaExtended`]. Applications depend on these traits, and on this crate only
+//! where they create a client. It depends on `networking-spi` and `networking-runtime`, and on no other domain.
+//!
+//! | module | feature | contents |
 //! |---|---|---|
-//! | [`memory`] | `memory` | a deterministic client and cluster in this process |
-//! | [`rdkafka`] | `rdkafka` | a client over librdkafka |
-//! | [`toolkit`] | `toolkit` | stream processors, schemas, diagnostics and tuning over any client |
-//! | [`schema_registry`] | `toolkit` | a schema registry in this process |
+//! | `memory` | `memory` | a cluster in this process, with partitions, groups, offsets and injected faults; deterministic |
+//! | `rdkafka` | `rdkafka` | a client over librdkafka |
+//! | `toolkit` | `toolkit` | stream processors, schemas, diagnostics and tuning over any client |
+//! | `schema_registry` | `toolkit` | a schema registry in memory: Avro, JSON Schema, Protocol Buffers |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | the in-memory client |
+//! | `rdkafka` | no | the client over librdkafka, which is built from its C source |
+//! | `rdkafka-tls` | no | TLS, SCRAM, OAUTHBEARER and Zstandard for `rdkafka`, with vendored OpenSSL and zstd |
+//! | `toolkit` | no | the toolkit and the schema registry |
+//! | `json-schema` | no | JSON Schema in the registry. It enables `arbitrary_precision` of `serde_json` in the whole program |
+//!
+//! [`KafkaClient`]: networking_spi::kafka::KafkaClient
+//! [`KafkaExtended`]: networking_spi::kafka::KafkaExtended
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "memory", feature = "rdkafka"))]
+mod counters;
 #[cfg(feature = "memory")]
 pub mod memory;
 #[cfg(feature = "rdkafka")]
 pub mod rdkafka;
+#[cfg(any(feature = "memory", feature = "rdkafka"))]
+mod record_size;
 #[cfg(feature = "toolkit")]
 pub mod schema_registry;
 #[cfg(feature = "toolkit")]
 mod streams;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
+
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "memory"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -1,5 +1,5 @@
-//! The Kafka suite against `MemoryKafka`, again behind pointers, and over librdkafka: against its mock cluster, or, if the
-//! environment variable `KAFKA_BOOTSTRAP` names brokers, against the cluster they belong to and nothing else.
+//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, and over librdkafka against its mock
+//! cluster. If the environment variable `KAFKA_BOOTSTRAP` names brokers, it runs only over librdkafka against their cluster.
 
 mod memory_harness;
 mod mock_cluster;
@@ -15,7 +15,7 @@ use self::memory_harness::MemoryHarness;
 use self::rdkafka_harness::{Mock, RealCluster};
 
 fn main() -> ExitCode {
-    // Cases wait for brokers, and have topics and groups of their own.
+    // Cases spend their time waiting for brokers, and each case has its own topics and groups.
     let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
         Ok(bootstrap) => runner

@@ -1,5 +1,5 @@
-//! What the contract does not say: rules of the in-memory cluster, librdkafka's settings, streams, schemas. And the proof that
-//! each case of the suite can fail.
+//! Tests of what the contract leaves to the implementation: rules of the in-memory cluster, settings of librdkafka, streams
+//! and schemas. Also tests that each case of the suite can fail.
 
 mod memory;
 mod memory_harness;

@@ -1,4 +1,4 @@
-//! What the Kafka contract leaves to the backend: expiry, retention, faults, limits.
+//! The in-memory cluster where the contract leaves the behaviour to the backend: member expiry, retention, faults, limits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn config() -> ConsumerConfig {
     ConsumerConfig::new("g", ["t"]).with_offset_reset(OffsetReset::Earliest)
 }
 
-/// What is there, without waiting.
+/// Consumes what is available, without waiting.
 async fn poll(kafka: &MemoryKafka, consumer: &ConsumerId) -> Result<Vec<KafkaMessage>> {
     kafka
         .consume_messages(consumer, ConsumeOptions::new().with_max_wait(Duration::ZERO))
@@ -53,7 +53,7 @@ mod groups {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_partition_changes_hands_only_when_its_owner_consumes_again() {
+    async fn a_partition_moves_only_after_its_owner_consumes_again() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 2).await;
         let first = kafka.create_consumer(config()).await.unwrap();
@@ -78,13 +78,13 @@ mod groups {
         assert_eq!(state(&kafka).await, GroupState::CompletingRebalance);
         assert!(
             poll(&kafka, &second).await.unwrap().is_empty(),
-            "it begins behind the commit"
+            "it starts at the committed offset"
         );
         assert_eq!(state(&kafka).await, GroupState::Stable);
         let members = kafka.consumer_group_info("g").await.unwrap().members;
         let moved = members[1].assignment[0].partition;
-        let lost = kafka.commit_offsets(&first, offset(moved, 1)).await.unwrap_err();
-        assert_eq!(lost.kind(), ErrorKind::Conflict);
+        let revoked = kafka.commit_offsets(&first, offset(moved, 1)).await.unwrap_err();
+        assert_eq!(revoked.kind(), ErrorKind::Conflict);
         kafka
             .commit_offsets(&second, offset(moved, 1))
             .await
@@ -92,7 +92,7 @@ mod groups {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_that_waits_takes_over_without_another_call() {
+    async fn a_waiting_member_takes_partitions_without_another_call() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         let first = kafka.create_consumer(config()).await.unwrap();
@@ -107,11 +107,11 @@ mod groups {
         let (messages, left) = tokio::join!(waiting, leaving);
         left.unwrap();
         assert_eq!(values(&messages.unwrap()), ["x"]);
-        assert_eq!(before.elapsed(), Duration::ZERO, "it was woken, not timed out");
+        assert_eq!(before.elapsed(), Duration::ZERO, "it was woken before its timeout");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_that_does_not_consume_is_out_after_max_poll_interval() {
+    async fn a_member_that_does_not_consume_is_removed_after_max_poll_interval() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         let slow = config().with_max_poll_interval(Duration::from_secs(60));
@@ -123,20 +123,24 @@ mod groups {
         let before = Instant::now();
         let options = ConsumeOptions::new().with_max_wait(Duration::from_secs(200));
         let messages = kafka.consume_messages(&second, options).await.unwrap();
-        assert_eq!(values(&messages), ["x"], "nothing was committed, so it comes again");
+        assert_eq!(
+            values(&messages),
+            ["x"],
+            "nothing was committed, so it is delivered again"
+        );
         assert!((60..61).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
 
         let late = kafka.commit_offsets(&first, CommitOffsets::Consumed).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Conflict);
         assert!(
             poll(&kafka, &first).await.unwrap().is_empty(),
-            "it joins again, and has nothing"
+            "it joins again and has no partitions"
         );
         assert_eq!(kafka.consumer_group_info("g").await.unwrap().members.len(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_member_alone_begins_at_the_committed_offset_again() {
+    async fn the_only_member_restarts_at_the_committed_offset_after_its_poll_interval() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         let consumer = kafka.create_consumer(config()).await.unwrap();
@@ -149,7 +153,7 @@ mod groups {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waiting_for_long_counts_as_consuming() {
+    async fn a_long_wait_counts_as_consuming() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         let consumer = kafka.create_consumer(config()).await.unwrap();
@@ -164,12 +168,12 @@ mod groups {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_that_crashed_is_out_after_its_session_timeout() {
+    async fn a_crashed_member_is_removed_after_its_session_timeout() {
         let cluster = MemoryCluster::new();
         let (first, second) = (cluster.client(), cluster.client());
         let producer = topic(&first, 1).await;
-        let mortal = config().with_session_timeout(Duration::from_secs(10));
-        let crashing = first.create_consumer(mortal).await.unwrap();
+        let short_session = config().with_session_timeout(Duration::from_secs(10));
+        let crashing = first.create_consumer(short_session).await.unwrap();
         let waiting = second.create_consumer(config()).await.unwrap();
         first.produce_message(&producer, record(0, "x")).await.unwrap();
         first.crash_consumer(&crashing).unwrap();
@@ -196,7 +200,7 @@ mod groups {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_static_member_comes_back_without_a_rebalance() {
+    async fn a_static_member_returns_without_a_rebalance() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 2).await;
         let named = |id: &str| {
@@ -221,7 +225,7 @@ mod groups {
             "same members, same partitions"
         );
         let after = kafka.kafka_metrics().await.unwrap().rebalances;
-        assert_eq!(after, rebalances + 1, "only the newcomer got its partitions");
+        assert_eq!(after, rebalances + 1, "only the returning member got partitions");
 
         let mine = before.members[0].assignment[0].partition;
         kafka.produce_message(&producer, record(mine, "x")).await.unwrap();
@@ -232,7 +236,7 @@ mod groups {
         assert_eq!(
             kafka.consumer_group_info("g").await.unwrap().members.len(),
             1,
-            "it stayed away for too long"
+            "its session has timed out"
         );
     }
 
@@ -264,7 +268,7 @@ mod groups {
             .with_max_messages(12)
             .with_max_wait(Duration::ZERO);
         let messages = kafka.consume_messages(&consumer, options).await.unwrap();
-        assert_eq!(messages.len(), 12, "shares that others leave are used");
+        assert_eq!(messages.len(), 12, "unused shares of other partitions are used");
         assert_eq!(partitions(&messages), BTreeSet::from([0, 1, 2]));
 
         let options = options.with_max_messages(1);
@@ -278,15 +282,11 @@ mod groups {
         for _ in 0..3 {
             seen.extend(partitions(&kafka.consume_messages(&consumer, options).await.unwrap()));
         }
-        assert_eq!(
-            seen,
-            BTreeSet::from([0, 1, 2]),
-            "one message at a time, each partition in turn"
-        );
+        assert_eq!(seen, BTreeSet::from([0, 1, 2]), "each partition in turn");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_side_by_side_share_the_messages() {
+    async fn concurrent_calls_share_the_messages() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         let consumer = kafka.create_consumer(config()).await.unwrap();
@@ -309,7 +309,7 @@ mod groups {
         let mut all = [first.unwrap(), second.unwrap()].concat();
         all.sort_by_key(|message| message.offset);
         assert_eq!(values(&all), ["a", "b"]);
-        assert_eq!(before.elapsed(), Duration::ZERO, "neither waited in vain");
+        assert_eq!(before.elapsed(), Duration::ZERO, "both calls were woken");
     }
 
     #[tokio::test(start_paused = true)]
@@ -334,7 +334,7 @@ mod retention {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn offsets_that_are_gone_follow_the_reset_policy() {
+    async fn dropped_offsets_are_reset_by_the_policy() {
         let kafka = MemoryCluster::builder().max_records_per_partition(3).build().client();
         let producer = topic(&kafka, 1).await;
         let consumer = kafka.create_consumer(config()).await.unwrap();
@@ -371,7 +371,7 @@ mod retention {
         assert_eq!(
             values(&poll(&kafka, &consumer).await.unwrap()),
             ["4", "5"],
-            "a commit says where to begin"
+            "it starts at the committed offset"
         );
     }
 
@@ -428,7 +428,7 @@ mod producers {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn records_without_a_key_take_turns_by_call_and_by_batch_size() {
+    async fn records_without_a_key_change_partition_by_call_and_by_batch_size() {
         let kafka = MemoryCluster::builder().seed(1).build().client();
         let producer = topic(&kafka, 3).await;
         let keyless = || ProducerRecord::new("t").with_value("12345");
@@ -470,7 +470,7 @@ mod producers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_queue_is_exhausted_and_the_rest_times_out() {
+    async fn records_beyond_the_queue_are_exhausted_and_the_others_time_out() {
         let kafka = MemoryKafka::new();
         topic(&kafka, 1).await;
         let config = ProducerConfig::new()
@@ -504,7 +504,7 @@ mod producers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn dropping_a_waiting_write_takes_it_out_of_the_queue() {
+    async fn dropping_a_waiting_write_removes_it_from_the_queue() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         kafka.cluster().set_topic_available("t", false).unwrap();
@@ -529,11 +529,11 @@ mod producers {
         };
         let (written, closed) = tokio::join!(kafka.produce_message(&producer, record(0, "x")), close);
         assert_eq!(written.unwrap_err().kind(), ErrorKind::Timeout);
-        closed.expect("the record failed after two seconds, within the three that closing may take");
+        closed.expect("the record failed 2 s after closing started, within the 3 s that closing may take");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn topics_are_created_on_use_if_so_configured() {
+    async fn topics_are_created_on_first_use_if_configured() {
         let kafka = MemoryCluster::builder().auto_create_topics(4).build().client();
         let producer = kafka.create_producer(ProducerConfig::new()).await.unwrap();
         kafka
@@ -558,7 +558,7 @@ mod faults {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_hits_the_records_of_its_topic_and_no_others() {
+    async fn a_fault_applies_to_the_records_of_its_topic_only() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         kafka.create_topic(NewTopic::new("other", 1)).await.unwrap();
@@ -581,7 +581,7 @@ mod faults {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_its_effect_a_fault_loses_only_the_answer() {
+    async fn a_fault_after_the_effect_loses_only_the_response() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         kafka
@@ -613,7 +613,7 @@ mod faults {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn consuming_committing_and_administration_can_fail_too() {
+    async fn consuming_committing_and_administration_can_fail() {
         let kafka = MemoryKafka::new();
         topic(&kafka, 1).await;
         let consumer = kafka.create_consumer(config()).await.unwrap();
@@ -627,7 +627,7 @@ mod faults {
             ErrorKind::Remote
         );
         assert_eq!(kafka.topic_metadata("t").await.unwrap_err().kind(), ErrorKind::Remote);
-        poll(&kafka, &consumer).await.expect("each fault was played once");
+        poll(&kafka, &consumer).await.expect("each fault applied once");
 
         kafka
             .cluster()
@@ -640,15 +640,22 @@ mod faults {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unavailable_topic_gives_nothing_and_has_no_leader_until_it_is_back() {
+    async fn an_unavailable_topic_returns_no_records_and_has_no_leader() {
         let kafka = MemoryKafka::new();
         let producer = topic(&kafka, 1).await;
         kafka.produce_message(&producer, record(0, "x")).await.unwrap();
         let consumer = kafka.create_consumer(config()).await.unwrap();
         kafka.cluster().set_topic_available("t", false).unwrap();
         assert!(poll(&kafka, &consumer).await.unwrap().is_empty());
-        let away = kafka.topic_metadata("t").await.unwrap().partitions.remove(0);
-        assert_eq!((away.leader, away.earliest_offset, away.latest_offset), (None, -1, -1));
+        let unavailable = kafka.topic_metadata("t").await.unwrap().partitions.remove(0);
+        assert_eq!(
+            (
+                unavailable.leader,
+                unavailable.earliest_offset,
+                unavailable.latest_offset
+            ),
+            (None, -1, -1)
+        );
         let recovery = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             kafka.cluster().set_topic_available("t", true)
@@ -690,11 +697,11 @@ mod limits {
             .client()
             .create_consumer(other())
             .await
-            .expect("a group without members and offsets makes room");
+            .expect("a group without members and offsets is removed");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn backend_settings_are_refused() {
+    async fn backend_settings_are_rejected() {
         let kafka = MemoryKafka::new();
         topic(&kafka, 1).await;
         let config = ProducerConfig::new().with_backend_setting("socket.timeout.ms", "1");
@@ -712,9 +719,9 @@ mod limits {
     }
 }
 
-/// Several threads write and read at once: every record is read once, and in order.
+/// Threads write and read concurrently: every record is read once and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn threads_lose_and_repeat_nothing() {
+async fn threads_lose_and_duplicate_no_record() {
     const WRITERS: usize = 4;
     const RECORDS: usize = 2000;
     let cluster = MemoryCluster::new();

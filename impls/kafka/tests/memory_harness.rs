@@ -1,4 +1,4 @@
-//! The harness of `MemoryKafka`, shared by the tests that run the suite.
+//! The harness of `MemoryKafka`, for all tests that run the suite.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
 use networking_kafka::memory::MemoryCluster;
 use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
 
-/// A fresh cluster in memory, under a paused clock.
+/// A new in-memory cluster, under a paused clock.
 pub(crate) struct MemoryHarness {
     cluster: MemoryCluster,
     admin: Arc<dyn KafkaClient>,

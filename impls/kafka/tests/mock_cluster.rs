@@ -1,4 +1,4 @@
-//! librdkafka's mock cluster on a thread of its own, because its handle cannot leave the thread that made it.
+//! librdkafka's mock cluster on a dedicated thread, because its handle is not `Send`.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,14 +9,14 @@ use rdkafka::producer::DefaultProducerContext;
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 type Job = Box<dyn FnOnce(&Cluster) + Send>;
 
-/// A cluster that lives until this handle is dropped.
+/// A mock cluster. It stops when this handle is dropped.
 pub(crate) struct MockBrokers {
     jobs: mpsc::Sender<Job>,
     bootstrap_servers: String,
 }
 
 impl MockBrokers {
-    /// Starts so many brokers.
+    /// Starts a cluster with this number of brokers.
     pub(crate) fn start(brokers: i32) -> Self {
         let (jobs, next) = mpsc::channel::<Job>();
         let (started, bootstrap_servers) = mpsc::channel();
@@ -38,11 +38,11 @@ impl MockBrokers {
         &self.bootstrap_servers
     }
 
-    /// Does something with the cluster and waits for it.
+    /// Runs `job` with the cluster and waits for its result.
     pub(crate) fn with<T: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         let job = Box::new(move |cluster: &Cluster| drop(done.send(job(cluster))));
-        self.jobs.send(job).expect("the cluster's thread lives");
+        self.jobs.send(job).expect("the thread of the cluster is running");
         result.recv().expect("the job does not panic")
     }
 

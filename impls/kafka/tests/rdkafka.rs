@@ -1,4 +1,4 @@
-//! The librdkafka client against librdkafka's mock cluster: faults, limits, and what only this backend does.
+//! The librdkafka client against librdkafka's mock cluster: faults, limits and behaviour of this backend.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn client(brokers: &MockBrokers) -> RdKafkaClientBuilder {
     RdKafkaClient::builder(brokers.bootstrap_servers())
-        // The mock answers a fetch at the end of a partition only after this time, also when records come meanwhile.
+        // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
         .consumer_setting("fetch.wait.max.ms", "10")
-        // The old protocol waits three seconds before the first assignment.
+        // With the classic protocol the mock waits 3 s before the first assignment.
         .consumer_setting("group.protocol", "consumer")
 }
 
@@ -78,7 +78,7 @@ async fn a_batch_is_written_in_order_and_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transient_refusal_is_retried_inside_the_delivery_timeout() {
+async fn a_transient_error_is_retried_within_the_delivery_timeout() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers)
@@ -101,7 +101,7 @@ async fn a_transient_refusal_is_retried_inside_the_delivery_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_that_the_broker_refuses_fails_alone() {
+async fn a_record_that_the_broker_rejects_fails_alone() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers).build().expect("valid");
@@ -120,7 +120,7 @@ async fn a_record_that_the_broker_refuses_fails_alone() {
     let error = kafka
         .produce_message(&producer, ProducerRecord::new("t").with_value("x"))
         .await
-        .expect_err("refused");
+        .expect_err("rejected");
     assert_eq!(
         (error.kind(), error.send_state()),
         (ErrorKind::TooLarge, SendState::Sent)
@@ -137,7 +137,7 @@ async fn a_record_that_the_broker_refuses_fails_alone() {
     assert!(results[0].is_ok() && results[4].is_ok());
     let kinds = results[1..4]
         .iter()
-        .map(|result| result.as_ref().expect_err("refused").kind())
+        .map(|result| result.as_ref().expect_err("rejected").kind())
         .collect::<Vec<_>>();
     assert_eq!(
         kinds,
@@ -149,7 +149,7 @@ async fn a_record_that_the_broker_refuses_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_permission_is_told_from_a_missing_topic() {
+async fn a_missing_permission_differs_from_a_missing_topic() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("secret", 1);
     brokers.with(|cluster| {
@@ -158,7 +158,7 @@ async fn a_missing_permission_is_told_from_a_missing_topic() {
             .expect("known");
     });
     let kafka = client(&brokers).build().expect("valid");
-    let error = kafka.topic_metadata("secret").await.expect_err("hidden");
+    let error = kafka.topic_metadata("secret").await.expect_err("not authorized");
     assert_eq!(
         (error.kind(), error.retryability()),
         (ErrorKind::PermissionDenied, Retryability::Never)
@@ -166,12 +166,12 @@ async fn a_missing_permission_is_told_from_a_missing_topic() {
     let error = kafka
         .create_consumer(from_start("g", "secret"))
         .await
-        .expect_err("hidden");
+        .expect_err("not authorized");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asking_for_a_topic_does_not_create_it() {
+async fn requesting_a_topic_does_not_create_it() {
     let brokers = MockBrokers::start(1);
     let kafka = client(&brokers).build().expect("valid");
     assert_eq!(
@@ -209,15 +209,15 @@ async fn asking_for_a_topic_does_not_create_it() {
     kafka
         .produce_message(&producer, ProducerRecord::new("t").with_partition(1))
         .await
-        .expect("now there");
+        .expect("the topic exists now");
     assert_eq!(
-        kafka.topic_metadata("t").await.expect("there").partitions[1].latest_offset,
+        kafka.topic_metadata("t").await.expect("the topic exists").partitions[1].latest_offset,
         1
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_outlast_a_broker_that_comes_back() {
+async fn records_are_delivered_after_a_broker_restarts() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers)
@@ -251,7 +251,7 @@ async fn until_in_flight(kafka: &RdKafkaClient, producer: &ProducerId, records: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_broker_everything_ends_in_its_time() {
+async fn without_a_broker_calls_end_at_their_timeouts() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers)
@@ -279,7 +279,7 @@ async fn without_a_broker_everything_ends_in_its_time() {
         (ErrorKind::Timeout, SendState::MaybeSent)
     );
     assert!(errors[0].context().any(|(key, _)| key == "reason"), "{}", errors[0]);
-    // librdkafka looks for late records once a second: the second record found no place in its own time.
+    // librdkafka checks for timed out records once per second, so the second record got no place in the queue in time.
     assert_eq!(
         (errors[1].kind(), errors[1].send_state()),
         (ErrorKind::Exhausted, SendState::NotSent)
@@ -292,7 +292,7 @@ async fn without_a_broker_everything_ends_in_its_time() {
         "{error}"
     );
     assert!(error.retryability().is_retryable());
-    kafka.close_producer(&producer).await.expect("nothing is on its way");
+    kafka.close_producer(&producer).await.expect("no record is in flight");
     assert_eq!(
         kafka.close_producer(&producer).await.expect_err("closed").kind(),
         ErrorKind::NotFound
@@ -300,7 +300,7 @@ async fn without_a_broker_everything_ends_in_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closing_delivers_what_lingers_and_flushing_is_bounded() {
+async fn closing_delivers_lingering_records_and_flushing_is_bounded() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers).build().expect("valid");
@@ -342,7 +342,7 @@ async fn a_cancelled_call_loses_no_message() {
     let mut offsets = Vec::new();
     while offsets.len() < 300 {
         let options = ConsumeOptions::new().with_max_messages(7).with_max_wait(LONG);
-        // Dropped after a millisecond, at whatever point it is.
+        // Dropped after a millisecond, at any point.
         let call = tokio::time::timeout(Duration::from_millis(1), kafka.consume_messages(&consumer, options));
         if let Ok(messages) = call.await {
             offsets.extend(messages.expect("read").iter().map(|message| message.offset));
@@ -353,7 +353,7 @@ async fn a_cancelled_call_loses_no_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_share_partitions_and_a_dropped_client_gives_its_own_back() {
+async fn members_share_partitions_and_a_dropped_client_gives_up_its_partitions() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 2);
     let first = client(&brokers).build().expect("valid");
@@ -375,18 +375,18 @@ async fn members_share_partitions_and_a_dropped_client_gives_its_own_back() {
     let error = first
         .commit_offsets(&here, CommitOffsets::Exact(all))
         .await
-        .expect_err("one is lost");
+        .expect_err("one is assigned to the other member");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let error = first
         .consume_messages(&there, short)
         .await
-        .expect_err("another client's");
+        .expect_err("the consumer of another client");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 
     drop(second);
     tokio::time::timeout(LONG, until_assigned(&first, &here, 2, short))
         .await
-        .expect("given back");
+        .expect("reassigned");
 }
 
 async fn until_assigned(kafka: &RdKafkaClient, consumer: &ConsumerId, partitions: u64, options: ConsumeOptions) {
@@ -396,7 +396,7 @@ async fn until_assigned(kafka: &RdKafkaClient, consumer: &ConsumerId, partitions
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_an_offset_and_a_reset_consuming_fails() {
+async fn without_a_committed_offset_and_a_reset_policy_consuming_fails() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers).build().expect("valid");
@@ -406,13 +406,13 @@ async fn without_an_offset_and_a_reset_consuming_fails() {
     let error = kafka
         .consume_messages(&consumer, options)
         .await
-        .expect_err("nowhere to start");
+        .expect_err("no start offset");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(kafka.kafka_metrics().await.expect("local").consume_errors, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
+async fn a_waiting_call_ends_when_its_consumer_is_closed() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers).build().expect("valid");
@@ -427,7 +427,7 @@ async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
         kafka
             .consume_messages(&consumer, options)
             .await
-            .expect("its turn does not come")
+            .expect("the other call is still consuming")
             .is_empty()
     );
     kafka.close_consumer(&consumer).await.expect("left");
@@ -442,7 +442,7 @@ async fn a_call_that_waits_ends_when_its_consumer_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
+async fn limits_and_missing_capabilities_are_reported_without_a_request() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
     let kafka = client(&brokers)
@@ -456,7 +456,7 @@ async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
         kafka
             .create_producer(ProducerConfig::new())
             .await
-            .expect_err("one more")
+            .expect_err("beyond the limit")
             .kind(),
         ErrorKind::Exhausted
     );
@@ -465,7 +465,7 @@ async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
         kafka
             .create_consumer(from_start("g", "t"))
             .await
-            .expect_err("one more")
+            .expect_err("beyond the limit")
             .kind(),
         ErrorKind::Exhausted
     );
@@ -489,7 +489,7 @@ async fn limits_and_missing_capabilities_are_said_without_asking_the_cluster() {
 async fn a_fenced_member_stays_fenced() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
-    // Fencing by instance ids belongs to the older protocol.
+    // Only the classic protocol fences members by instance id.
     let kafka = RdKafkaClient::builder(brokers.bootstrap_servers())
         .consumer_setting("fetch.wait.max.ms", "10")
         .consumer_setting("heartbeat.interval.ms", "50")
@@ -508,7 +508,7 @@ async fn a_fenced_member_stays_fenced() {
         cluster.request_errors(RDKafkaApiKey::Heartbeat, &fenced);
     });
     let options = ConsumeOptions::new().with_max_wait(LONG);
-    for attempt in ["the first call hears of it", "later calls, too"] {
+    for attempt in ["the first call", "later calls"] {
         let error = kafka.consume_messages(&member, options).await.expect_err(attempt);
         assert_eq!(
             (error.kind(), error.retryability()),
@@ -522,7 +522,7 @@ async fn a_fenced_member_stays_fenced() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
 }
 
-/// The stream processors of the toolkit know only the contract; this is the contract with real waits and real groups.
+/// The stream processors of the toolkit over a client with real waits and real groups.
 #[cfg(feature = "toolkit")]
 mod streams {
     use std::sync::Arc;
@@ -548,7 +548,7 @@ mod streams {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_stream_copies_a_topic_and_goes_on_where_it_ended() {
+    async fn a_stream_copies_a_topic_and_continues_at_its_offset() {
         let brokers = MockBrokers::start(1);
         brokers.create_topic("in", 1);
         brokers.create_topic("out", 1);

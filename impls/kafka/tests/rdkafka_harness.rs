@@ -39,19 +39,19 @@ impl KafkaHarness for Mock {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
         let client = RdKafkaClient::builder(self.brokers.bootstrap_servers())
             .capabilities(self.capabilities())
-            // The mock answers a fetch at the end of a partition only after this time, also when records come meanwhile.
+            // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
             .consumer_setting("fetch.wait.max.ms", "10")
-            // Under the older protocol the mock waits three seconds before the first assignment.
+            // With the classic protocol the mock waits 3 s before the first assignment.
             .consumer_setting("group.protocol", "consumer")
-            // The broker comes back at once; the client shall see it at once.
+            // The broker restarts immediately; the client should reconnect immediately.
             .setting("reconnect.backoff.ms", "10")
             .setting("reconnect.backoff.max.ms", "50")
             .build()?;
         Ok(Arc::new(client))
     }
 
-    /// The mock has no requests for creating topics and describing groups, does not hide transactions, and refuses a second
-    /// member of the same name instead of fencing the first.
+    /// The mock cannot create topics or describe groups, does not hide records of open transactions, and rejects a second member
+    /// with the same instance id instead of fencing the first.
     fn capabilities(&self) -> KafkaCapabilities {
         let mut capabilities = KafkaCapabilities::none();
         capabilities.idempotent_producer = true;
@@ -94,10 +94,10 @@ impl KafkaHarness for Mock {
     }
 }
 
-/// A cluster that others use, too.
+/// A real cluster, which other programs may use at the same time.
 pub(crate) struct RealCluster {
     bootstrap: String,
-    /// Different in every run and process.
+    /// Unique for each run and process.
     run: u128,
     names: AtomicU64,
     topics: Mutex<Vec<String>>,
@@ -126,23 +126,23 @@ impl RealCluster {
     }
 }
 
-/// Leaves the cluster as it was found.
+/// Deletes the topics of the harness.
 impl Drop for RealCluster {
     fn drop(&mut self) {
-        let topics = std::mem::take(&mut *self.topics.lock().expect("no panic while noting a topic"));
+        let topics = std::mem::take(&mut *self.topics.lock().expect("no panic while the lock is held"));
         let Ok(client) = self.connect() else { return };
         let cleanup = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("the operating system gives a runtime").block_on(async {
+            runtime.expect("the runtime starts").block_on(async {
                 for topic in topics {
-                    // A case that failed may have lost its broker; the name is never used again.
+                    // The broker may be down after a failed case. The names are not used again.
                     if let Err(error) = client.delete_topic(&topic).await {
                         eprintln!("{topic} remains: {error}");
                     }
                 }
             });
         });
-        cleanup.join().expect("cleaning up does not panic");
+        cleanup.join().expect("the clean-up does not panic");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stream processors over the in-memory cluster: order, retries, poison, commits and stopping.
+//! Stream processors over the in-memory cluster: order, retries, poison messages, commits and stopping.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use tokio::sync::{Barrier, Notify};
 use tokio::time::{Instant, sleep};
 
 /// A cluster with the topics `in` (two partitions), `out` and `dead`, and a toolkit over it.
-struct World {
+struct Fixture {
     cluster: MemoryCluster,
     kafka: MemoryKafka,
     toolkit: KafkaToolkit,
 }
 
-impl World {
+impl Fixture {
     async fn new() -> Self {
         let cluster = MemoryCluster::new();
         let kafka = cluster.client();
@@ -41,7 +41,7 @@ impl World {
     }
 
     /// Writes values to a partition of `in`.
-    async fn feed(&self, partition: i32, values: &[&str]) {
+    async fn write(&self, partition: i32, values: &[&str]) {
         let producer = self
             .kafka
             .create_producer(ProducerConfig::new())
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// Everything in a topic.
+    /// All messages of a topic.
     async fn read(&self, topic: &str) -> Vec<KafkaMessage> {
         let config = ConsumerConfig::new("reader", [topic]).with_offset_reset(OffsetReset::Earliest);
         let consumer = self.kafka.create_consumer(config).await.expect("created");
@@ -118,7 +118,7 @@ impl World {
                 .iter()
                 .filter_map(|offset| Some((offset.partition.partition, offset.committed?)))
                 .collect(),
-            // A group without members is remembered only for its offsets.
+            // A group without members and committed offsets is removed.
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NotFound);
                 BTreeMap::new()
@@ -127,7 +127,7 @@ impl World {
     }
 }
 
-/// Code as a closure over the value and the number of the call, counting from 1.
+/// A processor whose code is a closure over the value and the number of the call, from 1.
 struct Code<F>(F, AtomicUsize);
 
 impl<F> fmt::Debug for Code<F> {
@@ -148,8 +148,8 @@ impl<F: Fn(&str, usize) -> Result<ProcessedRecord> + Send + Sync + 'static> Stre
     }
 }
 
-/// The value again, to the processor's output topic.
-#[allow(clippy::unnecessary_wraps, reason = "it has the shape of a processor's code")]
+/// Copies the value to the processor's output topic.
+#[allow(clippy::unnecessary_wraps, reason = "it has the signature of a processor's code")]
 fn copy(value: &str) -> Result<ProcessedRecord> {
     Ok(ProcessedRecord::emit([
         ProducerRecord::new("").with_value(value.to_owned())
@@ -169,41 +169,41 @@ fn busy() -> NetworkError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_are_transformed_in_order_and_committed_behind_their_outputs() {
-    let world = World::new().await;
-    world.feed(0, &["a", "b", "c"]).await;
+async fn messages_are_transformed_in_order_and_committed_after_their_outputs() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b", "c"]).await;
     let upper = code(|value, _| {
         let twice = [value.to_uppercase(), format!("{value}{value}")];
         Ok(ProcessedRecord::emit(
             twice.map(|value| ProducerRecord::new("").with_value(value)),
         ))
     });
-    let id = world.start(config(), upper).await;
-    assert_eq!(world.status(&id).await.state, StreamState::Running);
-    world.until(&id, |status| status.processed == 3).await;
-    let status = world.toolkit.stop_stream(&id).await.expect("drained");
+    let id = fixture.start(config(), upper).await;
+    assert_eq!(fixture.status(&id).await.state, StreamState::Running);
+    fixture.until(&id, |status| status.processed == 3).await;
+    let status = fixture.toolkit.stop_stream(&id).await.expect("drained");
     assert_eq!(
         (status.state, status.processed, status.emitted),
         (StreamState::Stopped, 3, 6)
     );
-    assert_eq!(world.values("out").await, ["A", "aa", "B", "bb", "C", "cc"]);
-    assert_eq!(world.committed().await, BTreeMap::from([(0, 3)]));
+    assert_eq!(fixture.values("out").await, ["A", "aa", "B", "bb", "C", "cc"]);
+    assert_eq!(fixture.committed().await, BTreeMap::from([(0, 3)]));
 
-    world.feed(0, &["d"]).await;
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    world.until(&id, |status| status.processed == 1).await;
+    fixture.write(0, &["d"]).await;
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    fixture.until(&id, |status| status.processed == 1).await;
     assert_eq!(
-        world.values("out").await.last().map(String::as_str),
+        fixture.values("out").await.last().map(String::as_str),
         Some("d"),
-        "it goes on where the first one ended"
+        "it continues where the first one ended"
     );
 }
 
 #[derive(Debug)]
-struct MeetsItsTwin(Barrier);
+struct WaitsForOtherLane(Barrier);
 
 #[async_trait]
-impl StreamProcessor for MeetsItsTwin {
+impl StreamProcessor for WaitsForOtherLane {
     async fn process(&self, _message: KafkaMessage) -> Result<ProcessedRecord> {
         self.0.wait().await;
         Ok(ProcessedRecord::skip())
@@ -211,33 +211,33 @@ impl StreamProcessor for MeetsItsTwin {
 }
 
 #[tokio::test(start_paused = true)]
-async fn partitions_run_side_by_side() {
-    let world = World::new().await;
-    world.feed(0, &["a", "b"]).await;
-    world.feed(1, &["a", "b"]).await;
-    let id = world.start(config(), MeetsItsTwin(Barrier::new(2))).await;
-    world.until(&id, |status| status.processed == 4).await;
+async fn partitions_run_concurrently() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b"]).await;
+    fixture.write(1, &["a", "b"]).await;
+    let id = fixture.start(config(), WaitsForOtherLane(Barrier::new(2))).await;
+    fixture.until(&id, |status| status.processed == 4).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retryable_failure_is_tried_again_with_doubling_waits() {
-    let world = World::new().await;
-    world.feed(0, &["a"]).await;
+async fn a_retryable_failure_is_retried_with_doubling_waits() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a"]).await;
     let began = Instant::now();
     let third_time = code(|value, call| if call < 3 { Err(busy()) } else { copy(value) });
-    let id = world
+    let id = fixture
         .start(config().with_attempts(3, Duration::from_secs(10)), third_time)
         .await;
-    let status = world.until(&id, |status| status.processed == 1).await;
+    let status = fixture.until(&id, |status| status.processed == 1).await;
     assert_eq!((status.retries, status.skipped), (2, 0));
     assert!(began.elapsed() >= Duration::from_secs(10 + 20), "{:?}", began.elapsed());
     assert!(status.last_error.expect("noted").contains("busy"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_wait_does_not_cost_the_membership() {
-    let world = World::new().await;
-    world.feed(0, &["a", "b"]).await;
+async fn a_member_stays_in_its_group_during_a_long_wait() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b"]).await;
     let began = Instant::now();
     let later = Retryability::After(Duration::from_secs(1_000));
     let second_time = code(move |value, call| {
@@ -249,36 +249,40 @@ async fn a_long_wait_does_not_cost_the_membership() {
     });
     let mut config = config();
     config.max_batch = 1;
-    let id = world.start(config, second_time).await;
-    world.until(&id, |status| status.processed == 2).await;
+    let id = fixture.start(config, second_time).await;
+    fixture.until(&id, |status| status.processed == 2).await;
     assert!(
         began.elapsed() >= Duration::from_secs(1_000),
-        "the wait that was asked for is kept"
+        "the requested wait is kept"
     );
-    world.toolkit.stop_stream(&id).await.expect("drained");
-    assert_eq!(world.values("out").await, ["a", "b"], "nothing came twice");
-    assert_eq!(world.committed().await, BTreeMap::from([(0, 2)]));
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
+    assert_eq!(
+        fixture.values("out").await,
+        ["a", "b"],
+        "no message was delivered twice"
+    );
+    assert_eq!(fixture.committed().await, BTreeMap::from([(0, 2)]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_fail_stops_before_the_message() {
-    let world = World::new().await;
-    world.feed(0, &["a", "bad", "c"]).await;
-    let id = world
+async fn the_policy_fail_stops_at_the_message() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "bad", "c"]).await;
+    let id = fixture
         .start(
             config(),
             code(|value, _| if value == "bad" { Err(broken()) } else { copy(value) }),
         )
         .await;
-    let status = world.until(&id, |status| status.state == StreamState::Failed).await;
+    let status = fixture.until(&id, |status| status.state == StreamState::Failed).await;
     assert_eq!((status.processed, status.skipped, status.retries), (1, 0, 0));
     assert!(status.last_error.expect("noted").contains("in[0] at 1"));
     assert_eq!(
-        (world.values("out").await, world.committed().await),
+        (fixture.values("out").await, fixture.committed().await),
         (vec!["a".into()], BTreeMap::from([(0, 1)]))
     );
     assert_eq!(
-        world
+        fixture
             .toolkit
             .process_kafka_stream(&id)
             .await
@@ -287,57 +291,57 @@ async fn the_policy_fail_stops_before_the_message() {
         ErrorKind::Closed
     );
 
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    world.until(&id, |status| status.processed == 2).await;
-    assert_eq!(world.values("out").await, ["a", "bad", "c"], "nothing is lost");
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    fixture.until(&id, |status| status.processed == 2).await;
+    assert_eq!(fixture.values("out").await, ["a", "bad", "c"], "nothing is lost");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_skip_passes_over_the_message_after_the_last_attempt() {
-    let world = World::new().await;
-    world.feed(0, &["a", "bad", "c"]).await;
+async fn the_policy_skip_skips_the_message_after_the_last_attempt() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "bad", "c"]).await;
     let config = config()
         .with_on_poison(PoisonPolicy::Skip)
         .with_attempts(3, Duration::from_millis(1));
-    let id = world
+    let id = fixture
         .start(
             config,
             code(|value, _| if value == "bad" { Err(busy()) } else { copy(value) }),
         )
         .await;
-    let status = world.until(&id, |status| status.processed == 2).await;
+    let status = fixture.until(&id, |status| status.processed == 2).await;
     assert_eq!(
         (status.skipped, status.retries, status.state),
         (1, 2, StreamState::Running)
     );
-    world.toolkit.stop_stream(&id).await.expect("drained");
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
     assert_eq!(
-        (world.values("out").await, world.committed().await),
+        (fixture.values("out").await, fixture.committed().await),
         (vec!["a".into(), "c".into()], BTreeMap::from([(0, 3)]))
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_says_where_it_came_from_and_why() {
-    let world = World::new().await;
-    world.feed(1, &["a", "bad", "c"]).await;
+async fn a_dead_letter_names_its_origin_and_its_error() {
+    let fixture = Fixture::new().await;
+    fixture.write(1, &["a", "bad", "c"]).await;
     let config = config().with_on_poison(PoisonPolicy::DeadLetter { topic: "dead".into() });
     let panics = code(|value, _| {
         assert!(value != "bad", "on purpose");
         copy(value)
     });
-    let id = world.start(config, panics).await;
-    let status = world.until(&id, |status| status.processed == 2).await;
+    let id = fixture.start(config, panics).await;
+    let status = fixture.until(&id, |status| status.processed == 2).await;
     assert_eq!((status.dead_lettered, status.emitted), (1, 2));
-    world.toolkit.stop_stream(&id).await.expect("drained");
-    assert_eq!(world.values("out").await, ["a", "c"]);
-    let letter = &world.read("dead").await[0];
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
+    assert_eq!(fixture.values("out").await, ["a", "c"]);
+    let dead_letter = &fixture.read("dead").await[0];
     assert_eq!(
-        (letter.key.as_deref(), letter.value_str()),
+        (dead_letter.key.as_deref(), dead_letter.value_str()),
         (Some(&b"k"[..]), Some("bad"))
     );
     let header = |name: &str| {
-        letter
+        dead_letter
             .headers
             .get_str(&format!("__streams.errors.{name}"))
             .map(str::to_owned)
@@ -352,52 +356,52 @@ async fn a_dead_letter_says_where_it_came_from_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outputs_that_fail_for_a_while_are_written_again_in_order() {
-    let world = World::new().await;
-    world.feed(0, &["a", "b", "c"]).await;
-    world.cluster.inject(
+async fn outputs_that_fail_temporarily_are_written_again_in_order() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b", "c"]).await;
+    fixture.cluster.inject(
         Fault::new(FaultPoint::Produce, ErrorKind::Timeout)
             .on_topic("out")
             .after(1)
             .times(1),
     );
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    let status = world.until(&id, |status| status.processed == 3).await;
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    let status = fixture.until(&id, |status| status.processed == 3).await;
     assert_eq!((status.retries, status.emitted), (1, 3));
-    world.toolkit.stop_stream(&id).await.expect("drained");
-    // The third was written with the first attempt, too: at least once, and the last of each is in order.
-    assert_eq!(world.values("out").await, ["a", "c", "b", "c"]);
-    assert_eq!(world.committed().await, BTreeMap::from([(0, 3)]));
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
+    // The first attempt also wrote the third output: delivery is at least once, and the last copies are in order.
+    assert_eq!(fixture.values("out").await, ["a", "c", "b", "c"]);
+    assert_eq!(fixture.committed().await, BTreeMap::from([(0, 3)]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_policy_passes_over_messages_when_the_output_topic_is_the_trouble() {
-    let world = World::new().await;
-    world.feed(0, &["a", "b"]).await;
-    world.cluster.inject(
+async fn no_policy_skips_messages_if_the_output_topic_fails() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b"]).await;
+    fixture.cluster.inject(
         Fault::new(FaultPoint::Produce, ErrorKind::PermissionDenied)
             .on_topic("out")
             .times(usize::MAX),
     );
-    let id = world
+    let id = fixture
         .start(
             config().with_on_poison(PoisonPolicy::Skip),
             code(|value, _| copy(value)),
         )
         .await;
-    let status = world.until(&id, |status| status.state == StreamState::Failed).await;
+    let status = fixture.until(&id, |status| status.state == StreamState::Failed).await;
     assert_eq!((status.processed, status.skipped), (0, 0));
     assert_eq!(
-        world.committed().await,
+        fixture.committed().await,
         BTreeMap::new(),
-        "all of it is processed again when the permission is back"
+        "all messages are processed again when the permission is granted"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_that_is_too_large_is_its_messages_fault() {
-    let world = World::new().await;
-    world.feed(0, &["a", "large", "c"]).await;
+async fn an_output_that_is_too_large_makes_its_message_poison() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "large", "c"]).await;
     let config = config().with_on_poison(PoisonPolicy::DeadLetter { topic: "dead".into() });
     let sized = code(|value, _| {
         let size = if value == "large" { 2_000_000 } else { 1 };
@@ -405,61 +409,61 @@ async fn an_output_that_is_too_large_is_its_messages_fault() {
             ProducerRecord::new("").with_value(value.repeat(size))
         ]))
     });
-    let id = world.start(config, sized).await;
-    let status = world.until(&id, |status| status.processed == 2).await;
+    let id = fixture.start(config, sized).await;
+    let status = fixture.until(&id, |status| status.processed == 2).await;
     assert_eq!(status.dead_lettered, 1);
-    world.toolkit.stop_stream(&id).await.expect("drained");
-    assert_eq!(world.values("dead").await, ["large"]);
-    assert_eq!(world.values("out").await.last().map(String::as_str), Some("c"));
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
+    assert_eq!(fixture.values("dead").await, ["large"]);
+    assert_eq!(fixture.values("out").await.last().map(String::as_str), Some("c"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_cannot_be_written_stops_the_processor() {
-    let world = World::new().await;
-    world.feed(0, &["bad"]).await;
-    world.cluster.inject(
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["bad"]).await;
+    fixture.cluster.inject(
         Fault::new(FaultPoint::Produce, ErrorKind::TooLarge)
             .on_topic("dead")
             .times(usize::MAX),
     );
     let config = config().with_on_poison(PoisonPolicy::DeadLetter { topic: "dead".into() });
-    let id = world.start(config, code(|_, _| Err(broken()))).await;
-    world.until(&id, |status| status.state == StreamState::Failed).await;
-    assert_eq!(world.committed().await, BTreeMap::new());
+    let id = fixture.start(config, code(|_, _| Err(broken()))).await;
+    fixture.until(&id, |status| status.state == StreamState::Failed).await;
+    assert_eq!(fixture.committed().await, BTreeMap::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn outages_of_consuming_and_committing_are_outlasted() {
-    let world = World::new().await;
-    world
+async fn outages_of_consuming_and_committing_are_retried() {
+    let fixture = Fixture::new().await;
+    fixture
         .cluster
         .inject(Fault::new(FaultPoint::Consume, ErrorKind::ConnectionClosed).times(2));
-    world
+    fixture
         .cluster
         .inject(Fault::new(FaultPoint::Commit, ErrorKind::Timeout).times(4));
-    world.feed(0, &["a"]).await;
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    world
+    fixture.write(0, &["a"]).await;
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    fixture
         .until(&id, |status| status.processed == 1 && status.retries == 2 + 3)
         .await;
-    // Three attempts to commit were in vain; the next batch commits for both.
-    world.feed(1, &["b"]).await;
-    world.until(&id, |status| status.processed == 2).await;
-    let status = world.toolkit.stop_stream(&id).await.expect("drained");
+    // Three attempts to commit failed; the next batch commits both offsets.
+    fixture.write(1, &["b"]).await;
+    fixture.until(&id, |status| status.processed == 2).await;
+    let status = fixture.toolkit.stop_stream(&id).await.expect("drained");
     assert_eq!(status.state, StreamState::Stopped);
-    assert_eq!(world.committed().await, BTreeMap::from([(0, 1), (1, 1)]));
+    assert_eq!(fixture.committed().await, BTreeMap::from([(0, 1), (1, 1)]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_that_lasts_ends_consuming() {
-    let world = World::new().await;
-    world
+async fn a_permanent_failure_stops_the_processor() {
+    let fixture = Fixture::new().await;
+    fixture
         .cluster
         .inject(Fault::new(FaultPoint::Consume, ErrorKind::Authentication).times(1));
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    let status = world.until(&id, |status| status.state == StreamState::Failed).await;
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    let status = fixture.until(&id, |status| status.state == StreamState::Failed).await;
     assert!(status.last_error.expect("noted").contains("authentication"));
-    let stopped = world.toolkit.stop_stream(&id).await.expect("it has ended");
+    let stopped = fixture.toolkit.stop_stream(&id).await.expect("it has ended");
     assert_eq!(stopped.state, StreamState::Failed);
 }
 
@@ -479,25 +483,25 @@ impl StreamProcessor for Gate {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_finishes_what_is_in_work() {
-    let world = World::new().await;
-    world.feed(0, &["a"]).await;
+async fn stopping_finishes_the_current_batch() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a"]).await;
     let gate = Gate::default();
-    let id = world.start(config(), gate.clone()).await;
+    let id = fixture.start(config(), gate.clone()).await;
     gate.entered.notified().await;
     let stopping = {
-        let (toolkit, id) = (world.toolkit.clone(), id.clone());
+        let (toolkit, id) = (fixture.toolkit.clone(), id.clone());
         tokio::spawn(async move { toolkit.stop_stream(&id).await })
     };
-    world.until(&id, |status| status.state == StreamState::Stopping).await;
-    world.feed(0, &["b"]).await;
+    fixture.until(&id, |status| status.state == StreamState::Stopping).await;
+    fixture.write(0, &["b"]).await;
     gate.open.notify_one();
     let status = stopping.await.expect("no panic").expect("drained");
     assert_eq!((status.state, status.processed), (StreamState::Stopped, 1));
-    assert_eq!(world.committed().await, BTreeMap::from([(0, 1)]));
-    assert_eq!(world.toolkit.stop_stream(&id).await.expect("again").processed, 1);
+    assert_eq!(fixture.committed().await, BTreeMap::from([(0, 1)]));
+    assert_eq!(fixture.toolkit.stop_stream(&id).await.expect("again").processed, 1);
     assert!(
-        world
+        fixture
             .kafka
             .consumer_group_info("app")
             .await
@@ -509,34 +513,34 @@ async fn stopping_finishes_what_is_in_work() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_waits_no_longer_than_the_drain_timeout() {
-    let world = World::new().await;
-    world.feed(0, &["a"]).await;
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a"]).await;
     let gate = Gate::default();
     let mut config = config();
     config.drain_timeout = Duration::from_secs(5);
-    let id = world.start(config, gate.clone()).await;
+    let id = fixture.start(config, gate.clone()).await;
     gate.entered.notified().await;
     let began = Instant::now();
-    let error = world.toolkit.stop_stream(&id).await.expect_err("still in work");
+    let error = fixture.toolkit.stop_stream(&id).await.expect_err("still processing");
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(began.elapsed() < Duration::from_secs(6));
-    assert_eq!(world.status(&id).await.state, StreamState::Stopped);
-    let id = world.start(self::config(), code(|value, _| copy(value))).await;
-    world.until(&id, |status| status.processed == 1).await;
+    assert_eq!(fixture.status(&id).await.state, StreamState::Stopped);
+    let id = fixture.start(self::config(), code(|value, _| copy(value))).await;
+    fixture.until(&id, |status| status.processed == 1).await;
     assert_eq!(
-        world.values("out").await,
+        fixture.values("out").await,
         ["a"],
-        "what was not committed is processed by the next one"
+        "uncommitted messages are processed by the next processor"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_toolkit_leaves_the_group() {
-    let world = World::new().await;
-    world.feed(0, &["a"]).await;
-    let id = world.start(config(), code(|value, _| copy(value))).await;
-    world.until(&id, |status| status.processed == 1).await;
-    let World { kafka, toolkit, .. } = world;
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a"]).await;
+    let id = fixture.start(config(), code(|value, _| copy(value))).await;
+    fixture.until(&id, |status| status.processed == 1).await;
+    let Fixture { kafka, toolkit, .. } = fixture;
     drop(toolkit);
     while !kafka
         .consumer_group_info("app")
@@ -550,20 +554,20 @@ async fn dropping_the_toolkit_leaves_the_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_output_without_a_topic_is_poison_when_the_processor_has_none() {
-    let world = World::new().await;
-    world.feed(0, &["a"]).await;
+async fn an_output_without_a_topic_is_poison_if_the_processor_has_no_output_topic() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a"]).await;
     let config = StreamProcessorConfig::new("app", ["in"]);
-    let id = world.start(config, code(|value, _| copy(value))).await;
-    let status = world.until(&id, |status| status.state == StreamState::Failed).await;
+    let id = fixture.start(config, code(|value, _| copy(value))).await;
+    let status = fixture.until(&id, |status| status.state == StreamState::Failed).await;
     assert!(status.last_error.expect("noted").contains("output_topic"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn misuse_is_told() {
-    let world = World::new().await;
+async fn misuse_is_reported() {
+    let fixture = Fixture::new().await;
     let create = |config: StreamProcessorConfig| {
-        let toolkit = world.toolkit.clone();
+        let toolkit = fixture.toolkit.clone();
         async move {
             toolkit
                 .create_stream_processor(config, Arc::new(code(|value, _| copy(value))))
@@ -586,12 +590,12 @@ async fn misuse_is_told() {
         create(config()).await.expect_err("in use").kind(),
         ErrorKind::AlreadyExists
     );
-    assert_eq!(world.status(&id).await.state, StreamState::Created);
-    world.toolkit.process_kafka_stream(&id).await.expect("started");
-    world.toolkit.process_kafka_stream(&id).await.expect("is running");
-    world.toolkit.stop_stream(&id).await.expect("drained");
+    assert_eq!(fixture.status(&id).await.state, StreamState::Created);
+    fixture.toolkit.process_kafka_stream(&id).await.expect("started");
+    fixture.toolkit.process_kafka_stream(&id).await.expect("is running");
+    fixture.toolkit.stop_stream(&id).await.expect("drained");
     assert_eq!(
-        world
+        fixture
             .toolkit
             .process_kafka_stream(&id)
             .await
@@ -600,14 +604,14 @@ async fn misuse_is_told() {
         ErrorKind::Closed
     );
 
-    let id = create(config()).await.expect("the former one has ended");
-    let stopped = world.toolkit.stop_stream(&id).await.expect("never ran");
+    let id = create(config()).await.expect("the previous one has ended");
+    let stopped = fixture.toolkit.stop_stream(&id).await.expect("never ran");
     assert_eq!(stopped.state, StreamState::Stopped);
 
     let missing = StreamProcessorConfig::new("other", ["missing"]);
     let id = create(missing).await.expect("valid");
     assert_eq!(
-        world
+        fixture
             .toolkit
             .process_kafka_stream(&id)
             .await
@@ -616,17 +620,22 @@ async fn misuse_is_told() {
         ErrorKind::NotFound
     );
     assert_eq!(
-        world.status(&id).await.state,
+        fixture.status(&id).await.state,
         StreamState::Created,
-        "it can be started when the topic is there"
+        "it can be started when the topic exists"
     );
-    let nobody = ProcessorId::new("nobody");
+    let unknown = ProcessorId::new("unknown");
     assert_eq!(
-        world.toolkit.stream_status(&nobody).await.expect_err("unknown").kind(),
+        fixture
+            .toolkit
+            .stream_status(&unknown)
+            .await
+            .expect_err("unknown")
+            .kind(),
         ErrorKind::NotFound
     );
     assert_eq!(
-        world.toolkit.stop_stream(&nobody).await.expect_err("unknown").kind(),
+        fixture.toolkit.stop_stream(&unknown).await.expect_err("unknown").kind(),
         ErrorKind::NotFound
     );
 }

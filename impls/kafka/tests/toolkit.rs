@@ -17,7 +17,7 @@ fn toolkit() -> KafkaToolkit {
 }
 
 #[tokio::test]
-async fn producers_made_after_tuning_are_tuned() {
+async fn producers_created_after_tuning_are_tuned() {
     let mut inner = MockKafkaClient::new();
     let (seen, mut configs) = tokio::sync::mpsc::unbounded_channel();
     inner.expect_create_producer().returning(move |config| {
@@ -58,16 +58,20 @@ async fn producers_made_after_tuning_are_tuned() {
 }
 
 #[tokio::test]
-async fn security_applies_to_new_connections_and_old_ones_go_on() {
-    let open = MemoryCluster::new();
+async fn security_applies_to_new_connections_and_old_ones_remain() {
+    let unsecured = MemoryCluster::new();
     let secured = MemoryCluster::new();
-    open.client().create_topic(NewTopic::new("t", 1)).await.expect("new");
+    unsecured
+        .client()
+        .create_topic(NewTopic::new("t", 1))
+        .await
+        .expect("new");
     secured.client().create_topic(NewTopic::new("t", 1)).await.expect("new");
-    let other = secured.clone();
-    let toolkit = KafkaToolkit::builder(Arc::new(open.client()))
+    let new_cluster = secured.clone();
+    let toolkit = KafkaToolkit::builder(Arc::new(unsecured.client()))
         .client_factory(move |security| {
-            assert_eq!(security.sasl.expect("handed on").username, "alice");
-            Ok(Arc::new(other.client()))
+            assert_eq!(security.sasl.expect("passed on").username, "alice");
+            Ok(Arc::new(new_cluster.client()))
         })
         .build();
     assert!(toolkit.extended_capabilities().security);
@@ -91,15 +95,15 @@ async fn security_applies_to_new_connections_and_old_ones_go_on() {
     client
         .produce_message(&before, ProducerRecord::new("t"))
         .await
-        .expect("the old one goes on");
+        .expect("the old producer still works");
     for _ in 0..2 {
         client
             .produce_message(&after, ProducerRecord::new("t"))
             .await
-            .expect("the new one works");
+            .expect("the new producer works");
     }
     let written = |metadata: networking_spi::kafka::TopicMetadata| metadata.partitions[0].latest_offset;
-    assert_eq!(written(open.client().topic_metadata("t").await.expect("there")), 1);
+    assert_eq!(written(unsecured.client().topic_metadata("t").await.expect("there")), 1);
     assert_eq!(written(secured.client().topic_metadata("t").await.expect("there")), 2);
     let metrics = client.kafka_metrics().await.expect("local");
     assert_eq!((metrics.messages_produced, metrics.producers.len()), (3, 2));
@@ -123,7 +127,7 @@ async fn without_a_factory_security_is_unsupported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn diagnostics_see_records_and_groups_of_the_toolkit() {
+async fn diagnostics_cover_records_and_groups_of_the_toolkit() {
     let toolkit = toolkit();
     let client = toolkit.client();
     client.create_topic(NewTopic::new("t", 2)).await.expect("new");
@@ -236,18 +240,18 @@ async fn schemas_are_registered_checked_and_found() {
             .await
             .expect_err("does not read the first");
         assert_eq!(error.kind(), ErrorKind::Incompatible);
-        let nonsense = Schema::new(schema_type, "{{{");
+        let invalid = Schema::new(schema_type, "{{{");
         let error = toolkit
-            .register_schema(&fresh, nonsense)
+            .register_schema(&fresh, invalid)
             .await
-            .expect_err("not readable");
+            .expect_err("cannot be parsed");
         assert_eq!(
             (error.kind(), error.field()),
             (ErrorKind::InvalidInput, Some("schema.text"))
         );
     }
     let error = toolkit
-        .schema("nobody", SchemaVersion::Latest)
+        .schema("unknown", SchemaVersion::Latest)
         .await
         .expect_err("no subject");
     assert_eq!(error.kind(), ErrorKind::NotFound);

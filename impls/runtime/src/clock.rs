@@ -1,14 +1,14 @@
-//! Time on tokio's clock.
+//! A clock on tokio's time.
 
 use std::time::{Duration, SystemTime};
 
 use networking_spi::clock::{Clock, SystemClock};
 use tokio::time::Instant;
 
-/// A clock that follows tokio's: under a paused runtime it advances only when the test advances it.
+/// A clock on tokio's time: in a paused runtime it advances only when the test advances it.
 ///
-/// Wall-clock time is the system's at the moment the clock was made, moved on by tokio's time. That makes it immune to
-/// jumps of the system clock, too.
+/// Its wall-clock time is the system time at the creation of the clock plus the time that has passed on tokio's clock since
+/// then. Later changes of the system time have no effect. Copies show the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct TokioClock {
     wall_origin: SystemTime,
@@ -16,12 +16,12 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// A clock that starts now.
+    /// A clock whose wall-clock time starts at the current system time.
     pub fn new() -> Self {
         Self::starting_at(SystemClock::new().now())
     }
 
-    /// A clock whose wall-clock time starts at `wall_origin`: tests get the same timestamps in every run.
+    /// A clock whose wall-clock time starts at `wall_origin`. Tests get the same timestamps in every run.
     pub fn starting_at(wall_origin: SystemTime) -> Self {
         Self {
             wall_origin,

@@ -1,14 +1,26 @@
-//! What the implementations of [`networking_spi`] share at run time.
+//! What the implementations of [`networking_spi`] share at run time, on tokio.
 //!
-//! | module | what |
+//! # Responsibilities
+//!
+//! The crate has code that needs a runtime and that two or more domains use. It knows no domain. Code without I/O and without
+//! a runtime belongs to `networking-spi`; code of one domain belongs to the crate of that domain.
+//!
+//! | module | contents |
 //! |---|---|
 //! | [`clock`] | a [`Clock`](networking_spi::clock::Clock) on tokio's time |
-//! | [`single_flight`] | one run at a time of work that many callers wait for |
+//! | [`single_flight`] | concurrent callers share one run of the same work |
+//! | [`shared_error`] | the same error for several callers |
 //!
-//! It knows no domain. What needs no runtime belongs to `networking-spi`; what one domain alone needs belongs to that domain.
+//! # Features
+//!
+//! None. The crate needs tokio's features `rt`, `sync` and `time`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod clock;
-pub mod shared_error;
 pub mod single_flight;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

@@ -1,19 +1,16 @@
-//! One run at a time of what many callers wait for.
+//! One run of work for all concurrent callers.
 
 use std::fmt;
-use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::shared_error::copy;
-
-/// Shares one run of some work between all callers that ask while it lasts: of a hundred requests that need a new token, one
-/// fetches it.
+/// Shares one run of some work between all callers that ask for it while it is in progress: of a hundred requests that need a
+/// new token, one fetches it.
 ///
-/// The run is a task. A caller that stops waiting does not stop it.
+/// The run is a tokio task. It continues when a caller stops waiting.
 ///
 /// ```
 /// use networking_runtime::single_flight::SingleFlight;
@@ -22,31 +19,33 @@ use crate::shared_error::copy;
 /// # async fn main() -> networking_spi::Result<()> {
 /// let flight = SingleFlight::new();
 /// let fetch = || flight.join(|| None, || Box::pin(async { Ok("token") }));
-/// let (one, other) = tokio::join!(fetch(), fetch());
-/// assert_eq!((one?, other?), ("token", "token"));
+/// let (first, second) = tokio::join!(fetch(), fetch());
+/// assert_eq!((first?, second?), ("token", "token"));
 /// # Ok(()) }
 /// ```
 pub struct SingleFlight<T>(Mutex<Option<watch::Receiver<Option<Outcome<T>>>>>);
 
-type Outcome<T> = std::result::Result<T, Arc<NetworkError>>;
+type Outcome<T> = Result<T>;
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// Nothing runs yet.
+    /// A flight without a run.
     pub const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    /// Waits for the run in progress. Without one, returns what `ready` finds, or else starts `run` and waits for it.
+    /// Waits for the run in progress and returns its result. If there is none, returns the value of `ready`, or else starts
+    /// `run` and waits for it.
     ///
-    /// `ready` is called while no run can start or end, so that work which has just ended is not started again.
+    /// `ready` is called while no run can start or end, so that work that has just ended is not started again.
     ///
-    /// Cancel safety: dropping the future leaves the run and its other callers alone.
+    /// Cancel safety: dropping the future does not affect the run and its other callers.
     ///
     /// # Errors
-    /// That of the run, for each caller; [`Internal`](ErrorKind::Internal) if the run panicked or its runtime is gone.
+    /// * The error of the run. Every caller gets it.
+    /// * [`Internal`](ErrorKind::Internal) if the run panicked or its runtime was shut down.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     pub async fn join(
         &self,
         ready: impl FnOnce() -> Option<T>,
@@ -64,19 +63,19 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         };
         match outcome.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(value))) => Ok(value.clone()),
-            Ok(Some(Err(error))) => Err(copy(error)),
+            Ok(Some(Err(error))) => Err(error.clone()),
             Ok(None) | Err(_) => Err(NetworkError::new(
                 ErrorKind::Internal,
                 "http.request",
-                "a shared request ended without a result",
+                "the shared request panicked or was cancelled",
             )),
         }
     }
 
-    /// Starts `run` unless one is in progress, and does not wait for it.
+    /// Starts `run` if no run is in progress, and does not wait for it.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// If called outside of a tokio runtime.
     pub fn start_unless_running(&self, run: impl FnOnce() -> BoxFuture<'static, Result<T>>) {
         let mut current = self.0.lock();
         if !current.as_ref().is_some_and(is_running) {
@@ -100,13 +99,13 @@ impl<T> fmt::Debug for SingleFlight<T> {
 fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch::Receiver<Option<Outcome<T>>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
-        let outcome = run.await.map_err(Arc::new);
+        let outcome = run.await;
         sender.send_replace(Some(outcome));
     });
     receiver
 }
 
-/// A run that ended has a value; one that panicked, or whose runtime is gone, has lost its sender.
+/// A run that has ended has set its value. A run that panicked or was cancelled has dropped its sender.
 fn is_running<T>(running: &watch::Receiver<Option<T>>) -> bool {
     running.borrow().is_none() && running.has_changed().is_ok()
 }

@@ -1,4 +1,4 @@
-//! The contract of what runs bridges.
+//! The contract of bridges.
 
 use std::fmt;
 use std::future::Future;
@@ -10,64 +10,43 @@ use super::{
     BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeSink,
     BridgeSource, BridgeStatus, RoutingConfig,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a [`CommunicationBridge`] can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct BridgeCapabilities {
-    /// Routing rules with conditions.
-    pub routing: bool,
-    /// Dead-letter targets.
-    pub dead_letters: bool,
-    /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
-    pub pause: bool,
-    /// Messages of the same key are delivered in the order of their arrival.
-    pub ordering_by_key: bool,
-}
-
-impl BridgeCapabilities {
-    /// Everything.
-    pub const fn all() -> Self {
-        Self {
-            routing: true,
-            dead_letters: true,
-            pause: true,
-            ordering_by_key: true,
-        }
-    }
-
-    /// Only passing messages on.
-    pub const fn none() -> Self {
-        Self {
-            routing: false,
-            dead_letters: false,
-            pause: false,
-            ordering_by_key: false,
-        }
+capabilities! {
+    /// What a [`CommunicationBridge`] can do. A bridge without capabilities passes every message to one target.
+    pub struct BridgeCapabilities {
+        /// Routing rules with conditions.
+        routing,
+        /// Dead-letter targets.
+        dead_letters,
+        /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
+        pause,
+        /// Messages of the same key are delivered in the order of their arrival.
+        ordering_by_key,
     }
 }
 
 /// Runs bridges between protocols.
 ///
-/// # Behaviour every implementation has
+/// # Behaviour of every implementation
 ///
 /// * A message is acknowledged to its source only after the sink has acknowledged it: at least once.
 /// * Payloads are delivered byte for byte.
-/// * A message that cannot be delivered or routed goes to the dead-letter target; without one its source is told. None
-///   disappears.
-/// * At most [`max_in_flight`](BridgeConfig::max_in_flight) messages are in work; beyond it the source waits.
-/// * Destroying a bridge finishes the messages in work first.
+/// * A message that cannot be delivered or routed goes to the dead-letter target; without a dead-letter target its
+///   source gets the error. No message is lost silently.
+/// * At most [`max_in_flight`](BridgeConfig::max_in_flight) messages are processed at the same time; at the limit the
+///   source waits.
+/// * Destroying a bridge first finishes the messages that are being processed.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
-    /// Starts a bridge named `name`. When this returns, the source takes messages.
+    /// Starts a bridge named `name`. When this returns, the source accepts messages.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field (a condition that does not compile too),
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for a name in use,
-    /// [`Exhausted`](crate::ErrorKind::Exhausted) for too many bridges, and the errors of starting both ends. After an
-    /// error nothing runs.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field (also for a condition that does not compile),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for a name in use, [`Exhausted`](crate::ErrorKind::Exhausted)
+    /// for too many bridges, and the errors of starting both endpoints. After an error neither endpoint is running.
     async fn create_bridge(
         &self,
         name: &str,
@@ -76,25 +55,25 @@ pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
         config: BridgeConfig,
     ) -> Result<BridgeId>;
 
-    /// Stops a bridge: no more intake, messages in work are finished within the drain timeout, both ends are stopped. The
-    /// bridge is then forgotten.
+    /// Stops and removes a bridge: the source takes no further messages, messages that are being processed are finished
+    /// within the drain timeout, and both endpoints are stopped.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) when messages were still in work;
-    /// their sources were told.
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) when messages were still being
+    /// processed; the source gets an error for each.
     async fn destroy_bridge(&self, bridge: &BridgeId) -> Result<()>;
 
-    /// Sends a message through a bridge as if its source had received it, and waits for what becomes of it.
+    /// Sends a message through a bridge as if its source had received it, and waits for its final outcome.
     ///
-    /// Cancel safety: the message may be delivered.
+    /// Cancel safety: a cancelled call may have delivered the message.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for a bridge that is paused or
     /// draining, [`TooLarge`](crate::ErrorKind::TooLarge), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the
-    /// field, and the sink's errors where there is no dead-letter target.
+    /// field, and the errors of the sink if there is no dead-letter target.
     async fn send_message_through_bridge(&self, bridge: &BridgeId, message: BridgeMessage) -> Result<BridgeReceipt>;
 
-    /// What a bridge is doing.
+    /// The status of a bridge.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound).
@@ -110,25 +89,26 @@ pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field; the
-    /// former routing then stays.
+    /// previous routing then remains in force.
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()>;
 
     /// All bridges, by name.
     ///
     /// # Errors
-    /// Connection errors, for implementations that ask somebody.
+    /// Connection errors, for implementations that ask a remote service.
     async fn all_bridges(&self) -> Result<Vec<BridgeInfo>>;
 
-    /// Looks at both ends of a bridge now.
+    /// Checks the health of both endpoints of a bridge now.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound).
     async fn monitor_bridge_health(&self, bridge: &BridgeId) -> Result<BridgeHealth>;
 
-    /// Stops taking messages from the source; those in work are finished. Pausing a paused bridge is not an error.
+    /// Stops taking messages from the source; those that were taken are finished. Pausing a paused bridge is not an
+    /// error.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for one that is over,
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for a bridge that has stopped,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pause`.
     async fn pause_bridge(&self, bridge: &BridgeId) -> Result<()>;
 
@@ -159,7 +139,7 @@ pub trait CommunicationBridgeExt: CommunicationBridge {
         }
     }
 
-    /// Destroys every bridge, side by side in no particular order, and gives the first error.
+    /// Destroys all bridges concurrently, and returns the first error in the order of their names.
     ///
     /// # Errors
     /// As [`CommunicationBridge::destroy_bridge`].

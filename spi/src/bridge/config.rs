@@ -1,13 +1,14 @@
-//! How a bridge behaves.
+//! The configuration of a bridge.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::backoff::Backoff;
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// The longest source text of a routing condition, in bytes.
+/// The longest text of a routing condition, in bytes.
 pub const MAX_CONDITION_LENGTH: usize = 2048;
 
 /// The most rules of a bridge.
@@ -20,7 +21,7 @@ pub const MAX_RULES: usize = 1000;
 pub enum RouteAction {
     /// Deliver to this target.
     Deliver {
-        /// The target, as the sink understands it: a topic, a path.
+        /// The target, in the notation of the sink: a topic, a path.
         target: String,
     },
     /// Acknowledge without delivering.
@@ -29,7 +30,7 @@ pub enum RouteAction {
     DeadLetter,
 }
 
-/// A routing rule: the first whose condition holds decides.
+/// A routing rule. The first rule whose condition is true applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RouteRule {
@@ -37,8 +38,8 @@ pub struct RouteRule {
     pub name: String,
     /// The condition, a [CEL](https://cel.dev) expression that gives a boolean. It sees `payload` (the parsed JSON
     /// payload, or null), `headers` (a map of the first value of each name, in lower case), `key`, `content_type`,
-    /// `origin` and `size` (of the payload in bytes). `key` and `content_type` are null where the message has none; a key or
-    /// header that is not UTF-8 is bytes.
+    /// `origin` and `size` (of the payload in bytes). `key` and `content_type` are null if the message has none; a key
+    /// or header that is not UTF-8 is bytes.
     pub condition: String,
     /// What happens to messages that match.
     #[serde(flatten)]
@@ -46,7 +47,7 @@ pub struct RouteRule {
 }
 
 impl RouteRule {
-    /// Delivers messages for which `condition` holds to `target`.
+    /// Delivers messages for which `condition` is true to `target`.
     pub fn to(name: impl Into<String>, condition: impl Into<String>, target: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -55,7 +56,7 @@ impl RouteRule {
         }
     }
 
-    /// Does `action` with messages for which `condition` holds.
+    /// Applies `action` to messages for which `condition` is true.
     pub fn new(name: impl Into<String>, condition: impl Into<String>, action: RouteAction) -> Self {
         Self {
             name: name.into(),
@@ -65,7 +66,9 @@ impl RouteRule {
     }
 }
 
-/// What happens when a condition cannot be evaluated (a missing field, a type that does not fit).
+/// What happens when a condition cannot be evaluated (a missing field, a wrong type).
+///
+/// Exhaustive on purpose: a bridge handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorAction {
@@ -83,7 +86,7 @@ pub enum ErrorAction {
 pub struct RoutingConfig {
     /// Rules, tried in order.
     pub rules: Vec<RouteRule>,
-    /// Where messages go that match no rule. `None`: to the dead-letter target.
+    /// The target of messages that match no rule. `None`: the dead-letter target.
     pub default_target: Option<String>,
     /// What happens when a condition cannot be evaluated.
     pub on_error: ErrorAction,
@@ -101,7 +104,7 @@ impl RoutingConfig {
         self
     }
 
-    /// Sets where messages go that match no rule.
+    /// Sets the target of messages that match no rule.
     pub fn with_default_target(mut self, target: impl Into<String>) -> Self {
         self.default_target = Some(target.into());
         self
@@ -116,7 +119,7 @@ impl RoutingConfig {
 
 impl Validate for RoutingConfig {
     fn validate(&self) -> Result<()> {
-        validate::ensure(self.rules.len() <= MAX_RULES, "rules", "are too many")?;
+        validate::ensure(self.rules.len() <= MAX_RULES, "rules", "must be at most 1000")?;
         let mut names = std::collections::HashSet::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let field = |name: &str| format!("rules[{index}].{name}");
@@ -143,59 +146,78 @@ impl Validate for RoutingConfig {
     }
 }
 
-/// How often and how fast the sink is tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How often, and after which waits, a delivery is retried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DeliveryRetry {
-    /// Attempts in all, 1 ..= 100.
+    /// Attempts in all, the first included, 1 ..= 100.
     pub max_attempts: u32,
-    /// Wait before the second attempt; doubles each time, with full jitter.
-    #[serde(with = "humantime_serde")]
-    pub initial_delay: Duration,
-    /// The longest wait. When the sink asks for a longer one, the bridge gives up at once, and its source is told how long.
-    #[serde(with = "humantime_serde")]
-    pub max_delay: Duration,
+    /// The wait before each further attempt. If the sink asks for a wait longer than `maximum`, the bridge stops retrying at
+    /// once; the error that the source gets has the wait that the sink asked for.
+    #[serde(deserialize_with = "delivery_backoff")]
+    pub backoff: Backoff,
+}
+
+const DEFAULT_DELIVERY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+fn delivery_backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(DEFAULT_DELIVERY, deserializer)
 }
 
 impl Default for DeliveryRetry {
-    /// 5 attempts, 100 ms doubling up to 5 s.
+    /// 5 attempts, 100 ms doubling up to 5 s, with full jitter.
     fn default() -> Self {
         Self {
             max_attempts: 5,
-            initial_delay: Duration::from_millis(100),
-            max_delay: Duration::from_secs(5),
+            backoff: DEFAULT_DELIVERY,
         }
     }
 }
 
 impl DeliveryRetry {
-    /// So many attempts with these waits.
+    /// At most `max_attempts` attempts; waits from `initial_delay`, doubling up to `max_delay`, with full jitter.
     pub const fn new(max_attempts: u32, initial_delay: Duration, max_delay: Duration) -> Self {
         Self {
             max_attempts,
-            initial_delay,
-            max_delay,
+            backoff: Backoff::new(initial_delay, max_delay),
         }
+    }
+
+    /// Sets the wait before each further attempt.
+    pub const fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
     }
 }
 
-/// How a bridge behaves.
+impl Validate for DeliveryRetry {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            (1..=100).contains(&self.max_attempts),
+            "max_attempts",
+            "must be between 1 and 100",
+        )?;
+        validate::nested(&self.backoff, "backoff")
+    }
+}
+
+/// The configuration of a bridge.
 ///
-/// A message whose delivery fails for good, and one that no rule and no default target wants, goes to the dead-letter
-/// target with [header fields](super::dead_letter_headers) that say why. Without a dead-letter target the source is told of the failure, so that its
-/// peer still has the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A message whose delivery fails in the last attempt, and one without a matching rule and a default target, goes to the
+/// dead-letter target with [header fields](super::dead_letter_headers) that give the reason. Without a dead-letter
+/// target the source gets the error, and its peer keeps the message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BridgeConfig {
     /// Where messages go.
     pub routing: RoutingConfig,
-    /// Where messages go that cannot be delivered or routed.
+    /// The target of messages that cannot be delivered or routed.
     pub dead_letter_target: Option<String>,
-    /// How often and how fast the sink is tried again.
+    /// How often, and after which waits, a delivery is retried.
     pub retry: DeliveryRetry,
-    /// Messages in work at once, 1 ..= 100 000. Above it the source is not asked for more.
+    /// Messages processed at the same time, 1 ..= 100 000. At the limit no message is taken from the source.
     pub max_in_flight: usize,
     /// Largest payload delivered, in bytes. A larger one goes to the dead-letter target; without one it is rejected as
     /// [`TooLarge`](crate::ErrorKind::TooLarge).
@@ -203,14 +225,14 @@ pub struct BridgeConfig {
     /// Time limit of one attempt to deliver.
     #[serde(with = "humantime_serde")]
     pub delivery_timeout: Duration,
-    /// How long destroying a bridge waits for messages in work.
+    /// How long destroying a bridge waits for messages that are being processed.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
 }
 
 impl Default for BridgeConfig {
-    /// No rules, no dead letters, 5 attempts, 256 in flight, 25 MiB payloads (GitHub's own limit for webhooks), 30 s per
-    /// attempt, 30 s to drain.
+    /// No rules, no dead-letter target, 5 attempts, 256 messages in flight, payloads up to 25 MiB (GitHub's limit for
+    /// webhooks), 30 s per attempt, 30 s to drain.
     fn default() -> Self {
         Self {
             routing: RoutingConfig::default(),
@@ -230,25 +252,25 @@ impl BridgeConfig {
         Self::default()
     }
 
-    /// Sets where messages go.
+    /// Sets the routing.
     pub fn with_routing(mut self, routing: RoutingConfig) -> Self {
         self.routing = routing;
         self
     }
 
-    /// Sets where messages go that cannot be delivered or routed.
+    /// Sets the target of messages that cannot be delivered or routed.
     pub fn with_dead_letter_target(mut self, target: impl Into<String>) -> Self {
         self.dead_letter_target = Some(target.into());
         self
     }
 
-    /// Sets how the sink is tried again.
+    /// Sets how a delivery is retried.
     pub fn with_retry(mut self, retry: DeliveryRetry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets how many messages are in work at once.
+    /// Sets how many messages are processed at the same time.
     pub fn with_max_in_flight(mut self, messages: usize) -> Self {
         self.max_in_flight = messages;
         self
@@ -275,7 +297,7 @@ impl BridgeConfig {
 
 impl Validate for BridgeConfig {
     fn validate(&self) -> Result<()> {
-        self.routing.validate().map_err(|error| error.in_field("routing"))?;
+        validate::nested(&self.routing, "routing")?;
         if let Some(target) = &self.dead_letter_target {
             validate::name(target, 512, "dead_letter_target")?;
         }
@@ -288,19 +310,9 @@ impl Validate for BridgeConfig {
                         .iter()
                         .all(|rule| rule.action != RouteAction::DeadLetter)),
             "dead_letter_target",
-            "is needed by a rule or by on_error",
+            "is required by a rule or by on_error",
         )?;
-        let retry = &self.retry;
-        validate::ensure(
-            (1..=100).contains(&retry.max_attempts),
-            "retry.max_attempts",
-            "must be between 1 and 100",
-        )?;
-        validate::ensure(
-            retry.max_delay >= retry.initial_delay,
-            "retry.max_delay",
-            "must not be shorter than retry.initial_delay",
-        )?;
+        validate::nested(&self.retry, "retry")?;
         validate::ensure(
             (1..=100_000).contains(&self.max_in_flight),
             "max_in_flight",

@@ -1,4 +1,4 @@
-//! The two ends of a bridge. Written by backends, driven by the bridge.
+//! The two endpoints of a bridge. Backends implement them, and the bridge calls them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use async_trait::async_trait;
 use super::{BridgeMessage, BridgeProtocol, BridgeReceipt, EndpointHealth};
 use crate::error::{ErrorKind, NetworkError, Result};
 
-/// How a source learns what became of a message.
+/// Receives the outcome of one message for its source.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Acknowledge: Send + 'static {
-    /// The bridge has dealt with the message. Must not block.
+    /// Called once with the outcome. Must not block.
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>);
 }
 
-/// A message together with the duty to answer for it.
+/// A message that must be acknowledged or rejected.
 ///
-/// Exactly one of [`acknowledge`](Self::acknowledge) and [`reject`](Self::reject) is called. A delivery that is dropped is
-/// rejected as [`Cancelled`](ErrorKind::Cancelled): no message disappears without a word.
+/// Exactly one of [`acknowledge`](Self::acknowledge) and [`reject`](Self::reject) is called. A delivery that is dropped
+/// is rejected as [`Cancelled`](ErrorKind::Cancelled): no message is lost silently.
 #[must_use = "a dropped delivery is rejected"]
 pub struct Delivery {
     message: Option<BridgeMessage>,
@@ -39,17 +39,17 @@ impl Delivery {
         self.message.as_ref()
     }
 
-    /// Takes the message out, to be delivered; the duty to answer remains.
+    /// Takes the message out, to deliver it. It must still be acknowledged or rejected.
     pub fn take_message(&mut self) -> Option<BridgeMessage> {
         self.message.take()
     }
 
-    /// The message was dealt with.
+    /// Reports that the message was delivered, dead-lettered or dropped.
     pub fn acknowledge(mut self, receipt: BridgeReceipt) {
         self.finish(Ok(receipt));
     }
 
-    /// The message could not be dealt with: the source's peer keeps it.
+    /// Reports that the message failed. The peer of the source keeps it.
     pub fn reject(mut self, error: NetworkError) {
         self.finish(Err(error));
     }
@@ -66,7 +66,7 @@ impl Drop for Delivery {
         self.finish(Err(NetworkError::new(
             ErrorKind::Cancelled,
             "bridge.deliver",
-            "the bridge gave up the message before it was dealt with",
+            "the delivery was dropped before it was acknowledged or rejected",
         )));
     }
 }
@@ -79,15 +79,15 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// Where messages come from.
+/// The source of a bridge.
 ///
-/// The bridge calls [`start`](Self::start) once, [`receive`](Self::receive) for as long as it can take messages, and
-/// [`stop`](Self::stop) once. Between `stop` and the `None` of `receive` the source hands over what it had already taken
-/// from its peer, so that it can still be answered for.
+/// The bridge calls [`start`](Self::start) once, [`receive`](Self::receive) while it can process messages, and
+/// [`stop`](Self::stop) once. After `stop`, `receive` returns the messages that the source had already taken from its
+/// peer, and then `None`: each message is acknowledged or rejected.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
-    /// What it speaks.
+    /// Its protocol.
     fn protocol(&self) -> BridgeProtocol;
 
     /// Starts taking messages from the peer (binds, subscribes).
@@ -96,7 +96,7 @@ pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
     /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
-    /// The next message; `None` when the source has stopped and nothing is left.
+    /// The next message; `None` when the source has stopped and no message is left.
     ///
     /// Cancel safety: cancel safe. A message that was not returned is returned by a later call.
     ///
@@ -107,41 +107,42 @@ pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
     /// Stops taking messages from the peer. Stopping twice is not an error.
     ///
     /// # Errors
-    /// Connection errors; the source is stopped all the same.
+    /// Connection errors; the source is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// How it is doing.
+    /// Its health.
     async fn health(&self) -> EndpointHealth;
 }
 
-/// Where messages go.
+/// The sink of a bridge.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
-    /// What it speaks.
+    /// Its protocol.
     fn protocol(&self) -> BridgeProtocol;
 
-    /// Gets ready (connects, makes a producer).
+    /// Prepares for deliveries (connects, creates a producer).
     ///
     /// # Errors
     /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
-    /// Delivers a message to a target and waits until the peer has acknowledged it. The result says where exactly it went.
+    /// Delivers a message to a target and waits until the peer has acknowledged it. Returns the exact position, if the
+    /// peer reports one.
     ///
-    /// Cancel safety: the message may have been delivered.
+    /// Cancel safety: a cancelled call may have delivered the message.
     ///
     /// # Errors
-    /// The error's [retryability](NetworkError::retryability) decides whether the bridge tries again or gives up.
+    /// The error's [retryability](NetworkError::retryability) decides whether the bridge retries.
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>>;
 
-    /// Waits for what is on its way and releases everything. Stopping twice is not an error.
+    /// Waits for deliveries in progress, and releases all resources. Stopping twice is not an error.
     ///
     /// # Errors
-    /// [`Timeout`](ErrorKind::Timeout) and connection errors; the sink is stopped all the same.
+    /// [`Timeout`](ErrorKind::Timeout) and connection errors; the sink is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// How it is doing.
+    /// Its health.
     async fn health(&self) -> EndpointHealth;
 }
 

@@ -1,4 +1,4 @@
-//! What flows through a bridge.
+//! Messages and receipts.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -9,17 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// A message on its way. Its payload is never changed by the bridge: what arrives is what is delivered, byte for byte.
+/// A message in a bridge. The bridge does not change the payload: it is delivered byte for byte as it was received.
 #[derive(Clone, PartialEq, Eq)]
+#[must_use = "a message does nothing until it is sent through a bridge"]
 #[non_exhaustive]
 pub struct BridgeMessage {
-    /// Identifies the message: the source's own id (a delivery id) or one that the bridge made.
+    /// Identifies the message: the id that the source has for it (a delivery id), or one that the bridge generated.
     pub id: String,
     /// The payload.
     pub payload: Bytes,
     /// Its media type, if the source knows.
     pub content_type: Option<String>,
-    /// What keeps messages in order and together: they are delivered in order per key, and Kafka partitions by it.
+    /// The ordering key. Messages with the same key are delivered in order, and Kafka selects the partition by it.
     pub key: Option<Bytes>,
     /// Header fields, names in lower case, in the order of arrival; names may repeat.
     pub headers: Vec<(String, Bytes)>,
@@ -81,7 +82,7 @@ impl Validate for BridgeMessage {
 }
 
 impl fmt::Debug for BridgeMessage {
-    /// Sizes only: payload, key and headers may hold anything.
+    /// Sizes only: payload, key and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BridgeMessage")
             .field("id", &self.id)
@@ -95,7 +96,7 @@ impl fmt::Debug for BridgeMessage {
     }
 }
 
-/// What became of a message.
+/// The final outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -104,23 +105,23 @@ pub enum Disposition {
     Delivered,
     /// The sink acknowledged it at the dead-letter target.
     DeadLettered,
-    /// A rule says that it is not wanted.
+    /// A rule dropped it.
     Dropped,
 }
 
-/// What a source is told of a message that the bridge has dealt with.
+/// The result that a source gets for a message that was delivered, dead-lettered or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BridgeReceipt {
     /// The message's id.
     pub message_id: String,
-    /// What became of it.
+    /// The final outcome.
     pub disposition: Disposition,
     /// Where it went (a topic); empty for a dropped message.
     pub target: String,
-    /// Where exactly, in the sink's own words (`3@1042` for offset 1042 of partition 3).
+    /// The exact position, in the notation of the sink (`3@1042` for offset 1042 of partition 3).
     pub position: Option<String>,
-    /// The rule that decided; `None` for the default target.
+    /// The rule that matched; `None` for the default target.
     pub rule: Option<String>,
     /// Attempts to deliver it.
     pub attempts: u32,
@@ -139,13 +140,13 @@ impl BridgeReceipt {
         }
     }
 
-    /// Sets where exactly it went.
+    /// Sets the exact position.
     pub fn with_position(mut self, position: impl Into<String>) -> Self {
         self.position = Some(position.into());
         self
     }
 
-    /// Sets the rule that decided.
+    /// Sets the rule that matched.
     pub fn with_rule(mut self, rule: impl Into<String>) -> Self {
         self.rule = Some(rule.into());
         self

@@ -1,8 +1,9 @@
 //! Bridges: messages from a source, through routing rules, to a sink.
 //!
-//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a Kafka
-//! consumer), decides where each goes by its [`RoutingConfig`], and hands it to a [`BridgeSink`] (a Kafka producer, an HTTP
-//! client). The source learns the result: it acknowledges to its own peer only what the sink has acknowledged.
+//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a
+//! Kafka consumer), selects the target of each by its [`RoutingConfig`], and passes it to a [`BridgeSink`] (a Kafka
+//! producer, an HTTP client). The source gets the result, and acknowledges to its peer only the messages that the sink
+//! has acknowledged.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -46,36 +47,30 @@ pub use communication::MockCommunicationBridge;
 #[cfg(any(test, feature = "mock"))]
 pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
 
-use crate::id::{define_id, named_enum};
+use crate::names::{define_id, named_enum};
 
 define_id! {
     /// A bridge of a [`CommunicationBridge`].
     BridgeId
 }
 
-/// What an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum BridgeProtocol {
-    /// HTTP.
-    Http,
-    /// Kafka.
-    Kafka,
-    /// WebSocket.
-    WebSocket,
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// In the same process.
-    Memory,
+named_enum! {
+    "protocol",
+    /// The protocol of an endpoint.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[non_exhaustive]
+    pub enum BridgeProtocol {
+        /// HTTP.
+        Http => "http",
+        /// Kafka.
+        Kafka => "kafka",
+        /// WebSocket.
+        WebSocket => "websocket",
+        /// TCP.
+        Tcp => "tcp",
+        /// UDP.
+        Udp => "udp",
+        /// In the same process.
+        Memory => "memory",
+    }
 }
-
-named_enum!(BridgeProtocol, "protocol", {
-    Http => "http",
-    Kafka => "kafka",
-    WebSocket => "websocket",
-    Tcp => "tcp",
-    Udp => "udp",
-    Memory => "memory",
-});

@@ -1,4 +1,4 @@
-//! How bridges are doing.
+//! State, counters and health of bridges.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -6,37 +6,31 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{BridgeId, BridgeProtocol};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
-/// What a bridge is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum BridgeState {
-    /// Its ends are being started.
-    #[default]
-    Starting,
-    /// Messages flow.
-    Running,
-    /// No messages are taken from the source; those in work are finished.
-    Paused,
-    /// It is being destroyed and finishes the messages in work.
-    Draining,
-    /// It is over.
-    Stopped,
-    /// It is over because of an error.
-    Failed,
+named_enum! {
+    "bridge_state",
+    /// The state of a bridge.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum BridgeState {
+        /// Its endpoints are being started.
+        #[default]
+        Starting => "starting",
+        /// Messages are taken from the source.
+        Running => "running",
+        /// No messages are taken from the source; those that were taken are finished.
+        Paused => "paused",
+        /// It is being destroyed, and finishes the messages that were taken.
+        Draining => "draining",
+        /// It has stopped.
+        Stopped => "stopped",
+        /// It has stopped because of an error.
+        Failed => "failed",
+    }
 }
 
-named_enum!(BridgeState, "bridge_state", {
-    Starting => "starting",
-    Running => "running",
-    Paused => "paused",
-    Draining => "draining",
-    Stopped => "stopped",
-    Failed => "failed",
-});
-
-/// One line about a bridge.
+/// A summary of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BridgeInfo {
@@ -44,16 +38,16 @@ pub struct BridgeInfo {
     pub id: BridgeId,
     /// Its name.
     pub name: String,
-    /// What its source speaks.
+    /// The protocol of its source.
     pub source: BridgeProtocol,
-    /// What its sink speaks.
+    /// The protocol of its sink.
     pub sink: BridgeProtocol,
-    /// What it is doing.
+    /// Its state.
     pub state: BridgeState,
 }
 
 impl BridgeInfo {
-    /// One line about a bridge.
+    /// A summary of a bridge.
     pub fn new(
         id: BridgeId,
         name: impl Into<String>,
@@ -71,7 +65,7 @@ impl BridgeInfo {
     }
 }
 
-/// What a bridge is doing, in full.
+/// The status of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BridgeStatus {
@@ -79,18 +73,18 @@ pub struct BridgeStatus {
     pub id: BridgeId,
     /// Its name.
     pub name: String,
-    /// What it is doing.
+    /// Its state.
     pub state: BridgeState,
     /// When it was created.
     pub created_at: SystemTime,
-    /// Messages in work.
+    /// Messages that are being processed.
     pub in_flight: usize,
     /// The latest error, if there was one.
     pub last_error: Option<String>,
 }
 
 impl BridgeStatus {
-    /// The status of a bridge with nothing in work.
+    /// The status of a bridge that processes no message.
     pub fn new(id: BridgeId, name: impl Into<String>, state: BridgeState, created_at: SystemTime) -> Self {
         Self {
             id,
@@ -116,7 +110,7 @@ pub struct BridgeMetrics {
     pub dead_lettered: u64,
     /// Messages dropped by a rule.
     pub dropped: u64,
-    /// Messages that the source was told could not be dealt with.
+    /// Messages that were rejected to their source.
     pub failed: u64,
     /// Attempts beyond the first.
     pub retries: u64,
@@ -124,13 +118,13 @@ pub struct BridgeMetrics {
     pub condition_errors: u64,
     /// Payload bytes delivered.
     pub bytes_delivered: u64,
-    /// Per target.
+    /// Messages delivered, by target.
     pub by_target: BTreeMap<String, u64>,
-    /// Per rule.
+    /// Counters by rule.
     pub by_rule: BTreeMap<String, RouteMetrics>,
-    /// Mean time from receiving a message to answering for it.
+    /// Mean time from receiving a message to its acknowledgement or rejection.
     pub mean_latency: Duration,
-    /// Longest time from receiving a message to answering for it.
+    /// Longest time from receiving a message to its acknowledgement or rejection.
     pub max_latency: Duration,
 }
 
@@ -138,41 +132,42 @@ pub struct BridgeMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct RouteMetrics {
-    /// Messages it decided about.
+    /// Messages that matched it.
     pub matched: u64,
     /// Times its condition could not be evaluated.
     pub errors: u64,
 }
 
-/// Whether something works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[non_exhaustive]
-pub enum HealthState {
-    /// It works.
-    Up,
-    /// It works, but not fully.
-    Degraded,
-    /// It does not work.
-    Down,
-    /// It cannot be told.
-    #[default]
-    Unknown,
+named_enum! {
+    "health",
+    /// The health of an endpoint or a bridge.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+    #[non_exhaustive]
+    pub enum HealthState {
+        /// It works.
+        Up => "up",
+        /// It works, but not fully.
+        Degraded => "degraded",
+        /// It does not work.
+        Down => "down",
+        /// Its health is not known.
+        #[default]
+        Unknown => "unknown",
+    }
 }
 
-named_enum!(HealthState, "health", { Up => "up", Degraded => "degraded", Down => "down", Unknown => "unknown" });
-
-/// Whether an endpoint works.
+/// The health of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct EndpointHealth {
-    /// Whether it works.
+    /// Its state.
     pub state: HealthState,
-    /// Why not, or where it listens.
+    /// The reason, or the address where it listens.
     pub detail: Option<String>,
 }
 
 impl EndpointHealth {
-    /// Whether an endpoint works.
+    /// The health of an endpoint.
     pub const fn new(state: HealthState) -> Self {
         Self { state, detail: None }
     }
@@ -184,11 +179,11 @@ impl EndpointHealth {
     }
 }
 
-/// Whether a bridge works.
+/// The health of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct BridgeHealth {
-    /// The worse of both ends, and of the bridge itself.
+    /// The worst of the two endpoints and the bridge.
     pub state: HealthState,
     /// Its source.
     pub source: EndpointHealth,
@@ -199,7 +194,7 @@ pub struct BridgeHealth {
 }
 
 impl BridgeHealth {
-    /// The health that follows from both ends.
+    /// The health of a bridge.
     pub fn new(state: HealthState, source: EndpointHealth, sink: EndpointHealth, error_percent: u8) -> Self {
         Self {
             state,

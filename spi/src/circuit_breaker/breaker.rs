@@ -12,68 +12,46 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
 use super::{Circuit, CircuitBreakerConfig, CircuitEvent, CircuitExt, CircuitMetrics, CircuitState};
+use crate::capabilities::capabilities;
 use crate::error::{ErrorKind, NetworkError, Result};
 
-/// What an operation returns through the object-safe [`CircuitBreaker::execute_with_circuit_breaker`].
+/// The output of an operation of [`CircuitBreaker::execute_with_circuit_breaker`], of any type.
 pub type OperationOutput = Box<dyn Any + Send>;
 
-/// An operation that is built only when the circuit lets it through.
+/// An operation. It is called only if the circuit admits the call.
 pub type BoxedOperation = Box<dyn FnOnce() -> BoxFuture<'static, Result<OperationOutput>> + Send>;
 
-/// What a circuit breaker can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct CircuitBreakerCapabilities {
-    /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
-    pub count_window: bool,
-    /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
-    pub time_window: bool,
-    /// Slow-call rates.
-    pub slow_call_rate: bool,
-    /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
-    pub metrics_only: bool,
-    /// [`CircuitBreaker::subscribe`].
-    pub events: bool,
-}
-
-impl CircuitBreakerCapabilities {
-    /// Everything.
-    pub const fn all() -> Self {
-        Self {
-            count_window: true,
-            time_window: true,
-            slow_call_rate: true,
-            metrics_only: true,
-            events: true,
-        }
-    }
-
-    /// Only consecutive counting.
-    pub const fn none() -> Self {
-        Self {
-            count_window: false,
-            time_window: false,
-            slow_call_rate: false,
-            metrics_only: false,
-            events: false,
-        }
+capabilities! {
+    /// What a circuit breaker can do. A breaker without capabilities counts consecutive failures.
+    pub struct CircuitBreakerCapabilities {
+        /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
+        count_window,
+        /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
+        time_window,
+        /// Slow-call rates.
+        slow_call_rate,
+        /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
+        metrics_only,
+        /// [`CircuitBreaker::subscribe`].
+        events,
     }
 }
 
 /// A registry of named circuits.
 ///
-/// A circuit comes to life when it is first asked for, with the breaker's default configuration, or when it is
-/// configured. Clones of the `Arc` share all circuits. Operations other than
-/// [`execute_with_circuit_breaker`](Self::execute_with_circuit_breaker) never block and never wait.
+/// A circuit is created on first use, with the default configuration of the breaker, or when it is configured. Clones
+/// of the `Arc` share all circuits. Operations other than
+/// [`execute_with_circuit_breaker`](Self::execute_with_circuit_breaker) return without blocking or waiting.
 ///
-/// # Behaviour every implementation has
+/// # Behaviour of every implementation
 ///
-/// * A rejected call never builds its operation and says when to retry.
-/// * A half-open circuit admits at most
-///   [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at once, whatever the concurrency.
+/// * A rejected call does not call its operation. Its error says when to retry, if the circuit knows.
+/// * A half-open circuit admits at most [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at the
+///   same time, regardless of the number of callers.
 /// * A result counts only for the state generation in which its call was admitted.
-/// * A permit always comes back: by record, panic, cancellation or expired lease.
-/// * Events are delivered outside every lock; a slow subscriber loses the oldest ones and is told how many.
+/// * Every permit is returned: by `record`, by a panic, by a cancellation, or when its lease expires.
+/// * Events are delivered outside every lock. For a slow subscriber the oldest events are dropped, and it gets their
+///   number.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
@@ -96,7 +74,7 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> Result<OperationOutput>;
 
-    /// The handle of a circuit, made with the default configuration if it does not exist.
+    /// The handle of a circuit, which is created with the default configuration if it does not exist.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name that is blank, has control characters, or is longer than
@@ -110,16 +88,16 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn circuit_state(&self, name: &str) -> Result<CircuitState>;
 
-    /// Sets the configuration of a circuit, making it if it does not exist. State and counters are kept; new thresholds
-    /// apply from the next outcome on. The configured mode takes effect unless the circuit is forced open or closed: that
-    /// order stands until it is reset or forced otherwise.
+    /// Sets the configuration of a circuit, which is created if it does not exist. State and counters are kept; new
+    /// thresholds apply from the next outcome on. The configured mode takes effect unless the circuit is forced open or
+    /// closed: a forced state stays until the circuit is reset or forced otherwise.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Unsupported`](ErrorKind::Unsupported) for a policy
-    /// that `capabilities()` does not have; and those of [`circuit`](Self::circuit).
+    /// that `capabilities()` does not declare; and those of [`circuit`](Self::circuit).
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()>;
 
-    /// Closes a circuit, in automatic mode (metrics-only where it is configured so), with empty window and counters.
+    /// Closes a circuit, in automatic mode (metrics-only mode if that is configured), with empty window and counters.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
@@ -146,8 +124,9 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn force_circuit_closed(&self, name: &str) -> Result<()>;
 
-    /// Events of all circuits from now on. The stream never ends while the breaker lives. A subscriber that is too slow
-    /// loses the oldest events and gets a [`Lagged`](super::CircuitEventKind::Lagged) in their place.
+    /// Events of all circuits from now on. The stream does not end while the breaker exists. For a subscriber that is
+    /// too slow the oldest events are dropped, and one [`Lagged`](super::CircuitEventKind::Lagged) event takes their
+    /// place.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) without the capability `events`.
@@ -177,7 +156,8 @@ pub trait CircuitBreakerExt: CircuitBreaker {
     /// [`CircuitExt::call_with_fallback`] under the circuit named `circuit`.
     ///
     /// # Errors
-    /// As `CircuitExt::call_with_fallback`, and those of [`circuit`](CircuitBreaker::circuit), which no fallback sees.
+    /// As `CircuitExt::call_with_fallback`, and those of [`circuit`](CircuitBreaker::circuit), for which the fallback
+    /// is not called.
     fn call_with_fallback<T, F, Fut, G, Alternative>(
         &self,
         circuit: &str,
@@ -232,7 +212,7 @@ macro_rules! delegate {
     ($($pointer:ident),+) => {$(
         #[deny(clippy::missing_trait_methods)]
         impl<B: CircuitBreaker + ?Sized> CircuitBreaker for $pointer<B> {
-            // What `async_trait` makes of the method, without a second box around the inner future.
+            // The expansion of `async_trait`, without a second box around the inner future.
             fn execute_with_circuit_breaker<'life0, 'life1, 'async_trait>(
                 &'life0 self,
                 operation: BoxedOperation,

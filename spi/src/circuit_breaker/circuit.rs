@@ -12,9 +12,11 @@ use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
 use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
-use crate::error::{ErrorKind, NetworkError, Phase, Result, Retryability};
+use crate::error::{ErrorKind, NetworkError, Phase, Result, Retryability, context};
 
-/// How a call ended, as far as the circuit is concerned.
+/// The outcome of a call.
+///
+/// Exhaustive on purpose: a circuit handles each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallOutcome {
@@ -22,18 +24,19 @@ pub enum CallOutcome {
     Success,
     /// The dependency is failing.
     Failure,
-    /// Says nothing about the dependency (a bad request, a cancelled caller): frees the permit, counts for nothing.
+    /// The call says nothing about the dependency (a bad request, a cancelled caller). Its permit is freed, and the
+    /// state does not change.
     Ignored,
 }
 
-/// What is reported when a call is over.
+/// The record of a call that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallRecord {
     /// How it ended. `None`: the permit was dropped without a record, and the circuit applies its
     /// [`CancelPolicy`](super::CancelPolicy).
     pub outcome: Option<CallOutcome>,
-    /// Whether the permit was dropped by a panic: a failure whatever the policy.
+    /// Whether the permit was dropped by a panic, which is a failure under every policy.
     pub panicked: bool,
     /// The shortest wait the dependency asked for (`Retry-After`): lengthens the open time, up to its cap.
     pub retry_after: Option<Duration>,
@@ -71,7 +74,7 @@ impl From<CallOutcome> for CallRecord {
     }
 }
 
-/// A call that was not let through. The operation was never built.
+/// The rejection of a call. The operation was not called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CircuitRejection {
@@ -79,8 +82,8 @@ pub struct CircuitRejection {
     pub circuit: Arc<str>,
     /// [`CircuitState::Open`], or [`CircuitState::HalfOpen`] when all probe slots are taken.
     pub state: CircuitState,
-    /// When a call may be let through again, if the circuit knows: not for a forced-open circuit, which waits for an
-    /// operator, and not for a half-open one, which waits for its probes.
+    /// The time until a call may be admitted again. `None` for a circuit that was forced open, which waits for an
+    /// operator, and for a half-open one, which waits for its probes.
     pub retry_after: Option<Duration>,
 }
 
@@ -108,8 +111,8 @@ impl fmt::Display for CircuitRejection {
 impl std::error::Error for CircuitRejection {}
 
 impl From<CircuitRejection> for NetworkError {
-    /// An [`ErrorKind::CircuitOpen`] error: retryable after the open time, at once where only the probe slots are taken,
-    /// and never where the circuit is forced open.
+    /// An [`ErrorKind::CircuitOpen`] error: retryable after the open time, immediately if only the probe slots are
+    /// taken, and never if the circuit is forced open.
     fn from(rejection: CircuitRejection) -> Self {
         let retryability = match (rejection.retry_after, rejection.state) {
             (Some(delay), _) => Retryability::After(delay),
@@ -118,19 +121,64 @@ impl From<CircuitRejection> for NetworkError {
         };
         NetworkError::new(ErrorKind::CircuitOpen, "circuit_breaker.acquire", rejection.to_string())
             .with_retryability(retryability)
-            .with_context("circuit", rejection.circuit.as_ref())
+            .with_context(context::CIRCUIT, rejection.circuit.as_ref())
     }
 }
 
-/// What a circuit needs to recognise a permit when it comes back. Opaque to everyone else.
+/// By what a circuit recognises a permit that comes back. Opaque to applications.
+///
+/// # For implementers of [`Circuit`]
+///
+/// Only the circuit that made a token reads these three values. Their names describe the usual use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PermitToken {
-    /// The state generation in which the call was admitted: results of an earlier one never count.
-    pub generation: u64,
-    /// The probe's slot or serial number; 0 for calls admitted while closed.
-    pub probe: u64,
+    generation: u64,
+    probe: u64,
+    started_nanos: u64,
+}
+
+impl PermitToken {
+    /// A token of this state generation, for a call that is neither a probe nor timed.
+    #[inline]
+    pub const fn new(generation: u64) -> Self {
+        Self {
+            generation,
+            probe: 0,
+            started_nanos: 0,
+        }
+    }
+
+    /// Sets the number of the probe or of its slot.
+    #[inline]
+    pub const fn with_probe(mut self, probe: u64) -> Self {
+        self.probe = probe;
+        self
+    }
+
+    /// Sets when the call was admitted, in nanoseconds of the circuit's clock.
+    #[inline]
+    pub const fn with_started_nanos(mut self, nanos: u64) -> Self {
+        self.started_nanos = nanos;
+        self
+    }
+
+    /// The state generation in which the call was admitted. Results of an earlier generation do not count.
+    #[inline]
+    pub const fn generation(self) -> u64 {
+        self.generation
+    }
+
+    /// The number of the probe or of its slot; 0 for a call that was admitted while closed.
+    #[inline]
+    pub const fn probe(self) -> u64 {
+        self.probe
+    }
+
     /// When the call was admitted, in nanoseconds of the circuit's clock; 0 if the circuit does not time calls.
-    pub started_nanos: u64,
+    #[inline]
+    pub const fn started_nanos(self) -> u64 {
+        self.started_nanos
+    }
 }
 
 /// One named circuit.
@@ -140,21 +188,21 @@ pub struct PermitToken {
 ///
 /// # For implementers
 ///
-/// `try_acquire` must give back `Permit::new(self, token)`; every permit then comes back exactly once through
-/// [`complete`](Self::complete), also when it is dropped in a panic or with a cancelled future.
+/// `try_acquire` must return `Permit::new(self, token)`. Each permit is then passed to [`complete`](Self::complete)
+/// exactly once, also when it is dropped in a panic or with a cancelled future.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Circuit: fmt::Debug + Send + Sync + 'static {
-    /// The name under which the breaker knows it.
+    /// Its name in the breaker.
     fn name(&self) -> &str;
 
-    /// Asks to make a call now. Never blocks.
+    /// Asks for a permit to make a call now. Does not block.
     ///
     /// # Errors
     /// A [`CircuitRejection`] when the circuit is open, or half-open with every probe slot taken.
     #[allow(clippy::elidable_lifetime_names, reason = "mockall needs the name")]
     fn try_acquire<'a>(&'a self) -> Result<Permit<'a>, CircuitRejection>;
 
-    /// The state now: an open time that has passed shows as [`CircuitState::HalfOpen`] without waiting for a call.
+    /// The state now. When the open time has passed, it is [`CircuitState::HalfOpen`], also before the next call.
     fn state(&self) -> CircuitState;
 
     /// A snapshot of the counters.
@@ -166,15 +214,15 @@ pub trait Circuit: fmt::Debug + Send + Sync + 'static {
     /// Starts the time limit of one call: `limit`, or the configured
     /// [`call_timeout`](CircuitBreakerConfig::call_timeout) for `None`. Without either there is no deadline.
     ///
-    /// The contracts have no timer of their own; the implementation brings the one of its runtime, and may panic outside
-    /// of that runtime where there is a limit. Must be cheap without one: every call asks.
+    /// The contracts have no timer. The implementation uses that of its runtime, and may panic outside of that runtime
+    /// if there is a limit. Without a limit it must be cheap: every call asks for its deadline.
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline>;
 
-    /// Takes a permit back. Called by [`Permit`]; applications never call it.
+    /// Ends the call of a permit. [`Permit`] and [`OwnedPermit`] call it; applications do not.
     fn complete(&self, token: PermitToken, record: CallRecord);
 }
 
-/// The time limit of one call, running. As a future it is ready when the time is up.
+/// The running time limit of one call: a future that is ready when the time has passed.
 #[must_use = "a deadline does nothing unless it is awaited"]
 pub struct Deadline {
     limit: Duration,
@@ -187,7 +235,7 @@ impl Deadline {
         Self { limit, expired }
     }
 
-    /// The whole time that the call has.
+    /// The whole time limit.
     pub const fn limit(&self) -> Duration {
         self.limit
     }
@@ -209,10 +257,10 @@ impl fmt::Debug for Deadline {
     }
 }
 
-/// Leave to make one call. Report its outcome with [`record`](Self::record).
+/// Permission to make one call. Report its outcome with [`record`](Self::record).
 ///
-/// A permit that is dropped instead frees its slot: as a failure if the thread is panicking, otherwise by the circuit's
-/// [`CancelPolicy`](super::CancelPolicy).
+/// A permit that is dropped without a record frees its slot. It counts as a failure if the thread is panicking, and
+/// otherwise as the circuit's [`CancelPolicy`](super::CancelPolicy) says.
 #[must_use = "a dropped permit counts as a cancelled call"]
 pub struct Permit<'c> {
     circuit: &'c dyn Circuit,
@@ -225,7 +273,7 @@ impl<'c> Permit<'c> {
         Self { circuit, token }
     }
 
-    /// Ends the call. A record that arrives after the circuit moved on is counted as stale and has no other effect.
+    /// Ends the call. A record of an earlier state generation is counted as stale and has no other effect.
     pub fn record(self, record: impl Into<CallRecord>) {
         let (circuit, token) = (self.circuit, self.token);
         std::mem::forget(self);
@@ -249,7 +297,7 @@ impl fmt::Debug for Permit<'_> {
     }
 }
 
-/// A [`Permit`] that keeps its circuit alive, to hand over to another task.
+/// A [`Permit`] that owns a reference to its circuit, and can be sent to another task.
 #[must_use = "a dropped permit counts as a cancelled call"]
 pub struct OwnedPermit {
     circuit: Arc<dyn Circuit>,
@@ -258,7 +306,7 @@ pub struct OwnedPermit {
 }
 
 impl OwnedPermit {
-    /// Asks `circuit` to make a call now.
+    /// Asks `circuit` for a permit to make a call now.
     ///
     /// # Errors
     /// A [`CircuitRejection`] as [`Circuit::try_acquire`].
@@ -302,10 +350,10 @@ impl fmt::Debug for OwnedPermit {
 pub trait CircuitExt: Circuit {
     /// Runs the future that `operation` builds under a permit and the configured
     /// [`call_timeout`](CircuitBreakerConfig::call_timeout); errors are classified by the circuit's
-    /// [`ErrorClassifier`](super::ErrorClassifier). `operation` is not called when the circuit rejects.
+    /// [`ErrorClassifier`](super::ErrorClassifier). `operation` is not called if the circuit rejects the call.
     ///
-    /// A timeout belongs here, not around this call: what only wraps the call cancels it, and the circuit never learns
-    /// that the dependency hangs.
+    /// Configure a timeout in the circuit, not around this call: a timeout around it cancels the call, and the circuit
+    /// does not learn that the dependency hangs.
     ///
     /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`].
     ///
@@ -321,7 +369,7 @@ pub trait CircuitExt: Circuit {
         run(self, None, operation)
     }
 
-    /// [`call`](Self::call) with a time limit of its own.
+    /// [`call`](Self::call) with this time limit in place of the configured one.
     ///
     /// # Errors
     /// As `call`.
@@ -334,11 +382,12 @@ pub trait CircuitExt: Circuit {
         run(self, Some(limit), operation)
     }
 
-    /// [`call`](Self::call), with another answer for when there is none: `fallback` gets the error and runs if the call was
-    /// rejected, did not end in time, or failed as the circuit's [`ErrorClassifier`](super::ErrorClassifier) sees it.
+    /// Like [`call`](Self::call), with a fallback. `fallback` gets the error, and runs if the call was rejected, did
+    /// not end in time, or counts as a failure by the circuit's [`ErrorClassifier`](super::ErrorClassifier).
     ///
-    /// Errors that are not the dependency's fault (ignored, or an answer such as a 404) come back as they are: a fallback
-    /// would hide a mistake of the caller. The fallback runs without a permit and counts for nothing.
+    /// Errors that do not count as failures of the dependency (an ignored one, or a response such as 404) are returned
+    /// unchanged: a fallback would hide an error of the caller. The fallback runs without a permit, and its outcome is
+    /// not counted.
     ///
     /// Cancel safety: as `call`; while the fallback runs, dropping the future drops the fallback.
     ///
@@ -354,7 +403,7 @@ pub trait CircuitExt: Circuit {
     /// ```
     ///
     /// # Errors
-    /// What the operation returned if that is not the dependency's fault, otherwise what the fallback returned.
+    /// The error of the operation if it does not count as a failure of the dependency, otherwise that of the fallback.
     fn call_with_fallback<T, F, Fut, G, Alternative>(
         &self,
         operation: F,
@@ -370,8 +419,8 @@ pub trait CircuitExt: Circuit {
         async move {
             match attempt(self, None, operation).await {
                 Ok(value) => Ok(value),
-                Err(Unanswered { error, failed: true }) => fallback(error).await,
-                Err(Unanswered { error, .. }) => Err(error),
+                Err(Unsuccessful { error, failed: true }) => fallback(error).await,
+                Err(Unsuccessful { error, .. }) => Err(error),
             }
         }
     }
@@ -388,24 +437,24 @@ where
 {
     attempt(circuit, limit, operation)
         .await
-        .map_err(|unanswered| unanswered.error)
+        .map_err(|unsuccessful| unsuccessful.error)
 }
 
-/// A call that returned no value.
-struct Unanswered {
+/// A call that returned no value: it was rejected, or it failed.
+struct Unsuccessful {
     error: NetworkError,
-    /// Rejected, or counted as a failure.
+    /// Whether the call was rejected or counted as a failure.
     failed: bool,
 }
 
-async fn attempt<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T, Unanswered>
+async fn attempt<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T, Unsuccessful>
 where
     C: Circuit + ?Sized,
     T: Send,
     F: FnOnce() -> Fut + Send,
     Fut: Future<Output = Result<T>> + Send,
 {
-    let permit = circuit.try_acquire().map_err(|rejection| Unanswered {
+    let permit = circuit.try_acquire().map_err(|rejection| Unsuccessful {
         error: rejection.into(),
         failed: true,
     })?;
@@ -416,9 +465,9 @@ where
             match select(pin!(operation()), deadline).await {
                 Either::Left((result, _)) => result,
                 Either::Right(((), _)) => {
-                    // Not for the classifier to decide: what does not answer in time is failing.
+                    // The classifier is not asked: a dependency that does not answer in time is failing.
                     permit.record(CallOutcome::Failure);
-                    return Err(Unanswered {
+                    return Err(Unsuccessful {
                         error: NetworkError::timeout("circuit_breaker.call", Phase::Total, limit),
                         failed: true,
                     });
@@ -438,7 +487,7 @@ where
                 panicked: false,
                 retry_after: error.retryability().delay(),
             });
-            Err(Unanswered {
+            Err(Unsuccessful {
                 error,
                 failed: outcome == CallOutcome::Failure,
             })

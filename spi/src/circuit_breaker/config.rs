@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{CallOutcome, CircuitMode};
-use crate::error::{ErrorKind, NetworkError, Result, SendState};
+use super::{CircuitMode, ErrorClassifier, default_classifier};
+use crate::backoff::{Backoff, Jitter};
+use crate::error::Result;
 use crate::validate::{self, Validate};
 
 /// When a closed circuit opens.
@@ -17,12 +18,12 @@ use crate::validate::{self, Validate};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TripPolicy {
-    /// After so many failures in a row.
+    /// After `failures` consecutive failures.
     ConsecutiveFailures {
         /// At least 1.
         failures: u32,
     },
-    /// When the rates of the last `size` calls exceed their thresholds.
+    /// When a rate of the last `size` calls reaches its threshold.
     CountWindow {
         /// Calls in the window, 1 ..= 65 536.
         size: u32,
@@ -30,8 +31,8 @@ pub enum TripPolicy {
         #[serde(default)]
         rates: RateThresholds,
     },
-    /// When the rates of the calls of the last `length` exceed their thresholds. Memory and cost do not depend on the
-    /// call rate: the window is a fixed number of buckets.
+    /// When a rate of the calls of the last `length` reaches its threshold. Memory and cost do not depend on the call
+    /// rate: the window is a fixed number of buckets.
     TimeWindow {
         /// How far back the window reaches.
         #[serde(with = "humantime_serde")]
@@ -43,7 +44,7 @@ pub enum TripPolicy {
 }
 
 impl TripPolicy {
-    /// Opens after `failures` failures in a row.
+    /// Opens after `failures` consecutive failures.
     pub const fn consecutive(failures: u32) -> Self {
         Self::ConsecutiveFailures { failures }
     }
@@ -59,6 +60,27 @@ impl TripPolicy {
     }
 }
 
+impl Validate for TripPolicy {
+    fn validate(&self) -> Result<()> {
+        match self {
+            Self::ConsecutiveFailures { failures } => validate::ensure(*failures > 0, "failures", "must be at least 1"),
+            Self::CountWindow { size, rates } => {
+                validate::ensure((1..=65_536).contains(size), "size", "must be between 1 and 65536")?;
+                rates.validate()?;
+                validate::ensure(
+                    rates.minimum_calls <= *size,
+                    "minimum_calls",
+                    "must not exceed the window size",
+                )
+            }
+            Self::TimeWindow { length, rates } => {
+                validate::ensure(*length >= Duration::from_millis(10), "length", "must be at least 10 ms")?;
+                rates.validate()
+            }
+        }
+    }
+}
+
 /// Thresholds over a window of calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,7 +88,7 @@ impl TripPolicy {
 pub struct RateThresholds {
     /// Share of failed calls at which the circuit opens, above 0.0 and up to 1.0.
     pub failure_rate: f64,
-    /// Rates are not looked at before the window has so many calls.
+    /// The least number of calls in the window. With fewer the rates are not evaluated.
     pub minimum_calls: u32,
     /// Calls that take at least this long are slow. `None`: calls are not timed, which is cheaper.
     #[serde(with = "humantime_serde")]
@@ -76,7 +98,7 @@ pub struct RateThresholds {
 }
 
 impl Default for RateThresholds {
-    /// Half of at least 10 calls; no slow-call rate.
+    /// Opens when half of at least 10 calls failed; no slow-call rate.
     fn default() -> Self {
         Self {
             failure_rate: 0.5,
@@ -103,7 +125,9 @@ impl RateThresholds {
         self.slow_call_rate = rate;
         self
     }
+}
 
+impl Validate for RateThresholds {
     fn validate(&self) -> Result<()> {
         validate::share(self.failure_rate, "failure_rate")?;
         validate::ensure(self.failure_rate > 0.0, "failure_rate", "must be above 0.0")?;
@@ -122,13 +146,13 @@ impl RateThresholds {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HalfOpenPolicy {
-    /// Probes in flight at once, at least 1.
+    /// Probes in flight at the same time, at least 1.
     pub max_concurrent_probes: u32,
-    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again, and so does a slow
-    /// one where the trip policy times calls.
+    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again, and so does a
+    /// slow probe if the trip policy times calls.
     pub success_threshold: u32,
-    /// A probe that has not come back after so long no longer holds its slot, and its own late result no longer counts.
-    /// `None`: as long as the open time, or the call timeout where that is longer.
+    /// How long a probe may hold its slot. After that the slot is free, and a late result of the probe does not count.
+    /// `None`: the first open time, or the call timeout if that is longer.
     #[serde(with = "humantime_serde")]
     pub probe_lease: Option<Duration>,
 }
@@ -145,7 +169,8 @@ impl Default for HalfOpenPolicy {
 }
 
 impl HalfOpenPolicy {
-    /// Closes after `success_threshold` successful probes, of which `max_concurrent_probes` are in flight at once.
+    /// Closes after `success_threshold` successful probes, of which at most `max_concurrent_probes` are in flight at
+    /// the same time.
     pub const fn new(max_concurrent_probes: u32, success_threshold: u32) -> Self {
         Self {
             max_concurrent_probes,
@@ -154,10 +179,25 @@ impl HalfOpenPolicy {
         }
     }
 
-    /// Sets after how long a probe that has not come back loses its slot.
+    /// Sets how long a probe may hold its slot.
     pub const fn with_probe_lease(mut self, lease: Duration) -> Self {
         self.probe_lease = Some(lease);
         self
+    }
+}
+
+impl Validate for HalfOpenPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::ensure(
+            self.max_concurrent_probes > 0,
+            "max_concurrent_probes",
+            "must be at least 1",
+        )?;
+        validate::ensure(self.success_threshold > 0, "success_threshold", "must be at least 1")?;
+        match self.probe_lease {
+            Some(lease) => validate::positive(lease, "probe_lease"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -166,167 +206,80 @@ impl HalfOpenPolicy {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OpenPolicy {
-    /// The first open time.
-    #[serde(with = "humantime_serde")]
-    pub duration: Duration,
-    /// Each opening without a recovery (a closing) in between multiplies the open time by this, at least 1.0.
-    pub multiplier: f64,
-    /// The longest open time; also caps what a `Retry-After` can ask for.
-    #[serde(with = "humantime_serde")]
-    pub max_duration: Duration,
-    /// Share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
-    pub jitter: f64,
+    /// The open time: `initial` for the first opening, longer for each further opening without a recovery (a closing) in
+    /// between. `maximum` is also the longest time that a `Retry-After` can ask for.
+    #[serde(deserialize_with = "open_backoff")]
+    pub backoff: Backoff,
+}
+
+const DEFAULT_OPEN: Backoff =
+    Backoff::new(Duration::from_secs(30), Duration::from_secs(300)).with_jitter(Jitter::Proportional(0.1));
+
+fn open_backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(DEFAULT_OPEN, deserializer)
 }
 
 impl Default for OpenPolicy {
-    /// 30 s, doubling up to 5 minutes, 10 % jitter.
+    /// 30 s, doubling up to 5 minutes, plus or minus 10 %.
     fn default() -> Self {
-        Self {
-            duration: Duration::from_secs(30),
-            multiplier: 2.0,
-            max_duration: Duration::from_secs(300),
-            jitter: 0.1,
-        }
+        Self { backoff: DEFAULT_OPEN }
     }
 }
 
 impl OpenPolicy {
+    /// This backoff.
+    pub const fn new(backoff: Backoff) -> Self {
+        Self { backoff }
+    }
+
     /// Always exactly `duration`.
     pub const fn fixed(duration: Duration) -> Self {
-        Self {
-            duration,
-            multiplier: 1.0,
-            max_duration: duration,
-            jitter: 0.0,
-        }
+        Self::new(Backoff::fixed(duration))
     }
 
-    /// `duration` at first, twice as long with each opening without a recovery in between, up to `max_duration`; no jitter.
+    /// `duration` for the first opening, twice as long for each further one without a recovery in between, up to
+    /// `max_duration`; no jitter.
     pub const fn exponential(duration: Duration, max_duration: Duration) -> Self {
-        Self {
-            duration,
-            multiplier: 2.0,
-            max_duration,
-            jitter: 0.0,
-        }
+        Self::new(Backoff::new(duration, max_duration).with_jitter(Jitter::None))
     }
 
-    /// Sets by how much each opening lengthens the next.
+    /// Sets by which factor each opening lengthens the next.
     pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
-        self.multiplier = multiplier;
+        self.backoff.multiplier = multiplier;
         self
     }
 
-    /// Sets the longest open time, which is also the most that a `Retry-After` can ask for.
+    /// Sets the longest open time, which is also the longest that a `Retry-After` can ask for.
     pub const fn with_max_duration(mut self, duration: Duration) -> Self {
-        self.max_duration = duration;
+        self.backoff.maximum = duration;
         self
     }
 
-    /// Sets the share of the open time that is random.
-    pub const fn with_jitter(mut self, jitter: f64) -> Self {
-        self.jitter = jitter;
+    /// Sets the share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
+    pub const fn with_jitter(mut self, share: f64) -> Self {
+        self.backoff.jitter = Jitter::Proportional(share);
         self
     }
 }
 
-/// What a permit counts as when its call is cancelled (its future dropped).
+impl Validate for OpenPolicy {
+    fn validate(&self) -> Result<()> {
+        validate::positive(self.backoff.initial, "backoff.initial")?;
+        validate::nested(&self.backoff, "backoff")
+    }
+}
+
+/// What a permit counts as when its call is cancelled (its future is dropped).
+///
+/// Exhaustive on purpose: a circuit handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelPolicy {
-    /// For nothing: a caller that went away says nothing about the dependency.
+    /// As ignored: a cancellation says nothing about the dependency.
     #[default]
     Ignore,
-    /// As a failure: for callers that cancel because they lost patience (an outer timeout).
+    /// As a failure: for callers that cancel when an outer timeout expires.
     Failure,
-}
-
-/// Decides which errors are the dependency's fault.
-pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
-    /// What a call that returned `error` counts as.
-    fn classify(&self, error: &NetworkError) -> CallOutcome;
-}
-
-/// The classifier for errors of this crate, and the one for HTTP.
-///
-/// | error | counts as |
-/// |---|---|
-/// | status 5xx, 408, 429 | failure |
-/// | any other status | success: the dependency answered |
-/// | connection, TLS, proxy and protocol failures, timeouts, truncated and undecodable bodies, failures of the peer | failure |
-/// | a rate limit of the peer | failure |
-/// | a rate limit of this side (nothing was sent) | ignored |
-/// | not found, exists already, authentication, permission, conflict, incompatible schema | success |
-/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application, local resources | ignored |
-pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
-    Arc::new(DefaultClassifier)
-}
-
-#[derive(Debug)]
-struct DefaultClassifier;
-
-impl ErrorClassifier for DefaultClassifier {
-    fn classify(&self, error: &NetworkError) -> CallOutcome {
-        if let Some(status) = error.status() {
-            return if status >= 500 || status == 408 || status == 429 {
-                CallOutcome::Failure
-            } else {
-                CallOutcome::Success
-            };
-        }
-        match error.kind() {
-            // A limiter of this side: the dependency knows nothing of it.
-            ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
-            ErrorKind::InvalidInput
-            | ErrorKind::Unsupported
-            | ErrorKind::Encode
-            | ErrorKind::Cancelled
-            | ErrorKind::Rejected
-            | ErrorKind::CircuitOpen
-            | ErrorKind::Exhausted
-            | ErrorKind::Closed => CallOutcome::Ignored,
-            ErrorKind::NotFound
-            | ErrorKind::AlreadyExists
-            | ErrorKind::PermissionDenied
-            | ErrorKind::Authentication
-            | ErrorKind::Conflict
-            | ErrorKind::Incompatible => CallOutcome::Success,
-            _ => CallOutcome::Failure,
-        }
-    }
-}
-
-/// The classifier for Kafka: [`default_classifier`], except where a kind of error means something else there.
-///
-/// | error | counts as |
-/// |---|---|
-/// | no broker, no leader, no coordinator, too few replicas, storage errors, throttling, timeouts | failure |
-/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker answered |
-/// | a record or batch that is too large, or that cannot be decoded | ignored: the record is to blame |
-/// | invalid input, full local queue, closed handle, cancellation, policy violation | ignored |
-///
-/// ```
-/// use networking_spi::circuit_breaker::{CallOutcome, CircuitBreakerConfig, kafka_classifier};
-/// use networking_spi::{ErrorKind, NetworkError};
-///
-/// let config = CircuitBreakerConfig::new().with_classifier(kafka_classifier());
-/// let too_large = NetworkError::new(ErrorKind::TooLarge, "kafka.produce_message", "the record has 2 MiB");
-/// assert_eq!(config.classifier.classify(&too_large), CallOutcome::Ignored);
-/// ```
-pub fn kafka_classifier() -> Arc<dyn ErrorClassifier> {
-    Arc::new(KafkaClassifier)
-}
-
-#[derive(Debug)]
-struct KafkaClassifier;
-
-impl ErrorClassifier for KafkaClassifier {
-    fn classify(&self, error: &NetworkError) -> CallOutcome {
-        match error.kind() {
-            ErrorKind::TooLarge | ErrorKind::Decode => CallOutcome::Ignored,
-            _ => DefaultClassifier.classify(error),
-        }
-    }
 }
 
 /// The configuration of one circuit.
@@ -346,7 +299,7 @@ impl ErrorClassifier for KafkaClassifier {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CircuitBreakerConfig {
-    /// When the circuit opens. Default: 5 failures in a row.
+    /// When the circuit opens. Default: 5 consecutive failures.
     pub trip: TripPolicy,
     /// How long it stays open.
     pub open: OpenPolicy,
@@ -357,8 +310,8 @@ pub struct CircuitBreakerConfig {
     pub call_timeout: Option<Duration>,
     /// What cancelled calls count as.
     pub on_cancel: CancelPolicy,
-    /// The mode in which the circuit starts. An operator's order (`force_circuit_open`, `force_circuit_closed`) stands
-    /// above it until the circuit is reset or forced otherwise.
+    /// The mode in which the circuit starts. A forced state (`force_circuit_open`, `force_circuit_closed`) overrides it
+    /// until the circuit is reset or forced otherwise.
     pub mode: CircuitMode,
     /// Which errors count. Not serialized: a deserialized configuration has the default classifier.
     #[serde(skip, default = "default_classifier")]
@@ -430,54 +383,9 @@ impl CircuitBreakerConfig {
 
 impl Validate for CircuitBreakerConfig {
     fn validate(&self) -> Result<()> {
-        match &self.trip {
-            TripPolicy::ConsecutiveFailures { failures } => {
-                validate::ensure(*failures > 0, "trip.failures", "must be at least 1")?;
-            }
-            TripPolicy::CountWindow { size, rates } => {
-                validate::ensure((1..=65_536).contains(size), "trip.size", "must be between 1 and 65536")?;
-                rates.validate().map_err(|error| error.in_field("trip"))?;
-                validate::ensure(
-                    rates.minimum_calls <= *size,
-                    "trip.minimum_calls",
-                    "must not exceed the window size",
-                )?;
-            }
-            TripPolicy::TimeWindow { length, rates } => {
-                validate::ensure(
-                    *length >= Duration::from_millis(10),
-                    "trip.length",
-                    "must be at least 10 ms",
-                )?;
-                rates.validate().map_err(|error| error.in_field("trip"))?;
-            }
-        }
-        validate::positive(self.open.duration, "open.duration")?;
-        validate::ensure(
-            self.open.multiplier.is_finite() && self.open.multiplier >= 1.0,
-            "open.multiplier",
-            "must be at least 1.0",
-        )?;
-        validate::ensure(
-            self.open.max_duration >= self.open.duration,
-            "open.max_duration",
-            "must not be shorter than open.duration",
-        )?;
-        validate::share(self.open.jitter, "open.jitter")?;
-        let half_open = &self.half_open;
-        validate::ensure(
-            half_open.max_concurrent_probes > 0,
-            "half_open.max_concurrent_probes",
-            "must be at least 1",
-        )?;
-        validate::ensure(
-            half_open.success_threshold > 0,
-            "half_open.success_threshold",
-            "must be at least 1",
-        )?;
-        if let Some(lease) = half_open.probe_lease {
-            validate::positive(lease, "half_open.probe_lease")?;
-        }
+        validate::nested(&self.trip, "trip")?;
+        validate::nested(&self.open, "open")?;
+        validate::nested(&self.half_open, "half_open")?;
         match self.call_timeout {
             Some(timeout) => validate::positive(timeout, "call_timeout"),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What happens to circuits, as a stream.
+//! Events of circuits.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,53 +6,44 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{CircuitMode, CircuitState};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
-/// Why a circuit changed its state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransitionReason {
-    /// Too many failures in a row.
-    ConsecutiveFailures,
-    /// The failure rate reached its threshold.
-    FailureRate,
-    /// The slow-call rate reached its threshold.
-    SlowCallRate,
-    /// The open time has passed.
-    OpenTimeElapsed,
-    /// Enough probes succeeded.
-    ProbesSucceeded,
-    /// A probe failed.
-    ProbeFailed,
-    /// An operator forced or reset it.
-    Forced,
-    /// An operator reset it.
-    Reset,
-    /// Its configuration changed.
-    Configured,
+named_enum! {
+    "transition_reason",
+    /// Why a circuit changed its state.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum TransitionReason {
+        /// Too many consecutive failures.
+        ConsecutiveFailures => "consecutive_failures",
+        /// The failure rate reached its threshold.
+        FailureRate => "failure_rate",
+        /// The slow-call rate reached its threshold.
+        SlowCallRate => "slow_call_rate",
+        /// The open time has passed.
+        OpenTimeElapsed => "open_time_elapsed",
+        /// Enough probes succeeded.
+        ProbesSucceeded => "probes_succeeded",
+        /// A probe failed.
+        ProbeFailed => "probe_failed",
+        /// An operator forced it open or closed.
+        Forced => "forced",
+        /// An operator reset it.
+        Reset => "reset",
+        /// Its configuration changed.
+        Configured => "configured",
+    }
 }
 
-named_enum!(TransitionReason, "transition_reason", {
-    ConsecutiveFailures => "consecutive_failures",
-    FailureRate => "failure_rate",
-    SlowCallRate => "slow_call_rate",
-    OpenTimeElapsed => "open_time_elapsed",
-    ProbesSucceeded => "probes_succeeded",
-    ProbeFailed => "probe_failed",
-    Forced => "forced",
-    Reset => "reset",
-    Configured => "configured",
-});
-
-/// Something that happened to a circuit.
+/// An event of a circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CircuitEvent {
     /// The circuit's name.
     pub circuit: Arc<str>,
-    /// When.
+    /// When it happened.
     pub at: SystemTime,
-    /// What.
+    /// What happened.
     pub kind: CircuitEventKind,
 }
 
@@ -84,9 +75,9 @@ pub enum CircuitEventKind {
         /// The mode after.
         to: CircuitMode,
     },
-    /// A call was not let through.
+    /// A call was rejected.
     Rejected {
-        /// When a call may be let through again.
+        /// The time until a call may be admitted again, if it is known.
         retry_after: Option<Duration>,
     },
     /// The configuration changed.
@@ -95,9 +86,9 @@ pub enum CircuitEventKind {
     Reset,
     /// The circuit was evicted from the registry.
     Evicted,
-    /// This subscriber was too slow: so many events are missing here. The name of the circuit is empty.
+    /// This subscriber lagged; `missed` events were dropped. The name of the circuit is empty.
     Lagged {
-        /// Events lost.
+        /// The number of dropped events.
         missed: u64,
     },
 }

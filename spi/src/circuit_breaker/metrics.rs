@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CircuitMode, CircuitState, TransitionReason};
 
-/// A snapshot of one circuit's counters. Totals count since the circuit was made or last reset.
+/// A snapshot of one circuit's counters. Totals count since the circuit was created or last reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default)]
 #[non_exhaustive]
@@ -19,17 +19,17 @@ pub struct CircuitMetrics {
     pub successes: u64,
     /// Calls that failed, timeouts and panics included.
     pub failures: u64,
-    /// Calls that counted for nothing.
+    /// Calls whose outcome was ignored.
     pub ignored: u64,
-    /// Calls that were not let through; in metrics-only mode, calls that would not have been.
+    /// Calls that were rejected; in metrics-only mode, calls that would have been rejected.
     pub rejected: u64,
-    /// Results that came after the circuit had moved on, and had no effect.
+    /// Results of an earlier state generation, which had no effect.
     pub stale: u64,
     /// Calls that were slow (only where the policy times calls).
     pub slow: u64,
     /// Calls in flight.
     pub in_flight: u64,
-    /// Failures in a row, while closed.
+    /// Consecutive failures, while closed.
     pub consecutive_failures: u32,
     /// The window of the trip policy.
     pub window: WindowMetrics,
@@ -39,11 +39,11 @@ pub struct CircuitMetrics {
     pub in_state_for: Duration,
     /// How long the circuit has been in each state, the present one included.
     pub time_in: StateDurations,
-    /// When an open circuit will let a probe through.
+    /// The time until an open circuit admits a probe.
     pub retry_after: Option<Duration>,
-    /// How often the state changed, those changes included that `transitions` no longer has.
+    /// How often the state changed, including changes that are no longer in `transitions`.
     pub transition_count: u64,
-    /// The latest transitions, oldest first; bounded. A reset does not forget them.
+    /// The latest transitions, oldest first; bounded. A reset keeps them.
     pub transitions: Vec<CircuitTransition>,
 }
 
@@ -54,7 +54,7 @@ impl CircuitMetrics {
     }
 }
 
-/// Time spent in each state. A circuit whose open time has passed is open until somebody looks at it or calls.
+/// Time spent in each state. A circuit whose open time has passed counts as open until the next call or query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default)]
 #[non_exhaustive]
@@ -88,7 +88,7 @@ impl StateDurations {
     }
 }
 
-/// What is in the window of the trip policy. All zero for consecutive counting.
+/// The calls in the window of the trip policy. All zero for consecutive counting.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct WindowMetrics {

@@ -19,6 +19,7 @@
 
 mod breaker;
 mod circuit;
+mod classifier;
 mod config;
 mod event;
 mod metrics;
@@ -27,10 +28,8 @@ pub use breaker::{BoxedOperation, CircuitBreaker, CircuitBreakerCapabilities, Ci
 pub use circuit::{
     CallOutcome, CallRecord, Circuit, CircuitExt, CircuitRejection, Deadline, OwnedPermit, Permit, PermitToken,
 };
-pub use config::{
-    CancelPolicy, CircuitBreakerConfig, ErrorClassifier, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
-    default_classifier, kafka_classifier,
-};
+pub use classifier::{ErrorClassifier, default_classifier, kafka_classifier};
+pub use config::{CancelPolicy, CircuitBreakerConfig, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy};
 pub use event::{CircuitEvent, CircuitEventKind, TransitionReason};
 pub use metrics::{CircuitMetrics, CircuitTransition, StateDurations, WindowMetrics};
 
@@ -39,44 +38,43 @@ pub use breaker::MockCircuitBreaker;
 #[cfg(any(test, feature = "mock"))]
 pub use circuit::MockCircuit;
 
-use crate::id::named_enum;
+use crate::names::named_enum;
 
 /// The longest name of a circuit, in bytes.
 pub const MAX_CIRCUIT_NAME: usize = 256;
 
-/// What a circuit does with calls, as observed from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum CircuitState {
-    /// Calls go through and their outcomes are counted.
-    #[default]
-    Closed,
-    /// Calls are rejected until the open time has passed.
-    Open,
-    /// A bounded number of probes go through to find out whether the dependency has recovered.
-    HalfOpen,
+named_enum! {
+    "circuit_state",
+    /// The state of a circuit.
+    ///
+    /// Exhaustive on purpose: these are the three states of the pattern, and callers handle each.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum CircuitState {
+        /// Calls are admitted, and their outcomes are counted.
+        #[default]
+        Closed => "closed",
+        /// Calls are rejected until the open time has passed.
+        Open => "open",
+        /// A bounded number of probes is admitted, to find out whether the dependency has recovered.
+        HalfOpen => "half_open",
+    }
 }
 
-named_enum!(CircuitState, "circuit_state", { Closed => "closed", Open => "open", HalfOpen => "half_open" });
-
-/// Whether a circuit follows its policy or an operator's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CircuitMode {
-    /// The trip policy decides.
-    #[default]
-    Automatic,
-    /// Open until reset or forced otherwise.
-    ForcedOpen,
-    /// Closed until reset or forced otherwise; outcomes are still counted.
-    ForcedClosed,
-    /// Goes through the states as it would in automatic mode, and counts and reports the calls it would reject, but lets
-    /// every call through. The outcome of a call it would have rejected does not move the state.
-    MetricsOnly,
+named_enum! {
+    "circuit_mode",
+    /// Whether a circuit follows its policy or was forced by an operator.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum CircuitMode {
+        /// The trip policy decides.
+        #[default]
+        Automatic => "automatic",
+        /// Open until reset or forced otherwise.
+        ForcedOpen => "forced_open",
+        /// Closed until reset or forced otherwise; outcomes are still counted.
+        ForcedClosed => "forced_closed",
+        /// Every call is admitted. The states change as in automatic mode, and calls that automatic mode would reject
+        /// are counted and reported; their outcomes do not change the state.
+        MetricsOnly => "metrics_only",
+    }
 }
-
-named_enum!(CircuitMode, "circuit_mode", {
-    Automatic => "automatic",
-    ForcedOpen => "forced_open",
-    ForcedClosed => "forced_closed",
-    MetricsOnly => "metrics_only",
-});

@@ -9,24 +9,24 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// How a token is asked for (RFC 6749).
+/// The grant by which a token is requested (RFC 6749).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "grant_type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OAuth2Grant {
-    /// Section 4.4.
+    /// Client credentials, section 4.4.
     ClientCredentials,
-    /// Section 6.
+    /// Refresh of a token, section 6.
     RefreshToken {
         /// The refresh token.
         refresh_token: Secret,
     },
-    /// Section 4.1, with PKCE (RFC 7636) where a verifier is given.
+    /// Authorization code, section 4.1; with PKCE (RFC 7636) if there is a verifier.
     AuthorizationCode {
         /// The code.
         code: Secret,
@@ -38,32 +38,32 @@ pub enum OAuth2Grant {
     /// A signed assertion about a user or a service (RFC 7523, section 2.1).
     #[serde(rename = "urn:ietf:params:oauth:grant-type:jwt-bearer")]
     JwtBearer {
-        /// The token that asserts it.
+        /// The signed token.
         assertion: Secret,
     },
 }
 
-/// A request for an access token. `Debug` shows no secrets, and of further parameters only the names.
+/// A request for an access token. `Debug` shows no secrets, and only the names of further parameters.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OAuth2Request {
     /// The token endpoint.
     pub token_url: Url,
-    /// The client's id.
+    /// The client id.
     pub client_id: String,
-    /// The client's secret; `None` for a public client.
+    /// The client secret; `None` for a public client.
     #[serde(default)]
     pub client_secret: Option<Secret>,
     /// The grant.
     #[serde(flatten)]
     pub grant: OAuth2Grant,
-    /// Scopes asked for.
+    /// The requested scopes.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The audience, for servers that take one.
+    /// The requested audience, for servers that support one.
     #[serde(default)]
     pub audience: Option<String>,
-    /// Further parameters.
+    /// Further parameters of the request.
     #[serde(default)]
     pub extra: BTreeMap<String, String>,
 }
@@ -88,7 +88,7 @@ impl OAuth2Request {
         self
     }
 
-    /// Asks for a scope.
+    /// Adds a scope.
     pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
@@ -134,13 +134,13 @@ pub struct OAuth2Token {
     pub access_token: Secret,
     /// Its type, usually `Bearer`.
     pub token_type: String,
-    /// How long it is valid from the moment of the answer.
+    /// How long it is valid, from the time of the response.
     #[serde(default, with = "humantime_serde")]
     pub expires_in: Option<Duration>,
-    /// The token that renews it.
+    /// The refresh token, if the server issued one.
     #[serde(default)]
     pub refresh_token: Option<Secret>,
-    /// The scopes granted; empty if the server did not say.
+    /// The granted scopes; empty if the server does not list them.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// The id token of an `OpenID` Connect server, unverified.
@@ -162,38 +162,28 @@ impl OAuth2Token {
     }
 }
 
-/// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the registered names say it all")]
-pub enum JwtAlgorithm {
-    Hs256,
-    Hs384,
-    Hs512,
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    EdDsa,
+named_enum! {
+    "algorithm",
+    /// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
+    ///
+    /// Exhaustive on purpose: code that selects a key for an algorithm handles each one.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[allow(missing_docs, reason = "the variants are the registered names")]
+    pub enum JwtAlgorithm {
+        Hs256 => "HS256",
+        Hs384 => "HS384",
+        Hs512 => "HS512",
+        Rs256 => "RS256",
+        Rs384 => "RS384",
+        Rs512 => "RS512",
+        Ps256 => "PS256",
+        Ps384 => "PS384",
+        Ps512 => "PS512",
+        Es256 => "ES256",
+        Es384 => "ES384",
+        EdDsa => "EdDSA",
+    }
 }
-
-named_enum!(JwtAlgorithm, "algorithm", {
-    Hs256 => "HS256",
-    Hs384 => "HS384",
-    Hs512 => "HS512",
-    Rs256 => "RS256",
-    Rs384 => "RS384",
-    Rs512 => "RS512",
-    Ps256 => "PS256",
-    Ps384 => "PS384",
-    Ps512 => "PS512",
-    Es256 => "ES256",
-    Es384 => "ES384",
-    EdDsa => "EdDSA",
-});
 
 /// The claims of a token whose signature, issuer, audience and times were verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,14 +191,14 @@ named_enum!(JwtAlgorithm, "algorithm", {
 pub struct JwtClaims {
     /// The algorithm that verified it.
     pub algorithm: JwtAlgorithm,
-    /// The key that verified it, if it has a name.
+    /// The id of the key that verified it, if the key has one.
     pub key_id: Option<String>,
     /// All claims.
     pub claims: Map<String, Value>,
 }
 
 impl JwtClaims {
-    /// Verified claims.
+    /// Claims that were verified.
     pub const fn new(algorithm: JwtAlgorithm, key_id: Option<String>, claims: Map<String, Value>) -> Self {
         Self {
             algorithm,

@@ -1,4 +1,4 @@
-//! Many requests at a time, but not too many.
+//! Many requests with bounded concurrency.
 
 use std::fmt;
 use std::future::Future;
@@ -7,15 +7,15 @@ use futures_core::Stream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{HttpClient, HttpRequest, HttpResponse};
-use crate::error::{NetworkError, Result};
+use crate::error::{NetworkError, Result, context};
 
-/// Sends many requests over one client, so many at a time.
+/// Sends many requests over one client with bounded concurrency.
 ///
-/// A handler reads each response, and its request counts as running until the handler is done: a response whose body nobody
-/// reads holds its connection. [`HttpResponse::buffered`] is the handler for those who want the responses themselves.
+/// A handler reads each response. A request counts as running until its handler is done, because a response with an
+/// unread body holds its connection. To get the responses themselves, use [`HttpResponse::buffered`] as the handler.
 ///
-/// Requests are taken from their iterator as their turn comes. Dropping the future or the stream aborts what is running,
-/// and sends nothing more.
+/// A request is taken from the iterator when it can be sent. Dropping the future or the stream aborts the running
+/// requests, and sends no further ones.
 ///
 /// ```
 /// use networking_spi::http::{Batch, HttpRequest, Method};
@@ -28,6 +28,7 @@ use crate::error::{NetworkError, Result};
 ///     .await?;
 /// # Ok(()) }
 /// ```
+#[must_use = "a batch sends nothing until it is run"]
 pub struct Batch<'c, C: ?Sized> {
     client: &'c C,
     concurrency: usize,
@@ -45,7 +46,7 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         Ok(Self { client, concurrency })
     }
 
-    /// The results in the order of the requests, errors among them.
+    /// Sends all requests. The results, errors included, are in the order of the requests.
     pub async fn run<T, F, Fut>(&self, requests: impl IntoIterator<Item = HttpRequest>, handler: F) -> Vec<Result<T>>
     where
         F: Fn(HttpResponse) -> Fut,
@@ -55,10 +56,12 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         running.buffered(self.concurrency).collect().await
     }
 
-    /// The results in the order of the requests; the first error, of whichever request, aborts the others.
+    /// Sends the requests until one fails. The results are in the order of the requests; the error that occurs first
+    /// aborts the other requests.
     ///
     /// # Errors
-    /// The first error, with the index of its request in the context as `batch_index`.
+    /// The error that occurs first. The index of its request is in the context, as
+    /// [`BATCH_INDEX`](crate::error::context::BATCH_INDEX).
     pub async fn try_run<T, F, Fut>(
         &self,
         requests: impl IntoIterator<Item = HttpRequest>,
@@ -72,7 +75,7 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
             .as_completed(requests, handler)
             .map(|(index, result)| match result {
                 Ok(value) => Ok((index, value)),
-                Err(error) => Err(error.with_context("batch_index", index.to_string())),
+                Err(error) => Err(error.with_context(context::BATCH_INDEX, index.to_string())),
             })
             .try_collect()
             .await?;
@@ -80,8 +83,8 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         Ok(done.into_iter().map(|(_, value)| value).collect())
     }
 
-    /// The results as they come, each with the index of its request. Nothing is sent before the stream is polled, and
-    /// nothing more while it is not.
+    /// The results in the order of completion, each with the index of its request. Requests are sent and received only
+    /// while the stream is polled.
     pub fn as_completed<T, F, Fut>(
         &self,
         requests: impl IntoIterator<Item = HttpRequest>,

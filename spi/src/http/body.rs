@@ -1,25 +1,28 @@
 //! Request and response bodies.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::progress::{self, UploadProgress};
-use crate::error::{ErrorKind, NetworkError, Result};
+use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
 
-/// Chunks of a body. Dropping it aborts the transfer.
+/// The chunks of a body. Dropping the stream aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// Chunks below this size are copied together while a body is collected: a peer that sends many must not make each of them
-/// hold on to the buffer it came in.
+/// While a body is collected, chunks below this size are copied together. Otherwise each small chunk would keep the
+/// whole buffer that it was received in.
 const SMALL_CHUNK: usize = 4 << 10;
 
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
-    /// A fresh stream from the first byte.
+    /// A new stream that begins at the first byte.
     fn open(&self) -> ByteStream;
 
     /// The length in bytes, if it is known.
@@ -28,7 +31,7 @@ pub trait BodySource: fmt::Debug + Send + Sync + 'static {
 
 /// A body: nothing, bytes, a stream, or a source that can be opened again.
 ///
-/// Retries need a body that can be sent again: [`HttpBody::try_clone`] says which can. A plain stream cannot.
+/// Retries need a body that can be sent again: bytes and sources can, a stream cannot. See [`HttpBody::try_clone`].
 #[derive(Default)]
 pub struct HttpBody(Repr);
 
@@ -70,7 +73,7 @@ impl HttpBody {
         }
     }
 
-    /// Whether there is no body at all.
+    /// Whether there is no body.
     pub const fn is_empty(&self) -> bool {
         matches!(self.0, Repr::Empty)
     }
@@ -113,7 +116,7 @@ impl HttpBody {
     pub async fn collect(self, limit: usize) -> Result<Bytes> {
         let too_large = || {
             NetworkError::new(ErrorKind::TooLarge, "http.body", "the body is longer than the limit")
-                .with_context("limit", limit.to_string())
+                .with_context(context::LIMIT, limit.to_string())
         };
         match self.0 {
             Repr::Empty => Ok(Bytes::new()),
@@ -133,9 +136,9 @@ impl HttpBody {
         }
     }
 
-    /// The same body, with `observer` told how far it is: at the start and the end of each attempt, and at most about a
-    /// hundred times in between when the length is known (every 256 KiB otherwise). A body that can be sent again still
-    /// can. `observer` is called while the body is read and must not block.
+    /// The same body, which reports its progress to `observer`: at the start and the end of each attempt, and in
+    /// between about a hundred times at most if the length is known, otherwise every 256 KiB. A body that can be sent
+    /// again remains one. `observer` is called while the body is read and must not block.
     ///
     /// ```
     /// use networking_spi::http::HttpBody;
@@ -149,7 +152,7 @@ impl HttpBody {
         progress::observe(self, Arc::new(observer))
     }
 
-    /// The body as one that can be opened for each attempt; a stream comes back as it was.
+    /// The body as one that can be opened for each attempt; a stream is returned unchanged.
     pub(super) fn into_replay(self) -> std::result::Result<Replay, Self> {
         match self.0 {
             Repr::Empty => Ok(Replay::Bytes(Bytes::new())),
@@ -159,13 +162,87 @@ impl HttpBody {
         }
     }
 
-    /// The same body with `wrap` around its chunks; empty bodies and the length stay as they are.
+    /// The same body with at most `limit` bytes. A body in memory that is not longer is returned unchanged; any other
+    /// becomes a stream that is sent or read once, and fails at the first chunk beyond the limit. Nothing more is then
+    /// read, and the transfer is aborted.
+    ///
+    /// ```
+    /// use networking_spi::ErrorKind;
+    /// use networking_spi::http::HttpBody;
+    ///
+    /// assert!(HttpBody::from("hello").limited(5).is_ok());
+    /// assert_eq!(HttpBody::from("hello").limited(4).unwrap_err().kind(), ErrorKind::TooLarge);
+    /// ```
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: immediately if the length is known and above it, otherwise
+    /// as an item of the stream.
+    pub fn limited(self, limit: u64) -> Result<Self> {
+        match self.length() {
+            Some(length) if length > limit => Err(response_too_large(limit)),
+            // A stream may be longer than it announces.
+            Some(_) if self.as_bytes().is_some() => Ok(self),
+            _ => {
+                let mut left = limit;
+                Ok(self.inspect(move |chunk| {
+                    let chunk = chunk?;
+                    left = left
+                        .checked_sub(chunk.len() as u64)
+                        .ok_or_else(|| response_too_large(limit))?;
+                    Ok(chunk)
+                }))
+            }
+        }
+    }
+
+    /// The same body, where `look` gets each chunk and the first error, and may replace them. The stream ends after the first
+    /// error that `look` returns. `look`, and the chunks that were not read, are dropped at the end. An empty body is not
+    /// looked at.
+    pub fn inspect<F>(self, look: F) -> Self
+    where
+        F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
+    {
+        self.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
+    }
+
+    /// The same body with `wrap` around its chunks. An empty body and the length do not change.
     pub fn map_stream(self, wrap: impl FnOnce(ByteStream) -> ByteStream) -> Self {
         if self.is_empty() {
             return self;
         }
         let length = self.length();
         Self::stream(wrap(self.into_stream()), length)
+    }
+}
+
+fn response_too_large(limit: u64) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::TooLarge,
+        "http.body",
+        "the response body is longer than the limit",
+    )
+    .with_send_state(SendState::Sent)
+    .with_context(context::LIMIT, limit.to_string())
+}
+
+/// `None` after the end or an error.
+struct Inspected<F>(Option<(ByteStream, F)>);
+
+/// `poll_next` pins none of its fields.
+impl<F> Unpin for Inspected<F> {}
+
+impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some((chunks, look)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let next = ready!(chunks.poll_next_unpin(cx)).map(look);
+        if !matches!(next, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(next)
     }
 }
 
@@ -185,11 +262,11 @@ impl Replay {
     }
 }
 
-/// Chunks as they came. What is announced is not reserved: it may be a lie, and the end knows the size.
+/// The chunks of a body that is being collected. No memory is reserved for the announced length, which may be wrong.
 #[derive(Default)]
 struct Chunks {
     whole: Vec<Bytes>,
-    /// Those behind `whole`, copied together.
+    /// The small chunks after `whole`, copied together.
     small: BytesMut,
     length: usize,
 }
@@ -260,7 +337,7 @@ impl From<&'static [u8]> for HttpBody {
 }
 
 impl fmt::Debug for HttpBody {
-    /// Kind and length only: a body may hold anything.
+    /// Kind and length only: a body may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Empty => f.write_str("Empty"),
@@ -297,5 +374,60 @@ mod tests {
         chunks.push(chunk.clone());
         assert_eq!(chunks.into_bytes().as_ptr(), chunk.as_ptr());
         assert!(Chunks::default().into_bytes().is_empty());
+    }
+
+    fn chunks(parts: &[&'static [u8]]) -> ByteStream {
+        let chunks: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
+        stream::iter(chunks).boxed()
+    }
+
+    #[tokio::test]
+    async fn the_size_limit_is_exact() {
+        let body = |limit| HttpBody::stream(chunks(&[b"abc", b"de"]), None).limited(limit);
+        assert_eq!(body(5).unwrap().collect(usize::MAX).await.unwrap(), "abcde");
+        let error = body(4).unwrap().collect(usize::MAX).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(error.get(context::LIMIT), Some("4"));
+        assert_eq!(error.send_state(), SendState::Sent);
+        assert_eq!(
+            HttpBody::from("abcde").limited(4).unwrap_err().kind(),
+            ErrorKind::TooLarge
+        );
+    }
+
+    #[tokio::test]
+    async fn a_limit_reads_nothing_after_its_error_and_trusts_no_announced_length() {
+        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"abc"))).boxed();
+        let items: Vec<_> = HttpBody::stream(endless, Some(4))
+            .limited(4)
+            .unwrap()
+            .into_stream()
+            .collect()
+            .await;
+        assert_eq!(items.len(), 2, "the first chunk, then the error");
+        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::TooLarge);
+
+        let length = |body: HttpBody| body.limited(4).map(|body| body.length()).map_err(|error| error.kind());
+        assert_eq!(length(HttpBody::stream(chunks(&[b"abcd"]), Some(4))), Ok(Some(4)));
+        assert_eq!(length(HttpBody::stream(chunks(&[]), Some(5))), Err(ErrorKind::TooLarge));
+        assert!(HttpBody::empty().limited(0).unwrap().is_empty());
+        assert_eq!(HttpBody::from("abcd").limited(4).unwrap().as_bytes().unwrap(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn an_inspected_body_ends_after_the_first_error() {
+        let lost = NetworkError::new(ErrorKind::ConnectionClosed, "test", "lost");
+        let parts = [Ok(Bytes::from_static(b"a")), Err(lost), Ok(Bytes::from_static(b"b"))];
+        let held = Arc::new(());
+        let watched = Arc::downgrade(&held);
+        let body = HttpBody::stream(stream::iter(parts).boxed(), None).inspect(move |chunk| {
+            assert_eq!(Arc::strong_count(&held), 1);
+            chunk.map_err(|error| error.with_attempts(2))
+        });
+        let mut chunks = body.into_stream();
+        assert_eq!(chunks.next().await.unwrap().unwrap(), "a");
+        assert_eq!(chunks.next().await.unwrap().unwrap_err().attempts(), 2);
+        assert!(watched.upgrade().is_none(), "what the closure holds is released");
+        assert!(chunks.next().await.is_none());
     }
 }

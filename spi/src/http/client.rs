@@ -14,97 +14,75 @@ use super::{
     HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, Multipart, RequestOptions,
     RequestTarget, RetryPolicy, UploadProgress,
 };
+use crate::capabilities::capabilities;
 use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
 
-/// What a client, with all its layers, can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct HttpCapabilities {
-    /// Resolves relative targets against a base URL.
-    pub base_url: bool,
-    /// Obeys [`RequestOptions::timeout`].
-    pub timeout: bool,
-    /// Obeys [`RequestOptions::attempt_timeout`].
-    pub attempt_timeout: bool,
-    /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
-    pub retry: bool,
-    /// [`HttpClient::configure_circuit_breaker`].
-    pub circuit_breaker: bool,
-    /// [`HttpClient::client_metrics`].
-    pub metrics: bool,
-    /// Sends stream bodies without holding them in memory.
-    pub streaming_upload: bool,
-    /// Hands on response bodies as they arrive.
-    pub streaming_download: bool,
-    /// Follows redirects unless told otherwise ([`RequestOptions::follow_redirects`]).
-    pub redirect_control: bool,
-    /// Obeys [`RequestOptions::max_response_size`].
-    pub response_size_limit: bool,
-    /// Obeys [`RequestOptions::raise_for_status`].
-    pub raise_for_status: bool,
-    /// Decodes `Content-Encoding` of responses.
-    pub decompression: bool,
-    /// Obeys [`RequestOptions::proxy`].
-    pub per_request_proxy: bool,
-    /// Obeys [`RequestOptions::verify_tls`].
-    pub per_request_tls: bool,
-    /// Speaks HTTP/2 where the peer does.
-    pub http2: bool,
-}
-
-impl HttpCapabilities {
-    /// Nothing beyond sending requests and returning responses.
-    pub const fn none() -> Self {
-        Self {
-            base_url: false,
-            timeout: false,
-            attempt_timeout: false,
-            retry: false,
-            circuit_breaker: false,
-            metrics: false,
-            streaming_upload: false,
-            streaming_download: false,
-            redirect_control: false,
-            response_size_limit: false,
-            raise_for_status: false,
-            decompression: false,
-            per_request_proxy: false,
-            per_request_tls: false,
-            http2: false,
-        }
+capabilities! {
+    /// What a client, with all its layers, can do. A client without capabilities sends requests and returns responses.
+    pub struct HttpCapabilities {
+        /// Resolves relative targets against a base URL.
+        base_url,
+        /// Obeys [`RequestOptions::timeout`].
+        timeout,
+        /// Obeys [`RequestOptions::attempt_timeout`].
+        attempt_timeout,
+        /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
+        retry,
+        /// [`HttpClient::configure_circuit_breaker`].
+        circuit_breaker,
+        /// [`HttpClient::client_metrics`].
+        metrics,
+        /// Sends stream bodies without holding them in memory.
+        streaming_upload,
+        /// Returns response bodies as they arrive, without holding them in memory.
+        streaming_download,
+        /// Follows redirects, unless [`RequestOptions::follow_redirects`] is `false`.
+        redirect_control,
+        /// Obeys [`RequestOptions::max_response_size`].
+        response_size_limit,
+        /// Obeys [`RequestOptions::raise_for_status`].
+        raise_for_status,
+        /// Decodes `Content-Encoding` of responses.
+        decompression,
+        /// Obeys [`RequestOptions::proxy`].
+        per_request_proxy,
+        /// Obeys [`RequestOptions::verify_tls`].
+        per_request_tls,
+        /// Uses HTTP/2 if the peer supports it.
+        http2,
     }
 }
 
 /// A client that sends HTTP requests.
 ///
-/// # Behaviour every implementation has
+/// # Behaviour of every implementation
 ///
 /// * A response of any status is `Ok`, unless [`RequestOptions::raise_for_status`] (or the client's default) says
 ///   otherwise.
-/// * An option that the client cannot obey is [`Unsupported`](crate::ErrorKind::Unsupported), never ignored: see
+/// * An option that the client does not support is [`Unsupported`](crate::ErrorKind::Unsupported), never ignored: see
 ///   [`HttpCapabilities`].
 /// * Clones of the `Arc` share connections, counters and configuration. Requests run concurrently.
 /// * Errors and `Debug` output never show credentials.
 ///
 /// # Wrappers
 ///
-/// A layer implements this trait around another client and transforms [`capabilities`](Self::capabilities) for what it
-/// adds. `Arc<C>` and `Box<C>` are clients too.
+/// A wrapper implements this trait around another client, and changes the [`capabilities`](Self::capabilities) of that
+/// client by what it adds or takes away. `Arc<C>` and `Box<C>` are clients too.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request and returns as soon as the response head is there. The body follows as it is read.
+    /// Sends a request, and returns when the head of the response has arrived. The body is received while it is read.
     ///
     /// Cancel safety: dropping the future aborts the request; the peer may have processed it.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Unsupported`](crate::ErrorKind::Unsupported)
-    /// for an option beyond the capabilities, [`Connection`](crate::ErrorKind::Connection) and the kinds under it,
-    /// [`Timeout`](crate::ErrorKind::Timeout) with its phase, [`Redirect`](crate::ErrorKind::Redirect),
-    /// [`Protocol`](crate::ErrorKind::Protocol), [`CircuitOpen`](crate::ErrorKind::CircuitOpen),
-    /// [`RateLimited`](crate::ErrorKind::RateLimited), and with `raise_for_status` those of
-    /// [`HttpResponse::error_for_status`].
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the capabilities do not declare,
+    /// [`Connection`](crate::ErrorKind::Connection) and the kinds under it, [`Timeout`](crate::ErrorKind::Timeout) with
+    /// its phase, [`Redirect`](crate::ErrorKind::Redirect), [`Protocol`](crate::ErrorKind::Protocol),
+    /// [`CircuitOpen`](crate::ErrorKind::CircuitOpen), [`RateLimited`](crate::ErrorKind::RateLimited), and with
+    /// `raise_for_status` those of [`HttpResponse::error_for_status`].
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse>;
 
     /// What this client can do.
@@ -148,7 +126,7 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 /// # Ok(()) }
 /// ```
 pub trait HttpClientExt: HttpClient {
-    /// Starts a request of any method. A wrong URL shows when the builder is awaited.
+    /// Starts a request of any method. A wrong URL is an error when the builder is awaited.
     fn build(&self, method: Method, target: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         RequestBuilder {
             client: self,
@@ -156,37 +134,37 @@ pub trait HttpClientExt: HttpClient {
         }
     }
 
-    /// GET.
+    /// Starts a GET request.
     fn get(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::GET, url)
     }
 
-    /// POST.
+    /// Starts a POST request.
     fn post(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::POST, url)
     }
 
-    /// PUT.
+    /// Starts a PUT request.
     fn put(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::PUT, url)
     }
 
-    /// DELETE.
+    /// Starts a DELETE request.
     fn delete(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::DELETE, url)
     }
 
-    /// PATCH.
+    /// Starts a PATCH request.
     fn patch(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::PATCH, url)
     }
 
-    /// HEAD.
+    /// Starts a HEAD request.
     fn head(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::HEAD, url)
     }
 
-    /// OPTIONS.
+    /// Starts an OPTIONS request.
     fn options(&self, url: &str) -> RequestBuilder<'_, Self> {
         self.build(Method::OPTIONS, url)
     }
@@ -194,7 +172,7 @@ pub trait HttpClientExt: HttpClient {
 
 impl<C: HttpClient + ?Sized> HttpClientExt for C {}
 
-/// A request being built. Await it to send it; the first mistake made while building is what awaiting returns.
+/// A request that is being built. Awaiting it sends it, or returns the first error made while building.
 #[must_use = "a request is sent when it is awaited"]
 pub struct RequestBuilder<'c, C: ?Sized> {
     client: &'c C,
@@ -246,7 +224,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| request.with_multipart(form))
     }
 
-    /// Tells `observer` how far the body is sent. Set the body before.
+    /// Reports the progress of the upload to `observer`. Set the body first.
     pub fn upload_progress(self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
         self.try_map(|request| Ok(request.with_upload_progress(observer)))
     }
@@ -261,7 +239,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| Ok(request.with_timeout(timeout)))
     }
 
-    /// Sets the retries of this request: attempts, delays, statuses. Requires the capability `retry`.
+    /// Sets the retry policy of this request. Requires the capability `retry`.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.try_map(|mut request| {
             request.options.retry = Some(Box::new(policy));
@@ -277,7 +255,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         })
     }
 
-    /// Sets what differs from the client's configuration, in place of everything that was set before.
+    /// Sets the options, in place of all that were set before.
     pub fn options(self, options: RequestOptions) -> Self {
         self.try_map(|request| Ok(request.with_options(options)))
     }
@@ -285,7 +263,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
     /// The request, without sending it.
     ///
     /// # Errors
-    /// The first mistake made while building.
+    /// The first error made while building.
     pub fn into_request(self) -> Result<HttpRequest> {
         self.request
     }

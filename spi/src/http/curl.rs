@@ -16,13 +16,13 @@ const MAX_INLINE: usize = 8 << 10;
 
 /// A request as a `curl` command, printed by `Display`; made by [`HttpRequest::to_curl`].
 ///
-/// `{}` prints one line, `{:#}` one option a line. Every argument is quoted for a POSIX shell.
+/// `{}` prints one line, `{:#}` one option per line. Every argument is quoted for a POSIX shell.
 ///
 /// * Secrets are printed as `[redacted]`: user information and secret parameters of the URL, secret headers, secret
 ///   fields of JSON and form bodies, and the password of a proxy. [`with_secrets`](Self::with_secrets) prints them.
-/// * A body of up to 8 KiB that is text is printed. Any other is `--data-binary @-`, to be given on standard input, and a
-///   shell comment says how long it is.
-/// * What a client adds (its base URL, default headers, credentials) is not there: a request does not have it.
+/// * A text body of up to 8 KiB is printed. Any other body becomes `--data-binary @-`, which reads standard input; a
+///   shell comment gives its length.
+/// * What a client adds later (its base URL, default headers, credentials) is not printed.
 ///
 /// ```
 /// use networking_spi::http::{HttpRequest, Method};
@@ -56,13 +56,13 @@ impl HttpRequest {
 }
 
 impl CurlCommand<'_> {
-    /// Prints secrets, too: the command can then be run, and must not be logged.
+    /// Prints secrets too. The command can then be run; do not log it.
     pub fn with_secrets(mut self) -> Self {
         self.secrets = true;
         self
     }
 
-    /// Hides the values of these headers, besides those whose name or value says that they are secret.
+    /// Also hides the values of these headers, in addition to those that are secret by name or marked as sensitive.
     pub fn hiding(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.hidden.extend(headers);
         self
@@ -89,7 +89,7 @@ impl CurlCommand<'_> {
 
     fn push_method<'a>(&'a self, out: &mut Vec<Vec<Cow<'a, str>>>) {
         let HttpRequest { method, body, .. } = self.request;
-        // What curl chooses by itself.
+        // The method that curl uses without `--request`.
         let implied = if body.is_empty() { Method::GET } else { Method::POST };
         if *method == Method::HEAD && body.is_empty() {
             out.push(vec!["--head".into()]);
@@ -116,7 +116,7 @@ impl CurlCommand<'_> {
             out.push(vec!["--header".into(), header.into()]);
         }
         if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
-            // curl would call it a form.
+            // curl would send the content type of a form.
             out.push(vec!["--header".into(), "content-type:".into()]);
         }
     }
@@ -149,7 +149,7 @@ impl CurlCommand<'_> {
         if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return redact::query(text).into();
         }
-        // One value, or one after the other, as in lines of JSON.
+        // One JSON value, or several as in JSON lines.
         let values: std::result::Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
         if let Ok(mut values) = values
             && values.iter_mut().fold(false, |found, value| hide_fields(value) | found)
@@ -227,7 +227,7 @@ impl fmt::Display for CurlCommand<'_> {
 }
 
 impl fmt::Debug for CurlCommand<'_> {
-    /// Never with secrets.
+    /// Prints no secrets, also after `with_secrets`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CurlCommand")
             .field("request", &self.request)
@@ -235,7 +235,7 @@ impl fmt::Debug for CurlCommand<'_> {
     }
 }
 
-/// A body that can be an argument, and that a terminal shows as it is.
+/// The body as text, if it is short enough for an argument and has no control characters that a terminal acts on.
 fn printable(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let plain = !text
@@ -244,7 +244,7 @@ fn printable(bytes: &[u8]) -> Option<&str> {
     (bytes.len() <= MAX_INLINE && plain).then_some(text)
 }
 
-/// Replaces the values of secret fields; says whether there were any.
+/// Replaces the values of secret fields; returns whether there were any.
 fn hide_fields(json: &mut Value) -> bool {
     let mut found = false;
     match json {
@@ -274,7 +274,7 @@ fn without_fragment(url: &Url) -> String {
     url.into()
 }
 
-/// One word for a POSIX shell.
+/// Quotes one argument for a POSIX shell.
 fn quote(word: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(bare) {

@@ -8,27 +8,28 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{ByteStream, ConnectionPoolStats, HttpRequest, JwtAlgorithm, JwtClaims, OAuth2Request, OAuth2Token};
+use crate::capabilities::capabilities;
 use crate::compression::CompressionType;
 use crate::error::Result;
 use crate::redact;
 use crate::websocket::{WebSocketConnection, WebSocketRequest};
 
-/// What an [`HttpExtended`] can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct HttpExtendedCapabilities {
-    /// [`HttpExtended::stream_request`].
-    pub streaming: bool,
-    /// [`HttpExtended::websocket_connect`].
-    pub websocket: bool,
-    /// [`HttpExtended::authenticate_oauth2`].
-    pub oauth2: bool,
-    /// [`HttpExtended::authenticate_jwt`].
-    pub jwt: bool,
-    /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
-    pub compression: Vec<CompressionType>,
-    /// [`HttpExtended::connection_pool_stats`].
-    pub pool_stats: bool,
+capabilities! {
+    /// What an [`HttpExtended`] can do.
+    pub struct HttpExtendedCapabilities {
+        /// [`HttpExtended::stream_request`].
+        streaming: bool,
+        /// [`HttpExtended::websocket_connect`].
+        websocket: bool,
+        /// [`HttpExtended::authenticate_oauth2`].
+        oauth2: bool,
+        /// [`HttpExtended::authenticate_jwt`].
+        jwt: bool,
+        /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
+        compression: Vec<CompressionType>,
+        /// [`HttpExtended::connection_pool_stats`].
+        pool_stats: bool,
+    }
 }
 
 /// A response whose body arrives in chunks of a chosen size.
@@ -38,8 +39,7 @@ pub struct HttpStream {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The chunks: each has exactly the chosen size, but the last may be shorter. Nothing is read ahead of the reader
-    /// beyond one chunk.
+    /// The chunks. Each has exactly the chosen size; the last may be shorter. At most one chunk is read ahead.
     pub chunks: ByteStream,
 }
 
@@ -67,8 +67,8 @@ impl fmt::Debug for HttpStream {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request and hands on its response body in chunks of exactly `chunk_size` bytes (the last may be shorter).
-    /// The peer is slowed down to the speed of the reader.
+    /// Sends a request, and returns the body of the response in chunks of exactly `chunk_size` bytes (the last may be
+    /// shorter). The peer can send no faster than the stream is read.
     ///
     /// Cancel safety: dropping the future or the stream aborts the transfer.
     ///
@@ -85,7 +85,7 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// [`Status`](crate::ErrorKind::Status) when the peer refuses the upgrade.
     async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>>;
 
-    /// Gets an access token.
+    /// Requests an access token.
     ///
     /// Cancel safety: dropping the future aborts the request; a rotated refresh token may be lost with it.
     ///
@@ -95,8 +95,8 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// [`HttpClient::request`](super::HttpClient::request).
     async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token>;
 
-    /// Verifies a JSON Web Token: signature, algorithm, issuer, audience and times, by the key source and policy that the
-    /// client was given. `algorithm` is what the caller expects; the key decides what is accepted.
+    /// Verifies a JSON Web Token: signature, algorithm, issuer, audience and times, with the key source and the policy
+    /// of the client. `algorithm` is the one that the caller expects; the key decides which algorithms are accepted.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when no key source is configured,
@@ -107,17 +107,18 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// Compresses a request body.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a coding beyond the capabilities.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a coding that the capabilities do not list.
     async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes>;
 
     /// Decompresses a response body.
     ///
     /// # Errors
-    /// [`Decode`](crate::ErrorKind::Decode) for corrupt or truncated data, [`TooLarge`](crate::ErrorKind::TooLarge) above
-    /// the client's output limit, [`Unsupported`](crate::ErrorKind::Unsupported) for a coding beyond the capabilities.
+    /// [`Decode`](crate::ErrorKind::Decode) for corrupt or truncated data, [`TooLarge`](crate::ErrorKind::TooLarge)
+    /// above the client's output limit, [`Unsupported`](crate::ErrorKind::Unsupported) for a coding that the
+    /// capabilities do not list.
     async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes>;
 
-    /// What is known about the connections.
+    /// Statistics of the connections.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pool_stats`.

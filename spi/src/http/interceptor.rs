@@ -10,17 +10,17 @@ use super::{HttpRequest, HttpResponse};
 use crate::error::{NetworkError, Result};
 use crate::redact;
 
-/// What an interceptor does with a request.
+/// The decision of an interceptor about a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Intercepted {
     /// Send it, possibly changed.
     Continue(HttpRequest),
-    /// Do not send anything; this is the response. Interceptors outside of this one still see it.
+    /// Send nothing, and return this response. Outer interceptors still process it.
     Respond(HttpResponse),
 }
 
-/// What hooks after the request know of it.
+/// The part of a request that hooks get after it was sent.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestHead {
@@ -48,15 +48,15 @@ impl fmt::Debug for RequestHead {
 
 /// A hook around each attempt. The first one added is the outermost: its `before` runs first and its `after` last.
 ///
-/// Unlike the contracts, this trait has default bodies that pass everything on: an interceptor is written by
-/// applications and implements only the hook it needs.
+/// Unlike the contracts, this trait has default bodies, which change nothing: applications write interceptors, and
+/// implement only the hooks that they need.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
     /// Before the request is sent.
     ///
     /// # Errors
-    /// An error ends the attempt; interceptors outside of this one see it in [`on_error`](Self::on_error).
+    /// An error ends the attempt; outer interceptors get it in [`on_error`](Self::on_error).
     async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
         Ok(Intercepted::Continue(request))
     }
@@ -70,7 +70,7 @@ pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
         Ok(response)
     }
 
-    /// After an error; may recover with a response.
+    /// After an error. It may return a response in place of the error.
     ///
     /// # Errors
     /// The same error, or one that replaces it.

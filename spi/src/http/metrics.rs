@@ -1,11 +1,11 @@
-//! What a client counts.
+//! Counters of a client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A snapshot of a client's counters, since the client was made.
+/// A snapshot of a client's counters, since the client was created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct HttpClientMetrics {
@@ -21,12 +21,12 @@ pub struct HttpClientMetrics {
     pub cancelled: u64,
     /// Attempts beyond the first of each call.
     pub retries: u64,
-    /// Attempts that were made beside a slow one.
+    /// Attempts that were started while a slow one was still running.
     #[serde(default)]
     pub hedges: u64,
-    /// Calls that a rate limit made wait.
+    /// Calls that waited for a rate limit.
     pub throttled: u64,
-    /// Attempts that a circuit breaker did not let through.
+    /// Attempts that a circuit breaker rejected.
     pub circuit_rejections: u64,
     /// Responses by status code.
     pub by_status: BTreeMap<u16, u64>,
@@ -58,7 +58,7 @@ pub struct LatencySummary {
     pub max: Duration,
 }
 
-/// What a client knows about its connections. What it cannot see is `None`, never a guess.
+/// Statistics of a client's connections. A value that the client cannot observe is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct ConnectionPoolStats {

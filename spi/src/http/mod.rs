@@ -1,7 +1,8 @@
 //! HTTP: the client, its extended operations, and their values.
 //!
-//! [`HttpClient`] is what applications inject. Verbs and request building are in [`HttpClientExt`], so that a backend
-//! implements one method that sends. [`HttpExtended`] has the operations that not every client offers.
+//! Applications take an `Arc<dyn HttpClient>`. A backend implements [`HttpClient`], which has one method that sends
+//! requests; verbs and request building are in [`HttpClientExt`]. [`HttpExtended`] has the operations that not every
+//! client offers.
 
 mod auth;
 mod batch;
@@ -9,6 +10,7 @@ mod body;
 mod client;
 mod curl;
 mod extended;
+pub mod hop_by_hop;
 mod interceptor;
 mod metrics;
 mod multipart;
@@ -18,7 +20,9 @@ mod request;
 mod response;
 mod retry;
 mod sse;
+pub mod status;
 
+pub use crate::backoff::Jitter;
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
 pub use batch::Batch;
 pub use body::{BodySource, ByteStream, HttpBody};
@@ -32,7 +36,7 @@ pub use options::{CircuitScope, HttpCircuitOptions, ProxyConfig, RequestOptions}
 pub use progress::UploadProgress;
 pub use request::{HttpRequest, RequestTarget};
 pub use response::HttpResponse;
-pub use retry::{Jitter, RetryBudget, RetryPolicy, RetryPredicate};
+pub use retry::{RetryBudget, RetryPolicy, RetryPredicate};
 pub use sse::{EventLimits, EventParser, EventStream, ServerSentEvent};
 
 #[cfg(any(test, feature = "mock"))]

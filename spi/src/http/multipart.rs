@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::body::Replay;
 use super::request::header_pair;
 use super::{BodySource, ByteStream, HttpBody};
-use crate::error::{NetworkError, Result};
+use crate::error::{NetworkError, Result, ResultExt};
 use crate::redact;
 use crate::validate;
 
@@ -50,7 +50,7 @@ impl Multipart {
         Self::default()
     }
 
-    /// Adds a text field. The text is sent as it is, in UTF-8.
+    /// Adds a text field. The text is sent unchanged, in UTF-8.
     pub fn text(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.part(name, Part::text(value))
     }
@@ -70,8 +70,8 @@ impl Multipart {
     /// The `Content-Type` and the body.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `multipart.boundary` when a boundary that was set is not
-    /// one by RFC 2046, or occurs in a part that is in memory.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `multipart.boundary` when the boundary that was set is
+    /// invalid by RFC 2046, or occurs in a part that is in memory.
     pub fn encode(self) -> Result<(HeaderValue, HttpBody)> {
         let boundary = match self.boundary {
             Some(boundary) => {
@@ -147,13 +147,13 @@ impl Part {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow, and for
-    /// `Content-Disposition`, which name and file name make.
+    /// `Content-Disposition`, which is made from the name and the file name.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self>
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let (name, value) = header_pair(name, value).map_err(|error| error.in_field("multipart"))?;
+        let (name, value) = header_pair(name, value).in_field("multipart")?;
         validate::ensure(
             name != header::CONTENT_DISPOSITION,
             "multipart.header.content-disposition",
@@ -225,7 +225,7 @@ fn content_type(boundary: &str) -> Result<HeaderValue> {
         .all(|byte| byte.is_ascii_alphanumeric() || b"'+_-.".contains(&byte));
     let quote = if bare { "" } else { "\"" };
     HeaderValue::try_from(format!("multipart/form-data; boundary={quote}{boundary}{quote}"))
-        .map_err(|_| NetworkError::invalid_input("multipart.boundary", "is not a boundary"))
+        .map_err(|_| NetworkError::invalid_input("multipart.boundary", "is not a valid boundary"))
 }
 
 fn check_boundary(boundary: &str, parts: &[(String, Part)]) -> Result<()> {
@@ -246,7 +246,7 @@ fn check_boundary(boundary: &str, parts: &[(String, Part)]) -> Result<()> {
     validate::ensure(!occurs, "multipart.boundary", "occurs in a part")
 }
 
-/// 128 bits that the content of a part cannot guess.
+/// 128 random bits, so that no part contains the boundary by accident or on purpose.
 fn random_boundary() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("form-{:016x}{:016x}", random(), random())
@@ -283,7 +283,7 @@ impl BodySource for Joined {
     }
 }
 
-/// One after the other, each opened when its turn comes; nothing follows an error.
+/// The segments in order. Each is opened when the one before has ended; the stream ends after an error.
 fn chain(segments: Vec<HttpBody>) -> ByteStream {
     stream::iter(segments)
         .flat_map(HttpBody::into_stream)

@@ -1,4 +1,4 @@
-//! What a request or a client can be told.
+//! Options of requests and clients.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{HttpCapabilities, RetryPolicy};
-use crate::error::{NetworkError, Result};
+use crate::error::Result;
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// What differs from the client's configuration for one request. `None` everywhere: the client decides.
+/// Options of one request, which override the configuration of the client. `None`: the configuration of the client
+/// applies.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestOptions {
@@ -20,9 +21,9 @@ pub struct RequestOptions {
     pub timeout: Option<Duration>,
     /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
-    /// Retries for this request only.
+    /// The retry policy of this request.
     pub retry: Option<Box<RetryPolicy>>,
-    /// Whether sending twice does no harm; overrides what the method suggests.
+    /// Whether the request may be sent twice without harm; overrides the rule for its method.
     pub idempotent: Option<bool>,
     /// A proxy for this request only. Requires the capability `per_request_proxy`.
     pub proxy: Option<Box<ProxyConfig>>,
@@ -34,12 +35,12 @@ pub struct RequestOptions {
     pub max_response_size: Option<u64>,
     /// Whether a 4xx or 5xx status is an error.
     pub raise_for_status: Option<bool>,
-    /// The circuit to use, in place of the one the client's scope gives.
+    /// The circuit to use, in place of the one that the client's scope selects.
     pub circuit: Option<String>,
 }
 
 impl RequestOptions {
-    /// Nothing set.
+    /// No options.
     pub fn new() -> Self {
         Self::default()
     }
@@ -56,13 +57,13 @@ impl RequestOptions {
         self
     }
 
-    /// Sets the retries.
+    /// Sets the retry policy.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(Box::new(policy));
         self
     }
 
-    /// Says whether sending twice does no harm.
+    /// Sets whether the request may be sent twice without harm.
     pub fn with_idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = Some(idempotent);
         self
@@ -104,51 +105,30 @@ impl RequestOptions {
         self
     }
 
-    /// For implementers of [`HttpClient`](super::HttpClient): fails if something is asked for that a client of these
-    /// capabilities cannot obey. Options that ask for what such a client does anyway (not to follow redirects) pass.
+    /// For implementers of [`HttpClient`](super::HttpClient): fails if an option is set that a client with these
+    /// capabilities does not support. An option that asks for what such a client does anyway (not to follow redirects)
+    /// is accepted.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
     pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
-        let checks = [
-            (self.timeout.is_some(), capabilities.timeout, "timeout"),
-            (
-                self.attempt_timeout.is_some(),
-                capabilities.attempt_timeout,
-                "attempt_timeout",
-            ),
-            (self.retry.is_some(), capabilities.retry, "retry"),
-            (
-                self.proxy.is_some(),
-                capabilities.per_request_proxy,
-                "per_request_proxy",
-            ),
-            (
-                self.verify_tls == Some(false),
-                capabilities.per_request_tls,
-                "per_request_tls",
-            ),
-            (
-                self.follow_redirects == Some(true),
-                capabilities.redirect_control,
-                "redirect_control",
-            ),
-            (
-                self.max_response_size.is_some(),
-                capabilities.response_size_limit,
-                "response_size_limit",
-            ),
-            (
-                self.raise_for_status == Some(true),
-                capabilities.raise_for_status,
-                "raise_for_status",
-            ),
-            (self.circuit.is_some(), capabilities.circuit_breaker, "circuit_breaker"),
+        let wanted = [
+            (self.timeout.is_some(), "timeout"),
+            (self.attempt_timeout.is_some(), "attempt_timeout"),
+            (self.retry.is_some(), "retry"),
+            (self.proxy.is_some(), "per_request_proxy"),
+            (self.verify_tls == Some(false), "per_request_tls"),
+            (self.follow_redirects == Some(true), "redirect_control"),
+            (self.max_response_size.is_some(), "response_size_limit"),
+            (self.raise_for_status == Some(true), "raise_for_status"),
+            (self.circuit.is_some(), "circuit_breaker"),
         ];
-        match checks.into_iter().find(|(wanted, declared, _)| *wanted && !declared) {
-            Some((_, _, capability)) => Err(NetworkError::unsupported("http.request", capability)),
-            None => Ok(()),
+        for (wanted, capability) in wanted {
+            if wanted {
+                capabilities.require("http.request", capability)?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -213,7 +193,7 @@ pub enum CircuitScope {
     /// One circuit per scheme, host and port: `https://api.example.com`, `http://10.0.0.1:8080`.
     #[default]
     Host,
-    /// One circuit of this name for everything.
+    /// One circuit of this name for all requests.
     Named(String),
 }
 

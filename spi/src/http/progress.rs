@@ -1,4 +1,4 @@
-//! Watching a body as it is sent.
+//! Progress of an upload.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,23 +11,24 @@ use super::body::Replay;
 use super::{BodySource, ByteStream, HttpBody};
 use crate::error::Result;
 
-/// The largest chunk handed to the transport, so that a body in memory makes progress, too.
+/// The largest chunk passed to the transport: a body in memory is split, so that its progress can be observed.
 const MAX_CHUNK: usize = 64 << 10;
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadProgress {
-    /// Bytes handed to the transport in this attempt. What the transport and the operating system buffer counts as sent.
+    /// Bytes passed to the transport in this attempt. Bytes in the buffers of the transport and of the operating system
+    /// count as sent.
     pub sent: u64,
     /// The length of the body, if it is known.
     pub total: Option<u64>,
-    /// The number of the attempt, from 1. Each starts with `sent` at 0.
+    /// The number of the attempt, from 1. Each attempt starts with `sent` at 0.
     pub attempt: u32,
 }
 
 impl UploadProgress {
-    /// Whether all of a body of known length was handed over.
+    /// Whether a body of known length was passed to the transport completely.
     pub fn is_complete(&self) -> bool {
         self.total == Some(self.sent)
     }
@@ -35,7 +36,7 @@ impl UploadProgress {
 
 pub(super) type Observer = Arc<dyn Fn(UploadProgress) + Send + Sync>;
 
-/// The same body, with `observer` told about its chunks. A body without bytes has nothing to tell.
+/// The same body, which reports its progress to `observer`. An empty body reports nothing.
 pub(super) fn observe(body: HttpBody, observer: Observer) -> HttpBody {
     let length = body.length();
     if body.is_empty() {
@@ -87,7 +88,7 @@ fn watch(body: HttpBody, observer: Observer, attempt: u32) -> ByteStream {
             total,
             attempt,
         },
-        told: None,
+        reported: None,
     };
     stream::unfold(Some(state), |state| async move {
         let mut state = state?;
@@ -101,26 +102,26 @@ fn watch(body: HttpBody, observer: Observer, attempt: u32) -> ByteStream {
 
 struct Watch {
     chunks: ByteStream,
-    /// What the last chunk of the body had beyond what was handed on.
+    /// The rest of the last chunk of the body, not passed on yet.
     pending: Bytes,
     observer: Observer,
     progress: UploadProgress,
-    /// What `sent` was when the observer was last told.
-    told: Option<u64>,
+    /// The value of `sent` in the last report.
+    reported: Option<u64>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Option<Result<Bytes>> {
-        if self.told.is_none() {
-            self.tell();
+        if self.reported.is_none() {
+            self.report();
         }
         while self.pending.is_empty() {
             match self.chunks.next().await {
                 Some(Ok(chunk)) => self.pending = chunk,
                 Some(Err(error)) => return Some(Err(error)),
                 None => {
-                    if self.told != Some(self.progress.sent) {
-                        self.tell();
+                    if self.reported != Some(self.progress.sent) {
+                        self.report();
                     }
                     return None;
                 }
@@ -128,21 +129,21 @@ impl Watch {
         }
         let chunk = self.pending.split_to(self.pending.len().min(MAX_CHUNK));
         self.progress.sent += chunk.len() as u64;
-        let since = self.progress.sent - self.told.unwrap_or_default();
-        // A transport that counts along need not ask for the end.
+        let since = self.progress.sent - self.reported.unwrap_or_default();
+        // A transport that counts the bytes may not poll for the end of the stream.
         if since >= step(self.progress.total) || self.progress.is_complete() {
-            self.tell();
+            self.report();
         }
         Some(Ok(chunk))
     }
 
-    fn tell(&mut self) {
-        self.told = Some(self.progress.sent);
+    fn report(&mut self) {
+        self.reported = Some(self.progress.sent);
         (self.observer)(self.progress);
     }
 }
 
-/// Bytes between two calls of an observer: at most a hundred calls or so for a known length, however long.
+/// Bytes between two reports: about a hundred reports at most for a known length.
 fn step(total: Option<u64>) -> u64 {
     total.map_or(256 << 10, |total| (total / 100).max(MAX_CHUNK as u64))
 }

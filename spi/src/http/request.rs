@@ -12,12 +12,14 @@ use super::{HttpBody, Multipart, RequestOptions, UploadProgress};
 use crate::error::{NetworkError, Result};
 use crate::redact;
 
-/// Where a request goes.
+/// The target of a request.
+///
+/// Exhaustive on purpose: a URL reference is absolute or relative (RFC 3986, section 4.1).
 #[derive(Clone, PartialEq, Eq)]
 pub enum RequestTarget {
-    /// A whole URL.
+    /// An absolute URL.
     Absolute(Url),
-    /// A reference to be resolved against the client's base URL (RFC 3986, section 5).
+    /// A relative reference, which is resolved against the client's base URL (RFC 3986, section 5).
     Relative(String),
 }
 
@@ -99,8 +101,8 @@ fn shown(reference: &str) -> Cow<'_, str> {
     }
 }
 
-/// A reference without user information: a URL that does not parse is a reference too, and may hold credentials all the
-/// same.
+/// A reference without user information. A URL that does not parse is treated as a reference, and may contain
+/// credentials too.
 pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
     let Some((before, rest)) = reference
         .split_once("//")
@@ -108,7 +110,7 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
     else {
         return reference.into();
     };
-    // A `?` or `#` in a password is one of the reasons for not parsing.
+    // A `?` or `#` in a password is one reason why a URL does not parse.
     let end = if before.ends_with(':') {
         None
     } else {
@@ -132,17 +134,18 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
 ///     .with_json(&serde_json::json!({"item": 7})).unwrap();
 /// assert_eq!(request.target.url().unwrap().query(), Some("dry_run=true"));
 /// ```
+#[must_use = "a request does nothing until a client sends it"]
 #[non_exhaustive]
 pub struct HttpRequest {
     /// The method.
     pub method: Method,
-    /// Where it goes.
+    /// The target.
     pub target: RequestTarget,
     /// The headers. Layers add defaults only where a header is absent.
     pub headers: HeaderMap,
     /// The body.
     pub body: HttpBody,
-    /// What differs from the client's configuration for this request.
+    /// Options that override the configuration of the client.
     pub options: RequestOptions,
     /// Typed values for layers; not sent.
     pub extensions: Extensions,
@@ -178,7 +181,7 @@ impl HttpRequest {
     /// Appends a query parameter, percent-encoded.
     ///
     /// # Errors
-    /// None for an absolute target; a relative one takes it too.
+    /// None at present; the result leaves room for targets that cannot have a query.
     pub fn with_query(mut self, name: &str, value: &str) -> Result<Self> {
         match &mut self.target {
             RequestTarget::Absolute(url) => {
@@ -226,7 +229,7 @@ impl HttpRequest {
     /// Sets a JSON body, and `Content-Type` unless it is set.
     ///
     /// # Errors
-    /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be JSON.
+    /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be encoded as JSON.
     pub fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self> {
         let json = serde_json::to_vec(value).map_err(|error| {
             NetworkError::new(
@@ -255,10 +258,10 @@ impl HttpRequest {
         self
     }
 
-    /// Sets a `multipart/form-data` body and its `Content-Type`, which is replaced: it has the boundary.
+    /// Sets a `multipart/form-data` body, and replaces `Content-Type`, which contains the boundary.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a boundary that is not one.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid boundary.
     pub fn with_multipart(mut self, form: Multipart) -> Result<Self> {
         let (content_type, body) = form.encode()?;
         self.headers.insert(header::CONTENT_TYPE, content_type);
@@ -266,7 +269,7 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Tells `observer` how far the body is sent, see [`HttpBody::with_progress`]. Set the body before.
+    /// Reports the progress of the upload to `observer`, see [`HttpBody::with_progress`]. Set the body first.
     pub fn with_upload_progress(mut self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
         self.body = self.body.with_progress(observer);
         self
@@ -290,7 +293,7 @@ impl HttpRequest {
         self
     }
 
-    /// Sets what differs from the client's configuration.
+    /// Sets the options that override the configuration of the client.
     pub fn with_options(mut self, options: RequestOptions) -> Self {
         self.options = options;
         self
@@ -308,8 +311,8 @@ impl HttpRequest {
         })
     }
 
-    /// Whether sending the request twice has the effect of sending it once: an idempotent method (RFC 9110, section
-    /// 9.2.2), an `Idempotency-Key` header, or the caller's word in [`RequestOptions::idempotent`].
+    /// Whether sending the request twice has the same effect as sending it once: it has an idempotent method (RFC 9110,
+    /// section 9.2.2) or an `Idempotency-Key` header. [`RequestOptions::idempotent`] overrides both.
     pub fn is_idempotent(&self) -> bool {
         self.options.idempotent.unwrap_or_else(|| {
             matches!(

@@ -7,8 +7,8 @@ use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
-use super::{ByteStream, HttpBody};
-use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState};
+use super::{ByteStream, HttpBody, status};
+use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
 /// A response. Its body is read by exactly one of [`bytes`](Self::bytes), [`text`](Self::text), [`json`](Self::json) and
@@ -17,11 +17,11 @@ use crate::redact;
 pub struct HttpResponse {
     /// The status.
     pub status: StatusCode,
-    /// The protocol version spoken.
+    /// The protocol version.
     pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
-    /// The URL that answered, after redirects; `None` if the backend does not know.
+    /// The URL of the response, after redirects; `None` if the backend does not know it.
     pub url: Option<Url>,
     /// The body.
     pub body: HttpBody,
@@ -65,7 +65,7 @@ impl HttpResponse {
     /// Sets a JSON body and its `Content-Type`.
     ///
     /// # Errors
-    /// [`Encode`](ErrorKind::Encode) if the value cannot be JSON.
+    /// [`Encode`](ErrorKind::Encode) if the value cannot be encoded as JSON.
     pub fn with_json<T: serde::Serialize + ?Sized>(self, value: &T) -> Result<Self> {
         let json = serde_json::to_vec(value).map_err(|error| {
             NetworkError::new(ErrorKind::Encode, "http.response", "the body cannot be encoded as JSON")
@@ -80,8 +80,8 @@ impl HttpResponse {
         self.status.is_success()
     }
 
-    /// The wait that `Retry-After` asks for when it is a number of seconds (RFC 9110, section 10.2.3). The date form needs
-    /// a clock, and is left to the retry layer.
+    /// The wait that `Retry-After` asks for when it is a number of seconds (RFC 9110, section 10.2.3). The date form
+    /// needs a clock; the retry layer reads it.
     pub fn retry_after_seconds(&self) -> Option<std::time::Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
         value.parse().ok().map(std::time::Duration::from_secs)
@@ -101,7 +101,7 @@ impl HttpResponse {
         }
     }
 
-    /// The error that [`error_for_status`](Self::error_for_status) returns, without giving up the response.
+    /// The error that [`error_for_status`](Self::error_for_status) returns, without consuming the response.
     pub fn status_error(&self) -> Option<NetworkError> {
         let status = self.status;
         if !(status.is_client_error() || status.is_server_error()) {
@@ -114,11 +114,11 @@ impl HttpResponse {
             429 => ErrorKind::RateLimited,
             _ => ErrorKind::Status,
         };
-        let retryability = match status.as_u16() {
-            408 | 425 | 429 | 500 | 502 | 503 | 504 => self
-                .retry_after_seconds()
-                .map_or(Retryability::Now, Retryability::After),
-            _ => Retryability::Never,
+        let retryability = if status::is_transient(status) {
+            self.retry_after_seconds()
+                .map_or(Retryability::Now, Retryability::After)
+        } else {
+            Retryability::Never
         };
         let reason = status.canonical_reason().unwrap_or("error status");
         let mut error = NetworkError::new(kind, "http.request", reason)
@@ -126,7 +126,7 @@ impl HttpResponse {
             .with_send_state(SendState::Sent)
             .with_retryability(retryability);
         if let Some(url) = &self.url {
-            error = error.with_context("url", redact::url(url));
+            error = error.with_context(context::URL, redact::url(url));
         }
         Some(error)
     }
@@ -149,7 +149,7 @@ impl HttpResponse {
         Ok(self.with_body(bytes))
     }
 
-    /// The whole body as UTF-8 text, whatever its `Content-Type` says.
+    /// The whole body as UTF-8 text, regardless of the charset in `Content-Type`.
     ///
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if it is not UTF-8, and those of [`bytes`](Self::bytes).
@@ -181,9 +181,9 @@ impl HttpResponse {
 fn undecodable(reason: &'static str, message: &'static str, url: Option<&Url>) -> NetworkError {
     let error = NetworkError::new(ErrorKind::Decode, "http.response", message)
         .with_send_state(SendState::Sent)
-        .with_context("reason", reason);
+        .with_context(context::REASON, reason);
     match url {
-        Some(url) => error.with_context("host", &url[Position::BeforeHost..Position::AfterPort]),
+        Some(url) => error.with_context(context::HOST, &url[Position::BeforeHost..Position::AfterPort]),
         None => error,
     }
 }

@@ -11,18 +11,18 @@ use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 
 use super::{ByteStream, HttpResponse, HttpStream};
-use crate::error::{ErrorKind, NetworkError, Result, SendState};
+use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
 use crate::validate::{self, Validate};
 
-/// An event of a server.
+/// A server-sent event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSentEvent {
-    /// The type; `message` unless the server says otherwise.
+    /// The type; `message` unless the server sets another one.
     pub event: String,
     /// The lines of data, joined by `\n`.
     pub data: String,
-    /// The last id that the server gave, with this event or before it; empty if there was none.
+    /// The id of this event, or the last one before it; empty if the server has sent none.
     pub id: String,
 }
 
@@ -38,24 +38,24 @@ impl ServerSentEvent {
                 "http.events",
                 "the data is not JSON of the expected shape",
             )
-            .with_context("event", self.event.clone())
+            .with_context(context::EVENT, self.event.clone())
             .with_source(error)
         })
     }
 }
 
-/// How much of an event is taken into memory.
+/// Limits of the memory that a parser uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventLimits {
-    /// Bytes of one line.
+    /// The longest line, in bytes.
     pub max_line_bytes: usize,
-    /// Bytes of one event: its data, its type and its id.
+    /// The largest event, in bytes: its data, its type and its id.
     pub max_event_bytes: usize,
 }
 
 impl Default for EventLimits {
-    /// 1 MiB a line, 8 MiB an event.
+    /// 1 MiB per line, 8 MiB per event.
     fn default() -> Self {
         Self {
             max_line_bytes: 1 << 20,
@@ -81,7 +81,8 @@ impl Validate for EventLimits {
     }
 }
 
-/// The parser: bytes in, events out. It holds the bytes that were not looked at yet, at most one line, and one event.
+/// A parser of server-sent events. It holds the bytes that were pushed and not parsed yet, at most one incomplete line,
+/// and one incomplete event.
 ///
 /// ```
 /// use networking_spi::http::{EventLimits, EventParser};
@@ -97,9 +98,9 @@ impl Validate for EventLimits {
 #[derive(Debug)]
 pub struct EventParser {
     limits: EventLimits,
-    /// Not looked at yet.
+    /// Pushed, not parsed yet.
     pending: Bytes,
-    /// The line whose end has not come yet.
+    /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
     /// The first line may start with a byte order mark.
     first_line: bool,
@@ -108,7 +109,7 @@ pub struct EventParser {
     data: String,
     has_data: bool,
     event: String,
-    /// What `id` fields said; the stream's last id once an event is dispatched.
+    /// The value of the latest `id` field. It becomes the last event id when the event is dispatched.
     id: String,
     last_event_id: String,
     retry: Option<Duration>,
@@ -132,15 +133,15 @@ impl EventParser {
         }
     }
 
-    /// Starts with a last id of an earlier connection.
+    /// Sets the last event id of an earlier connection.
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
         self.id.clone_from(&self.last_event_id);
         self
     }
 
-    /// Takes the next bytes, cut anywhere. Take the events that they complete before more bytes are pushed: what was not
-    /// looked at is kept until then.
+    /// Adds the next bytes of the stream, split at any place. Before pushing more, call
+    /// [`next_event`](Self::next_event) until it returns `None`: bytes that are not parsed stay in memory.
     pub fn push(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         self.pending = if self.pending.is_empty() {
@@ -153,7 +154,7 @@ impl EventParser {
     /// The next complete event; `None` when more bytes are needed.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) naming the limit. The parser is then of no further use.
+    /// [`TooLarge`](ErrorKind::TooLarge) naming the limit. The parser cannot be used afterwards.
     pub fn next_event(&mut self) -> Result<Option<ServerSentEvent>> {
         while !self.pending.is_empty() {
             if std::mem::take(&mut self.after_cr) && self.pending[0] == b'\n' {
@@ -184,12 +185,12 @@ impl EventParser {
         Ok(None)
     }
 
-    /// The id to reconnect with; empty if there is none.
+    /// The last event id, to reconnect with; empty if there is none.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// How long the server wants clients to wait before they reconnect, if it said so.
+    /// The wait before a reconnection that the server asked for, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -221,7 +222,7 @@ impl EventParser {
             b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
             b"id" if !value.contains(&0) => self.id = String::from_utf8_lossy(value).into_owned(),
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                // More digits than a number has are for ever.
+                // A number that is too large is the longest wait.
                 let millis = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
                 self.retry = Some(Duration::from_millis(millis.unwrap_or(u64::MAX)));
             }
@@ -237,7 +238,7 @@ impl EventParser {
         self.last_event_id.clone_from(&self.id);
         let mut event = std::mem::take(&mut self.event);
         let data = std::mem::take(&mut self.data);
-        // An event without a data line is none, whatever else it said.
+        // An event without a data line is not dispatched.
         if !std::mem::take(&mut self.has_data) {
             return None;
         }
@@ -258,10 +259,10 @@ fn too_large(limit: &'static str, bytes: usize) -> NetworkError {
         .with_context(limit, bytes.to_string())
 }
 
-/// The events of one response, as they arrive. It ends with the response, or after its first error; an event that the end
-/// cuts off is not handed out. Nothing reconnects: that is what a client around it does.
+/// The events of one response, as they arrive. The stream ends with the response, or after its first error; an
+/// incomplete event at the end is discarded. The stream does not reconnect.
 ///
-/// Dropping it aborts the transfer. No event is lost when a wait for the next one is dropped.
+/// Dropping the stream aborts the transfer. Dropping a future that waits for the next event loses no event.
 ///
 /// ```
 /// use futures_util::TryStreamExt;
@@ -273,6 +274,7 @@ fn too_large(limit: &'static str, bytes: usize) -> NetworkError {
 /// }
 /// # Ok(()) }
 /// ```
+#[must_use = "a stream does nothing until it is polled"]
 pub struct EventStream {
     /// `None` after the end or an error.
     chunks: Option<ByteStream>,
@@ -288,12 +290,12 @@ impl EventStream {
         }
     }
 
-    /// The id to reconnect with; empty if there is none.
+    /// The last event id, to reconnect with; empty if there is none.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
     }
 
-    /// How long the server wants clients to wait before they reconnect, if it said so.
+    /// The wait before a reconnection that the server asked for, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.parser.retry()
     }
@@ -344,7 +346,7 @@ impl HttpResponse {
         self.into_events_with(EventParser::new(EventLimits::default()))
     }
 
-    /// The body as server-sent events, with limits and a last id of the caller's.
+    /// The body as server-sent events, with the limits and the last event id of `parser`.
     ///
     /// # Errors
     /// As [`into_events`](Self::into_events).
@@ -383,7 +385,7 @@ fn check_event_stream(status: StatusCode, headers: &HeaderMap) -> Result<()> {
     if essence.eq_ignore_ascii_case("text/event-stream") {
         return Ok(());
     }
-    Err(wrong("the content type must be text/event-stream").with_context("content-type", content_type))
+    Err(wrong("the content type must be text/event-stream").with_context(context::CONTENT_TYPE, content_type))
 }
 
 #[cfg(test)]
@@ -502,7 +504,7 @@ mod tests {
         }
         let error = parse(&mut parser(), &[b"data: 1234\n".repeat(4).as_slice()]).unwrap_err();
         assert!(error.to_string().contains("max_event_bytes: 16"), "{error}");
-        // What was handed out no longer counts.
+        // Events that were returned no longer count.
         assert_eq!(
             parse(&mut parser(), &[b"data: 1234\n\n".repeat(9).as_slice()])
                 .unwrap()

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
 /// Checks a topic name by Kafka's rule: 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
@@ -26,6 +26,8 @@ pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
 }
 
 /// A partition of a topic.
+///
+/// Exhaustive on purpose: Kafka identifies a partition by these two values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TopicPartition {
     /// The topic.
@@ -67,7 +69,7 @@ pub struct NewTopic {
 }
 
 impl NewTopic {
-    /// A topic with so many partitions and the broker's other defaults.
+    /// A topic with this number of partitions, and otherwise the defaults of the broker.
     pub fn new(name: impl Into<String>, partitions: i32) -> Self {
         Self {
             name: name.into(),
@@ -106,7 +108,7 @@ impl Validate for NewTopic {
     }
 }
 
-/// What is known of a topic.
+/// The metadata of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicMetadata {
@@ -126,7 +128,7 @@ impl TopicMetadata {
     }
 }
 
-/// What is known of a partition.
+/// The metadata of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartitionMetadata {
@@ -158,41 +160,35 @@ impl PartitionMetadata {
     }
 }
 
-/// What a consumer group is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum GroupState {
-    /// Nobody is a member; committed offsets remain.
-    #[default]
-    Empty,
-    /// Members are joining.
-    PreparingRebalance,
-    /// The new assignment is on its way.
-    CompletingRebalance,
-    /// Every member has its partitions.
-    Stable,
-    /// The group is being removed.
-    Dead,
-    /// The broker gave a state that this version does not know.
-    Unknown,
+named_enum! {
+    "group_state",
+    /// The state of a consumer group.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum GroupState {
+        /// The group has no members; committed offsets remain.
+        #[default]
+        Empty => "empty",
+        /// Members are joining.
+        PreparingRebalance => "preparing_rebalance",
+        /// The new assignment is being distributed.
+        CompletingRebalance => "completing_rebalance",
+        /// Every member has its partitions.
+        Stable => "stable",
+        /// The group is being removed.
+        Dead => "dead",
+        /// The broker reported a state that this version of the crate does not know.
+        Unknown => "unknown",
+    }
 }
 
-named_enum!(GroupState, "group_state", {
-    Empty => "empty",
-    PreparingRebalance => "preparing_rebalance",
-    CompletingRebalance => "completing_rebalance",
-    Stable => "stable",
-    Dead => "dead",
-    Unknown => "unknown",
-});
-
-/// What is known of a consumer group.
+/// State, members and offsets of a consumer group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConsumerGroupInfo {
     /// The group.
     pub group: String,
-    /// What it is doing.
+    /// Its state.
     pub state: GroupState,
     /// Its members.
     pub members: Vec<GroupMember>,
@@ -253,7 +249,7 @@ impl GroupMember {
     }
 }
 
-/// How far a group has come in a partition.
+/// The position of a group in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupOffset {
@@ -268,7 +264,7 @@ pub struct GroupOffset {
 }
 
 impl GroupOffset {
-    /// The lag follows from the two offsets.
+    /// The position of a group. The lag follows from the two offsets.
     pub fn new(partition: TopicPartition, committed: Option<i64>, latest: i64) -> Self {
         Self {
             partition,

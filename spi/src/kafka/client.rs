@@ -13,70 +13,57 @@ use super::{
     CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaMessage, KafkaMetrics, NewTopic,
     ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a client can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct KafkaCapabilities {
-    /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
-    pub topic_admin: bool,
-    /// [`KafkaClient::consumer_group_info`].
-    pub group_info: bool,
-    /// [`ProducerConfig::idempotent`].
-    pub idempotent_producer: bool,
-    /// [`ConsumerConfig::group_instance_id`].
-    pub static_membership: bool,
-    /// [`ProducerRecord::timestamp`] is kept.
-    pub timestamps: bool,
-    /// [`ConsumerConfig::isolation_level`] has an effect.
-    pub transactions: bool,
-}
-
-impl KafkaCapabilities {
-    /// Producing and consuming only.
-    pub const fn none() -> Self {
-        Self {
-            topic_admin: false,
-            group_info: false,
-            idempotent_producer: false,
-            static_membership: false,
-            timestamps: false,
-            transactions: false,
-        }
+capabilities! {
+    /// What a [`KafkaClient`] can do. A client without capabilities produces and consumes.
+    pub struct KafkaCapabilities {
+        /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
+        topic_admin,
+        /// [`KafkaClient::consumer_group_info`].
+        group_info,
+        /// [`ProducerConfig::idempotent`].
+        idempotent_producer,
+        /// [`ConsumerConfig::group_instance_id`].
+        static_membership,
+        /// Keeps [`ProducerRecord::timestamp`].
+        timestamps,
+        /// [`ConsumerConfig::isolation_level`] has an effect.
+        transactions,
     }
 }
 
-/// A connection to a Kafka cluster that makes producers and consumers.
+/// A client of a Kafka cluster. It creates producers and consumers.
 ///
-/// # Behaviour every implementation has
+/// # Behaviour of every implementation
 ///
 /// * Records of one producer to one partition keep their order.
-/// * A record with a key and no partition goes to the partition that Kafka's own clients choose: murmur2 of the key.
-/// * Nothing is committed but by [`commit_offsets`](Self::commit_offsets).
-/// * The members of a group share the partitions of their topics: each partition has one reader in the group.
-/// * An id that was closed, or that another client made, is [`NotFound`](crate::ErrorKind::NotFound).
+/// * A record with a key and no partition goes to the partition that Kafka's clients choose by murmur2 of the key.
+/// * Only [`commit_offsets`](Self::commit_offsets) commits offsets.
+/// * The partitions of the topics are divided among the members of a group: each partition is assigned to one member.
+/// * The id of a closed producer or consumer, or of another client's, is [`NotFound`](crate::ErrorKind::NotFound).
 /// * Dropping the last clone of a client closes its producers and consumers; records not yet acknowledged may be lost, so
 ///   [`flush`](Self::flush) first.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
-    /// Makes a producer.
+    /// Creates a producer.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field.
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId>;
 
-    /// Makes a consumer and joins its group. Partitions are assigned while it consumes.
+    /// Creates a consumer and joins its group. Partitions are assigned while it consumes.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a topic that does not exist, where the backend can tell.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for
+    /// a topic that does not exist, if the backend can detect that.
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId>;
 
     /// Writes one record and waits for its acknowledgement.
     ///
-    /// Cancel safety: the record may be written or not.
+    /// Cancel safety: a cancelled call may have written the record.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for a
@@ -88,7 +75,7 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// Writes records in order and waits for all acknowledgements. The result has one entry per record, in the order of
     /// the records: one that fails does not stop the others.
     ///
-    /// Cancel safety: each record may be written or not.
+    /// Cancel safety: a cancelled call may have written any of the records.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist; everything else is in the entries, as
@@ -99,38 +86,37 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>>;
 
-    /// The next messages: waits up to `max_wait` for the first, then returns what is there, at most `max_messages`. An
-    /// empty list means that nothing came in time.
+    /// The next messages. Waits up to `max_wait` for the first message, then returns the messages that are available,
+    /// at most `max_messages`. An empty list means that no message arrived in time.
     ///
-    /// Within a partition messages come in the order of their offsets, without gaps. One call at a time makes sense per
-    /// consumer; concurrent calls share the messages among them.
+    /// Messages of a partition are returned in the order of their offsets, without gaps. Make one call at a time per
+    /// consumer: each message is returned by only one of several concurrent calls.
     ///
     /// Cancel safety: cancel safe. Messages that were not returned are returned by a later call.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist, and for one with
-    /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no committed offset to begin at,
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
-    /// [`Conflict`](crate::ErrorKind::Conflict) when the member was fenced by another with its instance id,
-    /// and connection errors.
+    /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no committed offset to start from,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Conflict`](crate::ErrorKind::Conflict) when
+    /// the member was fenced by another one with the same instance id, and connection errors.
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>>;
 
-    /// Commits offsets for the consumer's group. Each is the next one to read. Committing does not move the consumer.
+    /// Commits offsets for the consumer's group. Each offset is the next one to read. A commit does not change the
+    /// position of the consumer.
     ///
-    /// [`CommitOffsets::Consumed`] concerns the partitions that the consumer has now: of those it has lost meanwhile,
-    /// messages come again to whoever has them.
+    /// [`CommitOffsets::Consumed`] commits the partitions that are assigned to the consumer now. Messages of partitions
+    /// that were taken away since are delivered again, to the new owner.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound),
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative offset, naming the field `offset`,
-    /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not, or no longer, this member's, and for a member
-    /// that is out of its group.
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative
+    /// offset, naming the field `offset`, [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not assigned
+    /// to this member, and for a member that was removed from its group.
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
 
     /// State, members, committed offsets and lag of a group.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a group that nobody knows,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a group that does not exist,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `group_info`.
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo>;
 
@@ -149,7 +135,7 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
     async fn delete_topic(&self, topic: &str) -> Result<()>;
 
-    /// Partitions, leaders, replicas and offsets of a topic. Asking never creates a topic.
+    /// Partitions, leaders, replicas and offsets of a topic. This call does not create the topic.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound).
@@ -158,20 +144,20 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// A snapshot of the counters.
     ///
     /// # Errors
-    /// Connection errors, where the backend has to ask somebody.
+    /// Connection errors, if the backend has to ask the cluster.
     async fn kafka_metrics(&self) -> Result<KafkaMetrics>;
 
     /// Waits until every record given to the producer so far is acknowledged or has failed.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after `timeout`; the records
-    /// remain on their way.
+    /// remain queued.
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()>;
 
     /// Flushes, for at most the producer's `delivery_timeout`, and closes a producer.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout); it is closed all the same.
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout); it is closed anyway.
     async fn close_producer(&self, producer: &ProducerId) -> Result<()>;
 
     /// Leaves the group, without committing, and closes a consumer.
@@ -186,7 +172,7 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
 
 /// Conveniences for every [`KafkaClient`]. Do not implement it.
 pub trait KafkaClientExt: KafkaClient {
-    /// Consumes until `count` messages have come or nothing came for `idle`.
+    /// Consumes until `count` messages have arrived, or none arrived for `idle`.
     ///
     /// # Errors
     /// As [`KafkaClient::consume_messages`].
@@ -215,7 +201,7 @@ pub trait KafkaClientExt: KafkaClient {
     /// Creates a topic unless it exists.
     ///
     /// # Errors
-    /// As [`KafkaClient::create_topic`], but for `AlreadyExists`.
+    /// As [`KafkaClient::create_topic`], except `AlreadyExists`.
     fn ensure_topic(&self, topic: NewTopic) -> impl Future<Output = Result<()>> + Send {
         async move {
             match self.create_topic(topic).await {
@@ -228,7 +214,7 @@ pub trait KafkaClientExt: KafkaClient {
 
 impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
 
-/// The consumer's messages one by one, for as long as the stream is polled. An error ends it.
+/// The messages of the consumer, one by one. They are fetched while the stream is polled; an error ends it.
 ///
 /// Nothing is committed: use [`KafkaClient::commit_offsets`] with [`KafkaMessage::next_offset`].
 pub fn message_stream(

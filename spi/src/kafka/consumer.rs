@@ -7,43 +7,46 @@ use serde::{Deserialize, Serialize};
 
 use super::{KafkaMessage, TopicPartition};
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// Where a group starts in a partition without a committed offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum OffsetReset {
-    /// At the first record that is still there.
-    Earliest,
-    /// At the end: only new records.
-    #[default]
-    Latest,
-    /// Nowhere: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
-    Fail,
+named_enum! {
+    "offset_reset",
+    /// Where a group starts in a partition without a committed offset.
+    ///
+    /// Exhaustive on purpose: Kafka defines these three cases.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum OffsetReset {
+        /// At the first record that is retained.
+        Earliest => "earliest",
+        /// At the end: only new records.
+        #[default]
+        Latest => "latest",
+        /// It does not start: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
+        Fail => "fail",
+    }
 }
 
-named_enum!(OffsetReset, "offset_reset", { Earliest => "earliest", Latest => "latest", Fail => "fail" });
-
-/// Whether records of open or aborted transactions are read (KIP-98).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum IsolationLevel {
-    /// They are read.
-    ReadUncommitted,
-    /// They are not.
-    #[default]
-    ReadCommitted,
+named_enum! {
+    "isolation_level",
+    /// Whether records of open or aborted transactions are read (KIP-98).
+    ///
+    /// Exhaustive on purpose: Kafka's protocol has these two levels.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum IsolationLevel {
+        /// All records are read.
+        ReadUncommitted => "read_uncommitted",
+        /// Only records of committed transactions, and records without a transaction, are read.
+        #[default]
+        ReadCommitted => "read_committed",
+    }
 }
 
-named_enum!(IsolationLevel, "isolation_level", {
-    ReadUncommitted => "read_uncommitted",
-    ReadCommitted => "read_committed",
-});
-
-/// What a consumer reads and how.
+/// The configuration of a consumer.
 ///
 /// A consumer always belongs to a group. Offsets are committed only by
-/// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets): nothing is committed behind the application's back,
-/// which gives at-least-once processing when a message is committed after it was processed.
+/// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets): nothing is committed automatically. An
+/// application that commits a message after it has processed it gets at-least-once processing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConsumerConfig {
@@ -51,7 +54,7 @@ pub struct ConsumerConfig {
     pub group: String,
     /// The topics, at least one.
     pub topics: Vec<String>,
-    /// Name shown by the broker's logs and metrics. `None`: the backend's.
+    /// Name in the broker's logs and metrics. `None`: the default of the backend.
     #[serde(default)]
     pub client_id: Option<String>,
     /// A stable name of this member: a restart within the session timeout causes no rebalance (KIP-345).
@@ -63,13 +66,13 @@ pub struct ConsumerConfig {
     /// Whether open and aborted transactions are read.
     #[serde(default)]
     pub isolation_level: IsolationLevel,
-    /// A member that is silent for so long is out of the group.
+    /// A member that sends no heartbeat for this time is removed from the group.
     #[serde(default = "default_session_timeout", with = "humantime_serde")]
     pub session_timeout: Duration,
-    /// A member that does not consume for so long is out of the group.
+    /// A member that does not consume for this time is removed from the group.
     #[serde(default = "default_max_poll_interval", with = "humantime_serde")]
     pub max_poll_interval: Duration,
-    /// Settings for the backend by their own names; they override the above.
+    /// Settings of the backend under the backend's names. They override the fields above.
     #[serde(default)]
     pub backend: BTreeMap<String, String>,
 }
@@ -134,7 +137,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// Sets a backend setting by its own name.
+    /// Sets a setting of the backend under the backend's name.
     pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.backend.insert(name.into(), value.into());
         self
@@ -163,14 +166,14 @@ impl Validate for ConsumerConfig {
     }
 }
 
-/// How much one call to consume takes, and how long it waits.
+/// How many messages one call to consume returns, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ConsumeOptions {
     /// Most messages returned, at least 1.
     pub max_messages: usize,
-    /// How long to wait for the first message. Zero returns what is already there.
+    /// How long to wait for the first message. Zero returns the messages that are already available.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
 }
@@ -211,6 +214,8 @@ impl Validate for ConsumeOptions {
 }
 
 /// An offset of a partition: the next one to read.
+///
+/// Exhaustive on purpose: it is a pair of values, which backends destructure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionOffset {
     /// The partition.
@@ -230,7 +235,7 @@ impl PartitionOffset {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitOffsets {
-    /// Everything that the consumer was handed so far.
+    /// All messages that the consumer has returned so far.
     Consumed,
     /// These offsets, each the next one to read.
     Exact(Vec<PartitionOffset>),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{GroupState, TopicPartition};
-use crate::id::named_enum;
+use crate::names::named_enum;
 
 /// The health of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct PartitionDiagnostics {
     pub under_replicated: bool,
     /// Records that can be read.
     pub messages: i64,
-    /// Bytes on disk, if the backend can tell.
+    /// Bytes on disk, if the backend knows.
     pub bytes: Option<u64>,
 }
 
@@ -71,13 +71,13 @@ impl PartitionDiagnostics {
     }
 }
 
-/// How far behind a group is.
+/// The lag of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupLag {
     /// The group.
     pub group: String,
-    /// What it is doing.
+    /// Its state.
     pub state: GroupState,
     /// Its members.
     pub members: usize,
@@ -108,7 +108,7 @@ impl GroupLag {
 pub struct DiagnosticWarning {
     /// A stable name (`under_replicated`, `no_consumer`, `skewed_partitions`).
     pub code: String,
-    /// What was seen and why it matters.
+    /// The observation, and why it matters.
     pub message: String,
 }
 
@@ -122,33 +122,29 @@ impl DiagnosticWarning {
     }
 }
 
-/// What to tune for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OptimizationGoal {
-    /// Records per second.
-    Throughput,
-    /// Time from producing to consuming.
-    Latency,
-    /// No acknowledged record is lost.
-    Durability,
-    /// A bit of each.
-    #[default]
-    Balanced,
+named_enum! {
+    "goal",
+    /// The goal of tuning.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum OptimizationGoal {
+        /// Records per second.
+        Throughput => "throughput",
+        /// Time from producing to consuming.
+        Latency => "latency",
+        /// No acknowledged record is lost.
+        Durability => "durability",
+        /// A compromise between the other goals.
+        #[default]
+        Balanced => "balanced",
+    }
 }
 
-named_enum!(OptimizationGoal, "goal", {
-    Throughput => "throughput",
-    Latency => "latency",
-    Durability => "durability",
-    Balanced => "balanced",
-});
-
-/// What tuning changed. Producers and consumers made from now on have it.
+/// The settings that tuning changed. They apply to producers and consumers that are created afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OptimizationReport {
-    /// What was tuned for.
+    /// The goal.
     pub goal: OptimizationGoal,
     /// The settings that changed.
     pub changes: Vec<SettingChange>,

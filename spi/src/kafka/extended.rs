@@ -9,38 +9,39 @@ use super::{
     CompatibilityReport, KafkaDiagnostics, KafkaSecurity, OptimizationGoal, OptimizationReport, ProcessorId,
     RegisteredSchema, Schema, SchemaType, SchemaVersion, StreamProcessor, StreamProcessorConfig, StreamStatus,
 };
+use crate::capabilities::capabilities;
 use crate::error::Result;
 
-/// What a [`KafkaExtended`] can do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct KafkaExtendedCapabilities {
-    /// Stream processing, at least once.
-    pub streams: bool,
-    /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
-    pub exactly_once: bool,
-    /// Schema languages that can be registered.
-    pub schema_types: Vec<SchemaType>,
-    /// Schema languages whose compatibility can be checked.
-    pub compatibility_types: Vec<SchemaType>,
-    /// [`KafkaExtended::kafka_diagnostics`].
-    pub diagnostics: bool,
-    /// [`KafkaExtended::optimize_kafka_performance`].
-    pub tuning: bool,
-    /// [`KafkaExtended::configure_kafka_security`].
-    pub security: bool,
+capabilities! {
+    /// What a [`KafkaExtended`] can do.
+    pub struct KafkaExtendedCapabilities {
+        /// Stream processing, at least once.
+        streams: bool,
+        /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
+        exactly_once: bool,
+        /// Schema languages that can be registered.
+        schema_types: Vec<SchemaType>,
+        /// Schema languages whose compatibility can be checked.
+        compatibility_types: Vec<SchemaType>,
+        /// [`KafkaExtended::kafka_diagnostics`].
+        diagnostics: bool,
+        /// [`KafkaExtended::optimize_kafka_performance`].
+        tuning: bool,
+        /// [`KafkaExtended::configure_kafka_security`].
+        security: bool,
+    }
 }
 
 /// Stream processing, schemas, diagnostics, tuning and security.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
-    /// Makes a stream processor. It does nothing before [`process_kafka_stream`](Self::process_kafka_stream).
+    /// Creates a stream processor. It starts with [`process_kafka_stream`](Self::process_kafka_stream).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for an application id in use,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a guarantee beyond the capabilities.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a guarantee that the capabilities do not declare.
     async fn create_stream_processor(
         &self,
         config: StreamProcessorConfig,
@@ -54,26 +55,27 @@ pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
     /// and connection errors.
     async fn process_kafka_stream(&self, processor: &ProcessorId) -> Result<()>;
 
-    /// How a processor is doing.
+    /// The status of a processor.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound).
     async fn stream_status(&self, processor: &ProcessorId) -> Result<StreamStatus>;
 
-    /// Stops a processor: no more intake, finish what is in work, commit, leave the group. Stopping a stopped one is not an
-    /// error. The result is the final status.
+    /// Stops a processor: it takes no further messages, finishes those that it has begun, commits, and leaves the
+    /// group. Stopping a stopped processor is not an error. Returns the final status.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after the drain timeout; what
-    /// was not committed is processed again after a restart.
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after the drain timeout;
+    /// messages that were not committed are processed again after a restart.
     async fn stop_stream(&self, processor: &ProcessorId) -> Result<StreamStatus>;
 
-    /// Registers a schema as the next version of a subject. One that is already there gives its former id and version.
+    /// Registers a schema as the next version of a subject. For a schema that is registered already, returns its id and
+    /// version.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
     /// [`Incompatible`](crate::ErrorKind::Incompatible), [`Unsupported`](crate::ErrorKind::Unsupported) for a language
-    /// beyond the capabilities.
+    /// that the capabilities do not list.
     async fn register_schema(&self, subject: &str, schema: Schema) -> Result<RegisteredSchema>;
 
     /// A schema of a subject.
@@ -82,14 +84,14 @@ pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](crate::ErrorKind::NotFound).
     async fn schema(&self, subject: &str, version: SchemaVersion) -> Result<RegisteredSchema>;
 
-    /// Whether a schema could be registered. A subject without versions takes every schema.
+    /// Whether a schema could be registered. A subject without versions accepts every schema.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a language beyond the capabilities.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a language that the capabilities do not list.
     async fn check_schema_compatibility(&self, subject: &str, schema: Schema) -> Result<CompatibilityReport>;
 
-    /// Tunes producers and consumers made from now on.
+    /// Tunes producers and consumers that are created from now on.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `tuning`.
@@ -102,7 +104,7 @@ pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `diagnostics`.
     async fn kafka_diagnostics(&self, topic: &str) -> Result<KafkaDiagnostics>;
 
-    /// Sets encryption and credentials for connections made from now on.
+    /// Sets encryption and credentials for connections that are opened from now on.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,

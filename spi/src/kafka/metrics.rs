@@ -1,4 +1,4 @@
-//! What a client counts.
+//! Counters of a client.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ pub struct KafkaMetrics {
     pub bytes_produced: u64,
     /// Records that could not be written.
     pub produce_errors: u64,
-    /// Records handed to consumers.
+    /// Records that consumers returned.
     pub messages_consumed: u64,
-    /// Bytes of key, value and headers of the records handed to consumers.
+    /// Bytes of key, value and headers of the records that consumers returned.
     pub bytes_consumed: u64,
     /// Calls to consume that failed.
     pub consume_errors: u64,
@@ -26,7 +26,7 @@ pub struct KafkaMetrics {
     pub commits: u64,
     /// Failed commits.
     pub commit_errors: u64,
-    /// Assignments that consumers of this client went through.
+    /// Rebalances that gave a consumer of this client an assignment.
     pub rebalances: u64,
     /// Open producers.
     pub producers: BTreeMap<ProducerId, ProducerMetrics>,
@@ -52,7 +52,7 @@ pub struct ProducerMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct ConsumerMetrics {
-    /// Records handed out.
+    /// Records returned.
     pub messages: u64,
     /// Their bytes.
     pub bytes: u64,

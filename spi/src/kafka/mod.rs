@@ -1,10 +1,9 @@
 //! Kafka: the client, its extended operations, and their values.
 //!
-//! A [`KafkaClient`] makes producers and consumers and hands out typed ids for them. [`KafkaExtended`] adds stream
+//! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
 //! processing, schemas, diagnostics, tuning and security.
 //!
-//! Offsets follow Kafka's own rule everywhere: a committed offset is the **next** one to read. Use
-//! [`KafkaMessage::next_offset`].
+//! Offsets follow Kafka's rule: a committed offset is the **next** one to read. Use [`KafkaMessage::next_offset`].
 
 mod admin;
 mod client;
@@ -47,7 +46,7 @@ pub use extended::MockKafkaExtended;
 #[cfg(any(test, feature = "mock"))]
 pub use stream::MockStreamProcessor;
 
-use crate::id::{define_id, named_enum};
+use crate::names::{define_id, named_enum};
 
 define_id! {
     /// A producer of a [`KafkaClient`].
@@ -64,27 +63,23 @@ define_id! {
     ProcessorId
 }
 
-/// Compression of record batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum KafkaCompression {
-    /// No compression.
-    #[default]
-    None,
-    /// gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4.
-    Lz4,
-    /// Zstandard (KIP-110).
-    Zstd,
+named_enum! {
+    "compression",
+    /// Compression of record batches. HTTP bodies have other codings:
+    /// [`CompressionType`](crate::compression::CompressionType).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum KafkaCompression {
+        /// No compression.
+        #[default]
+        None => "none",
+        /// gzip.
+        Gzip => "gzip",
+        /// Snappy.
+        Snappy => "snappy",
+        /// LZ4.
+        Lz4 => "lz4",
+        /// Zstandard (KIP-110).
+        Zstd => "zstd",
+    }
 }
-
-named_enum!(KafkaCompression, "compression", {
-    None => "none",
-    Gzip => "gzip",
-    Snappy => "snappy",
-    Lz4 => "lz4",
-    Zstd => "zstd",
-});

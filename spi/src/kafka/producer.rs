@@ -7,24 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::KafkaCompression;
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// Whose acknowledgement a write waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Acks {
-    /// Nobody's: records can be lost without notice, and offsets are unknown.
-    None,
-    /// The partition leader's.
-    Leader,
-    /// All in-sync replicas'.
-    #[default]
-    All,
+named_enum! {
+    "acks",
+    /// The acknowledgement that a write waits for.
+    ///
+    /// Exhaustive on purpose: Kafka's protocol has these three levels.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Acks {
+        /// None: records can be lost unnoticed, and their offsets are unknown.
+        None => "none",
+        /// That of the partition leader.
+        Leader => "leader",
+        /// That of all in-sync replicas.
+        #[default]
+        All => "all",
+    }
 }
 
-named_enum!(Acks, "acks", { None => "none", Leader => "leader", All => "all" });
-
-/// How a producer writes.
+/// The configuration of a producer.
 ///
 /// ```
 /// use networking_spi::kafka::{KafkaCompression, ProducerConfig};
@@ -37,32 +40,33 @@ named_enum!(Acks, "acks", { None => "none", Leader => "leader", All => "all" });
 #[serde(default)]
 #[non_exhaustive]
 pub struct ProducerConfig {
-    /// Name shown by the broker's logs and metrics. `None`: the backend's.
+    /// Name in the broker's logs and metrics. `None`: the default of the backend.
     pub client_id: Option<String>,
-    /// Whose acknowledgement a write waits for.
+    /// The acknowledgement that a write waits for.
     pub acks: Acks,
-    /// No duplicates and no reordering by the client's own retries (KIP-98). Needs `acks = all`.
+    /// Retries of the client cause no duplicates and no reordering (KIP-98). Requires `acks = all`.
     pub idempotent: bool,
     /// Compression of batches.
     pub compression: KafkaCompression,
-    /// How long a record waits for others to share its batch.
+    /// How long a record waits for further records of its batch.
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
     /// Largest batch, in bytes.
     pub batch_size: usize,
     /// Largest record, in bytes of key, value and headers.
     pub max_message_size: usize,
-    /// Records waiting to be sent, at most; a full queue makes callers wait.
+    /// The most records that wait to be sent; callers wait while the queue is full.
     pub queue_size: usize,
     /// Time limit from the call to the acknowledgement, retries included.
     #[serde(with = "humantime_serde")]
     pub delivery_timeout: Duration,
-    /// Settings for the backend by their own names (librdkafka's, for example); they override the above.
+    /// Settings of the backend under the backend's names (librdkafka's, for example). They override the fields above.
     pub backend: BTreeMap<String, String>,
 }
 
 impl Default for ProducerConfig {
-    /// All replicas acknowledge, idempotent, no compression, no linger, 1 MB batches and records, 100 000 queued, 30 s.
+    /// All replicas acknowledge; idempotent; no compression; no linger; batches and records up to 1 MB; 100 000 queued
+    /// records; 30 s per write.
     fn default() -> Self {
         Self {
             client_id: None,
@@ -91,7 +95,7 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets whose acknowledgement a write waits for. Anything below `all` also turns idempotence off.
+    /// Sets the acknowledgement that a write waits for. Any other than `all` also turns idempotence off.
     pub fn with_acks(mut self, acks: Acks) -> Self {
         self.acks = acks;
         self.idempotent = self.idempotent && acks == Acks::All;
@@ -110,7 +114,7 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets how long a record waits for company.
+    /// Sets how long a record waits for further records of its batch.
     pub fn with_linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
@@ -134,7 +138,7 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets a backend setting by its own name.
+    /// Sets a setting of the backend under the backend's name.
     pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.backend.insert(name.into(), value.into());
         self
@@ -149,7 +153,7 @@ impl Validate for ProducerConfig {
         validate::ensure(
             !self.idempotent || self.acks == Acks::All,
             "idempotent",
-            "needs acks = all",
+            "requires acks = all",
         )?;
         validate::ensure(self.batch_size > 0, "batch_size", "must be at least 1")?;
         validate::ensure(self.max_message_size > 0, "max_message_size", "must be at least 1")?;

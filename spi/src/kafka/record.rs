@@ -1,4 +1,4 @@
-//! Records, on their way in and out.
+//! Records that are written and read.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -43,12 +43,12 @@ impl KafkaHeaders {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
     }
 
-    /// How many there are.
+    /// The number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,11 +72,12 @@ impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for KafkaHeaders {
 /// assert_eq!(record.headers.get_str("trace"), Some("a1"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[must_use = "a record does nothing until it is produced"]
 #[non_exhaustive]
 pub struct ProducerRecord {
     /// The topic.
     pub topic: String,
-    /// The partition. `None`: by murmur2 of the key as Kafka's own clients do, or the producer's choice without a key.
+    /// The partition. `None`: chosen by murmur2 of the key, as Kafka's clients do; by the producer if there is no key.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<Bytes>,
@@ -160,7 +161,7 @@ impl Validate for ProducerRecord {
 }
 
 impl fmt::Debug for ProducerRecord {
-    /// Sizes only: keys, values and headers may hold anything.
+    /// Sizes only: keys, values and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProducerRecord")
             .field("topic", &self.topic)
@@ -188,7 +189,7 @@ pub struct RecordMetadata {
 }
 
 impl RecordMetadata {
-    /// A record's place.
+    /// The place of a record.
     pub fn new(topic: impl Into<String>, partition: i32, offset: Option<i64>, timestamp: Option<SystemTime>) -> Self {
         Self {
             topic: topic.into(),
@@ -233,7 +234,7 @@ impl KafkaMessage {
         }
     }
 
-    /// The offset to commit when this message is done.
+    /// The offset to commit when this message has been processed.
     pub const fn next_offset(&self) -> i64 {
         self.offset + 1
     }
@@ -250,7 +251,7 @@ impl KafkaMessage {
 }
 
 impl fmt::Debug for KafkaMessage {
-    /// Sizes only: keys, values and headers may hold anything.
+    /// Sizes only: keys, values and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaMessage")
             .field("topic", &self.topic)

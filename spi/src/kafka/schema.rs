@@ -3,54 +3,48 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// The language of a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum SchemaType {
-    /// Apache Avro.
-    #[default]
-    Avro,
-    /// JSON Schema.
-    Json,
-    /// Protocol Buffers.
-    Protobuf,
+named_enum! {
+    "schema_type",
+    /// The language of a schema.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum SchemaType {
+        /// Apache Avro.
+        #[default]
+        Avro => "AVRO",
+        /// JSON Schema.
+        Json => "JSON",
+        /// Protocol Buffers.
+        Protobuf => "PROTOBUF",
+    }
 }
 
-named_enum!(SchemaType, "schema_type", { Avro => "AVRO", Json => "JSON", Protobuf => "PROTOBUF" });
-
-/// What a new version of a schema must be compatible with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum CompatibilityLevel {
-    /// Anything goes.
-    None,
-    /// The new schema reads data of the latest one.
-    #[default]
-    Backward,
-    /// The new schema reads data of all versions.
-    BackwardTransitive,
-    /// The latest schema reads data of the new one.
-    Forward,
-    /// All versions read data of the new one.
-    ForwardTransitive,
-    /// Both ways with the latest.
-    Full,
-    /// Both ways with all versions.
-    FullTransitive,
+named_enum! {
+    "compatibility",
+    /// What a new version of a schema must be compatible with.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum CompatibilityLevel {
+        /// Every schema is compatible.
+        None => "NONE",
+        /// The new schema reads data of the latest one.
+        #[default]
+        Backward => "BACKWARD",
+        /// The new schema reads data of all versions.
+        BackwardTransitive => "BACKWARD_TRANSITIVE",
+        /// The latest schema reads data of the new one.
+        Forward => "FORWARD",
+        /// All versions read data of the new one.
+        ForwardTransitive => "FORWARD_TRANSITIVE",
+        /// Both ways with the latest.
+        Full => "FULL",
+        /// Both ways with all versions.
+        FullTransitive => "FULL_TRANSITIVE",
+    }
 }
-
-named_enum!(CompatibilityLevel, "compatibility", {
-    None => "NONE",
-    Backward => "BACKWARD",
-    BackwardTransitive => "BACKWARD_TRANSITIVE",
-    Forward => "FORWARD",
-    ForwardTransitive => "FORWARD_TRANSITIVE",
-    Full => "FULL",
-    FullTransitive => "FULL_TRANSITIVE",
-});
 
 /// A schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,6 +84,8 @@ impl Validate for Schema {
 }
 
 /// A schema that another one refers to.
+///
+/// Exhaustive on purpose: registries define these three values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SchemaReference {
     /// The name by which it is referred to.
@@ -100,7 +96,9 @@ pub struct SchemaReference {
     pub version: u32,
 }
 
-/// Which version of a subject.
+/// A version of a subject.
+///
+/// Exhaustive on purpose: registries accept a number or the newest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SchemaVersion {
     /// The newest.
@@ -114,7 +112,7 @@ pub enum SchemaVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegisteredSchema {
-    /// The registry-wide id, which travels with each record.
+    /// The registry-wide id, which is part of each encoded record.
     pub id: u32,
     /// The subject.
     pub subject: String,
@@ -136,7 +134,7 @@ impl RegisteredSchema {
     }
 }
 
-/// The answer to a compatibility check.
+/// The result of a compatibility check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CompatibilityReport {
@@ -146,7 +144,8 @@ pub struct CompatibilityReport {
     pub level: CompatibilityLevel,
     /// Versions it was checked against.
     pub checked_versions: Vec<u32>,
-    /// Why not, one entry per difference; may be empty for registries that do not say.
+    /// The incompatibilities, one entry per difference. May be empty for an incompatible schema if the registry does
+    /// not report them.
     pub problems: Vec<String>,
 }
 

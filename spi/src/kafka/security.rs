@@ -1,32 +1,28 @@
-//! How a client connects and who it is.
+//! Encryption and credentials of a client.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// A SASL mechanism.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SaslMechanism {
-    /// User name and password as they are: only over TLS.
-    Plain,
-    /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
-    ScramSha256,
-    /// SCRAM with SHA-512.
-    ScramSha512,
-    /// OAuth 2 bearer tokens (RFC 7628).
-    OAuthBearer,
+named_enum! {
+    "sasl.mechanism",
+    /// A SASL mechanism.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum SaslMechanism {
+        /// User name and password in plain text: only over TLS.
+        Plain => "PLAIN",
+        /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
+        ScramSha256 => "SCRAM-SHA-256",
+        /// SCRAM with SHA-512.
+        ScramSha512 => "SCRAM-SHA-512",
+        /// OAuth 2 bearer tokens (RFC 7628).
+        OAuthBearer => "OAUTHBEARER",
+    }
 }
-
-named_enum!(SaslMechanism, "sasl.mechanism", {
-    Plain => "PLAIN",
-    ScramSha256 => "SCRAM-SHA-256",
-    ScramSha512 => "SCRAM-SHA-512",
-    OAuthBearer => "OAUTHBEARER",
-});
 
 /// Credentials for SASL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +52,7 @@ impl SaslConfig {
 #[serde(default)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// PEM certificates of the authorities to trust. `None`: the system's.
+    /// PEM certificates of the authorities to trust. `None`: those of the operating system.
     pub ca_pem: Option<String>,
     /// PEM certificate chain of the client.
     pub certificate_pem: Option<String>,
@@ -66,7 +62,7 @@ pub struct TlsConfig {
     pub accept_any_hostname: bool,
 }
 
-/// How a client connects and who it is. The default is plain text without credentials.
+/// Encryption and credentials of a client. The default is plain text without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default)]
 #[non_exhaustive]
@@ -83,13 +79,13 @@ impl KafkaSecurity {
         Self::default()
     }
 
-    /// Encrypts.
+    /// Sets the encryption.
     pub fn with_tls(mut self, tls: TlsConfig) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Authenticates.
+    /// Sets the credentials.
     pub fn with_sasl(mut self, sasl: SaslConfig) -> Self {
         self.sasl = Some(sasl);
         self
@@ -114,14 +110,14 @@ impl Validate for KafkaSecurity {
             validate::ensure(
                 sasl.mechanism != SaslMechanism::Plain || self.tls.is_some(),
                 "sasl.mechanism",
-                "PLAIN sends the password as it is, and needs tls",
+                "PLAIN sends the password in plain text, and requires tls",
             )?;
         }
         if let Some(tls) = &self.tls {
             validate::ensure(
                 tls.certificate_pem.is_some() == tls.key_pem.is_some(),
                 "tls.key_pem",
-                "certificate_pem and key_pem belong together",
+                "certificate_pem and key_pem must be set together",
             )?;
         }
         Ok(())

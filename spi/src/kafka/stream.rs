@@ -4,18 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{KafkaMessage, ProducerRecord};
+use crate::backoff::Backoff;
 use crate::error::{NetworkError, Result};
-use crate::id::named_enum;
+use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// What a processor makes of one message.
+/// The result of processing one message.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ProcessedRecord {
-    /// Records to write, in this order. Their topic may be empty: the processor's output topic.
+    /// Records to write, in this order. An empty topic means the output topic of the processor.
     pub outputs: Vec<ProducerRecord>,
 }
 
@@ -35,16 +36,17 @@ impl ProcessedRecord {
 
 /// Application code that transforms messages.
 ///
-/// Messages of one partition come one after the other, in order; partitions run side by side. A message may come more than
-/// once (after a crash or a rebalance), unless the guarantee is exactly-once and all effects are in the outputs.
+/// Messages of one partition are processed one after the other, in order; partitions are processed concurrently. A
+/// message may be processed more than once (after a crash or a rebalance), unless the guarantee is exactly-once and the
+/// outputs are the only effect.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
     /// Transforms one message.
     ///
     /// # Errors
-    /// A retryable error ([`Retryability`](crate::Retryability)) has the message processed again, up to the configured
-    /// attempts; any other error, and the last attempt's, is handled by the [`PoisonPolicy`].
+    /// After a retryable error ([`Retryability`](crate::Retryability)) the message is processed again, up to the
+    /// configured attempts. Any other error, and the error of the last attempt, is handled by the [`PoisonPolicy`].
     async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord>;
 }
 
@@ -53,43 +55,44 @@ pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
 #[serde(tag = "policy", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PoisonPolicy {
-    /// The processor fails and stops before the message: nothing is lost.
+    /// The processor fails, and does not commit the message: nothing is lost.
     #[default]
     Fail,
-    /// It is counted, logged and passed over.
+    /// The message is counted, logged and skipped.
     Skip,
-    /// It goes to this topic, with headers that say why (in the manner of KIP-1034).
+    /// The message is written to this topic, with headers that give the reason (as in KIP-1034).
     DeadLetter {
         /// The dead-letter topic.
         topic: String,
     },
 }
 
-/// How often a message takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum DeliveryGuarantee {
-    /// At least once: outputs are acknowledged before the input's offset is committed.
-    #[default]
-    AtLeastOnce,
-    /// Exactly once: outputs and offsets in one transaction (KIP-447).
-    ExactlyOnce,
+named_enum! {
+    "guarantee",
+    /// How often the effect of a message is applied.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum DeliveryGuarantee {
+        /// At least once: outputs are acknowledged before the input's offset is committed.
+        #[default]
+        AtLeastOnce => "at_least_once",
+        /// Exactly once: outputs and offsets in one transaction (KIP-447).
+        ExactlyOnce => "exactly_once",
+    }
 }
 
-named_enum!(DeliveryGuarantee, "guarantee", { AtLeastOnce => "at_least_once", ExactlyOnce => "exactly_once" });
-
-/// What a processor reads and writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The configuration of a stream processor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamProcessorConfig {
-    /// The application: also its consumer group.
+    /// The application id, which is also the consumer group.
     pub application_id: String,
     /// Topics it reads.
     pub input_topics: Vec<String>,
-    /// Topic for outputs that name none.
+    /// Topic for outputs that name no topic.
     #[serde(default)]
     pub output_topic: Option<String>,
-    /// How often a message takes effect.
+    /// How often the effect of a message is applied.
     #[serde(default)]
     pub guarantee: DeliveryGuarantee,
     /// What happens to messages that cannot be processed.
@@ -98,13 +101,13 @@ pub struct StreamProcessorConfig {
     /// Attempts per message before the poison policy, at least 1.
     #[serde(default = "default_attempts")]
     pub max_attempts: u32,
-    /// Wait between attempts; doubles each time.
-    #[serde(default = "default_retry_delay", with = "humantime_serde")]
-    pub retry_delay: Duration,
-    /// Messages taken at once, at least 1.
+    /// The wait between two attempts for the same message.
+    #[serde(default = "default_backoff", deserialize_with = "backoff")]
+    pub backoff: Backoff,
+    /// The most messages that one read returns, at least 1.
     #[serde(default = "default_batch")]
     pub max_batch: usize,
-    /// How long stopping waits for messages in work.
+    /// How long stopping waits for messages that are being processed.
     #[serde(default = "default_drain", with = "humantime_serde")]
     pub drain_timeout: Duration,
 }
@@ -113,8 +116,13 @@ const fn default_attempts() -> u32 {
     3
 }
 
-const fn default_retry_delay() -> Duration {
-    Duration::from_millis(100)
+/// 100 ms doubling up to 60 s, with full jitter.
+const fn default_backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(60))
+}
+
+fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(default_backoff(), deserializer)
 }
 
 const fn default_batch() -> usize {
@@ -135,13 +143,13 @@ impl StreamProcessorConfig {
             guarantee: DeliveryGuarantee::default(),
             on_poison: PoisonPolicy::default(),
             max_attempts: default_attempts(),
-            retry_delay: default_retry_delay(),
+            backoff: default_backoff(),
             max_batch: default_batch(),
             drain_timeout: default_drain(),
         }
     }
 
-    /// Sets the topic for outputs that name none.
+    /// Sets the topic for outputs that name no topic.
     pub fn with_output_topic(mut self, topic: impl Into<String>) -> Self {
         self.output_topic = Some(topic.into());
         self
@@ -159,10 +167,17 @@ impl StreamProcessorConfig {
         self
     }
 
-    /// Sets attempts per message and the wait between them.
+    /// Sets the attempts per message, and the wait after the first one: `delay`, or the maximum of the backoff (60 s unless
+    /// it was set) where that is shorter.
     pub fn with_attempts(mut self, attempts: u32, delay: Duration) -> Self {
         self.max_attempts = attempts;
-        self.retry_delay = delay;
+        self.backoff.initial = delay.min(self.backoff.maximum);
+        self
+    }
+
+    /// Sets the wait between two attempts for the same message.
+    pub fn with_backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
         self
     }
 }
@@ -195,47 +210,43 @@ impl Validate for StreamProcessorConfig {
             "max_attempts",
             "must be between 1 and 100",
         )?;
+        validate::nested(&self.backoff, "backoff")?;
         validate::ensure(self.max_batch > 0, "max_batch", "must be at least 1")?;
         validate::positive(self.drain_timeout, "drain_timeout")
     }
 }
 
-/// What a processor is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum StreamState {
-    /// Made, not yet started.
-    #[default]
-    Created,
-    /// Processing.
-    Running,
-    /// Finishing what is in work.
-    Stopping,
-    /// Stopped by request.
-    Stopped,
-    /// Stopped by an error.
-    Failed,
+named_enum! {
+    "stream_state",
+    /// The state of a processor.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub enum StreamState {
+        /// Created, not started yet.
+        #[default]
+        Created => "created",
+        /// Processing.
+        Running => "running",
+        /// Finishing the messages that it has begun.
+        Stopping => "stopping",
+        /// Stopped by request.
+        Stopped => "stopped",
+        /// Stopped by an error.
+        Failed => "failed",
+    }
 }
 
-named_enum!(StreamState, "stream_state", {
-    Created => "created",
-    Running => "running",
-    Stopping => "stopping",
-    Stopped => "stopped",
-    Failed => "failed",
-});
-
-/// How a processor is doing.
+/// The status of a processor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct StreamStatus {
-    /// What it is doing.
+    /// Its state.
     pub state: StreamState,
     /// Messages processed.
     pub processed: u64,
     /// Records written.
     pub emitted: u64,
-    /// Messages passed over by [`PoisonPolicy::Skip`].
+    /// Messages skipped by [`PoisonPolicy::Skip`].
     pub skipped: u64,
     /// Messages written to the dead-letter topic.
     pub dead_lettered: u64,
@@ -246,7 +257,7 @@ pub struct StreamStatus {
 }
 
 impl StreamStatus {
-    /// The status with this error.
+    /// Sets the last error.
     pub fn with_last_error(mut self, error: &NetworkError) -> Self {
         self.last_error = Some(error.to_string());
         self

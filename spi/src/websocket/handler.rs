@@ -1,4 +1,4 @@
-//! What an application does with what arrives, as callbacks.
+//! Callbacks for the messages of a connection.
 
 use std::fmt;
 use std::future::Future;
@@ -10,16 +10,16 @@ use futures_core::future::BoxFuture;
 use super::{CloseFrame, WebSocketMessage};
 use crate::error::NetworkError;
 
-/// Callbacks of a connection, for applications that would rather be called than receive. What calls them belongs to an
-/// implementation crate; this is how every one does it:
+/// Callbacks of a connection, for applications that do not call [`receive`](super::WebSocketConnection::receive)
+/// themselves. The code that calls them is in the implementation crates, and follows these rules:
 ///
-/// * One call at a time, in the order of arrival. Nothing more is received while a callback runs, so a slow one slows the
-///   peer down.
+/// * One call at a time, in the order of arrival. Nothing more is received while a callback runs, so a slow callback
+///   slows the peer down.
 /// * [`on_message`](Self::on_message) gets text and binary messages, no pings and pongs.
 /// * [`on_error`](Self::on_error) is called at most once, when the connection ends otherwise than by a closing handshake.
 /// * [`on_close`](Self::on_close) is called exactly once, as the last.
 /// * A callback that panics ends the connection (close code 1011) like an error of the kind
-///   [`Internal`](crate::ErrorKind::Internal), which `on_error` is told unless it is what panicked.
+///   [`Internal`](crate::ErrorKind::Internal). `on_error` gets that error, unless it was `on_error` that panicked.
 ///
 /// See [`WebSocketCallbacks`] for closures.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
@@ -57,7 +57,7 @@ impl<H: WebSocketHandler + ?Sized> WebSocketHandler for Arc<H> {
 
 type Callback<T> = Arc<dyn Fn(T) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Closures as a [`WebSocketHandler`]. What has no closure is ignored. Clones share the closures.
+/// Closures as a [`WebSocketHandler`]. Events without a closure are ignored. Clones share the closures.
 ///
 /// ```
 /// use networking_spi::websocket::{WebSocketCallbacks, WebSocketMessage};
@@ -85,7 +85,7 @@ impl WebSocketCallbacks {
         Self::default()
     }
 
-    /// Sets what is done with messages.
+    /// Sets the callback for messages.
     pub fn on_message<F: Future<Output = ()> + Send + 'static>(
         mut self,
         callback: impl Fn(WebSocketMessage) -> F + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl WebSocketCallbacks {
         self
     }
 
-    /// Sets what is done when the connection breaks.
+    /// Sets the callback for a broken connection.
     pub fn on_error<F: Future<Output = ()> + Send + 'static>(
         mut self,
         callback: impl Fn(NetworkError) -> F + Send + Sync + 'static,
@@ -103,7 +103,7 @@ impl WebSocketCallbacks {
         self
     }
 
-    /// Sets what is done at the end.
+    /// Sets the callback for the end of the connection.
     pub fn on_close<F: Future<Output = ()> + Send + 'static>(
         mut self,
         callback: impl Fn(Option<CloseFrame>) -> F + Send + Sync + 'static,

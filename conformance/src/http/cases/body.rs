@@ -1,4 +1,4 @@
-//! Bodies: streamed, truncated, decoded.
+//! Streamed, truncated and encoded bodies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use networking_spi::http::{HeaderValue, HttpBody, HttpClientExt, HttpResponse, S
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::server::Server;
+use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
-/// A body that gives `first` at once and `second` when the gate opens.
+/// A body that yields `first` at once, and `second` when `gate` is notified.
 pub(super) fn gated(first: &'static str, second: &'static str, gate: Arc<Notify>) -> HttpBody {
     let start = stream::iter([Ok(Bytes::from_static(first.as_bytes()))]);
     let rest = stream::once(async move {
@@ -42,12 +42,12 @@ pub(in crate::http) async fn a_truncated_body_is_an_error(harness: H) -> CaseRes
             Ok(response) => response.bytes().await,
             Err(error) => Err(error),
         };
-        check_error!(result, ErrorKind::TruncatedBody, "a body that ends early");
+        check_error!(result, ErrorKind::TruncatedBody, "a truncated body");
     }
     Ok(())
 }
 
-pub(in crate::http) async fn a_download_is_handed_on_as_it_arrives(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_download_is_streamed(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let gate = Arc::new(Notify::new());
     let at_origin = Arc::clone(&gate);
@@ -63,7 +63,7 @@ pub(in crate::http) async fn a_download_is_handed_on_as_it_arrives(harness: H) -
     };
     let (first, chunks) = tokio::time::timeout(Duration::from_secs(3), start)
         .await
-        .map_err(|_| Failure::new("nothing is handed on before the body has ended"))??;
+        .map_err(|_| Failure::new("no chunk was passed on before the body ended"))??;
     check_eq!(first, Some(Bytes::from_static(b"first")), "the first chunk");
     gate.notify_one();
     let rest: Vec<Bytes> = chunks.try_collect().await?;
@@ -73,7 +73,7 @@ pub(in crate::http) async fn a_download_is_handed_on_as_it_arrives(harness: H) -
 
 pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> CaseResult {
     const CHUNK: usize = 64 << 10;
-    // More than sockets and windows hold, less than the whole body.
+    // More than socket buffers and flow-control windows hold, less than the whole body.
     const BOUND: usize = 32 << 20;
     const BODY: usize = 48 << 20;
     let setup = set_up(&harness).await?;
@@ -95,19 +95,19 @@ pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> Ca
     })
     .await?;
     let response = setup.client.get(&server.url("/")).await?;
-    // Nobody reads: the peer must come to a halt.
+    // The body is not read: the peer must stop writing.
     while tokio::time::timeout(Duration::from_millis(300), written.changed())
         .await
         .is_ok()
     {
-        check!(*written.borrow() < BOUND, "the peer was never slowed down");
+        check!(*written.borrow() < BOUND, "the peer was not slowed down");
     }
     let mut chunks = response.into_stream();
-    check!(chunks.try_next().await?.is_some(), "the body is there");
+    check!(chunks.try_next().await?.is_some(), "the body has no chunks");
     Ok(())
 }
 
-pub(in crate::http) async fn an_upload_is_sent_as_it_comes(harness: H) -> CaseResult {
+pub(in crate::http) async fn an_upload_is_streamed(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let (seen, mut at_peer) = mpsc::channel(1);
     let server = Server::raw(move |mut connection, _| {
@@ -128,7 +128,7 @@ pub(in crate::http) async fn an_upload_is_sent_as_it_comes(harness: H) -> CaseRe
     })
     .await?;
     let start = stream::iter([Ok(Bytes::from_static(b"first"))]);
-    // The second chunk exists only once the peer has seen the first.
+    // The stream yields the second chunk only after the peer has received the first.
     let rest = stream::once(async move {
         at_peer.recv().await;
         Ok(Bytes::from_static(b"second"))
@@ -140,7 +140,7 @@ pub(in crate::http) async fn an_upload_is_sent_as_it_comes(harness: H) -> CaseRe
         .body(HttpBody::stream(start.chain(rest).boxed(), None));
     let response = tokio::time::timeout(Duration::from_secs(10), async { call.await })
         .await
-        .map_err(|_| Failure::new("nothing is sent before the body has ended"))??;
+        .map_err(|_| Failure::new("no chunk was sent before the body ended"))??;
     check_eq!(response.status, 201, "status");
     Ok(())
 }
@@ -156,13 +156,13 @@ pub(in crate::http) async fn a_failing_upload_fails_the_call(harness: H) -> Case
         Err(networking_spi::NetworkError::new(
             ErrorKind::Rejected,
             "case.body",
-            "the source broke",
+            "the source failed",
         )),
     ];
     let body = HttpBody::stream(stream::iter(chunks).boxed(), None);
     let result = setup.client.post(&setup.origin.url("/upload")).body(body).await;
-    check_error!(result, ErrorKind::Rejected, "an upload whose source fails");
-    check_eq!(setup.origin.hits("/upload"), 0, "whole requests that arrived");
+    check_error!(result, ErrorKind::Rejected, "an upload whose stream fails");
+    check_eq!(setup.origin.hits("/upload"), 0, "complete requests that arrived");
     Ok(())
 }
 
@@ -188,14 +188,14 @@ pub(in crate::http) async fn codings_are_decoded_where_declared(harness: H) -> C
             .header("accept-encoding")
             .unwrap_or_default()
             .to_owned();
-        check!(asked.contains("gzip"), "gzip was not asked for: {asked:?}");
+        check!(asked.contains("gzip"), "gzip is not in Accept-Encoding: {asked:?}");
         check!(
             !response.headers.contains_key("content-encoding"),
             "a decoded body still has its Content-Encoding"
         );
         check!(
             !response.headers.contains_key("content-length"),
-            "a decoded body still has the length it had before"
+            "a decoded body still has the Content-Length of the encoded one"
         );
         check_eq!(
             response.bytes().await?,
@@ -208,7 +208,7 @@ pub(in crate::http) async fn codings_are_decoded_where_declared(harness: H) -> C
             Some(b"gzip".as_slice()),
             "Content-Encoding"
         );
-        check_eq!(response.bytes().await?, GZIPPED, "the body as it was sent");
+        check_eq!(response.bytes().await?, GZIPPED, "the body without decoding");
     }
     Ok(())
 }
@@ -259,14 +259,14 @@ pub(in crate::http) async fn a_source_is_opened_for_each_call(harness: H) -> Cas
             .bytes()
             .await?;
     }
-    check_eq!(source.0.load(Ordering::SeqCst), 2, "times the source was opened");
+    check_eq!(source.0.load(Ordering::SeqCst), 2, "how often the source was opened");
     check!(
         setup
             .origin
             .requests("/source")
             .iter()
             .all(|request| request.body == "from a source"),
-        "the body arrived"
+        "a body did not arrive as it was sent"
     );
     Ok(())
 }

@@ -10,10 +10,10 @@ use networking_spi::http::{CircuitScope, HttpCircuitOptions, HttpClientExt, Requ
 use super::H;
 use super::connection::closed_port;
 use super::retry::policy;
-use crate::case::CaseResult;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::{Setup, set_up};
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
 async fn guarded(harness: &H, options: HttpCircuitOptions) -> Result<(Setup, ScriptedBreaker), crate::Failure> {
@@ -65,7 +65,7 @@ pub(in crate::http) async fn a_rejected_call_is_not_sent(harness: H) -> CaseResu
     check_eq!(
         error.retryability().delay(),
         Some(Duration::from_secs(3)),
-        "when to come again"
+        "when to retry"
     );
     check_eq!(setup.origin.total_hits(), 0, "requests that arrived");
     check_eq!(
@@ -95,7 +95,7 @@ pub(in crate::http) async fn circuits_are_per_host_or_named(harness: H) -> CaseR
     check_eq!(
         circuits,
         [host, "own".to_owned(), "all".to_owned()],
-        "circuits that were asked"
+        "circuits that permits were acquired from"
     );
     let bad = HttpCircuitOptions::new().with_scope(CircuitScope::Named(String::new()));
     let result = setup.client.configure_circuit_breaker(Arc::new(breaker), bad);
@@ -113,12 +113,12 @@ pub(in crate::http) async fn retry_after_reaches_the_circuit(harness: H) -> Case
     check_eq!(
         breaker.records()[0].1.retry_after,
         Some(Duration::from_secs(9)),
-        "the wait that the circuit is told"
+        "the delay recorded in the circuit"
     );
     Ok(())
 }
 
-pub(in crate::http) async fn each_attempt_asks_the_circuit(harness: H) -> CaseResult {
+pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseResult {
     let (setup, breaker) = guarded(&harness, HttpCircuitOptions::new()).await?;
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/recovers", &[503, 200]);
@@ -128,7 +128,7 @@ pub(in crate::http) async fn each_attempt_asks_the_circuit(harness: H) -> CaseRe
         "status"
     );
     check_eq!(breaker.outcomes().len(), 2, "outcomes of two attempts");
-    // A rejection is an attempt that was not sent: even a POST comes again.
+    // A rejection is an attempt that was not sent, so even a POST is retried.
     breaker.reject(1, Some(Duration::from_millis(1)));
     check_eq!(
         setup.client.post(&setup.origin.url("/post")).body("x").await?.status,
@@ -136,7 +136,7 @@ pub(in crate::http) async fn each_attempt_asks_the_circuit(harness: H) -> CaseRe
         "status after a rejection"
     );
     check_eq!(setup.origin.hits("/post"), 1, "requests that arrived");
-    // A circuit that does not know when it opens again is not waited for.
+    // A rejection that does not say when to retry is not retried.
     breaker.reject(1, None);
     let error = check_error!(
         setup.client.get(&setup.origin.url("/x")).await,

@@ -1,4 +1,4 @@
-//! Connections that fail, and calls that are given up.
+//! Connections that fail, and calls that are dropped.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::http::server::Server;
+use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
 /// A loopback port on which nothing listens.
@@ -25,7 +25,7 @@ pub(super) async fn closed_port() -> Result<u16, Failure> {
         .port())
 }
 
-pub(in crate::http) async fn refused_connections_are_told_apart(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_refused_connection_is_connection_refused(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = format!("http://127.0.0.1:{}/", closed_port().await?);
     let error = check_error!(
@@ -33,29 +33,29 @@ pub(in crate::http) async fn refused_connections_are_told_apart(harness: H) -> C
         ErrorKind::ConnectionRefused,
         "a closed port"
     );
-    check_eq!(error.send_state(), SendState::NotSent, "nothing was sent");
+    check_eq!(error.send_state(), SendState::NotSent, "the send state");
     check!(
         error.retryability().is_retryable(),
-        "a refused connection may be accepted later"
+        "a refused connection is not retryable"
     );
     Ok(())
 }
 
 pub(in crate::http) async fn unknown_names_are_connection_errors(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    // No resolver asks anyone for a label of more than 63 characters.
+    // A label of more than 63 characters is refused without a query on the network.
     let url = format!("http://{}.invalid/", "x".repeat(64));
     match setup.client.get(&url).await {
         Ok(response) => {
             return Err(Failure::new(format!(
-                "a name that cannot exist answered {}",
+                "a name that cannot exist has the response {}",
                 response.status
             )));
         }
         Err(error) => {
             let kind = error.is_a(ErrorKind::Connection) || error.is_a(ErrorKind::InvalidInput);
             check!(kind, "expected a DNS or connection error, got {error}");
-            check_eq!(error.send_state(), SendState::NotSent, "nothing was sent");
+            check_eq!(error.send_state(), SendState::NotSent, "the send state");
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ pub(in crate::http) async fn a_peer_without_tls_is_a_tls_error(harness: H) -> Ca
         ErrorKind::Tls,
         "https to a peer without TLS"
     );
-    check_eq!(error.send_state(), SendState::NotSent, "nothing was sent");
+    check_eq!(error.send_state(), SendState::NotSent, "the send state");
     Ok(())
 }
 
@@ -98,13 +98,13 @@ pub(in crate::http) async fn closing_without_an_answer_is_a_connection_error(har
         check_eq!(
             error.send_state(),
             SendState::MaybeSent,
-            "the peer may have processed the request"
+            "the send state: the peer may have processed the request"
         );
     }
     Ok(())
 }
 
-pub(in crate::http) async fn what_is_not_http_is_a_protocol_error(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_non_http_answer_is_a_protocol_error(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let server = Server::raw(|mut connection, _| async move {
         connection.read_head().await?;
@@ -118,7 +118,7 @@ pub(in crate::http) async fn what_is_not_http_is_a_protocol_error(harness: H) ->
     check_error!(
         setup.client.get(&server.url("/")).await,
         ErrorKind::Protocol,
-        "another protocol"
+        "an answer of another protocol"
     );
     Ok(())
 }
@@ -144,7 +144,7 @@ pub(in crate::http) async fn dropping_a_call_aborts_it(harness: H) -> CaseResult
     arrived.notified().await;
     call.abort();
     let noticed = tokio::time::timeout(std::time::Duration::from_secs(2), closed.notified()).await;
-    check!(noticed.is_ok(), "the peer never saw the connection close");
+    check!(noticed.is_ok(), "the connection was not closed");
     Ok(())
 }
 
@@ -164,7 +164,7 @@ pub(in crate::http) async fn calls_run_at_the_same_time(harness: H) -> CaseResul
         async { status_of(201) }
     });
     let (first, second) = (setup.origin.url("/first"), setup.origin.url("/second"));
-    // The first is answered only once the second has arrived.
+    // The first call is answered only after the second has arrived.
     let both = async { tokio::join!(setup.client.get(&first), setup.client.get(&second)) };
     let (one, other) = tokio::time::timeout(std::time::Duration::from_secs(10), both)
         .await

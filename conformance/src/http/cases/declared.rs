@@ -1,4 +1,4 @@
-//! What is declared is true, in both directions.
+//! Capabilities match what the client does; secrets are not shown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use networking_spi::http::{
 };
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn client_and_harness_agree(harness: H) -> CaseResult {
@@ -88,7 +88,7 @@ pub(in crate::http) async fn undeclared_options_are_refused(harness: H) -> CaseR
         );
         check_eq!(error.field(), Some("url"), "the field that the error names");
     }
-    check_eq!(setup.origin.total_hits(), 0, "requests that arrived all the same");
+    check_eq!(setup.origin.total_hits(), 0, "refused requests that were sent");
     Ok(())
 }
 
@@ -112,7 +112,7 @@ pub(in crate::http) async fn undeclared_operations_are_refused(harness: H) -> Ca
     Ok(())
 }
 
-/// Put wherever a credential can stand.
+/// Stands in every place of a request that can hold a credential.
 const SECRET: &str = "s3cr3t-0f-th3-c4s3";
 
 pub(in crate::http) async fn secrets_are_never_shown(harness: H) -> CaseResult {
@@ -123,7 +123,7 @@ pub(in crate::http) async fn secrets_are_never_shown(harness: H) -> CaseResult {
         format!("ftp://user:{SECRET}@127.0.0.1/?token={SECRET}"),
         format!("/relative?access_token={SECRET}"),
         format!("http://user:{SECRET}@127.0.0.1:70000/"),
-        // Nothing listens on the port: the connection is refused, or there is no network at all.
+        // Nothing listens on the port: the connection is refused, or the client uses no network.
         format!("http://127.0.0.1:1/?password={SECRET}"),
     ];
     for target in targets {

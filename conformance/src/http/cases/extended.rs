@@ -15,8 +15,8 @@ use serde_json::json;
 use url::Url;
 
 use super::H;
-use crate::case::{CaseResult, Failure};
 use crate::http::harness::set_up_extended;
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResult {
@@ -78,7 +78,7 @@ pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResu
     Ok(())
 }
 
-pub(in crate::http) async fn chunks_have_the_size_that_was_asked_for(harness: H) -> CaseResult {
+pub(in crate::http) async fn chunks_have_the_requested_size(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     origin.on("/pieces", |_| async {
         let pieces = ["a", "bcdefg", "", "hij"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
@@ -99,7 +99,7 @@ pub(in crate::http) async fn chunks_have_the_size_that_was_asked_for(harness: H)
     let error = check_error!(
         client.stream_request(request(), 0).await,
         ErrorKind::InvalidInput,
-        "chunks of no bytes"
+        "a chunk size of 0"
     );
     check_eq!(error.field(), Some("chunk_size"), "the field that the error names");
     Ok(())
@@ -118,7 +118,11 @@ pub(in crate::http) async fn compression_round_trips(harness: H) -> CaseResult {
                 packed.len()
             );
             let unpacked = client.decompress_response(packed, compression).await?;
-            check!(unpacked == data, "{compression}: {} bytes did not survive", data.len());
+            check!(
+                unpacked == data,
+                "{compression}: {} bytes changed in the round trip",
+                data.len()
+            );
         }
     }
     Ok(())
@@ -155,29 +159,29 @@ const EXPIRED_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
 const UNSIGNED_TOKEN: &str = "eyJhbGciOiJub25lIn0.\
     eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.";
 
-pub(in crate::http) async fn a_token_that_cannot_verify_is_refused(harness: H) -> CaseResult {
+pub(in crate::http) async fn an_unverifiable_token_is_refused(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     for token in [EXPIRED_TOKEN, UNSIGNED_TOKEN, "", "a.b.c", "not a token"] {
         for algorithm in [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256, JwtAlgorithm::EdDsa] {
             let Err(error) = client.authenticate_jwt(token, algorithm).await else {
-                return Err(Failure::new(format!("{token:?} passed as {algorithm}")));
+                return Err(Failure::new(format!("{token:?} was accepted as {algorithm}")));
             };
             check!(
                 matches!(error.kind(), ErrorKind::Authentication | ErrorKind::InvalidInput),
-                "{token:?}: a {} error",
+                "{token:?}: the error is {}",
                 error.kind()
             );
             check!(
                 token.is_empty() || !format!("{error} {error:?}").contains(token),
-                "the token is shown: {error:?}"
+                "the error shows the token: {error:?}"
             );
         }
     }
-    check_eq!(origin.total_hits(), 0, "requests for tokens that name no key");
+    check_eq!(origin.total_hits(), 0, "requests although no token names a key");
     Ok(())
 }
 
-pub(in crate::http) async fn a_token_is_asked_for_with_its_grant(harness: H) -> CaseResult {
+pub(in crate::http) async fn a_token_request_has_its_grant(harness: H) -> CaseResult {
     let (origin, client) = set_up_extended(&harness).await?;
     let answer = json!({"access_token": "granted", "token_type": "Bearer", "expires_in": 3600,
         "refresh_token": "renews", "scope": "read write"});
@@ -258,10 +262,10 @@ pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseR
     );
     check!(
         !format!("{error} {error:?}").contains(SECRET),
-        "the secret is shown: {error:?}"
+        "the error shows the secret: {error:?}"
     );
-    check!(ask("/redirects").await.is_err(), "a redirect passed for a token");
+    check!(ask("/redirects").await.is_err(), "a redirect was accepted as a token");
     check_eq!(origin.hits("/elsewhere"), 0, "requests at the target of the redirect");
-    check!(ask("/ok").await.is_err(), "text passed for a token");
+    check!(ask("/ok").await.is_err(), "text was accepted as a token");
     Ok(())
 }

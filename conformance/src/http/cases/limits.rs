@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::H;
 use super::body::gated;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ pub(in crate::http) async fn a_silent_peer_times_out(harness: H) -> CaseResult {
     setup.origin.hang("/hang");
     let result = setup.client.get(&setup.origin.url("/hang")).timeout(SHORT).await;
     let error = check_error!(result, ErrorKind::Timeout, "a peer that never answers");
-    check!(error.phase().is_some(), "a timeout says in which phase: {error:?}");
+    check!(error.phase().is_some(), "the timeout has no phase: {error:?}");
     check_eq!(setup.origin.hits("/hang"), 1, "requests that arrived");
     let fine = setup
         .client
@@ -40,7 +40,7 @@ pub(in crate::http) async fn the_timeout_covers_the_body(harness: H) -> CaseResu
         HttpResponse::new(StatusCode::OK).with_body(body)
     });
     let response = setup.client.get(&setup.origin.url("/stall")).timeout(SHORT).await?;
-    check_error!(response.bytes().await, ErrorKind::Timeout, "a body that never ends");
+    check_error!(response.bytes().await, ErrorKind::Timeout, "a body that does not end");
     Ok(())
 }
 
@@ -59,14 +59,14 @@ pub(in crate::http) async fn the_attempt_timeout_ends_with_the_head(harness: H) 
         .get(&setup.origin.url("/slow-body"))
         .options(options())
         .await?;
-    // When this one has timed out, the time of the first one's attempt has passed, too.
+    // When this call has timed out, the attempt timeout of the first one has passed too.
     let hanging = setup.client.get(&setup.origin.url("/hang")).options(options()).await;
     check_error!(hanging, ErrorKind::Timeout, "a peer that never answers");
     gate.notify_one();
     check_eq!(
         started.bytes().await?,
         "firstsecond",
-        "a body that takes longer than an attempt may"
+        "a body that takes longer than the attempt timeout"
     );
     Ok(())
 }
@@ -89,7 +89,7 @@ pub(in crate::http) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
                 Err(error) => Err(error),
             };
             if fits {
-                check_eq!(result?, "0123456789", "{path} as long as the limit");
+                check_eq!(result?, "0123456789", "{path} with exactly as many bytes as the limit");
             } else {
                 check_error!(result, ErrorKind::TooLarge, "{path} one byte longer than the limit");
             }

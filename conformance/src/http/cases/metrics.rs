@@ -7,8 +7,8 @@ use networking_spi::http::HttpClientExt;
 use super::H;
 use super::connection::closed_port;
 use super::retry::policy;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
 pub(in crate::http) async fn calls_and_outcomes_are_counted(harness: H) -> CaseResult {
@@ -42,7 +42,10 @@ pub(in crate::http) async fn calls_and_outcomes_are_counted(harness: H) -> CaseR
 pub(in crate::http) async fn failures_are_counted_by_kind(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = format!("http://127.0.0.1:{}/", closed_port().await?);
-    check!(setup.client.get(&url).await.is_err(), "a closed port answered");
+    check!(
+        setup.client.get(&url).await.is_err(),
+        "a call to a closed port succeeded"
+    );
     let metrics = setup.client.client_metrics()?;
     check_eq!(metrics.failures, 1, "failures");
     check_eq!(
@@ -62,12 +65,12 @@ pub(in crate::http) async fn dropped_calls_are_counted(harness: H) -> CaseResult
     setup.origin.arrival("/hang", 1).await;
     check_eq!(setup.client.client_metrics()?.in_flight, 1, "calls in flight");
     call.abort();
-    check!(call.await.is_err(), "the call was not dropped");
+    check!(call.await.is_err(), "the call ended before it was dropped");
     let metrics = setup.client.client_metrics()?;
     check_eq!(
         (metrics.in_flight, metrics.cancelled),
         (0, 1),
-        "calls in flight, and dropped ones"
+        "calls in flight, and cancelled ones"
     );
     Ok(())
 }

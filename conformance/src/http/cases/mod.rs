@@ -1,4 +1,4 @@
-//! The cases, by subject. The clause of each is in its suite's list.
+//! The cases, by subject. The suite lists the clause of each.
 
 pub(super) mod body;
 pub(super) mod circuit;

@@ -4,10 +4,10 @@ use networking_spi::ErrorKind;
 use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, Method, RequestOptions};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::Origin;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 fn redirect(origin: &Origin, path: &str, status: u16, location: &str) {
@@ -22,7 +22,7 @@ fn redirect(origin: &Origin, path: &str, status: u16, location: &str) {
     );
 }
 
-pub(in crate::http) async fn without_control_none_is_followed(harness: H) -> CaseResult {
+pub(in crate::http) async fn unfollowed_redirects_are_responses(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     redirect(&setup.origin, "/from", 302, "/to");
     let options = RequestOptions::new().with_follow_redirects(false);
@@ -33,10 +33,10 @@ pub(in crate::http) async fn without_control_none_is_followed(harness: H) -> Cas
         Some(b"/to".as_slice()),
         "location"
     );
-    check_eq!(setup.origin.hits("/to"), 0, "requests to its target");
+    check_eq!(setup.origin.hits("/to"), 0, "requests to the target");
     if !harness.capabilities().redirect_control {
         let response = setup.client.get(&setup.origin.url("/from")).await?;
-        check_eq!(response.status, 302, "status where redirects are not supported");
+        check_eq!(response.status, 302, "status for a client without redirect_control");
     }
     Ok(())
 }
@@ -56,7 +56,7 @@ pub(in crate::http) async fn redirects_are_followed(harness: H) -> CaseResult {
     Ok(())
 }
 
-pub(in crate::http) async fn method_and_body_follow_the_rules(harness: H) -> CaseResult {
+pub(in crate::http) async fn method_and_body_depend_on_the_status(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let expected = [
         (301, Method::GET, ""),
@@ -99,7 +99,7 @@ pub(in crate::http) async fn endless_redirects_are_an_error(harness: H) -> CaseR
     Ok(())
 }
 
-pub(in crate::http) async fn secrets_stay_with_their_origin(harness: H) -> CaseResult {
+pub(in crate::http) async fn credentials_are_not_sent_to_another_origin(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let other = Origin::start(true).await?;
     redirect(&setup.origin, "/away", 302, &other.url("/landed"));
@@ -117,8 +117,12 @@ pub(in crate::http) async fn secrets_stay_with_their_origin(harness: H) -> CaseR
             .await?;
     }
     let landed = other.requests("/landed");
-    check_eq!(landed.len(), 1, "requests that arrived elsewhere");
-    check_eq!(landed[0].header("x-plain"), Some("shown"), "a header that is no secret");
+    check_eq!(landed.len(), 1, "requests at the other origin");
+    check_eq!(
+        landed[0].header("x-plain"),
+        Some("shown"),
+        "a header without a credential"
+    );
     for name in ["authorization", "x-api-key", "cookie"] {
         check_eq!(landed[0].header(name), None, "{name} at another origin");
         check!(

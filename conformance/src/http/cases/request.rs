@@ -1,4 +1,4 @@
-//! What is sent is what arrives.
+//! Requests arrive as they were sent.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -6,14 +6,14 @@ use networking_spi::ErrorKind;
 use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn method_and_body_arrive(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = setup.origin.url("/echo");
-    // Every byte value, and more than one segment of it.
+    // Every byte value, in more bytes than one TCP segment holds.
     let body: Bytes = (0..=255).cycle().take(100_000).collect();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"] {
         let method = Method::from_bytes(method.as_bytes()).expect("a valid method");
@@ -25,7 +25,9 @@ pub(in crate::http) async fn method_and_body_arrive(harness: H) -> CaseResult {
         let request = HttpRequest::new(method.clone(), url.as_str()).with_body(sent.clone());
         setup.client.request(request).await?.bytes().await?;
         let arrived = setup.origin.requests("/echo");
-        let last = arrived.last().ok_or_else(|| crate::Failure::new("nothing arrived"))?;
+        let last = arrived
+            .last()
+            .ok_or_else(|| crate::Failure::new("no request arrived"))?;
         check_eq!(last.method, method, "method");
         check!(
             last.body == sent,
@@ -131,16 +133,12 @@ pub(in crate::http) async fn stream_bodies_arrive_whole(harness: H) -> CaseResul
     check_eq!(arrived[0].body, "abcdefghi", "a stream of unknown length");
     check_eq!(arrived[1].body, "abcdefghi", "a stream of known length");
     if setup.origin.network() && harness.capabilities().streaming_upload {
-        check_eq!(
-            arrived[1].header("content-length"),
-            Some("9"),
-            "the length that is known is announced"
-        );
+        check_eq!(arrived[1].header("content-length"), Some("9"), "the announced length");
     }
     Ok(())
 }
 
-pub(in crate::http) async fn only_http_urls_are_taken(harness: H) -> CaseResult {
+pub(in crate::http) async fn only_http_urls_are_accepted(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     for url in ["ftp://127.0.0.1/file", "mailto:ada@example.com", "data:,x"] {
         let error = check_error!(setup.client.get(url).await, ErrorKind::InvalidInput, "{url}");

@@ -1,13 +1,13 @@
-//! What the origin answers is what the caller gets.
+//! Responses are returned as they were sent.
 
 use bytes::Bytes;
 use networking_spi::ErrorKind;
 use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, StatusCode};
 
 use super::H;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn every_status_is_a_response(harness: H) -> CaseResult {
@@ -55,7 +55,7 @@ pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResul
     let received = response.bytes().await?;
     check!(
         received == body,
-        "the body did not come back as it was sent: {} bytes of {}",
+        "the body is not the one that was sent: {} bytes of {}",
         received.len(),
         body.len()
     );
@@ -83,7 +83,7 @@ pub(in crate::http) async fn head_and_empty_statuses_have_no_body(harness: H) ->
     Ok(())
 }
 
-pub(in crate::http) async fn the_url_that_answered_is_known_or_unknown(harness: H) -> CaseResult {
+pub(in crate::http) async fn the_url_is_the_one_that_answered(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = setup.origin.url("/here?x=1");
     let response = setup.client.get(&url).await?;
@@ -93,7 +93,7 @@ pub(in crate::http) async fn the_url_that_answered_is_known_or_unknown(harness: 
     Ok(())
 }
 
-pub(in crate::http) async fn statuses_are_errors_where_that_is_wanted(harness: H) -> CaseResult {
+pub(in crate::http) async fn raise_for_status_makes_statuses_errors(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let options = || networking_spi::http::RequestOptions::new().with_raise_for_status(true);
     let expected = [
@@ -112,18 +112,17 @@ pub(in crate::http) async fn statuses_are_errors_where_that_is_wanted(harness: H
         );
         let result = setup.client.get(&setup.origin.url(&path)).options(options()).await;
         let error = check_error!(result, kind, "status {status}");
-        check!(error.is_a(ErrorKind::Status), "{status}: the error is a status error");
+        check!(
+            error.is_a(ErrorKind::Status),
+            "{status}: the error is not a Status error"
+        );
         check_eq!(error.status(), Some(status), "the status in the error");
         if matches!(status, 429 | 503) {
             let wait = Some(std::time::Duration::from_secs(7));
-            check_eq!(
-                error.retryability().delay(),
-                wait,
-                "the wait that Retry-After asked for"
-            );
+            check_eq!(error.retryability().delay(), wait, "the delay of Retry-After");
         }
     }
     let fine = setup.client.get(&setup.origin.url("/fine")).options(options()).await?;
-    check_eq!(fine.status, 200, "a status that is no error");
+    check_eq!(fine.status, 200, "a status that is not an error");
     Ok(())
 }

@@ -9,12 +9,12 @@ use networking_spi::http::{HttpBody, HttpClientExt, Jitter, RequestOptions, Retr
 
 use super::H;
 use super::connection::closed_port;
-use crate::case::CaseResult;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
+use crate::kit::CaseResult;
 use crate::{check_eq, check_error};
 
-/// Fast, and the same in every run.
+/// Retries after 1 to 2 ms, without jitter.
 pub(super) fn policy(max_attempts: u32) -> RetryPolicy {
     RetryPolicy::new(max_attempts)
         .with_delays(Duration::from_millis(1), Duration::from_millis(2))
@@ -38,7 +38,7 @@ pub(in crate::http) async fn transient_statuses_are_retried(harness: H) -> CaseR
         503,
         "status of the last attempt"
     );
-    check_eq!(setup.origin.hits("/fails"), 3, "attempts when none succeeds");
+    check_eq!(setup.origin.hits("/fails"), 3, "attempts if none succeeds");
     setup.origin.reply_statuses("/missing", &[404]);
     check_eq!(
         setup.client.get(&setup.origin.url("/missing")).await?.status,
@@ -69,13 +69,13 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
     check_eq!(
         setup.origin.hits("/post"),
         1 + 2,
-        "attempts of a POST with a key, on top"
+        "attempts of a POST, and then of one with a key"
     );
     post().options(RequestOptions::new().with_idempotent(true)).await?;
     check_eq!(
         setup.origin.hits("/post"),
         3 + 2,
-        "attempts of a POST declared idempotent, on top"
+        "attempts of a POST, then with a key, then declared idempotent"
     );
     setup.origin.reply_statuses("/put", &[503]);
     setup.client.put(&setup.origin.url("/put")).body("x").await?;
@@ -88,7 +88,7 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
     Ok(())
 }
 
-pub(in crate::http) async fn what_was_not_sent_is_always_retried(harness: H) -> CaseResult {
+pub(in crate::http) async fn unsent_requests_are_always_retried(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     setup.client.configure_retry_policy(policy(3))?;
     let url = format!("http://127.0.0.1:{}/", closed_port().await?);
@@ -106,21 +106,21 @@ pub(in crate::http) async fn a_long_retry_after_ends_the_call(harness: H) -> Cas
     setup
         .client
         .configure_retry_policy(policy(3).with_max_retry_after(Duration::from_secs(5)))?;
-    // The date is as far away as dates get.
+    // The latest date that the format allows.
     for (path, value) in [("/seconds", "6"), ("/date", "Fri, 31 Dec 9999 23:59:59 GMT")] {
         setup.origin.reply(
             path,
             vec![move || status_of(503).with_header("retry-after", value).expect("a header")],
         );
         check_eq!(setup.client.get(&setup.origin.url(path)).await?.status, 503, "status");
-        check_eq!(setup.origin.hits(path), 1, "attempts where Retry-After is {value:?}");
+        check_eq!(setup.origin.hits(path), 1, "attempts if Retry-After is {value:?}");
     }
     setup.origin.reply(
         "/now",
         vec![|| status_of(503).with_header("retry-after", "0").expect("a header")],
     );
     setup.client.get(&setup.origin.url("/now")).await?;
-    check_eq!(setup.origin.hits("/now"), 3, "attempts where Retry-After is 0");
+    check_eq!(setup.origin.hits("/now"), 3, "attempts if Retry-After is 0");
     Ok(())
 }
 
@@ -130,11 +130,11 @@ pub(in crate::http) async fn a_stream_is_sent_once(harness: H) -> CaseResult {
     setup.origin.reply_statuses("/stream", &[503]);
     let body = HttpBody::stream(stream::iter([Ok(Bytes::from_static(b"once"))]).boxed(), None);
     let response = setup.client.put(&setup.origin.url("/stream")).body(body).await?;
-    check_eq!(response.status, 503, "the response is the caller's");
+    check_eq!(response.status, 503, "the status of the response");
     check_eq!(
         setup.origin.hits("/stream"),
         1,
-        "attempts with a body that can be sent once"
+        "attempts with a body that can be sent only once"
     );
     Ok(())
 }
@@ -158,13 +158,13 @@ pub(in crate::http) async fn a_request_can_have_its_own_policy(harness: H) -> Ca
     check_eq!(
         setup.origin.hits("/own"),
         4 + 1,
-        "attempts where the request wants none, on top"
+        "attempts, after one more call whose policy has no retries"
     );
     setup.client.get(&setup.origin.url("/own")).await?;
     check_eq!(
         setup.origin.hits("/own"),
         5 + 2,
-        "attempts by the client's policy, on top"
+        "attempts, after one more call with the client's policy"
     );
     Ok(())
 }
@@ -174,11 +174,11 @@ pub(in crate::http) async fn a_bad_policy_is_refused(harness: H) -> CaseResult {
     let error = check_error!(
         setup.client.configure_retry_policy(policy(0)),
         ErrorKind::InvalidInput,
-        "no attempts"
+        "a policy with 0 attempts"
     );
     check_eq!(error.field(), Some("max_attempts"), "the field that the error names");
     setup.origin.reply_statuses("/after", &[503]);
     setup.client.get(&setup.origin.url("/after")).await?;
-    check_eq!(setup.origin.hits("/after"), 1, "attempts: the former policy stays");
+    check_eq!(setup.origin.hits("/after"), 1, "attempts by the previous policy");
     Ok(())
 }

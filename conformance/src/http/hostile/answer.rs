@@ -1,4 +1,4 @@
-//! The bytes of an answer.
+//! The bytes of a response.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::{BODY_LIMIT, Behaviour, Plan};
 
-/// What goes over the connection.
+/// The parts that are sent.
 pub(super) struct Answer {
     pub(super) parts: Vec<Bytes>,
     /// Whether there are pauses between the parts.
@@ -17,16 +17,16 @@ pub(super) struct Answer {
     pub(super) end: End,
 }
 
-/// What becomes of the connection.
+/// What happens with the connection after the response.
 #[derive(Clone, Copy)]
 pub(super) enum End {
-    /// The next request can come.
+    /// It stays open for the next request.
     Stay,
     Close,
     Reset,
-    /// Nothing more, until the client leaves.
+    /// It stays open without another byte until the client closes it.
     Stall,
-    /// One chunk after the other, until the client leaves.
+    /// Chunks are sent until the client closes it.
     Drip,
 }
 
@@ -37,7 +37,7 @@ impl Answer {
     pub(super) fn to(plan: &Plan) -> Self {
         let body = &plan.body[..];
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        // Somewhere within the body, so that its last byte is never sent.
+        // Within the body, so that its last byte is not sent.
         let half = &body[..random.usize(..body.len())];
         let length = body.len();
         match plan.behaviour {
@@ -103,14 +103,14 @@ impl Answer {
         }
     }
 
-    /// One chunk that claims to have `size` bytes.
+    /// One chunk whose announced size is `size`.
     fn chunk(size: &str, body: &[u8], end: End) -> Self {
         let line = format!("{CHUNKED}{size}\r\n");
         Self::whole(&head_and(&line, &[body, b"\r\n0\r\n\r\n"]), end)
     }
 }
 
-/// A 200 with these headers, ended by the caller, and what follows.
+/// A 200 with these headers, which include the empty line, and the parts after them.
 fn head_and(headers: &str, rest: &[&[u8]]) -> Vec<u8> {
     let mut bytes = [OK, headers].concat().into_bytes();
     for part in rest {
@@ -149,7 +149,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
         .expect("a vector takes all bytes")
 }
 
-/// Twice the limit in some kilobytes.
+/// Twice the limit, compressed to some kilobytes.
 static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let limit = usize::try_from(BODY_LIMIT).expect("a megabyte");
     gzip(&vec![0; 2 * limit])

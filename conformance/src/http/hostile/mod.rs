@@ -1,5 +1,6 @@
-//! A loopback server that resets, stalls, truncates, lies about lengths and talks nonsense, by a seed: what it does to
-//! request number N is known beforehand, and so is what a client may make of it.
+//! A loopback server that breaks the HTTP protocol: it resets, stalls, truncates, announces wrong lengths, and sends
+//! bytes that are not HTTP. A seed decides its behaviour for each request, so the correct results of a client are known
+//! beforehand.
 //!
 //! ```
 //! use networking_conformance::http::hostile::{HostileServer, Plan, Verdict};
@@ -33,74 +34,74 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::answer::{Answer, End};
 
-/// Bodies above this size are bombs: clients under test should take no more.
+/// The largest body, in bytes, that clients under test should accept.
 pub const BODY_LIMIT: u64 = 1 << 20;
 
-/// The pause between the bytes of a dripping body that ends.
+/// The pause between the bytes of a slow body that ends.
 const DRIP: Duration = Duration::from_millis(1);
 
-/// The pause between the chunks of one that does not.
+/// The pause between the chunks of a slow body that does not end.
 const ENDLESS_DRIP: Duration = Duration::from_millis(100);
 
-/// What the server does with a request.
+/// How the server responds to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Behaviour {
-    /// A body with its length.
+    /// A body with its announced length.
     Honest,
     /// A body in chunks.
     Chunked,
     /// A body in gzip.
     Gzip,
-    /// A body that ends with the connection.
+    /// A body that ends when the connection is closed.
     UntilClose,
-    /// A body with its length, on a connection that is then closed without a word.
+    /// A body with its announced length. Then the connection is closed without `Connection: close`.
     ClosesAfterwards,
-    /// Interim responses before the answer.
+    /// Interim responses (103) before the final one.
     EarlyHints,
-    /// A body byte by byte.
+    /// A body, one byte at a time.
     Drips,
-    /// More than the announced length: the rest looks like another answer.
+    /// More bytes than announced. The surplus looks like another response.
     LengthTooShort,
-    /// No answer, the connection is closed.
+    /// The connection is closed without a response.
     Closes,
-    /// No answer, the connection is reset.
+    /// The connection is reset without a response.
     Resets,
-    /// The connection is reset in the body.
+    /// The connection is reset within the body.
     ResetsInBody,
     /// The connection is closed before the announced length.
     Truncates,
     /// The connection is closed before the last chunk.
     TruncatesChunks,
-    /// A chunk that is announced longer than it is.
+    /// A chunk that is shorter than announced.
     ChunkTooLong,
-    /// A chunk that is announced shorter than it is.
+    /// A chunk that is longer than announced.
     ChunkTooShort,
-    /// A chunk size that is no number.
+    /// A chunk size that is not a number.
     ChunkSizeGarbage,
-    /// A chunk size that fits no integer.
+    /// A chunk size above the range of 64-bit integers.
     ChunkSizeHuge,
     /// Bytes that are not HTTP.
     Garbage,
-    /// A head that never stops growing.
+    /// A head that is too large.
     HugeHead,
-    /// Two lengths that differ.
+    /// Two `Content-Length` headers that differ.
     TwoLengths,
-    /// A length below zero.
+    /// A negative `Content-Length`.
     NegativeLength,
-    /// A body that is not the gzip it claims to be.
+    /// A body that is not gzip although its `Content-Encoding` is.
     GzipGarbage,
-    /// A gzip body with its end cut off.
+    /// A truncated gzip body.
     GzipTruncated,
-    /// A gzip body that grows beyond [`BODY_LIMIT`].
+    /// A gzip body that is larger than [`BODY_LIMIT`] when it is decoded.
     GzipBomb,
-    /// Nothing at all.
+    /// No response, on an open connection.
     Stalls,
-    /// Half of a head, and then nothing.
+    /// Half of a head; the connection stays open.
     StallsInHead,
-    /// Less than the announced length, and then nothing.
+    /// Fewer bytes than announced; the connection stays open.
     LengthTooLong,
-    /// A body that drips and never ends.
+    /// A slow body that does not end.
     DripsForEver,
 }
 
@@ -137,7 +138,7 @@ impl Behaviour {
         Self::DripsForEver,
     ];
 
-    /// The kind of error that a client must report; `None` where the body can be read.
+    /// The kind of error that a client must report; `None` if the body can be read.
     pub const fn error(self) -> Option<ErrorKind> {
         match self {
             Self::Honest
@@ -162,50 +163,50 @@ impl Behaviour {
         }
     }
 
-    /// Whether a request ends only when its client gives up.
+    /// Whether the server keeps the request open until the client closes the connection.
     pub fn is_endless(self) -> bool {
         self.error() == Some(ErrorKind::Timeout)
     }
 }
 
-/// What happens to one request.
+/// The behaviour for one request, and the body that it sends.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What the server does.
+    /// The behaviour.
     pub behaviour: Behaviour,
-    /// The body, where it can be read.
+    /// The body that a client must return, if the body can be read.
     pub body: Bytes,
     seed: u64,
 }
 
-/// What a client made of a plan.
+/// The judgement on the result of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// The right body.
+    /// The correct body.
     Correct,
-    /// An error of the kind that is due, or one that the client could not do anything about: a connection of the pool may
-    /// be closed, and time may run out.
+    /// An error of the right kind, or one that any request can have: a pooled connection was closed, or the timeout
+    /// passed.
     Classified,
-    /// A body that was never sent, or one that is not whole.
+    /// A body that is wrong or truncated.
     WrongBody,
-    /// An error of a kind that says something else than what happened.
+    /// An error of another kind.
     Unclassified,
 }
 
 impl Plan {
-    /// What a server of this seed does with request `number`.
+    /// The plan of a server with this seed for request `number`.
     pub fn new(seed: u64, number: u64) -> Self {
         let own = seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = fastrand::Rng::with_seed(own);
         let behaviour = Behaviour::ALL[random.usize(..Behaviour::ALL.len())];
         let longest = match behaviour {
-            // Slow, and short enough to be in one packet with what follows.
+            // `Drips` sends one byte at a time, and `LengthTooShort` needs one packet for everything.
             Behaviour::Drips | Behaviour::LengthTooShort => 64,
             _ if random.u8(..16) == 0 => 200_000,
             _ => 4_000,
         };
         let length = random.usize(2..=longest);
-        // A pattern of its own for every request, over and over.
+        // A pattern that differs for every request, repeated.
         let pattern: Vec<u8> = (0..length.min(251)).map(|_| random.u8(b' '..=b'~')).collect();
         let mut body = pattern.repeat(length.div_ceil(pattern.len()));
         body.truncate(length);
@@ -216,7 +217,7 @@ impl Plan {
         }
     }
 
-    /// Judges what a client that takes no more than [`BODY_LIMIT`] got.
+    /// Judges the result of a client that accepts at most [`BODY_LIMIT`] bytes.
     pub fn judge(&self, result: &Result<Bytes>) -> Verdict {
         match result {
             Ok(body) if self.behaviour.error().is_none() && *body == self.body => Verdict::Correct,
@@ -246,7 +247,7 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// The server. It stops, with its connections, when it is dropped.
+/// The server. Dropping it stops it and closes its connections.
 #[derive(Debug)]
 pub struct HostileServer {
     address: SocketAddr,
@@ -255,10 +256,10 @@ pub struct HostileServer {
 }
 
 impl HostileServer {
-    /// A server on a free port of loopback.
+    /// Starts a server on a free loopback port.
     ///
     /// # Errors
-    /// When there is no free port.
+    /// If no port is free.
     pub async fn start(seed: u64) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -269,7 +270,7 @@ impl HostileServer {
             while let Ok((stream, _)) = listener.accept().await {
                 let stalls = Arc::clone(&stalls);
                 connections.spawn(async move {
-                    // Clients going away is part of the game.
+                    // Clients close connections at any time, so errors are expected.
                     let _ = serve(stream, seed, &stalls).await;
                 });
                 while connections.try_join_next().is_some() {}
@@ -287,10 +288,10 @@ impl HostileServer {
         format!("http://{}/{number}", self.address)
     }
 
-    /// Waits until the server has left so many requests hanging.
+    /// Waits until the server has left at least `requests` requests without a complete response.
     pub async fn stalled(&self, requests: usize) {
         let mut stalled = self.stalled.clone();
-        // The sender lives as long as the server.
+        // The server holds the sender, so this cannot fail.
         let _ = stalled.wait_for(|count| *count >= requests).await;
     }
 }
@@ -334,7 +335,7 @@ async fn serve(mut stream: TcpStream, seed: u64, stalls: &watch::Sender<usize>) 
     Ok(())
 }
 
-/// The number in the path of the next request; `None` at the end of the connection.
+/// The number in the path of the next request; `None` if the connection has ended.
 async fn next_request(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<Option<u64>> {
     loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! Ends, good and bad.
+//! Closing handshakes, and connections without one.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
@@ -18,18 +18,18 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
     check_eq!(
         server.close_frame(),
         Some((1000, "done".to_owned())),
-        "what the peer was told"
+        "the code and reason that the peer received"
     );
     check!(!connection.is_open(), "open after the closing handshake");
     check_error!(
         connection.send_text("late").await,
         ErrorKind::Closed,
-        "sending after the end"
+        "sending after the close"
     );
     check_eq!(
         soon(&harness, "the end", connection.next_data()).await??,
         None,
-        "after the end"
+        "a message after the close"
     );
     soon(&harness, "the second close", connection.close(frame())).await??;
     Ok(())
@@ -44,27 +44,31 @@ pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> Cas
     check_eq!(
         soon(&harness, "the end", connection.receive()).await??,
         None,
-        "after the close"
+        "a message after the peer's close"
     );
     check!(!connection.is_open(), "open after the peer's close");
     soon(&harness, "our answer", server.sees(|seen| seen.close.is_some())).await?;
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_peer_that_vanishes_is_an_error(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn a_lost_connection_is_connection_closed(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/vanish").await?;
+    let connection = server.connect(&harness.client(), "/lost").await?;
     connection.send_text("go").await?;
     let received = soon(&harness, "the error", connection.receive()).await?;
-    check_error!(received, ErrorKind::ConnectionClosed, "no closing handshake");
-    check!(!connection.is_open(), "open without a peer");
+    check_error!(
+        received,
+        ErrorKind::ConnectionClosed,
+        "a connection that ends without a closing handshake"
+    );
+    check!(!connection.is_open(), "open after the connection was lost");
     Ok(())
 }
 
 pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
-    // However long it is, the peer does not answer.
+    // The peer does not answer.
     request.options.close_timeout = Duration::from_millis(1);
     let connection = harness.client().websocket_connect(request).await?;
     let closed = soon(&harness, "the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
@@ -73,19 +77,19 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     Ok(())
 }
 
-pub(in crate::websocket) async fn mistakes_leave_the_connection_open(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     for (what, frame) in [
-        ("no code at all", CloseFrame::new(0, "")),
-        ("the code for a missing code", CloseFrame::new(1005, "")),
-        ("the code for a vanished peer", CloseFrame::new(1006, "")),
+        ("the code 0", CloseFrame::new(0, "")),
+        ("the code for an absent code", CloseFrame::new(1005, "")),
+        ("the code for a lost connection", CloseFrame::new(1006, "")),
         ("a reason of 124 bytes", CloseFrame::new(1000, "x".repeat(124))),
     ] {
-        let closed = soon(&harness, "the mistake", connection.close(frame)).await?;
+        let closed = soon(&harness, "the result of the invalid close", connection.close(frame)).await?;
         check_error!(closed, ErrorKind::InvalidInput, "{what}");
     }
-    check!(connection.is_open(), "closed by a mistake");
+    check!(connection.is_open(), "closed by an invalid close");
     connection.send_text("still here").await?;
     let back = soon(&harness, "an echo", connection.next_data()).await??;
     check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
@@ -94,7 +98,7 @@ pub(in crate::websocket) async fn mistakes_leave_the_connection_open(harness: H)
     check_eq!(
         server.close_frame(),
         Some((4999, "x".repeat(123))),
-        "what the peer was told"
+        "the code and reason that the peer received"
     );
     Ok(())
 }
@@ -108,13 +112,13 @@ pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> Ca
     check_eq!(
         server.close_frame(),
         Some((4001, "sent".to_owned())),
-        "what the peer was told"
+        "the code and reason that the peer received"
     );
     check!(!connection.is_open(), "open after the close frame");
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_dropped_connection_lets_go(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn dropping_the_connection_closes_its_socket(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     connection.send_text("here").await?;

@@ -1,4 +1,4 @@
-//! Opening.
+//! Opening handshakes.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, soon};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
@@ -18,7 +18,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
         .request("/headers")?
         .with_header(
             http::HeaderName::from_static("x-test"),
-            http::HeaderValue::from_static("told"),
+            http::HeaderValue::from_static("sent"),
         )
         .with_protocol("chat.v3")
         .with_protocol("chat.v2");
@@ -28,21 +28,21 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
         Some("chat.v2"),
         "the chosen sub-protocol"
     );
-    let told = soon(&harness, "the header", connection.next_data()).await??;
-    check_eq!(told, Some(WebSocketMessage::text("told")), "the header that arrived");
+    let echo = soon(&harness, "the header", connection.next_data()).await??;
+    check_eq!(echo, Some(WebSocketMessage::text("sent")), "the header that arrived");
     let plain = server.connect(&client, "/echo").await?;
-    check_eq!(plain.protocol(), None, "a sub-protocol that nobody offered");
+    check_eq!(plain.protocol(), None, "a sub-protocol that was not offered");
     Ok(())
 }
 
-pub(in crate::websocket) async fn mistakes_are_invalid_input(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     let mut scheme = server.request("/echo")?;
     scheme.url = scheme.url.as_str().replace("ws://", "http://").parse().expect("a URL");
     let mut limit = server.request("/echo")?;
     limit.options.max_frame_size = 0;
-    for (what, request) in [("an http URL", scheme), ("a limit of nothing", limit)] {
+    for (what, request) in [("an http URL", scheme), ("a limit of 0 bytes", limit)] {
         check_error!(
             client.websocket_connect(request).await,
             ErrorKind::InvalidInput,
@@ -68,17 +68,17 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
             .await;
         let error = check_error!(result, kind, "status {status}");
         check_eq!(error.status(), Some(status), "the status in the error");
-        check!(error.is_a(ErrorKind::Status), "{status} is no Status error: {error}");
+        check!(error.is_a(ErrorKind::Status), "{status} is not a Status error: {error}");
     }
     Ok(())
 }
 
-pub(in crate::websocket) async fn failed_connections_are_told_apart(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(harness: H) -> CaseResult {
     let no_port = |error: std::io::Error| Failure::new(format!("no port: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
     let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
     let client = harness.client();
-    // The kernel takes the connection; nobody answers.
+    // The kernel accepts the connection, and no server answers.
     let mut request = WebSocketRequest::new(&url)?;
     request.options.handshake_timeout = Duration::from_millis(1);
     let result = soon(&harness, "the timeout", client.websocket_connect(request)).await?;
@@ -86,7 +86,7 @@ pub(in crate::websocket) async fn failed_connections_are_told_apart(harness: H) 
     drop(listener);
     let result = client.websocket_connect(WebSocketRequest::new(&url)?).await;
     let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
-    check_eq!(error.send_state(), SendState::NotSent, "whether the handshake was sent");
+    check_eq!(error.send_state(), SendState::NotSent, "the send state");
     Ok(())
 }
 
@@ -95,16 +95,16 @@ pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResul
     let connection = server
         .connect(&harness.client(), "/uri/a%20b?q=%2F&empty#fragment")
         .await?;
-    let told = soon(&harness, "the URI", connection.next_data()).await??;
+    let echo = soon(&harness, "the URI", connection.next_data()).await??;
     check_eq!(
-        told,
+        echo,
         Some(WebSocketMessage::text("/uri/a%20b?q=%2F&empty")),
-        "what arrived"
+        "the path and query that arrived"
     );
     Ok(())
 }
 
-pub(in crate::websocket) async fn what_it_sets_itself_cannot_be_set(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     for name in [
@@ -136,10 +136,10 @@ pub(in crate::websocket) async fn what_it_sets_itself_cannot_be_set(harness: H) 
     Ok(())
 }
 
-pub(in crate::websocket) async fn sub_protocols_that_nobody_offered_are_refused(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn unoffered_sub_protocols_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let request = server.request("/unasked")?.with_protocol("chat.v3");
     let result = harness.client().websocket_connect(request).await;
-    check_error!(result, ErrorKind::Protocol, "a sub-protocol that nobody offered");
+    check_error!(result, ErrorKind::Protocol, "a sub-protocol that was not offered");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Pings.
+//! Pings and pongs.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::CaseResult;
+use crate::kit::CaseResult;
 use crate::websocket::server::Server;
 use crate::{check_eq, check_error};
 
-pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/echo")?;
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_secs(30);
     let connection = harness.client().websocket_connect(request).await?;
-    // The second comes only after the answer to the first. Nobody receives meanwhile.
+    // The second ping is sent only after the pong of the first. No call receives meanwhile.
     soon(&harness, "pings", server.sees(|seen| seen.pings >= 3)).await?;
     connection.send_text("still here").await?;
     let back = soon(&harness, "an echo", connection.next_data()).await??;
@@ -25,10 +25,10 @@ pub(in crate::websocket) async fn pings_keep_an_idle_connection(harness: H) -> C
     Ok(())
 }
 
-pub(in crate::websocket) async fn a_peer_that_does_not_answer_is_noticed(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let mut request = server.request("/deaf")?;
-    // However long they are, the peer does not answer.
+    // The peer does not answer.
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_millis(1);
     let connection = harness.client().websocket_connect(request).await?;
@@ -40,7 +40,7 @@ pub(in crate::websocket) async fn a_peer_that_does_not_answer_is_noticed(harness
 pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/ping").await?;
-    // Nobody receives.
+    // No call receives.
     soon(&harness, "our pong", server.sees(|seen| seen.pong.is_some())).await?;
     check_eq!(
         server.pong().as_deref(),
@@ -49,6 +49,6 @@ pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> 
     );
     let received = soon(&harness, "the ping", connection.receive()).await??;
     let ping = WebSocketMessage::Ping(Bytes::from_static(b"are you there"));
-    check_eq!(received, Some(ping), "what receivers see");
+    check_eq!(received, Some(ping), "the ping that `receive` returns");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Messages both ways.
+//! Messages in both directions.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use networking_spi::ErrorKind;
 use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
-use crate::case::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure};
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
-pub(in crate::websocket) async fn they_come_back_as_they_were(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     check!(connection.is_open(), "a fresh connection is not open");
@@ -28,7 +28,7 @@ pub(in crate::websocket) async fn they_come_back_as_they_were(harness: H) -> Cas
         let back = soon(&harness, "an echo", connection.next_data()).await??;
         check!(
             back.as_ref() == Some(&message),
-            "a message of {} bytes came back otherwise",
+            "a message of {} bytes was changed",
             message.len()
         );
     }
@@ -50,10 +50,10 @@ pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H
         }
         received
     });
-    // The receiver waits already when the first message is sent.
+    // The receiver waits before the first message is sent.
     check!(
         receiving.as_mut().now_or_never().is_none(),
-        "a message that nobody sent"
+        "a message before any was sent"
     );
     let receiving = tokio::spawn(receiving);
     let sending = async {
@@ -77,14 +77,14 @@ pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) 
     let receiving = async {
         let mut received = 0;
         while received < 20 {
-            // Polled once, and dropped.
+            // The call is polled once and then dropped.
             match connection.receive().now_or_never() {
                 Some(Ok(Some(WebSocketMessage::Text(text)))) => {
                     check_eq!(text, received.to_string(), "the next echo");
                     received += 1;
                 }
                 Some(Ok(Some(_))) => {}
-                Some(other) => return Err(Failure::new(format!("instead of an echo: {other:?}"))),
+                Some(other) => return Err(Failure::new(format!("expected an echo, got {other:?}"))),
                 None => tokio::task::yield_now().await,
             }
         }
@@ -106,7 +106,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
     check_eq!(
         message.map(|message| message.len()),
         Some(1_000),
-        "a message of the limit"
+        "a message of exactly the limit"
     );
     let error = connection.send_binary(vec![0; 1_001]).await;
     check_error!(error, ErrorKind::TooLarge, "sending more than the limit");
@@ -114,29 +114,29 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
     let connection = client.websocket_connect(request).await?;
     connection.send_text("1001").await?;
     let received = soon(&harness, "the error", connection.next_data()).await?;
-    check_error!(received, ErrorKind::TooLarge, "a message of one byte more");
+    check_error!(received, ErrorKind::TooLarge, "a received message of one byte more");
     soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
     check_eq!(
         server.close_frame().map(|frame| frame.0),
         Some(1009),
-        "the code told to the peer"
+        "the close code that the peer received"
     );
     Ok(())
 }
 
-pub(in crate::websocket) async fn fragments_are_put_together(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn fragments_are_reassembled(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/fragments").await?;
     let received = soon(&harness, "the message", connection.next_data()).await??;
     check_eq!(
         received,
         Some(WebSocketMessage::text("one|two|three")),
-        "a message in three frames, a ping among them"
+        "a message in three frames with a ping between them"
     );
     Ok(())
 }
 
-pub(in crate::websocket) async fn frames_have_a_limit_of_their_own(harness: H) -> CaseResult {
+pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let client = harness.client();
     let mut request = server.request("/fragments")?;
@@ -155,7 +155,7 @@ pub(in crate::websocket) async fn frames_have_a_limit_of_their_own(harness: H) -
     let connection = client.websocket_connect(request).await?;
     connection.send_text("6").await?;
     let received = soon(&harness, "the error", connection.next_data()).await?;
-    check_error!(received, ErrorKind::TooLarge, "a frame of one byte more");
+    check_error!(received, ErrorKind::TooLarge, "a frame of one byte more than the limit");
     Ok(())
 }
 
@@ -168,7 +168,7 @@ pub(in crate::websocket) async fn text_must_be_utf8(harness: H) -> CaseResult {
     check_eq!(
         server.close_frame().map(|frame| frame.0),
         Some(1007),
-        "the code told to the peer"
+        "the close code that the peer received"
     );
     Ok(())
 }

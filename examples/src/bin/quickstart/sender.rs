@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use networking_impls::circuit_breaker::SlidingWindowCircuitBreaker;
 use networking_impls::http::HttpClientBuilder;
 use networking_spi::circuit_breaker::{CircuitBreakerConfig, CircuitEventKind, OpenPolicy, TripPolicy};

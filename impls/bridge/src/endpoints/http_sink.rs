@@ -12,27 +12,14 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState, r
 use parking_lot::Mutex;
 use url::Url;
 
+use super::is_of_one_hop;
+
 /// The most that is read of a response body, in bytes. A body that is read to its end leaves the connection reusable.
 const MAX_RESPONSE: usize = 64 << 10;
 
 /// Statuses that are retried by default. Those for missing credentials and permissions are included: an operator can grant
 /// them, and the message must be kept until then.
 const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509];
-
-/// Header fields that concern one connection (RFC 9110, section 7.6.1), and those that the request sets itself.
-const NOT_FORWARDED: &[&str] = &[
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A sink that sends each message as a `POST`, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
 ///
@@ -114,7 +101,7 @@ impl HttpSink {
             let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) else {
                 continue;
             };
-            if !NOT_FORWARDED.contains(&name.as_str()) && !redact::is_secret_header(&name) {
+            if !is_of_one_hop(&name) && !redact::is_secret_header(&name) {
                 request.headers.append(name, value);
             }
         }

@@ -11,7 +11,6 @@ use super::Engine;
 use super::dead_letter::{Cause, Reason, dead_letter};
 use super::endpoint_call::guarded;
 use super::in_flight::InFlight;
-use crate::backoff::exponential;
 use crate::routing::{Decision, Router};
 
 /// A delivery that the sink acknowledged.
@@ -163,7 +162,7 @@ impl Engine {
                 Retryability::Now => Some(self.backoff(attempts)),
                 // Never sooner than the sink asked. A wait above the maximum is left to the source, whose error has the wait;
                 // meanwhile the message does not take up a permit.
-                Retryability::After(asked) if asked <= retry.max_delay => Some(asked.max(self.backoff(attempts))),
+                Retryability::After(asked) if asked <= retry.backoff.maximum => Some(asked.max(self.backoff(attempts))),
                 Retryability::After(_) => None,
             };
             let Some(wait) = wait else {
@@ -185,8 +184,7 @@ impl Engine {
     }
 
     fn backoff(&self, attempts: u32) -> Duration {
-        let retry = &self.config.retry;
-        self.jittered(exponential(retry.initial_delay, retry.max_delay, attempts))
+        self.config.retry.backoff.delay(attempts, self.random())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use networking_spi::backoff::Backoff;
 use networking_spi::bridge::BridgeState;
 use tokio::time::{Instant, timeout_at};
 
@@ -12,10 +13,9 @@ use super::Engine;
 use super::endpoint_call::guarded;
 use super::in_flight::InFlight;
 use super::lanes;
-use crate::backoff::exponential;
 
-/// The first and the longest wait after a failure to receive from the source.
-const RECEIVE_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The wait after a failure to receive from the source.
+const RECEIVE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
 /// The most failures to receive that are retried while the bridge drains.
 const DRAIN_RETRIES: u32 = 3;
@@ -147,8 +147,7 @@ impl Engine {
                     }
                     failures += 1;
                     let asked = error.retryability().delay().unwrap_or_default();
-                    let (initial, maximum) = RECEIVE_RETRY;
-                    asked.max(self.jittered(exponential(initial, maximum, failures)))
+                    asked.max(RECEIVE_RETRY.delay(failures, self.random()))
                 }
             };
             tokio::select! {
@@ -182,7 +181,7 @@ impl Engine {
                 Err(error) if error.retryability().is_retryable() && failures < DRAIN_RETRIES => {
                     self.record_error(&error);
                     failures += 1;
-                    tokio::time::sleep(self.jittered(RECEIVE_RETRY.0)).await;
+                    tokio::time::sleep(RECEIVE_RETRY.delay(1, self.random())).await;
                 }
                 Err(error) => {
                     self.record_error(&error);

@@ -263,10 +263,9 @@ impl Engine {
         *self.last_error.lock() = Some(error.to_string());
     }
 
-    /// A random wait of at most `limit`: full jitter.
-    fn jittered(&self, limit: Duration) -> Duration {
-        let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(self.jitter.lock().u64(0..=nanos))
+    /// Drawn from `0.0..1.0`, for jitter.
+    fn random(&self) -> f64 {
+        self.jitter.lock().f64()
     }
 }
 

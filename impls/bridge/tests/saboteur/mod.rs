@@ -276,7 +276,7 @@ impl SaboteurBridge {
             }
             Saboteur::CorrectsInvalidConfigurations => config.max_in_flight = config.max_in_flight.max(1),
             Saboteur::ShortensLongWaits => {
-                config.retry.max_delay = config.retry.max_delay.max(Duration::from_secs(7200));
+                config.retry.backoff.maximum = config.retry.backoff.maximum.max(Duration::from_secs(7200));
             }
             _ => {}
         }

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 #[cfg(feature = "oauth2")]
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::secret::Secret;
 use networking_spi::validate;
 #[cfg(any(feature = "jwt", feature = "oauth2"))]
@@ -25,12 +23,13 @@ use super::jwt::SignedJwt;
 use super::oauth2::{OAuth2Credentials, TokenSource};
 #[cfg(feature = "jwt")]
 use super::signed_token::SignedTokens;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::connect::basic;
 use crate::marks::{LeftOrigin, WithoutCredentials, same_origin};
 use networking_runtime::clock::TokioClock;
 
-/// Credentials: a header or a query parameter of fixed value, a token that renews itself, or answers to challenges. `Debug`
-/// shows names only.
+/// Credentials of a client: a fixed header or query parameter, a token that the client renews, or responses to challenges.
+/// `Debug` shows names only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials(Kind);
 
@@ -71,8 +70,10 @@ impl Credentials {
                 "must not have control characters",
             ));
         }
-        let pair = STANDARD.encode(format!("{username}:{password}"));
-        Self::header(header::AUTHORIZATION, &format!("Basic {pair}"), "password")
+        Ok(Self(Kind::Header {
+            name: header::AUTHORIZATION,
+            value: basic::credentials(username, password),
+        }))
     }
 
     /// A bearer token (RFC 6750).
@@ -96,8 +97,8 @@ impl Credentials {
         Self::header(name, key, "key")
     }
 
-    /// An API key in a query parameter of this name. Where a header will do, use that: URLs are written to logs, by servers
-    /// on the way too. The URL in the response is without the key.
+    /// An API key in a query parameter of this name. Prefer a header where the server accepts one: URLs are written to logs, also
+    /// by servers between client and origin. The URL in the response does not have the key.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a name or key that is empty.
@@ -111,13 +112,13 @@ impl Credentials {
         }))
     }
 
-    /// User name and password for servers that ask for a digest (RFC 7616: MD5, SHA-256 and SHA-512-256, also `-sess`, with
-    /// `auth`, `auth-int` for bodies in memory, and `userhash`). A request that is answered with a challenge is sent once
-    /// more with the answer, if its body can be sent again; requests after it answer the same challenge right away, until
-    /// the server wants another one.
+    /// User name and password for digest authentication (RFC 7616: MD5, SHA-256 and SHA-512-256, also `-sess`, with `auth`,
+    /// `auth-int` for bodies in memory, and `userhash`). A request that is challenged is sent once more with the response to the
+    /// challenge, if its body can be sent again. Later requests respond to the same challenge in advance, until the server sends
+    /// another one.
     ///
-    /// Of several challenges the one with the best algorithm is answered. The password is not sent, but MD5 protects it
-    /// badly: do without TLS only where you must.
+    /// Of several challenges, the client chooses the one with the strongest algorithm. The password is not sent, but MD5 protects
+    /// it poorly: use TLS.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a user name that is empty or has control characters.
@@ -130,7 +131,7 @@ impl Credentials {
         })))
     }
 
-    /// A bearer token that the client signs itself for each audience, and anew when four fifths of its life are over.
+    /// A bearer token that the client signs, one per audience. It is replaced after 80 % of its lifetime.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -140,7 +141,7 @@ impl Credentials {
         Ok(Self(Kind::SignedJwt(Box::new(jwt))))
     }
 
-    /// Whether they are made for a URL, so that each hop of a redirect within an origin needs its own.
+    /// Whether they depend on the URL, so that each hop of a redirect within an origin needs different ones.
     pub(crate) fn depend_on_url(&self) -> bool {
         match &self.0 {
             Kind::Query { .. } => true,
@@ -150,9 +151,9 @@ impl Credentials {
         }
     }
 
-    /// A bearer token from a token endpoint. It is asked for through the layers inside of [`AuthClient`] when the first
-    /// request needs it, and renewed before it expires. A request that is answered with 401 is sent once more with a new
-    /// token, if its body can be sent again.
+    /// A bearer token from a token endpoint. It is requested through the wrappers inside [`AuthClient`] when the first request
+    /// needs it, and renewed before it expires. After a 401 the request is sent once more with a new token, if its body can be
+    /// sent again.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -197,11 +198,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Adds [`Credentials`] to requests that do not have that header, and are not [`WithoutCredentials`].
+/// Adds [`Credentials`] to requests, unless they have that header already or are marked [`WithoutCredentials`].
 ///
 /// # Order
 ///
-/// Right: innermost but for what follows redirects, so that no other layer sees the credentials and each attempt has them.
+/// Right: around the wrapper that follows redirects and inside all others, so that no other wrapper sees the credentials and each attempt has them.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{AuthClient, Credentials, RedirectClient, RedirectPolicy}};
@@ -211,10 +212,11 @@ impl fmt::Debug for Credentials {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside of [`RedirectClient`](crate::layer::RedirectClient). A redirect that is followed to another origin and back would come without them.
+/// Wrong: inside [`RedirectClient`](crate::layer::RedirectClient). A redirect to another origin and back would arrive without
+/// credentials.
 ///
-/// The other way round for [`Credentials::digest`](Credentials) and [`Credentials::api_key_in_query`], which are made for a URL: inside of
-/// `RedirectClient`, so that each hop within the origin has its own. Hops that have left the origin get none.
+/// [`Credentials::digest`](Credentials) and [`Credentials::api_key_in_query`] depend on the URL: for them the right place is
+/// inside `RedirectClient`, so that each hop within the origin gets its own. Hops to other origins get none.
 pub struct AuthClient<C> {
     inner: Arc<C>,
     credentials: Option<Credentials>,
@@ -227,13 +229,19 @@ pub struct AuthClient<C> {
     only_for: Option<Url>,
 }
 
+inner_access!(
+    shared AuthClient,
+    "The client is in an `Arc`: a token that is being renewed in a background task may still use it. The current token and the \
+     challenges of servers are dropped with the wrapper."
+);
+
 impl<C: HttpClient> AuthClient<C> {
-    /// Adds `credentials` to requests to `inner`.
+    /// Adds `credentials` to requests to `inner`; `None` adds nothing.
     pub fn new(inner: C, credentials: Option<Credentials>) -> Self {
         Self::with_clock(inner, credentials, Arc::new(TokioClock::new()))
     }
 
-    /// Adds `credentials` to requests to `inner`; tokens expire by `clock`.
+    /// Adds `credentials` to requests to `inner`; the expiry of tokens is measured by `clock`.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "which credentials keep it depends on the features"
@@ -274,7 +282,7 @@ impl<C: HttpClient> AuthClient<C> {
         }
     }
 
-    /// Adds them only to requests to the origin (scheme, host and port) of this URL.
+    /// Adds the credentials only to requests to the origin (scheme, host and port) of this URL.
     pub fn only_for(mut self, url: Url) -> Self {
         self.only_for = Some(url);
         self
@@ -332,7 +340,7 @@ impl<C: HttpClient> Wrapper for AuthClient<C> {
                 if self.is_for(&request) && !request.headers.contains_key(header::AUTHORIZATION) =>
             {
                 if let Some(tokens) = &self.tokens {
-                    // A box of its own: other calls do not carry the room for it.
+                    // Boxed, so that the futures of other calls stay small.
                     return Box::pin(with_token(next, tokens, request)).await;
                 }
             }
@@ -344,19 +352,17 @@ impl<C: HttpClient> Wrapper for AuthClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for AuthClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
     );
 }
 
-/// Adds a parameter to the URL unless it is there, and returns the URL without it; `None` if it is there with another value.
+/// Adds a parameter to the URL unless the URL has it, and returns the URL without it; `None` if the URL has it with another
+/// value.
 fn ensure_in_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Option<Url> {
     let RequestTarget::Absolute(url) = target else {
         return None;
@@ -368,7 +374,7 @@ fn ensure_in_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Op
             url.query_pairs_mut().append_pair(name, value.expose());
             Some(plain)
         }
-        // A server that redirects repeats the query.
+        // A redirect often repeats the query.
         Some(true) => Some(without_parameter(url, name)),
         Some(false) => None,
     }
@@ -389,7 +395,7 @@ fn without_parameter(url: &Url, name: &str) -> Url {
     plain
 }
 
-/// The response does not show the URL with the key.
+/// Sends the request, and removes the key from the URL of the response.
 async fn without_key(next: &impl Next, request: Box<HttpRequest>, plain: Url) -> Result<Box<HttpResponse>> {
     let sent = request.target.url().ok().cloned();
     let mut response = next.send(request).await?;
@@ -406,21 +412,21 @@ async fn with_token(
     mut request: Box<HttpRequest>,
 ) -> Result<Box<HttpResponse>> {
     let token = tokens.token().await?;
-    let again = request.try_clone();
+    let second = request.try_clone();
     request.headers.insert(header::AUTHORIZATION, token.header.clone());
     let response = next.send(request).await?;
     if response.status != StatusCode::UNAUTHORIZED || !tokens.refused(&token) {
         return Ok(response);
     }
-    let Some(mut again) = again else {
+    let Some(mut second) = second else {
         return Ok(response);
     };
-    // Without a new token the peer's answer stands.
+    // Without a new token the first response is the result.
     let Ok(token) = tokens.token().await else {
         return Ok(response);
     };
-    again.headers.insert(header::AUTHORIZATION, token.header.clone());
-    next.send(Box::new(again)).await
+    second.headers.insert(header::AUTHORIZATION, token.header.clone());
+    next.send(Box::new(second)).await
 }
 
 impl<C: fmt::Debug> fmt::Debug for AuthClient<C> {

@@ -19,13 +19,13 @@ use url::{Position, Url};
 use crate::chain::Next;
 use crate::marks::origin_name;
 
-/// The most origins whose challenges are kept for the requests that follow.
+/// At most this many origins have their challenge kept for later requests.
 const MAX_ORIGINS: usize = 64;
 
-/// The longest challenge that is read, in bytes.
+/// The longest challenge that is parsed, in bytes.
 const MAX_CHALLENGE: usize = 8 << 10;
 
-/// The most of a refusal that is read so that its connection can be used again, and how long that may take.
+/// Limits, in bytes and in time, for reading the body of a 401 so that its connection can be reused.
 const MAX_DRAIN: usize = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
@@ -35,10 +35,10 @@ pub(super) struct User {
     pub(super) password: Secret,
 }
 
-/// Answers challenges, and remembers them.
+/// Responds to challenges, and keeps them for later requests.
 pub(super) struct Digester {
     user: User,
-    /// The one used last is the last one.
+    /// Ordered by last use, the most recent at the end.
     known: Mutex<VecDeque<(Box<str>, DigestClient)>>,
 }
 
@@ -50,11 +50,11 @@ impl Digester {
         }
     }
 
-    /// Sends the request, with the answer to the challenge of an earlier one where there was one, and once more when it is
+    /// Sends the request, with a response to the known challenge of the origin if there is one, and once more when it is
     /// challenged.
     pub(super) async fn send(&self, next: &impl Next, mut request: Box<HttpRequest>) -> Result<Box<HttpResponse>> {
         let url = request.target.url()?.clone();
-        let again = request.try_clone();
+        let second = request.try_clone();
         if let Some(value) = self.answer_known(&url, &request) {
             request.headers.insert(header::AUTHORIZATION, value);
         }
@@ -63,18 +63,18 @@ impl Digester {
             return Ok(response);
         }
         self.forget(&url);
-        let Some(mut again) = again else {
+        let Some(mut second) = second else {
             return Ok(response);
         };
-        let Some(value) = self.answer(&url, &again, &response.headers) else {
+        let Some(value) = self.answer(&url, &second, &response.headers) else {
             return Ok(response);
         };
         if response.body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
-            // Neither a failure nor a lack of time matters: the connection is then closed.
+            // An error or a timeout only means that the connection is closed.
             let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
         }
-        again.headers.insert(header::AUTHORIZATION, value);
-        let response = next.send(Box::new(again)).await?;
+        second.headers.insert(header::AUTHORIZATION, value);
+        let response = next.send(Box::new(second)).await?;
         if response.status == StatusCode::UNAUTHORIZED {
             self.forget(&url);
         }
@@ -86,7 +86,7 @@ impl Digester {
         let mut known = self.known.lock();
         let index = known.iter().position(|(name, _)| **name == *origin)?;
         let (name, mut client) = known.remove(index)?;
-        // Each answer counts the nonce up.
+        // Each response increments the nonce count.
         let value = self.respond(&mut client, url, request)?;
         known.push_back((name, client));
         Some(value)
@@ -95,8 +95,8 @@ impl Digester {
     fn answer(&self, url: &Url, request: &HttpRequest, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut client = strongest_challenge(headers)?;
         let value = self.respond(&mut client, url, request)?;
-        // Servers differ in which client nonce makes the key of a session: that of its first request, or of each. With a
-        // challenge for each request it is the same one.
+        // Servers disagree on whether the session key uses the client nonce of the first request or of each one. With a new
+        // challenge per request both are the same.
         if !client.session() {
             let mut known = self.known.lock();
             let origin = origin_name(url);
@@ -116,7 +116,7 @@ impl Digester {
 
     fn respond(&self, client: &mut DigestClient, url: &Url, request: &HttpRequest) -> Option<HeaderValue> {
         let body = body_in_memory(request).filter(|_| client.qop() & Qop::AuthInt);
-        // What becomes part of the answer is not the body but its hash (RFC 7616, section 3.4.3), which is left to the caller.
+        // The response contains the hash of the body (RFC 7616, section 3.4.3), which the library leaves to the caller.
         let body = body.and_then(|body| hash(client.algorithm(), body));
         let answer = client.respond(&PasswordParams {
             username: &self.user.name,
@@ -147,7 +147,7 @@ fn hash(algorithm: Algorithm, data: &[u8]) -> Option<String> {
     }
 }
 
-/// The challenge with the best algorithm; others, of schemes that are not known too, are passed over.
+/// The challenge with the strongest algorithm. Challenges of other schemes are skipped.
 fn strongest_challenge(headers: &HeaderMap) -> Option<DigestClient> {
     headers
         .get_all(header::WWW_AUTHENTICATE)

@@ -1,4 +1,4 @@
-//! Bearer tokens that the client signs itself.
+//! Bearer tokens that the client signs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use url::Url;
 use super::jwt::SignedJwt;
 use crate::marks::origin_name;
 
-/// The most audiences whose tokens are kept. When it is reached all are dropped: new ones cost no more than a signature.
+/// At most this many audiences have their token kept. When the limit is reached all tokens are dropped: a new one costs only a
+/// signature.
 const MAX_AUDIENCES: usize = 64;
 
-/// Signs tokens, and keeps each until a fifth of its life is left.
+/// Signs tokens, and reuses each for 80 % of its lifetime.
 #[derive(Debug)]
 pub(super) struct SignedTokens {
     jwt: SignedJwt,

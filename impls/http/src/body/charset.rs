@@ -1,4 +1,4 @@
-//! Text in other encodings than UTF-8.
+//! Text in encodings other than UTF-8.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use http::header;
 use networking_spi::http::HttpResponse;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 
-/// Text of a response in the encoding that the response says it has.
+/// The text of a response in the encoding that it declares.
 ///
 /// ```
 /// use networking_http::{MemoryHttpClient, Reply, TextWithCharset};
@@ -23,11 +23,11 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 /// # Ok(()) }
 /// ```
 pub trait TextWithCharset {
-    /// The whole body as text: in the encoding of its byte order mark, else of the `charset` of its `Content-Type` (any
-    /// label of the WHATWG Encoding standard), else UTF-8. The byte order mark is not part of the text.
+    /// The whole body as text. The encoding is that of its byte order mark, else the `charset` of its `Content-Type` (any label of
+    /// the WHATWG Encoding standard), else UTF-8. The byte order mark is not part of the text.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) naming the charset, when it is unknown or the body is not in it, and those of
+    /// [`Decode`](ErrorKind::Decode) naming the charset, for an unknown charset and for a body that is not valid in it, and those of
     /// [`HttpResponse::bytes`].
     fn text_with_charset(self) -> impl Future<Output = Result<String>> + Send;
 }
@@ -37,7 +37,7 @@ impl TextWithCharset for HttpResponse {
         let label = charset(&self);
         let encoding = match &label {
             Some(label) => {
-                Encoding::for_label(label.as_bytes()).ok_or_else(|| not_text("the charset is not known", label))?
+                Encoding::for_label(label.as_bytes()).ok_or_else(|| not_text("the charset is unknown", label))?
             }
             None => UTF_8,
         };

@@ -1,4 +1,4 @@
-//! Compressing and decompressing, of streams and of bytes in memory.
+//! Compression and decompression of streams and of bytes in memory.
 
 use std::io;
 
@@ -13,18 +13,19 @@ use async_compression::tokio::bufread::{ZstdDecoder, ZstdEncoder};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::compression::CompressionType;
+use networking_spi::error::context;
 use networking_spi::http::ByteStream;
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-/// Output is produced in pieces of about so many bytes.
+/// The size of pieces of output, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// Input up to this size is handled where it is; more goes to a thread that may block.
+/// Input up to this size, in bytes, is processed in the calling task; larger input on a blocking thread.
 const INLINE: usize = 64 << 10;
 
-/// Brotli's own default is meant for files that are compressed once: it is some fifty times slower than this.
+/// Brotli's default (11) is meant for files that are compressed once, and is about fifty times slower than this.
 #[cfg(feature = "brotli")]
 const BROTLI_QUALITY: i32 = 5;
 
@@ -41,8 +42,8 @@ pub(crate) const CODINGS: &[CompressionType] = &[
     CompressionType::Zstd,
 ];
 
-/// Decodes chunks as they are read. Corrupt, truncated and trailing data end the stream with `Decode`; an error of the
-/// chunks comes through as it is.
+/// Decodes chunks as they are read. Corrupt, truncated and trailing data end the stream with `Decode`. An error of `chunks` is
+/// passed on unchanged.
 pub(crate) fn decode_stream(chunks: ByteStream, coding: CompressionType) -> ByteStream {
     let reader = StreamReader::new(chunks.map_err(io::Error::other));
     let Some(decoder) = Decoder::new(reader, coding) else {
@@ -98,7 +99,7 @@ pub(crate) async fn decompress(data: Bytes, coding: CompressionType, limit: usiz
             if output.len() > limit {
                 return Err(too_large(limit));
             }
-            // A small input can have a large output: others get their turn.
+            // A small input can have a large output: yield to other tasks.
             tokio::task::consume_budget().await;
         }
     })
@@ -108,7 +109,7 @@ pub(crate) async fn decompress(data: Bytes, coding: CompressionType, limit: usiz
 const COMPRESS: &str = "http.compress_request";
 const DECOMPRESS: &str = "http.decompress_response";
 
-/// Runs `work` here for small input, and on a thread that may block for large input.
+/// Runs `work` in the calling task for small input, and on a blocking thread for large input.
 async fn run<F, Fut>(input: usize, work: F) -> Result<Bytes>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -162,7 +163,7 @@ async fn encode(data: &[u8], coding: CompressionType, output: &mut BytesMut) -> 
     }
 }
 
-/// Boxed: their states are large, and of very different sizes.
+/// The decoders are boxed, because their states are large and differ in size.
 enum Decoder<R> {
     #[cfg(feature = "gzip")]
     Gzip(Box<GzipDecoder<R>>),
@@ -201,7 +202,7 @@ impl<R: AsyncBufRead + Unpin> Decoder<R> {
         })
     }
 
-    /// Appends decoded bytes; 0 at the end of the data, which is then also the end of the input.
+    /// Appends decoded bytes to `output` and returns their number; 0 at the end. Input after the end of the data is an error.
     async fn read(&mut self, output: &mut BytesMut) -> io::Result<usize> {
         let (count, rest) = match self {
             #[cfg(feature = "gzip")]
@@ -253,13 +254,13 @@ fn too_large(limit: usize) -> NetworkError {
 }
 
 fn unknown(operation: &'static str, coding: CompressionType) -> NetworkError {
-    let error = NetworkError::unsupported(operation, "compression").with_context("coding", coding.as_str());
-    match coding {
-        CompressionType::Gzip | CompressionType::Deflate => error.with_context("feature", "gzip"),
-        CompressionType::Brotli => error.with_context("feature", "brotli"),
-        CompressionType::Zstd => error.with_context("feature", "zstd"),
-        _ => error,
-    }
+    let feature = match coding {
+        CompressionType::Gzip | CompressionType::Deflate => "gzip",
+        CompressionType::Brotli => "brotli",
+        CompressionType::Zstd => "zstd",
+        _ => return NetworkError::unsupported(operation, "compression").with_context(context::CODING, coding.as_str()),
+    };
+    NetworkError::not_built(operation, "compression", feature).with_context(context::CODING, coding.as_str())
 }
 
 #[cfg(test)]

@@ -1,75 +1,24 @@
-//! Deadlines whose timers start only where they are needed.
+//! Deadlines of calls, attempts and bodies.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, Timeout, sleep_until, timeout_at};
 
-thread_local! {
-    /// Set by work that waits: when it is going to wake the task that polls it at the latest.
-    static WAKES: Cell<Option<Wake>> = const { Cell::new(None) };
-}
-
-#[derive(Clone, Copy)]
-struct Wake {
-    at: Instant,
-    /// Whose waker it was given.
-    task: *const (),
-}
-
-/// The result of the work, or `None` if it is not there by the deadline.
+/// The result of `work`, or `Elapsed` when the deadline passes first. Work that is ready at the first poll starts no timer.
 ///
-/// Work that does not wait costs no timer. Nor does work with a deadline of its own that comes first, and wakes the task in
-/// time: the limit of an attempt inside of the limit of a call is one timer, not two.
-pub(crate) const fn by<F: Future>(deadline: Instant, work: Pin<&mut F>) -> By<'_, F> {
-    By {
-        work,
-        alarm: Alarm::new(deadline),
-    }
+/// The timer is boxed, and `work` is a reference, because this is a part of the futures of a call and of an attempt, whose
+/// sizes are limited.
+pub(crate) fn by<F: Future>(deadline: Instant, work: Pin<&mut F>) -> Pin<Box<Timeout<Pin<&mut F>>>> {
+    Box::pin(timeout_at(deadline, work))
 }
 
-pub(crate) struct By<'w, F> {
-    work: Pin<&'w mut F>,
-    alarm: Alarm,
-}
-
-impl<F: Future> Future for By<'_, F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        WAKES.set(None);
-        if let Poll::Ready(result) = self.work.as_mut().poll(cx) {
-            return Poll::Ready(Some(result));
-        }
-        let (deadline, task) = (self.alarm.deadline, cx.waker().data());
-        let in_time = |wake: Wake| wake.at <= deadline && wake.task == task;
-        if WAKES.get().is_some_and(in_time) {
-            return Poll::Pending;
-        }
-        if self.alarm.poll(cx).is_ready() {
-            // The inner ones, and this one, wake nobody any more.
-            WAKES.set(None);
-            return Poll::Ready(None);
-        }
-        WAKES.set(Some(Wake { at: deadline, task }));
-        Poll::Pending
-    }
-}
-
-/// Work that is given up wakes nobody.
-impl<F> Drop for By<'_, F> {
-    fn drop(&mut self) {
-        WAKES.set(None);
-    }
-}
-
-/// A deadline that is waited for.
+/// A deadline that is polled by hand.
 pub(crate) struct Alarm {
     deadline: Instant,
-    /// In a box, because most are never started.
+    /// Created at the first wait, and boxed: many alarms never wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -83,10 +32,10 @@ impl Alarm {
         Instant::now() >= self.deadline
     }
 
-    /// Ready once the deadline has passed. Starts a timer.
+    /// Ready when the deadline has passed. Starts a timer.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.deadline)));
-        // Work that has used up the task's share of the processor must not hold up its own deadline.
+        // Unconstrained: a stream that has used up the task's cooperative budget must not delay its own deadline.
         Pin::new(&mut unconstrained(timer.as_mut())).poll(cx)
     }
 }
@@ -106,26 +55,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whichever_comes_first_ends_the_wait() {
+    async fn the_earlier_of_work_and_deadline_ends_the_wait() {
         for (work, limit, outcome) in [(5, 10, Some(())), (10, 5, None)] {
             let begin = Instant::now();
             let work = pin!(sleep(Duration::from_millis(work)));
-            assert_eq!(by(after(limit), work).await, outcome);
+            assert_eq!(by(after(limit), work).await.ok(), outcome);
             assert_eq!(begin.elapsed(), Duration::from_millis(5));
         }
     }
 
-    /// Three attempts of 10 ms each, within `limit`; each has a deadline of its own.
+    /// Three attempts of 10 ms each, within `limit`; each has its own deadline.
     async fn attempts(limit: u64) -> (Option<u32>, Duration) {
         let begin = Instant::now();
         let work = pin!(async {
             for attempt in 1..=3 {
                 let hanging = pin!(pending::<()>());
-                assert_eq!(by(after(10), hanging).await, None, "attempt {attempt}");
+                assert_eq!(by(after(10), hanging).await.ok(), None, "attempt {attempt}");
             }
             3
         });
-        (by(after(limit), work).await, begin.elapsed())
+        (by(after(limit), work).await.ok(), begin.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
@@ -145,7 +94,7 @@ mod tests {
             other.abort();
             pending::<()>().await;
         });
-        assert_eq!(by(after(10), work).await, None);
+        assert_eq!(by(after(10), work).await.ok(), None);
         assert_eq!(begin.elapsed(), Duration::from_millis(10));
     }
 
@@ -155,10 +104,10 @@ mod tests {
         let work = pin!(async {
             let hanging = pin!(pending::<()>());
             let mut inner = pin!(by(after(5), hanging));
-            assert_eq!(inner.as_mut().await, None);
+            assert_eq!(inner.as_mut().await.ok(), None);
             pending::<()>().await;
         });
-        assert_eq!(by(after(10), work).await, None);
+        assert_eq!(by(after(10), work).await.ok(), None);
         assert_eq!(begin.elapsed(), Duration::from_millis(10));
     }
 
@@ -173,7 +122,7 @@ mod tests {
             }
             pending::<()>().await;
         });
-        assert_eq!(by(after(10), work).await, None);
+        assert_eq!(by(after(10), work).await.ok(), None);
         assert_eq!(begin.elapsed(), Duration::from_millis(10));
     }
 }

@@ -1,6 +1,6 @@
-//! Wrappers around body streams: limits, deadlines, counting, re-chunking.
+//! Adapters of body streams: limits, deadlines, counting, re-chunking.
 //!
-//! Each ends its stream after the first error and drops the inner stream there, which aborts the transfer.
+//! Each ends its stream after the first error, and drops the inner stream, which aborts the transfer.
 
 #[cfg(feature = "charset")]
 mod charset;
@@ -15,44 +15,14 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use networking_spi::http::{ByteStream, HttpBody};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use networking_spi::{NetworkError, Phase, Result, SendState};
 use tokio::time::Instant;
 
 #[cfg(feature = "charset")]
 pub use self::charset::TextWithCharset;
 use self::deadline::Alarm;
 
-/// Fails the body with `TooLarge` once it is longer than `limit` bytes.
-///
-/// # Errors
-/// `TooLarge` at once when the length is known beforehand.
-pub(crate) fn limit_size(body: HttpBody, limit: u64) -> Result<HttpBody> {
-    match body.length() {
-        Some(length) if length > limit => Err(too_large(limit)),
-        // A transport enforces the length that it announces.
-        Some(_) if body.as_bytes().is_some() => Ok(body),
-        _ => {
-            let mut left = limit;
-            Ok(inspect(body, move |chunk| {
-                let chunk = chunk?;
-                left = left.checked_sub(chunk.len() as u64).ok_or_else(|| too_large(limit))?;
-                Ok(chunk)
-            }))
-        }
-    }
-}
-
-fn too_large(limit: u64) -> NetworkError {
-    NetworkError::new(
-        ErrorKind::TooLarge,
-        "http.body",
-        "the response body is longer than the limit",
-    )
-    .with_send_state(SendState::Sent)
-    .with_context("limit", limit.to_string())
-}
-
-/// Fails the body with a timeout once `deadline` has passed. A body in memory is left alone: it is there already.
+/// Fails the body with a timeout when `deadline` passes. A body in memory is returned unchanged.
 pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
@@ -82,7 +52,7 @@ impl Stream for Timed {
         let Some(chunks) = &mut timed.chunks else {
             return Poll::Ready(None);
         };
-        // A stream that always has a chunk ready would outrun the timer for ever.
+        // The timer is not polled while the stream always has a chunk ready, so the clock is read.
         if !timed.alarm.has_passed() {
             if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
                 if !matches!(next, Some(Ok(_))) {
@@ -98,47 +68,19 @@ impl Stream for Timed {
     }
 }
 
-/// The same body; `held` is dropped with it, or when it has come to its end. A body in memory is at its end already.
+/// The same body, which keeps `held` until it ends or is dropped. With a body in memory, `held` is dropped immediately.
 pub(crate) fn holding<G: Send + 'static>(body: HttpBody, held: G) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
     }
-    inspect(body, move |chunk| {
+    body.inspect(move |chunk| {
         let _held_to_the_end = &held;
         chunk
     })
 }
 
-/// The same body, where `look` sees each chunk and the first error, and may replace them. It is dropped at the end.
-pub(crate) fn inspect<F>(body: HttpBody, look: F) -> HttpBody
-where
-    F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
-{
-    body.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
-}
-
-/// `None` after the end or an error.
-struct Inspected<F>(Option<(ByteStream, F)>);
-
-/// Nothing in it is pinned in place.
-impl<F> Unpin for Inspected<F> {}
-
-impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        let Some((chunks, look)) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let next = ready!(chunks.poll_next_unpin(cx)).map(look);
-        if !matches!(next, Some(Ok(_))) {
-            self.0 = None;
-        }
-        Poll::Ready(next)
-    }
-}
-
-/// The same bytes in chunks of exactly `size` bytes, but for the last. Reads no further than the chunk it is filling.
+/// The same bytes in chunks of exactly `size` bytes; the last one may be shorter. Reads no more than it needs for the current
+/// chunk.
 pub(crate) fn rechunk(chunks: ByteStream, size: usize) -> ByteStream {
     let state = Rechunk {
         chunks: Some(chunks),
@@ -157,7 +99,7 @@ struct Rechunk {
     chunks: Option<ByteStream>,
     /// The chunk being filled.
     buffer: BytesMut,
-    /// What the last inner chunk had beyond the chunk being filled.
+    /// The rest of the last inner chunk.
     pending: Bytes,
 }
 
@@ -218,15 +160,6 @@ mod tests {
         }
         let none: Vec<Bytes> = rechunk(chunks(&[]), 4).try_collect().await.unwrap();
         assert!(none.is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_size_limit_is_exact() {
-        let body = |limit| limit_size(HttpBody::stream(chunks(&[b"abc", b"de"]), None), limit);
-        assert_eq!(body(5).unwrap().collect(usize::MAX).await.unwrap(), "abcde");
-        let error = body(4).unwrap().collect(usize::MAX).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert_eq!(limit_size("abcde".into(), 4).unwrap_err().kind(), ErrorKind::TooLarge);
     }
 
     #[tokio::test(start_paused = true)]

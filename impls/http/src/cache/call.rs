@@ -1,4 +1,4 @@
-//! What the cache does with one request.
+//! The handling of one request by the cache.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,11 +18,10 @@ use super::record::{Index, StoredHead};
 use super::saving::{Saving, storable_headers};
 use super::stats::CacheStatus;
 use super::{HttpCache, MAX_REVALIDATIONS, keys};
-use crate::body;
 use crate::chain::{Next, Terminal};
 use crate::marks::{WithoutCredentials, same_origin};
 
-/// One request, and the cache.
+/// One request that passes through the cache.
 pub(crate) struct Call {
     cache: HttpCache,
     url: Url,
@@ -40,7 +39,7 @@ impl Call {
         }
     }
 
-    /// The answer from the cache, or through `next`. `inner` is the same for what is fetched in the background.
+    /// The response from the cache or from `next`. `inner` is the same client, for background requests.
     pub(crate) async fn answer<C: HttpClient>(
         mut self,
         request: Box<HttpRequest>,
@@ -53,9 +52,9 @@ impl Call {
             if only_if_cached && matches!(request.method, Method::GET | Method::HEAD) {
                 return Ok(self.nothing_cached());
             }
-            return self.pass_by(request, next).await;
+            return self.bypass(request, next).await;
         }
-        // A hit must not ignore what the inner client would have refused.
+        // A hit must fail for options that the inner client would have refused.
         request.options.require(inner.capabilities())?;
         let lookup = self.look_up(&request.headers).await;
         let now = self.clock.now();
@@ -82,15 +81,15 @@ impl Call {
         self.fetch(request, lookup, next).await
     }
 
-    /// The answer to a request that must not reach the origin (RFC 9111, section 5.2.1.7).
+    /// The response to `only-if-cached` without a usable entry (RFC 9111, section 5.2.1.7).
     fn nothing_cached(&self) -> Box<HttpResponse> {
         let mut response = HttpResponse::new(StatusCode::GATEWAY_TIMEOUT);
         response.url = Some(self.url.clone());
         tagged(&self.cache, Box::new(response), CacheStatus::Miss)
     }
 
-    /// Sends a request with which the cache has nothing to do, except that it may change what is there.
-    async fn pass_by(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+    /// Sends a request that the cache does not handle. If its method is unsafe, stored responses are invalidated.
+    async fn bypass(self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let result = if is_unsafe(&request.method) {
             let mut change = Change {
                 cache: self.cache.clone(),
@@ -137,7 +136,7 @@ impl Call {
         })
     }
 
-    /// The stored response, as the answer to `request`.
+    /// The stored response as the response to `request`.
     fn serve(
         &self,
         stored: &Stored,
@@ -155,13 +154,13 @@ impl Call {
         if request.method != Method::HEAD {
             response.body = HttpBody::from(stored.body.clone());
             if let Some(limit) = request.options.max_response_size {
-                response.body = body::limit_size(response.body, limit)?;
+                response.body = response.body.limited(limit)?;
             }
         }
         Ok(tagged(&self.cache, response, status))
     }
 
-    /// Asks the origin, under the condition that it has something new if the store has something.
+    /// Sends the request to the origin; conditionally, if a response is stored.
     async fn fetch(&self, request: Box<HttpRequest>, lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
         let Some(stored) = &lookup.stored else {
@@ -181,7 +180,7 @@ impl Call {
                 if confirms(&stored.head.headers, &response.headers) {
                     self.renew(request, lookup, &response.headers, sent_at).await
                 } else {
-                    // It speaks of another response than the one that is here.
+                    // The 304 is about a response other than the stored one.
                     let headers = request.headers.clone();
                     let response = next.send(request).await?;
                     Ok(self.take_in(response, &headers, lookup, now).await)
@@ -200,7 +199,7 @@ impl Call {
         }
     }
 
-    /// The stored response, which the origin has confirmed (RFC 9111, section 4.3.4).
+    /// The stored response after a 304 of the origin (RFC 9111, section 4.3.4).
     async fn renew(
         &self,
         request: Box<HttpRequest>,
@@ -225,11 +224,11 @@ impl Call {
         self.serve(&stored, &request, CacheStatus::Revalidated, self.clock.now())
     }
 
-    /// Brings the headers of a stored response up to date (RFC 9111, section 3.2).
+    /// Updates the headers of a stored response (RFC 9111, section 3.2).
     fn freshen(&self, stored: &mut Stored, update: &HeaderMap, sent_at: SystemTime) {
         let received_at = self.clock.now();
         let head = &mut stored.head;
-        // Times since then count from this answer on.
+        // The age is counted from this response on.
         head.headers.remove(header::DATE);
         let mut update_headers = storable_headers(update);
         for about_the_body in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE] {
@@ -246,7 +245,7 @@ impl Call {
         stored.freshness = Freshness::of(head, self.cache.0.config.heuristic_fraction);
     }
 
-    /// A response from the origin, which is stored as its body is read if it may be.
+    /// Handles a response from the origin. If it may be stored, it is stored when its body has been read.
     async fn take_in(
         &self,
         mut response: Box<HttpResponse>,
@@ -257,7 +256,7 @@ impl Call {
         let saving = self
             .storable(&response, sent_at)
             .and_then(|head| self.saving(head, request_headers, &lookup));
-        // The former response must not be found again in place of a newer one that is not kept. In place of an outage it may.
+        // The old response must not be used when a newer one exists that is not stored. It may be used in an outage.
         if let Some(former) = &lookup.stored
             && !is_outage(response.status)
             && (saving.is_none() || !former.freshness_has_ended(self.clock.now()))
@@ -271,7 +270,7 @@ impl Call {
         tagged(&self.cache, response, CacheStatus::Miss)
     }
 
-    /// What would be stored of a response, if it may be.
+    /// The head to store, if the response may be stored.
     fn storable(&self, response: &HttpResponse, sent_at: SystemTime) -> Option<StoredHead> {
         let was_redirected = response
             .url
@@ -293,7 +292,7 @@ impl Call {
             .then_some(head)
     }
 
-    /// Where and how a response is stored; `None` if no request selects it.
+    /// How a response is stored; `None` if its `Vary` matches no request.
     fn saving(&self, head: StoredHead, request_headers: &HeaderMap, lookup: &Lookup) -> Option<Saving> {
         let vary = keys::vary(&head.headers)?;
         let known = lookup.index.clone().filter(|index| index.vary == vary);
@@ -315,7 +314,7 @@ impl Call {
         })
     }
 
-    /// A HEAD that the store cannot answer: what comes back tells about the stored response to a GET (RFC 9111, section
+    /// A HEAD that the store cannot answer. Its response updates or invalidates the stored response to a GET (RFC 9111, section
     /// 4.3.5).
     async fn head(&self, request: Box<HttpRequest>, mut lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
@@ -357,7 +356,7 @@ impl Call {
         tokio::spawn(async move {
             let _turn = turn;
             let limit = self.cache.0.config.max_entry_size;
-            // Nobody waits for this response, so it is read to its end here. An error leaves things as they are.
+            // The response is stored when its body has been read. An error leaves the stored response unchanged.
             if let Ok(response) = self.fetch(request, lookup, &Terminal(inner)).await {
                 let mut chunks = response.into_stream();
                 let mut read = 0;
@@ -372,7 +371,7 @@ impl Call {
     }
 }
 
-/// What the store has for a request.
+/// The result of a lookup in the store.
 struct Lookup {
     url_key: String,
     index: Option<Index>,
@@ -393,7 +392,7 @@ impl Stored {
     }
 }
 
-/// A response that is fetched anew in the background. No other one of the same key begins before it is dropped.
+/// A revalidation in the background. While it exists, no other one for the same key starts.
 struct Revalidation {
     cache: HttpCache,
     response_key: String,
@@ -416,7 +415,7 @@ impl Drop for Revalidation {
     }
 }
 
-/// What an unsafe request may have changed. If the request is dropped before it is known, all of it counts as changed.
+/// The URLs that an unsafe request may have changed. They are also invalidated if the request is dropped.
 struct Change {
     cache: HttpCache,
     urls: Vec<Url>,
@@ -438,7 +437,7 @@ impl Drop for Change {
         if self.urls.is_empty() {
             return;
         }
-        // Without a runtime the program is about to end.
+        // Without a runtime, nothing can be spawned.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let mut rest = Self {
                 cache: self.cache.clone(),
@@ -449,7 +448,7 @@ impl Drop for Change {
     }
 }
 
-/// The request under the condition that the origin has something else than the stored response; whether there is one.
+/// The request with conditions from the validators of the stored response, and whether there are any.
 fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpRequest>, bool) {
     let mut conditional = Box::new(HttpRequest::new(request.method.clone(), request.target.clone()));
     conditional.headers.clone_from(&request.headers);
@@ -469,8 +468,8 @@ fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpReques
     (conditional, is_conditional)
 }
 
-/// Whether a 304 is about the stored response (RFC 9111, section 4.3.4). Without validators it is: it answers a condition
-/// made of those of the stored response.
+/// Whether a 304 is about the stored response (RFC 9111, section 4.3.4). A 304 without validators is, because the condition was
+/// made from the stored response.
 fn confirms(stored: &HeaderMap, confirmation: &HeaderMap) -> bool {
     let opaque = |tag: &http::HeaderValue| {
         let tag = tag.as_bytes().trim_ascii();
@@ -486,7 +485,7 @@ fn confirms(stored: &HeaderMap, confirmation: &HeaderMap) -> bool {
     }
 }
 
-/// Whether two heads may be those of one body. Decoding takes the length away.
+/// Whether two heads may describe the same body. A decoded response has no length.
 fn has_same_length(one: &HeaderMap, other: &HeaderMap) -> bool {
     match (one.get(header::CONTENT_LENGTH), other.get(header::CONTENT_LENGTH)) {
         (Some(one), Some(other)) => one == other,
@@ -514,7 +513,7 @@ fn without_fragment(url: &Url) -> &str {
     url.split('#').next().unwrap_or(url)
 }
 
-/// Whether a request of this method may change what is there (RFC 9110, section 9.2.1).
+/// Whether a request of this method may change the resource (RFC 9110, section 9.2.1).
 fn is_unsafe(method: &Method) -> bool {
     !matches!(
         *method,
@@ -534,10 +533,10 @@ fn is_for_cache(request: &HttpRequest) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
         && request.body.is_empty()
         && !conditions.iter().any(|name| request.headers.contains_key(name))
-        // Another way to the origin may lead to another one.
+        // Through another proxy, the URL may lead to another origin.
         && request.options.proxy.is_none()
         && request.options.verify_tls != Some(false)
-        // Keys and tokens have caches of their own, which must be able to get new ones.
+        // Keys and tokens have separate caches, which must be able to fetch new ones.
         && request.extensions.get::<WithoutCredentials>().is_none()
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Longer than any cache lives (RFC 9111, section 1.2.2).
+/// The largest number of seconds that is distinguished (RFC 9111, section 1.2.2).
 pub(super) const MAX_SECONDS: u64 = 1 << 31;
 
-/// The directives of one message, in their order; names in lower case.
+/// The directives of one message in their order, with names in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Directives(Vec<(String, Option<String>)>);
 
@@ -34,14 +34,14 @@ impl Directives {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// The argument as seconds; `None` without the directive or a usable argument.
+    /// The argument as seconds; `None` if the directive is absent or has no valid argument.
     pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
         let (_, argument) = self.0.iter().find(|(known, _)| known == name)?;
         argument.as_deref().and_then(seconds).map(Duration::from_secs)
     }
 
-    /// The header in a form that leaves nothing to interpretation: names in lower case, no quoted strings, no number
-    /// that overflows, and an unusable `max-age` as zero. Without the directives named in `without`.
+    /// The header in a normal form: names in lower case, no quoted strings, no number that overflows, and an invalid `max-age` as
+    /// zero. The directives in `without` are left out.
     pub(super) fn normalized(&self, without: &[&str]) -> Option<HeaderValue> {
         let mut text = String::new();
         for (name, argument) in self.0.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
@@ -78,7 +78,7 @@ impl Directives {
     }
 }
 
-/// The parts between commas that are not inside of a quoted string.
+/// The parts between commas outside quoted strings.
 fn split_unquoted(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
     for (index, byte) in text.bytes().enumerate() {
@@ -111,7 +111,7 @@ fn seconds(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Only digits: what does not parse is too large.
+    // There are only digits, so a number that does not parse is too large.
     Some(text.parse().unwrap_or(MAX_SECONDS).min(MAX_SECONDS))
 }
 

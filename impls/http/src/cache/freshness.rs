@@ -1,7 +1,7 @@
 //! Whether a stored response may be used (RFC 9111, section 4).
 //!
-//! The rules are those of `http-cache-semantics`. It is given messages in a normal form, and time in a form that cannot
-//! overflow: what peers send must not decide how it reads them.
+//! The rules are implemented by `http-cache-semantics`. Messages are normalized and times are limited before they are passed to
+//! it, so that unusual input of peers cannot be misread or overflow.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use http_cache_semantics::{BeforeRequest, CacheOptions, CachePolicy};
 use super::control::{Directives, MAX_SECONDS};
 use super::record::StoredHead;
 
-/// What a stored response is good for.
+/// The freshness of a stored response.
 pub(super) struct Freshness {
     policy: CachePolicy,
     control: Directives,
@@ -31,7 +31,7 @@ pub(super) enum Reuse {
 
 impl Freshness {
     pub(super) fn of(head: &StoredHead, heuristic: f32) -> Self {
-        // As if the origin had sent it that much earlier: the library then never adds ages.
+        // The initial age is expressed as an earlier response time, so that the library never adds ages, which could overflow.
         let origin = head
             .received_at
             .checked_sub(head.initial_age)
@@ -44,7 +44,7 @@ impl Freshness {
             CacheOptions {
                 shared: false,
                 cache_heuristic: heuristic,
-                // It says that a fresh response does not change, and nothing of how long it is fresh (RFC 8246).
+                // `immutable` does not extend the freshness of a response (RFC 8246).
                 immutable_min_time_to_live: Duration::ZERO,
                 ..CacheOptions::default()
             },
@@ -72,7 +72,7 @@ impl Freshness {
     }
 
     pub(super) fn reuse(&self, request_control: &Directives, now: SystemTime) -> Reuse {
-        // No wish of the request for stale responses counts where the response must be validated.
+        // `max-stale` of the request is ignored if the response must be validated.
         let strict = self.must_be_validated();
         let without: &[&str] = if strict { &["max-stale"] } else { &[] };
         let request = request(request_control.normalized(without));
@@ -118,7 +118,7 @@ impl Freshness {
     }
 }
 
-/// How old a response is on its arrival (RFC 9111, section 4.2.3).
+/// The age of a response when it arrives (RFC 9111, section 4.2.3).
 pub(super) fn initial_age(headers: &HeaderMap, sent_at: SystemTime, received_at: SystemTime) -> Duration {
     let apparent = date(headers, &header::DATE)
         .and_then(|date| received_at.duration_since(date).ok())
@@ -138,11 +138,11 @@ pub(super) fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Syste
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// What of a response the rules look at.
+/// The headers of a response that the rules use, in normal form.
 fn normal_response(headers: &HeaderMap, control: &Directives, received_at: SystemTime) -> HeaderMap {
     let mut normal = HeaderMap::new();
     let mut put = |name: http::HeaderName, date: SystemTime| {
-        // The years that a date of HTTP has.
+        // HTTP dates have four-digit years.
         let latest = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
         if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(date.clamp(SystemTime::UNIX_EPOCH, latest))) {
             normal.insert(name, value);
@@ -153,7 +153,7 @@ fn normal_response(headers: &HeaderMap, control: &Directives, received_at: Syste
         put(header::LAST_MODIFIED, last_modified);
     }
     if headers.contains_key(header::EXPIRES) {
-        // A date that is none is in the past.
+        // An invalid date counts as past.
         put(
             header::EXPIRES,
             date(headers, &header::EXPIRES).unwrap_or(SystemTime::UNIX_EPOCH),
@@ -165,7 +165,7 @@ fn normal_response(headers: &HeaderMap, control: &Directives, received_at: Syste
     normal
 }
 
-/// URL and `Vary` have selected the response already.
+/// A request without URL and `Vary` headers: those have selected the response already.
 fn request(control: Option<HeaderValue>) -> http::request::Parts {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = Method::GET;

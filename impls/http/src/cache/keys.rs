@@ -1,4 +1,4 @@
-//! The keys of records. They are hashes: a store learns neither URLs nor credentials from them.
+//! The keys of records. They are hashes, so that a store sees neither URLs nor credentials.
 
 use http::{HeaderMap, HeaderName, header};
 use networking_spi::redact;
@@ -25,7 +25,7 @@ pub(super) fn response_key(url_key: &str, index: &Index, headers: &HeaderMap) ->
     for name in &index.vary {
         add_field(&mut hash, name, headers);
     }
-    // Whatever the origin says: an answer to one who shows credentials is for those with the same only.
+    // Regardless of `Vary`, a response to a request with credentials is only for requests with the same credentials.
     let mut secrets: Vec<&HeaderName> = headers
         .iter()
         .filter(|(name, value)| value.is_sensitive() || redact::is_secret_header(name))
@@ -39,7 +39,7 @@ pub(super) fn response_key(url_key: &str, index: &Index, headers: &HeaderMap) ->
     hex::encode(hash.finalize())
 }
 
-/// The names in `Vary`, sorted; `None` if it names everything there is, or what is no name.
+/// The names in `Vary`, sorted; `None` if it contains `*` or an invalid name.
 pub(super) fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
     for value in headers.get_all(header::VARY) {
@@ -50,7 +50,7 @@ pub(super) fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
             .map(str::trim)
             .filter(|name| !name.is_empty())
         {
-            // `*` is a token like any other to the parser.
+            // `HeaderName` accepts `*`.
             if name == "*" {
                 return None;
             }
@@ -62,7 +62,7 @@ pub(super) fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
     Some(names)
 }
 
-/// A header's values, without the white space around list members; absent is not the same as empty.
+/// Adds a header's values without white space around list members. An absent header differs from an empty one.
 fn add_field(hash: &mut Sha256, name: &HeaderName, headers: &HeaderMap) {
     add(hash, name.as_str().as_bytes());
     for value in headers.get_all(name) {

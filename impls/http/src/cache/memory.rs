@@ -1,4 +1,4 @@
-//! Records in memory.
+//! A cache store in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::CacheStore;
 
-/// What a record costs beyond its key and its bytes, roughly.
+/// The approximate overhead of a record, in bytes.
 const OVERHEAD: usize = 160;
 
-/// Keeps records in memory, bounded by their bytes and by their number; those that were not used for longest make room.
+/// Keeps records in memory, up to a number of bytes and of records; the least recently used records are evicted.
 ///
 /// ```
 /// use networking_http::cache::MemoryCacheStore;
@@ -29,8 +29,8 @@ pub struct MemoryCacheStore {
 }
 
 impl MemoryCacheStore {
-    /// A store for up to `max_bytes` bytes, the cost of keeping them included, in up to `max_records` records. A cached
-    /// response takes one record, and its URL another one.
+    /// A store for up to `max_bytes` bytes, including overhead, in up to `max_records` records. A cached response uses one record,
+    /// and its URL another one.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a limit of zero.
@@ -44,7 +44,7 @@ impl MemoryCacheStore {
         })
     }
 
-    /// Records and bytes kept now.
+    /// The current number of records, and their bytes.
     pub fn size(&self) -> (usize, usize) {
         let records = self.records.lock();
         (records.by_key.len(), records.bytes)
@@ -95,7 +95,7 @@ impl CacheStore for MemoryCacheStore {
 #[derive(Default)]
 struct Records {
     by_key: HashMap<Arc<str>, Record>,
-    /// Keys by the moment of their last use, the oldest first.
+    /// Keys by the number of their last use, the oldest first.
     by_use: BTreeMap<u64, Arc<str>>,
     uses: u64,
     bytes: usize,

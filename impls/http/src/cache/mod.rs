@@ -58,7 +58,7 @@ pub(super) use self::call::Call;
 use self::record::Index;
 use self::stats::Counters;
 
-/// The most responses that are fetched anew at one time while stale ones are used.
+/// At most this many stale responses are revalidated in the background at the same time.
 const MAX_REVALIDATIONS: usize = 64;
 
 /// How an [`HttpCache`] behaves.
@@ -66,23 +66,23 @@ const MAX_REVALIDATIONS: usize = 64;
 #[serde(default)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// The largest response body that is stored, in bytes. Larger ones pass through. As long as a body that will be stored
-    /// is being read, up to so many bytes of it are held in memory.
+    /// The largest response body that is stored, in bytes. Larger bodies are passed on. While a body that is to be stored is
+    /// being read, it is buffered up to this size.
     pub max_entry_size: u64,
     /// How long a response without `max-age` and `Expires` is fresh, as a share of the time since it was last modified (RFC
     /// 9111, section 4.2.2). 0: such responses are always validated.
     pub heuristic_fraction: f32,
-    /// How long after its freshness a response may be used in place of an error, where neither it nor the request says so
-    /// with `stale-if-error`. `None`: not at all.
+    /// How long after its freshness ended a response may be used in place of an error, if neither the response nor the request has
+    /// `stale-if-error`. `None`: not at all.
     #[serde(with = "humantime_serde")]
     pub stale_if_error: Option<Duration>,
-    /// Caches with different names do not see each other's responses, even in one store: use it where the answers depend
-    /// on something that the cache does not see, such as the client's own credentials.
+    /// Caches with different partitions do not see each other's responses, even in one store. Use partitions if responses
+    /// depend on something that the cache does not see, such as the client's credentials.
     pub partition: String,
 }
 
 impl Default for CacheConfig {
-    /// Bodies up to 8 MiB, fresh for a tenth of their age where nothing else is said; stale ones only where that is allowed.
+    /// Bodies up to 8 MiB; heuristic freshness of a tenth of the age; stale responses only if a header allows them.
     fn default() -> Self {
         Self {
             max_entry_size: 8 << 20,
@@ -99,25 +99,25 @@ impl CacheConfig {
         Self::default()
     }
 
-    /// Sets the largest body that is stored.
+    /// Sets the largest body that is stored, in bytes.
     pub fn with_max_entry_size(mut self, bytes: u64) -> Self {
         self.max_entry_size = bytes;
         self
     }
 
-    /// Sets how long responses without a lifetime are fresh.
+    /// Sets the freshness of responses without a lifetime, as a share of the time since their last modification.
     pub fn with_heuristic_fraction(mut self, fraction: f32) -> Self {
         self.heuristic_fraction = fraction;
         self
     }
 
-    /// Sets how long a stale response may stand in for an error.
+    /// Sets how long a stale response may replace an error.
     pub fn with_stale_if_error(mut self, staleness: Duration) -> Self {
         self.stale_if_error = Some(staleness);
         self
     }
 
-    /// Sets the name of the partition.
+    /// Sets the partition.
     pub fn with_partition(mut self, name: impl Into<String>) -> Self {
         self.partition = name.into();
         self
@@ -131,7 +131,7 @@ impl Validate for CacheConfig {
     }
 }
 
-/// A private cache: a store, and how it is used. Clones share everything; so do the clients that it is given to.
+/// A private cache: a store and its configuration. Clones share everything, also between clients.
 #[derive(Debug, Clone)]
 pub struct HttpCache(Arc<Shared>);
 
@@ -140,21 +140,22 @@ struct Shared {
     store: Arc<dyn CacheStore>,
     config: CacheConfig,
     counters: Counters,
-    /// A failing store is logged once.
+    /// Whether a failure of the store was logged: it is logged once.
     warned: AtomicBool,
-    /// Counts invalidations by URL, several URLs to a counter: what was asked for before one must not be stored after it.
+    /// Counters of invalidations, by hash of the URL. A response that was requested before an invalidation must not be stored
+    /// after it.
     invalidations: [AtomicU64; 64],
-    /// What is being fetched anew in the background.
+    /// The keys of responses that are being revalidated in the background.
     revalidating: Mutex<HashSet<String>>,
 }
 
 impl HttpCache {
-    /// A cache of the default configuration.
+    /// A cache with the default configuration.
     pub fn new(store: impl CacheStore) -> Self {
         Self::from_parts(Arc::new(store), CacheConfig::default())
     }
 
-    /// A cache of this configuration.
+    /// A cache with this configuration.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -174,12 +175,12 @@ impl HttpCache {
         }))
     }
 
-    /// What happened so far.
+    /// A snapshot of the counters.
     pub fn stats(&self) -> CacheStats {
         self.0.counters.snapshot()
     }
 
-    /// Forgets all responses of a URL.
+    /// Removes all responses of a URL.
     ///
     /// # Errors
     /// Those of the store.
@@ -190,7 +191,7 @@ impl HttpCache {
         self.0.store.remove(&key).await
     }
 
-    /// Empties the store, whoever put something into it.
+    /// Removes all records from the store, also those of other caches.
     ///
     /// # Errors
     /// Those of the store.
@@ -219,7 +220,7 @@ impl HttpCache {
         }
     }
 
-    /// The index of a URL. One that cannot be read is removed.
+    /// The index of a URL. An invalid one is removed.
     async fn load_index(&self, url_key: &str) -> Option<Index> {
         let record = self.load(url_key).await?;
         let index = Index::decode(record);
@@ -246,7 +247,7 @@ impl HttpCache {
     fn store_failed(&self, error: &NetworkError) {
         Counters::count(&self.0.counters.store_errors);
         if !self.0.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, store = ?self.0.store, "the HTTP cache's store fails; requests go on without it");
+            tracing::warn!(%error, store = ?self.0.store, "the store of the HTTP cache failed; requests are sent without it");
         }
     }
 }

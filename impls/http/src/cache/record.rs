@@ -1,11 +1,11 @@
-//! What is stored, and its form as bytes.
+//! The records of the cache, and their encoding.
 //!
-//! Two kinds of records: the index of a URL says which request headers select among its responses, and a response is under
-//! a key made of the index's generation and the values of these headers. Removing the index makes all responses of the URL
-//! unreachable at once, whatever their number.
+//! There are two kinds of records. The index of a URL lists the request headers that select among its responses. A response is
+//! stored under a key made of the index's generation and the values of these headers. Removing the index makes all responses of
+//! the URL unreachable.
 //!
-//! A record starts with the version of the format and its kind; numbers are big-endian, strings have their length before
-//! them, a response's body is the rest. A record of any other form is no record.
+//! A record starts with the version of the format and the kind. Numbers are big-endian, strings are preceded by their length, and
+//! the body of a response is the rest. Other bytes are not accepted as a record.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,10 +17,10 @@ const FORMAT: u8 = 1;
 const INDEX: u8 = 1;
 const RESPONSE: u8 = 2;
 
-/// Which request headers select among the responses of a URL.
+/// The request headers that select among the responses of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Index {
-    /// Part of the key of each response, so that those of a former index are never found again.
+    /// A part of the key of each response, so that responses of an earlier index are never found.
     pub(super) generation: u64,
     /// The names in `Vary`, sorted.
     pub(super) vary: Vec<HeaderName>,
@@ -48,20 +48,20 @@ impl Index {
     }
 }
 
-/// A response but for its body.
+/// A response without its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredHead {
     pub(super) status: StatusCode,
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
-    /// When it arrived, or was last validated; in whole milliseconds.
+    /// When the response arrived or was last validated, in whole milliseconds.
     pub(super) received_at: SystemTime,
-    /// How old it was then, in whole seconds.
+    /// Its age at that time, in whole seconds.
     pub(super) initial_age: Duration,
 }
 
 impl StoredHead {
-    /// The record up to where the body starts.
+    /// The record without the body.
     pub(super) fn encode(&self) -> BytesMut {
         let received_at = self
             .received_at
@@ -130,7 +130,7 @@ fn put_count(out: &mut BytesMut, count: usize) {
 }
 
 fn take_count(record: &mut Bytes) -> Option<u32> {
-    // Each counted thing has at least its length: a count beyond the record is wrong before anything is reserved.
+    // Each element has at least a length of 4 bytes: a larger count is invalid, and nothing is allocated for it.
     let count = record.try_get_u32().ok()?;
     (count as usize <= record.len() / 4).then_some(count)
 }

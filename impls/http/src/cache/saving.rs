@@ -1,31 +1,31 @@
-//! Storing a response while its reader reads it.
+//! Storing a response while its body is being read.
 
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use http::HeaderMap;
-use networking_spi::http::{ByteStream, HttpBody};
+use http::{HeaderMap, header};
+use networking_spi::http::{ByteStream, HttpBody, hop_by_hop};
 
 use super::HttpCache;
 use super::record::{Index, StoredHead};
 use super::stats::Counters;
 
-/// A response that will be stored once its body is there.
+/// A response that is stored when its body is complete.
 pub(super) struct Saving {
     pub(super) cache: HttpCache,
     pub(super) url_key: String,
     pub(super) response_key: String,
-    /// Set if the URL has no such index yet.
+    /// The index to store, if the URL has no matching one.
     pub(super) index: Option<Index>,
-    /// The state of the URL's counter when the request was sent.
+    /// The URL's invalidation counter when the request was sent.
     pub(super) invalidations: u64,
     pub(super) head: StoredHead,
 }
 
 impl Saving {
-    /// Stores the response when the body that is returned has been read to its end: not when it breaks off, is dropped, or
-    /// is longer than `limit`. A body that is in memory is stored at once.
+    /// Stores the response when the returned body has been read to its end; not when it fails, is dropped, or is longer than `limit`
+    /// bytes. A body in memory is stored immediately.
     pub(super) async fn take(self, body: HttpBody, limit: u64) -> HttpBody {
         if body.length().is_some_and(|length| length > limit) {
             return body;
@@ -52,7 +52,7 @@ impl Saving {
 
     /// Stores the response with this body.
     pub(super) async fn finish(self, body: &[u8]) {
-        // What was asked for before the URL changed is not what is there now.
+        // The response was requested before the URL was invalidated, and may be outdated.
         if self.was_invalidated() {
             return;
         }
@@ -64,7 +64,7 @@ impl Saving {
             return;
         }
         let is_stored = self.cache.save(&self.response_key, record.freeze()).await;
-        // Who invalidated it in the meantime may have found nothing to remove yet.
+        // An invalidation in the meantime may have run before the record was written.
         if self.was_invalidated() {
             self.cache.remove(&self.url_key).await;
         } else if is_stored {
@@ -77,11 +77,11 @@ impl Saving {
     }
 }
 
-/// Hands chunks on and keeps copies of them: the chunks themselves may hold on to larger buffers.
+/// Passes chunks on and collects copies. The chunks themselves may reference larger buffers.
 struct Tee {
     /// `None` after the end or an error.
     chunks: Option<ByteStream>,
-    /// `None` once it is clear that nothing will be stored.
+    /// `None` when the response will not be stored.
     saving: Option<(Saving, BytesMut)>,
     announced: Option<u64>,
     limit: u64,
@@ -122,37 +122,14 @@ impl Tee {
     }
 }
 
-/// The headers of a response without those that are about one connection (RFC 9111, section 3.1), the age, which is kept
-/// apart, and cookies: they are set when the response arrives, and not again later.
+/// The headers of a response without hop-by-hop fields (RFC 9111, section 3.1), `Age`, which is stored separately, and
+/// `Set-Cookie`, which must take effect only once.
 pub(super) fn storable_headers(headers: &HeaderMap) -> HeaderMap {
-    let named: Vec<&str> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        if !NOT_STORED.contains(&name.as_str()) && !named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str()))
-        {
+    for (name, value) in hop_by_hop::end_to_end(headers) {
+        if !hop_by_hop::is_for_proxy(name) && *name != header::AGE && *name != header::SET_COOKIE {
             kept.append(name, value.clone());
         }
     }
     kept
 }
-
-const NOT_STORED: &[&str] = &[
-    "age",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

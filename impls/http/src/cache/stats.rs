@@ -1,25 +1,25 @@
-//! What the cache did.
+//! Cache results of responses, and counters.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-/// In the extensions of a response: what the cache had to do with it.
+/// In the extensions of a response: how the cache handled it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CacheStatus {
-    /// From the cache, and fresh. Nothing was sent.
+    /// From the cache, fresh. No request was sent.
     Hit,
     /// From the origin. It may have been stored.
     Miss,
     /// From the cache, after the origin confirmed that it has not changed.
     Revalidated,
-    /// From the cache, and older than its freshness: the request or the response allows that, while a newer one is
-    /// fetched, or in place of an error.
+    /// From the cache, after its freshness ended: because the request allows it, while it is revalidated in the background, or in
+    /// place of an error.
     Stale,
-    /// From the origin; the cache had nothing to do with it.
+    /// From the origin; the cache did not handle the request.
     Bypass,
 }
 
@@ -56,11 +56,11 @@ pub struct CacheStats {
     pub stale: u64,
     /// Responses with [`CacheStatus::Bypass`].
     pub bypassed: u64,
-    /// Responses stored, or stored anew.
+    /// Responses stored, including updates.
     pub stored: u64,
-    /// URLs whose responses were forgotten because a request may have changed what is there.
+    /// URLs whose responses were invalidated.
     pub invalidated: u64,
-    /// Calls of the store that failed.
+    /// Failed calls of the store.
     pub store_errors: u64,
 }
 

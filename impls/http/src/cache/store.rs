@@ -1,4 +1,4 @@
-//! Where cached responses are kept.
+//! The contract of stores.
 
 use std::fmt;
 
@@ -6,25 +6,26 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::Result;
 
-/// Keeps records for a cache: bytes under a key. What is in them is the cache's business.
+/// Keeps records for a cache: opaque bytes under a key.
 ///
-/// A store may forget any record at any time; that is a miss. It must never return other bytes than those that were put
-/// under that very key. Errors are for trouble that somebody should know about: the cache counts and logs them, and goes
-/// on as if the record was not there.
+/// A store may remove any record at any time, which is a miss. It must never return bytes other than those that were stored under
+/// the key. The cache counts an error, logs the first one, and continues as if the record were absent.
 ///
-/// Keys are up to 64 characters of `0-9a-f`. Clones of an `Arc` share the records; calls run concurrently.
+/// Keys have up to 64 characters of `0-9a-f`. Calls run concurrently.
 #[async_trait]
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The record under `key`, or `None`.
+    ///
+    /// Cancel safety: must have no effect on later calls.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
 
-    /// Puts a record, in place of the one that was there. A record that is larger than the store takes is dropped, together
-    /// with the one that was there.
+    /// Stores a record and replaces an existing one. A record that is too large for the store is dropped, and an existing one is
+    /// removed.
     ///
-    /// Cancel safety: afterwards the record is the old one, the new one, or none.
+    /// Cancel safety: afterwards the record is the old one, the new one, or absent.
     async fn put(&self, key: &str, record: Bytes) -> Result<()>;
 
-    /// Removes a record. It is no error if there is none.
+    /// Removes a record. An absent record is not an error.
     async fn remove(&self, key: &str) -> Result<()>;
 
     /// Removes all records.

@@ -1,4 +1,4 @@
-//! Composing the standard client.
+//! The builder of the standard client.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,21 +27,20 @@ use crate::transport::{HyperTransport, PoolStatsSource};
 #[cfg(feature = "websocket")]
 use crate::websocket::WebSocketConnector;
 
-/// The transport of clients that do not ask for a certain one.
+/// The default transport.
 pub type DefaultTransport = HyperTransport;
 
-/// Composes the [standard stack](crate::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a certain one
-/// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any other
+/// Composes the [standard stack](crate::layer) over the [`DefaultTransport`] ([`new`](Self::new)), over a named one
+/// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any transport
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature
-/// `http-cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature `cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
 /// trace - attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
 /// decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
-/// | timeouts | none of a whole call or an attempt; the transport's own (10 s to connect, 60 s of silence) bound every wait |
+/// | timeouts | none for a whole call or an attempt; the transport's (10 s to connect, 60 s without data) limit every wait |
 /// | retries, circuit breaker, rate limits, limit of requests in flight, hedging | off; the first two can be configured later on the client |
 /// | redirects | up to 10 |
 /// | cookies | none kept |
@@ -49,7 +48,7 @@ pub type DefaultTransport = HyperTransport;
 /// | largest response body | 64 MiB; `stream_request` is not limited |
 /// | error statuses | responses, not errors |
 ///
-/// A mistake in any setting shows when the client is built.
+/// An invalid setting is reported by `build`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,16 +70,17 @@ pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     settings: Settings,
 }
 
-/// A transport that the builder makes.
+/// The builder creates the transport from its configuration.
 pub struct Configured<T> {
     config: TransportConfig,
     resolver: Arc<dyn DnsResolver>,
     transport: PhantomData<fn() -> T>,
 }
 
-/// A transport that a builder can make from its configuration: [`HyperTransport`] and [`ReqwestTransport`].
+/// A transport that a builder can create from its configuration: [`HyperTransport`] and `ReqwestTransport` (feature `reqwest`).
+/// Sealed.
 pub trait ConfiguredTransport: HttpClient + PoolStatsSource + Clone + sealed::Sealed {
-    /// The transport.
+    /// Creates the transport.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -106,6 +106,7 @@ mod sealed {
     pub trait Sealed {}
 
     impl Sealed for crate::transport::HyperTransport {}
+    #[cfg(feature = "reqwest")]
     impl Sealed for crate::transport::ReqwestTransport {}
 }
 
@@ -117,7 +118,7 @@ impl HttpClientBuilder {
 }
 
 impl HttpClientBuilder<Configured<HyperTransport>> {
-    /// A client directly over hyper.
+    /// A client over hyper.
     pub fn hyper() -> Self {
         Self::configured()
     }
@@ -132,7 +133,7 @@ impl HttpClientBuilder<Configured<ReqwestTransport>> {
 }
 
 impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
-    pub(super) fn configured() -> Self {
+    fn configured() -> Self {
         Self::from_source(Configured {
             config: TransportConfig::default(),
             resolver: Arc::new(SystemResolver),
@@ -140,20 +141,20 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         })
     }
 
-    /// Sets how connections are made, in place of what [`ssrf_guard`](Self::ssrf_guard), [`proxy`](Self::proxy),
-    /// [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout) set before.
+    /// Sets the configuration of the transport. It replaces earlier calls of [`ssrf_guard`](Self::ssrf_guard),
+    /// [`proxy`](Self::proxy), [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout).
     pub fn transport(mut self, config: TransportConfig) -> Self {
         self.transport.config = config;
         self
     }
 
-    /// Sets how names are resolved.
+    /// Sets the resolver of host names.
     pub fn resolver(mut self, resolver: Arc<dyn DnsResolver>) -> Self {
         self.transport.resolver = resolver;
         self
     }
 
-    /// Sets where requests may go.
+    /// Limits the destinations of requests.
     pub fn ssrf_guard(mut self, guard: SsrfGuard) -> Self {
         self.transport.config.ssrf_guard = Some(guard);
         self
@@ -171,16 +172,16 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         self
     }
 
-    /// Sets the time limit of opening a connection.
+    /// Sets the time limit for opening a connection: name resolution, TCP and TLS.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.transport.config.connect_timeout = timeout;
         self
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
@@ -193,7 +194,18 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         settings.pool = Some(pool);
         #[cfg(feature = "websocket")]
         settings.websocket.get_or_insert(connector);
-        stack::assemble(transport, settings)
+        let (stack, extras) = stack::assemble(transport, settings)?;
+        Ok(StandardHttpClient::new(stack, extras))
+    }
+}
+
+impl<T: ConfiguredTransport> StandardHttpClient<T> {
+    /// A client with the defaults of [`HttpClientBuilder`].
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if the transport cannot be set up on this machine.
+    pub fn with_defaults() -> Result<Self> {
+        HttpClientBuilder::<Configured<T>>::configured().build()
     }
 }
 
@@ -212,12 +224,12 @@ impl<T> fmt::Debug for Configured<T> {
     }
 }
 
-/// A transport that is there already, as opposed to one that the builder makes.
+/// An existing transport, which the builder does not create.
 #[derive(Debug)]
 pub struct Transport<T>(T);
 
 impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
-    /// A client over `transport`, which only has to send requests: the layers do everything else.
+    /// A client over `transport`, which only has to send requests: the wrappers do everything else.
     ///
     /// ```
     /// use networking_http::{HttpClientBuilder, MemoryHttpClient};
@@ -230,18 +242,20 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
         Self::from_source(Transport(transport))
     }
 
-    /// Says who knows about the transport's connections.
+    /// Sets the source of
+    /// [`connection_pool_stats`](networking_spi::http::HttpExtended::connection_pool_stats).
     pub fn pool_stats(mut self, source: Arc<dyn PoolStatsSource>) -> Self {
         self.settings.pool = Some(source);
         self
     }
 
-    /// The client.
+    /// Builds the client.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first setting that is wrong.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
-        stack::assemble(self.transport.0, self.settings)
+        let (stack, extras) = stack::assemble(self.transport.0, self.settings)?;
+        Ok(StandardHttpClient::new(stack, extras))
     }
 }
 
@@ -263,8 +277,8 @@ impl<S> HttpClientBuilder<S> {
         }
     }
 
-    /// Resolves relative targets against this URL; a path without a slash at its end gets one. Credentials and secret
-    /// default headers are then sent to its origin only.
+    /// Resolves relative targets against this URL; a slash is appended to a path without one. Credentials and secret default headers
+    /// are then sent only to its origin.
     pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
         let parsed = Url::parse(url.as_ref())
             .map_err(|error| NetworkError::invalid_input("base_url", "is not a URL").with_source(error));
@@ -272,7 +286,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Adds a header to requests that do not have it. Called again with the same name, it replaces the value.
+    /// Adds a header to requests that do not have it. A second call with the same name replaces the value.
     pub fn default_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -294,13 +308,13 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets whether 4xx and 5xx statuses are errors. Requests can say otherwise.
+    /// Sets whether 4xx and 5xx statuses are errors. A request can override this.
     pub fn raise_for_status(mut self, raise: bool) -> Self {
         self.settings.defaults.raise_for_status = raise;
         self
     }
 
-    /// Sets the time limit of a whole call: waits, all attempts, and reading the body.
+    /// Sets the time limit of a whole call: all attempts, the waits between them, and reading the body.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
         self
@@ -312,46 +326,46 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets when and how requests are sent again.
+    /// Sets the retry policy.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.settings.retry = policy;
         self
     }
 
-    /// Asks a circuit of `breaker` before every attempt.
+    /// Requires a permit of a circuit of `breaker` for every attempt.
     pub fn circuit_breaker(mut self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Self {
         self.settings.breaker = Some((breaker, options));
         self
     }
 
-    /// Spaces calls out.
+    /// Limits the rate of calls.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.settings.rate_limit = Some(limit);
         self
     }
 
-    /// Spaces calls to each host (scheme, host and port) out, besides [`rate_limit`](Self::rate_limit).
+    /// Limits the rate of calls to each host (scheme, host and port), in addition to [`rate_limit`](Self::rate_limit).
     pub fn rate_limit_per_host(mut self, limit: RateLimit) -> Self {
         self.settings.rate_limit_per_host = Some(limit);
         self
     }
 
-    /// Sends the traces of this source along (`traceparent`) with requests that have no
-    /// [`TraceContext`](crate::layer::TraceContext) of their own.
+    /// Sends the trace context of this source (`traceparent`) with requests that have no
+    /// [`TraceContext`](crate::layer::TraceContext) in their extensions.
     pub fn trace_contexts(mut self, source: Arc<dyn TraceContextSource>) -> Self {
         self.settings.traces = Some(source);
         self
     }
 
-    /// Writes what calls take to the recorder that is installed with the crate `metrics`
-    /// ([names](MetricsClient::recorded)).
+    /// Writes measurements of calls to the recorder of the crate `metrics`
+    /// ([names](crate::layer::MetricsClient::recorded)).
     #[cfg(feature = "metrics")]
     pub fn recorded(mut self) -> Self {
         self.settings.recorded = true;
         self
     }
 
-    /// Makes a second attempt beside a slow one.
+    /// Starts a second attempt while a slow one is in flight.
     pub fn hedging(mut self, policy: HedgePolicy) -> Self {
         self.settings.hedging = Some(policy);
         self
@@ -363,44 +377,44 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Adds an interceptor inside those added before.
+    /// Adds an interceptor inside the interceptors that were added before.
     pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
         self.settings.interceptors.push(interceptor);
         self
     }
 
-    /// Adds credentials to requests that have none; with a base URL, to those to its origin.
+    /// Adds credentials to requests that have none; with a base URL, only to requests to its origin.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.settings.credentials = Some(credentials);
         self
     }
 
-    /// Keeps cookies in this jar, and sends them. Without a jar, none are kept.
+    /// Stores cookies in this jar, and sends them. Without a jar, cookies are ignored.
     #[cfg(feature = "cookies")]
     pub fn cookies(mut self, jar: crate::cookies::CookieJar) -> Self {
         self.settings.cookies = Some(jar);
         self
     }
 
-    /// Sets whether and how far redirects are followed.
+    /// Sets the redirect policy.
     pub fn redirects(mut self, policy: RedirectPolicy) -> Self {
         self.settings.redirects = policy;
         self
     }
 
-    /// Sets whether compressed responses are asked for and decoded.
+    /// Sets whether compressed responses are requested and decoded.
     pub fn decompression(mut self, decode: bool) -> Self {
         self.settings.decompression = decode;
         self
     }
 
-    /// Sets the largest response body in bytes, after decoding; also of `decompress_response`. `None`: no limit.
+    /// Sets the largest response body in bytes, after decoding, also for `decompress_response`. `None`: no limit.
     pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
         self.settings.max_response_size = bytes;
         self
     }
 
-    /// Answers requests from this cache where that is allowed, and stores responses there: see
+    /// Answers requests from this cache if that is allowed, and stores responses there: see
     /// [`CacheClient`](crate::layer::CacheClient).
     #[cfg(feature = "cache")]
     pub fn cache(mut self, cache: HttpCache) -> Self {
@@ -408,8 +422,9 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets how [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) connects. Over the
-    /// transports that the builder makes that is their configuration; over other transports there are no such connections without this.
+    /// Sets the connector of [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect). The default is one with the
+    /// configuration of the transport. Over other transports there is no default, and without this call `websocket_connect` is
+    /// `Unsupported`.
     #[cfg(feature = "websocket")]
     pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
         self.settings.websocket = Some(connector);
@@ -423,7 +438,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the clock that dates in `Retry-After`, times in tokens and their ages are read against.
+    /// Sets the clock for dates in `Retry-After`, and for the times and ages of tokens and cached responses.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.settings.clock = Some(clock);
         self

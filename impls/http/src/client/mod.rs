@@ -1,4 +1,4 @@
-//! The standard client: every layer, in the right order, over any transport.
+//! The standard client: all wrappers in the right order, over any transport.
 
 mod builder;
 mod settings;

@@ -1,4 +1,4 @@
-//! What a standard client is made from, besides its transport.
+//! The settings of a standard client, except its transport.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::transport::PoolStatsSource;
 #[cfg(feature = "websocket")]
 use crate::websocket::WebSocketConnector;
 
-/// The largest response body taken unless told otherwise, in bytes.
+/// The default of the largest response body, in bytes.
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
 pub(super) struct Settings {
@@ -52,7 +52,7 @@ pub(super) struct Settings {
     pub(super) websocket: Option<WebSocketConnector>,
     #[cfg(feature = "jwt")]
     pub(super) jwt: Option<(KeySource, JwtPolicy)>,
-    /// The first mistake: it shows when the client is built.
+    /// The first invalid setting, which `build` reports.
     pub(super) mistake: Option<NetworkError>,
 }
 

@@ -1,4 +1,4 @@
-//! The standard stack: which wrapper is around which, and how a client is assembled from its settings.
+//! The standard stack: the order of its wrappers, and how it is assembled from settings.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use networking_spi::http::HttpClient;
 use networking_spi::validate::{self, Validate};
 
 use super::settings::Settings;
-use super::standard::StandardHttpClient;
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::{JwksResolver, JwtPolicy, JwtVerifier, KeySource};
 use crate::chain::Terminal;
@@ -29,20 +28,20 @@ pub(super) type Cached<C> = crate::layer::CacheClient<C>;
 #[cfg(not(feature = "cache"))]
 pub(super) type Cached<C> = C;
 
-/// What happens for each attempt of a call.
+/// The wrappers that run once per attempt.
 pub(super) type PerAttempt<T> = ConcurrencyClient<
     CircuitBreakerClient<
         TraceClient<AttemptTimeoutClient<InterceptorClient<AuthClient<RedirectClient<AuthClient<PerHop<T>>>>>>>,
     >,
 >;
 
-/// What happens for each redirect of an attempt.
+/// The wrappers that run once per hop of an attempt.
 #[cfg(feature = "cookies")]
 pub(super) type PerHop<T> = crate::layer::CookieClient<DecompressionClient<Terminal<T>>>;
 #[cfg(not(feature = "cookies"))]
 pub(super) type PerHop<T> = DecompressionClient<Terminal<T>>;
 
-/// What the extended operations need beside the stack.
+/// What the extended operations need in addition to the stack.
 pub(super) struct Extras {
     pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
     pub(super) max_decompressed_size: usize,
@@ -52,8 +51,8 @@ pub(super) struct Extras {
     pub(super) jwt: Option<crate::auth::jwt::JwtVerifier>,
 }
 
-/// The client over `transport`.
-pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Result<StandardHttpClient<T>> {
+/// The stack over `transport`, and what the extended operations need.
+pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Result<(Arc<Stack<T>>, Extras)> {
     if let Some(mistake) = settings.mistake {
         return Err(mistake);
     }
@@ -69,7 +68,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
         .map_err(|error| error.in_field("redirects"))?;
     let counters = Arc::new(HttpCounters::new());
     let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-    // Waiting for a turn beyond the time limit of the call would be for nothing.
+    // A wait that is longer than the time limit of the call is useless.
     let in_time = |limit: RateLimit| {
         let max_wait = settings
             .timeout
@@ -143,7 +142,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
             None => None,
         },
     };
-    Ok(StandardHttpClient::new(stack, extras))
+    Ok((stack, extras))
 }
 
 #[cfg(feature = "jwt")]

@@ -1,4 +1,4 @@
-//! The standard client: every layer, in the right order, over any transport.
+//! The standard client: all wrappers in the right order, over any transport.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
 use super::stack::{Extras, Stack};
-use super::{Configured, ConfiguredTransport, HttpClientBuilder};
 use crate::body;
 use crate::body::codec;
 use crate::chain::Next;
@@ -32,11 +31,11 @@ pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
 #[cfg(feature = "reqwest")]
 pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
-/// All layers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
+/// All wrappers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
 ///
-/// Of [`HttpExtended`] it does streaming, compression, pool statistics (where the transport has them), and what the cargo
-/// features `jwt`, `oauth2` and `websocket` add; the rest is `Unsupported`, as its
-/// [`extended_capabilities`](HttpExtended::extended_capabilities) say.
+/// It implements streaming, compression and pool statistics (if the transport has them) of [`HttpExtended`], and the operations
+/// of the cargo features `jwt`, `oauth2` and `websocket`. Other operations are `Unsupported`;
+/// [`extended_capabilities`](HttpExtended::extended_capabilities) lists what is supported.
 pub struct StandardHttpClient<T>(Arc<Inner<T>>);
 
 struct Inner<T> {
@@ -50,16 +49,6 @@ impl<T> StandardHttpClient<T> {
     }
 }
 
-impl<T: ConfiguredTransport> StandardHttpClient<T> {
-    /// A client with the defaults of [`HttpClientBuilder`].
-    ///
-    /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) if the transport cannot be set up on this machine.
-    pub fn with_defaults() -> Result<Self> {
-        HttpClientBuilder::<Configured<T>>::configured().build()
-    }
-}
-
 #[deny(clippy::missing_trait_methods)]
 impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
     fn request<'s, 'f>(&'s self, request: HttpRequest) -> BoxFuture<'f, Result<HttpResponse>>
@@ -67,7 +56,7 @@ impl<T: HttpClient> HttpClient for StandardHttpClient<T> {
         's: 'f,
         Self: 'f,
     {
-        // The one box for the futures of all layers.
+        // The one box for the futures of all wrappers.
         Box::pin(async move {
             let response = self.0.stack.send(Box::new(request)).await?;
             Ok(*response)
@@ -98,7 +87,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         if chunk_size == 0 {
             return Err(NetworkError::invalid_input("chunk_size", "must be at least 1"));
         }
-        // Only one chunk is in memory: the client's limit, which is there to protect it, does not apply.
+        // Only one chunk is in memory, so the client's limit, which protects the memory, does not apply.
         request.options.max_response_size.get_or_insert(u64::MAX);
         let response = self.request(request).await?;
         let HttpResponse {
@@ -121,7 +110,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "websocket"))]
     async fn websocket_connect(&self, _request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
-        Err(NetworkError::unsupported("http.websocket_connect", "websocket"))
+        Err(NetworkError::not_built("http.websocket_connect", "websocket", "websocket"))
     }
 
     #[cfg(feature = "oauth2")]
@@ -131,7 +120,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "oauth2"))]
     async fn authenticate_oauth2(&self, _request: OAuth2Request) -> Result<OAuth2Token> {
-        Err(NetworkError::unsupported("http.authenticate_oauth2", "oauth2"))
+        Err(NetworkError::not_built("http.authenticate_oauth2", "oauth2", "oauth2"))
     }
 
     #[cfg(feature = "jwt")]
@@ -147,7 +136,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "jwt"))]
     async fn authenticate_jwt(&self, _token: &str, _algorithm: JwtAlgorithm) -> Result<JwtClaims> {
-        Err(NetworkError::unsupported("http.authenticate_jwt", "jwt"))
+        Err(NetworkError::not_built("http.authenticate_jwt", "jwt", "jwt"))
     }
 
     async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
@@ -199,15 +188,15 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::MemoryHttpClient;
     use crate::chain::Wrapper;
+    use crate::{HttpClientBuilder, MemoryHttpClient};
 
     fn future_size(next: &impl Next) -> usize {
         let request = Box::new(HttpRequest::new(Method::GET, "http://api.test/"));
         size_of_val(&next.send(request))
     }
 
-    /// Larger blocks than this are outside of the short cuts of allocators, and cost several times as much.
+    /// Allocators have fast paths for blocks up to 1,024 bytes; larger ones cost several times as much.
     #[test]
     fn the_futures_of_a_call_and_of_an_attempt_are_small_blocks() {
         let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();

@@ -1,4 +1,4 @@
-//! User names and passwords on their way into a header.
+//! Basic authentication (RFC 7617).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,21 +6,21 @@ use http::HeaderValue;
 use networking_spi::http::ProxyConfig;
 use url::Url;
 
-/// The value of an `Authorization` header, marked sensitive. Base64 always fits into a header.
-pub(crate) fn credentials(username: &str, password: &str) -> Option<HeaderValue> {
+/// The value of an `Authorization` header, marked sensitive.
+pub(crate) fn credentials(username: &str, password: &str) -> HeaderValue {
     let pair = STANDARD.encode(format!("{username}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).expect("base64 fits into a header");
     value.set_sensitive(true);
-    Some(value)
+    value
 }
 
-/// The credentials in the URL itself, if there are any.
+/// The header for the user information in the URL, if it has any.
 pub(crate) fn of_url(url: &Url) -> Option<HeaderValue> {
     let (username, password) = in_url(url)?;
-    credentials(&username, &password)
+    Some(credentials(&username, &password))
 }
 
-/// User name and password for a proxy: the configuration's, or else those of its URL.
+/// User name and password for a proxy: from the configuration, or else from its URL.
 pub(crate) fn of_proxy(proxy: &ProxyConfig) -> Option<(String, String)> {
     match &proxy.username {
         Some(username) => {

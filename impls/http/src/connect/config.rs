@@ -1,4 +1,4 @@
-//! Configuration of the transports.
+//! The configuration of transports.
 
 use std::time::Duration;
 
@@ -8,55 +8,55 @@ use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
 
 use super::guard::SsrfGuard;
+use super::identity::ClientIdentity;
 use super::socks::check_available;
-use super::tls::ClientIdentity;
 
-/// How a transport connects: [`HyperTransport`](crate::transport::HyperTransport) or
-/// [`ReqwestTransport`](crate::transport::ReqwestTransport). Everything that waits is bounded.
+/// The configuration of a transport: [`HyperTransport`](crate::transport::HyperTransport) or `ReqwestTransport`. Every wait has a
+/// limit.
 ///
-/// Proxies named by the environment (`HTTP_PROXY`, ...) are not used: what a program does should not depend on it.
+/// Proxies from the environment (`HTTP_PROXY`, ...) are not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TransportConfig {
-    /// Time limit of opening a connection: name resolution, TCP and TLS.
+    /// The time limit for opening a connection: name resolution, TCP and TLS.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// The longest silence of the peer while a response or its body is awaited.
+    /// The longest time without data from the peer while a response or its body is awaited.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
-    /// Idle connections are closed after so long.
+    /// How long an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub pool_idle_timeout: Duration,
-    /// The most idle connections kept per host; 0 keeps none.
+    /// The largest number of idle connections per host; 0 keeps none.
     pub pool_max_idle_per_host: usize,
-    /// TCP keep-alive probes after so long. `None`: none.
+    /// The idle time before TCP keep-alive probes are sent. `None`: no probes.
     #[serde(with = "humantime_serde")]
     pub tcp_keepalive: Option<Duration>,
-    /// Sent as `User-Agent` where a request has none. `None`: nothing is sent.
+    /// The `User-Agent` of requests that have none. `None`: no header is sent.
     pub user_agent: Option<String>,
     /// A proxy for every request.
     pub proxy: Option<ProxyConfig>,
-    /// `false` accepts any certificate: for tests against servers of your own.
+    /// `false` accepts every certificate: only for tests.
     pub verify_tls: bool,
     /// Further trusted root certificates, PEM.
     pub root_certificates: Vec<String>,
-    /// Whether the machine's root certificates are trusted too. `false` trusts `root_certificates` alone.
+    /// Whether the machine's root certificates are trusted, too. `false` trusts only `root_certificates`.
     pub system_roots: bool,
     /// The certificate shown to servers that ask for one.
     pub client_identity: Option<ClientIdentity>,
-    /// Where requests may go. `None`: everywhere.
+    /// Limits the destinations of requests. `None`: no limit.
     pub ssrf_guard: Option<SsrfGuard>,
-    /// Which protocol versions are spoken.
+    /// The HTTP versions that are used.
     pub version: HttpVersion,
 }
 
-/// Which protocol versions are spoken.
+/// The HTTP versions that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// HTTP/2 where TLS negotiates it, HTTP/1.1 otherwise.
+    /// HTTP/2 if TLS negotiates it, HTTP/1.1 otherwise.
     #[default]
     Negotiated,
     /// HTTP/1.1 only.
@@ -65,8 +65,20 @@ pub enum HttpVersion {
     Http2,
 }
 
+impl HttpVersion {
+    /// The protocols offered in the TLS handshake (ALPN).
+    pub(crate) const fn alpn_protocols(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Negotiated => &[b"h2", b"http/1.1"],
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+        }
+    }
+}
+
 impl Default for TransportConfig {
-    /// 10 s to connect, 60 s of silence, 90 s idle, 256 idle connections per host, 60 s to the first keep-alive probe, verified TLS, no proxy.
+    /// 10 s to connect, 60 s without data, 90 s idle, 256 idle connections per host, TCP keep-alive after 60 s, verified TLS, no
+    /// proxy.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -92,19 +104,19 @@ impl TransportConfig {
         Self::default()
     }
 
-    /// Sets the time limit of opening a connection.
+    /// Sets the time limit for opening a connection.
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the longest silence of the peer.
+    /// Sets the longest time without data from the peer.
     pub fn with_read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// Sets how long and how many idle connections are kept.
+    /// Sets the largest number of idle connections per host, and how long they are kept.
     pub fn with_pool(mut self, max_idle_per_host: usize, idle_timeout: Duration) -> Self {
         self.pool_max_idle_per_host = max_idle_per_host;
         self.pool_idle_timeout = idle_timeout;
@@ -147,24 +159,24 @@ impl TransportConfig {
         self
     }
 
-    /// Sets where requests may go.
+    /// Limits the destinations of requests.
     pub fn with_ssrf_guard(mut self, guard: SsrfGuard) -> Self {
         self.ssrf_guard = Some(guard);
         self
     }
 
-    /// Sets which protocol versions are spoken.
+    /// Sets the HTTP versions that are used.
     pub fn with_version(mut self, version: HttpVersion) -> Self {
         self.version = version;
         self
     }
 }
 
-/// About thirty years. Longer times would reach beyond what the clock can count.
+/// About 34 years. Longer times could overflow when they are added to an instant.
 pub(crate) const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 impl TransportConfig {
-    /// Checked, and with times that can be added to any moment.
+    /// The validated configuration, with times that can be added to any instant.
     pub(crate) fn checked(mut self) -> Result<Self> {
         self.validate()?;
         for time in [

@@ -1,4 +1,4 @@
-//! From a URL to an open stream: name, socket, proxy, TLS. Everything within the connect timeout.
+//! Opens a stream to a URL: name resolution, TCP, proxy, TLS; all within the connect timeout.
 
 use std::error::Error as StdError;
 use std::io;
@@ -23,17 +23,17 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::config::{HttpVersion, TransportConfig};
+use super::config::HttpVersion;
 use super::diagnosis::{self, no_connection_in_time};
-use super::dns::Resolution;
 use super::proxy::{self, Proxy, ProxyKind};
+use super::resolution::{Resolution, Setup};
 use super::socks;
 use super::stream::Stream;
 use super::tls;
 
 pub(crate) struct Connector {
     tcp: HttpConnector<Names>,
-    /// The destination's own names, guarded; `tcp` resolves the proxy's where there is one.
+    /// Resolves the destination's names, with the guard. If there is a proxy, `tcp` resolves the proxy's name.
     resolution: Resolution,
     /// `None` in a build without cryptography.
     tls: Option<Tls>,
@@ -44,25 +44,21 @@ pub(crate) struct Connector {
 
 struct Tls {
     origin: TlsConnector,
-    /// Without the protocols that only the origin is asked for.
+    /// Offers only HTTP/1.1, in which the proxy is asked for a tunnel.
     proxy: TlsConnector,
 }
 
-/// An open stream, and what may be spoken on it.
+/// An open stream, and the protocol to use on it.
 pub(crate) struct Opened {
     pub(crate) stream: Stream,
     pub(crate) http2: bool,
-    /// The peer is an HTTP proxy that forwards requests.
+    /// Whether the peer is a forwarding HTTP proxy.
     pub(crate) forwarded: bool,
 }
 
 impl Connector {
-    pub(crate) fn new(
-        config: &TransportConfig,
-        resolution: &Resolution,
-        tls: Option<Arc<ClientConfig>>,
-        proxy: Option<&ProxyConfig>,
-    ) -> Self {
+    pub(crate) fn new(setup: &Setup, tls: Option<Arc<ClientConfig>>, proxy: Option<&ProxyConfig>) -> Self {
+        let Setup { config, resolution } = setup;
         let names = Names(match proxy {
             Some(_) => resolution.unguarded(),
             None => resolution.clone(),
@@ -70,7 +66,7 @@ impl Connector {
         let mut tcp = HttpConnector::new_with_resolver(names);
         tcp.set_nodelay(true);
         tcp.set_keepalive(config.tcp_keepalive);
-        // Divided among the addresses of a name, so that the first one cannot use it all up.
+        // The connector divides it among the addresses of a name, so that the first one cannot use all of it.
         tcp.set_connect_timeout(Some(config.connect_timeout));
         Self {
             tcp,
@@ -82,7 +78,7 @@ impl Connector {
         }
     }
 
-    /// The credentials for a proxy that forwards requests.
+    /// The credentials for a forwarding proxy.
     pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         match &self.proxy.as_ref()?.kind {
             ProxyKind::Http { authorization } => authorization.as_ref(),
@@ -90,23 +86,23 @@ impl Connector {
         }
     }
 
-    /// Opens a connection for a URL, and does `shake` with it, all within the connect timeout.
-    pub(crate) async fn connect<T>(&self, url: &Url, shake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
-        let opening = async { shake(self.open(url, true).await?).await };
+    /// Opens a connection for a URL and runs `handshake` on it, within the connect timeout.
+    pub(crate) async fn connect<T>(&self, url: &Url, handshake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
+        let opening = async { handshake(self.open(url, true).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),
         }
     }
 
-    /// Opens a stream that leads to the URL's own server, through a tunnel where there is a proxy: for other protocols than
-    /// HTTP. The caller bounds the time.
+    /// Opens a stream to the URL's server, through a tunnel if there is a proxy: for protocols other than HTTP. The caller limits the
+    /// time.
     #[cfg(feature = "websocket")]
     pub(crate) async fn tunnel(&self, url: &Url) -> Result<Stream> {
         Ok(self.open(url, false).await?.stream)
     }
 
-    /// `forwards`: what is sent is HTTP, which a proxy may forward.
+    /// `forwards`: the stream is used for HTTP requests, which a proxy may forward.
     async fn open(&self, url: &Url, forwards: bool) -> Result<Opened> {
         let https = matches!(url.scheme(), "https" | "wss");
         let Some(proxy) = &self.proxy else {
@@ -120,9 +116,7 @@ impl Connector {
                 Ok(self.plain(Stream::Plain(tcp), false))
             };
         };
-        if let Some(guard) = &self.resolution.guard {
-            guard.check_before_proxy(url, &self.resolution).await?;
-        }
+        self.resolution.check_before_proxy(url).await?;
         let tcp = self
             .tcp(&proxy.url, proxy.port())
             .await
@@ -139,7 +133,7 @@ impl Connector {
             }
             ProxyKind::Http { authorization } => authorization.as_ref(),
         };
-        // A proxy forwards HTTP/1.1.
+        // Proxies forward HTTP/1.1 only.
         let forwarded = forwards && !https && self.version != HttpVersion::Http2;
         if proxy.url.scheme() == "https" {
             let name = server_name(&proxy.url)?;
@@ -206,7 +200,7 @@ impl Connector {
         let address: Uri = address.parse().map_err(|error| {
             NetworkError::invalid_input("url", "has a host that cannot be connected to").with_source(error)
         })?;
-        // The service is a handle that `call` wants for itself.
+        // `call` takes `&mut self`; the clone is a cheap handle.
         let mut tcp = self.tcp.clone();
         match tcp.call(address).await {
             Ok(stream) => Ok(stream.into_inner()),
@@ -258,7 +252,7 @@ fn server_name(url: &Url) -> Result<ServerName<'static>> {
     })
 }
 
-/// What a failed attempt to connect means. The connector wraps the resolver's own error, or an I/O error.
+/// Maps a failed attempt to connect. The connector wraps an error of the resolver or an I/O error.
 fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     let mut io = None;
@@ -282,19 +276,19 @@ fn unconnected(error: impl StdError + Send + Sync + 'static) -> NetworkError {
     mapped.with_source(error)
 }
 
-/// An alert or a bad certificate is TLS's; a peer that goes away is the connection's.
+/// Maps a failed TLS handshake: alerts and certificate errors are `Tls`, I/O errors are connection errors.
 fn handshake_failed(error: io::Error) -> NetworkError {
-    let finding = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    let diagnosis = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => diagnosis::tls(tls),
         None => diagnosis::connect(Some(error.kind())),
     };
-    finding
+    diagnosis
         .into_error()
         .with_send_state(SendState::NotSent)
         .with_source(error)
 }
 
-/// Our resolution, as hyper-util's connector wants it.
+/// Adapts [`Resolution`] to hyper-util's connector.
 #[derive(Clone)]
 struct Names(Resolution);
 
@@ -311,7 +305,7 @@ impl Service<Name> for Names {
         let resolution = self.0.clone();
         Box::pin(async move {
             let addresses = resolution.resolve(name.as_str()).await?;
-            // The connector puts the port of the URL in place of 0.
+            // The connector replaces port 0 with the port of the URL.
             let addresses: Vec<_> = addresses
                 .into_iter()
                 .map(|address| SocketAddr::new(address, 0))

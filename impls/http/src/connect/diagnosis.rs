@@ -1,13 +1,13 @@
-//! What the errors of transports say, whatever the library underneath: the table of errors in the contract.
+//! Maps failures of all transports to errors, by the error table of the contract.
 
 use std::io;
 
 use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
 
 pub(crate) const PROXY_AUTHENTICATION: &str = "proxy_authentication";
-pub(crate) const WANTS_CREDENTIALS: &str = "the proxy wants credentials";
+pub(crate) const WANTS_CREDENTIALS: &str = "the proxy requires credentials";
 
-/// A kind, a message for people, and what tells this failure apart from others of its kind.
+/// A kind, a message, and a reason that distinguishes this failure from others of its kind.
 pub(crate) struct Diagnosis {
     pub(crate) kind: ErrorKind,
     message: &'static str,
@@ -34,7 +34,7 @@ impl Diagnosis {
     pub(crate) fn into_error(self) -> NetworkError {
         let mut error = NetworkError::new(self.kind, "http.request", self.message);
         if self.kind == ErrorKind::Proxy && self.reason != Some(PROXY_AUTHENTICATION) {
-            // Like a refused connection: nothing was sent, and the proxy may be back soon.
+            // As with a refused connection, nothing was sent, and the failure may be transient.
             error = error.with_retryability(Retryability::Now);
         }
         match self.reason {
@@ -46,13 +46,13 @@ impl Diagnosis {
 
 /// The connect timeout passed.
 pub(crate) fn no_connection_in_time() -> NetworkError {
-    NetworkError::new(ErrorKind::Timeout, "http.request", "no connection in time")
+    NetworkError::new(ErrorKind::Timeout, "http.request", "the connect timeout passed")
         .with_phase(Phase::Connect)
         .with_send_state(SendState::NotSent)
 }
 
-/// The error of a request without TLS that the proxy did not pass on because it wants credentials. With TLS it does not
-/// open the tunnel, and both are one kind.
+/// The error of a plain HTTP request that the proxy answered with 407. A tunnel that is refused with 407 has the same kind and
+/// reason.
 pub(crate) fn proxy_authentication(host: &str) -> NetworkError {
     Diagnosis::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS)
         .into_error()
@@ -61,17 +61,17 @@ pub(crate) fn proxy_authentication(host: &str) -> NetworkError {
         .with_context("host", host)
 }
 
-/// The resolver's own error.
+/// Maps an error of the resolver.
 pub(crate) fn resolution(error: &NetworkError) -> Diagnosis {
     let message = match error.kind() {
         ErrorKind::Dns => "the name cannot be resolved",
-        ErrorKind::DestinationDenied => "the destination is not one that requests may go to",
+        ErrorKind::DestinationDenied => "requests to this destination are not allowed",
         _ => "the resolver failed",
     };
     Diagnosis::new(error.kind(), message)
 }
 
-/// There is no connection; `cause` is the kind of the innermost I/O error.
+/// Maps a failure to connect; `cause` is the kind of the innermost I/O error.
 pub(crate) fn connect(cause: Option<io::ErrorKind>) -> Diagnosis {
     let refused = |message| Diagnosis::new(ErrorKind::ConnectionRefused, message);
     match cause {
@@ -82,11 +82,11 @@ pub(crate) fn connect(cause: Option<io::ErrorKind>) -> Diagnosis {
             "the peer closed the connection in the handshake",
         ),
         _ if broke(cause) => Diagnosis::new(ErrorKind::ConnectionClosed, "the connection broke in the handshake"),
-        _ => Diagnosis::new(ErrorKind::Connection, "no connection to the peer"),
+        _ => Diagnosis::new(ErrorKind::Connection, "the connection could not be opened"),
     }
 }
 
-/// Where an exchange was when it broke.
+/// The stage of an exchange that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Before the response head.
@@ -95,7 +95,7 @@ pub(crate) enum Stage {
     Body,
 }
 
-/// What is known of an exchange that broke.
+/// The facts about a failed exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Broken {
     /// The kind of the innermost I/O error.
@@ -119,7 +119,7 @@ pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
         Stage::Body if eof => Diagnosis::new(ErrorKind::TruncatedBody, "the body ended before its announced length"),
         Stage::Head if eof => Diagnosis::new(
             ErrorKind::ConnectionClosed,
-            "the peer closed the connection without an answer",
+            "the peer closed the connection without a response",
         ),
         _ if broke(broken.io) => Diagnosis::new(ErrorKind::ConnectionClosed, "the connection broke"),
         _ if broken.canceled => Diagnosis::new(
@@ -143,10 +143,11 @@ pub(crate) fn tls(error: &rustls::Error) -> Diagnosis {
     use rustls::Error as Tls;
 
     let (reason, message) = match error {
-        // A bad signature: somebody uses the name of an issuer that is trusted.
-        Tls::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
-            ("untrusted", "nobody trusted has issued the peer's certificate")
-        }
+        // A bad signature means that the certificate only claims a trusted issuer.
+        Tls::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => (
+            "untrusted",
+            "the peer's certificate was not issued by a trusted authority",
+        ),
         Tls::InvalidCertificate(Certificate::NotValidForName | Certificate::NotValidForNameContext { .. }) => {
             ("wrong_name", "the peer's certificate is for another name")
         }
@@ -159,8 +160,8 @@ pub(crate) fn tls(error: &rustls::Error) -> Diagnosis {
         Tls::InvalidCertificate(Certificate::Revoked) => ("revoked", "the peer's certificate is revoked"),
         Tls::InvalidCertificate(_) => ("bad_certificate", "the peer's certificate cannot be accepted"),
         Tls::InvalidMessage(_) => ("not_tls", "the peer does not speak TLS"),
-        Tls::PeerIncompatible(_) => ("incompatible", "the peer has no version or cipher of TLS in common"),
-        Tls::AlertReceived(_) => ("alert", "the peer broke the TLS connection off"),
+        Tls::PeerIncompatible(_) => ("incompatible", "the peer supports no common TLS version or cipher"),
+        Tls::AlertReceived(_) => ("alert", "the peer aborted the TLS connection"),
         _ => ("handshake", "the TLS connection failed"),
     };
     Diagnosis::because(ErrorKind::Tls, reason, message)

@@ -1,4 +1,4 @@
-//! Names to addresses.
+//! Name resolution.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,14 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use networking_spi::{ErrorKind, NetworkError, Result};
 
-use super::guard::SsrfGuard;
-
 const OPERATION: &str = "http.resolve";
 
-/// Resolves the names that a transport connects to. Addresses in URLs are not names, and do not come here.
+/// Resolves the host names that a transport connects to. IP addresses in URLs are not resolved.
 ///
-/// The transport bounds the wait by its connect timeout, and tries the addresses in this order, the two IP versions side by
-/// side (happy eyeballs, RFC 8305). The pool keeps connections, so a name is resolved per connection, not per request.
+/// The transport limits the wait by its connect timeout, and tries the addresses in this order, both IP versions in parallel
+/// (happy eyeballs, RFC 8305). A name is resolved per connection, not per request.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -43,8 +41,8 @@ pub trait DnsResolver: fmt::Debug + Send + Sync + 'static {
     /// Cancel safety: the transport drops the future when its connect timeout passes.
     ///
     /// # Errors
-    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; no address at all is treated like that. The error reaches
-    /// the caller of the request as it is.
+    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; an empty list is treated in the same way. The kind and
+    /// retryability of the error are those of the request's error.
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
 }
 
@@ -62,7 +60,7 @@ impl DnsResolver for SystemResolver {
     }
 }
 
-/// Fixed addresses for some names; another resolver for the rest.
+/// Fixed addresses for some names, and another resolver for all others.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -92,7 +90,7 @@ impl DnsOverrides {
         }
     }
 
-    /// Gives `host` these addresses, best first. No address makes the name fail to resolve.
+    /// Sets the addresses of `host`, best first. With an empty list the name fails to resolve.
     pub fn with<A: Into<IpAddr>>(mut self, host: &str, addresses: impl IntoIterator<Item = A>) -> Self {
         self.hosts
             .insert(normal(host), addresses.into_iter().map(Into::into).collect());
@@ -116,40 +114,11 @@ impl DnsResolver for DnsOverrides {
     }
 }
 
-/// How a transport resolves: the resolver, and then the guard, so that what was checked is what is connected to.
-#[derive(Debug, Clone)]
-pub(crate) struct Resolution {
-    pub(crate) resolver: Arc<dyn DnsResolver>,
-    pub(crate) guard: Option<Arc<SsrfGuard>>,
-}
-
-impl Resolution {
-    /// The addresses of `host` that may be connected to: never none.
-    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
-        let addresses = self.resolver.resolve(host).await?;
-        if addresses.is_empty() {
-            return Err(unresolved(host));
-        }
-        match &self.guard {
-            Some(guard) => guard.permitted(host, addresses),
-            None => Ok(addresses),
-        }
-    }
-
-    /// The same without the guard: for proxies, which the configuration names.
-    pub(crate) fn unguarded(&self) -> Self {
-        Self {
-            resolver: Arc::clone(&self.resolver),
-            guard: None,
-        }
-    }
-}
-
-/// Upper case and the dot of the root make no difference to a name.
+/// The name in lower case, without the final dot of the root.
 pub(crate) fn normal(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-fn unresolved(host: &str) -> NetworkError {
+pub(super) fn unresolved(host: &str) -> NetworkError {
     NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_context("host", host)
 }

@@ -1,4 +1,4 @@
-//! Where requests may go: a guard against server-side request forgery.
+//! A guard against server-side request forgery.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
@@ -9,29 +9,28 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::dns::{Resolution, normal};
+use super::dns::normal;
 
-/// Keeps requests away from destinations that a URL from outside should not reach.
+/// Denies destinations that an untrusted URL must not reach.
 ///
-/// Set in [`TransportConfig::ssrf_guard`](super::config::TransportConfig::ssrf_guard), it lets through public unicast
-/// addresses only: no private, loopback, link-local (cloud metadata), unique-local, shared (CGNAT), multicast, documentation,
+/// Set in [`TransportConfig::ssrf_guard`](super::config::TransportConfig::ssrf_guard), it allows public unicast addresses only: no private, loopback, link-local (cloud metadata), unique-local, shared (CGNAT), multicast, documentation,
 /// benchmarking or reserved ones, and no IPv6 address that carries such an IPv4 address (mapped, 6to4, NAT64).
 ///
-/// * Names are checked after resolution, in the step that also chooses the address to connect to: an answer that changes
-///   between check and connection (DNS rebinding) gains nothing. A name keeps those of its addresses that are permitted.
-/// * Addresses in URLs are checked as they are.
-/// * Redirects are requests of their own to the transport, so each hop is checked.
-/// * A connection in the pool was checked when it was opened.
+/// * Names are checked after resolution, and only checked addresses are connected to, so that DNS rebinding has no effect. Of
+///   the addresses of a name, the permitted ones are used.
+/// * Addresses in URLs are checked directly.
+/// * Each redirect is a separate request to the transport, so every hop is checked.
+/// * A pooled connection was checked when it was opened.
 ///
-/// What is denied fails with [`DestinationDenied`](ErrorKind::DestinationDenied), which is never retried.
+/// A denied request fails with [`DestinationDenied`](ErrorKind::DestinationDenied), which is never retried.
 ///
 /// # With a proxy
 ///
-/// The proxy connects, so the last word is the proxy's. Addresses in URLs are checked all the same. Names are resolved here
-/// first and refused if *any* of their addresses is denied, unless [`resolve_before_proxy`](Self::resolve_before_proxy) is
-/// off; but the proxy resolves again, and may see other addresses: give it rules of its own. The address of the proxy itself
-/// is not checked, as the configuration names it; do not build [`ProxyConfig`](networking_spi::http::ProxyConfig)s from
-/// input you do not trust.
+/// The proxy connects to the destination, so the proxy must enforce its own rules. Addresses in URLs are checked before the
+/// request. Names are resolved by the client first and refused if *any* of their addresses is denied, unless
+/// [`resolve_before_proxy`](Self::resolve_before_proxy) is off; the proxy resolves them again, and may get other addresses. The
+/// address of the proxy is not checked, because it comes from the configuration: do not build
+/// [`ProxyConfig`](networking_spi::http::ProxyConfig)s from untrusted input.
 ///
 /// ```
 /// use networking_http::{HttpClientBuilder, SsrfGuard};
@@ -44,14 +43,14 @@ use super::dns::{Resolution, normal};
 #[serde(default)]
 #[non_exhaustive]
 pub struct SsrfGuard {
-    /// Networks that may be reached although they are denied otherwise.
+    /// Networks that are allowed although they are not public.
     pub allowed_networks: Vec<IpNet>,
-    /// Hosts, as URLs have them, whose addresses are not checked: names, or addresses without brackets.
+    /// Hosts whose addresses are not checked: names, or addresses without brackets.
     pub allowed_hosts: Vec<String>,
-    /// Further networks that may not be reached; they win over `allowed_networks`.
+    /// Further networks that are denied. They take precedence over `allowed_networks`.
     pub denied_networks: Vec<IpNet>,
-    /// Whether names of requests through a proxy are resolved and checked here before the proxy sees them. Turn it off
-    /// where only the proxy can resolve, and the proxy has rules of its own.
+    /// Whether the client resolves and checks names before it sends a request to a proxy. Turn it off if only the proxy can resolve
+    /// names and enforces its own rules.
     pub resolve_before_proxy: bool,
 }
 
@@ -67,18 +66,18 @@ impl Default for SsrfGuard {
 }
 
 impl SsrfGuard {
-    /// Public addresses only.
+    /// Allows public addresses only.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets requests through to a network.
+    /// Allows a network.
     pub fn with_allowed_network(mut self, network: IpNet) -> Self {
         self.allowed_networks.push(network);
         self
     }
 
-    /// Lets requests through to a host, whatever its addresses are.
+    /// Allows a host with any address.
     pub fn with_allowed_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
         self
@@ -90,13 +89,13 @@ impl SsrfGuard {
         self
     }
 
-    /// Sets whether names of requests through a proxy are resolved and checked here first.
+    /// Sets whether the client resolves and checks names before it sends a request to a proxy.
     pub fn with_resolve_before_proxy(mut self, resolve: bool) -> Self {
         self.resolve_before_proxy = resolve;
         self
     }
 
-    /// Whether an address may be reached.
+    /// Whether an address is allowed.
     ///
     /// ```
     /// use networking_http::SsrfGuard;
@@ -130,7 +129,7 @@ impl SsrfGuard {
         Ok(addresses)
     }
 
-    /// Checks what can be known of a URL before anything is resolved.
+    /// Checks the address in a URL. A name passes: it is checked after resolution.
     pub(crate) fn check_url(&self, url: &Url) -> Result<()> {
         let address: IpAddr = match url.host() {
             Some(Host::Ipv4(address)) => address.into(),
@@ -143,25 +142,7 @@ impl SsrfGuard {
         Err(denied())
     }
 
-    /// Checks the destination of a request that a proxy will connect to. `resolution` has this guard or none: only its
-    /// resolver counts.
-    pub(crate) async fn check_before_proxy(&self, url: &Url, resolution: &Resolution) -> Result<()> {
-        self.check_url(url)?;
-        let Some(Host::Domain(host)) = url.host() else {
-            return Ok(());
-        };
-        if !self.resolve_before_proxy || self.allows_host(host) {
-            return Ok(());
-        }
-        let addresses = resolution.unguarded().resolve(host).await?;
-        if addresses.iter().all(|address| self.permits(*address)) {
-            Ok(())
-        } else {
-            Err(denied())
-        }
-    }
-
-    fn allows_host(&self, host: &str) -> bool {
+    pub(super) fn allows_host(&self, host: &str) -> bool {
         !self.allowed_hosts.is_empty() && {
             let host = normal(host);
             self.allowed_hosts.iter().any(|allowed| normal(allowed) == host)
@@ -177,12 +158,12 @@ impl Validate for SsrfGuard {
     }
 }
 
-/// Names no address: those behind a name are nobody's business who sent the URL.
-fn denied() -> NetworkError {
+/// Omits the address, so that a caller cannot probe internal names.
+pub(super) fn denied() -> NetworkError {
     NetworkError::new(
         ErrorKind::DestinationDenied,
         "http.request",
-        "the destination is not one that requests may go to",
+        "requests to this destination are not allowed",
     )
 }
 
@@ -209,7 +190,7 @@ static DENIED_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     ])
 });
 
-/// What is not public within `2000::/3`; outside of it nothing is.
+/// Networks within `2000::/3` that are not public. No address outside `2000::/3` is.
 static DENIED_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| parsed(&["2001::/23", "2001:db8::/32", "3fff::/20"]));
 
 static GLOBAL_UNICAST_V6: LazyLock<Ipv6Net> =

@@ -1,4 +1,4 @@
-//! From a URL to an open stream, and what decides about it: configuration, name resolution, the SSRF guard, TLS, proxies.
+//! Opening streams to URLs: configuration, name resolution, the SSRF guard, TLS, proxies.
 
 pub(crate) mod basic;
 pub(crate) mod config;
@@ -6,7 +6,9 @@ pub(crate) mod connector;
 pub(crate) mod diagnosis;
 pub(crate) mod dns;
 pub(crate) mod guard;
+mod identity;
 mod proxy;
+pub(crate) mod resolution;
 pub(crate) mod socks;
 pub(crate) mod stream;
 pub(crate) mod tls;
@@ -14,4 +16,4 @@ pub(crate) mod tls;
 pub use config::{HttpVersion, TransportConfig};
 pub use dns::{DnsOverrides, DnsResolver, SystemResolver};
 pub use guard::SsrfGuard;
-pub use tls::ClientIdentity;
+pub use identity::ClientIdentity;

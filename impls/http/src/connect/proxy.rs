@@ -1,4 +1,4 @@
-//! What a proxy is told before the origin's bytes go through it.
+//! Proxies, and the tunnel through an HTTP proxy.
 
 use http::HeaderValue;
 use networking_spi::http::ProxyConfig;
@@ -9,7 +9,7 @@ use url::Url;
 use super::basic;
 use super::diagnosis::{Diagnosis, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
 
-/// The largest answer of a proxy to CONNECT.
+/// The largest response head of a proxy to CONNECT, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
 pub(super) const SOCKS: &str = "socks";
@@ -20,7 +20,7 @@ pub(crate) struct Proxy {
 }
 
 pub(crate) enum ProxyKind {
-    /// Forwards requests for `http`, tunnels everything else.
+    /// Forwards `http` requests, and tunnels everything else.
     Http { authorization: Option<HeaderValue> },
     Socks {
         credentials: Option<(String, String)>,
@@ -38,7 +38,7 @@ impl Proxy {
                 resolves: scheme == "socks5h",
             },
             _ => ProxyKind::Http {
-                authorization: credentials.and_then(|(username, password)| basic::credentials(&username, &password)),
+                authorization: credentials.map(|(username, password)| basic::credentials(&username, &password)),
             },
         };
         Self {
@@ -47,18 +47,18 @@ impl Proxy {
         }
     }
 
-    /// The error of the way to the proxy, which is the proxy's whatever it is; but not that time is up.
+    /// Maps a failure to connect to the proxy to `Proxy`. A timeout stays a timeout.
     pub(crate) fn unreachable(&self, cause: NetworkError) -> NetworkError {
         if cause.kind() == ErrorKind::Timeout {
             return cause;
         }
-        let finding = match self.kind {
+        let diagnosis = match self.kind {
             ProxyKind::Socks { .. } => Diagnosis::because(ErrorKind::Proxy, SOCKS, "the SOCKS proxy cannot be reached"),
             ProxyKind::Http { .. } => {
                 Diagnosis::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached")
             }
         };
-        unsent(finding).with_source(cause)
+        unsent(diagnosis).with_source(cause)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -87,10 +87,10 @@ where
             break end + 4;
         }
         if answer.len() >= MAX_HEAD {
-            return Err(tunnel_failed("the proxy's answer is too long"));
+            return Err(tunnel_failed("the proxy's response is too long"));
         }
         if stream.read_buf(&mut answer).await.map_err(broken)? == 0 {
-            return Err(tunnel_failed("the proxy closed the connection without an answer"));
+            return Err(tunnel_failed("the proxy closed the connection without a response"));
         }
     };
     let status = std::str::from_utf8(&answer[..end])
@@ -98,8 +98,8 @@ where
         .and_then(|head| head.strip_prefix("HTTP/1."))
         .and_then(|rest| rest.get(2..5)?.parse::<u16>().ok());
     match status {
-        // The origin speaks after the client: bytes behind the head are not its own.
-        Some(200..=299) if end < answer.len() => Err(tunnel_failed("the proxy sent more than its answer")),
+        // The origin sends nothing before the client does: bytes after the head come from the proxy.
+        Some(200..=299) if end < answer.len() => Err(tunnel_failed("the proxy sent data after its response")),
         Some(200..=299) => Ok(stream),
         Some(407) => Err(unsent(unauthenticated())),
         Some(status) => Err(no_tunnel(status)),
@@ -111,7 +111,7 @@ pub(super) fn unauthenticated() -> Diagnosis {
     Diagnosis::because(ErrorKind::Proxy, PROXY_AUTHENTICATION, WANTS_CREDENTIALS)
 }
 
-/// The proxy answered. What it blames on the request stays so when it is asked again.
+/// The error for a status of the proxy. A 4xx, except transient ones, is not retryable.
 fn no_tunnel(status: u16) -> NetworkError {
     let error = tunnel_failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string());
     match status {
@@ -125,7 +125,7 @@ fn tunnel_failed(message: &'static str) -> NetworkError {
     unsent(Diagnosis::because(ErrorKind::Proxy, "tunnel", message))
 }
 
-/// The request itself did not come so far.
-pub(super) fn unsent(finding: Diagnosis) -> NetworkError {
-    finding.into_error().with_send_state(SendState::NotSent)
+/// An error before the request was sent.
+pub(super) fn unsent(diagnosis: Diagnosis) -> NetworkError {
+    diagnosis.into_error().with_send_state(SendState::NotSent)
 }

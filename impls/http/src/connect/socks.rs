@@ -22,11 +22,11 @@ pub(crate) fn check_available(proxy: &ProxyConfig) -> Result<()> {
 }
 
 fn not_built() -> NetworkError {
-    NetworkError::unsupported("http.request", "socks").with_context("feature", "socks")
+    NetworkError::not_built("http.request", "socks", "socks")
 }
 
 #[cfg(not(feature = "socks"))]
-#[allow(clippy::unused_async, reason = "as with the feature")]
+#[allow(clippy::unused_async, reason = "has the signature of the function with the feature")]
 pub(super) async fn connect<S>(_stream: S, _target: Target, _credentials: Option<&(String, String)>) -> Result<S> {
     Err(not_built())
 }
@@ -82,7 +82,7 @@ mod client {
             SocksError::InvalidTargetAddress(_) | SocksError::InvalidAuthValues(_) => {
                 return Diagnosis::new(
                     ErrorKind::InvalidInput,
-                    "the SOCKS proxy cannot be asked for this: a name or password is empty or too long",
+                    "a host name, user name or password is empty or too long for SOCKS",
                 );
             }
             SocksError::ConnectionNotAllowedByRuleset => "the SOCKS proxy does not allow the connection",

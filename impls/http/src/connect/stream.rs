@@ -1,4 +1,4 @@
-//! The bytes of a connection.
+//! The byte stream of a connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A socket, or TLS over it, perhaps within TLS to a proxy.
+/// A TCP stream, TLS over it, or TLS within TLS to a proxy.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),

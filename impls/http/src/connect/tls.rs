@@ -1,9 +1,7 @@
-//! Whom a transport trusts, and as whom it shows itself.
+//! The TLS configuration of a transport: trusted roots and client certificate.
 
 use std::sync::Arc;
 
-use networking_spi::secret::Secret;
-use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -12,41 +10,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
-use serde::{Deserialize, Serialize};
 
 use super::config::TransportConfig;
+use super::identity::ClientIdentity;
 
-/// A certificate that a client shows to servers that ask for one (mutual TLS).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ClientIdentity {
-    /// The certificate and then its intermediates, PEM.
-    pub certificates: String,
-    /// The private key of the certificate, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
-    pub private_key: Secret,
-}
-
-impl ClientIdentity {
-    /// A certificate, followed by its intermediates if there are any, and its key.
-    pub fn from_pem(certificates: impl Into<String>, private_key: impl Into<Secret>) -> Self {
-        Self {
-            certificates: certificates.into(),
-            private_key: private_key.into(),
-        }
-    }
-}
-
-impl Validate for ClientIdentity {
-    fn validate(&self) -> Result<()> {
-        validate::not_blank(&self.certificates, "certificates")?;
-        validate::not_blank(self.private_key.expose(), "private_key")
-    }
-}
-
-/// The settings of rustls for a transport of this configuration, which offers `protocols` (ALPN). `None` in a build without
-/// cryptography ([`not_built`]).
+/// The rustls configuration of a transport that offers `protocols` (ALPN). `None` in a build without cryptography
+/// ([`not_built`]).
 ///
-/// Without `verify` any certificate is accepted, and a warning says so.
+/// Without `verify` every certificate is accepted, and a warning is logged.
 pub(crate) fn client_config(
     config: &TransportConfig,
     verify: bool,
@@ -62,7 +33,7 @@ pub(crate) fn client_config(
     let builder = if verify {
         verified(builder, roots, config.system_roots, &provider)?
     } else {
-        tracing::warn!("TLS certificates are NOT verified: anyone on the way can read and change what is sent");
+        tracing::warn!("TLS certificates are NOT verified: an attacker on the network can read and change all data");
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
@@ -75,19 +46,19 @@ pub(crate) fn client_config(
     Ok(Some(Arc::new(client)))
 }
 
-/// The process' own provider, or else the one that is built in.
+/// The provider that the process has installed, or else the one of this build.
 fn provider() -> Option<Arc<CryptoProvider>> {
     CryptoProvider::get_default().cloned().or_else(built_in)
 }
 
 #[cfg(feature = "aws-lc-rs")]
-#[allow(clippy::unnecessary_wraps, reason = "there is none in other builds")]
+#[allow(clippy::unnecessary_wraps, reason = "other builds have none")]
 fn built_in() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
 }
 
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-#[allow(clippy::unnecessary_wraps, reason = "there is none in other builds")]
+#[allow(clippy::unnecessary_wraps, reason = "other builds have none")]
 fn built_in() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::ring::default_provider()))
 }
@@ -97,9 +68,9 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
     None
 }
 
-/// TLS was asked for in a build without cryptography, and the process has installed no provider.
+/// The error of TLS in a build without cryptography, if the process has installed no provider.
 pub(crate) fn not_built() -> NetworkError {
-    NetworkError::unsupported("http.request", "tls").with_context("feature", "aws-lc-rs or ring")
+    NetworkError::not_built("http.request", "tls", "aws-lc-rs or ring")
 }
 
 type Unverified = ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
@@ -116,7 +87,7 @@ fn verified(
             Ok(verifier) => {
                 return Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)));
             }
-            // A machine without CA certificates: plain HTTP must work there, and TLS fails when it is used.
+            // On a machine without CA certificates, plain HTTP must work; TLS fails when it is used.
             Err(error) if !own => {
                 tracing::warn!(reason = %error, "no CA certificates are trusted");
                 return Ok(builder.with_root_certificates(RootCertStore::empty()));
@@ -139,7 +110,7 @@ fn with_identity(
     identity: &ClientIdentity,
 ) -> Result<ClientConfig> {
     let chain = certificates(&identity.certificates, "certificates")?;
-    // The parser's error could quote the key: it is left out.
+    // The parser's error is omitted, because it could quote the key.
     let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose().as_bytes())
         .map_err(|_| NetworkError::invalid_input("private_key", "is not a private key in PEM"))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| {
@@ -169,7 +140,7 @@ fn unusable(error: rustls::Error) -> NetworkError {
     NetworkError::new(ErrorKind::Tls, "http.build", "TLS cannot be set up on this machine").with_source(error)
 }
 
-/// For servers of one's own: `verify_tls: false`.
+/// Accepts every certificate (`verify_tls: false`).
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,51 +1,50 @@
-//! Putting a cache before a client.
+//! A cache in front of a client.
 
 use std::fmt;
 use std::sync::Arc;
 
 use networking_spi::Result;
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 
 use crate::cache::{Call, HttpCache};
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use networking_runtime::clock::TokioClock;
 
-/// Answers requests from an [`HttpCache`] where RFC 9111 allows it to a private cache, and stores responses there.
+/// Answers requests from an [`HttpCache`] as far as RFC 9111 allows it for a private cache, and stores responses there.
 ///
-/// What happened is in the response's extensions, as [`CacheStatus`](crate::cache::CacheStatus); responses from the
-/// cache have an `Age` header.
+/// The extensions of each response contain a [`CacheStatus`](crate::cache::CacheStatus). Responses from the cache have an `Age`
+/// header.
 ///
-/// * **Used**: for GET and HEAD, by the freshness of the response (`max-age`, `Expires`, or a share of its age) and the
-///   request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`, `only-if-cached`, which is answered with 504 if
-///   there is nothing to use). A stale response is validated (`ETag`, `Last-Modified`) and used again after a 304.
-/// * **Used though stale**: within `stale-while-revalidate`, while a new one is fetched in the background; within
-///   `stale-if-error` (of the response, the request, or the
-///   [configuration](crate::cache::CacheConfig::stale_if_error)), if the origin cannot be reached, does not answer in time, its circuit is open, or it answers 500, 502, 503 or 504. Never with
-///   `must-revalidate` or `no-cache`.
-/// * **Stored**: responses to GET whose headers allow it and that can be of use again, once their body was read to its end.
-///   A body that is dropped, breaks off, or is larger than
-///   [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not.
-///   By their `Vary`, several responses of one URL are kept. Not stored are redirects, responses that were redirected, partial
-///   ones, and `Set-Cookie`.
-/// * **Separated**: a response to a request with a header that holds a secret (`Authorization`, `Cookie`, an API key, a
-///   sensitive value) is used only for requests with the same value, whatever its `Vary`. The store sees hashes of them only.
-/// * **Invalidated**: the URL, and those in `Location` and `Content-Location` of the same origin, when a request of another
-///   method succeeds, or fails or is dropped after it may have been processed.
-/// * **Let through**: requests with `no-store`, `Range`, conditions of their own, a body, a proxy, or without verification of
-///   certificates.
-///
-/// A failing store is counted ([`CacheStats`](crate::cache::CacheStats)), logged once, and a miss. Requests wait for
-/// the store; one that never answers is not guarded against. Several misses for one URL at the same time are all sent on.
-///
-/// Cancel safety: as for the inner client; a request that is dropped stores nothing.
+/// * **Used**: responses to GET and HEAD, depending on the freshness of the response (`max-age`, `Expires`, or a share of the time
+/// ///   since its last modification) and on the request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`,
+/// ///   `only-if-cached`). Without a usable response, `only-if-cached` gets a 504. A stale response is validated (`ETag`,
+/// ///   `Last-Modified`) and used again after a 304.
+/// /// * **Used although stale**: within `stale-while-revalidate`, while it is revalidated in the background; within
+/// ///   `stale-if-error` (of the response, the request, or the [configuration](crate::cache::CacheConfig::stale_if_error)) if the
+/// ///   origin cannot be reached, times out, has an open circuit, or responds with 500, 502, 503 or 504. Never with
+/// ///   `must-revalidate` or `no-cache`.
+/// /// * **Stored**: responses to GET whose headers allow it and that can be used again, when their body has been read to its end.
+/// ///   A body that is dropped, fails, or is larger than [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not
+/// ///   stored. Several responses of one URL are kept according to their `Vary`. Redirects, responses after a redirect, partial
+/// ///   responses, and `Set-Cookie` headers are not stored.
+/// /// * **Separated**: a response to a request with a secret header (`Authorization`, `Cookie`, an API key, a sensitive value) is
+/// ///   used only for requests with the same value, regardless of `Vary`. The store sees only hashes of these values.
+/// /// * **Invalidated**: the URL, and the URLs in `Location` and `Content-Location` of the same origin, when a request with an
+/// ///   unsafe method succeeds, or fails or is dropped after the origin may have processed it.
+/// /// * **Bypassed**: requests with `no-store`, `Range`, conditional headers, a body, a proxy, or without verification of
+/// ///   certificates.
+/// ///
+/// /// A failure of the store counts as a miss, is counted in [`CacheStats`](crate::cache::CacheStats), and is logged once. Requests
+/// /// wait for the store without a time limit. Concurrent misses for one URL are all sent.
+/// ///
+/// /// Cancel safety: as for the inner client; a request that is dropped stores nothing.
 ///
 /// # Order
 ///
-/// Right: outside of everything that takes time, can fail or adds credentials (rate limit, timeouts, retries, circuit
-/// breaker, auth), inside of defaults and metrics. Decompression is further inside, so that what is stored is decoded, and
-/// fits every reader. Cookies and credentials that are added inside are not seen here: give each user a client, and caches
-/// with different [partitions](crate::cache::CacheConfig::partition) if they share a store.
+/// Right: outside rate limit, timeouts, retries, circuit breaker and auth; inside defaults and metrics. Decompression is further
+/// inside, so that decoded bodies are stored. The cache does not see cookies and credentials that are added further inside: give
+/// each user a client, and use different [partitions](crate::cache::CacheConfig::partition) if clients share a store.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{CacheClient, DecompressionClient, RetryClient}};
@@ -58,17 +57,23 @@ use networking_runtime::clock::TokioClock;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside of [`RetryClient`](super::RetryClient). A stale response that stands in for an error would end the
-/// retries. Wrong as well: inside of [`RateLimitClient`](super::RateLimitClient) or
-/// [`CircuitBreakerClient`](super::CircuitBreakerClient), where hits wait for permits and are refused.
+/// Wrong: inside [`RetryClient`](super::RetryClient). A stale response that replaces an error would end the retries. Also wrong:
+/// inside [`RateLimitClient`](super::RateLimitClient) or
+/// [`CircuitBreakerClient`](super::CircuitBreakerClient), where hits would wait for permits or be rejected.
 pub struct CacheClient<C> {
     inner: Arc<C>,
     cache: Option<HttpCache>,
     clock: Arc<dyn Clock>,
 }
 
+inner_access!(
+    shared CacheClient,
+    "The client is in an `Arc`: a response that is being revalidated in the background may still use it. The cache itself keeps \
+     its responses."
+);
+
 impl<C> CacheClient<C> {
-    /// Puts `cache` before `inner`. Without one, requests are passed on as they are.
+    /// Uses `cache` for requests to `inner`; `None` passes every request on unchanged.
     pub fn new(inner: C, cache: Option<HttpCache>) -> Self {
         Self {
             inner: Arc::new(inner),
@@ -77,7 +82,7 @@ impl<C> CacheClient<C> {
         }
     }
 
-    /// Reads ages by `clock`.
+    /// Sets the clock by which ages are computed.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -96,19 +101,16 @@ impl<C: HttpClient> Wrapper for CacheClient<C> {
             return next.send(request).await;
         };
         let call = Call::new(cache.clone(), url.clone(), Arc::clone(&self.clock));
-        // A box of its own: clients without a cache do not carry the room for it.
+        // Boxed, so that the futures of clients without a cache stay small.
         Box::pin(call.answer(request, next, &self.inner)).await
     }
 }
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for CacheClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker

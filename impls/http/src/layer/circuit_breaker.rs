@@ -1,4 +1,4 @@
-//! A circuit breaker before every attempt.
+//! A circuit breaker around every attempt.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,22 +17,21 @@ use url::Url;
 
 use super::HttpCounters;
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::origin_name;
 use networking_runtime::clock::TokioClock;
 
-/// The most circuit handles kept. When it is reached all are dropped: the breaker has the circuits, and gives them again.
+/// At most this many circuit handles are cached. When the limit is reached all are dropped; the breaker keeps the circuits.
 const MAX_HANDLES: usize = 1_024;
 
-/// Asks a circuit before every attempt and reports its outcome, up to the response head.
+/// Acquires a permit from a circuit for every attempt, and records the outcome of the attempt, up to the response head.
 ///
-/// Statuses 5xx, 408 and 429 are failures and other statuses are successes; errors are classified by the circuit's
-/// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). A `Retry-After` of the peer is passed on to the
-/// circuit. Without a breaker everything passes through.
+/// Statuses 5xx, 408 and 429 are failures, and other statuses are successes. Errors are classified by the circuit's
+/// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). A `Retry-After` of the peer is passed to the circuit. Without a breaker every request is passed on.
 ///
 /// # Order
 ///
-/// Right: inside the retries, outside of the attempt timeout.
+/// Right: inside the retries, outside the attempt timeout.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -44,8 +43,8 @@ const MAX_HANDLES: usize = 1_024;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside the attempt timeout. A call that times out is then cancelled, not failed, and the circuit stays closed
-/// while the peer hangs.
+/// Wrong: inside the attempt timeout. An attempt that times out would be recorded as cancelled, not as failed, and the circuit
+/// would stay closed.
 pub struct CircuitBreakerClient<C> {
     inner: C,
     guard: ArcSwapOption<Guard>,
@@ -53,8 +52,13 @@ pub struct CircuitBreakerClient<C> {
     counters: Option<Arc<HttpCounters>>,
 }
 
+inner_access!(
+    CircuitBreakerClient,
+    "The configured breaker is dropped with the wrapper. Its circuits keep their states."
+);
+
 impl<C> CircuitBreakerClient<C> {
-    /// Lets calls to `inner` through until a breaker is configured.
+    /// A wrapper without a breaker. Use `configure_circuit_breaker` to set one.
     pub fn new(inner: C) -> Self {
         Self {
             inner,
@@ -64,7 +68,7 @@ impl<C> CircuitBreakerClient<C> {
         }
     }
 
-    /// Reads dates in `Retry-After` against `clock`.
+    /// Sets the clock that dates in `Retry-After` are compared with.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -181,7 +185,7 @@ impl Guard {
             _ => Err(NetworkError::new(
                 ErrorKind::Unsupported,
                 "http.request",
-                "this client does not know the circuit scope",
+                "this client does not support the circuit scope",
             )),
         }
     }
@@ -196,7 +200,7 @@ impl Guard {
         }
         let circuit = match self.breaker.circuit(name) {
             Err(error) if error.kind() == ErrorKind::Exhausted => {
-                // Breakers keep the circuits that have handles, and most of these are not in use.
+                // The breaker cannot evict circuits that have handles: drop the cached ones and try again.
                 self.handles.write().clear();
                 self.breaker.circuit(name)
             }

@@ -1,21 +1,21 @@
-//! A limit on the requests in flight to one host.
+//! A limit of requests in flight per host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::hedge::Hedge;
-use super::per_origin::{Forgettable, PerOrigin};
+use super::per_origin::{Evictable, PerOrigin};
 use crate::body;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// How many requests one host (scheme, host and port) gets at a time, and how many may wait for their turn.
+/// The largest number of requests in flight to one host (scheme, host and port), and the size of the queue.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,17 +28,17 @@ use crate::chain::{Next, Wrapper, pass_on};
 pub struct ConcurrencyLimit {
     /// Requests in flight to one host, at least 1.
     pub max_in_flight: u32,
-    /// Requests that may wait for each host; further ones fail at once.
+    /// Requests that may wait per host; further ones fail immediately.
     pub max_queue: u32,
-    /// The longest wait for a turn.
+    /// The longest wait for a permit.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
-    /// Hosts that are told apart, at least 1. Hosts beyond share one limit until others are idle.
+    /// The largest number of hosts with separate limits, at least 1. Further hosts share one limit until another host is idle.
     pub max_hosts: u32,
 }
 
 impl ConcurrencyLimit {
-    /// `max_in_flight` requests to each host; 1 000 may wait for each, for 30 seconds; 1 000 hosts.
+    /// `max_in_flight` requests per host; 1,000 may wait per host, for 30 s; 1,000 hosts.
     pub const fn per_host(max_in_flight: u32) -> Self {
         Self {
             max_in_flight,
@@ -48,19 +48,19 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Sets how many requests may wait for each host.
+    /// Sets how many requests may wait per host.
     pub const fn with_max_queue(mut self, requests: u32) -> Self {
         self.max_queue = requests;
         self
     }
 
-    /// Sets the longest wait for a turn.
+    /// Sets the longest wait for a permit.
     pub const fn with_max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
     }
 
-    /// Sets how many hosts are told apart.
+    /// Sets the largest number of hosts with separate limits.
     pub const fn with_max_hosts(mut self, hosts: u32) -> Self {
         self.max_hosts = hosts;
         self
@@ -78,27 +78,26 @@ impl Validate for ConcurrencyLimit {
         validate::ensure(
             self.max_queue == 0 || !self.max_wait.is_zero(),
             "max_wait",
-            "must be longer than zero where requests may wait",
+            "must be longer than zero if requests may wait",
         )
     }
 }
 
-/// Limits the requests in flight to each host. A request is in flight until the body of its response was read to its end,
-/// or was dropped; those that wait get their turns in the order in which they came.
+/// Limits the requests in flight per host. A request is in flight until the body of its response has been read to its end or
+/// dropped. Waiting requests are served in order of arrival.
 ///
-/// A request that finds the queue full fails at once with `Exhausted`; one that has waited for
-/// [`max_wait`](ConcurrencyLimit::max_wait) fails with a `Timeout` in the phase `Queue`. Nothing was sent then, and both
-/// may be retried. A call that is dropped while it waits leaves the queue.
+/// A request fails immediately with `Exhausted` if the queue is full, and with a `Timeout` in the phase `Queue` after it has waited
+/// for [`max_wait`](ConcurrencyLimit::max_wait). In both cases nothing was sent, and the request may be retried. Dropping a waiting
+/// call removes it from the queue.
 ///
-/// The hedges of a [`HedgeClient`](super::HedgeClient) do not wait: what they would wait for may be the turn of the attempt that
-/// they are made beside.
+/// Hedges of a [`HedgeClient`](super::HedgeClient) do not wait, because they could wait for the permit of their own first attempt.
 ///
-/// A redirect to another host counts for the host that the request was made for.
+/// A redirect to another host counts for the host of the original request.
 ///
 /// # Order
 ///
-/// Right: inside the retries, so that none holds its turn while it waits to be sent again, and outside of the circuit breaker
-/// and the attempt timeout.
+/// Right: inside the retries, so that no request holds a permit while it waits for a retry, and outside the circuit breaker and
+/// the attempt timeout.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{CircuitBreakerClient, ConcurrencyClient, ConcurrencyLimit, RetryClient}};
@@ -109,16 +108,22 @@ impl Validate for ConcurrencyLimit {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient) or a [`CircuitBreakerClient`](super::CircuitBreakerClient). Waiting for a turn would look like a slow
-/// peer, and open its circuit.
+/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient) or a
+/// [`CircuitBreakerClient`](super::CircuitBreakerClient). Waiting for a permit would look like a slow peer, and could open its
+/// circuit.
 #[derive(Debug)]
 pub struct ConcurrencyClient<C> {
     inner: C,
     limiter: Option<Limiter>,
 }
 
+inner_access!(
+    ConcurrencyClient,
+    "The limit is dropped with the wrapper. Responses that are still being read no longer count against any limit."
+);
+
 impl<C> ConcurrencyClient<C> {
-    /// Limits requests to `inner`; `None` lets all through.
+    /// Limits requests to `inner`; `None` sets no limit.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -136,7 +141,7 @@ impl<C: HttpClient> Wrapper for ConcurrencyClient<C> {
     }
 
     async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        // A relative target is refused further in.
+        // A relative target is refused by the transport.
         let (Some(limiter), RequestTarget::Absolute(url)) = (&self.limiter, &request.target) else {
             return next.send(request).await;
         };
@@ -154,12 +159,9 @@ impl<C: HttpClient> Wrapper for ConcurrencyClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for ConcurrencyClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -201,11 +203,11 @@ impl Host {
     }
 
     async fn turn(&self, limit: ConcurrencyLimit) -> Result<OwnedSemaphorePermit> {
-        // Succeeds only while nobody waits: who waits is given a permit that is returned before it can be taken here.
+        // Succeeds only if no request waits: the semaphore passes a returned permit to the first waiting request.
         if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Ok(turn);
         }
-        // Boxed, so that calls that need not wait do not carry the room for it.
+        // Boxed, so that the futures of calls that need not wait stay small.
         Box::pin(self.wait_for_turn(limit)).await
     }
 
@@ -214,7 +216,7 @@ impl Host {
         match tokio::time::timeout(limit.max_wait, Arc::clone(&self.turns).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(closed)) => {
-                Err(NetworkError::new(ErrorKind::Internal, "http.request", "the limit is gone").with_source(closed))
+                Err(NetworkError::new(ErrorKind::Internal, "http.request", "the limit was closed").with_source(closed))
             }
             Err(_) => {
                 Err(NetworkError::timeout("http.request", Phase::Queue, limit.max_wait)
@@ -224,7 +226,7 @@ impl Host {
     }
 }
 
-impl Forgettable for Host {
+impl Evictable for Host {
     fn is_idle(&self) -> bool {
         self.turns.available_permits() == self.max_in_flight
     }
@@ -243,7 +245,7 @@ impl<'w> Place<'w> {
             Err(_) => Err(NetworkError::new(
                 ErrorKind::Exhausted,
                 "http.request",
-                "too many requests wait for the host",
+                "too many requests are waiting for the host",
             )
             .with_phase(Phase::Queue)
             .with_context("max_queue", most.to_string())),

@@ -1,23 +1,23 @@
-//! Cookies on each hop.
+//! Cookies of each hop.
 
 use http::header;
 use networking_spi::Result;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use url::Url;
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::cookies::CookieJar;
 use crate::marks::WithoutCredentials;
 
-/// Sends the cookies of a [`CookieJar`], and takes those that responses set.
+/// Sends the cookies of a [`CookieJar`], and stores those that responses set.
 ///
-/// A `Cookie` header of the request stays as it is; the jar's cookies come after it, but for those whose names it has.
-/// Requests [`WithoutCredentials`] neither send nor set cookies. A cookie that is refused changes nothing else.
+/// A `Cookie` header of the request is kept. The jar's cookies are appended, except those whose names the header has already.
+/// Requests marked [`WithoutCredentials`] neither send nor store cookies. A rejected cookie does not affect the response.
 ///
 /// # Order
 ///
-/// Right: inside of [`RedirectClient`](super::RedirectClient), so that each hop has the cookies of its own host, and those
-/// that a redirect sets are taken.
+/// Right: inside [`RedirectClient`](super::RedirectClient), so that each hop sends the cookies of its host, and cookies that a
+/// redirect sets are stored.
 ///
 /// ```
 /// # use networking_http::{CookieJar, MemoryHttpClient, layer::{CookieClient, RedirectClient, RedirectPolicy}};
@@ -25,16 +25,18 @@ use crate::marks::WithoutCredentials;
 /// let client = RedirectClient::new(CookieClient::new(transport, Some(CookieJar::new())), RedirectPolicy::default());
 /// ```
 ///
-/// Wrong: outside of it, or over a transport that follows redirects itself. A login that sets its cookie on a redirect
-/// would be lost, and the cookies of the first host would go where the redirect leads.
+/// Wrong: outside `RedirectClient`, or over a transport that follows redirects. Cookies that are set by a redirect would be
+/// missed, and the cookies of the first host would be sent to the target of the redirect.
 #[derive(Debug)]
 pub struct CookieClient<C> {
     inner: C,
     jar: Option<CookieJar>,
 }
 
+inner_access!(CookieClient, "Other clones of the jar keep the cookies.");
+
 impl<C> CookieClient<C> {
-    /// Keeps the cookies of `inner` in `jar`; `None` keeps none.
+    /// Uses `jar` for requests to `inner`; `None` ignores cookies.
     pub const fn new(inner: C, jar: Option<CookieJar>) -> Self {
         Self { inner, jar }
     }
@@ -64,12 +66,9 @@ impl<C: HttpClient> Wrapper for CookieClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for CookieClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -83,7 +82,7 @@ fn send(jar: &CookieJar, url: &Url, request: &mut HttpRequest) {
         .iter()
         .map(|value| value.to_str().ok())
         .collect();
-    // What is not text cannot be merged with, and stays.
+    // A header that is not text cannot be extended, and is kept.
     let Some(own) = own else { return };
     let own = (!own.is_empty()).then(|| own.join("; "));
     if let Some(value) = jar.merged_header(url, own.as_deref()) {

@@ -1,4 +1,4 @@
-//! What the layers of one client count together.
+//! The counters of one client.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use super::latency::Histogram;
 /// Status codes are three digits.
 const STATUSES: usize = 1_000;
 
-/// The counters of one client. [`MetricsClient`](super::MetricsClient) reports them; the layers that retry, throttle or
-/// reject are given the same counters to add to.
+/// The counters of one client. [`MetricsClient`](super::MetricsClient) reports them. Wrappers that retry, throttle or reject
+/// increment the same counters.
 #[derive(Debug)]
 pub struct HttpCounters {
     requests: AtomicU64,
@@ -26,7 +26,7 @@ pub struct HttpCounters {
     pub(super) bytes_sent: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     statuses: Box<[AtomicU64]>,
-    /// In the order of [`ErrorKind::ALL`]; the last one is for kinds that are not in it.
+    /// In the order of [`ErrorKind::ALL`]; the last one counts other kinds.
     errors: Box<[AtomicU64]>,
     latency: Histogram,
 }
@@ -51,7 +51,7 @@ impl HttpCounters {
         }
     }
 
-    /// A snapshot. Counters that change meanwhile may be one ahead of others.
+    /// A snapshot. It is not atomic: calls that end meanwhile may be counted in one counter and not in another.
     pub fn snapshot(&self) -> HttpClientMetrics {
         let mut metrics = HttpClientMetrics::default();
         for (status, count) in self.statuses.iter().enumerate() {
@@ -84,7 +84,7 @@ impl HttpCounters {
         metrics
     }
 
-    /// Starts a call. It counts as cancelled unless it is finished.
+    /// Starts a call. It counts as cancelled if it is dropped before it has an outcome.
     pub(super) fn start(&self) -> Call<'_> {
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);

@@ -8,31 +8,31 @@ use networking_spi::Result;
 use networking_spi::compression::CompressionType;
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 
-use crate::body;
 use crate::body::codec;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// More codings on top of each other than anyone sends in earnest.
+/// The largest number of codings of one body that are decoded.
 const MAX_CODINGS: usize = 4;
 
-/// What is asked for, the best first.
+/// The codings in `Accept-Encoding`, preferred ones first.
 static ACCEPTED: LazyLock<HeaderValue> = LazyLock::new(|| {
     let names = ["gzip", "br", "zstd", "deflate"];
     let built_in: Vec<&str> = names.into_iter().filter(|name| coding(name).is_some()).collect();
     HeaderValue::try_from(built_in.join(", ")).expect("names of codings are tokens")
 });
 
-/// Asks for compressed responses, decodes them (`gzip`, `deflate`, `br`, `zstd`: those that are built in), and limits the size of what comes out.
+/// Requests compressed responses, decodes them (`gzip`, `deflate`, `br`, `zstd`, depending on cargo features), and limits the
+/// size of decoded bodies.
 ///
-/// A request that has its own `Accept-Encoding`, or asks for a `Range`, gets the body as it was sent. A body in a coding
-/// that is not known is handed on with its `Content-Encoding`. After decoding, `Content-Encoding` and `Content-Length` are
-/// gone. Bodies are decoded as they are read, and never held in memory.
+/// The response to a request with an `Accept-Encoding` or a `Range` is not decoded. A body in an unknown coding is passed on with
+/// its `Content-Encoding`. Decoding removes `Content-Encoding` and `Content-Length`. Bodies are decoded while they are read, and
+/// are not buffered.
 ///
-/// The limit is on the decoded size, which is what protects against compression bombs.
+/// The limit applies to the decoded size, which protects against compression bombs.
 ///
 /// # Order
 ///
-/// Right: inside everything that looks at bodies.
+/// Right: inside every wrapper that reads bodies.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -41,7 +41,7 @@ static ACCEPTED: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// let client = InterceptorClient::new(DecompressionClient::new(transport, true, Some(64 << 20)), Vec::new());
 /// ```
 ///
-/// Wrong: outside of an interceptor that reads bodies. It would have to decode them itself.
+/// Wrong: outside an interceptor that reads bodies. It would have to decode them.
 #[derive(Debug)]
 pub struct DecompressionClient<C> {
     inner: C,
@@ -49,9 +49,10 @@ pub struct DecompressionClient<C> {
     max_size: Option<u64>,
 }
 
+inner_access!(DecompressionClient);
+
 impl<C> DecompressionClient<C> {
-    /// Decodes responses of `inner` where `decode` is set, and limits them to `max_size` bytes, unless a request has its
-    /// own limit.
+    /// Decodes responses of `inner` if `decode` is set, and limits them to `max_size` bytes. A request can set another limit.
     pub const fn new(inner: C, decode: bool, max_size: Option<u64>) -> Self {
         Self {
             inner,
@@ -83,7 +84,7 @@ impl<C: HttpClient> Wrapper for DecompressionClient<C> {
             decode_body(&mut response);
         }
         if let Some(limit) = limit {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }
@@ -110,7 +111,7 @@ fn decode_body(response: &mut HttpResponse) {
     let Some(codings) = codings(response).filter(|codings| !codings.is_empty()) else {
         return;
     };
-    // The last coding was applied last.
+    // Codings are listed in the order in which they were applied.
     let chunks = codings
         .into_iter()
         .rev()
@@ -120,7 +121,7 @@ fn decode_body(response: &mut HttpResponse) {
     response.headers.remove(header::CONTENT_LENGTH);
 }
 
-/// The codings in the order in which they were applied; `None` if one of them is not known.
+/// The codings in the order in which they were applied; `None` if one of them is unknown.
 fn codings(response: &HttpResponse) -> Option<Vec<CompressionType>> {
     let mut codings = Vec::new();
     for value in response.headers.get_all(header::CONTENT_ENCODING) {

@@ -1,4 +1,4 @@
-//! What every request of a client has in common.
+//! Defaults of the requests of a client.
 
 use std::sync::Arc;
 
@@ -10,27 +10,26 @@ use networking_spi::{NetworkError, Result, Retryability, redact};
 use url::Url;
 
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::same_origin;
 use crate::marks::{Attempts, WithoutCredentials};
 use networking_runtime::clock::TokioClock;
 
-/// What every request of a client has in common.
+/// Defaults of the requests of a client.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientDefaults {
-    /// Relative targets are resolved against it (RFC 3986, section 5). A path without a slash at its end gets one, so
-    /// that `users` on `https://api.test/v1` is `https://api.test/v1/users`; `/users` starts at the root.
+    /// Relative targets are resolved against it (RFC 3986, section 5). A slash is appended to a path without one, so that `users`
+    /// on `https://api.test/v1` is `https://api.test/v1/users`; `/users` starts at the root.
     pub base_url: Option<Url>,
-    /// Added where a request does not have the header. With a base URL, headers that hold secrets are added only to
-    /// requests to its origin.
+    /// Added to requests that do not have the header. With a base URL, secret headers are added only to requests to its origin.
     pub headers: HeaderMap,
-    /// Whether a 4xx or 5xx status is an error, unless the request says otherwise.
+    /// Whether a 4xx or 5xx status is an error. A request can override this.
     pub raise_for_status: bool,
 }
 
 impl ClientDefaults {
-    /// None.
+    /// No defaults.
     pub fn new() -> Self {
         Self::default()
     }
@@ -54,11 +53,11 @@ impl ClientDefaults {
     }
 }
 
-/// Resolves targets against a base URL, adds default headers, and turns error statuses into errors where that is wanted.
+/// Resolves targets against a base URL, adds default headers, and turns error statuses into errors if that is enabled.
 ///
 /// # Order
 ///
-/// Right: outermost. Every other layer then sees whole URLs, and sees a 503 as the response that it is.
+/// Right: outermost. Every other wrapper then sees absolute URLs, and sees a 503 as the response that it is.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{ClientDefaults, DefaultsClient, RetryClient}};
@@ -76,8 +75,10 @@ pub struct DefaultsClient<C> {
     clock: Arc<dyn Clock>,
 }
 
+inner_access!(DefaultsClient);
+
 impl<C> DefaultsClient<C> {
-    /// Puts `defaults` before `inner`.
+    /// Applies `defaults` to requests to `inner`.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a base URL that is not `http` or `https`.
@@ -103,7 +104,7 @@ impl<C> DefaultsClient<C> {
         })
     }
 
-    /// Reads dates in `Retry-After` against `clock`.
+    /// Sets the clock that dates in `Retry-After` are compared with.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -112,7 +113,7 @@ impl<C> DefaultsClient<C> {
     fn apply(&self, request: &mut HttpRequest) -> Result<()> {
         if let (Some(base), RequestTarget::Relative(reference)) = (&self.defaults.base_url, &request.target) {
             let target = RequestTarget::Relative(reference.clone()).resolve(base)?;
-            // `//other.test/x` and `https:other` are references, too; credentials must not follow them elsewhere.
+            // `//other.test/x` and `https:other` are valid references; credentials must not be sent to other hosts.
             if !target.url().is_ok_and(|url| same_origin(url, base)) {
                 return Err(NetworkError::invalid_input(
                     "url",
@@ -171,7 +172,7 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
         };
         let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
         let error = error.with_attempts(attempts);
-        // The response has no clock to read a date against.
+        // `status_error` has no clock, so dates in `Retry-After` are handled here.
         Err(match retry_after(&response.headers, &*self.clock) {
             Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
             _ => error,

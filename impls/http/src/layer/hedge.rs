@@ -1,4 +1,4 @@
-//! A second attempt beside a slow first one.
+//! A second attempt while a slow first one is in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RetryBudget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use parking_lot::Mutex;
@@ -16,32 +16,32 @@ use tokio::time::{Instant, sleep};
 
 use super::HttpCounters;
 use super::retry::Bucket;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// How long a request may take before a second attempt is made beside it.
+/// How long a request may take before a second attempt starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HedgeDelay {
-    /// So long.
+    /// A fixed time.
     Fixed(#[serde(with = "humantime_serde")] Duration),
-    /// As long as this share of the client's latest requests took.
+    /// A percentile of the latencies of the client's last 512 requests.
     Percentile {
-        /// Above 0.0 and below 1.0.
+        /// The percentile as a share, above 0.0 and below 1.0.
         share: f64,
-        /// Until enough requests were seen, and the longest at any time.
+        /// The delay until 32 requests were measured, and the upper limit after that.
         #[serde(with = "humantime_serde")]
         at_most: Duration,
     },
 }
 
-/// When requests are hedged, and how many.
+/// When requests are hedged, and how often.
 ///
 /// ```
 /// use std::time::Duration;
 /// use networking_http::layer::HedgePolicy;
 ///
-/// // Where the slowest twentieth of requests is.
+/// // Hedge the slowest 5 % of requests.
 /// let policy = HedgePolicy::after_percentile(0.95, Duration::from_millis(500)).with_budget(0.1, 10);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,23 +49,23 @@ pub enum HedgeDelay {
 pub struct HedgePolicy {
     /// The time from one attempt to the next.
     pub delay: HedgeDelay,
-    /// Attempts beside the first one, 1 to 5.
+    /// Attempts in addition to the first one, 1 to 5.
     pub max_hedges: u32,
-    /// The share of requests that are hedges in the long run, above 0.0 and up to 0.5. A server that is slow for all of its
-    /// requests gets no more.
+    /// The largest long-term share of hedges among requests, above 0.0 and up to 0.5. It limits the additional load on a server that
+    /// is slow for all requests.
     pub share: f64,
-    /// Hedges at once after a time without any, at least 1.
+    /// The largest number of hedges in a burst, at least 1.
     pub burst: u32,
 }
 
 impl HedgePolicy {
-    /// One hedge after `delay`; at most a tenth of requests, 10 at once.
+    /// One hedge after `delay`; for at most 10 % of requests, in bursts of up to 10.
     pub const fn after(delay: Duration) -> Self {
         Self::new(HedgeDelay::Fixed(delay))
     }
 
-    /// One hedge when a request takes longer than this share of the latest ones, or than `at_most`; at most a tenth of
-    /// requests, 10 at once.
+    /// One hedge when a request takes longer than the percentile `share` of the last requests, or than `at_most`; for at most 10 % of
+    /// requests, in bursts of up to 10.
     pub const fn after_percentile(share: f64, at_most: Duration) -> Self {
         Self::new(HedgeDelay::Percentile { share, at_most })
     }
@@ -79,13 +79,13 @@ impl HedgePolicy {
         }
     }
 
-    /// Sets how many attempts may be made beside the first one.
+    /// Sets how many attempts may be made in addition to the first one.
     pub const fn with_max_hedges(mut self, hedges: u32) -> Self {
         self.max_hedges = hedges;
         self
     }
 
-    /// Sets the share of requests that are hedges in the long run, and how many may come at once.
+    /// Sets the largest long-term share of hedges, and the largest burst.
     pub const fn with_budget(mut self, share: f64, burst: u32) -> Self {
         self.share = share;
         self.burst = burst;
@@ -120,21 +120,21 @@ impl Validate for HedgePolicy {
     }
 }
 
-/// Makes a second attempt when the first one takes long, and gives the first good answer: it cuts off the slowest requests,
-/// for some more load.
+/// Starts a second attempt when the first one is slow, and returns the first good response. This reduces the latency of the
+/// slowest requests at the cost of additional load.
 ///
-/// * Which requests: idempotent ones whose body can be sent again.
-/// * What is good: a response below 500 other than 408 and 429. While an attempt is under way, a bad answer of another one
-///   is not given; when all were bad, a response goes before an error, and the first before later ones.
-/// * Attempts that are not needed any more are cancelled.
-/// * How many: a [budget](HedgePolicy::with_budget) bounds the share of hedges, so that a server that is slow because it has
-///   too much to do does not get twice as much.
-/// * A hedge does not wait for its turn in a [`ConcurrencyClient`](super::ConcurrencyClient): where none is free, there is none.
-/// * A first attempt that fails before the delay is over is the answer: repeating is for [`RetryClient`](super::RetryClient).
+/// * Only idempotent requests whose body can be sent again are hedged.
+/// * A response is good if its status is below 500 and neither 408 nor 429. A bad outcome is returned only when no other
+///   attempt is in flight. If all outcomes are bad, a response is preferred to an error, and an earlier one to a later one.
+/// * The other attempts are cancelled when a good response arrives.
+/// * A [budget](HedgePolicy::with_budget) limits the share of hedges, so that an overloaded server does not get twice the load.
+/// * A hedge does not wait for a permit of a [`ConcurrencyClient`](super::ConcurrencyClient): if none is free, it is skipped.
+/// * If the first attempt fails before the delay has passed, its failure is the outcome: retries are done by
+///   [`RetryClient`](super::RetryClient).
 ///
 /// # Order
 ///
-/// Right: inside the retries, and outside of the circuit breaker and the attempt timeout, so that each attempt has its own.
+/// Right: inside the retries, and outside the circuit breaker and the attempt timeout, so that these apply to each attempt.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -147,14 +147,20 @@ impl Validate for HedgePolicy {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a [`CircuitBreakerClient`](super::CircuitBreakerClient) or [`ConcurrencyClient`](super::ConcurrencyClient). They would see one call where the peer gets two. Wrong
-/// as well: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient), whose limit would end the hedge together with the first attempt.
+/// Wrong: inside a [`CircuitBreakerClient`](super::CircuitBreakerClient) or
+/// [`ConcurrencyClient`](super::ConcurrencyClient). They would see one request where the peer gets two. Also wrong: inside an
+/// [`AttemptTimeoutClient`](super::AttemptTimeoutClient), whose limit would end the hedge together with the first attempt.
 #[derive(Debug)]
 pub struct HedgeClient<C> {
     inner: C,
     hedging: Option<Hedging>,
     counters: Option<Arc<HttpCounters>>,
 }
+
+inner_access!(
+    HedgeClient,
+    "The budget and the measured latencies are dropped with the wrapper."
+);
 
 #[derive(Debug)]
 struct Hedging {
@@ -203,13 +209,14 @@ impl<C: HttpClient> Wrapper for HedgeClient<C> {
 
     async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let hedging = self.hedging.as_ref().filter(|_| request.is_idempotent());
-        let Some((hedging, again)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?)))) else {
+        let Some((hedging, template)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?))))
+        else {
             return next.send(request).await;
         };
         hedging.budget.refill();
         let started = Instant::now();
-        // Boxed, so that clients that do not hedge do not carry the room for it.
-        let result = Box::pin(self.race(hedging, next, request, again)).await;
+        // Boxed, so that the futures of clients that do not hedge stay small.
+        let result = Box::pin(self.race(hedging, next, request, template)).await;
         if let (Some(latencies), Ok(response)) = (&hedging.latencies, &result)
             && is_good(response.status)
         {
@@ -221,12 +228,9 @@ impl<C: HttpClient> Wrapper for HedgeClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for HedgeClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -239,7 +243,7 @@ impl<C> HedgeClient<C> {
         hedging: &Hedging,
         next: &impl Next,
         first: Box<HttpRequest>,
-        again: Box<HttpRequest>,
+        template: Box<HttpRequest>,
     ) -> Result<Box<HttpResponse>> {
         let mut attempts = FuturesUnordered::new();
         attempts.push(next.send(first));
@@ -251,7 +255,7 @@ impl<C> HedgeClient<C> {
                     biased;
                     ended = attempts.next() => ended,
                     () = sleep(hedging.delay()) => {
-                        match again.try_clone().filter(|_| hedging.budget.take()) {
+                        match template.try_clone().filter(|_| hedging.budget.take()) {
                             Some(mut hedge) => {
                                 hedges_left -= 1;
                                 hedge.extensions.insert(Hedge);
@@ -269,14 +273,14 @@ impl<C> HedgeClient<C> {
                 attempts.next().await
             };
             let Some(result) = ended else {
-                unreachable!("the last attempt to end returns");
+                unreachable!("the last attempt returns");
             };
             if result.as_ref().is_ok_and(|response| is_good(response.status)) {
                 return result;
             }
-            // An attempt that fails does not bring the next hedge: that is not what hedges are for.
+            // After a failed attempt no further hedge starts: hedges are for slow attempts.
             hedges_left = 0;
-            if !attempts.is_empty() && result.as_ref().is_err_and(has_no_turn) {
+            if !attempts.is_empty() && result.as_ref().is_err_and(found_no_turn) {
                 continue;
             }
             let worst = match bad.take() {
@@ -291,13 +295,12 @@ impl<C> HedgeClient<C> {
     }
 }
 
-/// In the extensions of a request that is made beside another one: it must not wait for a turn, which the other one may hold
-/// until this one has ended.
+/// In the extensions of a hedge: it must not wait for a permit, which the first attempt may hold until the hedge has ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hedge;
 
-/// Whether an attempt was not made, for want of a turn.
-fn has_no_turn(error: &NetworkError) -> bool {
+/// Whether an attempt was skipped because no permit was free.
+fn found_no_turn(error: &NetworkError) -> bool {
     error.kind() == ErrorKind::Exhausted && error.phase() == Some(Phase::Queue)
 }
 
@@ -314,7 +317,7 @@ impl Hedging {
     }
 }
 
-/// How long the latest requests took.
+/// The latencies of the last requests.
 #[derive(Debug)]
 struct Latencies {
     share: f64,
@@ -330,10 +333,10 @@ struct Latest {
     next: usize,
 }
 
-/// So many latencies are kept.
+/// The number of latencies that are kept.
 const KEPT: usize = 512;
 
-/// After so many the percentile is worked out anew; before there are so many there is none.
+/// The percentile is computed after each batch of this many latencies, and not before the first one.
 const STEP: usize = 32;
 
 impl Latencies {

@@ -1,4 +1,4 @@
-//! Keys by which a server knows a request that it has had already.
+//! Idempotency keys, by which a server recognizes a repeated request.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::HeaderValue;
 
-/// Makes keys that no other client makes.
+/// Generates unique keys.
 #[derive(Debug)]
 pub(super) struct KeyMaker {
-    /// A keyed hash whose key is from the operating system's random numbers: its values are as unique as those.
+    /// A keyed hash whose key comes from the operating system's random numbers.
     secret: RandomState,
     made: AtomicU64,
 }
@@ -22,7 +22,7 @@ impl KeyMaker {
         }
     }
 
-    /// A new key, in the form of a random UUID (RFC 9562), which some servers want.
+    /// A new key in the form of a random UUID (RFC 9562), which some servers require.
     pub(super) fn make(&self) -> HeaderValue {
         let number = self.made.fetch_add(1, Relaxed);
         let half = |which: u8| u128::from(self.secret.hash_one((number, which)));

@@ -3,24 +3,22 @@
 use std::sync::Arc;
 
 use networking_spi::Result;
-use networking_spi::http::{
-    HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead,
-};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, Intercepted, Interceptor, RequestHead};
 use networking_spi::{ErrorKind, NetworkError, SendState};
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// Runs [`Interceptor`]s around each attempt: the first one's `before` runs first and its `after` last.
 ///
-/// A hook that ends the attempt, with a response or an error, is seen by the hooks outside of it and not by itself. What
-/// `after` and `on_error` are told of the request is its method and URL as the interceptor's own `before` was given them.
+/// When a `before` hook ends the attempt with a response or an error, only the interceptors outside of it get that outcome.
+/// `after` and `on_error` get the method and URL of the request as they were passed to `before` of the same interceptor.
 ///
-/// Whatever error a hook returns, its [send state](NetworkError::send_state) is that of the attempt: whether a request may
-/// be repeated is not for hooks to say.
+/// The [send state](NetworkError::send_state) of an error from a hook is replaced by that of the attempt, so that a hook cannot
+/// change whether the request may be repeated.
 ///
 /// # Order
 ///
-/// Right: inside the retries, so that every attempt is seen, and outside of the credentials.
+/// Right: inside the retries, so that every attempt is seen, and outside the credentials.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -30,12 +28,14 @@ use crate::chain::{Next, Wrapper, pass_on};
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside of [`AuthClient`](super::AuthClient), unless the interceptor is trusted with the credentials.
+/// Wrong: inside [`AuthClient`](super::AuthClient), unless the interceptor may see the credentials.
 #[derive(Debug)]
 pub struct InterceptorClient<C> {
     inner: C,
     interceptors: Vec<Arc<dyn Interceptor>>,
 }
+
+inner_access!(InterceptorClient);
 
 impl<C> InterceptorClient<C> {
     /// Runs `interceptors`, the outermost first, around calls to `inner`.
@@ -80,12 +80,9 @@ impl<C: HttpClient> Wrapper for InterceptorClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for InterceptorClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -112,7 +109,7 @@ impl<C> InterceptorClient<C> {
                     return Err(NetworkError::new(
                         ErrorKind::Unsupported,
                         "http.request",
-                        "this client does not know what the interceptor wants",
+                        "this client does not support the interceptor's decision",
                     ));
                 }
             }
@@ -122,17 +119,17 @@ impl<C> InterceptorClient<C> {
     }
 }
 
-/// The interceptors whose hooks have to run on the way back, and what each was given.
+/// The interceptors whose `before` ran, and the request heads they were given.
 #[derive(Default)]
 struct Entered {
     count: usize,
-    /// The heads that differ from the one before, with the index of the first interceptor that was given it. Interceptors
-    /// rarely change method or URL, and then there is one.
+    /// Each distinct head, with the index of the first interceptor that was given it. There is usually one, because interceptors
+    /// rarely change method or URL.
     heads: Vec<(usize, RequestHead)>,
 }
 
 impl Entered {
-    /// What the next interceptor is given.
+    /// Stores the head for the next interceptor.
     fn note(&mut self, request: &HttpRequest) -> Result<()> {
         let url = request.target.url()?;
         let same = |(_, last): &(usize, RequestHead)| last.method == request.method && last.url == *url;
@@ -144,7 +141,7 @@ impl Entered {
         Ok(())
     }
 
-    /// What the interceptor of this index was given.
+    /// The head that the interceptor with this index was given.
     fn head(&self, index: usize) -> &RequestHead {
         let later = self.heads.partition_point(|(since, _)| *since <= index);
         &self.heads[later - 1].1

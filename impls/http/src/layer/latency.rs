@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use networking_spi::http::LatencySummary;
 
-/// Each power of two of microseconds is cut into so many buckets: percentiles are at most 12.5 % too high.
+/// Buckets per power of two, in microseconds: percentiles are at most 12.5 % too high.
 const STEPS: u64 = 1 << STEP_BITS;
 const STEP_BITS: u32 = 3;
 
-/// Up to 2^36 microseconds, 19 hours; longer ones share the last bucket.
+/// Buckets up to 2^36 microseconds (19 h); longer durations are counted in the last one.
 const BUCKETS: usize = (36 - STEP_BITS as usize + 1) << STEP_BITS;
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Histogram {
     }
 }
 
-/// Values below `STEPS` have a bucket each; above, the leading bits choose.
+/// Values below `STEPS` have one bucket each; above, the leading bits select the bucket.
 fn bucket(micros: u64) -> usize {
     let index = if micros < STEPS {
         micros

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::{Method, StatusCode};
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
-use networking_spi::{NetworkError, Result, redact};
+use networking_spi::{NetworkError, Result};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::HttpCounters;
+use super::conventions::{client_span, note_error, note_status};
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
-use crate::body;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::host;
 
-/// Counts calls and opens a span for each (`http.request`, level `INFO`, named by OpenTelemetry's conventions for HTTP clients).
+/// Counts calls, and opens a span for each (`http.request`, level `INFO`, with the attributes of OpenTelemetry's semantic
+/// conventions for HTTP clients).
 ///
-/// The span ends with the response head. Secrets in the URL are not recorded, headers and bodies never are.
+/// The span ends with the response head. Headers, bodies, and secrets in the URL are not recorded.
 ///
 /// # Order
 ///
-/// Right: outermost, so that a call is counted once with everything it waited for.
+/// Right: outermost, so that a call is counted once, including all its waits.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{MetricsClient, RetryClient}};
@@ -35,7 +35,7 @@ use crate::marks::host;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt then counts as a call, and latencies leave out the waits.
+/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt would count as a call, and latencies would exclude the waits.
 #[derive(Debug)]
 pub struct MetricsClient<C> {
     inner: C,
@@ -44,13 +44,18 @@ pub struct MetricsClient<C> {
     recorder: Option<Recorder>,
 }
 
+inner_access!(
+    MetricsClient,
+    "Counters that were passed to [`with_counters`](Self::with_counters) stay readable; others are dropped."
+);
+
 impl<C> MetricsClient<C> {
     /// Counts the calls to `inner`.
     pub fn new(inner: C) -> Self {
         Self::with_counters(inner, Arc::default())
     }
 
-    /// Counts into `counters`, which other layers share.
+    /// Counts into `counters`, which other wrappers share.
     pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
         Self {
             inner,
@@ -60,18 +65,18 @@ impl<C> MetricsClient<C> {
         }
     }
 
-    /// Writes what calls take to the recorder that is installed with the crate `metrics`, too, under the names of
-    /// OpenTelemetry's conventions:
+    /// Also writes measurements to the recorder that is installed with the crate `metrics`, under the names of OpenTelemetry's semantic
+    /// conventions:
     ///
     /// | name | kind | unit | |
     /// |---|---|---|---|
     /// | `http.client.request.duration` | histogram | seconds | from the call to the response head, retries and waits included |
     /// | `http.client.active_requests` | gauge | calls | up to the response head |
-    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, where it is known |
-    /// | `http.client.response.body.size` | histogram | bytes | where the response says it |
+    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, if it is known |
+    /// | `http.client.response.body.size` | histogram | bytes | if the response announces it |
     ///
-    /// Labels: `http.request.method`, `server.address` (for the first 200; `_other` for all others), `server.port`, and but for the gauge
-    /// `http.response.status_code` and `error.type`.
+    /// Labels: `http.request.method`, `server.address` (the first 200 hosts; `_other` for all others), `server.port`, and, except for
+    /// the gauge, `http.response.status_code` and `error.type`.
     #[cfg(feature = "metrics")]
     pub fn recorded(mut self) -> Self {
         self.recorder = Some(Recorder::new());
@@ -90,14 +95,14 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
         let call = self.counters.start();
         let started = Instant::now();
         let sent = request.body.length();
-        let span = span(&request);
+        let span = client_span!("http.request", &request, http.request.resend_count = field::Empty);
         let host = peer(&request);
         #[cfg(feature = "metrics")]
         let measured = self.recorder.as_ref().map(|recorder| recorder.start(&request));
         let result = if span.is_disabled() {
             next.send(request).await
         } else {
-            // A box of its own: calls that are not traced do not carry the room for it.
+            // Boxed, so that the futures of calls that are not traced stay small.
             Box::pin(next.send(request).instrument(span.clone())).await
         };
         match result {
@@ -143,14 +148,14 @@ impl<C: HttpClient> HttpClient for MetricsClient<C> {
 }
 
 impl<C> MetricsClient<C> {
-    /// A body in memory counts when it is handed over, a stream as it is read.
+    /// Counts the bytes of a body: of a body in memory immediately, of a stream while it is read.
     fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
             return body;
         }
         let counters = Arc::clone(&self.counters);
-        body::inspect(body, move |chunk| {
+        body.inspect(move |chunk| {
             let chunk = chunk.map_err(|error| with_host(error, host.as_deref()))?;
             counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
             Ok(chunk)
@@ -158,69 +163,7 @@ impl<C> MetricsClient<C> {
     }
 }
 
-fn span(request: &HttpRequest) -> Span {
-    let (address, port) = server_of(request);
-    tracing::info_span!(
-        "http.request",
-        otel.kind = "client",
-        otel.name = span_name(&request.method),
-        otel.status_code = field::Empty,
-        http.request.method = method_name(&request.method),
-        http.request.method_original = unknown_method(&request.method),
-        server.address = address,
-        server.port = port,
-        url.full = url_of(request),
-        http.request.resend_count = field::Empty,
-        http.response.status_code = field::Empty,
-        error.type = field::Empty,
-    )
-}
-
-const OTHER_METHOD: &str = "_OTHER";
-
-/// The method where it is one of those that are known; of others there could be any number.
-pub(super) fn method_name(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "CONNECT" => "CONNECT",
-        "OPTIONS" => "OPTIONS",
-        "TRACE" => "TRACE",
-        "PATCH" => "PATCH",
-        _ => OTHER_METHOD,
-    }
-}
-
-/// What the conventions call the span of a request with this method.
-pub(super) fn span_name(method: &Method) -> &'static str {
-    match method_name(method) {
-        OTHER_METHOD => "HTTP",
-        name => name,
-    }
-}
-
-/// The method where its [name](method_name) does not say it.
-pub(super) fn unknown_method(method: &Method) -> Option<&str> {
-    (method_name(method) == OTHER_METHOD).then(|| method.as_str())
-}
-
-/// Host and port.
-pub(super) fn server_of(request: &HttpRequest) -> (Option<&str>, Option<u16>) {
-    match &request.target {
-        RequestTarget::Absolute(url) => (url.host_str(), url.port_or_known_default()),
-        RequestTarget::Relative(_) => (None, None),
-    }
-}
-
-/// The URL without its secrets.
-pub(super) fn url_of(request: &HttpRequest) -> Option<String> {
-    request.target.url().ok().map(redact::url)
-}
-
-/// The peer as errors name it.
+/// The peer, as errors show it.
 fn peer(request: &HttpRequest) -> Option<Box<str>> {
     match &request.target {
         RequestTarget::Absolute(url) => Some(host::of(url).into()),
@@ -228,7 +171,7 @@ fn peer(request: &HttpRequest) -> Option<Box<str>> {
     }
 }
 
-/// The transport names the host where it can; the errors of layers get it here.
+/// Adds the host to errors that do not have it, such as those of wrappers.
 fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
     match host {
         Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),
@@ -242,19 +185,6 @@ fn note_response(span: &Span, response: &HttpResponse) {
         span,
         response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0),
     );
-}
-
-pub(super) fn note_status(span: &Span, status: StatusCode) {
-    span.record("http.response.status_code", status.as_u16());
-    if status.as_u16() >= 400 {
-        span.record("error.type", status.as_str());
-        span.record("otel.status_code", "ERROR");
-    }
-}
-
-pub(super) fn note_error(span: &Span, error: &NetworkError) {
-    span.record("error.type", error.kind().as_str());
-    span.record("otel.status_code", "ERROR");
 }
 
 fn note_attempts(span: &Span, attempts: u32) {

@@ -1,46 +1,50 @@
-//! Layers: each is an [`HttpClient`](networking_spi::http::HttpClient) around another one and adds one thing to it.
+//! The wrappers of the standard stack. Each is an [`HttpClient`](networking_spi::http::HttpClient) around another one and
+//! adds one behaviour.
 //!
-//! A layer obeys the per-request options that are its own and takes them out of the request before it passes it on; what
-//! is still set when the request reaches the transport must be obeyed there, or is refused. A layer that has nothing to do
-//! for a request hands it on as it is, at no cost.
+//! A wrapper handles the per-request options that it implements and removes them before it passes the request on. The
+//! transport obeys the options that are left, or refuses the request. A wrapper that has nothing to do for a request passes
+//! it on unchanged.
 //!
-//! A layer of your own is an `HttpClient` around an `HttpClient`, and goes anywhere between or around these.
+//! A wrapper outside this crate is an `HttpClient` around an `HttpClient`, and can stand anywhere between or around these.
+//! `get_ref` gives the inner client of a wrapper, and `into_inner` removes the wrapper.
 //!
 //! [`HttpClientBuilder`](crate::client::HttpClientBuilder) composes the standard stack. Outermost first:
 //!
-//! | layer | why there |
+//! | wrapper | why there |
 //! |---|---|
-//! | [`DefaultsClient`] | all others see whole URLs; a status that is raised as an error is still a response for all others |
-//! | [`MetricsClient`] | counts calls, with everything they waited for |
-//! | `CacheClient` (feature `cache`) | what it answers costs nothing further in, and what fails further in it may answer |
-//! | [`RateLimitClient`] | a call waits once, however often it is retried |
-//! | [`TotalTimeoutClient`] | bounds all attempts and the waits between them |
+//! | [`DefaultsClient`] | all others see absolute URLs; a status that is raised as an error is still a response for all others |
+//! | [`MetricsClient`] | counts calls, including all their waits |
+//! | `CacheClient` (feature `cache`) | a hit skips all wrappers below; a stale response can replace a failure of all of them |
+//! | [`RateLimitClient`] | a call waits once, even when it is retried |
+//! | [`TotalTimeoutClient`] | limits all attempts and the waits between them |
 //! | [`RetryClient`] | repeats everything below |
-//! | [`HedgeClient`] | each of its attempts is one for everything below |
-//! | [`ConcurrencyClient`] | a request that waits for its turn is not a slow peer, and one that waits to be retried has none |
+//! | [`HedgeClient`] | each hedge is a separate attempt for everything below |
+//! | [`ConcurrencyClient`] | waiting for a permit does not count as a slow peer, and a request that waits for a retry holds none |
 //! | [`CircuitBreakerClient`] | sees every attempt, and its rejections can be retried |
-//! | [`TraceClient`] | each attempt that is sent is a span of its own in the trace |
+//! | [`TraceClient`] | each attempt that is sent has its own span |
 //! | [`AttemptTimeoutClient`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorClient`] | sees every attempt, before credentials are added |
 //! | [`AuthClient`] | adds credentials to each attempt, invisible to everything above |
-//! | [`RedirectClient`] | secrets stay with their origin on the way to another one |
+//! | [`RedirectClient`] | removes secrets when a redirect leads to another origin |
 //! | [`AuthClient`] again | credentials that depend on the URL: digests, and keys in the query |
-//! | `CookieClient` | each hop has the cookies of its host |
-//! | [`DecompressionClient`] | everything above sees plain bodies, and the size limit is on those |
+//! | `CookieClient` (feature `cookies`) | each hop has the cookies of its host |
+//! | [`DecompressionClient`] | everything above sees decoded bodies, and the size limit applies to those |
 //!
-//! # Writing a layer in this crate
+//! # Writing a wrapper in this crate
 //!
-//! The layers of the standard stack do not call each other through [`HttpClient::request`], which boxes a future for each,
-//! but through `chain::Next`, so that one box holds the futures of all. A layer says what it does in `chain::Wrapper`, and
-//! is a client through `pass_on!(request, ..)`:
+//! The wrappers of the standard stack do not call each other through [`HttpClient::request`], which boxes a future per
+//! call, but through `chain::Next`, so that one box holds the futures of all. A wrapper implements `chain::Wrapper`, gets its
+//! `HttpClient` methods from `pass_on!`, and `get_ref` and `into_inner` from `inner_access!`:
 //!
 //! ```text
-//! pub struct StampLayer<C> {
+//! pub struct StampClient<C> {
 //!     inner: C,
 //!     stamp: Option<HeaderValue>,
 //! }
 //!
-//! impl<C: HttpClient> Wrapper for StampLayer<C> {
+//! inner_access!(StampClient);
+//!
+//! impl<C: HttpClient> Wrapper for StampClient<C> {
 //!     type Inner = C;
 //!
 //!     fn inner(&self) -> &C {
@@ -56,17 +60,13 @@
 //! }
 //!
 //! #[deny(clippy::missing_trait_methods)]
-//! impl<C: HttpClient> HttpClient for StampLayer<C> {
-//!     fn capabilities(&self) -> HttpCapabilities {
-//!         self.inner.capabilities()
-//!     }
-//!
-//!     pass_on!(request, client_metrics, configure_retry_policy, configure_circuit_breaker);
+//! impl<C: HttpClient> HttpClient for StampClient<C> {
+//!     pass_on!(request, capabilities, client_metrics, configure_retry_policy, configure_circuit_breaker);
 //! }
 //! ```
 //!
-//! The future of a stack is as large as those of its layers together. What a layer keeps across `next.send(..)` should be
-//! small; what it needs only on a rare path goes into a box of its own. A test bounds the sum.
+//! The future of a stack is as large as the futures of its wrappers together. A wrapper should keep little across
+//! `next.send(..)`, and box what only a rare path needs. A test limits the sum.
 //!
 //! [`HttpClient::request`]: networking_spi::http::HttpClient::request
 
@@ -74,6 +74,7 @@
 mod cache;
 mod circuit_breaker;
 mod concurrency;
+mod conventions;
 #[cfg(feature = "cookies")]
 mod cookies;
 mod counters;
@@ -110,7 +111,6 @@ pub use metrics::MetricsClient;
 pub use rate_limit::{RateLimit, RateLimitClient};
 pub use redirect::{RedirectClient, RedirectPolicy};
 pub use retry::RetryClient;
-pub(crate) use retry::delay as retry_delay;
 pub(crate) use retry_after::retry_after;
 pub use timeout::{AttemptTimeoutClient, TotalTimeoutClient};
 pub use trace::{TraceClient, TraceContextSource};

@@ -1,4 +1,4 @@
-//! Something for each origin: a scheme, host and port.
+//! One value per origin: a scheme, host and port.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use url::Url;
 
 use crate::marks::origin_name;
 
-/// Something that can be forgotten while nothing depends on it.
-pub(super) trait Forgettable {
-    /// Whether a new one would behave in the same way.
+/// A value that can be removed while it is idle.
+pub(super) trait Evictable {
+    /// Whether a new value would behave in the same way.
     fn is_idle(&self) -> bool;
 }
 
-/// One value for each origin. Bounded: when there are too many, idle ones are forgotten; where none is, all further
-/// origins share one value.
+/// One value per origin, up to a limit. When the limit is reached, idle values are removed; if none is idle, further origins
+/// share one value.
 #[derive(Debug)]
 pub(super) struct PerOrigin<V> {
     known: RwLock<HashMap<Box<str>, Arc<V>>>,
@@ -23,8 +23,8 @@ pub(super) struct PerOrigin<V> {
     others: Arc<V>,
 }
 
-impl<V: Forgettable> PerOrigin<V> {
-    /// Keeps at most `most` values; `others` is for the origins beyond.
+impl<V: Evictable> PerOrigin<V> {
+    /// Keeps at most `most` values. Further origins share `others`.
     pub(super) fn new(most: usize, others: V) -> Self {
         Self {
             known: RwLock::default(),
@@ -44,7 +44,7 @@ impl<V: Forgettable> PerOrigin<V> {
             return Arc::clone(value);
         }
         if known.len() >= self.most {
-            // Nobody can take out another reference meanwhile: what is not referenced is not about to be used.
+            // The write lock is held, so a value with one reference is not about to be used.
             known.retain(|_, value| Arc::strong_count(value) > 1 || !value.is_idle());
             if known.len() >= self.most {
                 return Arc::clone(&self.others);
@@ -65,7 +65,7 @@ mod tests {
     #[derive(Default)]
     struct Value(AtomicBool);
 
-    impl Forgettable for Value {
+    impl Evictable for Value {
         fn is_idle(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }

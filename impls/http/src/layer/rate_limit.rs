@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use http::StatusCode;
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::HttpCounters;
-use super::per_origin::{Forgettable, PerOrigin};
+use super::per_origin::{Evictable, PerOrigin};
 use super::retry_after::retry_after;
 use super::timeout::QueuedFor;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use networking_runtime::clock::TokioClock;
 
-/// So many calls in so much time.
+/// At most `calls` calls per `period`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,22 +32,22 @@ use networking_runtime::clock::TokioClock;
 pub struct RateLimit {
     /// Calls in each `period`, at least 1.
     pub calls: u32,
-    /// The time in which `calls` are let through.
+    /// The time to which `calls` applies, at most a day.
     #[serde(with = "humantime_serde")]
     pub period: Duration,
-    /// Calls that may come at once after a pause, at least 1.
+    /// The largest number of calls without a wait after an idle time, at least 1.
     pub burst: u32,
-    /// The longest wait for a call's turn; a call that would wait longer fails at once.
+    /// The longest wait of a call; a call that would wait longer fails immediately.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
-    /// The longest `Retry-After` of a 429 or 503 for which no further call is let through; of longer ones so much. Zero,
-    /// the default: such answers change nothing.
+    /// The longest pause after a 429 or 503 with `Retry-After`, at most a day: no call is sent for the time in the header, up to this
+    /// limit. Zero, the default: no pause.
     #[serde(with = "humantime_serde", default)]
     pub max_pause: Duration,
 }
 
 impl RateLimit {
-    /// `calls` in each `period`, evenly spaced, with a wait of at most one second.
+    /// `calls` per `period`, evenly spaced, with a wait of at most 1 s.
     pub const fn new(calls: u32, period: Duration) -> Self {
         Self {
             calls,
@@ -58,29 +58,29 @@ impl RateLimit {
         }
     }
 
-    /// `calls` a minute.
+    /// `calls` per minute.
     pub const fn per_minute(calls: u32) -> Self {
         Self::new(calls, Duration::from_secs(60))
     }
 
-    /// `calls` a second.
+    /// `calls` per second.
     pub const fn per_second(calls: u32) -> Self {
         Self::new(calls, Duration::from_secs(1))
     }
 
-    /// Sets how many calls may come at once after a pause.
+    /// Sets the largest number of calls without a wait after an idle time.
     pub const fn with_burst(mut self, burst: u32) -> Self {
         self.burst = burst;
         self
     }
 
-    /// Sets the longest wait for a call's turn.
+    /// Sets the longest wait of a call.
     pub const fn with_max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = max_wait;
         self
     }
 
-    /// Lets no call through for as long as a 429 or 503 asks for in `Retry-After`, at most for `max_pause`.
+    /// Sends no call for the time in `Retry-After` of a 429 or 503, at most for `max_pause`.
     pub const fn with_max_pause(mut self, max_pause: Duration) -> Self {
         self.max_pause = max_pause;
         self
@@ -110,20 +110,21 @@ impl Validate for RateLimit {
     }
 }
 
-/// Spaces calls out (generic cell rate algorithm): all of them, those to each host (scheme, host and port), or both. Calls
-/// wait for their turn in the order in which they came.
+/// Limits the rate of calls (generic cell rate algorithm): of all calls, of the calls to each host (scheme, host and port), or of
+/// both. Waiting calls are sent in order of arrival.
 ///
-/// A call that would wait longer than [`RateLimit::max_wait`], or than its own timeout, fails at once with `RateLimited`
-/// and the wait. A call that is dropped while it waits has used up its turn.
+/// A call that would wait longer than [`RateLimit::max_wait`] or than its timeout fails immediately with `RateLimited`; the error
+/// contains the wait. A call that is dropped while it waits still counts.
 ///
-/// A [pause](RateLimit::with_max_pause) begins with the answer that a call gets: those that are retried further in are not seen.
+/// A [pause](RateLimit::with_max_pause) starts with the response of a call. Responses that are retried further inside do not start
+/// a pause.
 ///
-/// At most 1 000 hosts are told apart at a time: those that had no call lately make room, and where there are none all
-/// further hosts share one limit.
+/// At most 1,000 hosts have separate limits. Idle hosts are removed when there are more; if none is idle, further hosts share one
+/// limit.
 ///
 /// # Order
 ///
-/// Right: outside of [`RetryClient`](super::RetryClient), so that a call waits once.
+/// Right: outside [`RetryClient`](super::RetryClient), so that a call waits once.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{RateLimit, RateLimitClient, RetryClient}};
@@ -134,7 +135,8 @@ impl Validate for RateLimit {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient). Waiting for a turn would look like a slow peer, and count against its circuit.
+/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient). The wait would look like a slow peer, and count against
+/// its circuit.
 #[derive(Debug)]
 pub struct RateLimitClient<C> {
     inner: C,
@@ -144,7 +146,12 @@ pub struct RateLimitClient<C> {
     counters: Option<Arc<HttpCounters>>,
 }
 
-/// The most hosts that are told apart.
+inner_access!(
+    RateLimitClient,
+    "The schedule is dropped with the wrapper: a new one starts with a full burst."
+);
+
+/// The largest number of hosts with separate limits.
 const MAX_HOSTS: usize = 1_000;
 
 #[derive(Debug)]
@@ -154,7 +161,7 @@ struct Hosts {
 }
 
 impl<C> RateLimitClient<C> {
-    /// Limits the calls to `inner`; `None` lets all through.
+    /// Limits the rate of calls to `inner`; `None` sets no limit.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -168,7 +175,7 @@ impl<C> RateLimitClient<C> {
         })
     }
 
-    /// Limits the calls to each host besides.
+    /// Sets an additional limit per host.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -182,7 +189,7 @@ impl<C> RateLimitClient<C> {
         Ok(self)
     }
 
-    /// Reads dates in `Retry-After` against `clock`.
+    /// Sets the clock that dates in `Retry-After` are compared with.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -194,7 +201,7 @@ impl<C> RateLimitClient<C> {
         self
     }
 
-    /// The gate of the request's host. A relative target has none, and is refused further in.
+    /// The gate of the request's host. A relative target has none, and is refused by the transport.
     fn host(&self, request: &HttpRequest) -> Option<Arc<Gate>> {
         match (&self.hosts, &request.target) {
             (Some(hosts), RequestTarget::Absolute(url)) => Some(hosts.gates.get(url, || Gate::new(hosts.limit))),
@@ -238,12 +245,9 @@ impl<C: HttpClient> Wrapper for RateLimitClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for RateLimitClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
@@ -254,7 +258,7 @@ fn rate_limited(wait: Duration) -> NetworkError {
     NetworkError::new(
         ErrorKind::RateLimited,
         "http.request",
-        "the client's rate limit has no turn in time",
+        "the wait for the client's rate limit is too long",
     )
     .with_phase(Phase::Queue)
     .with_send_state(SendState::NotSent)
@@ -273,18 +277,18 @@ impl Gates<'_> {
         self.all.into_iter().chain(self.host.as_deref())
     }
 
-    /// Takes a turn at each gate, or at none: the wait until all have come, or the wait that would be too long.
+    /// Reserves a call at each gate, or at none. Returns the longest wait, or as the error the wait that would be too long.
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         if let (Some(all), Some(host)) = (self.all, &self.host) {
-            // Before a turn is taken at one of them that the other one would waste.
-            all.look(timeout)?;
-            host.look(timeout)?;
+            // Both are checked first, so that no call is reserved at one gate and refused by the other.
+            all.peek(timeout)?;
+            host.peek(timeout)?;
         }
         self.iter()
             .try_fold(Duration::ZERO, |wait, gate| Ok(wait.max(gate.take_turn(timeout)?)))
     }
 
-    /// What one host asks for is obeyed for that host, where hosts are told apart.
+    /// Pauses the gate of the host, or, without limits per host, the gate of all calls.
     fn pause(&self, asked: Duration) {
         if let Some(gate) = self.host.as_deref().or(self.all) {
             gate.pause(asked);
@@ -295,13 +299,13 @@ impl Gates<'_> {
 #[derive(Debug)]
 struct Gate {
     origin: Instant,
-    /// Between calls.
+    /// Nanoseconds between calls.
     interval: u64,
-    /// How far ahead of schedule a call may be.
+    /// How far ahead of the schedule a call may be, in nanoseconds.
     tolerance: u64,
     max_wait: Duration,
     max_pause: Duration,
-    /// When the schedule's next call is due, in nanoseconds after `origin`.
+    /// When the next call of the schedule is due, in nanoseconds after `origin`.
     due: AtomicU64,
 }
 
@@ -329,7 +333,7 @@ impl Gate {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// How long to wait for the turn that was taken, or would be to wait if that is too long.
+    /// Reserves a call. Returns its wait, or as the error the wait that would be too long.
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         let now = self.now();
         let mut due = self.due.load(Ordering::Relaxed);
@@ -346,8 +350,8 @@ impl Gate {
         }
     }
 
-    /// The same, without taking the turn.
-    fn look(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
+    /// The same, without reserving the call.
+    fn peek(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         self.wait(self.due.load(Ordering::Relaxed), self.now(), timeout)
     }
 
@@ -357,7 +361,7 @@ impl Gate {
         if wait > longest { Err(wait) } else { Ok(wait) }
     }
 
-    /// Lets no turn come before the pause is over. Turns that were given out stay.
+    /// Schedules no call before the end of the pause. Reserved calls are not affected.
     fn pause(&self, asked: Duration) {
         let pause = u64::try_from(asked.min(self.max_pause).as_nanos()).unwrap_or(u64::MAX);
         if pause > 0 {
@@ -367,7 +371,7 @@ impl Gate {
     }
 }
 
-impl Forgettable for Gate {
+impl Evictable for Gate {
     fn is_idle(&self) -> bool {
         self.due.load(Ordering::Relaxed) <= self.now()
     }

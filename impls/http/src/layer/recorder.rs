@@ -1,4 +1,4 @@
-//! What calls take, through the `metrics` facade.
+//! Measurements of calls, through the `metrics` facade.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use networking_spi::NetworkError;
 use networking_spi::http::HttpRequest;
 use parking_lot::RwLock;
 
-use super::metrics::{method_name, server_of};
+use super::conventions::{method_name, server_of};
 
-/// The most hosts with series of their own; recorders forget none.
+/// The largest number of hosts with separate series. Recorders keep series forever.
 const MAX_SERVERS: usize = 200;
 
-/// The `server.address` of all others.
+/// The `server.address` of all other hosts.
 const OTHERS: &str = "_other";
 
 const DURATION: &str = "http.client.request.duration";
@@ -40,7 +40,7 @@ impl Recorder {
         }
     }
 
-    /// Starts a call, which ends when the measurement is dropped.
+    /// Starts the measurement of a call. The call is active until the measurement is dropped.
     pub(super) fn start(&self, request: &HttpRequest) -> Measurement {
         let (address, port) = server_of(request);
         let mut labels = vec![Label::from_static_parts(

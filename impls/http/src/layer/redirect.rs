@@ -9,17 +9,17 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::{LeftOrigin, same_origin};
 
-/// Whether and how far redirects are followed.
+/// Whether redirects are followed, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RedirectPolicy {
-    /// Whether they are followed, unless the request says otherwise.
+    /// Whether redirects are followed. A request can override this.
     pub follow: bool,
-    /// The most redirects that one attempt follows, at most 50.
+    /// The largest number of redirects per attempt, at most 50.
     pub limit: u32,
 }
 
@@ -39,7 +39,7 @@ impl RedirectPolicy {
         Self { follow: true, limit }
     }
 
-    /// None, unless the request says otherwise: a 3xx is the response.
+    /// Follows no redirects: a 3xx is the response. A request can override this.
     pub const fn none() -> Self {
         Self {
             follow: false,
@@ -57,11 +57,11 @@ impl Validate for RedirectPolicy {
 /// Follows redirects (RFC 9110, section 15.4) for transports that do not.
 ///
 /// * 301 and 302 turn a POST into a GET, 303 turns everything but HEAD into a GET; 307 and 308 send method and body again.
-/// * To another origin (scheme, host or port) no header goes along that holds a secret: those known as such, those whose
-///   names say so, and those marked sensitive.
+/// * Secret headers are not sent to another origin (scheme, host or port): known ones, those with secret names, and those
+///   marked sensitive.
 /// * Only `http` and `https` targets are followed.
 ///
-/// A transport that follows redirects itself keeps doing so.
+/// If the transport follows redirects, it keeps doing so, with the setting of this policy.
 ///
 /// # Order
 ///
@@ -75,15 +75,17 @@ impl Validate for RedirectPolicy {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: outside of [`AuthClient`](super::AuthClient). Each hop would get the credentials anew, whatever its host.
+/// Wrong: outside [`AuthClient`](super::AuthClient). Each hop would get the credentials, regardless of its host.
 #[derive(Debug)]
 pub struct RedirectClient<C> {
     inner: C,
     policy: RedirectPolicy,
 }
 
+inner_access!(RedirectClient);
+
 impl<C> RedirectClient<C> {
-    /// Follows redirects of `inner` by `policy`.
+    /// Follows redirects of `inner` according to `policy`.
     pub const fn new(inner: C, policy: RedirectPolicy) -> Self {
         Self { inner, policy }
     }
@@ -98,7 +100,7 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         if self.inner.capabilities().redirect_control {
-            // The transport's own default must not decide in place of the policy.
+            // The policy takes precedence over the transport's default.
             request.options.follow_redirects.get_or_insert(self.policy.follow);
             return next.send(request).await;
         }
@@ -109,8 +111,8 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
         for _ in 0..=self.policy.limit {
             let mut hop = NextHop::of(&request)?;
             let mut response = next.send(request).await.map_err(|error| {
-                // Whoever redirected has seen the request, and may have acted upon it: it is not one to send again
-                // because a later hop cannot be reached.
+                // The redirecting server has received the request and may have processed it, so the request must not be sent
+                // again because a later hop cannot be reached.
                 if followed.is_empty() {
                     error
                 } else {
@@ -125,9 +127,9 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
             followed.push(mem::replace(&mut hop.url, target));
             request = Box::new(hop.into_request());
         }
-        // Coming to a URL again is no error as such: a cookie may have been set on the way.
+        // A repeated URL is an error only at the limit: a cookie may have been set in between.
         let error = if followed.contains(request.target.url()?) {
-            refused("loop", "the redirects go round in a circle")
+            refused("loop", "the redirects form a loop")
         } else {
             refused("too_many", "too many redirects")
         };
@@ -151,7 +153,7 @@ impl<C: HttpClient> HttpClient for RedirectClient<C> {
     );
 }
 
-/// What the next request takes over from the one before.
+/// The parts of a request that the next hop is made from.
 struct NextHop {
     url: Url,
     method: Method,
@@ -163,7 +165,7 @@ struct NextHop {
 }
 
 impl NextHop {
-    /// In a box, because it waits for the response with the call.
+    /// Boxed, because it is part of the call's future while the response is awaited.
     fn of(request: &HttpRequest) -> Result<Box<Self>> {
         Ok(Box::new(Self {
             url: request.target.url()?.clone(),
@@ -191,7 +193,7 @@ impl NextHop {
                 header::CONTENT_LANGUAGE,
                 header::CONTENT_LOCATION,
                 header::TRANSFER_ENCODING,
-                // Without content nobody waits for leave to send it (RFC 9110, section 10.1.1).
+                // Without content there is nothing to expect a 100 for (RFC 9110, section 10.1.1).
                 header::EXPECT,
             ] {
                 self.headers.remove(name);
@@ -200,10 +202,10 @@ impl NextHop {
         if self.body.is_none() {
             return Err(refused(
                 "body_not_repeatable",
-                "the redirect wants the body again, which is a stream",
+                "the redirect requires the body again, which can be sent only once",
             ));
         }
-        // What names the host is for the host it names.
+        // The header is only valid for the host of the previous hop.
         self.headers.remove(header::HOST);
         if !same_origin {
             self.drop_secrets();
@@ -234,7 +236,7 @@ impl NextHop {
     }
 }
 
-/// Where a redirect leads; `None` for a response that is not one.
+/// The target of a redirect; `None` for other responses.
 fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
     if !matches!(
         response.status,

@@ -1,4 +1,4 @@
-//! Sending requests again.
+//! Retries.
 
 use std::fmt;
 use std::pin::pin;
@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use http::{HeaderName, Method};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RetryBudget, RetryPolicy};
+use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::sleep;
@@ -18,33 +18,35 @@ use tokio::time::sleep;
 use super::HttpCounters;
 use super::idempotency_key::KeyMaker;
 use super::retry_after::retry_after;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::Attempts;
 use crate::marks::ResendCount;
 use networking_runtime::clock::TokioClock;
 
-/// The most bytes of a response that is given up which are read so that its connection can be used again.
+/// The largest body of a discarded response that is read, in bytes, so that its connection can be reused.
 const MAX_DRAIN: usize = 64 << 10;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Sends a request again when its attempt failed in a way that may pass, by a [`RetryPolicy`].
+/// Retries requests after transient failures, according to a [`RetryPolicy`].
 ///
-/// * What is retried: the policy's statuses, and errors whose [retryability](NetworkError::retryability) says so, an open circuit that knows when
-///   it will let calls through included. The policy's predicate decides before these.
-/// * Which requests: idempotent ones, and those that certainly did not reach the peer, of any method. The body must be
-///   one that can be sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key that the server can know it by, and is idempotent then.
-/// * How far: up to the response head. A body that breaks off is an error of its reader.
-/// * The last attempt's response or error is the call's; its number is in the error's `attempts`, or in the response's
-///   extensions as [`Attempts`].
-/// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The
-///   budget is always the client's; a policy with `budget: None` does not draw on it.
+/// * The statuses of the policy are retried, and errors with a retryable
+///   [retryability](NetworkError::retryability), including an open circuit that has a time to retry. The policy's predicate takes
+///   precedence.
+/// * Idempotent requests are retried, and requests of any method that did not reach the peer. The body must be one that can be
+///   sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key by which the server recognizes
+///   it, which makes it idempotent.
+/// * A retry happens up to the response head. A body that fails later is an error for its reader.
+/// * The call returns the response or error of the last attempt. The number of attempts is in the error's `attempts`, or in the
+///   response's extensions as [`Attempts`].
+/// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The budget is
+///   always the client's; a policy with `budget: None` does not use it.
 ///
-/// Each attempt but the last possible one costs a copy of the request's head.
+/// Each attempt, except the last possible one, copies the head of the request.
 ///
 /// # Order
 ///
-/// Right: outside of the circuit breaker, so that the breaker sees every attempt.
+/// Right: outside the circuit breaker, so that the breaker sees every attempt.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{CircuitBreakerClient, RetryClient}};
@@ -54,9 +56,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside the circuit breaker. It would count a call of three failures as one, or as none if the third attempt
-/// succeeds, and a failing peer would still get every attempt of a call that was let through. Wrong as well: two of them in
-/// one stack, which multiplies the attempts.
+/// Wrong: inside the circuit breaker. It would count three failed attempts of a call as one failure, or as none if the third one
+/// succeeds, and would not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack, which multiply the
+/// attempts.
 pub struct RetryClient<C> {
     inner: C,
     state: ArcSwap<State>,
@@ -65,13 +67,18 @@ pub struct RetryClient<C> {
     keys: KeyMaker,
 }
 
+inner_access!(
+    RetryClient,
+    "The retry budget is dropped with the wrapper: a new one starts full."
+);
+
 struct State {
     policy: RetryPolicy,
     budget: Option<Bucket>,
 }
 
 impl<C> RetryClient<C> {
-    /// Retries calls to `inner` by `policy`.
+    /// Retries requests to `inner` according to `policy`.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -86,7 +93,7 @@ impl<C> RetryClient<C> {
         })
     }
 
-    /// Reads dates in `Retry-After` against `clock`.
+    /// Sets the clock that dates in `Retry-After` are compared with.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -125,7 +132,7 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             && request.options.idempotent.is_none()
             && matches!(request.method, Method::POST | Method::PATCH)
         {
-            // One for all attempts.
+            // All attempts of a call have the same key.
             let key = request.headers.entry(IDEMPOTENCY_KEY);
             key.or_insert_with(|| self.keys.make());
         }
@@ -155,7 +162,9 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
                     return finish(result, attempt);
                 }
                 Verdict::Final => return finish(result, attempt),
-                Verdict::Retry(wait) => wait.unwrap_or_default().max(delay(policy, attempt)),
+                Verdict::Retry(wait) => wait
+                    .unwrap_or_default()
+                    .max(policy.backoff.delay(attempt, fastrand::f64())),
             };
             if following.is_none() || !budget.is_none_or(Bucket::take) {
                 return finish(result, attempt);
@@ -163,10 +172,10 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
             }
-            // Boxed, so that calls that succeed at once do not carry the room for it.
+            // Boxed, so that the futures of calls that succeed immediately stay small.
             Box::pin(pause(result, wait)).await;
         }
-        unreachable!("every attempt without a successor returns")
+        unreachable!("the last attempt returns")
     }
 }
 
@@ -211,17 +220,17 @@ impl<C> RetryClient<C> {
     }
 }
 
-/// An attempt is boxed apart from the rest of the call, so that neither is large: allocators have short cuts for small blocks.
+/// An attempt has a separate box, so that it and the rest of the call stay small: allocators have fast paths for small blocks.
 fn attempt_once(next: &impl Next, request: Box<HttpRequest>) -> BoxFuture<'_, Result<Box<HttpResponse>>> {
     Box::pin(next.send(request))
 }
 
 enum Verdict {
-    /// The peer is well.
+    /// A success: it refills the budget.
     Good,
-    /// A failure, but not one to retry.
+    /// A failure that is not retried.
     Final,
-    /// Retry after so long at least.
+    /// Retry after at least this time.
     Retry(Option<Duration>),
 }
 
@@ -254,30 +263,13 @@ fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpRe
     }
 }
 
-/// The delay before the retry that follows attempt number `attempt`.
-pub(crate) fn delay(policy: &RetryPolicy, attempt: u32) -> Duration {
-    let growth = policy.multiplier.powi(i32::try_from(attempt - 1).unwrap_or(i32::MAX));
-    let computed = policy.initial_delay.as_secs_f64() * growth;
-    // The product may be infinite, and that compares as it should.
-    let capped = if computed < policy.max_delay.as_secs_f64() {
-        Duration::from_secs_f64(computed)
-    } else {
-        policy.max_delay
-    };
-    match policy.jitter {
-        Jitter::Full => capped.mul_f64(fastrand::f64()),
-        Jitter::Equal => capped.mul_f64(0.5 + fastrand::f64() / 2.0),
-        Jitter::None => capped,
-    }
-}
-
-/// Waits, and meanwhile reads what is left of a response, within reason, so that its connection can serve the next attempt.
+/// Waits. Meanwhile reads the rest of a small response, so that its connection can be reused by the next attempt.
 async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
     let mut over = pin!(sleep(wait));
     if let Ok(HttpResponse { body, .. }) = given_up.map(|response| *response)
         && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
     {
-        // Neither a failure nor a lack of time matters: the connection is then closed.
+        // An error or a timeout only means that the connection is closed.
         tokio::select! {
             biased;
             _ = body.collect(MAX_DRAIN) => {}
@@ -328,7 +320,7 @@ impl Bucket {
     }
 
     pub(super) fn refill(&self) {
-        // A full bucket, the usual case, is not written to.
+        // A full bucket, the usual case, is not written.
         let _ = self.tokens.fetch_update(Relaxed, Relaxed, |tokens| {
             (tokens < self.capacity).then(|| (tokens + self.refill).min(self.capacity))
         });
@@ -346,6 +338,8 @@ impl<C: fmt::Debug> fmt::Debug for RetryClient<C> {
 
 #[cfg(test)]
 mod tests {
+    use networking_spi::http::Jitter;
+
     use super::*;
 
     #[test]
@@ -353,10 +347,12 @@ mod tests {
         let policy = RetryPolicy::new(100)
             .with_delays(Duration::from_millis(100), Duration::from_secs(1))
             .with_jitter(Jitter::None);
-        let delays: Vec<u128> = (1..=6).map(|attempt| delay(&policy, attempt).as_millis()).collect();
+        let delays: Vec<u128> = (1..=6)
+            .map(|attempt| policy.backoff.delay(attempt, fastrand::f64()).as_millis())
+            .collect();
         assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000]);
         assert_eq!(
-            delay(&policy.with_multiplier(1e300), 99),
+            policy.with_multiplier(1e300).backoff.delay(99, 0.5),
             Duration::from_secs(1),
             "no overflow"
         );
@@ -370,7 +366,9 @@ mod tests {
                 .with_jitter(jitter)
         };
         for (jitter, low) in [(Jitter::Full, 0.0), (Jitter::Equal, 0.5)] {
-            let drawn: Vec<f64> = (0..2_000).map(|_| delay(&policy(jitter), 1).as_secs_f64()).collect();
+            let drawn: Vec<f64> = (0..2_000)
+                .map(|_| policy(jitter).backoff.delay(1, fastrand::f64()).as_secs_f64())
+                .collect();
             assert!(drawn.iter().all(|seconds| (low..=1.0).contains(seconds)), "{jitter:?}");
             assert!(
                 drawn.iter().any(|seconds| *seconds < low + 0.1),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::{HeaderMap, header};
 use networking_spi::clock::Clock;
 
-/// The wait that the peer asks for, in either form: seconds, or a date, which is zero once it has passed.
+/// The wait in `Retry-After`, given as seconds or as a date. A date in the past is zero.
 pub(crate) fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than fit are as good as for ever.
+        // A number that does not fit is longer than any limit.
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(value).ok()?;

@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use crate::body;
 use crate::body::deadline;
-use crate::chain::{Next, Wrapper, pass_on};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// How long the call has waited for its turn already. In the extensions of a request that a rate limit made wait.
+/// In the extensions of a request: how long a rate limit has delayed it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueuedFor(pub(super) Duration);
 
-/// The time limit of a whole call: the wait for a turn, all attempts, the waits between them, and reading the body.
+/// The time limit of a whole call: the wait for the rate limit, all attempts, the waits between them, and reading the body.
 ///
 /// # Order
 ///
-/// Right: outside of [`RetryClient`](super::RetryClient).
+/// Right: outside [`RetryClient`](super::RetryClient).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -32,16 +32,18 @@ pub(super) struct QueuedFor(pub(super) Duration);
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a `RetryClient`. Three attempts may then take three times the limit and the waits on top; that is what
-/// [`AttemptTimeoutClient`] is for.
+/// Wrong: inside a `RetryClient`. The limit would apply to each attempt, and three attempts could take three times the limit. Use
+/// [`AttemptTimeoutClient`] to limit attempts.
 #[derive(Debug)]
 pub struct TotalTimeoutClient<C> {
     inner: C,
     default: Option<Duration>,
 }
 
+inner_access!(TotalTimeoutClient);
+
 impl<C> TotalTimeoutClient<C> {
-    /// Limits calls to `inner` to `default`, unless a request has its own limit.
+    /// Limits calls to `inner` to `default`, unless a request sets another limit.
     pub const fn new(inner: C, default: Option<Duration>) -> Self {
         Self { inner, default }
     }
@@ -63,11 +65,11 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
             .remove::<QueuedFor>()
             .map_or(Duration::ZERO, |queued| queued.0);
         let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
-            // Too far away for the clock: no limit.
+            // The deadline exceeds the range of the clock: no limit.
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
-        let Some(result) = deadline::by(deadline, sent).await else {
+        let Ok(result) = deadline::by(deadline, sent).await else {
             return Err(NetworkError::timeout("http.request", Phase::Total, limit));
         };
         let mut response = result?;
@@ -109,15 +111,17 @@ impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: outside of the breaker. The breaker would see a cancelled call, which says nothing about the peer.
+/// Wrong: outside the breaker. The breaker would record a cancelled call, not a failure of the peer.
 #[derive(Debug)]
 pub struct AttemptTimeoutClient<C> {
     inner: C,
     default: Option<Duration>,
 }
 
+inner_access!(AttemptTimeoutClient);
+
 impl<C> AttemptTimeoutClient<C> {
-    /// Limits attempts on `inner` to `default`, unless a request has its own limit.
+    /// Limits attempts of `inner` to `default`, unless a request sets another limit.
     pub const fn new(inner: C, default: Option<Duration>) -> Self {
         Self { inner, default }
     }
@@ -135,11 +139,11 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
             return next.send(request).await;
         };
         let Some(deadline) = Instant::now().checked_add(limit) else {
-            // Too far away for the clock: no limit.
+            // The deadline exceeds the range of the clock: no limit.
             return next.send(request).await;
         };
         let sent = pin!(next.send(request));
-        deadline::by(deadline, sent).await.unwrap_or_else(|| {
+        deadline::by(deadline, sent).await.unwrap_or_else(|_| {
             Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
         })
     }

@@ -1,22 +1,22 @@
-//! Sending the trace along.
+//! Propagation of trace contexts.
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use networking_spi::Result;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
-use tracing::{Instrument, Span, field};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse};
+use tracing::{Instrument, field};
 
 use super::TraceContext;
-use super::metrics::{method_name, note_error, note_status, server_of, span_name, unknown_method, url_of};
-use crate::chain::{Next, Wrapper, pass_on};
+use super::conventions::{client_span, note_error, note_status};
+use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::ResendCount;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Says which trace requests belong to that do not say so themselves: the bridge to whatever keeps the traces.
+/// Provides the trace context of requests that have none in their extensions: the connection to a tracing system.
 ///
 /// ```
 /// use networking_http::layer::{TraceContext, TraceContextSource};
@@ -35,24 +35,24 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// }
 /// ```
 pub trait TraceContextSource: fmt::Debug + Send + Sync + 'static {
-    /// The context of the current span. It is asked for once for each attempt, inside of the span of the attempt: where
-    /// spans have ids, that is the id to give. Must not block.
+    /// The context of the current span. It is called once per attempt, inside the span of the attempt: return the id of that span if
+    /// spans have ids. Must not block.
     fn current(&self) -> Option<TraceContext>;
 }
 
-/// Sends `traceparent` and `tracestate` (W3C Trace Context) with each attempt, and opens a span for it (`http.attempt`, level `INFO`, named
-/// by OpenTelemetry's conventions for HTTP clients).
+/// Sends `traceparent` and `tracestate` (W3C Trace Context) with each attempt, and opens a span for it (`http.attempt`, level
+/// `INFO`, with the attributes of OpenTelemetry's semantic conventions for HTTP clients).
 ///
-/// * The context is the one in the request's [extensions](networking_spi::http::HttpRequest::extensions); otherwise the one of the
-///   [`TraceContextSource`]. A request without either, and one that has a `traceparent` already, is sent as it is, without a span.
-/// * A context from the extensions is that of the caller. Each attempt is then a child of it with an id of its own, which is what the peer is sent
-///   and what the span has as `span_id`; where nobody listens to the span, the caller's context is sent as it is.
-/// * A context from the source is sent as it is.
+/// * The context is the one in the request's [extensions](networking_spi::http::HttpRequest::extensions), or else the one of the
+///   [`TraceContextSource`]. A request without either, and one that has a `traceparent` header, is sent unchanged, without a span.
+/// * A context in the extensions is that of the caller. Each attempt gets a child context with a new span id, which is sent to
+///   the peer and recorded as `span_id`. If the span is disabled, the caller's context is sent unchanged.
+/// * A context from the source is sent unchanged.
 ///
 /// # Order
 ///
-/// Right: inside the retries and the circuit breaker, so that each attempt that is sent has a span of its own, and outside of the attempt
-/// timeout, so that it has its end.
+/// Right: inside the retries and the circuit breaker, so that each attempt that is sent has its own span, and outside the attempt
+/// timeout, so that the span records the timeout.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -64,15 +64,17 @@ pub trait TraceContextSource: fmt::Debug + Send + Sync + 'static {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: outside of the retries. What the peer does for each attempt would look like parts of one.
+/// Wrong: outside the retries. All attempts would have the same span.
 #[derive(Debug)]
 pub struct TraceClient<C> {
     inner: C,
     source: Option<Arc<dyn TraceContextSource>>,
 }
 
+inner_access!(TraceClient);
+
 impl<C> TraceClient<C> {
-    /// Sends the traces of requests to `inner` along, those of `source` where requests have none.
+    /// Sends the trace contexts of requests to `inner`, and those of `source` for requests that have none.
     pub fn new(inner: C, source: Option<Arc<dyn TraceContextSource>>) -> Self {
         Self { inner, source }
     }
@@ -90,7 +92,14 @@ impl<C: HttpClient> Wrapper for TraceClient<C> {
         if (own.is_none() && self.source.is_none()) || request.headers.contains_key(TRACEPARENT) {
             return next.send(request).await;
         }
-        let span = span(&request);
+        let span = client_span!(
+            "http.attempt",
+            &request,
+            http.request.resend_count = request.extensions.get::<ResendCount>().map(|count| count.0),
+            trace_id = field::Empty,
+            span_id = field::Empty,
+            parent_id = field::Empty
+        );
         let context = match (own, &self.source) {
             (Some(caller), _) if span.is_disabled() => Some(caller.clone()),
             (Some(caller), _) => {
@@ -110,13 +119,13 @@ impl<C: HttpClient> Wrapper for TraceClient<C> {
         }
         if let Ok(value) = HeaderValue::from_str(&context.to_string()) {
             request.headers.insert(TRACEPARENT, value);
-            // One that came without its parent belongs to another trace.
+            // A `tracestate` without `traceparent` belongs to another trace.
             request.headers.remove(TRACESTATE);
             if let Some(state) = context.state() {
                 request.headers.insert(TRACESTATE, state.clone());
             }
         }
-        // Boxed, so that requests without a trace do not carry the room for it.
+        // Boxed, so that the futures of requests without a trace stay small.
         let result = Box::pin(next.send(request).instrument(span.clone())).await;
         match &result {
             Ok(response) => note_status(&span, response.status),
@@ -128,35 +137,11 @@ impl<C: HttpClient> Wrapper for TraceClient<C> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for TraceClient<C> {
-    fn capabilities(&self) -> HttpCapabilities {
-        self.inner.capabilities()
-    }
-
     pass_on!(
         request,
+        capabilities,
         client_metrics,
         configure_retry_policy,
         configure_circuit_breaker
     );
-}
-
-fn span(request: &HttpRequest) -> Span {
-    let (address, port) = server_of(request);
-    tracing::info_span!(
-        "http.attempt",
-        otel.kind = "client",
-        otel.name = span_name(&request.method),
-        otel.status_code = field::Empty,
-        http.request.method = method_name(&request.method),
-        http.request.method_original = unknown_method(&request.method),
-        server.address = address,
-        server.port = port,
-        url.full = url_of(request),
-        http.request.resend_count = request.extensions.get::<ResendCount>().map(|count| count.0),
-        http.response.status_code = field::Empty,
-        error.type = field::Empty,
-        trace_id = field::Empty,
-        span_id = field::Empty,
-        parent_id = field::Empty,
-    )
 }

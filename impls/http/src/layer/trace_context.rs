@@ -1,4 +1,4 @@
-//! W3C Trace Context: where in a trace a request stands.
+//! W3C Trace Context.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
@@ -7,14 +7,14 @@ use std::str::FromStr;
 use http::HeaderValue;
 use networking_spi::{NetworkError, Result};
 
-/// The longest `tracestate` that is sent, in bytes, and the most members that it has.
+/// The longest `tracestate` that is sent, in bytes, and its largest number of members.
 const MAX_STATE: usize = 512;
 const MAX_MEMBERS: usize = 32;
 
 const SAMPLED: u8 = 1;
 
-/// The trace that a request belongs to, and the span that it is made in (W3C Trace Context). In the extensions of a request
-/// it is sent along by [`TraceClient`](super::TraceClient).
+/// The trace and the span that a request belongs to (W3C Trace Context). [`TraceClient`](super::TraceClient) sends the context that is
+/// in the extensions of a request.
 ///
 /// ```
 /// use networking_http::layer::TraceContext;
@@ -34,7 +34,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A context of these ids.
+    /// A context with these ids.
     pub const fn new(trace_id: NonZeroU128, span_id: NonZeroU64, sampled: bool) -> Self {
         Self {
             trace_id,
@@ -44,7 +44,7 @@ impl TraceContext {
         }
     }
 
-    /// The beginning of a trace, with random ids.
+    /// The root of a new trace, with random ids.
     pub fn root(sampled: bool) -> Self {
         Self::new(
             NonZeroU128::new(fastrand::u128(1..)).unwrap_or(NonZeroU128::MIN),
@@ -53,7 +53,7 @@ impl TraceContext {
         )
     }
 
-    /// A span of the same trace, with a random id.
+    /// A context in the same trace, with a random span id.
     pub fn child(&self) -> Self {
         Self {
             span_id: random_span_id(),
@@ -61,10 +61,10 @@ impl TraceContext {
         }
     }
 
-    /// Sets what vendors say of the trace (`tracestate`).
+    /// Sets the vendor-specific state (`tracestate`).
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for what is no list of up to 32 `key=value` in up to 512 bytes.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for text that is not a list of up to 32 `key=value` members in up to 512 bytes.
     pub fn with_state(mut self, state: &str) -> Result<Self> {
         let wrong = |message| NetworkError::invalid_input("tracestate", message);
         if state.len() > MAX_STATE {
@@ -92,7 +92,7 @@ impl TraceContext {
         self.trace_id
     }
 
-    /// The id of the span, which is the parent of what the peer does.
+    /// The id of the span, which is the parent of the peer's spans.
     pub const fn span_id(&self) -> NonZeroU64 {
         self.span_id
     }
@@ -102,7 +102,7 @@ impl TraceContext {
         self.flags & SAMPLED != 0
     }
 
-    /// What vendors say of the trace (`tracestate`).
+    /// The vendor-specific state (`tracestate`).
     pub const fn state(&self) -> Option<&HeaderValue> {
         self.state.as_ref()
     }
@@ -113,7 +113,7 @@ fn random_span_id() -> NonZeroU64 {
 }
 
 impl fmt::Display for TraceContext {
-    /// As in `traceparent`.
+    /// The value of `traceparent`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             trace_id,
@@ -128,10 +128,10 @@ impl fmt::Display for TraceContext {
 impl FromStr for TraceContext {
     type Err = NetworkError;
 
-    /// Reads a `traceparent`. Of versions that came later, what version 00 knows is read.
+    /// Parses a `traceparent`. Of later versions, the fields of version 00 are read.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for what is none.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for other text.
     fn from_str(text: &str) -> Result<Self> {
         parse(text).ok_or_else(|| NetworkError::invalid_input("traceparent", "is not a trace context"))
     }
@@ -155,7 +155,7 @@ fn parse(text: &str) -> Option<TraceContext> {
     Some(TraceContext {
         trace_id: NonZeroU128::new(trace_id)?,
         span_id: NonZeroU64::new(span_id)?,
-        // The others are reserved.
+        // The other flags are reserved.
         flags: flags & SAMPLED,
         state: None,
     })

@@ -1,25 +1,25 @@
-//! What downloads and event streams, which make their attempts themselves, take from a [`RetryPolicy`].
+//! How downloads and event streams, which make their own attempts, use a [`RetryPolicy`].
 
 use http::StatusCode;
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpResponse, RetryPolicy};
 use networking_spi::{NetworkError, Retryability};
 
 use crate::layer::retry_after;
-use networking_runtime::clock::TokioClock;
 
-/// The error of a 4xx or 5xx status. Where the policy may try again, it has the wait that either form of `Retry-After` asks
-/// for.
-pub(super) fn status_error(response: &HttpResponse, policy: &RetryPolicy) -> Option<NetworkError> {
+/// The error of a 4xx or 5xx status. If the status is transient, the error carries the wait of `Retry-After`, in either form;
+/// dates are compared with `clock`.
+pub(super) fn status_error(response: &HttpResponse, policy: &RetryPolicy, clock: &dyn Clock) -> Option<NetworkError> {
     let error = response.status_error()?;
     let transient = error.retryability().is_retryable() || policy.statuses.contains(&response.status.as_u16());
-    match retry_after(&response.headers, &TokioClock::new()) {
+    match retry_after(&response.headers, clock) {
         Some(wait) if transient => Some(error.with_retryability(Retryability::After(wait))),
         _ => Some(error),
     }
 }
 
-/// Whether another attempt may do better.
-pub(super) fn may_pass(error: &NetworkError, policy: &RetryPolicy) -> bool {
+/// Whether the policy allows another attempt after this error.
+pub(super) fn may_retry(error: &NetworkError, policy: &RetryPolicy) -> bool {
     let asked = policy.predicate.as_ref().and_then(|predicate| {
         let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
         status

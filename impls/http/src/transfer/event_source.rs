@@ -11,6 +11,7 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
+use networking_spi::clock::Clock;
 use networking_spi::http::{
     EventLimits, EventParser, EventStream, HttpClient, HttpRequest, HttpResponse, RetryPolicy, ServerSentEvent,
 };
@@ -19,7 +20,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use tokio::time::{Sleep, sleep};
 
 use super::attempt_policy;
-use crate::layer::retry_delay;
+use networking_runtime::clock::TokioClock;
 
 /// Server-sent events by the WHATWG HTML standard, over any client: a stream of events that outlives its connections.
 ///
@@ -57,6 +58,7 @@ pub struct EventSource {
     retry: RetryPolicy,
     limits: EventLimits,
     observer: Option<Observer>,
+    clock: Arc<dyn Clock>,
     last_event_id: String,
     /// What the server asked for.
     server_delay: Option<Duration>,
@@ -120,6 +122,7 @@ impl EventSource {
             retry: RetryPolicy::new(10).with_delays(Duration::from_secs(1), Duration::from_secs(30)),
             limits: EventLimits::default(),
             observer: None,
+            clock: Arc::new(TokioClock::new()),
             last_event_id: String::new(),
             server_delay: None,
             attempts: 0,
@@ -164,7 +167,13 @@ impl EventSource {
         Ok(self)
     }
 
-    /// Tells `observer` about each reconnection. It must not block.
+    /// Sets the clock that dates in `Retry-After` are compared with. The default is tokio's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Reports each reconnection to `observer`, which must not block.
     pub fn on_reconnect(mut self, observer: impl Fn(&Reconnect<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
@@ -197,7 +206,7 @@ impl EventSource {
         if response.status == StatusCode::NO_CONTENT {
             return Ok(None);
         }
-        if let Some(error) = attempt_policy::status_error(&response, &self.retry) {
+        if let Some(error) = attempt_policy::status_error(&response, &self.retry, &*self.clock) {
             return Err(error);
         }
         let parser = EventParser::new(self.limits).with_last_event_id(self.last_event_id.as_str());
@@ -212,7 +221,10 @@ impl EventSource {
             let none = || NetworkError::new(ErrorKind::ConnectionClosed, "http.events", "no event came");
             return Some(error.unwrap_or_else(none).with_attempts(self.attempts));
         }
-        let delay = retry_delay(&self.retry, self.attempts.max(1))
+        let delay = self
+            .retry
+            .backoff
+            .delay(self.attempts.max(1), fastrand::f64())
             .max(asked.unwrap_or_default())
             .max(self.server_delay.unwrap_or_default().min(MAX_SERVER_DELAY));
         tracing::debug!(?delay, attempts = self.attempts, "reconnecting to an event stream");
@@ -274,7 +286,7 @@ impl Stream for EventSource {
                 State::Ended => return Poll::Ready(None),
             };
             let fatal = match ended {
-                Some(error) if !attempt_policy::may_pass(&error, &this.retry) => {
+                Some(error) if !attempt_policy::may_retry(&error, &this.retry) => {
                     this.state = State::Ended;
                     Some(error.with_attempts(this.attempts.max(1)))
                 }

@@ -29,9 +29,9 @@ const CAPABILITIES: HttpCapabilities = {
     capabilities
 };
 
-/// The methods of `HttpClient` that clients without layers answer alike: with `CAPABILITIES`, and that they have neither
-/// metrics nor retries nor a circuit breaker.
-macro_rules! left_to_layers {
+/// The methods of `HttpClient` that bare transports implement in the same way: `CAPABILITIES`, and no
+/// metrics, retries or circuit breaker.
+macro_rules! without_wrappers {
     () => {
         fn capabilities(&self) -> networking_spi::http::HttpCapabilities {
             Self::CAPABILITIES
@@ -64,4 +64,4 @@ macro_rules! left_to_layers {
     };
 }
 
-use left_to_layers;
+use without_wrappers;

@@ -25,9 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Socket;
 use super::keepalive::{Due, KeepAlive};
-use super::wire::Pulse;
+use super::wire::Activity;
 use super::{RECEIVE, SEND, error};
-use networking_runtime::shared_error::copy;
 
 /// Messages read ahead of the receiver.
 const INBOX: usize = 16;
@@ -58,12 +57,12 @@ struct Shared {
     /// Nothing is read any more.
     ended: CancellationToken,
     /// Why, if not by a closing handshake.
-    failure: OnceLock<Arc<NetworkError>>,
+    failure: OnceLock<NetworkError>,
 }
 
 impl Connection {
     pub(super) fn start(socket: Socket, protocol: Option<String>, options: WebSocketOptions) -> Self {
-        let pulse = socket.get_ref().pulse();
+        let activity = socket.get_ref().activity();
         let (sink, stream) = socket.split();
         let shared = Arc::new(Shared {
             sink: Mutex::new(Some(sink)),
@@ -75,7 +74,7 @@ impl Connection {
             failure: OnceLock::new(),
         });
         let (sender, inbox) = mpsc::channel(INBOX);
-        tokio::spawn(Arc::clone(&shared).run(stream, sender, pulse));
+        tokio::spawn(Arc::clone(&shared).run(stream, sender, activity));
         Self {
             shared,
             inbox: Mutex::new(inbox),
@@ -125,7 +124,7 @@ impl WebSocketConnection for Connection {
             return Ok(Some(message));
         }
         match self.shared.failure.get() {
-            Some(failure) => Err(copy(failure)),
+            Some(failure) => Err(failure.clone()),
             None => Ok(None),
         }
     }
@@ -183,7 +182,7 @@ impl Shared {
 
     fn failure(&self, operation: &'static str) -> NetworkError {
         match self.failure.get() {
-            Some(failure) => copy(failure).with_operation(operation),
+            Some(failure) => failure.clone().with_operation(operation),
             None => NetworkError::closed(operation, "the connection"),
         }
     }
@@ -192,27 +191,27 @@ impl Shared {
         self: Arc<Self>,
         mut stream: SplitStream<Socket>,
         inbox: mpsc::Sender<WebSocketMessage>,
-        pulse: Arc<Pulse>,
+        activity: Arc<Activity>,
     ) {
         let outcome = tokio::select! {
-            outcome = self.read(&mut stream, &inbox, &pulse) => outcome,
+            outcome = self.read(&mut stream, &inbox, &activity) => outcome,
             () = self.dropped.cancelled() => Ok(()),
         };
         let began = self.closing.swap(true, Ordering::SeqCst);
-        let goodbye = match &outcome {
-            Err(failure) if !began => goodbye(failure),
+        let close_frame = match &outcome {
+            Err(failure) if !began => close_frame(failure),
             _ => None,
         };
         if let Err(failure) = outcome {
-            let _ = self.failure.set(Arc::new(failure));
+            let _ = self.failure.set(failure);
         }
         // Whoever finds the inbox closed must find the failure, too.
         drop(inbox);
         self.ended.cancel();
         let sink = self.sink.lock().await.take();
-        if let (Some(sink), Some(frame)) = (sink, goodbye) {
+        if let (Some(sink), Some(frame)) = (sink, close_frame) {
             tokio::select! {
-                _ = timeout(self.options.close_timeout, part(sink, stream, frame)) => {}
+                _ = timeout(self.options.close_timeout, send_close(sink, stream, frame)) => {}
                 () = self.dropped.cancelled() => {}
             }
         }
@@ -223,17 +222,17 @@ impl Shared {
         self: &Arc<Self>,
         stream: &mut SplitStream<Socket>,
         inbox: &mpsc::Sender<WebSocketMessage>,
-        pulse: &Arc<Pulse>,
+        activity: &Arc<Activity>,
     ) -> Result<()> {
-        let mut alive = KeepAlive::new(&self.options, pulse);
+        let mut alive = KeepAlive::new(&self.options, activity);
         let mut timer = pin!(sleep_until(alive.as_ref().map_or_else(Instant::now, KeepAlive::next)));
         loop {
             let next = tokio::select! {
                 biased;
                 next = stream.next() => next,
-                Some(due) = ask(timer.as_mut(), alive.as_mut()) => {
+                Some(due) = wait_until_due(timer.as_mut(), alive.as_mut()) => {
                     match due {
-                        Due::GivingUp(error) => return Err(error),
+                        Due::TimedOut(error) => return Err(error),
                         Due::Ping(sent) => self.ping(sent),
                         Due::Nothing => {}
                     }
@@ -267,7 +266,7 @@ impl Shared {
             if let Err(TrySendError::Full(message)) = inbox.try_send(message) {
                 self.deliver(inbox, message).await;
                 // However long the receiver took: the peer is not to blame.
-                pulse.hear();
+                activity.record_read();
             }
         }
     }
@@ -295,7 +294,7 @@ impl Shared {
 }
 
 /// Waits until something is due. `None` when nothing ever is.
-async fn ask(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Option<Due> {
+async fn wait_until_due(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Option<Due> {
     let alive = alive?;
     timer.as_mut().await;
     let due = alive.due();
@@ -304,7 +303,7 @@ async fn ask(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Optio
 }
 
 /// What the peer is told when the fault is its own.
-fn goodbye(failure: &NetworkError) -> Option<Frame> {
+fn close_frame(failure: &NetworkError) -> Option<Frame> {
     let code = match failure.kind() {
         ErrorKind::TooLarge => CloseCode::Size,
         ErrorKind::Decode => CloseCode::Invalid,
@@ -319,7 +318,7 @@ fn goodbye(failure: &NetworkError) -> Option<Frame> {
 
 /// Says why, and reads on for a while: a socket that is closed with bytes unread is reset, and the peer may not learn
 /// the reason.
-async fn part(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
+async fn send_close(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
     if sink.send(Message::Close(Some(frame))).await.is_err() {
         return;
     }

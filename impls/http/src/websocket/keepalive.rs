@@ -8,14 +8,14 @@ use networking_spi::{NetworkError, Phase};
 use tokio::time::Instant;
 
 use super::RECEIVE;
-use super::wire::Pulse;
+use super::wire::Activity;
 use crate::connect::config::FOREVER;
 
-/// The state of pings. Nothing is done per message: the timer looks at the pulse when it fires.
+/// The state of pings. Nothing is done per message: the timer looks at the activity when it fires.
 pub(super) struct KeepAlive {
     interval: Duration,
     timeout: Duration,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     pinged: Option<Ping>,
 }
 
@@ -30,16 +30,16 @@ pub(super) enum Due {
     Nothing,
     /// A ping. Whoever sends it says when.
     Ping(Arc<OnceLock<Instant>>),
-    GivingUp(NetworkError),
+    TimedOut(NetworkError),
 }
 
 impl KeepAlive {
     /// `None` when no pings are wanted.
-    pub(super) fn new(options: &WebSocketOptions, pulse: &Arc<Pulse>) -> Option<Self> {
+    pub(super) fn new(options: &WebSocketOptions, activity: &Arc<Activity>) -> Option<Self> {
         Some(Self {
             interval: options.ping_interval?.min(FOREVER),
             timeout: options.pong_timeout.min(FOREVER),
-            pulse: Arc::clone(pulse),
+            activity: Arc::clone(activity),
             pinged: None,
         })
     }
@@ -48,23 +48,23 @@ impl KeepAlive {
     pub(super) fn next(&self) -> Instant {
         match &self.pinged {
             // The answer may come long before the peer would be given up.
-            Some(ping) => self.hopeless(ping).min(Instant::now() + self.interval),
-            None => self.pulse.heard() + self.interval,
+            Some(ping) => self.pong_deadline(ping).min(Instant::now() + self.interval),
+            None => self.activity.last_read() + self.interval,
         }
     }
 
     pub(super) fn due(&mut self) -> Due {
         let now = Instant::now();
-        let heard = self.pulse.heard();
+        let last_read = self.activity.last_read();
         match &self.pinged {
-            Some(ping) if heard > ping.at => self.pinged = None,
-            Some(ping) if now >= self.hopeless(ping) => {
-                return Due::GivingUp(NetworkError::timeout(RECEIVE, Phase::Read, self.timeout));
+            Some(ping) if last_read > ping.at => self.pinged = None,
+            Some(ping) if now >= self.pong_deadline(ping) => {
+                return Due::TimedOut(NetworkError::timeout(RECEIVE, Phase::Read, self.timeout));
             }
             Some(_) => return Due::Nothing,
             None => {}
         }
-        if now < heard + self.interval {
+        if now < last_read + self.interval {
             return Due::Nothing;
         }
         let sent = Arc::new(OnceLock::new());
@@ -76,10 +76,10 @@ impl KeepAlive {
     }
 
     /// When the peer is given up if it is silent until then.
-    fn hopeless(&self, ping: &Ping) -> Instant {
+    fn pong_deadline(&self, ping: &Ping) -> Instant {
         let since = match ping.sent.get() {
             Some(sent) => *sent,
-            None => ping.at.max(self.pulse.written()),
+            None => ping.at.max(self.activity.last_write()),
         };
         since + self.timeout
     }
@@ -94,17 +94,17 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Pings after 30 s, waits for 10 s.
-    fn keepalive() -> (KeepAlive, Arc<Pulse>) {
-        let pulse = Pulse::new();
-        let alive = KeepAlive::new(&WebSocketOptions::default(), &pulse).expect("pings are the default");
-        (alive, pulse)
+    fn keepalive() -> (KeepAlive, Arc<Activity>) {
+        let activity = Activity::new();
+        let alive = KeepAlive::new(&WebSocketOptions::default(), &activity).expect("pings are the default");
+        (alive, activity)
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_put_the_ping_off() {
-        let (mut alive, pulse) = keepalive();
+        let (mut alive, activity) = keepalive();
         advance(29 * SECOND).await;
-        pulse.hear();
+        activity.record_read();
         advance(29 * SECOND).await;
         assert!(matches!(alive.due(), Due::Nothing));
         assert_eq!(alive.next(), Instant::now() + SECOND);
@@ -119,7 +119,7 @@ mod tests {
         options.pong_timeout = Duration::MAX;
         for interval in [SECOND, Duration::MAX] {
             options.ping_interval = Some(interval);
-            let mut alive = KeepAlive::new(&options, &Pulse::new()).expect("pings are wanted");
+            let mut alive = KeepAlive::new(&options, &Activity::new()).expect("pings are wanted");
             assert!(alive.next() >= Instant::now() + SECOND);
             advance(SECOND).await;
             assert_eq!(matches!(alive.due(), Due::Ping(_)), interval == SECOND);
@@ -129,11 +129,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn any_byte_is_an_answer() {
-        let (mut alive, pulse) = keepalive();
+        let (mut alive, activity) = keepalive();
         advance(30 * SECOND).await;
         assert!(matches!(alive.due(), Due::Ping(_)));
         advance(9 * SECOND).await;
-        pulse.hear();
+        activity.record_read();
         advance(SECOND).await;
         assert!(
             matches!(alive.due(), Due::Nothing),
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_after_a_ping_is_the_end() {
-        let (mut alive, _pulse) = keepalive();
+        let (mut alive, _activity) = keepalive();
         advance(30 * SECOND).await;
         let Due::Ping(sent) = alive.due() else {
             panic!("a ping is due")
@@ -156,20 +156,20 @@ mod tests {
             "the time runs from when it was sent"
         );
         advance(SECOND).await;
-        assert!(matches!(alive.due(), Due::GivingUp(_)));
+        assert!(matches!(alive.due(), Due::TimedOut(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_ping_that_waits_behind_a_long_message_gives_nobody_up_while_that_moves() {
-        let (mut alive, pulse) = keepalive();
+        let (mut alive, activity) = keepalive();
         advance(30 * SECOND).await;
         assert!(matches!(alive.due(), Due::Ping(_)));
         for _ in 0..5 {
             advance(9 * SECOND).await;
-            pulse.write();
+            activity.record_write();
             assert!(matches!(alive.due(), Due::Nothing));
         }
         advance(10 * SECOND).await;
-        assert!(matches!(alive.due(), Due::GivingUp(_)), "it does not move any more");
+        assert!(matches!(alive.due(), Due::TimedOut(_)), "it does not move any more");
     }
 }

@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::RECEIVE;
-use networking_runtime::shared_error::copy;
 
 /// A task that receives from any [`WebSocketConnection`] and calls a [`WebSocketHandler`], by the rules that are written
 /// there. Nobody else should receive from that connection; everybody may send.
@@ -95,17 +94,17 @@ struct Listening {
 impl Listening {
     async fn run(self) -> Result<()> {
         let mut frame = None;
-        let mut end = self.listen(&mut frame).await.map_err(Arc::new);
+        let mut end = self.listen(&mut frame).await;
         if let Err(error) = &end {
-            let error = copy(error);
+            let error = error.clone();
             if let Err(panicked) = guard("on_error", async { self.handler.on_error(error).await }).await {
-                end = Err(Arc::new(panicked));
+                end = Err(panicked);
             }
         }
         if let Err(panicked) = guard("on_close", async { self.handler.on_close(frame).await }).await {
-            end = end.and(Err(Arc::new(panicked)));
+            end = end.and(Err(panicked));
         }
-        end.map_err(|error| copy(&error))
+        end
     }
 
     async fn listen(&self, frame: &mut Option<CloseFrame>) -> Result<()> {

@@ -20,7 +20,8 @@ use url::Url;
 use self::connection::Connection;
 use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
-use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::connect::dns::{DnsResolver, SystemResolver};
+use crate::connect::resolution::Setup;
 use crate::connect::tls::client_config;
 
 pub use listener::WebSocketListener;
@@ -62,11 +63,10 @@ const RECEIVE: &str = "websocket.receive";
 pub struct WebSocketConnector(Arc<Inner>);
 
 struct Inner {
-    config: TransportConfig,
-    resolution: Resolution,
-    /// With TLS on the way.
+    setup: Setup,
+    /// For connections that use TLS, to the server or to the proxy.
     secure: OnceLock<Connector>,
-    /// Without.
+    /// For all others.
     plain: OnceLock<Connector>,
 }
 
@@ -84,14 +84,8 @@ impl WebSocketConnector {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let config = config.checked()?;
-        let resolution = Resolution {
-            resolver,
-            guard: config.ssrf_guard.clone().map(Arc::new),
-        };
         Ok(Self(Arc::new(Inner {
-            config,
-            resolution,
+            setup: Setup::new(config, resolver)?,
             secure: OnceLock::new(),
             plain: OnceLock::new(),
         })))
@@ -115,31 +109,31 @@ impl WebSocketConnector {
 
     /// What opens sockets to this URL.
     fn sockets(&self, url: &Url) -> Result<&Connector> {
-        let proxy = self.0.config.proxy.as_ref();
+        let proxy = self.0.setup.config.proxy.as_ref();
         let secure = url.scheme() == "wss" || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
         let made = if secure { &self.0.secure } else { &self.0.plain };
         if let Some(made) = made.get() {
             return Ok(made);
         }
-        let config = &self.0.config;
+        let config = &self.0.setup.config;
         let tls = if secure {
             client_config(config, config.verify_tls, &[b"http/1.1"])?
         } else {
             None
         };
-        let connector = Connector::new(config, &self.0.resolution, tls, proxy);
+        let connector = Connector::new(&self.0.setup, tls, proxy);
         Ok(made.get_or_init(|| connector))
     }
 
     fn user_agent(&self) -> Option<&str> {
-        self.0.config.user_agent.as_deref()
+        self.0.setup.config.user_agent.as_deref()
     }
 }
 
 impl fmt::Debug for WebSocketConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocketConnector")
-            .field("config", &self.0.config)
+            .field("config", &self.0.setup.config)
             .finish_non_exhaustive()
     }
 }

@@ -16,13 +16,13 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 /// When bytes last moved. A message may take longer than the keepalive's times: its bytes show that the peer is there.
-pub(super) struct Pulse {
+pub(super) struct Activity {
     start: Instant,
     heard: AtomicU64,
     written: AtomicU64,
 }
 
-impl Pulse {
+impl Activity {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
@@ -32,20 +32,20 @@ impl Pulse {
     }
 
     /// When the peer was last heard of.
-    pub(super) fn heard(&self) -> Instant {
+    pub(super) fn last_read(&self) -> Instant {
         self.start + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
     /// When the peer, or the buffer before it, last took something.
-    pub(super) fn written(&self) -> Instant {
+    pub(super) fn last_write(&self) -> Instant {
         self.start + Duration::from_nanos(self.written.load(Ordering::Relaxed))
     }
 
-    pub(super) fn hear(&self) {
+    pub(super) fn record_read(&self) {
         self.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    pub(super) fn write(&self) {
+    pub(super) fn record_write(&self) {
         self.written.store(self.now(), Ordering::Relaxed);
     }
 
@@ -55,22 +55,22 @@ impl Pulse {
     }
 }
 
-/// A stream that keeps its pulse.
+/// A stream that keeps its activity.
 pub(super) struct Wire {
     io: Box<dyn Stream>,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
 }
 
 impl Wire {
     pub(super) fn new(io: impl Stream) -> Self {
         Self {
             io: Box::new(io),
-            pulse: Pulse::new(),
+            activity: Activity::new(),
         }
     }
 
-    pub(super) fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
     }
 }
 
@@ -79,7 +79,7 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.io).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.pulse.hear();
+            self.activity.record_read();
         }
         Poll::Ready(Ok(()))
     }
@@ -88,7 +88,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut *self.io).poll_write(cx, buf))?;
-        self.pulse.write();
+        self.activity.record_write();
         Poll::Ready(Ok(taken))
     }
 
@@ -98,7 +98,7 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(Pin::new(&mut *self.io).poll_write_vectored(cx, slices))?;
-        self.pulse.write();
+        self.activity.record_write();
         Poll::Ready(Ok(taken))
     }
 

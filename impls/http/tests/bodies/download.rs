@@ -16,6 +16,7 @@ use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use crate::bodies::clock::In1994;
 use crate::bodies::server::{Received, Server, response};
 
 const ETAG: (&str, &str) = ("etag", "\"v1\"");
@@ -643,4 +644,25 @@ async fn a_part_of_another_url_or_with_a_broken_sidecar_is_not_used() {
         assert_eq!(memory.received()[0].header("range"), None);
         assert_eq!(std::fs::read(directory.path().join("file")).unwrap(), b"new");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dates_are_compared_with_the_clock_of_the_download() {
+    let memory = MemoryHttpClient::new();
+    let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_header("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")
+        .unwrap();
+    memory
+        .route(Method::GET, "/x", [busy, Reply::ok().with_body("x")])
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let begin = tokio::time::Instant::now();
+    let done = Download::new("http://a.test/x", directory.path().join("x"))
+        .with_retry(policy(2))
+        .with_clock(Arc::new(In1994))
+        .run(&memory)
+        .await
+        .unwrap();
+    assert_eq!(done.attempts, 2);
+    assert_eq!(begin.elapsed().as_secs(), 10);
 }

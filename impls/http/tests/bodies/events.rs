@@ -15,6 +15,7 @@ use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::bodies::clock::In1994;
 use crate::bodies::server::{Server, response};
 
 fn events(text: &str) -> Reply {
@@ -233,4 +234,15 @@ async fn over_a_real_connection() {
         (two[0].data.as_str(), two[1].data.as_str(), two[1].id.as_str()),
         ("a", "b", "7")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn dates_are_compared_with_the_clock_of_the_source() {
+    let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_header("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")
+        .unwrap();
+    let (_, source) = source(vec![busy, gone()]);
+    let begin = Instant::now();
+    let events: Vec<_> = source.with_clock(Arc::new(In1994)).try_collect().await.unwrap();
+    assert_eq!((events.len(), begin.elapsed()), (0, Duration::from_secs(10)));
 }

@@ -1,4 +1,4 @@
-//! The HTTP layers and transports, one module a subject. What the contract says is tested by the conformance suite;
+//! The HTTP wrappers and transports, one module a subject. What the contract says is tested by the conformance suite;
 //! these are the things beyond it: order, timing, configuration, and the errors of the transports.
 
 /// Runs generic tests with each transport over a network: `hyper::name` and `reqwest::name`.
@@ -55,3 +55,4 @@ mod tls;
 mod trace;
 mod transport;
 mod websocket;
+mod wrappers;

@@ -99,8 +99,8 @@ async fn handles_are_asked_for_once_per_host() {
             .times(1)
             .returning(|_| Ok(Arc::new(Recording::default()) as _));
     }
-    let layer = CircuitBreakerClient::new(MemoryHttpClient::new());
-    layer
+    let wrapper = CircuitBreakerClient::new(MemoryHttpClient::new());
+    wrapper
         .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
         .unwrap();
     for url in [
@@ -110,7 +110,7 @@ async fn handles_are_asked_for_once_per_host() {
         "https://user:pw@b.test/",
         "https://b.test/",
     ] {
-        layer.get(url).await.unwrap();
+        wrapper.get(url).await.unwrap();
     }
 }
 
@@ -133,12 +133,12 @@ async fn handles_do_not_keep_a_breaker_full() {
         made.push(Arc::downgrade(&circuit));
         Ok(circuit)
     });
-    let layer = CircuitBreakerClient::new(MemoryHttpClient::new());
-    layer
+    let wrapper = CircuitBreakerClient::new(MemoryHttpClient::new());
+    wrapper
         .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
         .unwrap();
     for host in ["a", "b", "c", "d", "a"] {
-        layer.get(&format!("http://{host}.test/")).await.unwrap();
+        wrapper.get(&format!("http://{host}.test/")).await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Waits, budgets and decisions of the retry layer.
+//! Waits, budgets and decisions of the retry wrapper.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -294,7 +294,7 @@ async fn a_bad_policy_of_a_request_is_named() {
     let error = client.get(URL).options(options).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.field()),
-        (ErrorKind::InvalidInput, Some("retry.multiplier"))
+        (ErrorKind::InvalidInput, Some("retry.backoff.multiplier"))
     );
     let options = RequestOptions::new().with_retry(exact(0));
     let error = client.get(URL).options(options).await.unwrap_err();

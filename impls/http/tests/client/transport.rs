@@ -176,7 +176,7 @@ async fn errors_of_the_proxy_are_the_proxys<T: ConfiguredTransport>() {
     for (answer, message) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
-            "the proxy wants credentials",
+            "the proxy requires credentials",
         ),
         (
             "HTTP/1.1 503 Service Unavailable\r\n\r\n",
@@ -263,7 +263,7 @@ async fn the_environment_names_no_proxy() {
     let port = closed_port().await;
     let proxy = format!("http://127.0.0.1:{port}");
     run_child(
-        "transport::child_ignores_the_environments_proxy",
+        "client::transport::child_ignores_the_environments_proxy",
         &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)],
     );
 }
@@ -282,7 +282,7 @@ async fn child_ignores_the_environments_proxy() {
 fn a_machine_without_certificates_can_have_a_client() {
     let nowhere = "/nonexistent/certificates";
     run_child(
-        "transport::child_without_certificates",
+        "client::transport::child_without_certificates",
         &[("SSL_CERT_FILE", nowhere), ("SSL_CERT_DIR", nowhere)],
     );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use networking_conformance::circuit_breaker::model::ModelBreaker;
+use networking_conformance::proof::circuit_breaker::ModelBreaker;
 use networking_http::layer::RateLimit;
 use networking_spi::circuit_breaker::{CircuitBreakerConfig, TripPolicy};
 use networking_spi::http::{HttpCircuitOptions, HttpClient, RetryPolicy};

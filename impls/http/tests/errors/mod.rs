@@ -1,7 +1,7 @@
 //! Every row of the table of errors in `docs/contract/http.md`, brought about on loopback over every transport.
 //!
 //! A case causes the real thing and gives back the error; the table says what the error has to be. Requests are POSTs with
-//! secrets wherever there is room for them, through the standard layers with one retry: it must be used where nothing was
+//! secrets wherever there is room for them, through the standard wrappers with one retry: it must be used where nothing was
 //! sent, and nowhere else.
 
 mod backend;

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::servers::Servers;
 
-/// A transport. The layers over it are the same for all.
+/// A transport. The wrappers over it are the same for all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Backend {
     Hyper,

@@ -292,5 +292,5 @@ async fn a_first_connection_that_fails_is_an_error() {
         .policy(ReconnectPolicy::new().with_delays(2 * second, second))
         .connect()
         .await;
-    assert_eq!(mistaken.unwrap_err().field(), Some("policy.max_delay"));
+    assert_eq!(mistaken.unwrap_err().field(), Some("policy.backoff.maximum"));
 }

@@ -1,13 +1,13 @@
-//! Who reads which partition.
+//! The assignment of partitions to members.
 
 use std::collections::{BTreeMap, HashMap};
 
 use networking_spi::kafka::TopicPartition;
 
-/// Spreads `partitions` over the members that want their topic: as evenly as the subscriptions allow, the same way for the
-/// same input, and moving as few partitions as that needs.
+/// Assigns `partitions` to the members that subscribe to their topic. The assignment is as even as the subscriptions allow,
+/// deterministic, and sticky: it moves as few partitions as that requires (KIP-54).
 ///
-/// `subscriptions` maps members, in the order in which they joined, to their topics; `previous` is who had what.
+/// `subscriptions` maps members, in the order in which they joined, to their topics. `previous` is the assignment before.
 pub(super) fn assign(
     subscriptions: &BTreeMap<u64, &[String]>,
     partitions: &[TopicPartition],
@@ -20,13 +20,13 @@ pub(super) fn assign(
             candidates.entry(topic).or_default().push(*member);
         }
     }
-    let wanted_by = |topic: &str| candidates.get(topic).map_or(&[][..], Vec::as_slice);
+    let subscribers = |topic: &str| candidates.get(topic).map_or(&[][..], Vec::as_slice);
 
     let mut owners = HashMap::with_capacity(partitions.len());
     let (kept, free): (Vec<_>, Vec<_>) = partitions.iter().partition(|partition| {
         previous
             .get(*partition)
-            .is_some_and(|member| wanted_by(&partition.topic).contains(member))
+            .is_some_and(|member| subscribers(&partition.topic).contains(member))
     });
     for partition in kept {
         let owner = previous[partition];
@@ -34,20 +34,20 @@ pub(super) fn assign(
         owners.insert(partition.clone(), owner);
     }
     for partition in free {
-        if let Some(owner) = least_loaded(wanted_by(&partition.topic), &load) {
+        if let Some(owner) = least_loaded(subscribers(&partition.topic), &load) {
             *load.entry(owner).or_default() += 1;
             owners.insert(partition.clone(), owner);
         }
     }
 
-    // Every move makes the sum of the squared loads smaller, so this ends.
+    // Every move decreases the sum of the squared loads, so the loop ends.
     loop {
         let mut moved = false;
         for partition in partitions {
             let Some(owner) = owners.get(partition).copied() else {
                 continue;
             };
-            let Some(other) = least_loaded(wanted_by(&partition.topic), &load) else {
+            let Some(other) = least_loaded(subscribers(&partition.topic), &load) else {
                 continue;
             };
             if load[&owner] >= load[&other] + 2 {
@@ -109,7 +109,7 @@ mod tests {
             .iter()
             .filter(|partition| before[*partition] != after[*partition])
             .count();
-        assert_eq!(moved, 2, "the other four stay where they were");
+        assert_eq!(moved, 2, "the other four partitions keep their members");
     }
 
     #[test]
@@ -118,9 +118,9 @@ mod tests {
         let members = BTreeMap::from([(1, &both[..]), (2, &both[..1])]);
         let mut all = partitions("a", 2);
         all.extend(partitions("b", 2));
-        all.extend(partitions("nobody", 1));
+        all.extend(partitions("unsubscribed", 1));
         let owners = assign(&members, &all, &HashMap::new());
-        assert_eq!(owners.len(), 4, "a topic without subscribers is left alone");
+        assert_eq!(owners.len(), 4, "a topic without subscribers is not assigned");
         assert!(partitions("b", 2).iter().all(|partition| owners[partition] == 1));
         assert_eq!(loads(&owners), BTreeMap::from([(1, 2), (2, 2)]));
     }

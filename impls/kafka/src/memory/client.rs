@@ -1,4 +1,4 @@
-//! The client.
+//! The in-memory client.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,22 +16,28 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 use tokio::task::coop::consume_budget;
 
-use super::cluster::{Cluster, MemoryCluster};
+use super::cluster::Cluster;
 use super::consumer::Consumer;
 use super::fault::FaultPoint;
-use super::producer::{Producer, Tally};
+use super::producer::Producer;
+use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
-/// A Kafka client whose cluster is in the process.
+/// A Kafka client of a cluster in this process.
 ///
-/// A clone is the same client: producers, consumers and metrics are shared. When the last clone is dropped, its consumers
-/// leave their groups. [`cluster`](Self::cluster) gives the cluster, for more clients and for faults.
+/// Clones are the same client: they share producers, consumers and metrics. When the last clone is dropped, its consumers
+/// leave their groups. [`cluster`](Self::cluster) returns the cluster, to create more clients and to inject faults.
 ///
-/// * Records are written at once: `linger`, `batch_size` (but for how long records without a key stay in one partition) and
-///   `compression` change nothing, and there is nothing to flush while a topic is available.
-/// * Records without a key go to one partition per call, or per `batch_size`; the next call goes to the next partition.
-/// * A consumer takes free partitions as soon as it is made. What another member holds, it gets when that one consumes next,
-///   leaves, or is out of the group.
-/// * Isolation levels have no effect, as there are no transactions.
+/// * Records are written immediately. `linger` and `compression` have no effect, and `flush` waits only while a topic is
+///   unavailable.
+/// * Records without a key go to one partition per call, and to the next partition when `batch_size` bytes are written. The
+///   next call starts with the next partition (KIP-480).
+/// * A consumer takes unassigned partitions when it is created. It takes a partition of another member after that member
+///   consumed again, left the group, or was removed from it (KIP-429).
+/// * Isolation levels have no effect, because there are no transactions.
+///
+/// # Cancel safety
+/// Dropping a call to consume loses no record. If a call to produce is dropped, records of available topics are already
+/// written, and records that wait for an unavailable topic are not written.
 ///
 /// ```
 /// use networking_kafka::memory::MemoryKafka;
@@ -62,42 +68,18 @@ pub struct MemoryKafka(Arc<Client>);
 struct Client {
     cluster: Arc<Cluster>,
     number: u64,
-    handles: AtomicU64,
+    next_handle: AtomicU64,
     producers: RwLock<HashMap<ProducerId, Arc<Producer>>>,
     consumers: RwLock<HashMap<ConsumerId, Arc<Consumer>>>,
-    counters: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    messages_produced: AtomicU64,
-    bytes_produced: AtomicU64,
-    produce_errors: AtomicU64,
-    messages_consumed: AtomicU64,
-    bytes_consumed: AtomicU64,
-    consume_errors: AtomicU64,
-    commits: AtomicU64,
-    commit_errors: AtomicU64,
-    /// Rebalances of consumers that are closed.
-    rebalances: AtomicU64,
+    counters: Arc<ClientCounters>,
 }
 
 impl MemoryKafka {
-    /// A client of a cluster of its own, with the defaults of [`MemoryClusterBuilder`](super::MemoryClusterBuilder).
-    pub fn new() -> Self {
-        MemoryCluster::new().client()
-    }
-
-    /// The cluster.
-    pub fn cluster(&self) -> MemoryCluster {
-        MemoryCluster::from_inner(self.0.cluster.clone())
-    }
-
-    /// Has a consumer vanish as if its process had died: it does not leave its group, and its partitions go to other members
-    /// only when its `session_timeout` has passed.
+    /// Ends a consumer as if its process had crashed: it does not leave its group, and its partitions go to other members
+    /// when its `session_timeout` has passed.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](ErrorKind::NotFound) for a consumer that does not exist or is closed.
     pub fn crash_consumer(&self, consumer: &ConsumerId) -> Result<()> {
         self.0.remove_consumer(consumer, "kafka.crash_consumer")?.crash();
         Ok(())
@@ -107,17 +89,15 @@ impl MemoryKafka {
         Self(Arc::new(Client {
             number: cluster.next_number(),
             cluster,
-            handles: AtomicU64::new(0),
+            next_handle: AtomicU64::new(0),
             producers: RwLock::default(),
             consumers: RwLock::default(),
-            counters: Counters::default(),
+            counters: Arc::default(),
         }))
     }
-}
 
-impl Default for MemoryKafka {
-    fn default() -> Self {
-        Self::new()
+    pub(super) fn shared_cluster(&self) -> &Arc<Cluster> {
+        &self.0.cluster
     }
 }
 
@@ -139,7 +119,9 @@ impl KafkaClient for MemoryKafka {
         let id = ProducerId::new(self.0.next_id("producer"));
         let mut producers = self.0.producers.write();
         self.0.ensure_room(producers.len(), "kafka.create_producer")?;
-        producers.insert(id.clone(), Arc::new(Producer::new(self.0.cluster.clone(), config)));
+        let counters = ProducerCounters::new(Arc::clone(&self.0.counters));
+        let producer = Producer::new(self.0.cluster.clone(), config, counters);
+        producers.insert(id.clone(), Arc::new(producer));
         Ok(id)
     }
 
@@ -153,7 +135,8 @@ impl KafkaClient for MemoryKafka {
         let id = ConsumerId::new(self.0.next_id("consumer"));
         let mut consumers = self.0.consumers.write();
         self.0.ensure_room(consumers.len(), "kafka.create_consumer")?;
-        let consumer = Consumer::join(id.clone(), number, self.0.cluster.clone(), config)?;
+        let counters = ConsumerCounters::new(Arc::clone(&self.0.counters));
+        let consumer = Consumer::join(id.clone(), number, self.0.cluster.clone(), config, counters)?;
         consumers.insert(id.clone(), Arc::new(consumer));
         Ok(id)
     }
@@ -168,52 +151,30 @@ impl KafkaClient for MemoryKafka {
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
-        // Nothing here waits as a rule: without this, a caller in a loop would keep others from running.
+        // Producing usually does not wait. Without this, a caller in a loop would keep other tasks from running.
         consume_budget().await;
         let producer = self.0.producer(producer, "kafka.produce_messages")?;
-        let (results, tally) = producer.produce(records).await;
-        self.0.counters.produced(&tally);
-        Ok(results)
+        Ok(producer.produce(records).await)
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
         consume_budget().await;
-        let consumer = self.0.consumer(consumer, "kafka.consume_messages")?;
-        let counters = &self.0.counters;
-        match consumer.consume(options).await {
-            Ok(batch) => {
-                counters
-                    .messages_consumed
-                    .fetch_add(batch.messages.len() as u64, Ordering::Relaxed);
-                counters.bytes_consumed.fetch_add(batch.bytes, Ordering::Relaxed);
-                Ok(batch.messages)
-            }
-            Err(error) => {
-                counters.consume_errors.fetch_add(1, Ordering::Relaxed);
-                Err(error)
-            }
-        }
+        self.0
+            .consumer(consumer, "kafka.consume_messages")?
+            .consume(options)
+            .await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
         consume_budget().await;
-        let result = self.0.consumer(consumer, "kafka.commit_offsets")?.commit(offsets);
-        let counter = if result.is_ok() {
-            &self.0.counters.commits
-        } else {
-            &self.0.counters.commit_errors
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        result
+        self.0.consumer(consumer, "kafka.commit_offsets")?.commit(offsets)
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
         const OPERATION: &str = "kafka.consumer_group_info";
         self.0.cluster.faults.check(FaultPoint::Admin, OPERATION, |_| false)?;
-        let known = self.0.cluster.group(group);
-        known
-            .map(|known| known.info(&self.0.cluster))
-            .ok_or_else(|| NetworkError::not_found(OPERATION, "group", group))
+        let info = self.0.cluster.group_info(group);
+        info.ok_or_else(|| NetworkError::not_found(OPERATION, "group", group))
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
@@ -237,7 +198,7 @@ impl KafkaClient for MemoryKafka {
             .cluster
             .faults
             .check(FaultPoint::Admin, "kafka.topic_metadata", |name| name == topic)?;
-        self.0.cluster.topic_metadata(topic)
+        self.0.cluster.topics.metadata(topic)
     }
 
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
@@ -279,7 +240,7 @@ impl Client {
         format!(
             "memory-{}-{what}-{}",
             self.number,
-            self.handles.fetch_add(1, Ordering::Relaxed)
+            self.next_handle.fetch_add(1, Ordering::Relaxed)
         )
     }
 
@@ -288,10 +249,12 @@ impl Client {
         if open < limit {
             return Ok(());
         }
-        Err(
-            NetworkError::new(ErrorKind::Exhausted, operation, "the client has no room for more")
-                .with_context("limit", limit.to_string()),
+        Err(NetworkError::new(
+            ErrorKind::Exhausted,
+            operation,
+            "the client has reached its limit; close some",
         )
+        .with_context("limit", limit.to_string()))
     }
 
     fn producer(&self, id: &ProducerId, operation: &'static str) -> Result<Arc<Producer>> {
@@ -312,35 +275,23 @@ impl Client {
 
     fn remove_consumer(&self, id: &ConsumerId, operation: &'static str) -> Result<Arc<Consumer>> {
         let removed = self.consumers.write().remove(id);
-        let removed = removed.ok_or_else(|| NetworkError::not_found(operation, "consumer", id))?;
-        self.counters
-            .rebalances
-            .fetch_add(removed.rebalances(), Ordering::Relaxed);
-        Ok(removed)
+        removed.ok_or_else(|| NetworkError::not_found(operation, "consumer", id))
     }
 
     fn metrics(&self) -> KafkaMetrics {
-        let counters = &self.counters;
-        let mut metrics = KafkaMetrics::default();
-        metrics.messages_produced = counters.messages_produced.load(Ordering::Relaxed);
-        metrics.bytes_produced = counters.bytes_produced.load(Ordering::Relaxed);
-        metrics.produce_errors = counters.produce_errors.load(Ordering::Relaxed);
-        metrics.messages_consumed = counters.messages_consumed.load(Ordering::Relaxed);
-        metrics.bytes_consumed = counters.bytes_consumed.load(Ordering::Relaxed);
-        metrics.consume_errors = counters.consume_errors.load(Ordering::Relaxed);
-        metrics.commits = counters.commits.load(Ordering::Relaxed);
-        metrics.commit_errors = counters.commit_errors.load(Ordering::Relaxed);
-        metrics.rebalances = counters.rebalances.load(Ordering::Relaxed);
+        let mut metrics = self.counters.snapshot();
         metrics.producers = self
             .producers
             .read()
             .iter()
             .map(|(id, producer)| (id.clone(), producer.metrics()))
             .collect();
-        for (id, consumer) in self.consumers.read().iter() {
-            metrics.rebalances += consumer.rebalances();
-            metrics.consumers.insert(id.clone(), consumer.metrics());
-        }
+        metrics.consumers = self
+            .consumers
+            .read()
+            .iter()
+            .map(|(id, consumer)| (id.clone(), consumer.metrics()))
+            .collect();
         metrics
     }
 }
@@ -353,19 +304,11 @@ impl Drop for Client {
     }
 }
 
-impl Counters {
-    fn produced(&self, tally: &Tally) {
-        self.messages_produced.fetch_add(tally.messages, Ordering::Relaxed);
-        self.bytes_produced.fetch_add(tally.bytes, Ordering::Relaxed);
-        self.produce_errors.fetch_add(tally.errors, Ordering::Relaxed);
-    }
-}
-
 fn no_backend_settings(first: Option<&String>) -> Result<()> {
     first.map_or(Ok(()), |name| {
         Err(NetworkError::invalid_input(
             format!("backend.{name}"),
-            "the in-memory client has no settings of its own",
+            "the in-memory client has no backend settings",
         ))
     })
 }

@@ -1,8 +1,7 @@
-//! Reading.
+//! Consumers of the in-memory cluster.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, ConsumerMetrics, KafkaMessage, OffsetReset,
@@ -15,8 +14,11 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::fault::FaultPoint;
-use super::group::{Group, MemberLink, Who};
+use super::group::{Group, MemberLink, MemberRef};
 use super::topic::{Partition, Topic};
+use super::topics::Topics;
+use crate::counters::ConsumerCounters;
+use crate::record_size::record_size;
 
 const CONSUME: &str = "kafka.consume_messages";
 const COMMIT: &str = "kafka.commit_offsets";
@@ -25,13 +27,12 @@ const COMMIT: &str = "kafka.commit_offsets";
 #[derive(Debug)]
 pub(super) struct Consumer {
     id: ConsumerId,
-    /// Tells the watchers of a partition apart.
+    /// Distinguishes the watchers of a partition.
     number: u64,
     cluster: Arc<Cluster>,
     config: ConsumerConfig,
     link: Arc<MemberLink>,
-    messages: AtomicU64,
-    bytes: AtomicU64,
+    counters: ConsumerCounters,
     state: Mutex<State>,
 }
 
@@ -39,36 +40,34 @@ pub(super) struct Consumer {
 struct State {
     group: Arc<Group>,
     member: u64,
-    /// The group's epoch that `owned` follows.
+    /// The epoch of the group that `owned` is current for.
     epoch: u64,
     owned: Vec<Owned>,
-    /// Where the next call begins: behind the partition that was served last.
+    /// The index in `owned` at which the next call starts: the one after the partition that was read last.
     cursor: usize,
     closed: bool,
-    rebalances: u64,
 }
 
-/// A partition that the consumer reads.
+/// A partition that is assigned to the consumer.
 #[derive(Debug)]
 struct Owned {
     topic: Arc<Topic>,
     partition: TopicPartition,
-    /// The next offset to read; `None` before it is known where to start.
+    /// The next offset to read; `None` until a start offset is known.
     position: Option<i64>,
-    /// Whether records were handed out since the partition was taken.
-    handed: bool,
-}
-
-/// What a call to consume gave.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) messages: Vec<KafkaMessage>,
-    pub(super) bytes: u64,
+    /// Whether records were returned since the partition was assigned.
+    consumed: bool,
 }
 
 impl Consumer {
-    /// Joins the group and takes what is free.
-    pub(super) fn join(id: ConsumerId, number: u64, cluster: Arc<Cluster>, mut config: ConsumerConfig) -> Result<Self> {
+    /// Joins the group and takes its unassigned partitions.
+    pub(super) fn join(
+        id: ConsumerId,
+        number: u64,
+        cluster: Arc<Cluster>,
+        mut config: ConsumerConfig,
+        counters: ConsumerCounters,
+    ) -> Result<Self> {
         config.topics.sort_unstable();
         config.topics.dedup();
         let link = Arc::new(MemberLink::new());
@@ -80,7 +79,6 @@ impl Consumer {
             owned: Vec::new(),
             cursor: 0,
             closed: false,
-            rebalances: 0,
         };
         let consumer = Self {
             id,
@@ -88,85 +86,41 @@ impl Consumer {
             cluster,
             config,
             link,
-            messages: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            counters,
             state: Mutex::new(state),
         };
         consumer.follow(&mut consumer.state.lock())?;
         Ok(consumer)
     }
 
-    pub(super) async fn consume(&self, options: ConsumeOptions) -> Result<Batch> {
-        options.validate()?;
-        self.cluster
-            .faults
-            .check(FaultPoint::Consume, CONSUME, |topic| self.reads(topic))?;
-        // Following before the poll counts as one: a member that is late has been given up, and must notice.
-        self.follow(&mut self.state.lock())?;
-        let _poll = Poll::begin(self);
-        // Too far away for a timer is as good as never.
-        let deadline = Instant::now().checked_add(options.max_wait);
-        loop {
-            let wake = self.link.wake.notified();
-            let batch = self.take(options.max_messages)?;
-            let now = Instant::now();
-            if !batch.messages.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
-                return Ok(batch);
-            }
-            let check = self
-                .state
-                .lock()
-                .group
-                .next_check()
-                .saturating_sub(self.cluster.clock.elapsed());
-            match [deadline, now.checked_add(check)].into_iter().flatten().min() {
-                Some(until) => {
-                    // Whether it was the time or the notification makes no difference: both mean to look again.
-                    let _ = tokio::time::timeout_at(until, wake).await;
-                }
-                None => wake.await,
-            }
+    pub(super) async fn consume(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
+        let result = self.poll(options).await;
+        if result.is_err() {
+            self.counters.count_consume_error();
         }
+        result
     }
 
     pub(super) fn commit(&self, offsets: CommitOffsets) -> Result<()> {
-        let failure = self.cluster.faults.next(FaultPoint::Commit, |topic| self.reads(topic));
-        if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
-            return Err(failure.error(COMMIT));
-        }
-        let state = self.state.lock();
-        self.ensure_open(&state, COMMIT)?;
-        let offsets = match offsets {
-            CommitOffsets::Consumed => state.handed(),
-            CommitOffsets::Exact(offsets) => offsets,
-            _ => return Err(NetworkError::unsupported(COMMIT, "offsets")),
-        };
-        validate::ensure(
-            offsets.iter().all(|offset| offset.offset >= 0),
-            "offset",
-            "must not be negative",
-        )?;
-        state.group.commit(&self.cluster, self.who(&state), offsets)?;
-        failure.map_or(Ok(()), |failure| Err(failure.error(COMMIT)))
+        let result = self.try_commit(offsets);
+        self.counters.count_commit(result.is_ok());
+        result
     }
 
     /// Leaves the group.
     pub(super) fn close(&self) {
         self.end(Group::leave);
-        self.cluster.forget_idle_group(&self.config.group);
+        self.cluster.remove_unused_group(&self.config.group);
     }
 
-    /// Vanishes without leaving the group.
+    /// Stops without leaving the group.
     pub(super) fn crash(&self) {
-        self.end(Group::lose);
+        self.end(Group::disconnect);
     }
 
     pub(super) fn metrics(&self) -> ConsumerMetrics {
         let state = self.state.lock();
-        let mut metrics = ConsumerMetrics::default();
-        metrics.messages = self.messages.load(Ordering::Relaxed);
-        metrics.bytes = self.bytes.load(Ordering::Relaxed);
-        metrics.assigned_partitions = state.owned.len() as u64;
+        let mut metrics = self.counters.snapshot(state.owned.len());
         let lags = state.owned.iter().map(|owned| {
             let position = owned.position?.max(owned.log().start());
             u64::try_from(owned.log().end() - position).ok()
@@ -175,18 +129,67 @@ impl Consumer {
         metrics
     }
 
-    /// Assignments that the consumer went through.
-    pub(super) fn rebalances(&self) -> u64 {
-        self.state.lock().rebalances
+    async fn poll(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
+        options.validate()?;
+        self.cluster
+            .faults
+            .check(FaultPoint::Consume, CONSUME, |topic| self.reads(topic))?;
+        // Before the call counts as a poll: a member that exceeded its poll interval must first notice that it was removed.
+        self.follow(&mut self.state.lock())?;
+        let _poll = Poll::begin(self);
+        // A wait beyond the range of the timer has no deadline.
+        let deadline = Instant::now().checked_add(options.max_wait);
+        loop {
+            let wake = self.link.wake.notified();
+            let messages = self.take(options.max_messages)?;
+            let now = Instant::now();
+            if !messages.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(messages);
+            }
+            let check = self
+                .state
+                .lock()
+                .group
+                .next_check()
+                .saturating_sub(self.cluster.clock().elapsed());
+            match [deadline, now.checked_add(check)].into_iter().flatten().min() {
+                Some(until) => {
+                    // After the deadline and after a notification the next round looks again.
+                    let _ = tokio::time::timeout_at(until, wake).await;
+                }
+                None => wake.await,
+            }
+        }
+    }
+
+    fn try_commit(&self, offsets: CommitOffsets) -> Result<()> {
+        let failure = self.cluster.faults.next(FaultPoint::Commit, |topic| self.reads(topic));
+        if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
+            return Err(failure.error(COMMIT));
+        }
+        let state = self.state.lock();
+        self.ensure_open(&state, COMMIT)?;
+        let offsets = match offsets {
+            CommitOffsets::Consumed => state.consumed(),
+            CommitOffsets::Exact(offsets) => offsets,
+            _ => return Err(NetworkError::unsupported(COMMIT, "offsets")),
+        };
+        validate::ensure(
+            offsets.iter().all(|offset| offset.offset >= 0),
+            "offset",
+            "must not be negative",
+        )?;
+        state.group.commit(&self.cluster.topics, self.member(&state), offsets)?;
+        failure.map_or(Ok(()), |failure| Err(failure.error(COMMIT)))
     }
 
     fn reads(&self, topic: &str) -> bool {
         self.config.topics.iter().any(|name| name == topic)
     }
 
-    fn who<'c>(&'c self, state: &State) -> Who<'c> {
-        Who {
-            member: state.member,
+    fn member<'c>(&'c self, state: &State) -> MemberRef<'c> {
+        MemberRef {
+            number: state.member,
             config: &self.config,
             link: &self.link,
         }
@@ -200,7 +203,7 @@ impl Consumer {
         }
     }
 
-    fn end(&self, goodbye: impl FnOnce(&Group, &Cluster, Who<'_>)) {
+    fn end(&self, leave: impl FnOnce(&Group, &Topics, MemberRef<'_>)) {
         let mut state = self.state.lock();
         if state.closed {
             return;
@@ -209,36 +212,40 @@ impl Consumer {
         for owned in std::mem::take(&mut state.owned) {
             owned.log().unwatch(self.number);
         }
-        goodbye(&state.group, &self.cluster, self.who(&state));
+        leave(&state.group, &self.cluster.topics, self.member(&state));
         self.link.wake.notify_waiters();
         self.link.wake.notify_one();
     }
 
-    /// Follows the group: gives up what another member gets, takes what is this one's.
+    /// Adopts the current assignment of the group: gives up partitions of other members and takes the consumer's.
     fn follow(&self, state: &mut State) -> Result<()> {
         self.ensure_open(state, CONSUME)?;
-        if state.group.is_settled(state.epoch, self.cluster.clock.elapsed()) {
+        if state.group.is_settled(state.epoch, self.cluster.clock().elapsed()) {
             return Ok(());
         }
         loop {
             let held: HashSet<_> = state.owned.iter().map(|owned| owned.partition.clone()).collect();
-            let mut lost = HashSet::new();
-            let changes = state.group.follow(&self.cluster, self.who(state), &held, |partition| {
-                lost.insert(partition.clone());
-            })?;
+            let mut revoked = HashSet::new();
+            let changes = state
+                .group
+                .follow(&self.cluster.topics, self.member(state), &held, |partition| {
+                    revoked.insert(partition.clone());
+                })?;
             let Some(changes) = changes else {
                 self.release(state, &held);
                 (state.group, state.member) = self.cluster.join_group(&self.config, &self.link)?;
                 continue;
             };
-            self.release(state, &lost);
-            state.rebalances += u64::from(!lost.is_empty() || !changes.taken.is_empty());
+            self.release(state, &revoked);
+            if !revoked.is_empty() || !changes.taken.is_empty() {
+                self.counters.count_rebalance();
+            }
             for (topic, partition, committed) in changes.taken {
                 let owned = Owned {
                     topic,
                     partition,
                     position: None,
-                    handed: false,
+                    consumed: false,
                 };
                 owned.log().watch(self.number, self.link.wake.clone());
                 let position = committed.or_else(|| self.reset(owned.log()));
@@ -260,7 +267,7 @@ impl Consumer {
         });
     }
 
-    /// Where to start without a usable offset.
+    /// The start offset by the reset policy.
     fn reset(&self, partition: &Partition) -> Option<i64> {
         match self.config.offset_reset {
             OffsetReset::Earliest => Some(partition.start()),
@@ -269,7 +276,7 @@ impl Consumer {
         }
     }
 
-    /// The position, reset if it does not point into the log. Where nothing may be reset, only a commit helps.
+    /// The position. One outside of the log is replaced by the reset policy, or else by the committed offset.
     fn position(&self, group: &Group, owned: &Owned) -> Result<i64> {
         let log = owned.log();
         let valid = |position: &i64| (log.start()..=log.end()).contains(position);
@@ -281,8 +288,8 @@ impl Consumer {
             .ok_or_else(|| NetworkError::not_found(CONSUME, "committed offset", &owned.partition))
     }
 
-    /// What is there, up to `max` messages, in turns over the partitions.
-    fn take(&self, max: usize) -> Result<Batch> {
+    /// Reads up to `max` available messages from the assigned partitions in turn.
+    fn take(&self, max: usize) -> Result<Vec<KafkaMessage>> {
         let mut state = self.state.lock();
         self.follow(&mut state)?;
         let State {
@@ -300,8 +307,8 @@ impl Consumer {
                 if !owned.topic.gate.is_open() {
                     continue;
                 }
-                if owned.log().ages() {
-                    owned.log().expire(self.cluster.clock.now());
+                if owned.log().has_age_limit() {
+                    owned.log().expire(self.cluster.clock().now());
                 }
                 let position = match self.position(group, owned) {
                     Ok(position) => position,
@@ -309,17 +316,17 @@ impl Consumer {
                     Err(_) => continue,
                 };
                 owned.position = Some(position);
-                // A share for each partition that is still to come, so that a busy one does not starve the others.
+                // The rest is divided by the partitions that are still to be read, so that a busy one does not starve them.
                 let share = (max - messages.len()).div_ceil(count - step);
                 match owned.read(position, share, &mut messages) {
                     Some(next) if next > position => {
                         owned.position = Some(next);
-                        owned.handed = true;
+                        owned.consumed = true;
                         *cursor = (index + 1) % count;
                         progress = true;
                     }
                     Some(_) => {}
-                    // The log moved on since the position was checked.
+                    // Retention moved the start of the log after the position was checked.
                     None => progress = true,
                 }
                 if messages.len() >= max {
@@ -329,21 +336,23 @@ impl Consumer {
         }
         drop(state);
         if messages.len() >= max && self.link.polls_concurrently() {
-            // Records may be left for a call that runs beside this one.
+            // A concurrent call can read the remaining records.
             self.link.wake.notify_one();
         }
-        let bytes = messages.iter().map(message_size).sum();
-        self.messages.fetch_add(messages.len() as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Batch { messages, bytes })
+        let sizes = messages
+            .iter()
+            .map(|message| record_size(message.key.as_ref(), message.value.as_ref(), &message.headers));
+        let bytes = sizes.sum::<usize>() as u64;
+        self.counters.count_consumed(messages.len() as u64, bytes);
+        Ok(messages)
     }
 }
 
 impl State {
-    /// The positions of what was handed out.
-    fn handed(&self) -> Vec<PartitionOffset> {
-        let handed = self.owned.iter().filter(|owned| owned.handed);
-        handed
+    /// The positions in the partitions from which records were returned.
+    fn consumed(&self) -> Vec<PartitionOffset> {
+        let consumed = self.owned.iter().filter(|owned| owned.consumed);
+        consumed
             .filter_map(|owned| Some(PartitionOffset::new(owned.partition.clone(), owned.position?)))
             .collect()
     }
@@ -364,7 +373,7 @@ impl Owned {
     }
 }
 
-/// A call to consume that is under way.
+/// A call to consume that is in progress.
 struct Poll<'c>(&'c Consumer);
 
 impl<'c> Poll<'c> {
@@ -376,18 +385,6 @@ impl<'c> Poll<'c> {
 
 impl Drop for Poll<'_> {
     fn drop(&mut self) {
-        self.0.link.end_poll(self.0.cluster.clock.elapsed());
+        self.0.link.end_poll(self.0.cluster.clock().elapsed());
     }
-}
-
-/// Bytes of key, value and headers.
-fn message_size(message: &KafkaMessage) -> u64 {
-    let headers: usize = message
-        .headers
-        .iter()
-        .map(|(name, value)| name.len() + value.map_or(0, bytes::Bytes::len))
-        .sum();
-    let key = message.key.as_ref().map_or(0, bytes::Bytes::len);
-    let value = message.value.as_ref().map_or(0, bytes::Bytes::len);
-    (key + value + headers) as u64
 }

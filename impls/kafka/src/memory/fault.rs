@@ -1,25 +1,26 @@
-//! Faults on purpose.
+//! Injected faults.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use networking_spi::{ErrorKind, NetworkError};
 use parking_lot::Mutex;
 
-/// Which operations a [`Fault`] hits.
+/// The operations that a [`Fault`] applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultPoint {
-    /// Writing a record: each record of a batch on its own.
+    /// Writing a record. Each record of a batch is one operation.
     Produce,
-    /// A call to consume. With [`Fault::on_topic`]: of a consumer that reads the topic.
+    /// A call to consume. With [`Fault::on_topic`]: by a consumer that subscribes to the topic.
     Consume,
-    /// A commit. With [`Fault::on_topic`]: of a consumer that reads the topic.
+    /// A commit. With [`Fault::on_topic`]: by a consumer that subscribes to the topic.
     Commit,
-    /// Creating and deleting topics, asking for metadata and for groups. With [`Fault::on_topic`]: of this topic.
+    /// Creating or deleting a topic, requesting its metadata, requesting a group. With [`Fault::on_topic`]: only operations on
+    /// the topic.
     Admin,
 }
 
-/// A failure that a [`MemoryCluster`](super::MemoryCluster) plays on purpose.
+/// A failure to inject into a [`MemoryCluster`](super::MemoryCluster).
 ///
 /// ```
 /// use networking_kafka::memory::{Fault, FaultPoint, MemoryCluster};
@@ -41,6 +42,7 @@ pub enum FaultPoint {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a fault has an effect only after `MemoryCluster::inject`"]
 pub struct Fault {
     point: FaultPoint,
     kind: ErrorKind,
@@ -51,7 +53,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The next operation at `point` fails with `kind`, and has no effect.
+    /// Makes the next operation at `point` fail with `kind` and without effect.
     pub fn new(point: FaultPoint, kind: ErrorKind) -> Self {
         Self {
             point,
@@ -63,33 +65,33 @@ impl Fault {
         }
     }
 
-    /// Only operations on this topic fail.
+    /// Restricts the fault to operations on this topic.
     pub fn on_topic(mut self, topic: impl Into<String>) -> Self {
         self.topic = Some(topic.into());
         self
     }
 
-    /// So many operations fail. `usize::MAX` is forever.
+    /// Sets how many operations fail. Default: 1. `usize::MAX` means all.
     pub fn times(mut self, times: usize) -> Self {
         self.times = times;
         self
     }
 
-    /// So many operations succeed before the first one that fails.
+    /// Sets how many operations succeed before the first one that fails. Default: 0.
     pub fn after(mut self, operations: usize) -> Self {
         self.skip = operations;
         self
     }
 
-    /// The operation takes effect, but its answer is lost: the record is written, or the offset committed, and the caller
-    /// gets the error. Consuming has no effect before its answer, so there it changes nothing.
+    /// Lets the operation take effect before it fails, as if only the response got lost: the record is written or the offset
+    /// is committed, and the caller gets the error. No difference for [`FaultPoint::Consume`] and [`FaultPoint::Admin`].
     pub fn after_effect(mut self) -> Self {
         self.after_effect = true;
         self
     }
 }
 
-/// The failure that an operation has to play.
+/// How an operation fails.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failure {
     kind: ErrorKind,
@@ -102,10 +104,11 @@ impl Failure {
     }
 }
 
-/// The faults that are still to be played.
+/// The injected faults that still apply.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    armed: AtomicUsize,
+    /// The number of faults, for a check without the lock.
+    count: AtomicUsize,
     faults: Mutex<Vec<Fault>>,
 }
 
@@ -114,19 +117,19 @@ impl Faults {
         if fault.times > 0 {
             let mut faults = self.faults.lock();
             faults.push(fault);
-            self.armed.store(faults.len(), Ordering::Release);
+            self.count.store(faults.len(), Ordering::Release);
         }
     }
 
     pub(super) fn clear(&self) {
         let mut faults = self.faults.lock();
         faults.clear();
-        self.armed.store(0, Ordering::Release);
+        self.count.store(0, Ordering::Release);
     }
 
-    /// Counts one operation and gives the failure it has to play. Without faults this is one load.
+    /// Counts one operation and returns its failure, if it has to fail. Takes no lock if there are no faults.
     pub(super) fn next(&self, point: FaultPoint, concerns: impl Fn(&str) -> bool) -> Option<Failure> {
-        if self.armed.load(Ordering::Acquire) == 0 {
+        if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut faults = self.faults.lock();
@@ -145,13 +148,13 @@ impl Faults {
             fault.times -= 1;
         }
         if fault.times == 0 {
-            faults.remove(index);
-            self.armed.store(faults.len(), Ordering::Release);
+            drop(faults.remove(index));
+            self.count.store(faults.len(), Ordering::Release);
         }
         Some(failure)
     }
 
-    /// As [`next`](Self::next) for an operation that either fails or does not.
+    /// Like [`next`](Self::next), for operations that fail without effect.
     pub(super) fn check(
         &self,
         point: FaultPoint,
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_count_only_what_they_concern() {
+    fn faults_count_only_matching_operations() {
         let faults = Faults::default();
         faults.add(
             Fault::new(FaultPoint::Produce, ErrorKind::Timeout)
@@ -178,11 +181,11 @@ mod tests {
         );
         let hits = |topic: &'static str| faults.next(FaultPoint::Produce, |name| name == topic).is_some();
         assert!(!hits("b"));
-        assert!(!hits("a"), "one operation passes first");
+        assert!(!hits("a"), "one operation succeeds first");
         assert!(faults.next(FaultPoint::Commit, |_| true).is_none());
         assert!(hits("a"));
         assert!(hits("a"));
         assert!(!hits("a"));
-        assert_eq!(faults.armed.load(Ordering::Relaxed), 0);
+        assert_eq!(faults.count.load(Ordering::Relaxed), 0);
     }
 }

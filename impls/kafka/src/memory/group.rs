@@ -1,8 +1,8 @@
 //! Consumer groups: members, assignment and committed offsets.
 //!
-//! Rebalancing is cooperative. A change of the membership sets a new target at once; each member gives up what is no longer
-//! its own at its next call to consume, and only then another one takes it. Until it gives a partition up, a member may
-//! still commit what it read from it.
+//! Rebalancing is cooperative (KIP-429). A change of the membership computes a new target assignment immediately. Each member
+//! gives up its revoked partitions in its next call to consume; after that the new owner takes them. Until a member gives a
+//! partition up, it may commit offsets of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::assignor::assign;
-use super::cluster::Cluster;
 use super::topic::Topic;
+use super::topics::Topics;
 
 /// A consumer group.
 #[derive(Debug)]
 pub(super) struct Group {
     name: String,
-    /// Moves whenever a member may have something to give up or to take.
+    /// Increases whenever a member may have partitions to give up or to take.
     epoch: AtomicU64,
-    /// No member can expire before this time (nanoseconds of the clock).
+    /// No member expires before this time, in nanoseconds of the clock.
     next_check: AtomicU64,
     inner: Mutex<Inner>,
 }
@@ -49,14 +49,14 @@ struct Member {
     max_poll_interval: Duration,
     link: Arc<MemberLink>,
     target: HashSet<TopicPartition>,
-    /// When it was last heard of, for one that vanished without leaving.
-    gone_at: Option<Duration>,
+    /// When the member disconnected without leaving the group.
+    disconnected_at: Option<Duration>,
 }
 
-/// What a consumer and its membership share.
+/// State that a consumer shares with its group.
 #[derive(Debug)]
 pub(super) struct MemberLink {
-    /// Notified when there may be records, or partitions to take or give up.
+    /// Notified when records may be available, and when partitions are to be taken or given up.
     pub(super) wake: Arc<Notify>,
     last_poll: AtomicU64,
     polling: AtomicUsize,
@@ -82,25 +82,25 @@ impl MemberLink {
         self.polling.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether calls to consume run side by side.
+    /// Whether several calls to consume are in progress.
     pub(super) fn polls_concurrently(&self) -> bool {
         self.polling.load(Ordering::Acquire) > 1
     }
 }
 
-/// A consumer, as its group knows it.
+/// Identifies the consumer that calls the group.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Who<'c> {
-    /// The number that joining gave.
-    pub(super) member: u64,
+pub(super) struct MemberRef<'c> {
+    /// The number that [`Group::join`] returned.
+    pub(super) number: u64,
     pub(super) config: &'c ConsumerConfig,
     pub(super) link: &'c Arc<MemberLink>,
 }
 
-/// What a member has to do to follow its group.
+/// The changes that bring a member to the current assignment.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// The epoch that these changes lead to.
+    /// The epoch after these changes.
     pub(super) epoch: u64,
     /// Partitions to take, with their committed offsets.
     pub(super) taken: Vec<(Arc<Topic>, TopicPartition, Option<i64>)>,
@@ -116,42 +116,43 @@ impl Group {
         }
     }
 
-    /// Adds a member. One with the instance id of another takes its place: without a rebalance if it wants the same topics.
-    pub(super) fn join(&self, cluster: &Cluster, config: &ConsumerConfig, link: &Arc<MemberLink>) -> u64 {
-        let now = cluster.clock.elapsed();
+    /// Adds a member. A static member replaces the member with its instance id, without a rebalance if both subscribe to the
+    /// same topics (KIP-345).
+    pub(super) fn join(&self, topics: &Topics, config: &ConsumerConfig, link: &Arc<MemberLink>) -> u64 {
+        let now = topics.clock().elapsed();
         link.last_poll.store(nanos(now), Ordering::Release);
         let mut inner = self.inner.lock();
-        self.expire_members(&mut inner, cluster, now);
-        self.add_member(&mut inner, cluster, config, link, now)
+        self.expire_members(&mut inner, topics, now);
+        self.add_member(&mut inner, topics, config, link, now)
     }
 
-    /// Whether a member has nothing to do, by two loads: the usual case.
+    /// Whether a member at `epoch` is up to date. Takes no lock, because this is the usual case.
     pub(super) fn is_settled(&self, epoch: u64, now: Duration) -> bool {
         self.epoch.load(Ordering::Acquire) == epoch && nanos(now) < self.next_check.load(Ordering::Acquire)
     }
 
-    /// When somebody in the group may expire: those who wait must look again then.
+    /// When the next member may expire. Waiting calls must look at the group again at this time.
     pub(super) fn next_check(&self) -> Duration {
         Duration::from_nanos(self.next_check.load(Ordering::Acquire))
     }
 
-    /// Brings a member up to date: `give_up` is called with each partition of `held` that it has to let go; what it has to
-    /// take is in the result. `None` for a member that the group has given up: it has to join again.
+    /// Brings a member to the current assignment. Calls `give_up` with each partition of `held` that was revoked and returns
+    /// the partitions to take. `None` if the member was removed from the group and must join again.
     pub(super) fn follow(
         &self,
-        cluster: &Cluster,
-        who: Who<'_>,
+        topics: &Topics,
+        member: MemberRef<'_>,
         held: &HashSet<TopicPartition>,
         mut give_up: impl FnMut(&TopicPartition),
     ) -> Result<Option<Changes>> {
-        let now = cluster.clock.elapsed();
+        let now = topics.clock().elapsed();
         let mut inner = self.inner.lock();
-        self.expire_members(&mut inner, cluster, now);
-        if who.link.is_fenced() {
+        self.expire_members(&mut inner, topics, now);
+        if member.link.is_fenced() {
             return Err(self.fenced("kafka.consume_messages"));
         }
-        let member = who.member;
-        if !inner.members.contains_key(&member) {
+        let number = member.number;
+        if !inner.members.contains_key(&number) {
             return Ok(None);
         }
 
@@ -161,10 +162,10 @@ impl Group {
             committed,
             ..
         } = &mut *inner;
-        let target = &members[&member].target;
+        let target = &members[&number].target;
         let mut freed = false;
         for partition in held {
-            let mine = owners.get(partition) == Some(&member);
+            let mine = owners.get(partition) == Some(&number);
             if mine && target.contains(partition) {
                 continue;
             }
@@ -176,19 +177,19 @@ impl Group {
         }
         let mut taken = Vec::new();
         for partition in target {
-            let free = owners.get(partition).is_none_or(|owner| *owner == member);
-            let kept = held.contains(partition) && owners.get(partition) == Some(&member);
+            let free = owners.get(partition).is_none_or(|owner| *owner == number);
+            let kept = held.contains(partition) && owners.get(partition) == Some(&number);
             if free
                 && !kept
-                && let Some(topic) = cluster.topic(&partition.topic)
+                && let Some(topic) = topics.get(&partition.topic)
             {
-                owners.insert(partition.clone(), member);
+                owners.insert(partition.clone(), number);
                 taken.push((topic, partition.clone(), committed.get(partition).copied()));
             }
         }
         taken.sort_by(|left, right| left.1.cmp(&right.1));
         if freed {
-            self.announce(&inner);
+            self.notify_members(&inner);
         }
         self.schedule_check(&inner, now);
         Ok(Some(Changes {
@@ -197,54 +198,56 @@ impl Group {
         }))
     }
 
-    /// Takes a member out. A static one keeps its partitions until its session times out.
-    pub(super) fn leave(&self, cluster: &Cluster, who: Who<'_>) {
-        if who.config.group_instance_id.is_some() {
-            self.lose(cluster, who);
+    /// Removes a member. A static member keeps its partitions until its session times out (KIP-345).
+    pub(super) fn leave(&self, topics: &Topics, member: MemberRef<'_>) {
+        if member.config.group_instance_id.is_some() {
+            self.disconnect(topics, member);
             return;
         }
         let mut inner = self.inner.lock();
-        if inner.is_member(who) {
-            self.remove_members(&mut inner, cluster, &[who.member], cluster.clock.elapsed());
+        if inner.is_member(member) {
+            self.remove_members(&mut inner, topics, &[member.number], topics.clock().elapsed());
         }
     }
 
-    /// Has a member vanish without leaving: the others get its partitions when its session times out.
-    pub(super) fn lose(&self, cluster: &Cluster, who: Who<'_>) {
-        let now = cluster.clock.elapsed();
+    /// Marks a member as disconnected. Other members get its partitions when its session times out.
+    pub(super) fn disconnect(&self, topics: &Topics, member: MemberRef<'_>) {
+        let now = topics.clock().elapsed();
         let mut inner = self.inner.lock();
-        if inner.is_member(who)
-            && let Some(member) = inner.members.get_mut(&who.member)
+        if inner.is_member(member)
+            && let Some(member) = inner.members.get_mut(&member.number)
         {
-            member.gone_at = Some(now);
+            member.disconnected_at = Some(now);
             self.schedule_check(&inner, now);
-            self.announce(&inner);
+            self.notify_members(&inner);
         }
     }
 
-    /// Commits offsets of a member, all or none.
-    pub(super) fn commit(&self, cluster: &Cluster, who: Who<'_>, offsets: Vec<PartitionOffset>) -> Result<()> {
+    /// Commits offsets of a member: all of them or none.
+    pub(super) fn commit(&self, topics: &Topics, member: MemberRef<'_>, offsets: Vec<PartitionOffset>) -> Result<()> {
         const OPERATION: &str = "kafka.commit_offsets";
         let mut inner = self.inner.lock();
-        self.expire_members(&mut inner, cluster, cluster.clock.elapsed());
-        if who.link.is_fenced() {
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
+        if member.link.is_fenced() {
             return Err(self.fenced(OPERATION));
         }
-        if !inner.members.contains_key(&who.member) {
+        if !inner.members.contains_key(&member.number) {
             return Err(
-                NetworkError::new(ErrorKind::Conflict, OPERATION, "the group went on without this member")
+                NetworkError::new(ErrorKind::Conflict, OPERATION, "this member was removed from the group")
                     .with_context("group", &self.name),
             );
         }
-        if let Some(lost) = offsets
+        if let Some(foreign) = offsets
             .iter()
-            .find(|offset| inner.owners.get(&offset.partition) != Some(&who.member))
+            .find(|offset| inner.owners.get(&offset.partition) != Some(&member.number))
         {
-            return Err(
-                NetworkError::new(ErrorKind::Conflict, OPERATION, "the partition is not this member's")
-                    .with_context("group", &self.name)
-                    .with_context("partition", lost.partition.to_string()),
-            );
+            return Err(NetworkError::new(
+                ErrorKind::Conflict,
+                OPERATION,
+                "the partition is not assigned to this member",
+            )
+            .with_context("group", &self.name)
+            .with_context("partition", foreign.partition.to_string()));
         }
         inner
             .committed
@@ -252,13 +255,13 @@ impl Group {
         Ok(())
     }
 
-    /// The offset that was committed for a partition.
+    /// The committed offset of a partition.
     pub(super) fn committed(&self, partition: &TopicPartition) -> Option<i64> {
         self.inner.lock().committed.get(partition).copied()
     }
 
-    /// Follows a topic that was created or deleted. A deleted one takes its offsets along.
-    pub(super) fn topic_changed(&self, cluster: &Cluster, topic: &str, deleted: bool) {
+    /// Rebalances after a topic was created or deleted. The committed offsets of a deleted topic are removed.
+    pub(super) fn topic_changed(&self, topics: &Topics, topic: &str, deleted: bool) {
         let mut inner = self.inner.lock();
         if deleted {
             inner.committed.retain(|partition, _| partition.topic != topic);
@@ -270,21 +273,21 @@ impl Group {
             .values()
             .any(|member| member.topics.iter().any(|name| name == topic))
         {
-            self.rebalance(&mut inner, cluster, cluster.clock.elapsed());
+            self.rebalance(&mut inner, topics, topics.clock().elapsed());
         }
     }
 
-    /// Whether nothing would be lost without this group.
-    pub(super) fn is_forgettable(&self, cluster: &Cluster) -> bool {
+    /// Whether the group has neither members nor committed offsets.
+    pub(super) fn is_unused(&self, topics: &Topics) -> bool {
         let mut inner = self.inner.lock();
-        self.expire_members(&mut inner, cluster, cluster.clock.elapsed());
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
         inner.members.is_empty() && inner.committed.is_empty()
     }
 
-    /// State, members and offsets.
-    pub(super) fn info(&self, cluster: &Cluster) -> ConsumerGroupInfo {
+    /// The state, members and committed offsets of the group.
+    pub(super) fn info(&self, topics: &Topics) -> ConsumerGroupInfo {
         let mut inner = self.inner.lock();
-        self.expire_members(&mut inner, cluster, cluster.clock.elapsed());
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
         let mut assignments = BTreeMap::<u64, Vec<TopicPartition>>::new();
         for (partition, owner) in &inner.owners {
             assignments.entry(*owner).or_default().push(partition.clone());
@@ -305,7 +308,7 @@ impl Group {
         let offsets = partitions
             .into_iter()
             .filter_map(|partition| {
-                let latest = cluster.topic(&partition.topic)?.partition(partition.partition)?.end();
+                let latest = topics.get(&partition.topic)?.partition(partition.partition)?.end();
                 let committed = inner.committed.get(&partition).copied();
                 Some(GroupOffset::new(partition, committed, latest))
             })
@@ -316,17 +319,17 @@ impl Group {
     fn add_member(
         &self,
         inner: &mut Inner,
-        cluster: &Cluster,
+        topics: &Topics,
         config: &ConsumerConfig,
         link: &Arc<MemberLink>,
         now: Duration,
     ) -> u64 {
         let instance = config.group_instance_id.as_ref();
-        let twin = inner
+        let predecessor = inner
             .members
             .iter()
             .find(|(_, member)| instance.is_some() && member.instance.as_ref() == instance);
-        let twin = twin.map(|(id, _)| *id);
+        let predecessor = predecessor.map(|(id, _)| *id);
         let mut member = Member {
             client_id: config.client_id.clone().unwrap_or_else(|| "memory".to_owned()),
             instance: config.group_instance_id.clone(),
@@ -335,9 +338,9 @@ impl Group {
             max_poll_interval: config.max_poll_interval,
             link: link.clone(),
             target: HashSet::new(),
-            gone_at: None,
+            disconnected_at: None,
         };
-        if let Some(id) = twin
+        if let Some(id) = predecessor
             && let Some(old) = inner.members.get_mut(&id)
         {
             old.link.fence();
@@ -346,20 +349,20 @@ impl Group {
             *old = member;
             if same_topics {
                 self.schedule_check(inner, now);
-                self.announce(inner);
+                self.notify_members(inner);
             } else {
-                self.rebalance(inner, cluster, now);
+                self.rebalance(inner, topics, now);
             }
             return id;
         }
         let id = inner.next_member;
         inner.next_member += 1;
         inner.members.insert(id, member);
-        self.rebalance(inner, cluster, now);
+        self.rebalance(inner, topics, now);
         id
     }
 
-    fn expire_members(&self, inner: &mut Inner, cluster: &Cluster, now: Duration) {
+    fn expire_members(&self, inner: &mut Inner, topics: &Topics, now: Duration) {
         if nanos(now) < self.next_check.load(Ordering::Acquire) {
             return;
         }
@@ -372,18 +375,18 @@ impl Group {
         if expired.is_empty() {
             self.schedule_check(inner, now);
         } else {
-            self.remove_members(inner, cluster, &expired, now);
+            self.remove_members(inner, topics, &expired, now);
         }
     }
 
-    fn remove_members(&self, inner: &mut Inner, cluster: &Cluster, members: &[u64], now: Duration) {
+    fn remove_members(&self, inner: &mut Inner, topics: &Topics, members: &[u64], now: Duration) {
         inner.members.retain(|id, _| !members.contains(id));
         inner.owners.retain(|_, owner| !members.contains(owner));
-        self.rebalance(inner, cluster, now);
+        self.rebalance(inner, topics, now);
     }
 
-    /// Sets a new target.
-    fn rebalance(&self, inner: &mut Inner, cluster: &Cluster, now: Duration) {
+    /// Computes a new target assignment.
+    fn rebalance(&self, inner: &mut Inner, topics: &Topics, now: Duration) {
         let subscriptions: BTreeMap<u64, &[String]> = inner
             .members
             .iter()
@@ -394,7 +397,7 @@ impl Group {
         names.dedup();
         let partitions: Vec<TopicPartition> = names
             .into_iter()
-            .filter_map(|name| cluster.topic(name))
+            .filter_map(|name| topics.get(name))
             .flat_map(|topic| {
                 let name = topic.name.clone();
                 (0_i32..)
@@ -407,12 +410,12 @@ impl Group {
             let own = inner.target.iter().filter(|(_, owner)| *owner == id);
             member.target = own.map(|(partition, _)| partition.clone()).collect();
         }
-        self.announce(inner);
+        self.notify_members(inner);
         self.schedule_check(inner, now);
     }
 
-    /// Has every member look at the group again.
-    fn announce(&self, inner: &Inner) {
+    /// Makes every member look at the group again.
+    fn notify_members(&self, inner: &Inner) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         for member in inner.members.values() {
             member.link.wake.notify_one();
@@ -428,18 +431,18 @@ impl Group {
         NetworkError::new(
             ErrorKind::Conflict,
             operation,
-            "another member with the same instance id took over",
+            "another member with the same instance id replaced this one",
         )
         .with_context("group", &self.name)
     }
 }
 
 impl Inner {
-    /// Whether this very consumer is the member, not one that took its place.
-    fn is_member(&self, who: Who<'_>) -> bool {
+    /// Whether this consumer is the member. A static member may have replaced it under the same number.
+    fn is_member(&self, member: MemberRef<'_>) -> bool {
         self.members
-            .get(&who.member)
-            .is_some_and(|member| Arc::ptr_eq(&member.link, who.link))
+            .get(&member.number)
+            .is_some_and(|known| Arc::ptr_eq(&known.link, member.link))
     }
 
     fn state(&self) -> GroupState {
@@ -464,10 +467,10 @@ impl Member {
         format!("{}-{number}", self.instance.as_ref().unwrap_or(&self.client_id))
     }
 
-    /// When it is out of the group, unless it is heard of before.
+    /// When the member is removed from the group unless it consumes before.
     fn expires(&self, now: Duration) -> Duration {
-        if let Some(gone_at) = self.gone_at {
-            return gone_at.saturating_add(self.session_timeout);
+        if let Some(disconnected_at) = self.disconnected_at {
+            return disconnected_at.saturating_add(self.session_timeout);
         }
         if self.link.polling.load(Ordering::Acquire) > 0 {
             return now.saturating_add(self.max_poll_interval);
@@ -483,7 +486,7 @@ impl MemberLink {
         self.wake.notify_one();
     }
 
-    /// Whether another member with the same instance id took over.
+    /// Whether a member with the same instance id replaced this one.
     pub(super) fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Acquire)
     }

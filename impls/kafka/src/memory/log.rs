@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use networking_spi::kafka::{KafkaHeaders, KafkaMessage};
 
-/// Records per segment: growing never moves what is already there.
+use crate::record_size::record_size;
+
+/// Records per segment. A log grows by segments, so that appending never moves stored records.
 const SEGMENT: usize = 1024;
 
-/// A record as it is kept: no topic, no partition, no offset.
+/// A stored record. Topic, partition and offset follow from its place.
 #[derive(Debug, Default)]
 pub(super) struct StoredRecord {
     pub(super) key: Option<Bytes>,
@@ -20,17 +22,11 @@ pub(super) struct StoredRecord {
 
 impl StoredRecord {
     pub(super) fn size(&self) -> usize {
-        self.key.as_ref().map_or(0, Bytes::len)
-            + self.value.as_ref().map_or(0, Bytes::len)
-            + self
-                .headers
-                .iter()
-                .map(|(name, value)| name.len() + value.map_or(0, Bytes::len))
-                .sum::<usize>()
+        record_size(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 }
 
-/// How much of a partition is kept.
+/// The limits of a partition: number, bytes and age of its records.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retention {
     pub(super) records: u64,
@@ -38,7 +34,7 @@ pub(super) struct Retention {
     pub(super) age: Option<Duration>,
 }
 
-/// An append-only log that forgets its oldest records.
+/// An append-only log that drops its oldest records.
 #[derive(Debug)]
 pub(super) struct Log {
     segments: VecDeque<Vec<StoredRecord>>,
@@ -67,12 +63,12 @@ impl Log {
         self.start
     }
 
-    /// The offset that the next record gets.
+    /// The offset of the next record to be appended.
     pub(super) const fn end(&self) -> i64 {
         self.end
     }
 
-    /// Appends a record and gives its offset.
+    /// Appends a record and returns its offset.
     pub(super) fn append(&mut self, record: StoredRecord) -> i64 {
         self.bytes += record.size() as u64;
         match self.segments.back_mut() {
@@ -91,7 +87,7 @@ impl Log {
         offset
     }
 
-    /// Drops what is older than the retention allows.
+    /// Drops records that are older than the age limit.
     pub(super) fn expire(&mut self, now: SystemTime) {
         let Some(age) = self.retention.age else { return };
         let limit = now.checked_sub(age).map_or(0, millis);
@@ -100,12 +96,12 @@ impl Log {
         }
     }
 
-    /// Whether records can grow too old.
+    /// Whether retention limits the age of records.
     pub(super) const fn has_age_limit(&self) -> bool {
         self.retention.age.is_some()
     }
 
-    /// Up to `max` messages from `from` on, which must not lie before the start.
+    /// Reads up to `max` messages from offset `from`, which must not be before the start. Returns the next offset to read.
     pub(super) fn read(&self, from: i64, max: usize, topic: &str, partition: i32, out: &mut Vec<KafkaMessage>) -> i64 {
         let mut offset = from;
         let until = self
@@ -133,7 +129,7 @@ impl Log {
     }
 
     fn locate(&self, offset: i64) -> (usize, usize) {
-        let index = usize::try_from(offset - self.base).expect("offsets are read from the start on");
+        let index = usize::try_from(offset - self.base).expect("no offset before the start is read");
         (index / SEGMENT, index % SEGMENT)
     }
 
@@ -154,13 +150,13 @@ impl Log {
     }
 }
 
-/// Milliseconds since 1970; earlier times count as 1970.
+/// Milliseconds since 1970-01-01T00:00:00Z; 0 for earlier times.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time of a number of milliseconds since 1970.
+/// The time `millis` milliseconds after 1970-01-01T00:00:00Z.
 pub(super) fn time_of(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn records_older_than_the_limit_go() {
+    fn records_older_than_the_limit_are_dropped() {
         let mut log = log(100, 100, Some(Duration::from_secs(1)));
         log.append(record(b"a", 1000));
         log.append(record(b"b", 3000));

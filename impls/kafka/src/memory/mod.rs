@@ -1,11 +1,12 @@
-//! Kafka inside the process: a cluster, and clients that share it.
+//! An in-memory Kafka cluster and its client, for tests and examples.
 //!
-//! It follows the rules of the real thing (partitions, murmur2, groups with cooperative rebalancing, generations, static
-//! members, committed offsets, retention) without sockets, disks or waiting, so that tests are quick and come out the same
-//! every time. Everything that waits is notified: under tokio's paused clock no time passes but what a test asks for.
+//! It implements Kafka's rules for partitions, keys (murmur2), consumer groups with cooperative rebalancing (KIP-429),
+//! static members (KIP-345), committed offsets and retention. It uses no sockets and no files, so tests are fast and
+//! deterministic. Waiting calls are woken by notifications: under tokio's paused clock, time advances only as far as a test
+//! asks.
 //!
 //! * [`MemoryKafka`] is the client.
-//! * [`MemoryCluster`] is what clients share; it makes further clients and plays [`Fault`]s.
+//! * [`MemoryCluster`] is the cluster: it creates clients and injects [`Fault`]s.
 
 mod assignor;
 mod client;
@@ -14,10 +15,12 @@ mod consumer;
 mod fault;
 mod group;
 mod log;
+mod memory_cluster;
 mod partitioner;
 mod producer;
 mod topic;
+mod topics;
 
 pub use client::MemoryKafka;
-pub use cluster::{MemoryCluster, MemoryClusterBuilder};
 pub use fault::{Fault, FaultPoint};
+pub use memory_cluster::{MemoryCluster, MemoryClusterBuilder};

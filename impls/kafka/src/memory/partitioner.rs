@@ -1,4 +1,4 @@
-//! The partition of a key, as Kafka's own clients choose it.
+//! The partition of a key, by the rule of Kafka's Java client.
 
 const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;
@@ -9,7 +9,7 @@ pub(super) fn partition_of(key: &[u8], partitions: usize) -> usize {
     (murmur2(key) & 0x7fff_ffff) as usize % partitions
 }
 
-/// Murmur2 in the 32-bit variant and with the seed that Kafka's producers share.
+/// 32-bit murmur2 with the seed of Kafka's Java client.
 fn murmur2(data: &[u8]) -> u32 {
     #[allow(clippy::cast_possible_truncation, reason = "the length enters the hash modulo 2^32")]
     let mut hash = SEED ^ data.len() as u32;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn murmur2_gives_the_values_of_kafkas_own_tests() {
+    fn murmur2_returns_the_values_of_kafkas_tests() {
         let vectors: [(&[u8], i32); 6] = [
             (b"21", -973_932_308),
             (b"foobar", -790_332_482),

@@ -1,7 +1,7 @@
-//! Writing.
+//! Producers of the in-memory cluster.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
@@ -16,6 +16,7 @@ use super::fault::FaultPoint;
 use super::log::{StoredRecord, millis, time_of};
 use super::partitioner::partition_of;
 use super::topic::{Appender, Topic};
+use crate::counters::ProducerCounters;
 
 const PRODUCE: &str = "kafka.produce_message";
 
@@ -24,51 +25,47 @@ const PRODUCE: &str = "kafka.produce_message";
 pub(super) struct Producer {
     cluster: Arc<Cluster>,
     config: ProducerConfig,
-    messages: AtomicU64,
-    bytes: AtomicU64,
-    errors: AtomicU64,
-    /// Records that wait for their topic.
+    counters: ProducerCounters,
+    /// Records that wait for their topic to become available.
     in_flight: AtomicUsize,
-    landed: Notify,
+    /// Notified when no record is in flight.
+    drained: Notify,
 }
 
-/// What became of some records.
+/// How many records were written, with their bytes, and how many failed.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    pub(super) errors: u64,
+struct Tally {
+    messages: u64,
+    bytes: u64,
+    errors: u64,
 }
 
-/// A record on its way, with its place in the batch.
-type Placed = (usize, ProducerRecord);
+/// A record with its index in the batch.
+type Indexed = (usize, ProducerRecord);
 
-/// The answer to the record at a place in the batch.
-type Answer = (usize, Result<RecordMetadata>);
+/// The result of the record at an index in the batch.
+type Completion = (usize, Result<RecordMetadata>);
 
 impl Producer {
-    pub(super) fn new(cluster: Arc<Cluster>, config: ProducerConfig) -> Self {
+    pub(super) fn new(cluster: Arc<Cluster>, config: ProducerConfig, counters: ProducerCounters) -> Self {
         Self {
             cluster,
             config,
-            messages: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
+            counters,
             in_flight: AtomicUsize::new(0),
-            landed: Notify::new(),
+            drained: Notify::new(),
         }
     }
 
-    /// Writes records. What can be written is written before the first wait.
-    pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> (Vec<Result<RecordMetadata>>, Tally) {
+    /// Writes records. Records of available topics are written before this waits for unavailable ones.
+    pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let mut run = Run {
             producer: self,
-            now: self.cluster.clock.now(),
+            now: self.cluster.clock().now(),
             tally: Tally::default(),
         };
-        let mut answers = Vec::with_capacity(records.len());
-        let mut late = Vec::new();
-        let mut waiting = Vec::<(Arc<Topic>, Vec<Placed>)>::new();
+        let mut completions = Vec::with_capacity(records.len());
+        let mut waiting = Vec::<(Arc<Topic>, Vec<Indexed>)>::new();
 
         let mut records = records.into_iter().enumerate().peekable();
         while let Some((_, record)) = records.peek() {
@@ -78,15 +75,15 @@ impl Producer {
             let name = record.topic.clone();
             let mut of_topic = std::iter::from_fn(|| records.next_if(|(_, record)| record.topic == name));
             match topic {
-                Ok(topic) if topic.gate.is_free() => run.write(&topic, of_topic, &mut answers),
+                Ok(topic) if topic.gate.is_free() => run.write(&topic, of_topic, &mut completions),
                 Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
                     Some((_, queue)) => queue.extend(of_topic),
                     None => waiting.push((topic, of_topic.collect())),
                 },
-                // The record that was looked at; the next one of the same topic is looked at by itself.
+                // Only this record: the next one of the same topic may be valid.
                 Err(error) => {
                     run.tally.errors += 1;
-                    answers.extend(of_topic.next().map(|(place, _)| (place, Err(error))));
+                    completions.extend(of_topic.next().map(|(index, _)| (index, Err(error))));
                 }
             }
         }
@@ -94,34 +91,32 @@ impl Producer {
             let writes = waiting
                 .into_iter()
                 .map(|(topic, records)| self.write_when_available(topic, records));
-            for (answered, tally) in join_all(writes).await {
-                late.extend(answered);
+            for (completed, tally) in join_all(writes).await {
+                completions.extend(completed);
                 run.tally.add(&tally);
             }
-            answers.append(&mut late);
-            answers.sort_unstable_by_key(|(place, _)| *place);
+            completions.sort_unstable_by_key(|(index, _)| *index);
         }
 
         let tally = run.tally;
-        self.messages.fetch_add(tally.messages, Ordering::Relaxed);
-        self.bytes.fetch_add(tally.bytes, Ordering::Relaxed);
-        self.errors.fetch_add(tally.errors, Ordering::Relaxed);
-        (answers.into_iter().map(|(_, answer)| answer).collect(), tally)
+        self.counters.count_acknowledged(tally.messages, tally.bytes);
+        self.counters.count_errors(tally.errors);
+        completions.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Waits until nothing is on its way.
+    /// Waits until no record is in flight.
     pub(super) async fn flush(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            let landed = self.landed.notified();
+            let drained = self.drained.notified();
             if self.in_flight.load(Ordering::Acquire) == 0 {
                 return Ok(());
             }
             let Some(deadline) = deadline else {
-                landed.await;
+                drained.await;
                 continue;
             };
-            if tokio::time::timeout_at(deadline, landed).await.is_err() {
+            if tokio::time::timeout_at(deadline, drained).await.is_err() {
                 return Err(NetworkError::timeout("kafka.flush", Phase::Total, timeout));
             }
         }
@@ -132,47 +127,42 @@ impl Producer {
     }
 
     pub(super) fn metrics(&self) -> ProducerMetrics {
-        let mut metrics = ProducerMetrics::default();
-        metrics.messages = self.messages.load(Ordering::Relaxed);
-        metrics.bytes = self.bytes.load(Ordering::Relaxed);
-        metrics.errors = self.errors.load(Ordering::Relaxed);
-        metrics.in_flight = self.in_flight.load(Ordering::Relaxed) as u64;
-        metrics
+        self.counters.snapshot(self.in_flight.load(Ordering::Relaxed) as u64)
     }
 
-    /// Writes records behind those that already wait for their topic, within the delivery timeout.
-    async fn write_when_available(&self, topic: Arc<Topic>, records: Vec<Placed>) -> (Vec<Answer>, Tally) {
+    /// Waits for the topic, behind records that already wait for it, and writes. Fails after the delivery timeout.
+    async fn write_when_available(&self, topic: Arc<Topic>, records: Vec<Indexed>) -> (Vec<Completion>, Tally) {
         let queued = Queued::enter(self, records.len());
         let limit = self.config.delivery_timeout;
-        let places: Vec<usize> = records.iter().map(|(place, _)| *place).collect();
+        let indexes: Vec<usize> = records.iter().map(|(index, _)| *index).collect();
         let written = tokio::time::timeout(
             limit,
-            topic.pass(|| {
+            topic.write_when_available(|| {
                 let mut run = Run {
                     producer: self,
-                    now: self.cluster.clock.now(),
+                    now: self.cluster.clock().now(),
                     tally: Tally::default(),
                 };
-                let mut answers = Vec::with_capacity(records.len());
-                run.write(&topic, records.into_iter(), &mut answers);
-                (answers, run.tally)
+                let mut completions = Vec::with_capacity(records.len());
+                run.write(&topic, records.into_iter(), &mut completions);
+                (completions, run.tally)
             }),
         );
         if let Ok(done) = written.await {
             return done;
         }
         let tally = Tally {
-            errors: places.len() as u64,
+            errors: indexes.len() as u64,
             ..Tally::default()
         };
-        let expired = places.into_iter().enumerate().map(|(position, place)| {
+        let expired = indexes.into_iter().enumerate().map(|(position, index)| {
             let error = if position < queued.records {
                 NetworkError::timeout(PRODUCE, Phase::Total, limit).with_send_state(SendState::NotSent)
             } else {
-                NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue stayed full")
+                NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue was full for delivery_timeout")
                     .with_context("queue_size", self.config.queue_size.to_string())
             };
-            (place, Err(error.with_context("topic", &*topic.name)))
+            (index, Err(error.with_context("topic", &*topic.name)))
         });
         (expired.collect(), tally)
     }
@@ -186,7 +176,7 @@ impl Tally {
     }
 }
 
-/// Places in the producer's queue, as many as were left.
+/// Places in the producer's queue: as many as the records need, or as many as were free.
 struct Queued<'p> {
     producer: &'p Producer,
     records: usize,
@@ -196,7 +186,7 @@ impl<'p> Queued<'p> {
     fn enter(producer: &'p Producer, wanted: usize) -> Self {
         let limit = producer.config.queue_size;
         let mut records = 0;
-        // `Err` never comes: the closure always gives a value.
+        // The closure always returns a value, so the update cannot fail.
         let _ = producer
             .in_flight
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |in_flight| {
@@ -210,30 +200,30 @@ impl<'p> Queued<'p> {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         if self.producer.in_flight.fetch_sub(self.records, Ordering::AcqRel) == self.records {
-            self.producer.landed.notify_waiters();
+            self.producer.drained.notify_waiters();
         }
     }
 }
 
-/// Records that are written at one time.
+/// Records that are written at the same time.
 struct Run<'p> {
     producer: &'p Producer,
     now: SystemTime,
     tally: Tally,
 }
 
-/// The partition for records without a key, until it has had its batch.
+/// The partition for records without a key, until it has got `batch_size` bytes.
 struct Sticky {
     partition: usize,
     bytes: usize,
 }
 
 impl Run<'_> {
-    /// Writes records of one topic. Neighbours in the same partition share its lock.
-    fn write(&mut self, topic: &Topic, records: impl Iterator<Item = Placed>, answers: &mut Vec<Answer>) {
+    /// Writes records of one topic. Consecutive records of one partition are written under one lock.
+    fn write(&mut self, topic: &Topic, records: impl Iterator<Item = Indexed>, completions: &mut Vec<Completion>) {
         let mut sticky = None;
         let mut appender: Option<(usize, Appender<'_>)> = None;
-        for (place, record) in records {
+        for (index, record) in records {
             let bytes = record.size();
             let result = self
                 .partition(topic, &record, bytes, &mut sticky)
@@ -244,11 +234,11 @@ impl Run<'_> {
                         return Err(failure.error(PRODUCE));
                     }
                     if appender.as_ref().is_none_or(|(current, _)| *current != partition) {
-                        // The lock of one partition is given back before the next is taken.
+                        // Unlock one partition before locking the next.
                         drop(appender.take());
                         appender = Some((partition, topic.partitions[partition].appender(self.now)));
                     }
-                    let (_, log) = appender.as_mut().expect("there is one by now");
+                    let (_, log) = appender.as_mut().expect("the appender was set above");
                     let timestamp_millis = millis(record.timestamp.unwrap_or(self.now));
                     let ProducerRecord {
                         topic,
@@ -282,7 +272,7 @@ impl Run<'_> {
                 }
                 Err(_) => self.tally.errors += 1,
             }
-            answers.push((place, result));
+            completions.push((index, result));
         }
     }
 
@@ -301,7 +291,7 @@ impl Run<'_> {
         let limit = self.producer.config.max_message_size.min(topic.max_message_bytes);
         if bytes > limit {
             return Err(
-                NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is larger than allowed")
+                NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is too large")
                     .with_context("bytes", bytes.to_string())
                     .with_context("limit", limit.to_string())
                     .with_send_state(SendState::NotSent),

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::log::{Log, Retention, StoredRecord};
 
-/// Topic settings that change nothing in a cluster of one process without disks and replicas.
+/// Kafka's topic settings that are accepted and have no effect, because the cluster has neither disks nor replicas.
 const WITHOUT_EFFECT: &[&str] = &[
     "compression.type",
     "file.delete.delay.ms",
@@ -28,7 +28,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "unclean.leader.election.enable",
 ];
 
-/// What the settings of a topic come down to.
+/// The settings of a topic that have an effect.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopicSettings {
     pub(super) retention: Retention,
@@ -36,7 +36,7 @@ pub(super) struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// These settings, as far as `config` does not say otherwise.
+    /// Overrides these settings with those of `config`.
     pub(super) fn with_config(mut self, config: &BTreeMap<String, String>) -> Result<Self> {
         for (name, value) in config {
             let invalid = |message: &'static str| NetworkError::invalid_input(format!("config.{name}"), message);
@@ -54,18 +54,18 @@ impl TopicSettings {
                     self.max_message_bytes = usize::try_from(number()?).map_err(|_| invalid("must not be negative"))?;
                 }
                 "cleanup.policy" if value == "delete" => {}
-                "cleanup.policy" => return Err(invalid("the in-memory cluster only knows delete")),
+                "cleanup.policy" => return Err(invalid("the in-memory cluster supports only delete")),
                 "message.timestamp.type" if value == "CreateTime" => {}
-                "message.timestamp.type" => return Err(invalid("the in-memory cluster only knows CreateTime")),
+                "message.timestamp.type" => return Err(invalid("the in-memory cluster supports only CreateTime")),
                 known if WITHOUT_EFFECT.contains(&known) => {}
-                _ => return Err(invalid("is not a setting that the in-memory cluster knows")),
+                _ => return Err(invalid("is unknown to the in-memory cluster")),
             }
         }
         Ok(self)
     }
 }
 
-/// A topic.
+/// A topic and its partitions.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
@@ -90,13 +90,13 @@ impl Topic {
         }
     }
 
-    /// The next partition for records without a key. The topic counts, not the producer: every partition gets its turn
-    /// however the records are spread over producers and topics.
+    /// The next partition for records without a key. The topic counts, not the producer: all producers together use every
+    /// partition in turn.
     pub(super) fn next_keyless(&self) -> usize {
         self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.partitions.len()
     }
 
-    /// A partition by number.
+    /// The partition with this number.
     pub(super) fn partition(&self, number: i32) -> Option<&Partition> {
         self.partitions.get(usize::try_from(number).ok()?)
     }
@@ -110,7 +110,7 @@ impl Topic {
         self.gate.opened.notify_waiters();
     }
 
-    /// Makes the topic reachable or not.
+    /// Makes the topic available or unavailable.
     pub(super) fn set_available(&self, available: bool) {
         self.gate.open.store(available, Ordering::Release);
         if available {
@@ -122,7 +122,7 @@ impl Topic {
     }
 }
 
-/// What records wait at while their topic is unavailable, in the order in which they came.
+/// Holds back writes while the topic is unavailable, and lets them through in their order of arrival.
 #[derive(Debug)]
 pub(super) struct Gate {
     open: AtomicBool,
@@ -145,16 +145,16 @@ impl Gate {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Whether records can pass at once, without overtaking others.
+    /// Whether a write need not wait: the topic is available and no earlier write is waiting.
     pub(super) fn is_free(&self) -> bool {
         self.is_open() && self.waiting.load(Ordering::Acquire) == 0
     }
 }
 
 impl Topic {
-    /// Waits until the topic is available, behind those who already wait, and runs `write`. Dropping the future takes the
-    /// place in the queue away and writes nothing.
-    pub(super) async fn pass<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Waits until the topic is available and all earlier writes are done, and runs `write`. Dropping the future leaves the
+    /// queue and writes nothing.
+    pub(super) async fn write_when_available<T>(&self, write: impl FnOnce() -> T) -> T {
         self.gate.waiting.fetch_add(1, Ordering::AcqRel);
         let _place = Place(&self.gate.waiting);
         let _turn = self.gate.turn.lock().await;
@@ -168,7 +168,7 @@ impl Topic {
     }
 }
 
-/// A place in the queue at a gate.
+/// Counts as one waiting write until it is dropped.
 struct Place<'g>(&'g AtomicUsize);
 
 impl Drop for Place<'_> {
@@ -177,17 +177,17 @@ impl Drop for Place<'_> {
     }
 }
 
-/// One partition: its log, the log's bounds, and the consumers that wait for its records.
+/// One partition: its log, the bounds of the log, and the consumers that wait for its records.
 #[derive(Debug)]
 pub(super) struct Partition {
     log: RwLock<Log>,
-    /// The log's bounds, to be read without its lock.
+    /// The bounds of the log, for readers without its lock.
     start: AtomicI64,
     end: AtomicI64,
     watched: AtomicBool,
     watchers: Mutex<Vec<Watcher>>,
-    /// Whether records can grow too old, so that reading has to look at the time.
-    ages: bool,
+    /// Whether retention limits the age of records. Reading then reads the clock.
+    has_age_limit: bool,
 }
 
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Partition {
             end: AtomicI64::new(log.end()),
             watched: AtomicBool::new(false),
             watchers: Mutex::new(Vec::new()),
-            ages: log.has_age_limit(),
+            has_age_limit: log.has_age_limit(),
             log: RwLock::new(log),
         }
     }
@@ -214,12 +214,12 @@ impl Partition {
         self.start.load(Ordering::Acquire)
     }
 
-    /// The offset that the next record gets.
+    /// The offset of the next record to be written.
     pub(super) fn end(&self) -> i64 {
         self.end.load(Ordering::SeqCst)
     }
 
-    /// Locks the partition for appending. Dropping the appender publishes the records and wakes the readers.
+    /// Locks the partition for appending. Dropping the appender publishes the records and wakes readers.
     pub(super) fn appender(&self, now: SystemTime) -> Appender<'_> {
         let mut log = self.log.write();
         log.expire(now);
@@ -229,21 +229,22 @@ impl Partition {
         }
     }
 
-    /// Whether records can grow too old.
-    pub(super) const fn ages(&self) -> bool {
-        self.ages
+    /// Whether retention limits the age of records.
+    pub(super) const fn has_age_limit(&self) -> bool {
+        self.has_age_limit
     }
 
-    /// Drops records that have grown too old.
+    /// Drops records that are older than the age limit.
     pub(super) fn expire(&self, now: SystemTime) {
-        if self.ages {
+        if self.has_age_limit {
             let mut log = self.log.write();
             log.expire(now);
             self.publish(&log);
         }
     }
 
-    /// Reads up to `max` messages from `from` on and gives the next offset to read; `None` if `from` is not in the log.
+    /// Reads up to `max` messages from offset `from` and returns the next offset to read. `None` if `from` is outside of the
+    /// log.
     pub(super) fn read(
         &self,
         from: i64,
@@ -258,7 +259,7 @@ impl Partition {
             .then(|| log.read(from, max, topic, partition, out))
     }
 
-    /// Has `wake` notified after every append.
+    /// Notifies `wake` after every append.
     pub(super) fn watch(&self, consumer: u64, wake: Arc<Notify>) {
         let mut watchers = self.watchers.lock();
         watchers.push(Watcher { consumer, wake });
@@ -274,7 +275,7 @@ impl Partition {
 
     fn publish(&self, log: &Log) {
         self.start.store(log.start(), Ordering::Release);
-        // Sequentially consistent with `watched`: either the reader sees the records, or the writer sees the reader.
+        // Sequentially consistent with `watched`: either the reader sees the records, or the writer sees the watcher.
         self.end.store(log.end(), Ordering::SeqCst);
     }
 
@@ -296,7 +297,7 @@ pub(super) struct Appender<'p> {
 }
 
 impl Appender<'_> {
-    /// Appends a record and gives its offset.
+    /// Appends a record and returns its offset.
     pub(super) fn append(&mut self, record: StoredRecord) -> i64 {
         self.log.as_mut().expect("present until dropped").append(record)
     }
@@ -307,7 +308,7 @@ impl Drop for Appender<'_> {
         if let Some(log) = self.log.take() {
             self.partition.publish(&log);
         }
-        // After the lock is given back: a reader that wakes up finds it free.
+        // After unlocking: a reader that wakes up does not wait for the lock.
         self.partition.wake_watchers();
     }
 }

@@ -1,8 +1,9 @@
-//! Topics: creating, deleting, describing.
+//! Creates, deletes and describes topics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
 use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::Offset;
@@ -13,18 +14,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::config::ConnectionSettings;
 use super::context::{Callbacks, ControlContext};
-use super::control::{Control, interrupted, on_own_thread};
+use super::control::{Control, interrupted, on_dedicated_thread};
 use super::error;
 
 const CREATE: &str = "kafka.create_topic";
 const DELETE: &str = "kafka.delete_topic";
 const DESCRIBE: &str = "kafka.topic_metadata";
 
-/// The wait between two looks whether a change of topics has reached the metadata; it doubles up to the longest.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// The wait between two requests for metadata, until a changed topic is visible in it.
+const METADATA_WAIT: Backoff =
+    Backoff::new(Duration::from_millis(10), Duration::from_millis(500)).with_jitter(Jitter::Equal);
 
-/// A connection that changes topics.
+/// A connection for creating and deleting topics.
 pub(super) struct Admin {
     client: Option<AdminClient<ControlContext>>,
     callbacks: Callbacks,
@@ -48,35 +49,35 @@ impl Admin {
         })
     }
 
-    /// Creates a topic and waits until `control` sees all of its partitions led.
+    /// Creates a topic and waits until all its partitions have a leader in the metadata that `control` gets.
     pub(super) async fn create(&self, control: &Control, topic: NewTopic) -> Result<()> {
         let client = self.client(CREATE)?;
         let deadline = Instant::now() + self.request_timeout;
-        // -1 leaves the number to the broker.
+        // -1 selects the default of the broker (KIP-464).
         let replication = TopicReplication::Fixed(topic.replication_factor.map_or(-1, i32::from));
         let config = topic.config.iter().fold(
             KafkaTopic::new(&topic.name, topic.partitions, replication),
             |new_topic, (name, value)| new_topic.set(name, value),
         );
         let request = client.create_topics([&config], &self.options());
-        self.answer(CREATE, &topic.name, deadline, request).await?;
+        self.complete(CREATE, &topic.name, deadline, request).await?;
         let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
-        self.until(CREATE, control, &topic.name, deadline, move |seen| {
-            seen.is_some_and(|seen| {
-                seen.partitions().len() == partitions
-                    && seen.partitions().iter().all(|partition| partition.leader() >= 0)
+        self.wait_until(CREATE, control, &topic.name, deadline, move |topic| {
+            topic.is_some_and(|topic| {
+                topic.partitions().len() == partitions
+                    && topic.partitions().iter().all(|partition| partition.leader() >= 0)
             })
         })
         .await
     }
 
-    /// Deletes a topic and waits until `control` does not see it any more.
+    /// Deletes a topic and waits until the metadata that `control` gets does not have it.
     pub(super) async fn delete(&self, control: &Control, topic: &str) -> Result<()> {
         let client = self.client(DELETE)?;
         let deadline = Instant::now() + self.request_timeout;
         let request = client.delete_topics(&[topic], &self.options());
-        self.answer(DELETE, topic, deadline, request).await?;
-        self.until(DELETE, control, topic, deadline, |seen| seen.is_none())
+        self.complete(DELETE, topic, deadline, request).await?;
+        self.wait_until(DELETE, control, topic, deadline, |topic| topic.is_none())
             .await
     }
 
@@ -92,7 +93,8 @@ impl Admin {
             .operation_timeout(Some(self.request_timeout))
     }
 
-    async fn answer(
+    /// Waits for the result of an admin request about one topic.
+    async fn complete(
         &self,
         operation: &'static str,
         topic: &str,
@@ -112,7 +114,8 @@ impl Admin {
         }
     }
 
-    async fn until(
+    /// Requests the metadata of a topic until `done` accepts it (`None`: the topic does not exist) or the deadline passes.
+    async fn wait_until(
         &self,
         operation: &'static str,
         control: &Control,
@@ -120,47 +123,44 @@ impl Admin {
         deadline: Instant,
         done: impl Fn(Option<&MetadataTopic>) -> bool + Clone + Send + 'static,
     ) -> Result<()> {
-        let mut pause = FIRST_LOOK;
+        let mut requests = 0;
         loop {
-            let (name, look) = (topic.to_owned(), done.clone());
-            let seen = control
-                .ask(operation, move |asking| {
-                    let seen = asking.topic(&name, |seen| look(Some(seen)))?;
-                    Ok(seen.unwrap_or_else(|| look_at_nothing(&look)))
+            requests += 1;
+            let (name, done) = (topic.to_owned(), done.clone());
+            let is_done = control
+                .call(operation, move |calls| {
+                    let existing = calls.topic(&name, |topic| done(Some(topic)))?;
+                    Ok(existing.unwrap_or_else(|| done(None)))
                 })
                 .await?;
-            if seen {
+            if is_done {
                 return Ok(());
             }
-            if Instant::now() + pause >= deadline {
+            let wait = METADATA_WAIT.delay(requests, fastrand::f64());
+            if Instant::now() + wait >= deadline {
                 return Err(
                     NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic)
                 );
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_LOOK);
+            sleep(wait).await;
         }
     }
-}
-
-fn look_at_nothing(look: &impl Fn(Option<&MetadataTopic>) -> bool) -> bool {
-    look(None)
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            on_own_thread("kafka-close-admin", move || drop(client));
+            on_dedicated_thread("kafka-close-admin", move || drop(client));
         }
     }
 }
 
-/// Partitions, leaders, replicas and offsets of a topic.
+/// The partitions of a topic with leaders, replicas and offsets.
 pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMetadata> {
     let name: Arc<str> = topic.into();
     let partitions = control
-        .ask(DESCRIBE, move |asking| {
-            let Some(mut partitions) = asking.topic(&name, read_partitions)? else {
+        .call(DESCRIBE, move |calls| {
+            let Some(mut partitions) = calls.topic(&name, read_partitions)? else {
                 return Err(NetworkError::not_found(DESCRIBE, "topic", &name));
             };
             partitions.sort_by_key(|partition| partition.partition);
@@ -169,13 +169,13 @@ pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMeta
                 .filter(|partition| partition.leader.is_some())
                 .map(|partition| (name.to_string(), partition.partition))
                 .collect::<Vec<_>>();
-            let earliest = asking.ends(&led, Offset::Beginning)?;
-            let latest = asking.ends(&led, Offset::End)?;
-            let ends = earliest.into_iter().zip(latest);
+            let earliest = calls.offsets(&led, Offset::Beginning)?;
+            let latest = calls.offsets(&led, Offset::End)?;
+            let bounds = earliest.into_iter().zip(latest);
             for (partition, (earliest, latest)) in partitions
                 .iter_mut()
                 .filter(|partition| partition.leader.is_some())
-                .zip(ends)
+                .zip(bounds)
             {
                 partition.earliest_offset = earliest.unwrap_or(UNKNOWN);
                 partition.latest_offset = latest.unwrap_or(UNKNOWN);
@@ -186,7 +186,7 @@ pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMeta
     Ok(TopicMetadata::new(topic, partitions))
 }
 
-/// The offset of a partition that nobody can be asked for.
+/// The offset of a partition without a leader.
 const UNKNOWN: i64 = -1;
 
 fn read_partitions(topic: &MetadataTopic) -> Vec<PartitionMetadata> {

@@ -1,4 +1,4 @@
-//! From the contract's configuration to librdkafka's settings.
+//! Converts the configuration of clients, producers and consumers to librdkafka properties.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use networking_spi::{NetworkError, Result};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-/// Settings that the contract itself rests on.
+/// Properties that cannot be set, because the behaviour of the client depends on them; each with the reason.
 const RESERVED: &[(&str, &str)] = &[
     ("enable.auto.commit", "offsets are committed only by commit_offsets"),
     (
@@ -22,17 +22,17 @@ const RESERVED: &[(&str, &str)] = &[
     ),
     (
         "enable.partition.eof",
-        "the end of a partition is not an event of the contract",
+        "the client does not report the end of a partition",
     ),
-    ("transactional.id", "transactions are not part of the contract"),
+    ("transactional.id", "the client has no transactions"),
     ("group.id", "set ConsumerConfig::group"),
 ];
 
-/// A fetch at the end of a partition waits for so long at the broker, and a request must outlast it.
-const SHORTEST_SOCKET_TIMEOUT: Duration = Duration::from_secs(2);
-const LONGEST_SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
+/// Bounds of `socket.timeout.ms`. It must exceed the time that a fetch waits at the broker for new records.
+const MIN_SOCKET_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What all connections of a client have in common.
+/// The settings of all connections of a client.
 #[derive(Clone)]
 pub(super) struct ConnectionSettings {
     pub(super) bootstrap_servers: String,
@@ -72,13 +72,13 @@ impl fmt::Debug for Redacted<'_> {
     }
 }
 
-/// `ssl.key.pem` has no word that always means a secret.
+/// Also covers names that `is_secret_name` does not recognize, such as `ssl.key.pem`.
 fn is_secret_setting(name: &str) -> bool {
     is_secret_name(name) || name.contains("key.pem") || name.contains("jaas")
 }
 
 impl ConnectionSettings {
-    /// Checks everything that can be checked without a connection.
+    /// Checks the settings without connecting.
     pub(super) fn validate(&self) -> Result<()> {
         self.security.validate().map_err(|error| error.in_field("security"))?;
         check_features(&self.security)?;
@@ -97,16 +97,16 @@ impl ConnectionSettings {
         Ok(())
     }
 
-    /// For metadata and administration.
+    /// Properties of the control and admin connections.
     pub(super) fn control(&self) -> ClientConfig {
         let mut config = self.base(None);
-        // Offsets are the true ends of partitions, also while a transaction is open.
+        // The latest offset is the end of the log, also while a transaction is open.
         config.set("isolation.level", "read_uncommitted");
         apply(&mut config, &self.common);
         config
     }
 
-    /// For looking up the committed offsets of a group without joining it.
+    /// Properties of a consumer that reads the committed offsets of a group without joining it.
     pub(super) fn group_reader(&self, group: &str) -> ClientConfig {
         let mut config = self.control();
         config.set("group.id", group).set("enable.auto.commit", "false");
@@ -127,14 +127,14 @@ impl ConnectionSettings {
             .set("queue.buffering.max.ms", fractional_millis(producer.linger))
             .set("batch.size", bounded(producer.batch_size, 1, i32::MAX as usize))
             .set("message.max.bytes", bounded(with_overhead(producer.max_message_size), 1000, 1_000_000_000))
-            // The client counts the records in the queue itself and makes callers wait without polling for a place.
+            // Unlimited: the client limits the queue with a semaphore, so that callers wait without polling.
             .set("queue.buffering.max.messages", "0")
             .set("message.timeout.ms", millis(producer.delivery_timeout, 1, i32::MAX as u128))
             .set("partitioner", "murmur2_random")
-            // How long a topic may be missing from metadata before its records fail.
+            // Records fail if their topic is missing from the metadata for this long.
             .set("topic.metadata.propagation.max.ms", "2000");
         if !producer.idempotent {
-            // Without idempotence a retry overtakes, unless only one request is under way.
+            // Without idempotence a retry can reorder records unless only one request is in flight.
             config.set("max.in.flight.requests.per.connection", "1");
         }
         apply(&mut config, &self.common);
@@ -160,7 +160,7 @@ impl ConnectionSettings {
         apply(&mut config, &self.common);
         apply(&mut config, &self.consumer);
         apply(&mut config, &consumer.backend);
-        // With the protocol of KIP-848 the broker decides on sessions, and librdkafka refuses these settings.
+        // With the group protocol of KIP-848 the broker configures sessions, and librdkafka rejects these properties.
         if config.get("group.protocol") != Some("consumer") {
             set_unless_present(
                 &mut config,
@@ -179,9 +179,7 @@ impl ConnectionSettings {
     fn base(&self, client_id: Option<&str>) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.log_level = RDKafkaLogLevel::Warning;
-        let socket_timeout = self
-            .request_timeout
-            .clamp(SHORTEST_SOCKET_TIMEOUT, LONGEST_SOCKET_TIMEOUT);
+        let socket_timeout = self.request_timeout.clamp(MIN_SOCKET_TIMEOUT, MAX_SOCKET_TIMEOUT);
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", client_id.unwrap_or(&self.client_id))
@@ -228,13 +226,13 @@ fn check_reserved(settings: &BTreeMap<String, String>, field: &str) -> Result<()
     }
 }
 
-/// `Debug` of the contract's configurations shows `backend`, so credentials have no place there.
+/// Rejects credentials in `backend`, because `Debug` of the configurations shows it.
 fn check_backend(settings: &BTreeMap<String, String>) -> Result<()> {
     check_reserved(settings, "backend")?;
     match settings.keys().find(|name| is_secret_setting(name)) {
         Some(name) => Err(NetworkError::invalid_input(
             format!("backend.{name}"),
-            "credentials belong into the client's security",
+            "set credentials with the client's security",
         )),
         None => Ok(()),
     }
@@ -252,17 +250,17 @@ fn set_unless_present(config: &mut ClientConfig, name: &str, value: String) {
     }
 }
 
-/// librdkafka counts the framing of headers and batches, the contract does not.
+/// librdkafka counts the framing of headers and batches; `max_message_size` does not.
 fn with_overhead(size: usize) -> usize {
     size.saturating_add(size / 64).saturating_add(512)
 }
 
-fn bounded(value: usize, least: usize, most: usize) -> String {
-    value.clamp(least, most).to_string()
+fn bounded(value: usize, min: usize, max: usize) -> String {
+    value.clamp(min, max).to_string()
 }
 
-fn millis(duration: Duration, least: u128, most: u128) -> String {
-    duration.as_millis().clamp(least, most).to_string()
+fn millis(duration: Duration, min: u128, max: u128) -> String {
+    duration.as_millis().clamp(min, max).to_string()
 }
 
 fn fractional_millis(duration: Duration) -> String {
@@ -303,7 +301,7 @@ fn compression_name(compression: KafkaCompression) -> Result<&'static str> {
         | KafkaCompression::Snappy
         | KafkaCompression::Lz4
         | KafkaCompression::Zstd => Ok(compression.as_str()),
-        // The contract may gain codecs that this version of librdkafka does not have.
+        // A codec that a later version of the SPI adds.
         _ => Err(NetworkError::unsupported("kafka.create_producer", "compression")),
     }
 }
@@ -338,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_committed_behind_the_application() {
+    fn nothing_is_committed_automatically() {
         let config = settings().consumer(&ConsumerConfig::new("g", ["t"])).expect("valid");
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("enable.auto.offset.store"), Some("false"));
@@ -351,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_setting_wins() {
+    fn the_most_specific_setting_takes_precedence() {
         let mut settings = settings();
         settings.common.insert("socket.keepalive.enable".into(), "true".into());
         settings.producer.insert("batch.num.messages".into(), "1".into());
@@ -377,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_group_protocol_leaves_sessions_to_the_broker() {
+    fn with_kip_848_the_broker_configures_sessions() {
         let config = ConsumerConfig::new("g", ["t"]).with_backend_setting("group.protocol", "consumer");
         let config = settings().consumer(&config).expect("valid");
         assert_eq!(config.get("session.timeout.ms"), None);
@@ -385,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown_or_taken_as_backend_setting() {
+    fn secrets_are_redacted_and_rejected_as_backend_settings() {
         let mut settings = settings();
         settings.security = KafkaSecurity::new()
             .with_tls(TlsConfig::default())

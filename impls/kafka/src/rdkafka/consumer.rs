@@ -1,15 +1,14 @@
-//! A consumer: a member of a group, polled only while the application consumes.
+//! A consumer. It is polled only while the application consumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaHeaders, KafkaMessage, PartitionOffset, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaMessage, PartitionOffset, TopicPartition,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
@@ -26,54 +25,51 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::context::{Callbacks, client_context};
-use super::control::{interrupted, on_own_thread};
+use super::control::{interrupted, on_dedicated_thread};
 use super::error;
 use super::membership::Membership;
-use super::metrics::ClientCounters;
-use super::producer::from_millis;
+use super::timestamp::from_millis;
+use crate::counters::ConsumerCounters;
+use crate::record_size::record_size;
 
 const CONSUME: &str = "kafka.consume_messages";
 const COMMIT: &str = "kafka.commit_offsets";
 
-/// Looks into the queue before it counts as empty: an event of the group hides what is behind it for one look.
-const LOOKS: usize = 4;
+/// How often an empty result is retried before the queue counts as empty. An event of the group in front of messages gives
+/// one empty result.
+const QUEUE_READS: usize = 4;
 
 pub(super) struct Consumer {
-    /// `None` only while it is dropped.
+    /// `None` only in `drop`.
     stream: Option<Arc<StreamConsumer<GroupContext>>>,
     callbacks: Callbacks,
     membership: Arc<Mutex<Membership>>,
-    counters: ConsumerCounters,
-    /// One call consumes at a time, so that messages of a partition are not torn apart.
+    counters: Arc<ConsumerCounters>,
+    /// Held by the call that consumes, so that each call gets consecutive messages of a partition.
     turn: AsyncMutex<()>,
-    /// One commit at a time: those behind a coordinator that does not answer wait here, not on threads.
+    /// Held by the call that commits, so that an unresponsive coordinator blocks one thread and not one per call.
     commits: Arc<AsyncMutex<()>>,
     closing: watch::Sender<bool>,
-    /// An error that came after messages were taken, for the next call, or one that stays.
+    /// An error for the next call: one that followed messages, or a permanent one.
     failure: Mutex<Option<Failure>>,
     request_timeout: Duration,
-    gone: Option<oneshot::Sender<()>>,
+    left: Option<oneshot::Sender<()>>,
 }
 
 struct Failure {
     error: KafkaError,
-    lasting: bool,
-}
-
-struct ConsumerCounters {
-    client: Arc<ClientCounters>,
-    messages: AtomicU64,
-    bytes: AtomicU64,
+    /// Whether every later call fails with this error.
+    permanent: bool,
 }
 
 impl Consumer {
-    /// Joins the group of `settings`. Blocks for as long as librdkafka takes to start. The receiver hears when the consumer
-    /// has left the group.
+    /// Subscribes to topics in the group of `settings`. Blocks while librdkafka starts. The receiver completes when the
+    /// consumer has left the group.
     pub(super) fn start(
         settings: &rdkafka::ClientConfig,
         topics: &[String],
         callbacks: Callbacks,
-        client: Arc<ClientCounters>,
+        counters: Arc<ConsumerCounters>,
         request_timeout: Duration,
     ) -> Result<(Self, oneshot::Receiver<()>)> {
         const CREATE: &str = "kafka.create_consumer";
@@ -81,7 +77,7 @@ impl Consumer {
         let context = GroupContext {
             callbacks: callbacks.clone(),
             membership: Arc::clone(&membership),
-            client: Arc::clone(&client),
+            counters: Arc::clone(&counters),
         };
         let stream = StreamConsumer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka(CREATE, error))?;
@@ -89,31 +85,30 @@ impl Consumer {
         stream
             .subscribe(&names)
             .map_err(|error| error::from_kafka(CREATE, error))?;
-        let (gone, when_gone) = oneshot::channel();
+        let (left, when_left) = oneshot::channel();
         let consumer = Self {
             stream: Some(Arc::new(stream)),
             callbacks,
             membership,
-            counters: ConsumerCounters {
-                client,
-                messages: AtomicU64::new(0),
-                bytes: AtomicU64::new(0),
-            },
+            counters,
             turn: AsyncMutex::new(()),
             commits: Arc::new(AsyncMutex::new(())),
             closing: watch::Sender::new(false),
             failure: Mutex::new(None),
             request_timeout,
-            gone: Some(gone),
+            left: Some(left),
         };
-        Ok((consumer, when_gone))
+        Ok((consumer, when_left))
     }
 
     pub(super) async fn consume(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
         let result = self.next_messages(options).await;
         match &result {
-            Ok(messages) => self.counters.count(messages),
-            Err(_) => self.counters.client.count_consume_error(),
+            Ok(messages) => {
+                let bytes = messages.iter().map(size).sum::<usize>() as u64;
+                self.counters.count_consumed(messages.len() as u64, bytes);
+            }
+            Err(_) => self.counters.count_consume_error(),
         }
         result
     }
@@ -124,7 +119,7 @@ impl Consumer {
             CommitOffsets::Exact(offsets) => self.commit_exact(offsets).await,
             _ => Err(NetworkError::unsupported(COMMIT, "commit_offsets")),
         };
-        self.counters.client.count_commit(result.is_ok());
+        self.counters.count_commit(result.is_ok());
         result
     }
 
@@ -134,11 +129,7 @@ impl Consumer {
     }
 
     pub(super) fn metrics(&self) -> ConsumerMetrics {
-        let mut metrics = ConsumerMetrics::default();
-        metrics.messages = self.counters.messages.load(Ordering::Relaxed);
-        metrics.bytes = self.counters.bytes.load(Ordering::Relaxed);
-        metrics.assigned_partitions = self.membership.lock().assigned.len() as u64;
-        metrics
+        self.counters.snapshot(self.membership.lock().assigned.len())
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
@@ -148,21 +139,21 @@ impl Consumer {
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
             return Ok(Vec::new());
         };
-        self.raise_failure()?;
+        self.stored_failure()?;
         let mut stream = consumer.stream();
         let Some(first) = self.first(&mut stream, deadline).await? else {
             return Ok(Vec::new());
         };
-        // From here on nothing waits, so a cancelled call never loses what it has taken.
+        // No await from here on: a call that is dropped loses no message that it has taken.
         let mut messages = Vec::with_capacity(options.max_messages.min(1024));
         messages.push(self.take(&first));
         drop(first);
         while messages.len() < options.max_messages {
-            match ready(&mut stream) {
+            match read_queue(&mut stream) {
                 Some(Ok(message)) => messages.push(self.take(&message)),
-                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) if is_transient(&error) => {}
                 Some(Err(error)) => {
-                    self.remember(error);
+                    self.store_failure(error);
                     break;
                 }
                 None => break,
@@ -172,17 +163,17 @@ impl Consumer {
         Ok(messages)
     }
 
-    /// The next message, `None` when the deadline passes without trouble.
+    /// The next message. `None` if none arrived before the deadline.
     async fn first<'m>(
         &self,
         stream: &mut MessageStream<'m, GroupContext>,
         deadline: Instant,
     ) -> Result<Option<BorrowedMessage<'m>>> {
         let mut closing = self.closing.subscribe();
-        let mut trouble = None;
+        let mut transient = None;
         loop {
             let next = async {
-                match ready(stream) {
+                match read_queue(stream) {
                     Some(next) => Some(next),
                     None => stream.next().await,
                 }
@@ -196,17 +187,17 @@ impl Consumer {
             };
             match next {
                 Ok(Some(Ok(message))) => return Ok(Some(message)),
-                Ok(Some(Err(error))) if is_passing(&error) => trouble = Some(error),
+                Ok(Some(Err(error))) if is_transient(&error) => transient = Some(error),
                 Ok(Some(Err(error))) => {
-                    self.remember(error);
-                    self.raise_failure()?;
+                    self.store_failure(error);
+                    self.stored_failure()?;
                 }
                 Ok(None) => return Err(NetworkError::closed(CONSUME, "the consumer")),
                 Err(_elapsed) => break,
             }
         }
-        match trouble {
-            Some(error) if is_outage(&error) => Err(self.translate(CONSUME, error)),
+        match transient {
+            Some(error) if is_outage(&error) => Err(self.convert(CONSUME, error)),
             _ => Ok(None),
         }
     }
@@ -214,34 +205,35 @@ impl Consumer {
     fn take(&self, message: &BorrowedMessage<'_>) -> KafkaMessage {
         self.membership
             .lock()
-            .handed_out(message.topic(), message.partition(), message.offset() + 1);
+            .consumed(message.topic(), message.partition(), message.offset() + 1);
         copy(message)
     }
 
-    fn remember(&self, error: KafkaError) {
-        let lasting = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        *self.failure.lock() = Some(Failure { error, lasting });
+    /// Keeps an error for the next call.
+    fn store_failure(&self, error: KafkaError) {
+        let permanent = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        *self.failure.lock() = Some(Failure { error, permanent });
     }
 
-    fn raise_failure(&self) -> Result<()> {
+    fn stored_failure(&self) -> Result<()> {
         let mut failure = self.failure.lock();
         match failure.take() {
-            Some(Failure { error, lasting }) => {
-                if lasting {
+            Some(Failure { error, permanent }) => {
+                if permanent {
                     *failure = Some(Failure {
                         error: error.clone(),
-                        lasting,
+                        permanent,
                     });
                 }
-                Err(self.translate(CONSUME, error))
+                Err(self.convert(CONSUME, error))
             }
             None => Ok(()),
         }
     }
 
-    fn translate(&self, operation: &'static str, error: KafkaError) -> NetworkError {
+    fn convert(&self, operation: &'static str, error: KafkaError) -> NetworkError {
         match &self.stream {
-            Some(stream) => self.callbacks.explain(from_member(operation, stream, error)),
+            Some(stream) => self.callbacks.explain(from_consumer(operation, stream, error)),
             None => error::from_kafka(operation, error),
         }
     }
@@ -297,7 +289,7 @@ impl Consumer {
             }
             consumer
                 .commit(&list, CommitMode::Sync)
-                .map_err(|error| from_member(COMMIT, &consumer, error))?;
+                .map_err(|error| from_consumer(COMMIT, &consumer, error))?;
             membership.lock().committed(offsets);
             Ok(())
         });
@@ -319,34 +311,25 @@ impl Consumer {
 }
 
 impl Drop for Consumer {
-    /// Leaves the group on a thread of its own: librdkafka's close polls until the coordinator has answered.
+    /// Leaves the group on a dedicated thread: closing blocks until the coordinator has responded.
     fn drop(&mut self) {
-        let (stream, gone) = (self.stream.take(), self.gone.take());
-        on_own_thread("kafka-close-consumer", move || {
+        let (stream, left) = (self.stream.take(), self.left.take());
+        on_dedicated_thread("kafka-close-consumer", move || {
             if let Some(stream) = stream {
                 stream.unsubscribe();
                 drop(stream);
             }
-            // Nobody may be waiting.
-            gone.map(|gone| gone.send(()));
+            // Fails if `close_consumer` does not wait any more.
+            left.map(|left| left.send(()));
         });
     }
 }
 
-impl ConsumerCounters {
-    fn count(&self, messages: &[KafkaMessage]) {
-        let bytes = messages.iter().map(size).sum::<usize>() as u64;
-        self.messages.fetch_add(messages.len() as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.client.count_consumed(messages.len() as u64, bytes);
-    }
-}
-
-/// Follows assignments, on whichever thread polls.
+/// Tracks the assigned partitions. librdkafka calls it on the thread that polls.
 pub(super) struct GroupContext {
     callbacks: Callbacks,
     membership: Arc<Mutex<Membership>>,
-    client: Arc<ClientCounters>,
+    counters: Arc<ConsumerCounters>,
 }
 
 client_context!(GroupContext);
@@ -356,28 +339,29 @@ impl ConsumerContext for GroupContext {
         if let Rebalance::Revoke(partitions) = rebalance {
             let mut membership = self.membership.lock();
             for partition in partitions.elements() {
-                membership.gave_up(&TopicPartition::new(partition.topic(), partition.partition()));
+                membership.revoke(&TopicPartition::new(partition.topic(), partition.partition()));
             }
         }
     }
 
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            self.client.count_rebalance();
+            self.counters.count_rebalance();
             let mut membership = self.membership.lock();
             for partition in partitions.elements() {
-                membership.gained(TopicPartition::new(partition.topic(), partition.partition()));
+                membership.assign(TopicPartition::new(partition.topic(), partition.partition()));
             }
         }
     }
 }
 
-/// After a fatal error librdkafka refuses everything with the same code; the first error says why.
-fn from_member(operation: &'static str, member: &StreamConsumer<GroupContext>, error: KafkaError) -> NetworkError {
+/// Converts an error of a consumer. After a fatal error librdkafka rejects every call with the code `Fatal`; the error that
+/// was fatal has the cause.
+fn from_consumer(operation: &'static str, consumer: &StreamConsumer<GroupContext>, error: KafkaError) -> NetworkError {
     let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
-    match member.client().fatal_error() {
+    match consumer.client().fatal_error() {
         Some((code, reason)) if fatal => error::from_code(operation, code)
-            .with_context("fatal", format!("{reason}; make another consumer"))
+            .with_context("fatal", format!("{reason}; create another consumer"))
             .with_source(error),
         _ => error::from_kafka(operation, error),
     }
@@ -389,26 +373,30 @@ fn not_assigned(partitions: &BTreeSet<TopicPartition>) -> NetworkError {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ");
-    NetworkError::new(ErrorKind::Conflict, COMMIT, "these partitions are not this member's")
-        .with_context("partitions", names)
-        .with_send_state(SendState::NotSent)
+    NetworkError::new(
+        ErrorKind::Conflict,
+        COMMIT,
+        "the partitions are not assigned to this member",
+    )
+    .with_context("partitions", names)
+    .with_send_state(SendState::NotSent)
 }
 
 fn deadline(wait: Duration) -> Instant {
-    /// As good as for ever, and in the range of the clock.
-    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    Instant::now() + wait.min(FAR)
+    /// A longer wait could exceed the range of the clock.
+    const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+    Instant::now() + wait.min(MAX_WAIT)
 }
 
-/// What is in the queue already.
-fn ready<'m>(
+/// The next message or error that is already in the queue.
+fn read_queue<'m>(
     stream: &mut MessageStream<'m, GroupContext>,
 ) -> Option<std::result::Result<BorrowedMessage<'m>, KafkaError>> {
-    (0..LOOKS).find_map(|_| stream.next().now_or_never().flatten())
+    (0..QUEUE_READS).find_map(|_| stream.next().now_or_never().flatten())
 }
 
-/// Trouble that librdkafka gets over by itself.
-fn is_passing(error: &KafkaError) -> bool {
+/// Whether librdkafka recovers from the error without the application.
+fn is_transient(error: &KafkaError) -> bool {
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
         return false;
     }
@@ -439,7 +427,7 @@ fn is_passing(error: &KafkaError) -> bool {
         )
 }
 
-/// Trouble that is reported when a call has nothing else to return.
+/// Whether the error means that brokers are unreachable. It is reported if a call has no message to return.
 fn is_outage(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -454,7 +442,7 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
     copy.timestamp = from_millis(message.timestamp().to_millis());
     if let Some(headers) = message.headers() {
         for index in 0..headers.count() {
-            // The library panics at a name that is not UTF-8, which any producer may write.
+            // rdkafka panics if the name of a header is not UTF-8, and any producer may write such a name.
             let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
             match header {
                 Ok(Some(header)) => copy.headers.push(header.key, header.value.map(Bytes::copy_from_slice)),
@@ -464,7 +452,7 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
                     partition = copy.partition,
                     offset = copy.offset,
                     index,
-                    "left out a header whose name is not UTF-8"
+                    "dropped a header whose name is not UTF-8"
                 ),
             }
         }
@@ -473,8 +461,5 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
 }
 
 fn size(message: &KafkaMessage) -> usize {
-    let header = |(name, value): (&str, Option<&Bytes>)| name.len() + value.map_or(0, Bytes::len);
-    message.key.as_ref().map_or(0, Bytes::len)
-        + message.value.as_ref().map_or(0, Bytes::len)
-        + KafkaHeaders::iter(&message.headers).map(header).sum::<usize>()
+    record_size(message.key.as_ref(), message.value.as_ref(), &message.headers)
 }

@@ -1,4 +1,4 @@
-//! What librdkafka calls back for: its log, its errors and bearer tokens.
+//! The callbacks of librdkafka: logs, errors and bearer tokens.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ struct BearerToken {
     token: Secret,
 }
 
-/// Why connections fail, as the callback for errors heard it last.
+/// The last connection error that librdkafka reported.
 struct Cause {
     code: RDKafkaErrorCode,
     reason: String,
 }
 
-/// How long librdkafka may use a token before it asks for it again. The token itself says how long brokers accept it.
+/// How long librdkafka uses a token before it requests it again. Brokers check the expiry in the token.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Callbacks {
@@ -55,7 +55,7 @@ impl Callbacks {
         }
     }
 
-    /// Callbacks with the same credentials and their own memory of what went wrong.
+    /// Callbacks with the same credentials and no connection error.
     pub(super) fn for_new_handle(&self) -> Self {
         Self {
             token: self.token.clone(),
@@ -74,13 +74,14 @@ impl Callbacks {
         }
     }
 
-    pub(super) fn heard(&self, error: &KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "connection trouble");
+    /// Remembers a connection error, to explain later timeouts.
+    pub(super) fn note_error(&self, error: &KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "connection error");
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut cause = self.cause.lock();
-        // "All brokers are down" follows each more exact reason and must not hide it.
-        let keeps_former = code == RDKafkaErrorCode::AllBrokersDown && cause.is_some();
-        if !keeps_former {
+        // "All brokers are down" follows each more specific error and must not replace it.
+        let keep_previous = code == RDKafkaErrorCode::AllBrokersDown && cause.is_some();
+        if !keep_previous {
             *cause = Some(Cause {
                 code,
                 reason: reason.to_owned(),
@@ -88,14 +89,15 @@ impl Callbacks {
         }
     }
 
-    /// Something worked: what was heard before is over.
+    /// Forgets the connection error after a request that succeeded.
     pub(super) fn clear(&self) {
         if let Some(mut cause) = self.cause.try_lock() {
             *cause = None;
         }
     }
 
-    /// Puts the reason that was heard in place of "timed out" or "no connection", or adds it.
+    /// Adds the connection error to a timeout or connection error, or replaces the error if the connection error is more
+    /// specific.
     pub(super) fn explain(&self, error: NetworkError) -> NetworkError {
         if !error.is_a(ErrorKind::Timeout) && !error.is_a(ErrorKind::Connection) {
             return error;
@@ -114,16 +116,20 @@ impl Callbacks {
             }
             _ if refused && error.kind() == ErrorKind::Connection => {
                 let operation = error.operation().to_owned();
-                NetworkError::new(ErrorKind::ConnectionRefused, operation, "no broker accepts connections")
-                    .with_context("reason", reason.clone())
-                    .with_source(error)
+                NetworkError::new(
+                    ErrorKind::ConnectionRefused,
+                    operation,
+                    "every broker refused the connection",
+                )
+                .with_context("reason", reason.clone())
+                .with_source(error)
             }
             _ => error.with_context("reason", reason.clone()),
         }
     }
 
     pub(super) fn bearer_token(&self) -> Result<OAuthToken, Box<dyn Error>> {
-        let bearer = self.token.as_deref().ok_or("no token was configured")?;
+        let bearer = self.token.as_deref().ok_or("no bearer token is configured")?;
         let now = SystemClock::new().now().duration_since(UNIX_EPOCH)?;
         Ok(OAuthToken {
             token: bearer.token.expose().to_owned(),
@@ -133,7 +139,7 @@ impl Callbacks {
     }
 }
 
-/// Implements `ClientContext` by a field `callbacks`.
+/// Implements `ClientContext` for a type with a field `callbacks`.
 macro_rules! client_context {
     ($context:ty) => {
         impl rdkafka::ClientContext for $context {
@@ -144,7 +150,7 @@ macro_rules! client_context {
             }
 
             fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-                self.callbacks.heard(&error, reason);
+                self.callbacks.note_error(&error, reason);
             }
 
             fn generate_oauth_token(
@@ -159,7 +165,7 @@ macro_rules! client_context {
 
 pub(super) use client_context;
 
-/// The context of connections that neither produce nor consume.
+/// The context of control and admin connections.
 pub(super) struct ControlContext {
     pub(super) callbacks: Callbacks,
 }
@@ -175,16 +181,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_explained_by_what_was_heard() {
+    fn a_timeout_is_explained_by_the_connection_error() {
         let callbacks = Callbacks::new(&KafkaSecurity::new());
         let timeout = || error::from_code("kafka.produce_message", RDKafkaErrorCode::MessageTimedOut);
         assert_eq!(callbacks.explain(timeout()).kind(), ErrorKind::Timeout);
 
-        callbacks.heard(
+        callbacks.note_error(
             &KafkaError::Global(RDKafkaErrorCode::Authentication),
             "SASL authentication error",
         );
-        callbacks.heard(
+        callbacks.note_error(
             &KafkaError::Global(RDKafkaErrorCode::AllBrokersDown),
             "1/1 brokers are down",
         );
@@ -201,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_handed_out_only_for_oauthbearer() {
+    fn the_token_is_returned_only_for_oauthbearer() {
         let plain = KafkaSecurity::new().with_sasl(SaslConfig::new(SaslMechanism::ScramSha512, "alice", "secret"));
         assert!(Callbacks::new(&plain).bearer_token().is_err());
         let bearer = KafkaSecurity::new().with_sasl(SaslConfig::new(SaslMechanism::OAuthBearer, "alice", "token"));

@@ -1,4 +1,4 @@
-//! Calls of librdkafka that block: where they run and for how long.
+//! Blocking calls of librdkafka: which threads they run on, and their time limits.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,17 +17,17 @@ use super::config::ConnectionSettings;
 use super::context::{Callbacks, ControlContext};
 use super::error;
 
-/// Blocking calls at a time.
-const PARALLEL_CALLS: usize = 8;
+/// The most blocking calls at a time.
+const MAX_CONCURRENT_CALLS: usize = 8;
 
-/// How often what librdkafka logs and reports on the control connection is taken from its queue, and how much at once.
+/// How often librdkafka's events of the control connection (logs, errors) are taken from its queue, and how many at a time.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
-const EVENTS_AT_ONCE: usize = 64;
+const MAX_EVENTS_PER_TICK: usize = 64;
 
-/// How much longer than librdkafka's own timeout a call is waited for.
+/// How long a call may exceed the timeouts of librdkafka.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A connection that only asks: metadata, offsets, groups.
+/// A connection for requests about metadata, offsets and groups.
 pub(super) struct Control {
     consumer: Arc<BaseConsumer<ControlContext>>,
     callbacks: Callbacks,
@@ -51,16 +51,16 @@ impl Control {
         Ok(Self {
             consumer,
             callbacks,
-            calls: Arc::new(Semaphore::new(PARALLEL_CALLS)),
+            calls: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
             request_timeout,
         })
     }
 
-    /// Runs a call that blocks for `request_timeout` at most.
-    pub(super) async fn ask<T: Send + 'static>(
+    /// Runs requests, each of which blocks for at most `request_timeout`, on a blocking thread.
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         operation: &'static str,
-        call: impl FnOnce(&Asking<'_>) -> Result<T> + Send + 'static,
+        requests: impl FnOnce(&BlockingCalls<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let place = Arc::clone(&self.calls).acquire_owned();
         let limit = self.request_timeout;
@@ -71,13 +71,13 @@ impl Control {
         let consumer = Arc::clone(&self.consumer);
         let work = spawn_blocking(move || {
             let _place = place;
-            call(&Asking {
+            requests(&BlockingCalls {
                 consumer: &consumer,
                 operation,
                 limit,
             })
         });
-        // A call may ask several times; each has its own timeout inside librdkafka.
+        // A call makes up to four requests, and librdkafka applies the timeout to each.
         let result = timeout(limit.saturating_mul(4).saturating_add(GRACE), work)
             .await
             .map_err(|_| NetworkError::timeout(operation, Phase::Total, limit))?
@@ -95,25 +95,25 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         let consumer = Arc::clone(&self.consumer);
-        on_own_thread("kafka-close-control", move || drop(consumer));
+        on_dedicated_thread("kafka-close-control", move || drop(consumer));
     }
 }
 
-/// What can be asked. All of it blocks.
-pub(super) struct Asking<'a> {
+/// The requests of the control connection. They block.
+pub(super) struct BlockingCalls<'a> {
     pub(super) consumer: &'a BaseConsumer<ControlContext>,
     pub(super) operation: &'static str,
     pub(super) limit: Duration,
 }
 
-impl Asking<'_> {
+impl BlockingCalls<'_> {
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata> {
         self.consumer
             .fetch_metadata(topic, self.limit)
             .map_err(|error| error::from_kafka(self.operation, error))
     }
 
-    /// The topic's part of the metadata, `None` if there is no such topic.
+    /// Reads the metadata of a topic. `None` if the topic does not exist.
     pub(super) fn topic<T>(&self, topic: &str, read: impl FnOnce(&MetadataTopic) -> T) -> Result<Option<T>> {
         let metadata = self.metadata(Some(topic))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
@@ -121,54 +121,55 @@ impl Asking<'_> {
         };
         match found.error() {
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
-            // A partition without leader does not hide the others.
+            // Some partitions have no leader; the others are still described.
             None | Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => Ok(Some(read(found))),
             Some(code) => Err(error::from_code(self.operation, code.into()).with_context("topic", topic)),
         }
     }
 
-    /// The first (`Offset::Beginning`) or next (`Offset::End`) offset of partitions: one request for each leader.
-    pub(super) fn ends(&self, partitions: &[(String, i32)], end: Offset) -> Result<Vec<Option<i64>>> {
+    /// The first offset (`Offset::Beginning`) or the next offset to be written (`Offset::End`) of partitions. Sends one
+    /// request to each leader.
+    pub(super) fn offsets(&self, partitions: &[(String, i32)], end: Offset) -> Result<Vec<Option<i64>>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        let mut requested = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
-            asked
+            requested
                 .add_partition_offset(topic, *partition, end)
                 .map_err(|error| error::from_kafka(self.operation, error))?;
         }
-        let answered = self
+        let found = self
             .consumer
-            .offsets_for_times(asked, self.limit)
+            .offsets_for_times(requested, self.limit)
             .map_err(|error| error::from_kafka(self.operation, error))?;
-        let found = partitions.iter().map(|(topic, partition)| {
-            let element = answered.find_partition(topic, *partition)?;
+        let offsets = partitions.iter().map(|(topic, partition)| {
+            let element = found.find_partition(topic, *partition)?;
             element.error().ok()?;
             match element.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             }
         });
-        Ok(found.collect())
+        Ok(offsets.collect())
     }
 }
 
-/// Runs work that may block for long on a thread of its own: neither the runtime nor its shutdown waits for it.
-pub(super) fn on_own_thread(name: &str, work: impl FnOnce() + Send + 'static) {
+/// Runs work that may block for seconds on a dedicated thread. Neither the runtime nor its shutdown waits for it.
+pub(super) fn on_dedicated_thread(name: &str, work: impl FnOnce() + Send + 'static) {
     if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
-        tracing::error!(%error, name, "no thread; the work was done in place");
+        tracing::error!(%error, name, "cannot start a thread; closed on the current thread");
     }
 }
 
-/// A blocking task that did not end: the runtime shuts down, or the task panicked.
+/// The error for a blocking task that was cancelled, because the runtime shuts down, or that panicked.
 pub(super) fn interrupted(error: tokio::task::JoinError) -> NetworkError {
     let kind = if error.is_cancelled() {
         ErrorKind::Cancelled
     } else {
         ErrorKind::Internal
     };
-    NetworkError::new(kind, "kafka.call", "the blocking call did not end").with_source(error)
+    NetworkError::new(kind, "kafka.call", "the blocking call was cancelled or panicked").with_source(error)
 }
 
 fn serve_events(consumer: &Arc<BaseConsumer<ControlContext>>) {
@@ -179,8 +180,8 @@ fn serve_events(consumer: &Arc<BaseConsumer<ControlContext>>) {
         loop {
             ticks.tick().await;
             let Some(consumer) = consumer.upgrade() else { break };
-            for _ in 0..EVENTS_AT_ONCE {
-                // Without a group there are no messages, only events for the context.
+            for _ in 0..MAX_EVENTS_PER_TICK {
+                // The consumer has no group, so polling returns no messages. It delivers events to the context.
                 drop(consumer.poll(Duration::ZERO));
             }
         }

@@ -1,24 +1,26 @@
-//! From librdkafka's errors to the contract's.
+//! Converts errors of librdkafka.
 
 use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// The contract's error for one of librdkafka's.
+/// Converts an error of librdkafka.
 pub(super) fn from_kafka(operation: &'static str, error: KafkaError) -> NetworkError {
     match error {
-        // Neither becomes a source: they repeat the value, which may be a secret.
+        // These two are not kept as sources: they contain the value of the setting, which may be a secret.
         KafkaError::ClientConfig(_, description, key, _) => from_setting(operation, &description, &key),
         KafkaError::ClientCreation(description) => from_creation(operation, &description),
         KafkaError::Canceled => NetworkError::closed(operation, "the client"),
         KafkaError::AdminOp(code) => from_code(operation, code),
         other => match other.rdkafka_error_code() {
             Some(code) => from_code(operation, code).with_source(other),
-            None => NetworkError::new(ErrorKind::Internal, operation, "librdkafka refused the call").with_source(other),
+            None => {
+                NetworkError::new(ErrorKind::Internal, operation, "librdkafka rejected the call").with_source(other)
+            }
         },
     }
 }
 
-/// The contract's error for an error code.
+/// Converts an error code of librdkafka.
 pub(super) fn from_code(operation: &'static str, code: Code) -> NetworkError {
     let kind = kind(code);
     let mut error = NetworkError::new(kind, operation, code.to_string()).with_retryability(retryability(code, kind));
@@ -129,7 +131,7 @@ fn kind(code: Code) -> ErrorKind {
         Code::ThrottlingQuotaExceeded => ErrorKind::RateLimited,
         Code::InvalidMessage | Code::BadMessage | Code::Underflow => ErrorKind::Protocol,
         Code::BadCompression => ErrorKind::Decode,
-        // The broker's own codes are positive.
+        // Codes from brokers are positive.
         _ if (code as i32) > 0 || code == Code::Unknown => ErrorKind::Remote,
         _ => ErrorKind::Internal,
     }
@@ -153,7 +155,7 @@ fn retryability(code: Code, kind: ErrorKind) -> Retryability {
         | Code::RebalanceInProgress
         | Code::InvalidMessage
         | Code::Retry => true,
-        // A bad certificate does not get better.
+        // A retry does not change a certificate that cannot be verified.
         Code::SSL => false,
         _ => matches!(
             kind,
@@ -177,7 +179,7 @@ fn send_state(code: Code) -> Option<SendState> {
         | Code::Resolve
         | Code::SSL
         | Code::Authentication => Some(SendState::NotSent),
-        // These two say that a broker gave up waiting: another may have the record already.
+        // A broker gave up waiting for replicas: some of them may have the record.
         Code::RequestTimedOut | Code::NotEnoughReplicasAfterAppend => Some(SendState::MaybeSent),
         _ if (code as i32) > 0 => Some(SendState::Sent),
         _ => None,
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_is_safe_to_repeat() {
+    fn codes_determine_whether_a_record_was_sent() {
         assert_eq!(
             from_code("kafka.test", Code::UnknownPartition).send_state(),
             SendState::NotSent
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_setting_is_named_and_its_value_is_not_shown() {
+    fn a_rejected_setting_is_named_and_its_value_is_not_shown() {
         let mut config = rdkafka::ClientConfig::new();
         config.set("ssl.key.pasword", "hunter2");
         let error = from_kafka(

@@ -9,12 +9,13 @@ use rdkafka::groups::{GroupInfo, GroupMemberInfo};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::context::{Callbacks, ControlContext};
-use super::control::{Asking, Control};
+use super::control::{BlockingCalls, Control};
 use super::error;
 
 const INFO: &str = "kafka.consumer_group_info";
 
-/// What the brokers know of a group. `reader` is the configuration of a consumer that is never subscribed.
+/// Requests a group from the brokers. `reader` is the configuration of a consumer that reads committed offsets and never
+/// subscribes.
 pub(super) async fn info(
     control: &Control,
     group: &str,
@@ -23,28 +24,28 @@ pub(super) async fn info(
 ) -> Result<ConsumerGroupInfo> {
     let group = group.to_owned();
     control
-        .ask(INFO, move |asking| describe(asking, &group, &reader, callbacks))
+        .call(INFO, move |calls| describe(calls, &group, &reader, callbacks))
         .await
 }
 
 fn describe(
-    asking: &Asking<'_>,
+    calls: &BlockingCalls<'_>,
     group: &str,
     reader: &ClientConfig,
     callbacks: Callbacks,
 ) -> Result<ConsumerGroupInfo> {
-    let groups = asking
+    let groups = calls
         .consumer
-        .fetch_group_list(Some(group), asking.limit)
+        .fetch_group_list(Some(group), calls.limit)
         .map_err(|error| error::from_kafka(INFO, error))?;
     let found = groups.groups().iter().find(|found| found.name() == group);
     let state = found.map_or(GroupState::Dead, |found| parse_state(found.state()));
     let members = found.map(read_members).transpose()?.unwrap_or_default();
-    let committed = committed(asking, reader, callbacks)?;
+    let committed = committed(calls, reader, callbacks)?;
     if matches!(state, GroupState::Dead) && members.is_empty() && committed.is_empty() {
         return Err(NetworkError::not_found(INFO, "group", group));
     }
-    // A group whose members have not committed yet still has a place in its partitions.
+    // Assigned partitions without a committed offset are listed, too.
     let mut offsets = members
         .iter()
         .flat_map(|member| &member.assignment)
@@ -56,7 +57,7 @@ fn describe(
             .map(|(partition, offset)| (partition, Some(offset))),
     );
     let partitions = offsets.keys().cloned().collect::<Vec<_>>();
-    let latest = asking.ends(&partitions, Offset::End)?;
+    let latest = calls.offsets(&partitions, Offset::End)?;
     let offsets = offsets
         .into_iter()
         .zip(latest)
@@ -70,9 +71,13 @@ fn describe(
     Ok(ConsumerGroupInfo::new(group, state, members, offsets.collect()))
 }
 
-/// The committed offsets of the group in all topics that this client may see.
-fn committed(asking: &Asking<'_>, reader: &ClientConfig, callbacks: Callbacks) -> Result<BTreeMap<(String, i32), i64>> {
-    let metadata = asking.metadata(None)?;
+/// The committed offsets of the group in all topics that this client is authorized to describe.
+fn committed(
+    calls: &BlockingCalls<'_>,
+    reader: &ClientConfig,
+    callbacks: Callbacks,
+) -> Result<BTreeMap<(String, i32), i64>> {
+    let metadata = calls.metadata(None)?;
     let mut partitions = TopicPartitionList::new();
     for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
         for partition in topic.partitions() {
@@ -86,7 +91,7 @@ fn committed(asking: &Asking<'_>, reader: &ClientConfig, callbacks: Callbacks) -
         .create_with_context(ControlContext { callbacks })
         .map_err(|error| error::from_kafka(INFO, error))?;
     let offsets = reader
-        .committed_offsets(partitions, asking.limit)
+        .committed_offsets(partitions, calls.limit)
         .map_err(|error| error::from_kafka(INFO, error))?;
     let known = offsets
         .elements()
@@ -117,13 +122,13 @@ fn read_members(group: &GroupInfo) -> Result<Vec<GroupMember>> {
 
 fn read_member(member: &GroupMemberInfo) -> Result<GroupMember> {
     let assignment = match member.assignment() {
-        // A member that is joining has none yet.
+        // A member that is joining has no assignment.
         None | Some([]) => Vec::new(),
         Some(bytes) => parse_assignment(bytes).ok_or_else(|| {
             NetworkError::new(
                 networking_spi::ErrorKind::Decode,
                 INFO,
-                "a member's assignment is not readable",
+                "the assignment of a member cannot be decoded",
             )
             .with_context("member_id", member.id())
         })?,
@@ -136,7 +141,7 @@ fn read_member(member: &GroupMemberInfo) -> Result<GroupMember> {
     ))
 }
 
-/// Kafka's `ConsumerProtocolAssignment`: a version, topics with their partitions, and user data that is ignored.
+/// Decodes Kafka's `ConsumerProtocolAssignment`: a version, topics with their partitions, and user data, which is ignored.
 fn parse_assignment(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
     let mut input = Input(bytes);
     let _version = input.i16()?;
@@ -151,7 +156,7 @@ fn parse_assignment(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
     Some(assignment)
 }
 
-/// Reads big-endian values, `None` past the end.
+/// Reads big-endian values. `None` if there are too few bytes.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_is_read() {
+    fn an_assignment_is_decoded() {
         let expected = vec![
             TopicPartition::new("orders", 0),
             TopicPartition::new("orders", 3),
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_hostile_assignment_is_refused_and_allocates_nothing() {
+    fn a_truncated_or_malicious_assignment_is_rejected_and_allocates_nothing() {
         let whole = assignment();
         for length in 0..whole.len() - 4 {
             assert_eq!(parse_assignment(&whole[..length]), None, "{length} bytes");
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn states_of_all_broker_versions_are_known() {
+    fn states_of_all_broker_versions_are_parsed() {
         assert_eq!(parse_state("Stable"), GroupState::Stable);
         assert_eq!(parse_state("Assigning"), GroupState::CompletingRebalance);
         assert_eq!(parse_state("Sleeping"), GroupState::Unknown);

@@ -1,10 +1,10 @@
-//! What a consumer has of its group.
+//! The partitions of a consumer and its positions in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use networking_spi::kafka::TopicPartition;
 
-/// Which partitions the consumer has and how far it came in them.
+/// The assigned partitions of a consumer and the next offset to commit in each.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     pub(super) assigned: BTreeSet<TopicPartition>,
@@ -18,7 +18,7 @@ struct Position {
 }
 
 impl Membership {
-    pub(super) fn handed_out(&mut self, topic: &str, partition: i32, next: i64) {
+    pub(super) fn consumed(&mut self, topic: &str, partition: i32, next: i64) {
         let position = Position { next, committed: false };
         if let Some(partitions) = self.positions.get_mut(topic) {
             partitions.insert(partition, position);
@@ -28,12 +28,12 @@ impl Membership {
         }
     }
 
-    pub(super) fn gained(&mut self, partition: TopicPartition) {
+    pub(super) fn assign(&mut self, partition: TopicPartition) {
         self.assigned.insert(partition);
     }
 
-    /// Another member may have gone on from here: the position must not be committed later.
-    pub(super) fn gave_up(&mut self, partition: &TopicPartition) {
+    /// Removes a partition and its position. Another member may continue from there, so the position must not be committed.
+    pub(super) fn revoke(&mut self, partition: &TopicPartition) {
         self.assigned.remove(partition);
         if let Some(positions) = self.positions.get_mut(&partition.topic) {
             positions.remove(&partition.partition);
@@ -73,41 +73,41 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_out_is_committed_once() {
+    fn a_consumed_message_is_committed_once() {
         let mut membership = Membership::default();
-        membership.gained(partition(0));
-        membership.handed_out("t", 0, 5);
-        membership.handed_out("t", 0, 6);
+        membership.assign(partition(0));
+        membership.consumed("t", 0, 5);
+        membership.consumed("t", 0, 6);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 6)]));
         membership.committed(membership.uncommitted());
         assert!(membership.uncommitted().is_empty());
-        membership.handed_out("t", 0, 7);
+        membership.consumed("t", 0, 7);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 7)]));
     }
 
     #[test]
-    fn a_message_handed_out_during_a_commit_stays_uncommitted() {
+    fn a_message_consumed_during_a_commit_stays_uncommitted() {
         let mut membership = Membership::default();
-        membership.handed_out("t", 0, 5);
-        let under_way = membership.uncommitted();
-        membership.handed_out("t", 0, 6);
-        membership.committed(under_way);
+        membership.consumed("t", 0, 5);
+        let in_progress = membership.uncommitted();
+        membership.consumed("t", 0, 6);
+        membership.committed(in_progress);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 6)]));
     }
 
     #[test]
-    fn the_position_in_a_partition_that_went_away_is_forgotten() {
+    fn the_position_in_a_revoked_partition_is_removed() {
         let mut membership = Membership::default();
         for number in [0, 1] {
-            membership.gained(partition(number));
-            membership.handed_out("t", number, 5);
+            membership.assign(partition(number));
+            membership.consumed("t", number, 5);
         }
-        membership.gave_up(&partition(1));
-        membership.gained(partition(1));
+        membership.revoke(&partition(1));
+        membership.assign(partition(1));
         assert_eq!(
             membership.uncommitted(),
             BTreeMap::from([(partition(0), 5)]),
-            "others may have gone on in 1"
+            "another member may continue in partition 1"
         );
     }
 }

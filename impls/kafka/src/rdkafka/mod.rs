@@ -1,4 +1,4 @@
-//! A Kafka client over librdkafka.
+//! A [`KafkaClient`](networking_spi::kafka::KafkaClient) over librdkafka.
 //!
 //! ```no_run
 //! use networking_kafka::rdkafka::RdKafkaClient;
@@ -14,25 +14,31 @@
 //! # }
 //! ```
 //!
-//! # How it behaves
+//! # Behaviour
 //!
-//! * A topic is never created by asking for it or by writing to it; only `create_topic` creates topics.
-//! * Calls of librdkafka that block run on the runtime's blocking threads, at most eight at a time for metadata and one at a
-//!   time for the commits of a consumer. Producers and consumers are torn down on threads of their own, so that a broker that
-//!   does not answer never holds up the runtime.
-//! * A consumer is polled only by `consume_messages`: a rebalance happens while it consumes, and `max_poll_interval` is
-//!   measured between two calls.
-//! * Waiting for a place in a full queue is bounded by `delivery_timeout`; the same time then limits the delivery.
-//! * Headers whose names are not UTF-8 are left out of the messages, with a warning in the log.
-//! * `ConsumerMetrics::lag` is not known here; `consumer_group_info` asks the brokers for it.
+//! * Only `create_topic` creates topics. Requesting the metadata of a topic or writing to it does not.
+//! * Blocking calls of librdkafka run on the runtime's blocking threads: at most eight at a time for metadata, offsets and
+//!   groups, and one at a time for the commits of a consumer. Producers and consumers are closed on dedicated threads, so
+//!   that an unresponsive broker does not block the runtime.
+//! * Only `consume_messages` polls a consumer. Rebalances happen during these calls, and `max_poll_interval` is the longest
+//!   time between two of them. `with_backend_setting("group.protocol", "consumer")` selects the group protocol of KIP-848.
+//! * Waiting for a place in a full queue is limited by `delivery_timeout`. The delivery is then limited by the same time
+//!   again.
+//! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
+//! * Headers whose names are not UTF-8 are dropped from messages, with a warning in the log.
+//! * `ConsumerMetrics::lag` is `None`. `consumer_group_info` requests the lag from the brokers.
+//!
+//! # Cancel safety
+//!
+//! Dropping `consume_messages` loses no message. Dropping `produce_message` or `produce_messages` does not recall records
+//! that were passed to librdkafka: they may still be delivered. Dropping `commit_offsets` does not recall the commit.
 //!
 //! # Features
 //!
-//! `rdkafka` has gzip, Snappy and LZ4. `rdkafka-tls` adds TLS, SCRAM, OAUTHBEARER and Zstandard; without it, they
-//! are [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+//! `rdkafka` has gzip, Snappy and LZ4. `rdkafka-tls` adds TLS, SCRAM, OAUTHBEARER (KIP-255) and Zstandard; without that
+//! feature they are [`Unsupported`](networking_spi::ErrorKind::Unsupported).
 
 mod admin;
-mod builder;
 mod client;
 mod config;
 mod consumer;
@@ -41,8 +47,7 @@ mod control;
 mod error;
 mod group;
 mod membership;
-mod metrics;
 mod producer;
+mod timestamp;
 
-pub use builder::RdKafkaClientBuilder;
-pub use client::RdKafkaClient;
+pub use client::{RdKafkaClient, RdKafkaClientBuilder};

@@ -1,26 +1,25 @@
-//! A schema registry inside the process.
+//! An in-memory schema registry.
 //!
-//! [`SchemaRegistry`] keeps subjects with numbered versions and hands out ids, by the rules that Kafka users know: the same
-//! schema has the same id everywhere, a new version must be compatible with its predecessors at the subject's level, and
-//! the id travels before each record ([`encode`], [`decode`]).
+//! [`SchemaRegistry`] keeps subjects with numbered versions, and assigns ids, by the rules of Confluent Schema Registry: equal
+//! schemas have the same id in all subjects, a new version must be compatible with its predecessors at the compatibility
+//! level of the subject, and the id precedes the payload of each record ([`encode`], [`decode`]).
 //!
-//! # How compatibility is decided
+//! # Compatibility
 //!
-//! * **Avro**: by Avro's schema resolution. A change that only some data survives (an enum symbol removed without a default)
-//!   is incompatible. Aliases are not followed.
-//! * **JSON Schema** (cargo feature `json-schema`): every document that the writer's schema declares must be valid for the reader. Properties that neither
-//!   schema declares do not count. What cannot be decided is incompatible, and the report says so.
-//! * **Protocol Buffers**: fields keep their number and a type with the same encoding, messages are not removed, required
-//!   fields come and go only with their message, and fields that were independent do not meet in a `oneof`.
+//! * **Avro**: Avro's schema resolution decides. A change by which some data can no longer be read, such as an enum symbol
+//!   removed without a default, is incompatible. Aliases are ignored.
+//! * **JSON Schema** (cargo feature `json-schema`): every document that is valid for the writer's schema must be valid for the
+//!   reader's. Properties that neither schema declares are ignored. If compatibility cannot be decided, the schemas are
+//!   incompatible, and the report says why.
+//! * **Protocol Buffers**: a field keeps its number and its encoding; messages cannot be removed; required fields can be added
+//!   and removed only together with their message; independent fields cannot be moved into a `oneof`.
 
-mod avro;
-#[cfg(feature = "json-schema")]
-mod json;
+mod limits;
 mod parsed;
-mod protobuf;
 mod registry;
 mod state;
 mod wire;
 
-pub use registry::{SchemaRegistry, SchemaRegistryLimits};
+pub use limits::SchemaRegistryLimits;
+pub use registry::SchemaRegistry;
 pub use wire::{Framed, decode, encode};

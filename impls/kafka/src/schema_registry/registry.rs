@@ -1,4 +1,4 @@
-//! Subjects, versions and ids.
+//! The registry: registers, looks up and compares schemas.
 
 use std::sync::Arc;
 
@@ -9,42 +9,17 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::RwLock;
 
+use super::limits::SchemaRegistryLimits;
 use super::parsed::Parsed;
-use super::state::{Identity, State};
+use super::state::{Identity, REGISTER, State};
 
-pub(super) const REGISTER: &str = "kafka.register_schema";
-pub(super) const GET: &str = "kafka.schema";
+const GET: &str = "kafka.schema";
 const CHECK: &str = "kafka.check_schema_compatibility";
 
-/// How much a [`SchemaRegistry`] takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SchemaRegistryLimits {
-    /// Subjects. Default: 10 000.
-    pub subjects: usize,
-    /// Versions of one subject. Default: 1000.
-    pub versions: usize,
-    /// Bytes of a schema's text. Default: 1 MB.
-    pub schema_bytes: usize,
-    /// Schemas that one schema refers to, directly or over others. Default: 200.
-    pub references: usize,
-}
-
-impl Default for SchemaRegistryLimits {
-    fn default() -> Self {
-        Self {
-            subjects: 10_000,
-            versions: 1_000,
-            schema_bytes: 1_000_000,
-            references: 200,
-        }
-    }
-}
-
-/// A schema registry inside the process. Clones share everything.
+/// An in-memory schema registry. Clones share its subjects, schemas and levels.
 ///
-/// Reading and comparing schemas takes processor time, milliseconds for large ones: call it from
-/// `tokio::task::spawn_blocking` where that matters.
+/// Parsing and comparing a large schema takes milliseconds of processor time. In async code, call the registry from
+/// `tokio::task::spawn_blocking`.
 ///
 /// ```
 /// use networking_kafka::schema_registry::SchemaRegistry;
@@ -68,7 +43,7 @@ pub struct SchemaRegistry {
 }
 
 impl SchemaRegistry {
-    /// The languages of schemas that are understood, and whose compatibility is decided.
+    /// The schema types that can be registered and compared. JSON Schema is among them with the cargo feature `json-schema`.
     pub const SCHEMA_TYPES: &'static [SchemaType] = &[
         SchemaType::Avro,
         #[cfg(feature = "json-schema")]
@@ -76,7 +51,7 @@ impl SchemaRegistry {
         SchemaType::Protobuf,
     ];
 
-    /// An empty registry. Subjects are `BACKWARD` compatible unless [`set_level`](Self::set_level) says otherwise.
+    /// An empty registry. The compatibility level is `BACKWARD`; [`set_level`](Self::set_level) changes it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -89,13 +64,17 @@ impl SchemaRegistry {
         }
     }
 
-    /// Registers a schema as the next version of a subject. One that the subject has already keeps its version.
+    /// Registers a schema as the next version of a subject. If the subject already has the schema, its version is returned.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Incompatible`](ErrorKind::Incompatible),
-    /// [`TooLarge`](ErrorKind::TooLarge), [`Exhausted`](ErrorKind::Exhausted) at a limit.
+    /// * [`InvalidInput`](ErrorKind::InvalidInput) with the name of the field, for a bad subject name, a schema that cannot be
+    ///   parsed, or a reference that cannot be resolved.
+    /// * [`Incompatible`](ErrorKind::Incompatible) with the reasons, if an earlier version and the level forbid the schema.
+    /// * [`TooLarge`](ErrorKind::TooLarge) for a text beyond [`schema_bytes`](SchemaRegistryLimits::schema_bytes).
+    /// * [`Exhausted`](ErrorKind::Exhausted) if another limit is reached.
+    /// * [`Unsupported`](ErrorKind::Unsupported) for a schema type that is not in [`SCHEMA_TYPES`](Self::SCHEMA_TYPES).
     pub fn register(&self, subject: &str, schema: Schema) -> Result<RegisteredSchema> {
-        let (parsed, identity) = self.read(REGISTER, subject, &schema)?;
+        let (parsed, identity) = self.parse(REGISTER, subject, &schema)?;
         loop {
             let before = {
                 let state = self.state.read();
@@ -104,7 +83,7 @@ impl SchemaRegistry {
                 }
                 state.predecessors(subject)
             };
-            // Comparing takes time, so it is done without the lock.
+            // Comparing takes milliseconds, so it is done without the lock.
             let report = before.compare(&parsed);
             if !report.compatible {
                 return Err(
@@ -118,13 +97,13 @@ impl SchemaRegistry {
             if let Some(found) = state.find(subject, &identity) {
                 return Ok(found);
             }
-            if state.is_as(subject, &before) {
+            if state.is_unchanged(subject, &before) {
                 return state.insert(&self.limits, subject, schema, parsed, identity);
             }
         }
     }
 
-    /// A schema of a subject.
+    /// A version of a subject.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for a subject or version that does not exist.
@@ -140,10 +119,10 @@ impl SchemaRegistry {
         Ok(state.registered(subject, *id, number))
     }
 
-    /// The schema of an id, as [`decode`](super::decode) gives it.
+    /// The schema with an id, such as the one that [`decode`](super::decode) returns.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](ErrorKind::NotFound) for an id that was not assigned.
     pub fn schema_by_id(&self, id: u32) -> Result<Schema> {
         let state = self.state.read();
         let stored = (id as usize).checked_sub(1).and_then(|index| state.schemas.get(index));
@@ -152,27 +131,29 @@ impl SchemaRegistry {
             .ok_or_else(|| NetworkError::not_found(GET, "schema id", id))
     }
 
-    /// Where a subject has this schema.
+    /// The version of a subject that has this schema.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
+    /// [`NotFound`](ErrorKind::NotFound) if the subject does not have the schema; otherwise like [`check`](Self::check).
     pub fn lookup(&self, subject: &str, schema: &Schema) -> Result<RegisteredSchema> {
-        let (_, identity) = self.read(GET, subject, schema)?;
+        let (_, identity) = self.parse(GET, subject, schema)?;
         let found = self.state.read().find(subject, &identity);
-        found.ok_or_else(|| NetworkError::not_found(GET, "schema", "as given").with_context("subject", subject))
+        found.ok_or_else(|| NetworkError::not_found(GET, "schema", "with this text").with_context("subject", subject))
     }
 
-    /// Whether a schema could be registered, and if not, why.
+    /// Checks whether a schema is compatible with the versions of a subject, without registering it.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`TooLarge`](ErrorKind::TooLarge).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) with the name of the field, [`TooLarge`](ErrorKind::TooLarge),
+    /// [`Unsupported`](ErrorKind::Unsupported), and [`Exhausted`](ErrorKind::Exhausted) for too many references, as in
+    /// [`register`](Self::register).
     pub fn check(&self, subject: &str, schema: &Schema) -> Result<CompatibilityReport> {
-        let (parsed, _) = self.read(CHECK, subject, schema)?;
+        let (parsed, _) = self.parse(CHECK, subject, schema)?;
         let before = self.state.read().predecessors(subject);
         Ok(before.compare(&parsed))
     }
 
-    /// The subjects, in alphabetical order.
+    /// The names of the subjects that have a version, in byte order.
     pub fn subjects(&self) -> Vec<String> {
         let state = self.state.read();
         state
@@ -183,50 +164,49 @@ impl SchemaRegistry {
             .collect()
     }
 
-    /// The versions of a subject.
+    /// The version numbers of a subject, in ascending order from 1.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound).
+    /// [`NotFound`](ErrorKind::NotFound) for a subject that does not exist.
     pub fn versions(&self, subject: &str) -> Result<Vec<u32>> {
         let state = self.state.read();
         Ok((1..).take(state.subject(GET, subject)?.versions.len()).collect())
     }
 
-    /// The level of a subject: its own, or the registry's.
+    /// The compatibility level of a subject: the one set for the subject, or else the level of the registry.
     pub fn level(&self, subject: &str) -> CompatibilityLevel {
         self.state.read().level(subject)
     }
 
-    /// Sets the level of subjects that have none of their own.
+    /// Sets the compatibility level of the registry. It applies to subjects without a level.
     pub fn set_level(&self, level: CompatibilityLevel) {
         self.state.write().level = level;
     }
 
-    /// Sets the level of a subject, also before its first version. `None`: the registry's again.
+    /// Sets the compatibility level of a subject, which need not have a version yet. `None` removes it.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Exhausted`](ErrorKind::Exhausted) at a limit.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a bad subject name, [`Exhausted`](ErrorKind::Exhausted) if the limit of
+    /// subjects is reached.
     pub fn set_subject_level(&self, subject: &str, level: Option<CompatibilityLevel>) -> Result<()> {
         const SET: &str = "kafka.set_compatibility";
         validate::name(subject, 255, "subject").map_err(|error| error.with_operation(SET))?;
         let mut state = self.state.write();
-        state.make_room(SET, &self.limits, subject)?;
+        state.ensure_room(SET, &self.limits, subject)?;
         state.subjects.entry(subject.to_owned()).or_default().level = level;
         Ok(())
     }
 
-    fn read(&self, operation: &'static str, subject: &str, schema: &Schema) -> Result<(Arc<Parsed>, Identity)> {
+    fn parse(&self, operation: &'static str, subject: &str, schema: &Schema) -> Result<(Arc<Parsed>, Identity)> {
         let named = |error: NetworkError| error.with_operation(operation);
         validate::name(subject, 255, "subject").map_err(named)?;
         schema.validate().map_err(named)?;
         if schema.text.len() > self.limits.schema_bytes {
-            return Err(NetworkError::new(
-                ErrorKind::TooLarge,
-                operation,
-                "the schema is larger than the registry takes",
-            )
-            .with_context("bytes", schema.text.len().to_string())
-            .with_send_state(SendState::NotSent));
+            return Err(
+                NetworkError::new(ErrorKind::TooLarge, operation, "the schema is larger than schema_bytes")
+                    .with_context("bytes", schema.text.len().to_string())
+                    .with_send_state(SendState::NotSent),
+            );
         }
         let referenced = self.state.read().resolve(&self.limits, schema).map_err(named)?;
         let parsed = Parsed::parse(schema, &referenced).map_err(named)?;
@@ -294,9 +274,9 @@ mod tests {
         }
     }
 
-    /// Which of three changes each level lets through after the versions `x` and `x, y=0`.
+    /// Which of three changes each level allows after the versions `x` and `x, y=0`.
     #[test]
-    fn each_level_asks_for_its_own_directions() {
+    fn each_level_checks_its_directions() {
         use CompatibilityLevel as Level;
         let adds_required = record(&["x", "y=0", "z"]);
         let drops_required = record(&["y=0"]);
@@ -331,11 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn only_transitive_levels_look_behind_the_latest_version() {
+    fn only_transitive_levels_check_older_versions() {
         let registry = SchemaRegistry::new();
         registry.set_level(CompatibilityLevel::None);
         registry.register("s", record(&["x"])).expect("first");
-        registry.register("s", record(&["y"])).expect("anything goes");
+        registry.register("s", record(&["y"])).expect("the level is none");
         let drops_y = record(&[]);
         let needs_y = record(&["y", "z=0"]);
         registry
@@ -360,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_resolved_over_others_and_must_exist() {
+    fn references_are_resolved_indirectly_and_must_exist() {
         let registry = SchemaRegistry::new();
         let inner = Schema::new(
             SchemaType::Avro,
@@ -383,7 +363,7 @@ mod tests {
         .with_reference(reference("Middle", "middle"));
         let error = registry
             .register("middle", middle.clone())
-            .expect_err("inner is not there yet");
+            .expect_err("inner does not exist yet");
         assert_eq!(
             (error.kind(), error.field()),
             (ErrorKind::InvalidInput, Some("schema.references"))
@@ -394,30 +374,27 @@ mod tests {
             registry.register("outer", outer.clone()).expect("resolved").schema,
             outer
         );
-        let other_language =
+        let other_type =
             Schema::new(SchemaType::Protobuf, "syntax = \"proto3\";").with_reference(reference("Inner", "inner"));
         assert_eq!(
-            registry.register("j", other_language).expect_err("Avro").field(),
+            registry.register("j", other_type).expect_err("Avro").field(),
             Some("schema.references")
         );
     }
 
     #[test]
-    fn a_subject_keeps_its_language_unless_anything_goes() {
+    fn a_subject_keeps_its_schema_type_unless_its_level_is_none() {
         let registry = SchemaRegistry::new();
         registry.register("s", record(&["x"])).expect("first");
         let other = Schema::new(SchemaType::Protobuf, "syntax = \"proto3\"; message A {}");
         assert_eq!(
-            registry
-                .register("s", other.clone())
-                .expect_err("another language")
-                .kind(),
+            registry.register("s", other.clone()).expect_err("another type").kind(),
             ErrorKind::Incompatible
         );
         registry
             .set_subject_level("s", Some(CompatibilityLevel::None))
             .expect("a level");
-        assert_eq!(registry.register("s", other).expect("anything goes").version, 2);
+        assert_eq!(registry.register("s", other).expect("the level is none").version, 2);
     }
 
     #[test]
@@ -452,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn of_incompatible_schemas_registered_side_by_side_one_wins() {
+    fn of_incompatible_schemas_registered_concurrently_one_wins() {
         let registry = SchemaRegistry::new();
         registry.set_level(CompatibilityLevel::FullTransitive);
         let results = std::thread::scope(|scope| {

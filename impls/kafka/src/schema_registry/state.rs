@@ -1,4 +1,4 @@
-//! What a registry holds.
+//! The contents of a registry.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use networking_spi::kafka::{
 };
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, validate};
 
+use super::limits::SchemaRegistryLimits;
 use super::parsed::{Parsed, Referenced};
-use super::registry::{REGISTER, SchemaRegistryLimits};
+
+pub(super) const REGISTER: &str = "kafka.register_schema";
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) subjects: BTreeMap<String, Subject>,
-    /// Schemas by id, ids counting from 1.
+    /// The schema with id `n` is at index `n - 1`.
     pub(super) schemas: Vec<Arc<Stored>>,
     ids: HashMap<Identity, u32>,
     pub(super) level: CompatibilityLevel,
@@ -22,7 +24,7 @@ pub(super) struct State {
 
 #[derive(Debug, Default)]
 pub(super) struct Subject {
-    /// Ids by version, versions counting from 1.
+    /// The id of version `n` is at index `n - 1`.
     pub(super) versions: Vec<u32>,
     pub(super) level: Option<CompatibilityLevel>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Stored {
     parsed: Arc<Parsed>,
 }
 
-/// What makes two schemas the same.
+/// Two schemas with the same identity are equal and share an id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) schema_type: SchemaType,
@@ -41,7 +43,7 @@ pub(super) struct Identity {
     pub(super) references: Vec<SchemaReference>,
 }
 
-/// The versions of a subject as they were when a schema was compared with them.
+/// The versions and the level of a subject at the time when a schema is compared with them.
 pub(super) struct Predecessors {
     level: CompatibilityLevel,
     versions: Vec<(u32, Arc<Stored>)>,
@@ -61,7 +63,7 @@ impl State {
     }
 
     pub(super) fn stored(&self, id: u32) -> &Arc<Stored> {
-        // Ids are given by `insert` alone, and nothing is removed.
+        // Only `insert` assigns ids, and nothing is removed.
         &self.schemas[id as usize - 1]
     }
 
@@ -96,13 +98,14 @@ impl State {
         }
     }
 
-    /// Whether a subject has not changed since.
-    pub(super) fn is_as(&self, subject: &str, before: &Predecessors) -> bool {
+    /// Whether the versions and the level of a subject are still those of `before`.
+    pub(super) fn is_unchanged(&self, subject: &str, before: &Predecessors) -> bool {
         let versions = self.subjects.get(subject).map_or(0, |subject| subject.versions.len());
         versions == before.versions.len() && self.level(subject) == before.level
     }
 
-    pub(super) fn make_room(
+    /// Checks that `subject` exists or that the limit allows another subject.
+    pub(super) fn ensure_room(
         &self,
         operation: &'static str,
         limits: &SchemaRegistryLimits,
@@ -122,7 +125,7 @@ impl State {
         parsed: Arc<Parsed>,
         identity: Identity,
     ) -> Result<RegisteredSchema> {
-        self.make_room(REGISTER, limits, subject)?;
+        self.ensure_room(REGISTER, limits, subject)?;
         if self
             .subjects
             .get(subject)
@@ -144,17 +147,17 @@ impl State {
         Ok(self.registered(subject, id, version))
     }
 
-    /// Everything that a schema refers to, each after what it refers to itself.
+    /// All schemas that a schema references, directly or indirectly, each after its own references.
     pub(super) fn resolve(&self, limits: &SchemaRegistryLimits, schema: &Schema) -> Result<Vec<Referenced>> {
         let mut resolved = Vec::<Referenced>::new();
-        // A reference is looked at twice: first its own references are put before it, then it is taken.
+        // Each reference is visited twice: first its references are queued before it, then it is resolved.
         let mut waiting = schema
             .references
             .iter()
             .rev()
             .map(|reference| (reference.clone(), false))
             .collect::<Vec<_>>();
-        while let Some((reference, its_own_are_there)) = waiting.pop() {
+        while let Some((reference, inner_resolved)) = waiting.pop() {
             if resolved.iter().any(|known| known.name == reference.name) {
                 continue;
             }
@@ -162,7 +165,7 @@ impl State {
                 return Err(full(REGISTER, "references", limits.references));
             }
             let found = self.referenced(&reference)?;
-            if its_own_are_there || found.references.is_empty() {
+            if inner_resolved || found.references.is_empty() {
                 resolved.push(Referenced {
                     name: reference.name,
                     schema: found.clone(),
@@ -188,7 +191,7 @@ impl State {
             let SchemaReference { name, subject, version } = reference;
             NetworkError::invalid_input(
                 "schema.references",
-                format!("{name}: there is no version {version} of subject {subject}"),
+                format!("{name}: subject {subject} has no version {version}"),
             )
         })?;
         Ok(&self.stored(*id).schema)
@@ -213,10 +216,10 @@ impl Predecessors {
                 );
             };
             if backward {
-                add("reading", old.parsed.problems_for(new));
+                add("reading", old.parsed.incompatibilities_with(new));
             }
             if forward {
-                add("being read by", new.problems_for(&old.parsed));
+                add("being read by", new.incompatibilities_with(&old.parsed));
             }
         }
         CompatibilityReport::new(
@@ -227,7 +230,7 @@ impl Predecessors {
     }
 }
 
-/// What a level asks for.
+/// The checks that a compatibility level requires.
 struct Checks {
     backward: bool,
     forward: bool,
@@ -243,7 +246,7 @@ impl Checks {
             CompatibilityLevel::Forward => (false, true, false),
             CompatibilityLevel::ForwardTransitive => (false, true, true),
             CompatibilityLevel::Full => (true, true, false),
-            // A level that is not known yet is taken as the strictest.
+            // An unknown level is treated as the strictest one.
             _ => (true, true, true),
         };
         Self { backward, forward, all }
@@ -251,7 +254,7 @@ impl Checks {
 }
 
 fn full(operation: &'static str, limit: &'static str, value: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::Exhausted, operation, "the registry's limit is reached")
+    NetworkError::new(ErrorKind::Exhausted, operation, "the registry has reached a limit")
         .with_context(limit, value.to_string())
         .with_retryability(Retryability::Never)
 }

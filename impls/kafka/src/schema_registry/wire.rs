@@ -1,4 +1,4 @@
-//! The id before the payload.
+//! The wire format of Confluent Schema Registry: the schema id before the payload.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -8,15 +8,17 @@ const MAGIC: u8 = 0;
 const HEADER: usize = 5;
 
 /// A payload with the id of its schema.
+///
+/// Exhaustive on purpose: the wire format has no other parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Framed {
     /// The schema's id in its registry.
     pub schema_id: u32,
-    /// The payload. For Protocol Buffers it begins with the list of message indexes.
+    /// The payload. For Protocol Buffers it starts with the list of message indexes.
     pub payload: Bytes,
 }
 
-/// Puts the schema's id before a payload: a zero byte, the id in four bytes (big endian), the payload.
+/// Frames a payload: a zero byte, the schema id in four bytes (big endian), the payload.
 ///
 /// ```
 /// use networking_kafka::schema_registry::{decode, encode};
@@ -32,10 +34,10 @@ pub fn encode(schema_id: u32, payload: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-/// Takes the schema's id off a framed payload, without copying the payload.
+/// Splits a framed payload into schema id and payload, without copying the payload.
 ///
 /// # Errors
-/// [`Decode`](networking_spi::ErrorKind::Decode) for bytes that are not framed.
+/// [`Decode`](networking_spi::ErrorKind::Decode) if there are fewer than five bytes or the first one is not zero.
 pub fn decode(mut framed: Bytes) -> Result<Framed> {
     let payload = framed.split_off(HEADER.min(framed.len()));
     match framed[..] {
@@ -46,7 +48,7 @@ pub fn decode(mut framed: Bytes) -> Result<Framed> {
         _ => Err(NetworkError::new(
             ErrorKind::Decode,
             "kafka.schema",
-            "the payload does not begin with a zero byte and a schema id",
+            "the payload does not start with a zero byte and a schema id",
         )),
     }
 }
@@ -64,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_refused() {
+    fn other_bytes_are_rejected() {
         for bytes in [&b""[..], &[0, 0, 0, 1], &[1, 0, 0, 0, 1], b"{\"a\":1}"] {
             let error = decode(Bytes::copy_from_slice(bytes)).expect_err("not framed");
             assert_eq!(error.kind(), ErrorKind::Decode);

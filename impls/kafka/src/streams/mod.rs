@@ -1,12 +1,10 @@
 //! Stream processors over any [`KafkaClient`]: consume, transform, produce, commit.
 //!
-//! Messages are taken in batches. Each partition of a batch is a lane: its messages are processed one after the other, lanes
-//! run side by side. When the outputs of a lane are acknowledged, the offset behind its last message is committed. A message
-//! is never committed before its outputs are acknowledged, so each takes effect at least once.
+//! A processor consumes messages in batches. The messages of one partition are a lane: they are processed in order, and the
+//! lanes of a batch run concurrently. When the outputs of a lane are acknowledged, the offset after its last message is
+//! committed. No message is committed before its outputs are acknowledged, so every message takes effect at least once.
 
 mod job;
-mod lane;
-mod poison;
 mod processor;
 
 use std::collections::BTreeMap;
@@ -22,13 +20,13 @@ use parking_lot::Mutex;
 
 use processor::Processor;
 
-/// Processors of one toolkit, those that ended among them.
+/// The most processors of one toolkit, including those that have ended.
 const MAX_PROCESSORS: usize = 1_000;
 
 /// The stream processors of a toolkit.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// Tells the ids of these processors from those of others.
+    /// Makes the ids of these processors different from those of other toolkits.
     number: u64,
     next: AtomicU64,
     processors: Mutex<BTreeMap<ProcessorId, Arc<Processor>>>,
@@ -60,7 +58,7 @@ impl Streams {
             return Err(NetworkError::new(
                 ErrorKind::AlreadyExists,
                 CREATE,
-                "a processor of this application runs here",
+                "a processor of this application already runs",
             )
             .with_context("application_id", application.clone()));
         }
@@ -68,10 +66,12 @@ impl Streams {
             processors.retain(|_, other| !other.has_ended());
         }
         if processors.len() >= MAX_PROCESSORS {
-            return Err(
-                NetworkError::new(ErrorKind::Exhausted, CREATE, "too many processors; stop some")
-                    .with_retryability(Retryability::Never),
-            );
+            return Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                CREATE,
+                "the toolkit has reached its limit of processors; stop some",
+            )
+            .with_retryability(Retryability::Never));
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = ProcessorId::new(format!("stream-{}-{number}", self.number));
@@ -98,7 +98,7 @@ impl Streams {
 }
 
 impl Drop for Streams {
-    /// What runs finishes its batch, commits and leaves its group.
+    /// Running processors finish their batch, commit and leave their groups in the background.
     fn drop(&mut self) {
         for processor in self.processors.get_mut().values() {
             processor.request_stop();

@@ -1,4 +1,4 @@
-//! The life of a processor: made, running, stopped or failed.
+//! A stream processor and its states: created, running, stopping, stopped or failed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use super::job::{Job, Progress};
 const START: &str = "kafka.process_kafka_stream";
 const STOP: &str = "kafka.stop_stream";
 
-/// A processor in any state.
+/// A stream processor in any state.
 #[derive(Debug)]
 pub(super) struct Processor {
     config: StreamProcessorConfig,
     code: Arc<dyn StreamProcessor>,
     progress: Arc<Progress>,
     stop: watch::Sender<bool>,
-    /// Starting and stopping happen one at a time.
+    /// Locked while the processor starts or stops.
     run: Mutex<Option<Run>>,
 }
 
@@ -58,7 +58,7 @@ impl Processor {
         self.progress.status()
     }
 
-    /// Begins to stop, without waiting.
+    /// Signals the processor to stop and does not wait for it.
     pub(super) fn request_stop(&self) {
         self.stop.send_replace(true);
     }
@@ -93,7 +93,7 @@ impl Processor {
         let drained = timeout(limit, &mut *task).await.is_ok();
         if !drained {
             task.abort();
-            // Closing may take as long as the brokers do; nobody needs to wait for it.
+            // Closing waits for brokers. The caller has already waited for `drain_timeout`.
             let job = Arc::clone(job);
             tokio::spawn(async move { job.close().await });
         }
@@ -112,14 +112,14 @@ impl Processor {
         let producer = client
             .create_producer(ProducerConfig::new().with_client_id(application.as_str()))
             .await?;
-        // A new application starts with what is there, as nothing else would process it.
+        // A new application also processes the messages that are already in its topics.
         let config = ConsumerConfig::new(application.as_str(), self.config.input_topics.iter().cloned())
             .with_client_id(application.as_str())
             .with_offset_reset(OffsetReset::Earliest);
         let consumer = match client.create_consumer(config).await {
             Ok(consumer) => consumer,
             Err(error) => {
-                // The first error is the one to tell of.
+                // The first error is the one to report.
                 drop(client.close_producer(&producer).await);
                 return Err(error);
             }
@@ -139,18 +139,12 @@ async fn work(job: Arc<Job>, stop: watch::Receiver<bool>) {
     let result = AssertUnwindSafe(job.run(stop))
         .catch_unwind()
         .await
-        .unwrap_or_else(|_panic| {
-            Err(NetworkError::new(
-                ErrorKind::Internal,
-                START,
-                "the processor's own code panicked",
-            ))
-        });
+        .unwrap_or_else(|_panic| Err(NetworkError::new(ErrorKind::Internal, START, "the processor panicked")));
     job.close().await;
     match result {
         Ok(()) => job.progress.set_state(StreamState::Stopped),
         Err(error) => {
-            tracing::error!(application = job.config.application_id, %error, "stream processing failed");
+            tracing::error!(application = job.config.application_id, %error, "stream processor failed");
             job.progress.fail(&error);
         }
     }

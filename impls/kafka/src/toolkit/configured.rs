@@ -1,4 +1,4 @@
-//! A client whose producers are tuned and whose connections can be changed.
+//! A client that tunes its producers and whose underlying client can be replaced.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -17,16 +17,16 @@ use parking_lot::{Mutex, RwLock};
 
 use super::tuning::Preset;
 
-/// Groups that are remembered for diagnostics.
+/// The most groups that are remembered for diagnostics.
 const MAX_GROUPS: usize = 1_000;
 
-/// Forwards to the newest client; producers and consumers stay with the client that made them.
+/// Forwards to the current client. Producers and consumers stay with the client that created them.
 ///
-/// It gives ids of its own: those of two clients need not differ.
+/// It assigns its own ids, because two clients may use the same ones.
 pub(super) struct ConfiguredClient {
-    newest: RwLock<Arc<dyn KafkaClient>>,
+    current: RwLock<Arc<dyn KafkaClient>>,
     preset: RwLock<Preset>,
-    /// Tells the ids of this client from those of others.
+    /// Makes the ids of this client different from those of other clients.
     number: u64,
     handles: AtomicU64,
     producers: Mutex<HashMap<ProducerId, Route<ProducerId>>>,
@@ -34,7 +34,7 @@ pub(super) struct ConfiguredClient {
     groups: Mutex<BTreeSet<String>>,
 }
 
-/// The client that made a producer or consumer, and how it calls it.
+/// The client that created a producer or consumer, and the id that it uses.
 #[derive(Clone)]
 struct Route<I> {
     client: Arc<dyn KafkaClient>,
@@ -46,7 +46,7 @@ static CLIENTS: AtomicU64 = AtomicU64::new(1);
 impl ConfiguredClient {
     pub(super) fn new(client: Arc<dyn KafkaClient>) -> Self {
         Self {
-            newest: RwLock::new(client),
+            current: RwLock::new(client),
             preset: RwLock::default(),
             number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             handles: AtomicU64::new(1),
@@ -56,17 +56,17 @@ impl ConfiguredClient {
         }
     }
 
-    /// Tunes producers made from now on.
+    /// Sets the preset of new producers and returns what it changes.
     pub(super) fn tune(&self, preset: Preset) -> Vec<SettingChange> {
-        let mut current = self.preset.write();
-        let changes = current.changes_to(&preset);
-        *current = preset;
+        let mut active = self.preset.write();
+        let changes = active.changes_to(&preset);
+        *active = preset;
         changes
     }
 
-    /// Has another client make producers and consumers from now on.
+    /// Sets the client that creates new producers and consumers.
     pub(super) fn replace(&self, client: Arc<dyn KafkaClient>) {
-        *self.newest.write() = client;
+        *self.current.write() = client;
     }
 
     pub(super) fn watch_group(&self, group: &str) {
@@ -80,16 +80,16 @@ impl ConfiguredClient {
         self.groups.lock().clone()
     }
 
-    fn newest(&self) -> Arc<dyn KafkaClient> {
-        Arc::clone(&self.newest.read())
+    fn current(&self) -> Arc<dyn KafkaClient> {
+        Arc::clone(&self.current.read())
     }
 
-    fn of_producer(&self, operation: &'static str, id: &ProducerId) -> Result<Route<ProducerId>> {
+    fn producer(&self, operation: &'static str, id: &ProducerId) -> Result<Route<ProducerId>> {
         let found = self.producers.lock().get(id).cloned();
         found.ok_or_else(|| NetworkError::not_found(operation, "producer", id))
     }
 
-    fn of_consumer(&self, operation: &'static str, id: &ConsumerId) -> Result<Route<ConsumerId>> {
+    fn consumer(&self, operation: &'static str, id: &ConsumerId) -> Result<Route<ConsumerId>> {
         let found = self.consumers.lock().get(id).cloned();
         found.ok_or_else(|| NetworkError::not_found(operation, "consumer", id))
     }
@@ -105,7 +105,7 @@ impl ConfiguredClient {
 impl KafkaClient for ConfiguredClient {
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
         let config = self.preset.read().apply(config);
-        let client = self.newest();
+        let client = self.current();
         let id = client.create_producer(config).await?;
         let own = ProducerId::new(self.next_id("producer"));
         self.producers.lock().insert(own.clone(), Route { client, id });
@@ -114,7 +114,7 @@ impl KafkaClient for ConfiguredClient {
 
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
         let group = config.group.clone();
-        let client = self.newest();
+        let client = self.current();
         let id = client.create_consumer(config).await?;
         let own = ConsumerId::new(self.next_id("consumer"));
         self.consumers.lock().insert(own.clone(), Route { client, id });
@@ -123,7 +123,7 @@ impl KafkaClient for ConfiguredClient {
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
-        let Route { client, id } = self.of_producer("kafka.produce_message", producer)?;
+        let Route { client, id } = self.producer("kafka.produce_message", producer)?;
         client.produce_message(&id, record).await
     }
 
@@ -132,41 +132,41 @@ impl KafkaClient for ConfiguredClient {
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
-        let Route { client, id } = self.of_producer("kafka.produce_messages", producer)?;
+        let Route { client, id } = self.producer("kafka.produce_messages", producer)?;
         client.produce_messages(&id, records).await
     }
 
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        let Route { client, id } = self.of_consumer("kafka.consume_messages", consumer)?;
+        let Route { client, id } = self.consumer("kafka.consume_messages", consumer)?;
         client.consume_messages(&id, options).await
     }
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
-        let Route { client, id } = self.of_consumer("kafka.commit_offsets", consumer)?;
+        let Route { client, id } = self.consumer("kafka.commit_offsets", consumer)?;
         client.commit_offsets(&id, offsets).await
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
-        self.newest().consumer_group_info(group).await
+        self.current().consumer_group_info(group).await
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
-        self.newest().create_topic(topic).await
+        self.current().create_topic(topic).await
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
-        self.newest().delete_topic(topic).await
+        self.current().delete_topic(topic).await
     }
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
-        self.newest().topic_metadata(topic).await
+        self.current().topic_metadata(topic).await
     }
 
-    /// The sum over the newest client and those that still have producers or consumers.
+    /// The sum over the current client and the former ones that have open producers or consumers.
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
         let producers = self.producers.lock().clone();
         let consumers = self.consumers.lock().clone();
-        let mut clients = vec![self.newest()];
+        let mut clients = vec![self.current()];
         let routed = producers.values().map(|route| &route.client);
         for client in routed.chain(consumers.values().map(|route| &route.client)) {
             if !clients.iter().any(|known| Arc::ptr_eq(known, client)) {
@@ -204,34 +204,34 @@ impl KafkaClient for ConfiguredClient {
     }
 
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()> {
-        let Route { client, id } = self.of_producer("kafka.flush", producer)?;
+        let Route { client, id } = self.producer("kafka.flush", producer)?;
         client.flush(&id, timeout).await
     }
 
     async fn close_producer(&self, producer: &ProducerId) -> Result<()> {
-        let Route { client, id } = self.of_producer("kafka.close_producer", producer)?;
+        let Route { client, id } = self.producer("kafka.close_producer", producer)?;
         let result = client.close_producer(&id).await;
-        // It is closed even if flushing took too long.
+        // Also after an error: a producer is closed even if its records were not flushed in time.
         self.producers.lock().remove(producer);
         result
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
-        let Route { client, id } = self.of_consumer("kafka.close_consumer", consumer)?;
+        let Route { client, id } = self.consumer("kafka.close_consumer", consumer)?;
         let result = client.close_consumer(&id).await;
         self.consumers.lock().remove(consumer);
         result
     }
 
     fn capabilities(&self) -> KafkaCapabilities {
-        self.newest().capabilities()
+        self.current().capabilities()
     }
 }
 
 impl fmt::Debug for ConfiguredClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConfiguredClient")
-            .field("newest", &self.newest())
+            .field("current", &self.current())
             .field("preset", &*self.preset.read())
             .field("producers", &self.producers.lock().len())
             .field("consumers", &self.consumers.lock().len())

@@ -1,4 +1,4 @@
-//! What a topic's metadata and its groups say about its health.
+//! The health of a topic, from its metadata and its consumer groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,13 @@ use networking_spi::kafka::{
 };
 use networking_spi::{ErrorKind, Result};
 
-/// Below so many records per partition, an uneven spread means nothing.
+/// The average number of records per partition below which an uneven distribution is not reported.
 const SKEW_MINIMUM: i64 = 100;
-/// A partition, or a broker, with so many times its share is conspicuous.
+/// A partition with at least this multiple of its share of records is reported, and a broker with this multiple of its share
+/// of leaders.
 const SKEW_FACTOR: i64 = 3;
 
-/// The health of a topic and of the groups that read it.
+/// Diagnoses a topic and the groups that consume it.
 pub(super) async fn diagnose(
     client: &dyn KafkaClient,
     topic: &str,
@@ -42,7 +43,7 @@ fn examine(partition: &PartitionMetadata) -> PartitionDiagnostics {
     PartitionDiagnostics::new(partition.partition, partition.leader, under_replicated, messages, None)
 }
 
-/// The group's lag in this topic, `None` if it committed nothing there.
+/// The lag of a group in this topic. `None` if the group has no committed offset there.
 fn lag_in(info: &ConsumerGroupInfo, topic: &str) -> Option<GroupLag> {
     let here = info.offsets.iter().filter(|offset| offset.partition.topic == topic);
     let lag = here
@@ -55,7 +56,7 @@ fn lag_in(info: &ConsumerGroupInfo, topic: &str) -> Option<GroupLag> {
     }
 }
 
-/// Worst first: data that cannot be reached, data that may get lost, readers that are behind, load that is uneven.
+/// The warnings, most severe first: unavailable data, data at risk, lag, uneven load.
 fn warnings(
     metadata: &TopicMetadata,
     partitions: &[PartitionDiagnostics],
@@ -69,14 +70,14 @@ fn warnings(
     if let Some(numbers) = without_leader {
         warn(
             "offline_partition",
-            format!("partitions {numbers} have no leader: they can be neither read nor written"),
+            format!("partitions {numbers} have no leader and can be neither read nor written"),
         );
     }
     let under_replicated = numbers(partitions.iter().filter(|partition| partition.under_replicated));
     if let Some(numbers) = under_replicated {
         warn(
             "under_replicated",
-            format!("partitions {numbers} have replicas out of sync: another failure may lose data"),
+            format!("partitions {numbers} have replicas out of sync; another failure may lose data"),
         );
     }
     if metadata
@@ -84,7 +85,7 @@ fn warnings(
         .iter()
         .any(|partition| partition.replicas.len() == 1)
     {
-        let message = "some partitions have one replica: when its broker is lost, so are its records";
+        let message = "some partitions have one replica; if its broker fails, their records are lost";
         warn("single_replica", message.to_owned());
     }
     for group in groups.iter().filter(|group| group.total() > 0) {
@@ -92,24 +93,24 @@ fn warnings(
             let (name, lag) = (&group.group, group.total());
             warn(
                 "no_consumer",
-                format!("group {name} has no members and {lag} records to read"),
+                format!("group {name} has no members and a lag of {lag} records"),
             );
         }
     }
     for group in groups.iter().filter(|group| group.total() > lag_limit) {
         warn(
             "consumer_lag",
-            format!("group {} is {} records behind", group.group, group.total()),
+            format!("group {} has a lag of {} records", group.group, group.total()),
         );
     }
-    if let Some(partition) = overfull(partitions) {
+    if let Some(partition) = fullest_partition(partitions) {
         let (number, messages) = (partition.partition, partition.messages);
         warn(
             "skewed_partitions",
             format!("partition {number} holds {messages} records, several times its share"),
         );
     }
-    if let Some((broker, led)) = overloaded(partitions) {
+    if let Some((broker, led)) = busiest_leader(partitions) {
         warn(
             "skewed_leaders",
             format!("broker {broker} leads {led} partitions, several times its share"),
@@ -129,15 +130,15 @@ fn numbers<'p>(partitions: impl Iterator<Item = &'p PartitionDiagnostics>) -> Op
     }
 }
 
-fn overfull(partitions: &[PartitionDiagnostics]) -> Option<&PartitionDiagnostics> {
+fn fullest_partition(partitions: &[PartitionDiagnostics]) -> Option<&PartitionDiagnostics> {
     let count = i64::try_from(partitions.len()).ok()?;
     let total = partitions.iter().map(|partition| partition.messages).sum::<i64>();
     let fullest = partitions.iter().max_by_key(|partition| partition.messages)?;
-    let conspicuous = count > 1 && total >= SKEW_MINIMUM * count && fullest.messages * count >= SKEW_FACTOR * total;
-    conspicuous.then_some(fullest)
+    let skewed = count > 1 && total >= SKEW_MINIMUM * count && fullest.messages * count >= SKEW_FACTOR * total;
+    skewed.then_some(fullest)
 }
 
-fn overloaded(partitions: &[PartitionDiagnostics]) -> Option<(i32, i64)> {
+fn busiest_leader(partitions: &[PartitionDiagnostics]) -> Option<(i32, i64)> {
     let mut led = BTreeMap::<i32, i64>::new();
     for leader in partitions.iter().filter_map(|partition| partition.leader) {
         *led.entry(leader).or_default() += 1;
@@ -145,7 +146,7 @@ fn overloaded(partitions: &[PartitionDiagnostics]) -> Option<(i32, i64)> {
     let brokers = i64::try_from(led.len()).ok()?;
     let total = led.values().sum::<i64>();
     let (broker, most) = led.into_iter().max_by_key(|(_, count)| *count)?;
-    // Among few partitions one more or less is no skew.
+    // With few partitions, one leader more or less is not a skew.
     (brokers > 1 && most > SKEW_FACTOR && most * brokers >= SKEW_FACTOR * total).then_some((broker, most))
 }
 
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_defect_has_its_warning_worst_first() {
+    async fn each_problem_has_a_warning_and_the_most_severe_is_first() {
         let partitions = vec![
             partition(0, None, &[1, 2], &[1], 0),
             partition(1, Some(1), &[1], &[1], 10_000),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn leaders_are_skewed_among_several_brokers_only() {
+    async fn leaders_are_skewed_only_among_several_brokers() {
         let led = |leaders: &[i32]| {
             let numbered = (0..).zip(leaders);
             numbered
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_reads_other_topics_is_not_listed() {
+    async fn a_group_that_reads_other_topics_is_not_reported() {
         let info = ConsumerGroupInfo::new("g", GroupState::Stable, Vec::new(), Vec::new());
         assert_eq!(lag_in(&info, "t"), None);
         assert_eq!(

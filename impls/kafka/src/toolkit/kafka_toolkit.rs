@@ -1,4 +1,4 @@
-//! The toolkit.
+//! The toolkit and its builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use super::tuning::Preset;
 use crate::schema_registry::SchemaRegistry;
 use crate::streams::Streams;
 
-/// Makes a client with other encryption and credentials.
+/// Creates a client with the given encryption and credentials.
 pub type ClientFactory = Arc<dyn Fn(KafkaSecurity) -> Result<Arc<dyn KafkaClient>> + Send + Sync>;
 
-/// [`KafkaExtended`] over any [`KafkaClient`]. Clones share everything.
+/// Implements [`KafkaExtended`] over any [`KafkaClient`]. Clones share the client, the stream processors and the registry.
 ///
 /// When the last clone is dropped, running stream processors finish their batch, commit and leave their groups in the
-/// background; [`stop_stream`](KafkaExtended::stop_stream) waits for that.
+/// background. [`stop_stream`](KafkaExtended::stop_stream) waits for that.
 #[derive(Clone)]
 pub struct KafkaToolkit {
     inner: Arc<Inner>,
@@ -39,7 +39,7 @@ struct Inner {
 }
 
 /// Configures a [`KafkaToolkit`].
-#[must_use = "a builder does nothing before `build`"]
+#[must_use = "call `build`"]
 pub struct KafkaToolkitBuilder {
     client: ConfiguredClient,
     factory: Option<ClientFactory>,
@@ -48,7 +48,7 @@ pub struct KafkaToolkitBuilder {
 }
 
 impl KafkaToolkit {
-    /// A toolkit over this client.
+    /// Starts to configure a toolkit over `client`.
     pub fn builder(client: Arc<dyn KafkaClient>) -> KafkaToolkitBuilder {
         KafkaToolkitBuilder {
             client: ConfiguredClient::new(client),
@@ -58,17 +58,17 @@ impl KafkaToolkit {
         }
     }
 
-    /// A client that makes tuned producers, and producers and consumers with the security configured last.
+    /// A client that applies the tuning and the security of the toolkit to new producers and consumers.
     pub fn client(&self) -> Arc<dyn KafkaClient> {
         Arc::clone(&self.inner.client) as _
     }
 
-    /// The registry, with the operations that [`KafkaExtended`] has not: levels, ids, subjects.
+    /// The schema registry. It has operations that [`KafkaExtended`] lacks: compatibility levels, ids, subjects.
     pub fn schema_registry(&self) -> &SchemaRegistry {
         &self.inner.registry
     }
 
-    /// Runs work on schemas, which takes processor time, off the runtime's own threads.
+    /// Runs work on schemas on a blocking thread, because it takes milliseconds of processor time.
     async fn on_registry<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -83,20 +83,23 @@ impl KafkaToolkit {
                 } else {
                     ErrorKind::Internal
                 };
-                Err(NetworkError::new(kind, operation, "the work on the schema did not end").with_source(error))
+                Err(
+                    NetworkError::new(kind, operation, "the work on the schema was cancelled or panicked")
+                        .with_source(error),
+                )
             })
     }
 }
 
 impl KafkaToolkitBuilder {
-    /// Uses this registry, which others may share. Default: one of its own.
+    /// Sets the schema registry, which several toolkits may share. Default: a new one.
     pub fn schema_registry(mut self, registry: SchemaRegistry) -> Self {
         self.registry = registry;
         self
     }
 
-    /// Lets [`configure_kafka_security`](KafkaExtended::configure_kafka_security) make clients. Without it that operation is
-    /// unsupported.
+    /// Sets the factory that [`configure_kafka_security`](KafkaExtended::configure_kafka_security) creates clients with.
+    /// Default: none, and that operation is [`Unsupported`](ErrorKind::Unsupported).
     pub fn client_factory(
         mut self,
         factory: impl Fn(KafkaSecurity) -> Result<Arc<dyn KafkaClient>> + Send + Sync + 'static,
@@ -105,19 +108,20 @@ impl KafkaToolkitBuilder {
         self
     }
 
-    /// Has diagnostics look at a group whose consumers are made elsewhere. At most 1000 groups are looked at.
+    /// Adds a consumer group to the diagnostics, for consumers that are not created through the toolkit. The toolkit remembers
+    /// at most 1 000 groups.
     pub fn watch_group(self, group: &str) -> Self {
         self.client.watch_group(group);
         self
     }
 
-    /// Sets how many records a group may be behind in a topic before diagnostics warn. Default: 10 000.
+    /// Sets the lag of a group in a topic, in records, above which diagnostics warn. Default: 10 000.
     pub fn lag_limit(mut self, records: i64) -> Self {
         self.lag_limit = records;
         self
     }
 
-    /// Makes the toolkit.
+    /// Builds the toolkit.
     pub fn build(self) -> KafkaToolkit {
         let inner = Inner {
             client: Arc::new(self.client),

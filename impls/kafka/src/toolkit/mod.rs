@@ -1,4 +1,5 @@
-//! The operations beyond producing and consuming, over any [`KafkaClient`](networking_spi::kafka::KafkaClient).
+//! [`KafkaToolkit`] implements [`KafkaExtended`](networking_spi::kafka::KafkaExtended) over any
+//! [`KafkaClient`](networking_spi::kafka::KafkaClient): stream processors, schemas, diagnostics and tuning.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -15,15 +16,16 @@
 //! # }
 //! ```
 //!
-//! # What it can and cannot do
+//! # Behaviour and limits
 //!
-//! * Stream processing takes effect at least once. `ExactlyOnce` is
-//!   [`Unsupported`](networking_spi::ErrorKind::Unsupported): the client contract has no transactions.
-//! * Schemas are kept in this process by a [`SchemaRegistry`](crate::schema_registry::SchemaRegistry).
-//! * Tuning and security apply to producers and consumers made through [`KafkaToolkit::client`] and to stream processors; the
-//!   client that was handed in stays as it is. Security needs a [client factory](KafkaToolkitBuilder::client_factory).
-//! * Diagnostics know the groups of consumers made through the toolkit and those it was told to
-//!   [watch](KafkaToolkitBuilder::watch_group): the client contract cannot list groups.
+//! * Stream processors deliver at least once. `ExactlyOnce` is [`Unsupported`](networking_spi::ErrorKind::Unsupported),
+//!   because [`KafkaClient`](networking_spi::kafka::KafkaClient) has no transactions.
+//! * A [`SchemaRegistry`](crate::schema_registry::SchemaRegistry) keeps the schemas in memory.
+//! * Tuning and security apply to stream processors and to producers and consumers that are created through
+//!   [`KafkaToolkit::client`]. The client that was passed to the builder does not change. Changing the security needs a
+//!   [client factory](KafkaToolkitBuilder::client_factory).
+//! * Diagnostics cover the groups of consumers that are created through the toolkit, and those added with
+//!   [`watch_group`](KafkaToolkitBuilder::watch_group), because `KafkaClient` cannot list groups.
 
 mod configured;
 mod diagnostics;

@@ -1,10 +1,10 @@
-//! Producer settings by goal.
+//! Producer settings for each optimization goal.
 
 use std::time::Duration;
 
 use networking_spi::kafka::{KafkaCompression, OptimizationGoal, ProducerConfig, SettingChange};
 
-/// What a goal sets. A producer's own settings win, where they differ from the contract's defaults.
+/// The settings of a goal. They replace only those settings of a producer that have their default value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preset {
     linger: Duration,
@@ -14,7 +14,7 @@ pub(super) struct Preset {
 }
 
 impl Default for Preset {
-    /// The contract's defaults.
+    /// The defaults of [`ProducerConfig`].
     fn default() -> Self {
         let ProducerConfig {
             linger,
@@ -33,7 +33,7 @@ impl Default for Preset {
 }
 
 impl Preset {
-    /// No goal weakens acknowledgements or idempotence: a faster producer that loses records is not tuned, it is another one.
+    /// No goal changes acknowledgements or idempotence, because that could lose or duplicate records.
     pub(super) fn of(goal: OptimizationGoal) -> Self {
         let default = Self::default();
         match goal {
@@ -72,25 +72,25 @@ impl Preset {
             "producer.linger",
             time(self.linger),
             time(new.linger),
-            "records that wait for each other share a request, and are later by the wait",
+            "a longer wait puts more records into a request and delays them",
         );
         compare(
             "producer.compression",
             self.compression.to_string(),
             new.compression.to_string(),
-            "compressed batches take less of network and disk, and more of the processor",
+            "compression saves network and disk and costs processor time",
         );
         compare(
             "producer.queue_size",
             self.queue_size.to_string(),
             new.queue_size.to_string(),
-            "a longer queue outlasts bursts, and takes memory",
+            "a longer queue absorbs bursts and costs memory",
         );
         compare(
             "producer.delivery_timeout",
             time(self.delivery_timeout),
             time(new.delivery_timeout),
-            "a record outlasts a longer outage, and its failure is known later",
+            "a longer timeout survives longer outages and reports failures later",
         );
         changes
     }
@@ -100,7 +100,7 @@ impl Preset {
         if config.delivery_timeout == default.delivery_timeout {
             config.delivery_timeout = self.delivery_timeout;
         }
-        // The preset must not make a valid configuration invalid.
+        // A linger at or above the delivery timeout would make the configuration invalid.
         if config.linger == default.linger && self.linger < config.delivery_timeout {
             config.linger = self.linger;
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_goal_gives_a_valid_producer_that_loses_nothing() {
+    fn every_goal_keeps_acknowledgements_and_idempotence() {
         for goal in OptimizationGoal::ALL {
             let config = Preset::of(*goal).apply(ProducerConfig::new());
             config.validate().expect("valid");
@@ -131,11 +131,11 @@ mod tests {
     }
 
     #[test]
-    fn own_settings_win() {
-        let own = ProducerConfig::new()
+    fn settings_of_the_producer_take_precedence() {
+        let explicit = ProducerConfig::new()
             .with_compression(KafkaCompression::Gzip)
             .with_delivery_timeout(Duration::from_millis(10));
-        let tuned = Preset::of(OptimizationGoal::Throughput).apply(own);
+        let tuned = Preset::of(OptimizationGoal::Throughput).apply(explicit);
         assert_eq!(tuned.compression, KafkaCompression::Gzip);
         assert_eq!(
             tuned.linger,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_names_what_changed() {
+    fn the_report_names_the_changed_settings() {
         let settings = |from: &Preset, to: OptimizationGoal| {
             from.changes_to(&Preset::of(to))
                 .into_iter()

@@ -1,4 +1,4 @@
-//! HTTP: servers, proxies and authorization servers that nobody here wrote.
+//! HTTP: servers, proxies and authorization servers written by others.
 
 mod certificates;
 mod install;
@@ -10,9 +10,10 @@ use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use networking_conformance::{CaseReport, Outcome};
 
 use self::servers::Servers;
-use crate::conformance::{CaseReport, REPORT_DIRECTORY};
+use crate::conformance::REPORT_DIRECTORY;
 use crate::{Result, workspace};
 
 /// The environment variable by which the live tests learn where the servers are.
@@ -30,7 +31,7 @@ pub(super) fn run(hold: bool) -> Result<()> {
     }
     let reports = directory.join("reports");
     let tested = run_tests(&reports, &addresses);
-    // A server that fell is the reason of what failed, and a mistake where nothing did.
+    // A server that stopped explains failed cases, and is an error where all passed.
     servers.check_alive()?;
     print_counts(&reports)?;
     tested
@@ -62,7 +63,7 @@ fn print_counts(reports: &Path) -> Result<()> {
     let mut counts = BTreeMap::<(&str, &str), (usize, usize)>::new();
     for case in &cases {
         let (passed, others) = counts.entry((&case.clause, &case.backend)).or_default();
-        if case.outcome == "passed" {
+        if case.outcome == Outcome::Passed {
             *passed += 1;
         } else {
             *others += 1;
@@ -76,7 +77,7 @@ fn print_counts(reports: &Path) -> Result<()> {
         table.add_row([server, backend, &passed.to_string(), &others.to_string()]);
     }
     println!("{table}");
-    for case in cases.iter().filter(|case| case.outcome != "passed") {
+    for case in cases.iter().filter(|case| case.outcome != Outcome::Passed) {
         println!("{:<13} {} {}: {}", case.outcome, case.backend, case.case, case.reason);
     }
     Ok(())

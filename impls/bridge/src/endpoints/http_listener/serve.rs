@@ -24,28 +24,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::{self, ListenerResponse};
 use super::{Queued, Shared};
+use crate::endpoints::is_of_one_hop;
 
 /// The wait after a connection could not be accepted, usually because no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The largest request line and header fields, in bytes.
 const MAX_HEAD: usize = 64 << 10;
-
-/// Header fields that concern one connection (RFC 9110, section 7.6.1), and those whose value is in another field of the
-/// message.
-const NOT_FORWARDED: &[&str] = &[
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Accepts connections until the listener stops, then waits until all are closed.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
@@ -208,7 +193,7 @@ fn message(shared: &Shared, path: &str, headers: &HeaderMap, body: Bytes) -> Res
         .map(str::to_owned);
     message.headers = headers
         .iter()
-        .filter(|(name, _)| !NOT_FORWARDED.contains(&name.as_str()) && !redact::is_secret_header(name))
+        .filter(|(name, _)| !is_of_one_hop(name) && !redact::is_secret_header(name))
         .map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())))
         .collect();
     Ok(message)

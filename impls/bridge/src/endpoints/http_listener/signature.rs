@@ -1,6 +1,6 @@
 //! Signatures of requests.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName};
 use networking_spi::secret::Secret;
 use networking_spi::{NetworkError, Result};

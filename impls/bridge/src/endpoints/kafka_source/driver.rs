@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{Acknowledge, BridgeMessage, BridgeReceipt, Delivery};
 use networking_spi::clock::Clock;
 use networking_spi::kafka::{CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage, PartitionOffset};
@@ -15,14 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::partitions::{Partitions, RecordId};
 use super::{Failures, Settings};
-use crate::backoff::exponential;
 use crate::endpoints::kafka_headers;
 
 /// How long one call to consume waits for records. It is cancelled when the driver has other work.
 const CONSUME_WAIT: Duration = Duration::from_secs(1);
 
-/// The first and the longest wait after a failure to consume or to commit.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The wait after a failure to consume or to commit.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// The number of attempts of the last commit.
 const LAST_COMMIT_ATTEMPTS: u32 = 3;
@@ -39,8 +39,8 @@ pub(super) struct Driver {
     completion_sender: mpsc::UnboundedSender<Completion>,
     /// Rejected records, by the time of their redelivery.
     rejected: BTreeMap<Instant, Vec<RecordId>>,
-    consume: Backoff,
-    commit: Backoff,
+    consume: Cooldown,
+    commit: Cooldown,
     /// Set when the source stops or fails: no record is consumed or offered any more.
     ending: bool,
 }
@@ -53,16 +53,15 @@ struct Completion {
 
 /// The time of the next attempt after failures in a row.
 #[derive(Default)]
-struct Backoff {
+struct Cooldown {
     failures: u32,
     not_before: Option<Instant>,
 }
 
-impl Backoff {
+impl Cooldown {
     fn failed(&mut self, asked: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let (initial, maximum) = RETRY;
-        let wait = exponential(initial, maximum, self.failures).max(asked.unwrap_or_default());
+        let wait = RETRY.delay(self.failures, fastrand::f64()).max(asked.unwrap_or_default());
         self.not_before = Some(Instant::now() + wait);
     }
 
@@ -92,8 +91,8 @@ impl Driver {
             completions,
             completion_sender,
             rejected: BTreeMap::new(),
-            consume: Backoff::default(),
-            commit: Backoff::default(),
+            consume: Cooldown::default(),
+            commit: Cooldown::default(),
             ending: false,
         }
     }
@@ -137,7 +136,7 @@ impl Driver {
             if self.partitions.uncommitted().is_empty() {
                 break;
             }
-            tokio::time::sleep(exponential(RETRY.0, RETRY.1, attempt)).await;
+            tokio::time::sleep(RETRY.delay(attempt, fastrand::f64())).await;
         }
         if let Err(error) = self.client.close_consumer(&self.consumer).await {
             tracing::warn!(%error, "closing the consumer failed");
@@ -148,7 +147,7 @@ impl Driver {
         match consumed {
             Ok(messages) => {
                 if self.consume.failures > 0 {
-                    self.consume = Backoff::default();
+                    self.consume = Cooldown::default();
                     self.failures.recovered();
                 }
                 for message in messages {
@@ -207,8 +206,8 @@ impl Driver {
             .retryability()
             .delay()
             .unwrap_or_default()
-            .min(redelivery.max_delay);
-        let wait = exponential(redelivery.initial_delay, redelivery.max_delay, attempts).max(asked);
+            .min(redelivery.backoff.maximum);
+        let wait = redelivery.backoff.delay(attempts, fastrand::f64()).max(asked);
         tracing::warn!(topic = id.partition.topic, offset = id.offset, ?wait, %error, "a record was rejected");
         self.rejected.entry(Instant::now() + wait).or_default().push(id);
     }
@@ -249,7 +248,7 @@ impl Driver {
             .await;
         match committed {
             Ok(()) => {
-                self.commit = Backoff::default();
+                self.commit = Cooldown::default();
                 self.partitions.committed(&offsets);
             }
             // A partition went to another member of the group. The error does not name it.

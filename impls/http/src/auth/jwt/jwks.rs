@@ -1,4 +1,4 @@
-//! Keys behind a URL.
+//! Key sets that are fetched from a URL.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,24 +23,25 @@ use networking_runtime::single_flight::SingleFlight;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JwksConfig {
-    /// Where it is: `https`, or `http` on this machine.
+    /// The URL of the key set: `https`, or `http` to a loopback host.
     pub url: Url,
-    /// How long it is used before it is fetched again.
+    /// How long a key set is used before it is fetched again.
     pub ttl: Duration,
-    /// At least so long between two fetches, whatever tokens ask for.
+    /// The minimum time between two fetches, also when tokens name unknown keys.
     pub refresh_cooldown: Duration,
-    /// How long beyond its `ttl` it is used while it cannot be fetched.
+    /// How long after its `ttl` a key set is still used while it cannot be fetched.
     pub stale_if_error: Duration,
     /// Time limit of a fetch.
     pub timeout: Duration,
-    /// Largest document taken, in bytes.
+    /// The largest accepted document, in bytes.
     pub max_body: usize,
-    /// Most keys taken.
+    /// The largest accepted number of keys.
     pub max_keys: usize,
 }
 
 impl JwksConfig {
-    /// 10 min to live, 30 s between fetches, 1 h stale, 10 s a fetch, 256 KiB, 100 keys.
+    /// Used for 10 min, at least 30 s between fetches, used 1 h longer when fetches fail, 10 s per fetch, at most 256 KiB and
+    /// 100 keys.
     pub fn new(url: Url) -> Self {
         Self {
             url,
@@ -65,7 +66,7 @@ impl JwksConfig {
         self
     }
 
-    /// Sets how long an old key set is used while no new one can be had.
+    /// Sets how long after its `ttl` a key set is used while it cannot be fetched.
     pub fn with_stale_if_error(mut self, stale: Duration) -> Self {
         self.stale_if_error = stale;
         self
@@ -77,7 +78,7 @@ impl JwksConfig {
         self
     }
 
-    /// Sets the largest document and the most keys taken.
+    /// Sets the largest accepted document, in bytes, and the largest number of keys.
     pub fn with_limits(mut self, max_body: usize, max_keys: usize) -> Self {
         self.max_body = max_body;
         self.max_keys = max_keys;
@@ -115,10 +116,11 @@ impl fmt::Debug for JwksConfig {
     }
 }
 
-/// Keeps a JSON Web Key Set and fetches it when it is old, or when a token names a key that is not in it. Clones share it.
+/// Caches a JSON Web Key Set. It is fetched when its `ttl` has passed, or when a token names a key that it does not have. Clones
+/// share the cache.
 ///
-/// One fetch at a time, at most one per cooldown, and one that nobody waits for any longer goes on. Of the set only public
-/// keys for signatures are taken; what is not understood is left out.
+/// At most one fetch runs at a time and per cooldown. A fetch continues when its callers are dropped. Only public signature keys
+/// are used; entries that cannot be parsed are skipped.
 #[derive(Debug, Clone)]
 pub struct JwksResolver(Arc<Inner>);
 
@@ -137,12 +139,12 @@ struct State {
     keys: Option<Keys>,
     /// When `keys` were fetched.
     fetched: Duration,
-    /// When the latest fetch ended, well or not.
+    /// When the latest fetch ended, with success or failure.
     attempted: Option<Duration>,
 }
 
 impl JwksResolver {
-    /// Fetches through `http`.
+    /// A resolver that fetches through `http`.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -150,7 +152,7 @@ impl JwksResolver {
         Self::with_clock(http, config, Arc::new(TokioClock::new()))
     }
 
-    /// Fetches through `http`, with ages measured by `clock`.
+    /// A resolver that fetches through `http`; ages are measured by `clock`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -170,19 +172,19 @@ impl JwksResolver {
 impl KeyResolver for JwksResolver {
     async fn keys(&self, key_id: Option<String>, _algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>> {
         let named = key_id.as_deref();
-        let old = match self.0.look(named) {
-            Look::Use(keys) => return Ok(pick(&keys, named)),
-            Look::Wait(error) => return Err(error),
-            Look::Fetch { old } => old,
+        let old = match self.0.look_up(named) {
+            Lookup::Use(keys) => return Ok(pick(&keys, named)),
+            Lookup::Wait(error) => return Err(error),
+            Lookup::Fetch { old } => old,
         };
         let inner = &self.0;
         let fetched = inner
             .flight
             .join(
-                // Somebody else's fetch may have ended in the meantime.
-                || match inner.look(named) {
-                    Look::Use(keys) => Some(keys),
-                    Look::Fetch { .. } | Look::Wait(_) => None,
+                // Another caller's fetch may have ended in the meantime.
+                || match inner.look_up(named) {
+                    Lookup::Use(keys) => Some(keys),
+                    Lookup::Fetch { .. } | Lookup::Wait(_) => None,
                 },
                 || {
                     let inner = Arc::clone(inner);
@@ -197,7 +199,7 @@ impl KeyResolver for JwksResolver {
     }
 }
 
-/// The keys of that id. A token that names none is tried with all.
+/// The keys with this id. For a token without a key id, all keys.
 fn pick(keys: &Keys, key_id: Option<&str>) -> Vec<JwtKey> {
     keys.iter()
         .filter(|key| key_id.is_none() || key.id() == key_id)
@@ -205,19 +207,19 @@ fn pick(keys: &Keys, key_id: Option<&str>) -> Vec<JwtKey> {
         .collect()
 }
 
-/// What there is to do for a token.
-enum Look {
+/// What to do for a token.
+enum Lookup {
     Use(Keys),
     Fetch {
-        /// What to use should the fetch fail.
+        /// The keys to use if the fetch fails.
         old: Option<Keys>,
     },
-    /// The latest fetch failed just now.
+    /// The latest fetch failed less than a cooldown ago.
     Wait(NetworkError),
 }
 
 impl Inner {
-    fn look(&self, key_id: Option<&str>) -> Look {
+    fn look_up(&self, key_id: Option<&str>) -> Lookup {
         let now = self.clock.elapsed();
         let state = self.state.lock();
         let cooling = state
@@ -236,13 +238,13 @@ impl Inner {
         let satisfied =
             |keys: &Keys| age < self.config.ttl && (key_id.is_none() || keys.iter().any(|key| key.id() == key_id));
         match (usable, cooling) {
-            (Some(keys), _) if satisfied(&keys) => Look::Use(keys),
-            (Some(keys), Some(_)) => Look::Use(keys),
-            (None, Some(left)) => Look::Wait(
+            (Some(keys), _) if satisfied(&keys) => Lookup::Use(keys),
+            (Some(keys), Some(_)) => Lookup::Use(keys),
+            (None, Some(left)) => Lookup::Wait(
                 NetworkError::new(ErrorKind::Connection, OPERATION, "the key set could not be fetched")
                     .with_retryability(Retryability::After(left)),
             ),
-            (old, None) => Look::Fetch { old },
+            (old, None) => Lookup::Fetch { old },
         }
     }
 
@@ -271,10 +273,11 @@ impl Inner {
         }
         let broken = |message| NetworkError::new(ErrorKind::Protocol, OPERATION, message);
         if !response.is_success() {
-            return Err(broken("the key set is not where it should be").with_status(response.status.as_u16()));
+            return Err(broken("the URL of the key set did not respond with a success status")
+                .with_status(response.status.as_u16()));
         }
         let body = response.body.collect(self.config.max_body).await?;
-        let set: KeySet = serde_json::from_slice(&body).map_err(|_| broken("the answer is not a key set"))?;
+        let set: KeySet = serde_json::from_slice(&body).map_err(|_| broken("the response is not a key set"))?;
         if set.keys.len() > self.config.max_keys {
             return Err(NetworkError::new(
                 ErrorKind::TooLarge,
@@ -282,7 +285,7 @@ impl Inner {
                 "the key set has too many keys",
             ));
         }
-        // A secret in a public document is none.
+        // A symmetric key in a public document is not a secret, so it is not used.
         let usable = set.keys.iter().filter_map(|jwk| JwtKey::jwk(jwk).ok());
         Ok(usable.filter(|key| !key.is_symmetric()).collect())
     }

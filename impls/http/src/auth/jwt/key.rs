@@ -4,14 +4,14 @@ use std::fmt;
 use std::slice;
 use std::sync::Arc;
 
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::crypto::CryptoProvider;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use networking_spi::http::JwtAlgorithm;
 use networking_spi::{NetworkError, Result};
 use serde_json::Value;
 
-/// A key that verifies tokens of one algorithm (or, from a key set that does not say, of its key type). Clones share the
+/// A key that verifies tokens of one algorithm, or, from a key set without `alg`, of all algorithms of its type. Clones share the
 /// key; `Debug` does not show it.
 #[derive(Clone)]
 pub struct JwtKey {
@@ -49,8 +49,8 @@ impl JwtKey {
     /// A public key in PEM: RSA (`RS*`, `PS*`), elliptic curve (`ES256`, `ES384`) or Ed25519 (`EdDSA`).
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for an HMAC algorithm, and for something that is no public
-    /// key of the algorithm's type.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for an HMAC algorithm, and for text that is not a public key
+    /// of the algorithm's type.
     pub fn pem(algorithm: JwtAlgorithm, pem: &str) -> Result<Self> {
         let key = match algorithm {
             JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => return Err(not_for("a public key")),
@@ -62,7 +62,8 @@ impl JwtKey {
             .map_err(|_| NetworkError::invalid_input("pem", "is not a public key of the algorithm's type"))
     }
 
-    /// A JSON Web Key (RFC 7517), also a symmetric one. It is bound to its `alg`, and without one to what its type allows.
+    /// A JSON Web Key (RFC 7517), asymmetric or symmetric. It is used only with its `alg`, or, without one, with the algorithms of
+    /// its type.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a key of an unknown type or algorithm, one that is not
@@ -122,7 +123,7 @@ impl JwtKey {
         }
     }
 
-    /// Gives the key an id: it then verifies only tokens that name it, or name none.
+    /// Sets the key's id. The key then verifies only tokens that name this id or no id.
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -133,7 +134,7 @@ impl JwtKey {
         self.id.as_deref()
     }
 
-    /// Whether a token whose header names `key_id` may be of this key.
+    /// Whether a token whose header names `key_id` may be signed with this key.
     pub(super) fn answers_to(&self, key_id: Option<&str>) -> bool {
         match (self.id(), key_id) {
             (Some(own), Some(named)) => own == named,
@@ -159,10 +160,15 @@ impl JwtKey {
         }
     }
 
-    /// Whether `signature` is that of `message`. The provider is named: another crate that turns on a second one must not
-    /// make the choice ambiguous.
-    pub(super) fn verifies(&self, algorithm: JwtAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        (DEFAULT_PROVIDER.verifier_factory)(&to_library(algorithm), &self.key)
+    /// Whether `signature` is the signature of `message` by this key.
+    pub(super) fn verifies(
+        &self,
+        provider: &CryptoProvider,
+        algorithm: JwtAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        (provider.verifier_factory)(&to_library(algorithm), &self.key)
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
 }
@@ -176,7 +182,7 @@ impl fmt::Debug for JwtKey {
     }
 }
 
-/// Fails for a secret shorter than the hash, and for an algorithm without secret.
+/// Fails for a secret shorter than the algorithm's hash, and for an algorithm that does not use secrets.
 pub(super) fn check_secret(algorithm: JwtAlgorithm, secret: &[u8]) -> Result<()> {
     let shortest = match algorithm {
         JwtAlgorithm::Hs256 => 32,

@@ -1,8 +1,9 @@
-//! JSON Web Tokens (RFC 7519) signed with JWS (RFC 7515): verifying those of others, and signing one's own.
+//! JSON Web Tokens (RFC 7519) signed with JWS (RFC 7515): verification of tokens, and signing of the client's tokens.
 
 mod jwks;
 mod key;
 mod policy;
+mod provider;
 mod signed;
 
 use std::fmt;
@@ -26,33 +27,32 @@ use networking_runtime::clock::TokioClock;
 
 pub(super) const OPERATION: &str = "http.authenticate_jwt";
 
-/// Finds the keys that may have signed a token.
+/// Finds the keys with which a token may be verified.
 #[async_trait]
 pub trait KeyResolver: fmt::Debug + Send + Sync + 'static {
-    /// The keys that may verify a token whose header names `key_id`. What does not fit the token's key id or algorithm is
-    /// left out by the verifier.
+    /// The keys that may verify a token whose header names `key_id`. The verifier skips keys with another id or algorithm.
     ///
     /// # Errors
-    /// When the keys cannot be had. Not knowing the key is no error: return no keys.
+    /// When the keys cannot be fetched. An unknown key id is not an error: return no keys.
     async fn keys(&self, key_id: Option<String>, algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>>;
 }
 
-/// Where a client has its keys from.
+/// The source of a client's keys.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum KeySource {
-    /// These keys.
+    /// Fixed keys.
     Static(Vec<JwtKey>),
-    /// A JSON Web Key Set behind a URL, fetched through the client itself, without the client's credentials.
+    /// A JSON Web Key Set at a URL, fetched through the client, without the client's credentials.
     Jwks(JwksConfig),
-    /// Something else.
+    /// Any other resolver.
     Custom(Arc<dyn KeyResolver>),
 }
 
-/// Verifies tokens by keys and a policy. Clones share both.
+/// Verifies tokens with keys and a policy. Clones share both.
 ///
-/// What the token says about keys is only compared: the key decides which algorithm is used. Its `jku`, `x5u`, `jwk` and
-/// `x5c` headers are ignored, a `crit` header is refused, and there is no `none`.
+/// The key decides which algorithm is used; the token's header is only compared with it. The headers `jku`, `x5u`, `jwk` and
+/// `x5c` are ignored, tokens with a `crit` header are refused, and the algorithm `none` does not exist.
 ///
 /// ```
 /// use networking_http::jwt::{JwtKey, JwtPolicy, JwtVerifier};
@@ -87,7 +87,7 @@ impl JwtVerifier {
     /// A verifier with fixed keys.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) without a key, or naming the field of the policy.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an empty list, or naming the field of the policy.
     pub fn with_keys(keys: Vec<JwtKey>, policy: JwtPolicy) -> Result<Self> {
         if keys.is_empty() {
             return Err(NetworkError::invalid_input("keys", "must have a key"));
@@ -101,20 +101,22 @@ impl JwtVerifier {
         self
     }
 
-    /// Verifies `token`, which the caller expects to be signed with `algorithm`.
+    /// Verifies `token`, which must be signed with `algorithm`, and returns its claims.
     ///
-    /// Cancel safety: cancel safe.
+    /// Cancel safety: dropping the future has no effect on other calls.
     ///
     /// # Errors
-    /// [`Authentication`](ErrorKind::Authentication) with the context `reason`, and what the key resolver fails with.
+    /// [`Authentication`](ErrorKind::Authentication) with the context `reason` for a token that does not verify;
+    /// [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography; errors of the key resolver.
     pub async fn verify(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        let provider = provider::provider(OPERATION)?;
         if token.len() > self.policy.max_token_bytes {
             return Err(refused("too_long", "the token is longer than the policy allows"));
         }
         let parts = Parts::of(token)?;
         let header = Header::parse(parts.header)?;
         if header.crit.is_some() {
-            return Err(refused("crit", "the token has critical headers, and none is known"));
+            return Err(refused("crit", "the token has a critical header that is not supported"));
         }
         if header.alg != algorithm.as_str() {
             return Err(refused("algorithm", "the token has another algorithm than expected"));
@@ -132,7 +134,7 @@ impl JwtVerifier {
             .filter(|key| key.answers_to(header.kid.as_deref()))
             .inspect(|_| known = true)
             .filter(|key| key.allows(algorithm))
-            .find(|key| key.verifies(algorithm, parts.signed.as_bytes(), &signature));
+            .find(|key| key.verifies(provider, algorithm, parts.signed.as_bytes(), &signature));
         let Some(key) = by else {
             return Err(if known {
                 refused("signature", "no key verifies the token with its algorithm")
@@ -182,7 +184,7 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// What of the header is used. Members that name keys are not among it.
+/// The members of the header that are used. Members that contain or locate keys are not.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -198,7 +200,7 @@ impl Header {
     }
 }
 
-/// `Some` whatever the value is, `null` included.
+/// `Some` for every value, also for `null`.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<()>, D::Error> {
     serde::de::IgnoredAny::deserialize(deserializer).map(|_| Some(()))
 }
@@ -209,7 +211,7 @@ fn decode(part: &str) -> Result<Vec<u8>> {
         .map_err(|_| refused("malformed", "a part of the token is not base64url"))
 }
 
-/// A token that does not verify. Nothing of the token is in the error.
+/// The error of a token that does not verify. It contains no part of the token.
 fn refused(reason: &'static str, message: &'static str) -> NetworkError {
     NetworkError::new(ErrorKind::Authentication, OPERATION, message).with_context("reason", reason)
 }

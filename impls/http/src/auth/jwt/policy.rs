@@ -1,4 +1,4 @@
-//! What a token must say.
+//! Requirements on the claims of a token.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::refused;
 
-/// What a token must have beyond a good signature.
+/// The requirements on a token, in addition to a valid signature.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,28 +25,28 @@ use super::refused;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JwtPolicy {
-    /// The algorithms taken; at least one.
+    /// The accepted algorithms; at least one.
     pub algorithms: Vec<JwtAlgorithm>,
     /// `iss` must be one of these. Empty: not checked.
     pub issuers: Vec<String>,
-    /// `aud` must have one of these. Empty: a token that is meant for somebody (has `aud`) is refused.
+    /// `aud` must contain one of these. Empty: a token that has an `aud` is refused.
     pub audiences: Vec<String>,
-    /// Claims that must be there, of whatever value.
+    /// Claims that must be present, with any value.
     pub required_claims: Vec<String>,
-    /// `typ` must be this, `application/` and case apart (`JWT`, `at+jwt`). `None`: not checked.
+    /// `typ` must be this (`JWT`, `at+jwt`); case and the prefix `application/` are ignored. `None`: not checked.
     pub token_type: Option<String>,
-    /// How far clocks may differ: added in the token's favour to `exp`, `nbf` and `iat`.
+    /// The tolerated difference between clocks, applied to `exp`, `nbf` and `iat`.
     pub leeway: Duration,
     /// Whether a token without `exp` is refused.
     pub require_expiry: bool,
     /// Whether `nbf` is checked.
     pub check_not_before: bool,
-    /// Longest token taken, in bytes.
+    /// The longest accepted token, in bytes.
     pub max_token_bytes: usize,
 }
 
 impl JwtPolicy {
-    /// Takes tokens of these algorithms that expire; 60 s of leeway, at most 16 KiB.
+    /// Accepts tokens of these algorithms that have an `exp`; 60 s leeway, at most 16 KiB.
     pub fn new(algorithms: impl IntoIterator<Item = JwtAlgorithm>) -> Self {
         Self {
             algorithms: algorithms.into_iter().collect(),
@@ -61,13 +61,13 @@ impl JwtPolicy {
         }
     }
 
-    /// Takes tokens of this issuer.
+    /// Accepts tokens of this issuer.
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    /// Takes tokens for this audience.
+    /// Accepts tokens for this audience.
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -79,13 +79,13 @@ impl JwtPolicy {
         self
     }
 
-    /// Requires a type.
+    /// Requires this type.
     pub fn with_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.token_type = Some(token_type.into());
         self
     }
 
-    /// Sets how far clocks may differ.
+    /// Sets the tolerated difference between clocks.
     pub fn with_leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
@@ -103,7 +103,7 @@ impl JwtPolicy {
         self
     }
 
-    /// Sets the longest token taken, in bytes.
+    /// Sets the longest accepted token, in bytes.
     pub fn with_max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
@@ -147,7 +147,7 @@ impl JwtPolicy {
     }
 
     fn check_times(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<()> {
-        // Before 1970 is as good as 1970: no such token is valid.
+        // A clock before 1970 counts as 1970: no token is valid then in either case.
         let now = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -187,7 +187,7 @@ fn short_type(name: &str) -> &str {
     }
 }
 
-/// Seconds since 1970 (RFC 7519, section 2), maybe with a fraction.
+/// Seconds since 1970 (RFC 7519, section 2), with or without a fraction.
 fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<f64>> {
     match claims.get(name) {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! Tokens that the client signs itself.
+//! Tokens that the client signs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::EncodingKey;
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use networking_spi::http::JwtAlgorithm;
 use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
@@ -15,8 +14,9 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use serde_json::{Map, Value, json};
 
 use super::key::{check_secret, to_library};
+use super::provider::provider;
 
-/// The claims that follow from the fields of a [`SignedJwt`].
+/// The claims that are set by fields of a [`SignedJwt`].
 const OWN_CLAIMS: [&str; 6] = ["iss", "sub", "aud", "iat", "exp", "jti"];
 
 /// A key that signs tokens of one algorithm. Clones share the key; `Debug` does not show it.
@@ -41,8 +41,8 @@ impl JwtSigningKey {
     /// A private key in PEM: RSA (`RS*`, `PS*`), elliptic curve in PKCS #8 (`ES256`, `ES384`) or Ed25519 (`EdDSA`).
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for an HMAC algorithm, and for something that is no private key of the
-    /// algorithm's type.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an HMAC algorithm, and for text that is not a private key of the algorithm's
+    /// type; [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography.
     pub fn pem(algorithm: JwtAlgorithm, pem: &str) -> Result<Self> {
         let pem = pem.as_bytes();
         let key = match algorithm {
@@ -53,11 +53,14 @@ impl JwtSigningKey {
             JwtAlgorithm::EdDsa => EncodingKey::from_ed_pem(pem),
             _ => EncodingKey::from_rsa_pem(pem),
         };
-        // The cause could show a part of the key.
+        // The cause is omitted, because it could contain a part of the key.
         let wrong = || NetworkError::invalid_input("pem", "is not a private key of the algorithm's type");
         let key = Self::new(algorithm, key.map_err(|_| wrong())?);
-        // The file says what it holds, and need not be right.
-        key.sign(b"").map_err(|_| wrong())?;
+        // The PEM label may be wrong: a trial signature shows whether the key works.
+        key.sign(b"").map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => error,
+            _ => wrong(),
+        })?;
         Ok(key)
     }
 
@@ -76,7 +79,7 @@ impl JwtSigningKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        (DEFAULT_PROVIDER.signer_factory)(&to_library(self.algorithm), &self.key)
+        (provider("http.jwt")?.signer_factory)(&to_library(self.algorithm), &self.key)
             .ok()
             .and_then(|signer| signer.try_sign(message).ok())
             .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "http.jwt", "the token could not be signed"))
@@ -84,7 +87,7 @@ impl JwtSigningKey {
 }
 
 impl PartialEq for JwtSigningKey {
-    /// Whether they are clones of each other.
+    /// Whether the keys are clones of each other.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && self.algorithm == other.algorithm && Arc::ptr_eq(&self.key, &other.key)
     }
@@ -101,8 +104,8 @@ impl fmt::Debug for JwtSigningKey {
     }
 }
 
-/// What the tokens say that a client signs itself: for its requests
-/// ([`Credentials::signed_jwt`](crate::layer::Credentials::signed_jwt)), or to ask for an access token with (RFC 7523).
+/// The claims of tokens that a client signs: for its requests
+/// ([`Credentials::signed_jwt`](crate::layer::Credentials::signed_jwt)), or to request an access token (RFC 7523).
 ///
 /// ```
 /// use networking_http::jwt::{JwtSigningKey, SignedJwt};
@@ -125,14 +128,14 @@ pub struct SignedJwt {
     pub subject: Option<String>,
     /// `aud`. `None`: the origin of each request (`https://api.example.com`), or the token endpoint.
     pub audience: Option<String>,
-    /// From `iat` to `exp`, at most a day.
+    /// The time from `iat` to `exp`: from 1 s to 1 day.
     pub lifetime: Duration,
     /// Further claims.
     pub claims: Map<String, Value>,
 }
 
 impl SignedJwt {
-    /// Tokens that are valid for five minutes.
+    /// Tokens with a lifetime of 5 min and the claims `aud`, `iat`, `exp` and `jti`.
     pub fn new(key: JwtSigningKey) -> Self {
         Self {
             key,
@@ -174,7 +177,7 @@ impl SignedJwt {
         self
     }
 
-    /// A token that is valid from `now` on, for `audience` unless it has one of its own.
+    /// A token that is valid from `now` on. `audience` is used unless the field `audience` is set.
     pub(crate) fn sign(&self, audience: &str, now: SystemTime) -> Result<Secret> {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = self.claims.clone();
@@ -186,7 +189,7 @@ impl SignedJwt {
         claims.insert("aud".to_owned(), self.audience.as_deref().unwrap_or(audience).into());
         claims.insert("iat".to_owned(), issued.into());
         claims.insert("exp".to_owned(), (issued + self.lifetime.as_secs()).into());
-        // Unique, not secret.
+        // It must be unique, not secret.
         claims.insert("jti".to_owned(), format!("{:032x}", fastrand::u128(..)).into());
         let mut header = json!({"typ": "JWT", "alg": self.key.algorithm.to_string()});
         if let Some(id) = &self.key.id {

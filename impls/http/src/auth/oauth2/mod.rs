@@ -1,11 +1,9 @@
-//! Asking a token endpoint (RFC 6749), and keeping a token fresh.
+//! Requests to token endpoints (RFC 6749), and the renewal of tokens.
 
 mod token_source;
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, StatusCode, header};
 use networking_spi::http::{HttpClient, HttpRequest, Method, OAuth2Grant, OAuth2Request, OAuth2Token};
 use networking_spi::secret::Secret;
@@ -19,20 +17,21 @@ use url::form_urlencoded::byte_serialize;
 pub use self::token_source::Assertion;
 pub use self::token_source::OAuth2Credentials;
 pub(super) use self::token_source::TokenSource;
+use crate::connect::basic;
 use crate::marks::WithoutCredentials;
 
 pub(super) const OPERATION: &str = "http.authenticate_oauth2";
 
-/// The largest answer of a token endpoint that is taken, in bytes.
+/// The largest accepted response of a token endpoint, in bytes.
 const MAX_ANSWER: usize = 256 << 10;
 
 /// Time limit of a request to a token endpoint.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The key of the RFC's error code in an error's context.
+/// The context key for the error code of RFC 6749, section 5.2.
 const ERROR_CODE: &str = "error";
 
-/// Parameters that follow from the request's fields.
+/// Parameters that are set by fields of the request.
 const OWN_PARAMETERS: [&str; 9] = [
     "assertion",
     "grant_type",
@@ -45,8 +44,8 @@ const OWN_PARAMETERS: [&str; 9] = [
     "code_verifier",
 ];
 
-/// Sends one token request, once. What it sends must not go anywhere else, and what it gets must not be lost: no
-/// redirects, and no second try of anything the server may have seen.
+/// Sends one token request. Redirects are not followed, because the request contains secrets. A request that the server may have
+/// received is not retried, because its grant may be used up.
 pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, limit: Duration) -> Result<OAuth2Token> {
     check(request)?;
     let outgoing = to_http(request, http.capabilities().response_size_limit)?;
@@ -55,7 +54,7 @@ pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, lim
         let (status, status_error) = (response.status, response.status_error());
         match response.body.collect(MAX_ANSWER).await {
             Ok(body) => read(status, status_error, &body, request),
-            // What a failing server says beyond its status is not worth another error.
+            // For an error status whose body cannot be read, the status is the error.
             Err(error) => Err(status_error.unwrap_or(error)),
         }
     });
@@ -153,7 +152,7 @@ fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
     if let Some(secret) = &request.client_secret {
         outgoing
             .headers
-            .insert(header::AUTHORIZATION, basic(&request.client_id, secret)?);
+            .insert(header::AUTHORIZATION, basic(&request.client_id, secret));
     }
     outgoing.options.follow_redirects = Some(false);
     outgoing.options.raise_for_status = Some(false);
@@ -163,14 +162,10 @@ fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
     Ok(outgoing)
 }
 
-/// RFC 6749, section 2.3.1: both are form-encoded before RFC 7617 is applied.
-fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue> {
+/// RFC 6749, section 2.3.1: both parts are form-encoded before they are put into Basic credentials.
+fn basic(client_id: &str, secret: &Secret) -> HeaderValue {
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encode(client_id), encode(secret.expose()));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair)))
-        .map_err(|_| NetworkError::invalid_input("client_secret", "cannot be sent"))?;
-    value.set_sensitive(true);
-    Ok(value)
+    basic::credentials(&encode(client_id), &encode(secret.expose()))
 }
 
 #[derive(Deserialize)]
@@ -195,7 +190,7 @@ fn read(
     body: &[u8],
     request: &OAuth2Request,
 ) -> Result<OAuth2Token> {
-    // Some servers refuse with status 200.
+    // Some servers report errors with status 200.
     if !status.is_server_error()
         && status != StatusCode::TOO_MANY_REQUESTS
         && let Ok(refused) = serde_json::from_slice::<Refused>(body)
@@ -213,9 +208,9 @@ fn read(
     if status.is_redirection() {
         return Err(failed(ErrorKind::Redirect, "the token endpoint redirects"));
     }
-    // The cause would show a part of the answer.
+    // The cause is omitted, because it would contain a part of the token.
     let granted: Granted = serde_json::from_slice(body)
-        .map_err(|_| failed(ErrorKind::Protocol, "the answer of the token endpoint is not a token"))?;
+        .map_err(|_| failed(ErrorKind::Protocol, "the response of the token endpoint is not a token"))?;
     if granted.access_token.is_empty() || granted.token_type.is_empty() {
         return Err(failed(ErrorKind::Protocol, "the token is empty"));
     }
@@ -234,7 +229,7 @@ fn read(
     Ok(token)
 }
 
-/// A number; some servers write it as a string.
+/// Seconds as a number, or as a string, as some servers write it.
 fn seconds(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::String(text) => text.parse().ok(),
@@ -244,7 +239,7 @@ fn seconds(value: &Value) -> Option<Duration> {
 }
 
 fn refusal(status: StatusCode, refused: &Refused, request: &OAuth2Request) -> NetworkError {
-    // RFC 6749, section 5.2, says which characters are allowed.
+    // The characters that RFC 6749, section 5.2, allows.
     let shown = |text: &str| -> String {
         let allowed = |c: &char| (' '..='~').contains(c) && !matches!(c, '"' | '\\');
         text.chars().filter(allowed).take(200).collect()
@@ -252,7 +247,7 @@ fn refusal(status: StatusCode, refused: &Refused, request: &OAuth2Request) -> Ne
     let mut error = NetworkError::new(
         ErrorKind::Authentication,
         OPERATION,
-        "the token endpoint refuses to give a token",
+        "the token endpoint refused the request",
     )
     .with_status(status.as_u16())
     .with_send_state(SendState::Sent)
@@ -274,7 +269,7 @@ fn refusal(status: StatusCode, refused: &Refused, request: &OAuth2Request) -> Ne
     error
 }
 
-/// Whether a server's text has something in it that it was told in confidence.
+/// Whether a text from the server repeats a secret of the request.
 fn echoes(text: &str, request: &OAuth2Request) -> bool {
     let of_grant = match &request.grant {
         OAuth2Grant::RefreshToken { refresh_token } => [Some(refresh_token), None],
@@ -295,7 +290,7 @@ fn echoes(text: &str, request: &OAuth2Request) -> bool {
             .any(|value| !value.is_empty() && text.contains(value.as_str()))
 }
 
-/// Whether the server said that the grant is used up.
+/// Whether the server reported that the grant is invalid, expired or used.
 fn is_invalid_grant(error: &NetworkError) -> bool {
     error.kind() == ErrorKind::Authentication
         && error

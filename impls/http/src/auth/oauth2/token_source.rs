@@ -1,4 +1,4 @@
-//! A token that is there when it is needed.
+//! Access tokens for requests, renewed before they expire.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,19 +15,18 @@ use parking_lot::Mutex;
 use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::SignedJwt;
-use networking_runtime::shared_error::copy;
 use networking_runtime::single_flight::SingleFlight;
 
-/// After a failed early renewal the next one waits so long.
+/// The wait after a failed early renewal.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// A token that replaced a refused one, and is refused too, is not replaced within this time.
+/// The minimum time between two renewals that are caused by refused tokens.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
-/// Where tokens for requests come from, and when they are renewed.
+/// How access tokens are requested, and when they are renewed.
 ///
-/// With the client-credentials grant a new token is asked for each time. With the others the refresh token does it; one
-/// that the server replaces is replaced here in the same moment as the access token.
+/// With the client-credentials grant, a renewal requests a new token. With other grants it uses the refresh token. A new refresh
+/// token from the server replaces the old one together with the access token.
 ///
 /// ```
 /// use networking_http::HttpClientBuilder;
@@ -45,34 +44,33 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OAuth2Credentials {
-    /// How the first token is asked for.
+    /// The request for the first token.
     pub request: OAuth2Request,
-    /// A token is renewed so long before it expires; at half its life if that is later.
+    /// A token is renewed this long before it expires, but not before half of its lifetime has passed.
     pub skew: Duration,
-    /// And earlier by a random part of this, so that many clients do not renew at once.
+    /// Renewals happen earlier by a random part of this time, so that many clients do not renew at the same time.
     pub jitter: Duration,
     /// Time limit of a request for a token.
     pub timeout: Duration,
-    /// What each request for a token is signed with.
+    /// A signed token that authenticates each request for an access token.
     #[cfg(feature = "jwt")]
     pub assertion: Option<Assertion>,
 }
 
-/// A token that the client signs anew for each request for an access token (RFC 7523). Its audience is the token endpoint
-/// unless it has one.
+/// A token that the client signs for each request for an access token (RFC 7523). Its audience is the token endpoint, unless one
+/// is set.
 #[cfg(feature = "jwt")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Assertion {
-    /// In place of the client's secret (section 2.2, `private_key_jwt`). Without an issuer or subject, these are the
-    /// client's id.
+    /// Replaces the client's secret (section 2.2, `private_key_jwt`). The default issuer and subject are the client's id.
     OfClient(SignedJwt),
-    /// In place of the request's grant (section 2.1).
+    /// Replaces the request's grant (section 2.1).
     OfGrant(SignedJwt),
 }
 
 impl OAuth2Credentials {
-    /// Renews 60 s before the end, up to 10 s earlier at random; 30 s for a request.
+    /// Renews 60 s before the expiry, up to 10 s earlier at random; 30 s per request.
     pub fn new(request: OAuth2Request) -> Self {
         Self {
             request,
@@ -91,7 +89,7 @@ impl OAuth2Credentials {
         self
     }
 
-    /// Sets how long before its end a token is renewed, and how much earlier at random.
+    /// Sets how long before its expiry a token is renewed, and the random time that is added to that.
     pub fn with_renewal(mut self, skew: Duration, jitter: Duration) -> Self {
         self.skew = skew;
         self.jitter = jitter;
@@ -125,7 +123,7 @@ impl Validate for OAuth2Credentials {
     }
 }
 
-/// Gives tokens and renews them: one request at a time for all who wait, in a task of its own.
+/// Provides and renews tokens. At most one request runs at a time, in a background task that all waiting callers share.
 pub(crate) struct TokenSource {
     http: Arc<dyn HttpClient>,
     config: OAuth2Credentials,
@@ -146,23 +144,23 @@ pub(crate) struct Issued {
 struct State {
     current: Option<Arc<Issued>>,
     generation: u64,
-    /// The current token was refused by a peer.
+    /// Whether a peer refused the current token.
     refused: bool,
     /// When a token was last renewed because of that.
     renewed_for_refusal: Option<Duration>,
     refresh_token: Option<Secret>,
-    /// The server replaces refresh tokens: one that may have been used must not be sent again.
+    /// Whether the server rotates refresh tokens: one that may have been used must not be sent again.
     rotates: bool,
     code_sent: bool,
-    /// No early renewal before.
+    /// No early renewal starts before this time.
     pause_until: Duration,
-    /// No token will come any more.
-    ended: Option<Arc<NetworkError>>,
+    /// The final error: no further token can be obtained.
+    ended: Option<NetworkError>,
 }
 
-enum Look {
+enum Lookup {
     Use(Arc<Issued>),
-    /// Good, and to be renewed behind the caller's back.
+    /// The token is valid, and is to be renewed in the background.
     Renew(Arc<Issued>),
     Fetch,
 }
@@ -185,36 +183,36 @@ impl TokenSource {
         }
     }
 
-    /// A good token. Cancel safe: a request for one goes on without its waiters.
+    /// A valid token. Cancel safe: a request for a token continues when its callers are dropped.
     pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<Issued>> {
         let run = || {
             let source = Arc::clone(self);
             Box::pin(async move { source.renew().await }) as _
         };
-        match self.look() {
-            Look::Use(token) => Ok(token),
-            Look::Renew(token) => {
+        match self.look_up() {
+            Lookup::Use(token) => Ok(token),
+            Lookup::Renew(token) => {
                 self.flight.start_unless_running(run);
                 Ok(token)
             }
-            Look::Fetch => {
-                let ready = || match self.look() {
-                    Look::Use(token) | Look::Renew(token) => Some(token),
-                    Look::Fetch => None,
+            Lookup::Fetch => {
+                let ready = || match self.look_up() {
+                    Lookup::Use(token) | Lookup::Renew(token) => Some(token),
+                    Lookup::Fetch => None,
                 };
                 self.flight.join(ready, run).await
             }
         }
     }
 
-    /// Says that a peer refused `token`. Whether asking for another one makes sense.
+    /// Records that a peer refused `token`. Returns whether to request another one.
     pub(crate) fn refused(&self, token: &Issued) -> bool {
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
         if state.generation != token.generation || state.refused {
             return true;
         }
-        // There will be no other one. The next call is sent with this one, too, and learns what the peer says of it.
+        // No other token can be obtained. Later calls use this one and get the peer's response.
         if state.ended.is_some() || (state.refresh_token.is_none() && state.code_sent) {
             return false;
         }
@@ -228,19 +226,19 @@ impl TokenSource {
         !just_renewed
     }
 
-    fn look(&self) -> Look {
+    fn look_up(&self) -> Lookup {
         let now = self.clock.elapsed();
         let state = self.state.lock();
         match &state.current {
             Some(token) if !state.refused && token.expires_at.is_none_or(|end| now < end) => {
                 let due = token.renew_at.is_some_and(|due| now >= due);
                 if due && now >= state.pause_until && state.ended.is_none() {
-                    Look::Renew(Arc::clone(token))
+                    Lookup::Renew(Arc::clone(token))
                 } else {
-                    Look::Use(Arc::clone(token))
+                    Lookup::Use(Arc::clone(token))
                 }
             }
-            _ => Look::Fetch,
+            _ => Lookup::Fetch,
         }
     }
 
@@ -262,9 +260,9 @@ impl TokenSource {
                 if !is_invalid_grant(&error) && !unsure {
                     return Err(error);
                 }
-                let error = Arc::new(error.with_retryability(Retryability::Never));
-                state.ended = Some(Arc::clone(&error));
-                Err(copy(&error))
+                let error = error.with_retryability(Retryability::Never);
+                state.ended = Some(error.clone());
+                Err(error)
             }
         }
     }
@@ -288,7 +286,7 @@ impl TokenSource {
                     request.extra.insert(name.to_owned(), value.to_owned());
                 }
             }
-            // A refresh token that came with the last access token goes first.
+            // A refresh token from the last response is preferred.
             Some(Assertion::OfGrant(jwt)) if !matches!(request.grant, OAuth2Grant::RefreshToken { .. }) => {
                 request.grant = OAuth2Grant::JwtBearer { assertion: sign(jwt)? };
             }
@@ -297,11 +295,11 @@ impl TokenSource {
         Ok(request)
     }
 
-    /// The grant to use, and whether it must not be sent twice.
+    /// The grant to use, and whether it may be sent only once.
     fn next_grant(&self) -> Result<(OAuth2Grant, bool)> {
         let mut state = self.state.lock();
         if let Some(ended) = &state.ended {
-            return Err(copy(ended));
+            return Err(ended.clone());
         }
         if let Some(refresh_token) = state.refresh_token.clone() {
             return Ok((OAuth2Grant::RefreshToken { refresh_token }, state.rotates));
@@ -311,7 +309,7 @@ impl TokenSource {
             return Err(NetworkError::new(
                 ErrorKind::Authentication,
                 OPERATION,
-                "the token is used up, and the server gave none to renew it",
+                "the token has expired, and the server sent no refresh token",
             ));
         }
         state.code_sent = code;

@@ -1,4 +1,4 @@
-//! The files of a store. Everything here blocks.
+//! The files of a store. All functions block.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,20 +12,20 @@ use networking_spi::clock::Clock;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-/// The directory of this format. Another format gets another name, and leaves these files alone.
+/// The directory of this format. Another format has another name and does not touch these files.
 const DIRECTORY: &str = "responses-v1";
 
-/// How a file starts: what it is, then the length of the record and its checksum.
+/// The start of a file: this constant, the length of the record (8 bytes), its CRC-32 (4 bytes).
 const MAGIC: &[u8; 8] = b"nethttp1";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 
-/// What a file takes on disk is a multiple of this.
+/// The space of a file on disk is counted in multiples of this, in bytes.
 const BLOCK: u64 = 4096;
 
-/// A file that is still being written after this time is left over from a crash.
+/// An unfinished file of this age is left over from a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// How exact the time of the last use is: finer would cost a write for each read.
+/// The precision of the time of the last use. A finer one would cost a write per read.
 const USE_PRECISION: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(super) struct Files {
     root: PathBuf,
     max_bytes: u64,
     clock: Arc<dyn Clock>,
-    /// What the records take, as far as this store knows.
+    /// The space of the records in bytes, as far as this store knows.
     bytes: AtomicU64,
-    /// What it wrote since it last measured.
+    /// Bytes written since the last measurement.
     written: AtomicU64,
     measuring: Mutex<()>,
 }
@@ -79,7 +79,7 @@ impl Files {
             .modified()
             .is_ok_and(|used| now.duration_since(used).is_ok_and(|ago| ago >= USE_PRECISION));
         if used_long_ago {
-            // Only its turn to make room depends on it.
+            // Failure is ignored: the time only decides which record is evicted first.
             let _ = OpenOptions::new()
                 .write(true)
                 .open(&path)
@@ -139,7 +139,7 @@ impl Files {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = match options.open(path) {
-            // Somebody cleared the directory.
+            // The directory was deleted.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 private_directory(&self.unfinished())?;
                 options.open(path)?
@@ -169,8 +169,7 @@ impl Files {
         Ok(())
     }
 
-    /// Measures the directory, and removes the records that were not used for longest until a tenth is free, if they take
-    /// more than they may.
+    /// Measures the directory. If the records exceed `max_bytes`, removes the least recently used ones until a tenth is free.
     fn make_room(&self) -> io::Result<()> {
         let Some(_alone) = self.measuring.try_lock() else {
             return Ok(());
@@ -213,7 +212,7 @@ impl Files {
                 continue;
             }
             for entry in entries(&directory.path())? {
-                // What disappears meanwhile was removed by another store.
+                // A file that has disappeared was removed by another store.
                 let Ok(metadata) = entry.metadata() else { continue };
                 if metadata.is_file() {
                     records.push(Record {
@@ -239,7 +238,7 @@ impl Files {
             .fetch_update(Relaxed, Relaxed, |bytes| Some(bytes.saturating_sub(size)));
     }
 
-    /// Names are hashes: whatever the key is, it leads nowhere else.
+    /// File names are hashes, so that no key can refer to a path outside the directory.
     fn path(&self, key: &str) -> PathBuf {
         let name = hex::encode(Sha256::digest(key.as_bytes()));
         self.root.join(&name[..2]).join(&name[2..])

@@ -1,4 +1,4 @@
-//! Records in files.
+//! A cache store on disk.
 
 use std::fmt;
 use std::io;
@@ -15,17 +15,17 @@ use super::CacheStore;
 
 mod files;
 
-/// Keeps records in files below a directory, bounded by the space they take; those that were not used for longest make
-/// room. They survive a restart.
+/// Keeps records in files below a directory, up to a limit of disk space; the least recently used records are evicted. Records
+/// survive a restart.
 ///
-/// * A record is written to a file of its own and then moved to its name, so that readers never see half of one. A file that
-///   is damaged all the same (a crash, a full disk, another format) is removed, and the record is missing.
-/// * Several stores, in one process or many, may share the directory. Each measures it again after it wrote a sixteenth of
-///   `max_bytes`; until then it does not see what the others wrote, and the limit can be exceeded by that much for each.
-/// * On Unix only the user can read the files. They hold responses as they were received, and no request headers.
-/// * All work on files is done on tokio's threads for blocking calls. A call that is cancelled finishes there.
+/// * A record is written to a temporary file and then renamed, so that readers never see a partial record. A damaged file (after
+///   a crash, on a full disk, in another format) is removed, and its record is missing.
+/// * Several stores, in one process or in several, may share the directory. Each measures it after it has written a sixteenth
+///   of `max_bytes`. Until then it does not count the writes of others, so each store can exceed the limit by that amount.
+/// * On Unix only the owner can read the files. They contain responses as they were received, and no request headers.
+/// * Files are read and written on tokio's blocking threads. A cancelled call finishes there.
 ///
-/// The directory should be the store's own. Below it only `responses-v1` is touched. Clones share everything.
+/// The directory should be used for nothing else. Below it, only `responses-v1` is touched. Clones share everything.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,16 +41,15 @@ mod files;
 pub struct DiskCacheStore(Arc<Files>);
 
 impl DiskCacheStore {
-    /// Opens the store, and makes the directory if it is not there.
+    /// Opens a store of at most `max_bytes` bytes. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a limit of less than 64 KiB, or a directory that cannot be made or read.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a limit of less than 64 KiB, or a directory that cannot be created or read.
     pub async fn open(directory: impl Into<PathBuf>, max_bytes: u64) -> Result<Self> {
         Self::open_with_clock(directory, max_bytes, Arc::new(SystemClock::new())).await
     }
 
-    /// Opens the store. Which records were used last is told by `clock`; stores that share a directory should agree on
-    /// the time.
+    /// Opens a store whose times of use are read from `clock`. Stores that share a directory should agree on the time.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -64,7 +63,7 @@ impl DiskCacheStore {
         Ok(store)
     }
 
-    /// The space that the records take, as far as this store knows, in bytes.
+    /// The disk space of the records in bytes, as far as this store knows.
     pub fn size(&self) -> u64 {
         self.0.size()
     }

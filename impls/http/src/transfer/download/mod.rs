@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
+use networking_spi::clock::Clock;
 use networking_spi::http::{HttpBody, HttpClient, HttpRequest, HttpResponse, Method, RequestTarget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
@@ -18,7 +19,7 @@ use tokio::time::sleep;
 use self::part::{Part, Validator};
 use self::range::ContentRange;
 use super::attempt_policy;
-use crate::layer::retry_delay;
+use networking_runtime::clock::TokioClock;
 
 /// A download to a file that goes on where it broke off: within one call, and in a later call or process.
 ///
@@ -57,6 +58,7 @@ pub struct Download {
     sha256: Option<[u8; 32]>,
     max_size: Option<u64>,
     observer: Option<Arc<dyn Fn(DownloadProgress) + Send + Sync>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A request without body, which can be sent any number of times.
@@ -109,6 +111,7 @@ impl Download {
             sha256: None,
             max_size: None,
             observer: None,
+            clock: Arc::new(TokioClock::new()),
         }
     }
 
@@ -163,7 +166,13 @@ impl Download {
         self
     }
 
-    /// Tells `observer` how far the download is: at the start and the end of each attempt, and at most about a hundred
+    /// Sets the clock that dates in `Retry-After` are compared with. The default is tokio's.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Reports the progress to `observer`: at the start and the end of each attempt, and at most about a hundred
     /// times in between when the size is known (every 256 KiB otherwise). It must not block.
     pub fn on_progress(mut self, observer: impl Fn(DownloadProgress) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -267,7 +276,7 @@ impl Run<'_> {
                     _ => Ok(Outcome::StartAgain),
                 }
             }
-            _ => match attempt_policy::status_error(&response, &self.download.retry) {
+            _ => match attempt_policy::status_error(&response, &self.download.retry, &*self.download.clock) {
                 Some(error) => Err(error),
                 None => Err(
                     protocol("the status is neither 200, nor 206 for a range that was asked for")
@@ -312,8 +321,8 @@ impl Run<'_> {
             total: self.part.total(),
             resumed_from: self.part.length(),
         };
-        let mut told = progress.received;
-        self.tell(progress);
+        let mut reported = progress.received;
+        self.report(progress);
         let ended = loop {
             let Some(chunk) = chunks.next().await else {
                 break Ok(());
@@ -330,13 +339,13 @@ impl Run<'_> {
             }
             self.part.write(&chunk).await?;
             progress.received = self.part.length();
-            if progress.received - told >= step(progress.total) {
-                told = progress.received;
-                self.tell(progress);
+            if progress.received - reported >= step(progress.total) {
+                reported = progress.received;
+                self.report(progress);
             }
         };
-        if told != progress.received {
-            self.tell(progress);
+        if reported != progress.received {
+            self.report(progress);
         }
         ended?;
         // A range may end before the whole does, and a whole of unknown size no sooner than its range.
@@ -353,7 +362,7 @@ impl Run<'_> {
         }
     }
 
-    fn tell(&self, progress: DownloadProgress) {
+    fn report(&self, progress: DownloadProgress) {
         if let Some(observer) = &self.download.observer {
             observer(progress);
         }
@@ -380,10 +389,13 @@ impl Run<'_> {
     fn wait_after(&self, error: &NetworkError) -> Option<Duration> {
         let policy = &self.download.retry;
         let wait = error.retryability().delay();
-        let again = attempt_policy::may_pass(error, policy)
+        let again = attempt_policy::may_retry(error, policy)
             && self.attempts < policy.max_attempts
             && wait.is_none_or(|wait| wait <= policy.max_retry_after);
-        again.then(|| wait.unwrap_or_default().max(retry_delay(policy, self.attempts)))
+        again.then(|| {
+            wait.unwrap_or_default()
+                .max(policy.backoff.delay(self.attempts, fastrand::f64()))
+        })
     }
 
     fn named(&self, error: NetworkError) -> NetworkError {

@@ -1,4 +1,4 @@
-//! Responses on their way from hyper.
+//! Reading responses from hyper.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -17,46 +17,51 @@ use networking_spi::http::HttpBody;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection::{Failure, Lease};
-use super::error::{classify, silent};
+use super::error::{classify, read_timeout};
 use super::gauge::InFlight;
+use super::pool::{Failure, PooledConnection};
 use super::upload::{Progress, Upload};
 use crate::connect::diagnosis::Stage;
 
-/// A body of at most so many bytes that came along with the head is handed on whole.
+/// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
 
-/// Waits for a response head, but not through more than `limit` of silence. While the upload moves, the peer has no reason to
-/// speak.
+/// Waits for a response head until the peer has sent nothing for `limit`. The time starts again with each piece of the upload
+/// that hyper takes, because a peer need not send anything while it receives.
 pub(super) async fn await_head<T>(
-    answer: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
+    response: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
     limit: Duration,
     progress: Option<Arc<Progress>>,
 ) -> Result<T, Failure> {
-    let mut answer = pin!(answer);
+    let mut response = pin!(response);
     let mut silence = pin!(sleep(limit));
     poll_fn(|cx| {
-        if let Poll::Ready(outcome) = answer.as_mut().poll(cx) {
+        if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
             return Poll::Ready(outcome.map_err(Failure::Exchange));
         }
         loop {
             ready!(silence.as_mut().poll(cx));
             match progress.as_ref().map(|progress| progress.latest() + limit) {
                 Some(later) if later > Instant::now() => silence.as_mut().reset(later),
-                _ => return Poll::Ready(Err(Failure::Silence)),
+                _ => return Poll::Ready(Err(Failure::ReadTimeout)),
             }
         }
     })
     .await
 }
 
-/// The body of a response, which holds the connection until its end.
-pub(super) async fn body(incoming: Incoming, lease: Lease, in_flight: InFlight, limit: Duration) -> HttpBody {
+/// The body of a response. It keeps the connection until its end.
+pub(super) async fn body(
+    incoming: Incoming,
+    connection: PooledConnection,
+    in_flight: InFlight,
+    limit: Duration,
+) -> HttpBody {
     let length = incoming.size_hint().exact();
     let mut download = Download {
         incoming,
         arrived: None,
-        exchange: Some((lease, in_flight)),
+        exchange: Some((connection, in_flight)),
         limit,
         silence: None,
         silent_since: None,
@@ -78,14 +83,14 @@ pub(super) async fn body(incoming: Incoming, lease: Lease, in_flight: InFlight, 
 
 struct Download {
     incoming: Incoming,
-    /// What was looked at beforehand.
+    /// The first chunk, if it was read together with the head.
     arrived: Option<Result<Bytes>>,
     /// `None` after the end, or an error.
-    exchange: Option<(Lease, InFlight)>,
+    exchange: Option<(PooledConnection, InFlight)>,
     limit: Duration,
-    /// Made when there is something to wait for.
+    /// Created at the first wait.
     silence: Option<Pin<Box<Sleep>>>,
-    /// Since when nothing came, while somebody waited.
+    /// Since when the caller has been waiting without receiving anything.
     silent_since: Option<Instant>,
 }
 
@@ -102,11 +107,11 @@ impl Stream for Download {
         if let Poll::Ready(next) = self.poll_data(cx) {
             return Poll::Ready(next);
         }
-        ready!(self.poll_silence(cx));
-        if let Some((lease, _)) = &self.exchange {
-            lease.distrust();
+        ready!(self.poll_read_timeout(cx));
+        if let Some((connection, _)) = &self.exchange {
+            connection.exclude_from_pool();
         }
-        let error = self.give_up(silent(SendState::Sent));
+        let error = self.give_up(read_timeout(SendState::Sent));
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -117,7 +122,7 @@ impl Download {
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     self.silent_since = None;
-                    // Trailers are not for anybody.
+                    // Trailers are dropped.
                     let Ok(data) = frame.into_data() else { continue };
                     if self.incoming.is_end_stream() {
                         self.finish();
@@ -136,8 +141,8 @@ impl Download {
         }
     }
 
-    /// Ready when nothing has come for too long. The timer is set anew when it fires, not at every chunk.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when nothing has arrived for `limit`. The timer is reset when it fires, not with each chunk.
+    fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = *self.silent_since.get_or_insert_with(Instant::now) + self.limit;
         let limit = self.limit;
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -150,25 +155,25 @@ impl Download {
         }
     }
 
-    /// Ends the exchange, and names the peer in the error.
+    /// Ends the exchange, and adds the peer to the error.
     fn give_up(&mut self, error: NetworkError) -> NetworkError {
         match self.exchange.take() {
-            Some((lease, _in_flight)) => error.with_context("host", lease.host()),
+            Some((connection, _in_flight)) => error.with_context("host", connection.host()),
             None => error,
         }
     }
 
     fn finish(&mut self) {
-        if let Some((lease, _in_flight)) = self.exchange.take() {
-            lease.release();
+        if let Some((connection, _in_flight)) = self.exchange.take() {
+            connection.release();
         }
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        if let Some((lease, _in_flight)) = self.exchange.take() {
-            lease.settle();
+        if let Some((connection, _in_flight)) = self.exchange.take() {
+            connection.release_when_idle();
         }
     }
 }

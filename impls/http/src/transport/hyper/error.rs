@@ -1,4 +1,4 @@
-//! What an error of hyper means.
+//! Maps errors of hyper.
 
 use std::error::Error as StdError;
 use std::io;
@@ -7,10 +7,10 @@ use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 
 use crate::connect::diagnosis::{self, Broken, Diagnosis, Stage};
 
-/// The error of an exchange. What was not sent never reached the connection.
+/// Maps the error of an exchange.
 pub(super) fn classify(error: hyper::Error, stage: Stage, sent: SendState) -> NetworkError {
     let causes = Causes::of(&error);
-    let finding = match (causes.own, causes.tls) {
+    let diagnosis = match (causes.own, causes.tls) {
         (Some(own), _) => Diagnosis::new(own.kind(), "the request body failed"),
         (None, Some(tls)) => diagnosis::tls(tls),
         (None, None) => diagnosis::exchange(
@@ -24,28 +24,28 @@ pub(super) fn classify(error: hyper::Error, stage: Stage, sent: SendState) -> Ne
             },
         ),
     };
-    let mut mapped = finding.into_error().with_send_state(sent);
+    let mut mapped = diagnosis.into_error().with_send_state(sent);
     if let Some(own) = causes.own {
         mapped = mapped.with_retryability(own.retryability());
     }
     mapped.with_source(error)
 }
 
-/// The error of HTTP/2's own handshake.
+/// Maps an error of the HTTP handshake.
 pub(super) fn handshake(error: hyper::Error) -> NetworkError {
     let causes = Causes::of(&error);
-    let finding = match causes.tls {
+    let diagnosis = match causes.tls {
         Some(tls) => diagnosis::tls(tls),
         None => diagnosis::connect(causes.io),
     };
-    finding
+    diagnosis
         .into_error()
         .with_send_state(SendState::NotSent)
         .with_source(error)
 }
 
-/// The peer was silent for too long.
-pub(super) fn silent(sent: SendState) -> NetworkError {
+/// The peer sent nothing for the read timeout.
+pub(super) fn read_timeout(sent: SendState) -> NetworkError {
     NetworkError::new(ErrorKind::Timeout, "http.request", "no data from the peer in time")
         .with_phase(Phase::Read)
         .with_send_state(sent)
@@ -53,7 +53,7 @@ pub(super) fn silent(sent: SendState) -> NetworkError {
 
 #[derive(Default)]
 struct Causes<'e> {
-    /// An error of the request body's own stream.
+    /// An error of the request body's stream.
     own: Option<&'e NetworkError>,
     tls: Option<&'e rustls::Error>,
     /// The kind of the innermost I/O error.

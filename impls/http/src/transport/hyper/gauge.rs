@@ -1,4 +1,4 @@
-//! Counting requests and connections, for all pools of a transport together.
+//! Counters of requests and connections, shared by all pools of a transport.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
@@ -6,7 +6,10 @@ use std::sync::{Arc, Weak};
 use networking_spi::http::ConnectionPoolStats;
 use parking_lot::Mutex;
 
-use super::pool::Pool;
+/// Counts the idle connections of a pool.
+pub(super) trait IdleConnections: Send + Sync {
+    fn idle(&self) -> u64;
+}
 
 #[derive(Default)]
 pub(super) struct Gauges {
@@ -17,14 +20,14 @@ pub(super) struct Gauges {
     closed: AtomicU64,
     active: AtomicU64,
     reused: AtomicU64,
-    /// Those that know which connections are idle.
-    pools: Mutex<Vec<Weak<Pool>>>,
+    /// The pools that are asked for their idle connections.
+    pools: Mutex<Vec<Weak<dyn IdleConnections>>>,
 }
 
 impl Gauges {
     pub(super) fn snapshot(&self) -> ConnectionPoolStats {
         let mut stats = ConnectionPoolStats::default();
-        // Before `opened`: a connection that is closed was opened before.
+        // Read before `opened`, so that `closed` never exceeds it.
         stats.closed = Some(self.closed.load(Relaxed));
         stats.opened = Some(self.opened.load(Relaxed));
         stats.connecting = Some(self.connecting.load(Relaxed));
@@ -37,10 +40,10 @@ impl Gauges {
         stats
     }
 
-    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+    pub(super) fn watch(&self, pool: Weak<dyn IdleConnections>) {
         let mut pools = self.pools.lock();
         pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(Arc::downgrade(pool));
+        pools.push(pool);
     }
 
     pub(super) fn activate(&self) {
@@ -60,7 +63,7 @@ impl Gauges {
     }
 }
 
-/// A request, from its start to the end of its response's body.
+/// A request in flight, from its start to the end of its response body.
 pub(super) struct InFlight(Arc<Gauges>);
 
 impl InFlight {
@@ -76,7 +79,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A connection being opened. One that is given up is no failure.
+/// A connection that is being opened. Dropping it before it is open does not count as a failure.
 pub(super) struct Connecting<'g>(&'g Arc<Gauges>);
 
 impl<'g> Connecting<'g> {
@@ -97,7 +100,7 @@ impl Drop for Connecting<'_> {
     }
 }
 
-/// An open connection: goes with its socket.
+/// An open connection; dropped together with its socket.
 pub(super) struct Open(Arc<Gauges>);
 
 impl Drop for Open {

@@ -1,6 +1,5 @@
 //! The transport directly over hyper's connections.
 
-mod connection;
 mod counted;
 mod download;
 mod error;
@@ -26,12 +25,12 @@ use self::pool::Pool;
 use self::upload::Upload;
 use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
-use super::{left_to_layers, length};
-use crate::body;
-use crate::connect::config::{HttpVersion, TransportConfig};
+use super::{length, without_wrappers};
+use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
 use crate::connect::diagnosis::proxy_authentication;
-use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::connect::dns::{DnsResolver, SystemResolver};
+use crate::connect::resolution::Setup;
 use crate::connect::tls;
 use crate::marks::host;
 
@@ -42,11 +41,11 @@ use crate::marks::host;
 /// the proxy's answer, TLS, the exchange.
 ///
 /// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// A request on a connection of the pool that turns out to be closed before anything of the request was sent goes to another
-/// connection; everything else is left to the retry layer.
+/// connection; everything else is left to the retry wrapper.
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
 ///
@@ -78,8 +77,7 @@ struct Inner {
 
 /// What the pools are made from, and share.
 struct Base {
-    config: TransportConfig,
-    resolution: Resolution,
+    setup: Setup,
     verified: Option<Arc<ClientConfig>>,
     /// Made when it is needed for the first time.
     unverified: OnceLock<Option<Arc<ClientConfig>>>,
@@ -103,21 +101,17 @@ impl HyperTransport {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let config = config.checked()?;
-        let resolution = Resolution {
-            resolver,
-            guard: config.ssrf_guard.clone().map(Arc::new),
-        };
+        let setup = Setup::new(config, resolver)?;
         let base = Base {
-            verified: tls::client_config(&config, true, protocols(config.version))?,
+            verified: tls::client_config(&setup.config, true, setup.config.version.alpn_protocols())?,
             unverified: OnceLock::new(),
             gauges: Arc::default(),
-            resolution,
-            config,
+            setup,
         };
+        let config = &base.setup.config;
         Ok(Self(Arc::new(Inner {
-            outgoing: Outgoing::new(&base.config),
-            pools: Variants::new(&base.config, |variant| base.pool(variant))?,
+            outgoing: Outgoing::new(config),
+            pools: Variants::new(config, |variant| base.pool(variant))?,
             base,
         })))
     }
@@ -143,22 +137,22 @@ impl HttpClient for HyperTransport {
         outgoing::check(&method, &url)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
-        let (pool, _) = pools.select(&base.config, &options, |variant| base.pool(variant))?;
+        let (pool, _) = pools.select(&base.setup.config, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
-        let silence = base.config.read_timeout;
+        let read_timeout = base.setup.config.read_timeout;
 
         let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
-        let (head, lease) = loop {
-            let mut lease = pool.lease(&url).await.map_err(|error| at(&url, error))?;
-            lease.address(&mut request, &url)?;
+        let (head, connection) = loop {
+            let mut connection = pool.acquire(&url).await.map_err(|error| at(&url, error))?;
+            connection.address(&mut request, &url)?;
             let progress = request.body().progress();
-            match download::await_head(lease.send(request), silence, progress).await {
-                Ok(head) => break (head, lease),
-                Err(failure) => request = lease.take_back(failure).map_err(|error| at(&url, error))?,
+            match download::await_head(connection.send(request), read_timeout, progress).await {
+                Ok(head) => break (head, connection),
+                Err(failure) => request = connection.recover_request(failure).map_err(|error| at(&url, error))?,
             }
         };
 
-        if lease.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        if connection.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(host::of(&url)));
         }
         let (parts, incoming) = head.into_parts();
@@ -166,21 +160,21 @@ impl HttpClient for HyperTransport {
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
-        response.body = download::body(incoming, lease, in_flight, silence).await;
+        response.body = download::body(incoming, connection, in_flight, read_timeout).await;
         if let Some(limit) = options.max_response_size {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 /// Every figure is exact. A connection that is being closed is neither active nor idle, and not closed yet.
 impl PoolStatsSource for HyperTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = self.0.base.gauges.snapshot();
-        stats.max_idle_per_host = Some(self.0.base.config.pool_max_idle_per_host as u64);
+        stats.max_idle_per_host = Some(self.0.base.setup.config.pool_max_idle_per_host as u64);
         stats
     }
 }
@@ -188,7 +182,7 @@ impl PoolStatsSource for HyperTransport {
 impl fmt::Debug for HyperTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HyperTransport")
-            .field("config", &self.0.base.config)
+            .field("config", &self.0.base.setup.config)
             .finish_non_exhaustive()
     }
 }
@@ -205,18 +199,11 @@ impl Base {
         } else if let Some(unverified) = self.unverified.get() {
             unverified.clone()
         } else {
-            let made = tls::client_config(&self.config, false, protocols(self.config.version))?;
+            let config = &self.setup.config;
+            let made = tls::client_config(config, false, config.version.alpn_protocols())?;
             self.unverified.get_or_init(|| made).clone()
         };
-        let connector = Connector::new(&self.config, &self.resolution, tls, variant.proxy.as_ref());
-        Ok(Pool::new(connector, &self.config, &self.gauges))
-    }
-}
-
-fn protocols(version: HttpVersion) -> &'static [&'static [u8]] {
-    match version {
-        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
-        HttpVersion::Http1 => &[b"http/1.1"],
-        HttpVersion::Http2 => &[b"h2"],
+        let connector = Connector::new(&self.setup, tls, variant.proxy.as_ref());
+        Ok(Pool::new(connector, &self.setup.config, &self.gauges))
     }
 }

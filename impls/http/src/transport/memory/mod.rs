@@ -20,8 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
-use super::left_to_layers;
-use crate::body;
+use super::without_wrappers;
 
 /// The most received requests kept; the oldest make room.
 const MAX_RECEIVED: usize = 10_000;
@@ -34,7 +33,7 @@ const MAX_REQUEST_BODY: usize = 64 << 20;
 ///
 /// A request that no route takes is answered with 404, as a server would. A route added later goes before those added
 /// earlier. Like a bare transport, it returns every status as `Ok`, and obeys `max_response_size`; retries, timeouts and
-/// the rest are layers, put around it by [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
+/// so on are wrappers, which are added by [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
 ///
 /// Clones share routes and received requests.
 ///
@@ -186,12 +185,12 @@ impl HttpClient for MemoryHttpClient {
             response.body = HttpBody::empty();
         }
         if let Some(limit) = limit {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 impl fmt::Debug for MemoryHttpClient {

@@ -1,32 +1,28 @@
-//! Which URLs a route takes.
+//! Which URLs a route matches.
 
 use std::collections::BTreeMap;
 
+use matchit::{InsertError, Router};
 use networking_spi::{NetworkError, Result};
 use url::Url;
 
-/// A path pattern, on one origin or any.
+/// A path pattern, for one origin or for any.
+///
+/// Each pattern has its own router, because routes are tried by their age and method, not by how specific their paths are.
 #[derive(Debug)]
 pub(super) struct Pattern {
     /// Scheme, host and port; `None`: any.
     origin: Option<url::Origin>,
-    segments: Vec<Segment>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(String),
-    /// `{name}`: one segment that is not empty.
-    Param(String),
-    /// `{*name}`, only at the end: the rest of the path, possibly empty.
-    Rest(String),
+    /// The value is the name of the parameter that is empty in this match.
+    router: Router<Option<String>>,
 }
 
 impl Pattern {
+    /// Matches every URL.
     pub(super) fn any() -> Self {
         Self {
             origin: None,
-            segments: vec![Segment::Rest("path".to_owned())],
+            router: router("/{*path}").expect("the pattern is valid"),
         }
     }
 
@@ -46,19 +42,11 @@ impl Pattern {
             ("", Some(_)) => "/",
             _ => path,
         };
-        let Some(path) = path.strip_prefix('/') else {
+        if !path.starts_with('/') {
             return Err(invalid("must start with / or a URL"));
-        };
-        let segments: Vec<Segment> = path.split('/').map(segment).collect();
-        if segments
-            .iter()
-            .rev()
-            .skip(1)
-            .any(|segment| matches!(segment, Segment::Rest(_)))
-        {
-            return Err(invalid("has {*...} before its end"));
         }
-        Ok(Self { origin, segments })
+        let router = router(path).map_err(|error| invalid("is not a path pattern").with_source(error))?;
+        Ok(Self { origin, router })
     }
 
     /// The parameters, if the URL matches.
@@ -66,42 +54,27 @@ impl Pattern {
         if self.origin.as_ref().is_some_and(|origin| *origin != url.origin()) {
             return None;
         }
-        let mut params = BTreeMap::new();
-        let mut rest = url.path().strip_prefix('/')?;
-        let mut ended = false;
-        for segment in &self.segments {
-            if let Segment::Rest(name) = segment {
-                params.insert(name.clone(), rest.to_owned());
-                return Some(params);
-            }
-            if ended {
-                return None;
-            }
-            let (part, after) = rest.split_once('/').unwrap_or_else(|| {
-                ended = true;
-                (rest, "")
-            });
-            match segment {
-                Segment::Literal(literal) if literal == part => {}
-                Segment::Param(name) if !part.is_empty() => {
-                    params.insert(name.clone(), part.to_owned());
-                }
-                _ => return None,
-            }
-            rest = after;
-        }
-        ended.then_some(params)
+        let matched = self.router.at(url.path()).ok()?;
+        let empty = matched.value.iter().map(|name| (name.clone(), String::new()));
+        let params = matched
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(params.chain(empty).collect())
     }
 }
 
-fn segment(text: &str) -> Segment {
-    match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
-        Some(name) => match name.strip_prefix('*') {
-            Some(name) => Segment::Rest(name.to_owned()),
-            None => Segment::Param(name.to_owned()),
-        },
-        None => Segment::Literal(text.to_owned()),
+/// A router with one pattern. The crate's `{*rest}` matches at least one character; ours matches an absent or empty rest, too.
+fn router(path: &str) -> Result<Router<Option<String>>, InsertError> {
+    let mut router = Router::new();
+    router.insert(path, None)?;
+    if let Some((before, name)) = path.strip_suffix('}').and_then(|path| path.rsplit_once("/{*")) {
+        router.insert(format!("{before}/"), Some(name.to_owned()))?;
+        if !before.is_empty() {
+            router.insert(before, Some(name.to_owned()))?;
+        }
     }
+    Ok(router)
 }
 
 #[cfg(test)]

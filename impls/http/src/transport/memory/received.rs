@@ -16,7 +16,7 @@ pub struct ReceivedRequest {
     pub method: Method,
     /// The URL.
     pub url: Url,
-    /// The headers, as the layers left them.
+    /// The headers, as the wrappers left them.
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,

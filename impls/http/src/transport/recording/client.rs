@@ -13,8 +13,7 @@ use networking_spi::http::{
 use url::Url;
 
 use super::{Cassette, CassetteMode, RecordedRequest};
-use crate::body;
-use crate::transport::left_to_layers;
+use crate::transport::without_wrappers;
 
 /// Records the exchanges of the client inside of it on a [`Cassette`], or answers from there, as its
 /// [mode](CassetteMode) says.
@@ -27,8 +26,8 @@ use crate::transport::left_to_layers;
 ///
 /// # Order
 ///
-/// Right: around the transport, inside of all other layers. Retries, redirects and tokens are then part of the recording,
-/// and layers do the same in replay.
+/// Right: around the transport, inside all other wrappers. Retries, redirects and tokens are then part of the recording,
+/// and the wrappers behave the same in replay.
 ///
 /// ```
 /// # use networking_http::{HttpClientBuilder, MemoryHttpClient};
@@ -54,6 +53,16 @@ impl<C> RecordingClient<C> {
     /// Records `inner` on `cassette`, or answers in its place.
     pub const fn new(inner: C, cassette: Cassette) -> Self {
         Self { inner, cassette }
+    }
+
+    /// The inner client.
+    pub const fn get_ref(&self) -> &C {
+        &self.inner
+    }
+
+    /// Removes the wrapper and returns the inner client. Other clones of the cassette keep the exchanges.
+    pub fn into_inner(self) -> C {
+        self.inner
     }
 }
 
@@ -107,7 +116,7 @@ impl<C: HttpClient> HttpClient for RecordingClient<C> {
 
 /// Answers from a [`Cassette`], whatever its mode, and never sends anything.
 ///
-/// Like a bare transport, it returns every status as `Ok` and obeys `max_response_size`; the rest are layers, put around it by
+/// Like a bare transport, it returns every status as `Ok` and obeys `max_response_size`; everything else is done by wrappers, which are added by
 /// [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over). A request without a recording is `NotFound`, with the
 /// nearest recordings in its context.
 #[derive(Debug, Clone)]
@@ -140,7 +149,7 @@ impl HttpClient for ReplayClient {
         }
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 /// The request with its body in memory, and its recorded form.
@@ -156,7 +165,7 @@ async fn whole(cassette: &Cassette, mut request: HttpRequest) -> Result<(HttpReq
 fn finish(mut response: HttpResponse, url: Url, limit: Option<u64>) -> Result<HttpResponse> {
     response.url = Some(url);
     if let Some(limit) = limit {
-        response.body = body::limit_size(response.body, limit)?;
+        response.body = response.body.limited(limit)?;
     }
     Ok(response)
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use networking_spi::http::{HttpRequest, HttpResponse};
+use networking_spi::http::{HttpRequest, HttpResponse, hop_by_hop};
 use networking_spi::{NetworkError, Result};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +128,7 @@ impl RecordedHeaders {
         let mut recorded: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in headers
             .iter()
-            .filter(|(name, _)| !NOT_RECORDED.contains(&name.as_str()))
+            .filter(|(name, _)| !hop_by_hop::is_hop_by_hop(name) && **name != header::ACCEPT_ENCODING)
         {
             let text = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
             recorded.entry(name.as_str().to_owned()).or_default().push(text);
@@ -196,15 +196,3 @@ impl RecordedBody {
         }
     }
 }
-
-/// About one connection, or about how bodies travel on it.
-const NOT_RECORDED: &[&str] = &[
-    "accept-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

@@ -1,4 +1,4 @@
-//! From the configuration to a client of reqwest.
+//! Builds a reqwest client from the configuration.
 
 use std::net::SocketAddr;
 
@@ -8,17 +8,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use rustls::ClientConfig;
 
-use crate::connect::config::{HttpVersion, TransportConfig};
-use crate::connect::dns::Resolution;
+use crate::connect::config::HttpVersion;
+use crate::connect::resolution::{Resolution, Setup};
 use crate::connect::tls;
 use crate::transport::variants::Variant;
 
-pub(super) fn client(config: &TransportConfig, resolution: &Resolution, variant: &Variant) -> Result<reqwest::Client> {
-    let protocols: &[&[u8]] = match config.version {
-        HttpVersion::Negotiated => &[b"h2", b"http/1.1"],
-        HttpVersion::Http1 => &[b"http/1.1"],
-        HttpVersion::Http2 => &[b"h2"],
-    };
+pub(super) fn client(setup: &Setup, variant: &Variant) -> Result<reqwest::Client> {
+    let Setup { config, resolution } = setup;
+    let protocols = config.version.alpn_protocols();
     let tls = tls::client_config(config, variant.verify_tls, protocols)?.ok_or_else(tls::not_built)?;
     // With a proxy, only the proxy's name is resolved here.
     let names = match variant.proxy {
@@ -65,7 +62,7 @@ fn to_reqwest(proxy: &ProxyConfig) -> Result<reqwest::Proxy> {
     Ok(result)
 }
 
-/// Our resolution, as reqwest wants it.
+/// Adapts [`Resolution`] to reqwest.
 struct Names(Resolution);
 
 impl Resolve for Names {

@@ -16,15 +16,15 @@ pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host:
     // The URL may hold credentials, and the caller knows it anyway.
     let error = error.without_url();
     let facts = Facts::of(&error);
-    let finding = facts.finding(&error, stage, proxied);
+    let diagnosis = facts.diagnose(&error, stage, proxied);
 
     let sent = match stage {
         Stage::Body => SendState::Sent,
         Stage::Head if error.is_connect() || error.is_builder() || facts.canceled => SendState::NotSent,
         Stage::Head => SendState::MaybeSent,
     };
-    let timeout = finding.kind == ErrorKind::Timeout;
-    let mut mapped = finding.into_error().with_send_state(sent);
+    let timeout = diagnosis.kind == ErrorKind::Timeout;
+    let mut mapped = diagnosis.into_error().with_send_state(sent);
     if timeout {
         mapped = mapped.with_phase(if error.is_connect() {
             Phase::Connect
@@ -100,7 +100,7 @@ impl<'e> Facts<'e> {
     }
 
     /// The order matters: the most specific cause comes first.
-    fn finding(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> Diagnosis {
+    fn diagnose(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> Diagnosis {
         if let Some(own) = self.own.filter(|_| !proxied || !error.is_connect()) {
             return if error.is_connect() {
                 diagnosis::resolution(own)
@@ -128,7 +128,7 @@ impl<'e> Facts<'e> {
             return diagnosis::tls(tls);
         }
         if error.is_connect() {
-            return self.connect_finding(proxied);
+            return self.diagnose_connect(proxied);
         }
         diagnosis::exchange(
             stage,
@@ -143,7 +143,7 @@ impl<'e> Facts<'e> {
     }
 
     /// There is no connection. Of what happened behind a proxy little is known.
-    fn connect_finding(&self, proxied: bool) -> Diagnosis {
+    fn diagnose_connect(&self, proxied: bool) -> Diagnosis {
         match self.io {
             _ if self.socks => Diagnosis::because(
                 ErrorKind::Proxy,

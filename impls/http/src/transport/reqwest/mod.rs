@@ -18,17 +18,17 @@ use networking_spi::{NetworkError, Result};
 use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
-use super::{left_to_layers, length};
-use crate::body;
+use super::{length, without_wrappers};
 use crate::connect::config::TransportConfig;
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
-use crate::connect::dns::{DnsResolver, Resolution, SystemResolver};
+use crate::connect::dns::{DnsResolver, SystemResolver};
+use crate::connect::resolution::Setup;
 use crate::marks::host;
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
 /// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and the rest are layers: use
+/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// Clones share the connection pool.
@@ -48,8 +48,7 @@ use crate::marks::host;
 pub struct ReqwestTransport(Arc<Inner>);
 
 struct Inner {
-    config: TransportConfig,
-    resolution: Resolution,
+    setup: Setup,
     clients: Variants<reqwest::Client>,
     in_flight: AtomicU64,
 }
@@ -71,15 +70,10 @@ impl ReqwestTransport {
     /// # Errors
     /// Those of [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let config = config.checked()?;
-        let resolution = Resolution {
-            resolver,
-            guard: config.ssrf_guard.clone().map(Arc::new),
-        };
-        let clients = Variants::new(&config, |variant| build::client(&config, &resolution, variant))?;
+        let setup = Setup::new(config, resolver)?;
+        let clients = Variants::new(&setup.config, |variant| build::client(&setup, variant))?;
         Ok(Self(Arc::new(Inner {
-            config,
-            resolution,
+            setup,
             clients,
             in_flight: AtomicU64::new(0),
         })))
@@ -104,19 +98,14 @@ impl HttpClient for ReqwestTransport {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
         length::announced(&headers, &body)?;
-        let Inner {
-            config,
-            resolution,
-            clients,
-            ..
-        } = &*self.0;
-        let (client, proxied) =
-            clients.select(config, &options, |variant| build::client(config, resolution, variant))?;
+        let Inner { setup, clients, .. } = &*self.0;
+        let Setup { config, resolution } = setup;
+        let (client, proxied) = clients.select(config, &options, |variant| build::client(setup, variant))?;
         let host: Box<str> = host::of(&url).into();
         let tunneled = url.scheme() == "https";
         if let Some(guard) = &resolution.guard {
             if proxied {
-                let checked = guard.check_before_proxy(&url, resolution);
+                let checked = resolution.check_before_proxy(&url);
                 tokio::time::timeout(config.connect_timeout, checked)
                     .await
                     .unwrap_or_else(|_| Err(no_connection_in_time()))
@@ -162,12 +151,12 @@ impl HttpClient for ReqwestTransport {
             response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
         }
         if let Some(limit) = options.max_response_size {
-            response.body = body::limit_size(response.body, limit)?;
+            response.body = response.body.limited(limit)?;
         }
         Ok(response)
     }
 
-    left_to_layers!();
+    without_wrappers!();
 }
 
 /// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.
@@ -175,7 +164,7 @@ impl PoolStatsSource for ReqwestTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = ConnectionPoolStats::default();
         stats.in_flight = Some(self.0.in_flight.load(Ordering::Relaxed));
-        stats.max_idle_per_host = Some(self.0.config.pool_max_idle_per_host as u64);
+        stats.max_idle_per_host = Some(self.0.setup.config.pool_max_idle_per_host as u64);
         stats
     }
 }
@@ -184,7 +173,7 @@ impl fmt::Debug for ReqwestTransport {
     /// The configuration only: reqwest's own `Debug` shows headers as they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport")
-            .field("config", &self.0.config)
+            .field("config", &self.0.setup.config)
             .finish_non_exhaustive()
     }
 }

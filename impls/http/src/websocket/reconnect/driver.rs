@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
 use crate::websocket::{OPERATION, RECEIVE};
-use networking_runtime::shared_error::copy;
 
 pub(super) struct Driver {
     pub(super) client: Arc<dyn HttpExtended>,
@@ -22,7 +21,7 @@ pub(super) struct Driver {
 }
 
 /// How one connection ended.
-enum Lost {
+enum Disconnect {
     /// For good, by a closing handshake.
     Closed,
     /// For good, by an error.
@@ -34,7 +33,7 @@ enum Lost {
 impl Driver {
     pub(super) async fn run(self, first: Arc<dyn WebSocketConnection>) {
         let failure = tokio::select! {
-            failure = self.drive(first) => failure.map(Arc::new),
+            failure = self.drive(first) => failure,
             () = self.shared.stopped.cancelled() => None,
         };
         let unsent = self.shared.outbox.finish(failure.clone());
@@ -69,12 +68,12 @@ impl Driver {
         let mut attempts = 0;
         loop {
             let opened = Instant::now();
-            let lost = self.pump(&*connection).await;
+            let disconnect = self.forward(&*connection).await;
             self.shared.outbox.disconnect();
-            let cause = match lost {
-                Lost::Closed => return None,
-                Lost::Failed(error) => return Some(error),
-                Lost::Outage(cause) => cause,
+            let cause = match disconnect {
+                Disconnect::Closed => return None,
+                Disconnect::Failed(error) => return Some(error),
+                Disconnect::Outage(cause) => cause,
             };
             // Whoever closes has either found no connection, which stops this task, or is seen here.
             if self.shared.closing.is_cancelled() {
@@ -91,7 +90,7 @@ impl Driver {
     }
 
     /// Hands on what arrives, until the connection is lost.
-    async fn pump(&self, connection: &dyn WebSocketConnection) -> Lost {
+    async fn forward(&self, connection: &dyn WebSocketConnection) -> Disconnect {
         let mut frame = None;
         loop {
             match connection.receive().await {
@@ -100,16 +99,16 @@ impl Driver {
                         self.deliver(WebSocketMessage::Close(sent)).await;
                         // What follows is the rest of the handshake.
                         while let Ok(Some(_)) = connection.receive().await {}
-                        return Lost::Closed;
+                        return Disconnect::Closed;
                     }
                     frame = sent;
                 }
                 Ok(Some(message)) => self.deliver(message).await,
                 // The handshake is done as far as it can be when the peer is gone.
-                Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Lost::Closed,
-                Ok(None) => return Lost::Outage(closed_by_peer(frame.as_ref())),
-                Err(error) if !error.retryability().is_retryable() => return Lost::Failed(error),
-                Err(error) => return Lost::Outage(error),
+                Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Disconnect::Closed,
+                Ok(None) => return Disconnect::Outage(closed_by_peer(frame.as_ref())),
+                Err(error) if !error.retryability().is_retryable() => return Disconnect::Failed(error),
+                Err(error) => return Disconnect::Outage(error),
             }
         }
     }
@@ -134,43 +133,40 @@ impl Driver {
     async fn reopen(
         &self,
         attempts: &mut u32,
-        cause: NetworkError,
+        mut cause: NetworkError,
     ) -> Result<Arc<dyn WebSocketConnection>, NetworkError> {
-        let mut cause = Arc::new(cause);
-        self.tell(ReconnectEvent::Disconnected {
-            cause: Arc::clone(&cause),
-        });
+        self.report(ReconnectEvent::Disconnected { cause: cause.clone() });
         loop {
             if self.policy.max_attempts.is_some_and(|most| *attempts >= most) {
-                return Err(copy(&cause).with_attempts(*attempts));
+                return Err(cause.with_attempts(*attempts));
             }
             *attempts += 1;
             let attempt = *attempts;
             let delay = self.policy.delay(attempt, &cause);
             tracing::debug!(attempt, ?delay, %cause, "the WebSocket connection is lost");
-            self.tell(ReconnectEvent::Reconnecting { attempt, delay });
+            self.report(ReconnectEvent::Reconnecting { attempt, delay });
             sleep(delay).await;
             match self.open().await {
                 Ok(fresh) => {
-                    self.tell(ReconnectEvent::Reconnected { attempts: attempt });
+                    self.report(ReconnectEvent::Reconnected { attempts: attempt });
                     return Ok(fresh);
                 }
                 Err(error) => {
-                    let hopeless = !error.retryability().is_retryable();
-                    cause = Arc::new(error);
-                    self.tell(ReconnectEvent::Failed {
+                    let is_final = !error.retryability().is_retryable();
+                    cause = error;
+                    self.report(ReconnectEvent::Failed {
                         attempt,
-                        cause: Arc::clone(&cause),
+                        cause: cause.clone(),
                     });
-                    if hopeless {
-                        return Err(copy(&cause).with_attempts(attempt));
+                    if is_final {
+                        return Err(cause.with_attempts(attempt));
                     }
                 }
             }
         }
     }
 
-    fn tell(&self, event: ReconnectEvent) {
+    fn report(&self, event: ReconnectEvent) {
         // Nobody may be there to hear it.
         let _ = self.shared.events.send(event);
     }

@@ -22,10 +22,9 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::driver::Driver;
-use self::outbox::{Outbox, Way};
+use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
-use networking_runtime::shared_error::copy;
 
 /// Messages read ahead of the receiver, beside those that the connection itself reads ahead.
 const INBOX: usize = 16;
@@ -90,7 +89,7 @@ pub enum ReconnectEvent {
     /// The connection was lost. An attempt follows, unless `max_attempts` are used up.
     Disconnected {
         /// How. A close frame of the peer is an error of the kind `ConnectionClosed` with its code as context.
-        cause: Arc<NetworkError>,
+        cause: NetworkError,
     },
     /// Another attempt will be made.
     Reconnecting {
@@ -104,7 +103,7 @@ pub enum ReconnectEvent {
         /// Which.
         attempt: u32,
         /// How.
-        cause: Arc<NetworkError>,
+        cause: NetworkError,
     },
     /// There is a connection again; the hook has run and the queue was sent.
     Reconnected {
@@ -114,7 +113,7 @@ pub enum ReconnectEvent {
     /// The end. No event follows.
     Ended {
         /// Why, if not by a closing handshake.
-        cause: Option<Arc<NetworkError>>,
+        cause: Option<NetworkError>,
         /// Queued messages that were never sent.
         unsent: usize,
     },
@@ -255,9 +254,9 @@ impl WebSocketConnection for ReconnectingWebSocket {
         if self.shared.closing.is_cancelled() {
             return Err(NetworkError::closed(SEND, "the connection"));
         }
-        match self.shared.outbox.way(message)? {
-            Way::Queued => Ok(()),
-            Way::Over(connection, message) => match connection.send(message).await {
+        match self.shared.outbox.route(message)? {
+            Route::Queued => Ok(()),
+            Route::Direct(connection, message) => match connection.send(message).await {
                 // It broke just now, and its successor is not there yet.
                 Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => Err(absent().with_source(error)),
                 sent => sent,
@@ -270,7 +269,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
             return Ok(Some(message));
         }
         match self.shared.outbox.failure() {
-            Some(failure) => Err(copy(&failure)),
+            Some(failure) => Err(failure.clone()),
             None => Ok(None),
         }
     }

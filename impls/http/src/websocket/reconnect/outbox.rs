@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 
 use super::{ReconnectPolicy, absent};
 use crate::websocket::SEND;
-use networking_runtime::shared_error::copy;
 
 pub(super) struct Outbox {
     state: Mutex<State>,
@@ -24,12 +23,12 @@ struct State {
     queued_bytes: usize,
     protocol: Option<String>,
     finished: bool,
-    failure: Option<Arc<NetworkError>>,
+    failure: Option<NetworkError>,
 }
 
 /// Where a message goes.
-pub(super) enum Way {
-    Over(Arc<dyn WebSocketConnection>, WebSocketMessage),
+pub(super) enum Route {
+    Direct(Arc<dyn WebSocketConnection>, WebSocketMessage),
     Queued,
 }
 
@@ -43,16 +42,16 @@ impl Outbox {
     }
 
     /// Finds a message its way, or says why there is none.
-    pub(super) fn way(&self, message: WebSocketMessage) -> Result<Way> {
+    pub(super) fn route(&self, message: WebSocketMessage) -> Result<Route> {
         let mut state = self.state.lock();
         if state.finished {
             return Err(match &state.failure {
-                Some(failure) => copy(failure).with_operation(SEND),
+                Some(failure) => failure.clone().with_operation(SEND),
                 None => NetworkError::closed(SEND, "the connection"),
             });
         }
         if let Some(connection) = state.connection.as_ref().filter(|connection| connection.is_open()) {
-            return Ok(Way::Over(Arc::clone(connection), message));
+            return Ok(Route::Direct(Arc::clone(connection), message));
         }
         if self.max_messages == 0 || !message.is_data() {
             return Err(absent());
@@ -66,7 +65,7 @@ impl Outbox {
         }
         state.queued_bytes = bytes;
         state.queue.push_back(message);
-        Ok(Way::Queued)
+        Ok(Route::Queued)
     }
 
     /// The next message for a new connection. When there is none, the connection is what messages go over from now on.
@@ -86,7 +85,7 @@ impl Outbox {
     }
 
     /// Nothing is sent any more. Gives the number of messages that were queued.
-    pub(super) fn finish(&self, failure: Option<Arc<NetworkError>>) -> usize {
+    pub(super) fn finish(&self, failure: Option<NetworkError>) -> usize {
         let mut state = self.state.lock();
         state.connection = None;
         state.finished = true;
@@ -107,7 +106,7 @@ impl Outbox {
         self.state.lock().finished
     }
 
-    pub(super) fn failure(&self) -> Option<Arc<NetworkError>> {
+    pub(super) fn failure(&self) -> Option<NetworkError> {
         self.state.lock().failure.clone()
     }
 

@@ -2,25 +2,22 @@
 
 use std::time::Duration;
 
+use networking_spi::backoff::Backoff;
 use networking_spi::validate::{self, Validate};
 use networking_spi::websocket::CloseFrame;
 use networking_spi::{NetworkError, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a [`ReconnectingWebSocket`](super::ReconnectingWebSocket) comes back.
 ///
-/// The wait before attempt *n* in a row is a random part (full jitter) of `initial_delay` doubled *n* - 1 times, at most
-/// `max_delay`; a longer wait that the server asked for (`Retry-After`) is kept to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A longer wait than that of the backoff is obeyed where the server asks for it (`Retry-After`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ReconnectPolicy {
-    /// The longest wait before the first attempt.
-    #[serde(with = "humantime_serde")]
-    pub initial_delay: Duration,
-    /// The longest wait before any attempt.
-    #[serde(with = "humantime_serde")]
-    pub max_delay: Duration,
+    /// The wait before each attempt.
+    #[serde(deserialize_with = "backoff")]
+    pub backoff: Backoff,
     /// Attempts in a row before the connection ends for good. `None`: no limit; 0: never reconnects.
     pub max_attempts: Option<u32>,
     /// A connection that lasted so long ends the row of attempts: the next outage begins with the first.
@@ -36,13 +33,18 @@ pub struct ReconnectPolicy {
     pub queue_bytes: usize,
 }
 
+const DEFAULT_BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+
+fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(DEFAULT_BACKOFF, deserializer)
+}
+
 impl Default for ReconnectPolicy {
     /// 500 ms doubling up to 30 s, without end; stable after 60 s; 1000, 1002, 1003, 1007, 1008, 1009 and 1010 are final; nothing
     /// is queued.
     fn default() -> Self {
         Self {
-            initial_delay: Duration::from_millis(500),
-            max_delay: Duration::from_secs(30),
+            backoff: DEFAULT_BACKOFF,
             max_attempts: None,
             stable_after: Duration::from_secs(60),
             final_codes: vec![
@@ -68,8 +70,8 @@ impl ReconnectPolicy {
 
     /// Sets the waits before the first and before any attempt.
     pub fn with_delays(mut self, initial: Duration, max: Duration) -> Self {
-        self.initial_delay = initial;
-        self.max_delay = max;
+        self.backoff.initial = initial;
+        self.backoff.maximum = max;
         self
     }
 
@@ -100,21 +102,15 @@ impl ReconnectPolicy {
 
     /// The wait before this attempt (counted from 1).
     pub(super) fn delay(&self, attempt: u32, cause: &NetworkError) -> Duration {
-        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        let longest = self.initial_delay.saturating_mul(doubled).min(self.max_delay);
-        let drawn = longest.mul_f64(fastrand::f64());
+        let drawn = self.backoff.delay(attempt, fastrand::f64());
         cause.retryability().delay().map_or(drawn, |asked| asked.max(drawn))
     }
 }
 
 impl Validate for ReconnectPolicy {
     fn validate(&self) -> Result<()> {
-        validate::positive(self.initial_delay, "initial_delay")?;
-        validate::ensure(
-            self.max_delay >= self.initial_delay,
-            "max_delay",
-            "must not be shorter than initial_delay",
-        )?;
+        validate::positive(self.backoff.initial, "backoff.initial")?;
+        validate::nested(&self.backoff, "backoff")?;
         validate::ensure(
             self.queue_messages == 0 || self.queue_bytes > 0,
             "queue_bytes",
@@ -166,9 +162,9 @@ mod tests {
         let field = |policy: ReconnectPolicy| policy.validate().unwrap_err().field().map(str::to_owned);
         let second = Duration::from_secs(1);
         let none = ReconnectPolicy::new().with_delays(Duration::ZERO, second);
-        assert_eq!(field(none).as_deref(), Some("initial_delay"));
+        assert_eq!(field(none).as_deref(), Some("backoff.initial"));
         let turned = ReconnectPolicy::new().with_delays(2 * second, second);
-        assert_eq!(field(turned).as_deref(), Some("max_delay"));
+        assert_eq!(field(turned).as_deref(), Some("backoff.maximum"));
         let queue = ReconnectPolicy::new().with_queue(1, 0);
         assert_eq!(field(queue).as_deref(), Some("queue_bytes"));
         assert!(ReconnectPolicy::new().validate().is_ok());

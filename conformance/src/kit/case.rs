@@ -1,0 +1,194 @@
+//! A case, its result, and the harness that it runs against.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use networking_spi::NetworkError;
+
+/// The part that every harness has in common. The harness trait of each domain adds how clients are made.
+///
+/// Each case gets a fresh harness, so that cases do not affect each other.
+pub trait Harness: Send + Sync + 'static {
+    /// The backend's name in reports (`reqwest`).
+    fn backend(&self) -> &'static str;
+
+    /// The runtime that cases run in.
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::MultiThread
+    }
+
+    /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays
+    /// true.
+    fn known_failures(&self) -> Vec<KnownFailure> {
+        Vec::new()
+    }
+}
+
+/// The runtime that a case runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CaseRuntime {
+    /// A runtime in real time with two worker threads. For backends that do I/O.
+    MultiThread,
+    /// A runtime of one thread whose clock is paused, and advances when every task waits. For backends in memory.
+    PausedClock,
+}
+
+/// A case that is known to fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownFailure {
+    /// The case's id.
+    pub case: &'static str,
+    /// Why it fails.
+    pub reason: &'static str,
+}
+
+impl KnownFailure {
+    /// A case that is known to fail.
+    pub const fn new(case: &'static str, reason: &'static str) -> Self {
+        Self { case, reason }
+    }
+}
+
+/// Whether a case can be run against a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Applies {
+    /// It can be run.
+    Yes,
+    /// The backend declares that it lacks this capability.
+    Unsupported(&'static str),
+    /// The harness cannot produce this condition, which the case needs.
+    Skipped(&'static str),
+}
+
+impl Applies {
+    /// `Yes` if the backend declares the capability.
+    pub const fn capability(declared: bool, name: &'static str) -> Self {
+        if declared { Self::Yes } else { Self::Unsupported(name) }
+    }
+
+    /// `Yes` if the harness can produce the condition.
+    pub const fn environment(available: bool, what: &'static str) -> Self {
+        if available { Self::Yes } else { Self::Skipped(what) }
+    }
+
+    /// The first of both that is not `Yes`.
+    pub const fn and(self, other: Self) -> Self {
+        match self {
+            Self::Yes => other,
+            no => no,
+        }
+    }
+}
+
+/// The result of a case. Any error fails it.
+pub type CaseResult = Result<(), Failure>;
+
+/// Why a clause does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure(pub String);
+
+impl Failure {
+    /// A failure with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        let mut message = format!("unexpected error: {error}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message.push_str(", caused by: ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self(message)
+    }
+}
+
+/// The test of one clause.
+///
+/// Exhaustive on purpose: suites outside this crate write their cases as literals.
+pub struct Case<H: ?Sized> {
+    /// The id: domain, subject and name (`http::retry::a_stream_is_sent_once`). It is unique and never reused.
+    pub id: &'static str,
+    /// The clause that it tests (`HTTP-45`).
+    pub clause: &'static str,
+    /// Whether it can be run against the backend of this harness.
+    pub applies: fn(&H) -> Applies,
+    /// Runs the case.
+    pub run: fn(Arc<H>) -> BoxFuture<'static, CaseResult>,
+}
+
+impl<H: ?Sized> fmt::Debug for Case<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case")
+            .field("id", &self.id)
+            .field("clause", &self.clause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Fails the case unless the condition holds.
+#[macro_export]
+macro_rules! check {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err($crate::Failure::new(format!($($message)+)));
+        }
+    };
+}
+
+/// Fails the case unless both sides are equal.
+#[macro_export]
+macro_rules! check_eq {
+    ($left:expr, $right:expr, $($message:tt)+) => {
+        match (&$left, &$right) {
+            (left, right) => {
+                if left != right {
+                    return Err($crate::Failure::new(format!(
+                        "{}: got {left:?}, expected {right:?}",
+                        format_args!($($message)+),
+                    )));
+                }
+            }
+        }
+    };
+}
+
+/// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind); gives the error.
+#[macro_export]
+macro_rules! check_error {
+    ($result:expr, $kind:expr, $($message:tt)+) => {
+        match $result {
+            Err(error) if error.is_a($kind) => error,
+            Err(error) => {
+                return Err($crate::Failure::new(format!(
+                    "{}: expected an error of kind {}, got {error}",
+                    format_args!($($message)+),
+                    $kind,
+                )));
+            }
+            Ok(_) => {
+                return Err($crate::Failure::new(format!(
+                    "{}: expected an error of kind {}, got success",
+                    format_args!($($message)+),
+                    $kind,
+                )));
+            }
+        }
+    };
+}

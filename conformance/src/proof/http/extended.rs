@@ -1,0 +1,81 @@
+//! The extended operations of each saboteur.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use networking_spi::compression::CompressionType;
+use networking_spi::http::{
+    ConnectionPoolStats, HttpExtended, HttpExtendedCapabilities, HttpRequest, HttpStream, JwtAlgorithm, JwtClaims,
+    OAuth2Request, OAuth2Token,
+};
+use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use networking_spi::{ErrorKind, NetworkError, Result};
+
+use super::Saboteur;
+
+#[derive(Debug)]
+pub(super) struct SaboteurExtended {
+    pub(super) inner: Arc<dyn HttpExtended>,
+    pub(super) saboteur: Saboteur,
+}
+
+#[async_trait]
+impl HttpExtended for SaboteurExtended {
+    async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
+        let more = usize::from(self.saboteur == Saboteur::ChunksTooLong);
+        self.inner.stream_request(request, chunk_size + more).await
+    }
+
+    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        self.inner.websocket_connect(request).await
+    }
+
+    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
+        match self.inner.authenticate_oauth2(request).await {
+            Ok(mut token) if self.saboteur == Saboteur::LosesRefreshTokens => {
+                token.refresh_token = None;
+                Ok(token)
+            }
+            Err(error) if self.saboteur == Saboteur::HidesRefusalCodes && error.kind() == ErrorKind::Authentication => {
+                Err(NetworkError::new(
+                    ErrorKind::Authentication,
+                    "http.authenticate_oauth2",
+                    "refused",
+                ))
+            }
+            result => result,
+        }
+    }
+
+    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
+        if self.saboteur == Saboteur::AcceptsEveryToken {
+            return Ok(JwtClaims::new(algorithm, None, serde_json::Map::new()));
+        }
+        self.inner.authenticate_jwt(token, algorithm).await
+    }
+
+    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        self.inner.compress_request(data, compression).await
+    }
+
+    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
+        match self.inner.decompress_response(data, compression).await {
+            Ok(data) if self.saboteur == Saboteur::LosesLastByte && data.len() > 100_000 => Ok(data.slice(1..)),
+            Err(error) if self.saboteur == Saboteur::AcceptsCorruptData && error.kind() == ErrorKind::Decode => {
+                Ok(Bytes::new())
+            }
+            result => result,
+        }
+    }
+
+    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
+        self.inner.connection_pool_stats()
+    }
+
+    fn extended_capabilities(&self) -> HttpExtendedCapabilities {
+        let mut capabilities = self.inner.extended_capabilities();
+        capabilities.jwt ^= self.saboteur == Saboteur::DeclaresTooMuchExtended;
+        capabilities
+    }
+}

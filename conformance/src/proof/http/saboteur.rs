@@ -1,0 +1,135 @@
+//! The list of saboteurs.
+
+crate::saboteurs! {
+    domain "http";
+
+    /// An HTTP client with one mistake.
+    pub enum Saboteur {
+        /// Status 599 is an error.
+        RaisesStatus599 => ["response::every_status_is_a_response"],
+        /// Unknown methods are sent as GET.
+        ChangesMethods => ["request::method_and_body_arrive"],
+        /// Headers without a value are lost.
+        LosesEmptyHeaders => ["request::headers_arrive"],
+        /// Characters beyond ASCII are removed from the query.
+        CutsNonAsciiQueries => ["request::query_arrives_encoded"],
+        /// Forms are sent without their content type.
+        OmitsContentTypes => ["request::json_and_forms_have_their_content_type"],
+        /// The last chunk of a stream body is lost.
+        LosesLastChunk => ["request::stream_bodies_arrive_whole"],
+        /// A URL of another scheme is `Unsupported`, not `InvalidInput`.
+        WrongKindForBadUrls => ["request::only_http_urls_are_accepted"],
+        /// A relative target may name another host.
+        LeavesTheBaseUrl => ["request::relative_targets_are_resolved"],
+        /// Only the first value of a repeated response header is kept.
+        DropsRepeatedHeaders => ["response::headers_and_body_come_back"],
+        /// HEAD is sent as GET.
+        SendsGetForHead => ["response::head_and_empty_statuses_have_no_body"],
+        /// The URL of the response lacks its query.
+        ReportsAnotherUrl => ["response::the_url_is_the_one_that_answered"],
+        /// 401 is `Status`, not `Authentication`.
+        WrongKindForStatuses => ["response::raise_for_status_makes_statuses_errors"],
+        /// Declares a capability that it lacks.
+        DeclaresTooMuch => ["declared::client_and_harness_agree"],
+        /// The proxy of a request is ignored.
+        IgnoresProxies => ["declared::undeclared_options_are_refused"],
+        /// Returns counters that count nothing.
+        InventsMetrics => ["declared::undeclared_operations_are_refused"],
+        /// Errors contain the whole URL.
+        ShowsSecrets => ["declared::secrets_are_never_shown"],
+        /// Reports that a refused connection may have sent the request.
+        MaybeSentAfterRefusal => ["connection::a_refused_connection_is_connection_refused"],
+        /// Reports that the request may have been sent although the name was not resolved.
+        MaybeSentAfterDns => ["connection::unknown_names_are_connection_errors"],
+        /// A failed TLS handshake is `Connection`.
+        HidesTlsErrors => ["connection::a_peer_without_tls_is_a_tls_error"],
+        /// Reports that nothing was sent on a connection that was closed.
+        ClaimsNotSent => ["connection::closing_without_an_answer_is_a_connection_error"],
+        /// An answer that is not HTTP is `Connection`.
+        HidesProtocolErrors => ["connection::a_non_http_answer_is_a_protocol_error"],
+        /// A call continues after its future was dropped.
+        IgnoresCancellation => ["connection::dropping_a_call_aborts_it"],
+        /// Calls run one after the other.
+        OneCallAtATime => ["connection::calls_run_at_the_same_time"],
+        /// A truncated body ends without an error.
+        AcceptsTruncation => ["body::a_truncated_body_is_an_error"],
+        /// The response is returned when its whole body has arrived.
+        BuffersDownloads => ["body::a_download_is_streamed"],
+        /// The response body is read ahead without a bound.
+        ReadsAhead => ["body::a_slow_reader_slows_the_peer_down"],
+        /// A stream body is sent when all of it has been read.
+        BuffersUploads => ["body::an_upload_is_streamed"],
+        /// An error of the request body is replaced with one of another kind.
+        ReplacesSourceErrors => ["body::a_failing_upload_fails_the_call"],
+        /// A body source is opened twice for one attempt.
+        OpensSourcesTwice => ["body::a_source_is_opened_for_each_call"],
+        /// A decoded body keeps its `Content-Encoding`.
+        KeepsContentEncoding => ["body::codings_are_decoded_where_declared"],
+        /// A corrupt coding ends the body without an error.
+        AcceptsCorruption => ["body::a_corrupt_coding_is_a_decode_error"],
+        /// A timeout is an error of another kind.
+        WrongKindForTimeouts => ["limits::a_silent_peer_times_out"],
+        /// A body that exceeds the timeout ends without an error.
+        EndsLateBodies => ["limits::the_timeout_covers_the_body"],
+        /// The attempt timeout continues while the body is read.
+        AttemptTimeoutCoversTheBody => ["limits::the_attempt_timeout_ends_with_the_head"],
+        /// A body of one byte more than the limit is accepted.
+        LimitIsOffByOne => ["limits::the_size_limit_is_exact"],
+        /// Follows redirects although the request forbids it.
+        AlwaysFollows => ["redirect::unfollowed_redirects_are_responses"],
+        /// Does not follow 303.
+        StopsAtSeeOther => ["redirect::redirects_are_followed"],
+        /// Does not follow the 302 that answers a POST.
+        StopsAfterPost => ["redirect::method_and_body_depend_on_the_status"],
+        /// Ends an endless redirect without an error.
+        AcceptsLoops => ["redirect::endless_redirects_are_an_error"],
+        /// Sends credentials on to another origin.
+        KeepsCredentialsOnRedirect => ["redirect::credentials_are_not_sent_to_another_origin"],
+        /// Does not retry 429.
+        NeverRetries429 => ["retry::transient_statuses_are_retried"],
+        /// Retries requests that are not idempotent.
+        RetriesEveryMethod => ["retry::only_idempotent_requests_are_repeated"],
+        /// Errors say that there was one attempt.
+        HidesAttempts => ["retry::unsent_requests_are_always_retried"],
+        /// Waits for any `Retry-After`.
+        IgnoresMaxRetryAfter => ["retry::a_long_retry_after_ends_the_call"],
+        /// Buffers a stream body and sends it again.
+        RepeatsStreams => ["retry::a_stream_is_sent_once"],
+        /// The retry policy of a request is ignored.
+        IgnoresRequestPolicy => ["retry::a_request_can_have_its_own_policy"],
+        /// An invalid policy is accepted and ignored.
+        AcceptsBadPolicy => ["retry::a_bad_policy_is_refused"],
+        /// 404 is recorded as a failure.
+        CountsNotFoundAsFailure => ["circuit::outcomes_are_reported_by_status"],
+        /// `CircuitOpen` does not say when to retry.
+        HidesRejectionDelay => ["circuit::a_rejected_call_is_not_sent"],
+        /// The circuit name of a request is ignored.
+        IgnoresRequestCircuit => ["circuit::circuits_are_per_host_or_named"],
+        /// `Retry-After` is not passed on to the circuit.
+        DropsRetryAfter => ["circuit::retry_after_reaches_the_circuit"],
+        /// Rejections are not retried.
+        NeverRetriesRejections => ["circuit::each_attempt_acquires_a_permit"],
+        /// Bytes sent are not counted.
+        OmitsSentBytes => ["metrics::calls_and_outcomes_are_counted"],
+        /// Failures are not counted by kind.
+        OmitsErrorKinds => ["metrics::failures_are_counted_by_kind"],
+        /// Cancelled calls are not counted.
+        OmitsCancelledCalls => ["metrics::dropped_calls_are_counted"],
+        /// Retries are not counted.
+        OmitsRetries => ["metrics::a_call_with_retries_counts_once"],
+        /// Declares an extended operation that it refuses.
+        DeclaresTooMuchExtended => ["extended::extended_capabilities_agree"],
+        /// Chunks are one byte too long.
+        ChunksTooLong => ["extended::chunks_have_the_requested_size"],
+        /// One byte of long data is lost.
+        LosesLastByte => ["extended::compression_round_trips"],
+        /// Corrupt data decompresses to nothing, without an error.
+        AcceptsCorruptData => ["extended::corrupt_data_is_a_decode_error"],
+        /// Every token is accepted.
+        AcceptsEveryToken => ["extended::an_unverifiable_token_is_refused"],
+        /// Refresh tokens are dropped.
+        LosesRefreshTokens => ["extended::a_token_request_has_its_grant"],
+        /// The server's error code is not in the error.
+        HidesRefusalCodes => ["extended::a_refusal_has_the_servers_code"],
+    }
+}

@@ -1,0 +1,85 @@
+//! Kafka clients that are broken on purpose.
+//!
+//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
+//! cases that [`Saboteur::caught_by`] names.
+
+mod client;
+mod saboteur;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_spi::kafka::{KafkaCapabilities, KafkaClient};
+
+use self::client::SaboteurClient;
+pub use self::saboteur::Saboteur;
+use crate::kafka::KafkaHarness;
+use crate::kit::{CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
+
+/// A harness whose clients are one [`Saboteur`].
+#[derive(Debug)]
+pub struct SaboteurHarness<H> {
+    inner: H,
+    saboteur: Saboteur,
+}
+
+impl<H: KafkaHarness> SaboteurHarness<H> {
+    /// Wraps the clients of `inner`, so that they have the mistake of `saboteur`.
+    pub fn new(inner: H, saboteur: Saboteur) -> Self {
+        Self { inner, saboteur }
+    }
+}
+
+impl<H: KafkaHarness> Harness for SaboteurHarness<H> {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        self.inner.runtime()
+    }
+
+    fn known_failures(&self) -> Vec<KnownFailure> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl<H: KafkaHarness> KafkaHarness for SaboteurHarness<H> {
+    async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
+        Ok(Arc::new(SaboteurClient::new(self.inner.client().await?, self.saboteur)))
+    }
+
+    fn capabilities(&self) -> KafkaCapabilities {
+        self.inner.capabilities()
+    }
+
+    async fn topic(&self, partitions: i32) -> Result<String, Failure> {
+        self.inner.topic(partitions).await
+    }
+
+    fn unique(&self, what: &str) -> String {
+        self.inner.unique(what)
+    }
+
+    fn settle(&self) -> Duration {
+        self.inner.settle()
+    }
+
+    fn quiet(&self) -> Duration {
+        self.inner.quiet()
+    }
+
+    fn unknown_topics_stay_unknown(&self) -> bool {
+        self.inner.unknown_topics_stay_unknown()
+    }
+
+    fn can_interrupt(&self) -> bool {
+        self.inner.can_interrupt()
+    }
+
+    async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
+        self.inner.interrupt(topic, interrupted).await
+    }
+}

@@ -1,0 +1,225 @@
+//! The list of saboteurs.
+
+crate::saboteurs! {
+    domain "kafka";
+
+    /// A Kafka client with one mistake.
+    pub enum Saboteur {
+        /// Values are converted to text and back.
+        ValuesAreText => ["produce::round_trip_is_byte_for_byte"],
+        /// Headers are not kept.
+        NoHeaders => ["produce::headers_keep_order_repetition_and_absence", "produce::round_trip_is_byte_for_byte"],
+        /// Headers are kept in a map.
+        HeadersAreAMap => ["produce::headers_keep_order_repetition_and_absence"],
+        /// An empty value is read as an absent one.
+        EmptyIsAbsent => ["produce::absent_and_empty_are_different"],
+        /// Every write reports offset 0.
+        OffsetZero => [
+            "produce::concurrent_writes_each_get_their_own_offset",
+            "produce::metadata_names_topic_partition_and_offset",
+            "produce::one_failure_does_not_stop_the_batch",
+        ],
+        /// Partitions are chosen by another hash of the key.
+        OtherPartitioner => ["produce::keys_choose_the_partition_by_murmur2"],
+        /// The key chooses the partition although the record names one.
+        KeyOverridesPartition => ["produce::an_explicit_partition_overrides_the_key"],
+        /// The last records of a large batch are written in the wrong order.
+        BatchesAreShuffled => [
+            "consume::each_partition_comes_in_order_without_gaps",
+            "produce::order_is_kept_within_a_partition",
+        ],
+        /// Timestamps are kept to the second.
+        SecondsOnly => ["produce::timestamps_are_kept_to_the_millisecond"],
+        /// A record without a timestamp gets the time 0, in 1970.
+        NoClock => ["produce::the_default_timestamp_is_the_time_of_sending"],
+        /// The first failure ends a batch.
+        FailureEndsTheBatch => ["lifecycle::failures_are_counted", "produce::one_failure_does_not_stop_the_batch"],
+        /// Failures within a batch are reported as successes.
+        FailuresAreSuccesses => ["produce::one_failure_does_not_stop_the_batch"],
+        /// An empty batch is an error.
+        EmptyBatchFails => ["produce::an_empty_batch_has_an_empty_result"],
+        /// Writing to an unknown topic is a timeout.
+        UnknownTopicTimesOut => ["produce::an_unknown_topic_is_not_found"],
+        /// A partition that does not exist is mapped to one that does.
+        PartitionsWrap => [
+            "lifecycle::failures_are_counted",
+            "produce::an_unknown_partition_is_not_found",
+            "produce::one_failure_does_not_stop_the_batch",
+        ],
+        /// `InvalidInput` does not name its field.
+        FieldsAreUnnamed => [
+            "commit::a_negative_offset_is_invalid",
+            "consume::bad_options_name_their_field",
+            "lifecycle::a_bad_consumer_names_its_field",
+            "lifecycle::a_bad_producer_names_its_field",
+            "produce::a_bad_record_names_its_field",
+            "topic::a_bad_topic_names_its_field",
+        ],
+        /// `max_message_size` is one byte less than configured.
+        LimitIsExclusive => ["produce::a_record_beyond_the_limit_is_too_large"],
+        /// `max_message_size` is ignored.
+        NoLimit => ["produce::a_record_beyond_the_limit_is_too_large"],
+        /// `Acks::None` is treated as `Acks::Leader`.
+        AlwaysAcknowledged => ["produce::without_acknowledgement_there_is_no_offset"],
+        /// `delivery_timeout` is ignored.
+        NoDeliveryTimeout => ["produce::a_write_that_cannot_be_delivered_times_out"],
+        /// A call returns one message more than `max_messages`.
+        OneTooMany => [
+            "commit::a_commit_does_not_move_the_position",
+            "commit::a_committed_offset_is_the_next_to_read",
+            "commit::consumed_is_what_was_returned",
+            "commit::messages_can_be_committed_as_they_are",
+            "consume::no_more_than_max_messages",
+            "lifecycle::traffic_is_counted",
+        ],
+        /// A call with a `max_wait` of 0 fails when there is no message.
+        EmptyIsATimeout => ["consume::no_messages_within_max_wait_is_an_empty_list"],
+        /// A call that waits does not see records that arrive meanwhile.
+        LooksOnlyOnce => ["consume::a_waiting_call_gets_a_new_record"],
+        /// Every ninth message of a partition is lost.
+        LosesMessages => ["consume::each_partition_comes_in_order_without_gaps"],
+        /// Only the first topic is read.
+        OneTopic => ["consume::a_consumer_reads_all_its_topics"],
+        /// A call that is dropped loses its messages.
+        LosesOnCancel => ["consume::a_cancelled_call_loses_nothing"],
+        /// `OffsetReset::Earliest` is treated as `Latest`.
+        EarliestIsLatest => [
+            "commit::a_commit_does_not_move_the_position",
+            "commit::a_committed_offset_is_the_next_to_read",
+            "commit::a_negative_offset_is_invalid",
+            "commit::an_unassigned_partition_is_a_conflict",
+            "commit::an_exact_offset_may_go_back",
+            "commit::consumed_is_what_was_returned",
+            "commit::groups_have_separate_offsets",
+            "commit::messages_can_be_committed_as_they_are",
+            "commit::nothing_is_committed_implicitly",
+            "consume::a_cancelled_call_loses_nothing",
+            "consume::a_consumer_reads_all_its_topics",
+            "consume::a_waiting_call_gets_a_new_record",
+            "consume::each_partition_comes_in_order_without_gaps",
+            "consume::earliest_begins_at_the_first_record",
+            "consume::no_more_than_max_messages",
+            "group::a_static_member_is_fenced_by_its_replacement",
+            "group::info_remains_without_members",
+            "group::info_shows_members_offsets_and_lag",
+            "lifecycle::totals_include_closed_handles",
+            "lifecycle::traffic_is_counted",
+            "produce::a_record_beyond_the_limit_is_too_large",
+            "produce::absent_and_empty_are_different",
+            "produce::an_explicit_partition_overrides_the_key",
+            "produce::concurrent_writes_each_get_their_own_offset",
+            "produce::headers_keep_order_repetition_and_absence",
+            "produce::keys_choose_the_partition_by_murmur2",
+            "produce::metadata_names_topic_partition_and_offset",
+            "produce::one_failure_does_not_stop_the_batch",
+            "produce::order_is_kept_within_a_partition",
+            "produce::round_trip_is_byte_for_byte",
+            "produce::timestamps_are_kept_to_the_millisecond",
+            "produce::the_default_timestamp_is_the_time_of_sending",
+        ],
+        /// `OffsetReset::Latest` is treated as `Earliest`.
+        LatestIsEarliest => ["consume::latest_begins_after_the_last_record"],
+        /// `OffsetReset::Fail` is treated as `Earliest`.
+        FailIsEarliest => ["consume::fail_is_not_found_without_a_committed_offset"],
+        /// The offset of the last message is committed, not the next one.
+        CommitsTheLast => [
+            "commit::a_committed_offset_is_the_next_to_read",
+            "commit::an_exact_offset_may_go_back",
+            "commit::messages_can_be_committed_as_they_are",
+            "group::info_shows_members_offsets_and_lag",
+        ],
+        /// Closing a consumer commits.
+        CommitsOnClose => [
+            "commit::an_exact_offset_may_go_back",
+            "commit::consumed_is_what_was_returned",
+            "commit::messages_can_be_committed_as_they_are",
+            "commit::nothing_is_committed_implicitly",
+        ],
+        /// `CommitOffsets::Consumed` commits the ends of the partitions.
+        CommitsTheEnd => ["commit::consumed_is_what_was_returned"],
+        /// An offset is committed only when it is higher than the committed one.
+        CommitsOnlyForward => ["commit::an_exact_offset_may_go_back"],
+        /// Committing an exact offset seeks to it.
+        CommitSeeks => ["commit::a_commit_does_not_move_the_position"],
+        /// Committing a negative offset succeeds and does nothing.
+        NegativeIsIgnored => ["commit::a_negative_offset_is_invalid", "lifecycle::failures_are_counted"],
+        /// Conflicts of commits are reported as successes.
+        ConflictsAreIgnored => [
+            "commit::an_unassigned_partition_is_a_conflict",
+            "group::a_partition_of_another_member_is_a_conflict",
+            "group::a_static_member_is_fenced_by_its_replacement",
+        ],
+        /// All consumers are in one group.
+        OneGroup => [
+            "commit::groups_have_separate_offsets",
+            "group::each_group_gets_every_record",
+        ],
+        /// A group of one client is another group for other clients.
+        OneGroupPerClient => [
+            "group::partitions_of_a_leaving_member_are_reassigned",
+            "group::a_partition_of_another_member_is_a_conflict",
+            "group::a_static_member_is_fenced_by_its_replacement",
+            "group::members_share_the_partitions",
+        ],
+        /// A consumer that is closed stays in its group.
+        NeverLeaves => [
+            "commit::a_committed_offset_is_the_next_to_read",
+            "commit::an_exact_offset_may_go_back",
+            "commit::consumed_is_what_was_returned",
+            "commit::messages_can_be_committed_as_they_are",
+            "commit::nothing_is_committed_implicitly",
+            "group::partitions_of_a_leaving_member_are_reassigned",
+            "group::info_remains_without_members",
+            "lifecycle::totals_include_closed_handles",
+        ],
+        /// `group_instance_id` is ignored.
+        NoStaticMembers => ["group::a_static_member_is_fenced_by_its_replacement"],
+        /// Lag is not reported.
+        NoLag => ["group::info_remains_without_members", "group::info_shows_members_offsets_and_lag"],
+        /// A group without members is not found.
+        ForgetsEmptyGroups => ["group::info_remains_without_members"],
+        /// An unknown group is reported as an empty one.
+        EveryGroupExists => ["group::an_unknown_group_is_not_found"],
+        /// Creating a topic does nothing.
+        CreatesNothing => [
+            "topic::a_bad_topic_names_its_field",
+            "topic::a_created_topic_can_be_used_at_once",
+            "topic::a_deleted_topic_is_not_found",
+            "topic::a_topic_is_created_once",
+        ],
+        /// Creating a topic that exists succeeds.
+        CreatesAgain => ["topic::a_topic_is_created_once"],
+        /// Deleting a topic does nothing.
+        DeletesNothing => [
+            "topic::a_deleted_topic_is_not_found",
+            "topic::deleting_an_unknown_topic_is_not_found",
+        ],
+        /// Partitions have no leader.
+        NoLeader => ["topic::metadata_counts_the_records"],
+        /// A metadata request creates the topic.
+        MetadataRequestsCreate => [
+            "topic::a_deleted_topic_is_not_found",
+            "topic::metadata_requests_create_no_topic",
+        ],
+        /// Declares transactions, which the harness does not.
+        ClaimsTransactions => ["lifecycle::all_clients_declare_the_same_capabilities"],
+        /// Consuming with an unknown consumer returns no messages.
+        UnknownConsumersReadNothing => [
+            "lifecycle::a_closed_consumer_is_not_found",
+            "lifecycle::handles_belong_to_their_client",
+        ],
+        /// Producing with an unknown producer creates it again.
+        RecreatesProducers => [
+            "lifecycle::a_closed_producer_is_not_found",
+            "lifecycle::handles_belong_to_their_client",
+        ],
+        /// Flushing does not wait for records that are being sent.
+        FlushesTooEarly => ["lifecycle::flush_waits_for_acknowledgements"],
+        /// Nothing is counted.
+        CountsNothing => [
+            "lifecycle::failures_are_counted",
+            "lifecycle::totals_include_closed_handles",
+            "lifecycle::traffic_is_counted",
+        ],
+    }
+}

@@ -1,0 +1,69 @@
+//! WebSocket clients that are broken on purpose.
+//!
+//! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
+//! case that [`Saboteur::caught_by`] names.
+
+mod client;
+mod saboteur;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::http::HttpExtended;
+
+use self::client::SaboteurClient;
+pub use self::saboteur::Saboteur;
+use crate::kit::{CaseRuntime, Harness};
+use crate::websocket::WebSocketHarness;
+
+/// A harness whose clients are one [`Saboteur`].
+#[derive(Debug)]
+pub struct SaboteurHarness<H> {
+    inner: H,
+    saboteur: Saboteur,
+}
+
+impl<H: WebSocketHarness> SaboteurHarness<H> {
+    /// Wraps the clients of `inner`, so that they have the mistake of `saboteur`.
+    pub const fn new(inner: H, saboteur: Saboteur) -> Self {
+        Self { inner, saboteur }
+    }
+}
+
+impl<H: WebSocketHarness> Harness for SaboteurHarness<H> {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        self.inner.runtime()
+    }
+}
+
+impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
+    /// One second for saboteurs whose cases wait until they fail.
+    fn patience(&self) -> Duration {
+        let waits = matches!(
+            self.saboteur,
+            Saboteur::LosesEmptyMessages
+                | Saboteur::OneOperationAtATime
+                | Saboteur::LosesOnCancel
+                | Saboteur::NeverPings
+                | Saboteur::HidesPongs
+                | Saboteur::HidesPings
+                | Saboteur::KeepsSockets
+        );
+        if waits {
+            Duration::from_secs(1)
+        } else {
+            self.inner.patience()
+        }
+    }
+
+    fn client(&self) -> Arc<dyn HttpExtended> {
+        Arc::new(SaboteurClient {
+            inner: self.inner.client(),
+            saboteur: self.saboteur,
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! The list of saboteurs.
+
+crate::saboteurs! {
+    domain "websocket";
+
+    /// A WebSocket client with one mistake.
+    pub enum Saboteur {
+        /// Empty messages are not sent.
+        LosesEmptyMessages => ["messages::messages_arrive_unchanged"],
+        /// The chosen sub-protocol is not reported.
+        HidesSubProtocols => ["handshake::headers_and_sub_protocols_are_negotiated"],
+        /// Invalid URLs and limits are `Unsupported`, not `InvalidInput`.
+        WrongKindForInvalidInput => ["handshake::invalid_urls_and_options_are_invalid_input"],
+        /// Every refusal is `Status`.
+        SameKindForAllRefusals => ["handshake::refusals_have_their_status"],
+        /// Reports that a refused connection may have sent the handshake.
+        MaybeSentAfterRefusal => ["handshake::refused_and_slow_connections_have_their_kinds"],
+        /// A call that receives blocks calls that send.
+        OneOperationAtATime => ["messages::sending_does_not_wait_for_receiving"],
+        /// A dropped `receive` loses the message that it has taken.
+        LosesOnCancel => ["messages::a_cancelled_receive_loses_nothing"],
+        /// Limits are one byte too large.
+        LimitIsOffByOne => ["messages::the_size_limit_is_exact"],
+        /// `send` succeeds after the close.
+        SendsAfterClose => ["closing::our_close_reaches_the_peer"],
+        /// The peer's close frame is not handed to the receiver.
+        HidesCloseFrames => ["closing::the_peers_close_is_received"],
+        /// A lost connection ends without an error.
+        LostConnectionsAreClosed => ["closing::a_lost_connection_is_connection_closed"],
+        /// A close that is not answered succeeds.
+        UnansweredClosesSucceed => ["closing::a_close_without_an_answer_is_a_timeout"],
+        /// No pings are sent.
+        NeverPings => ["liveness::an_idle_connection_is_pinged"],
+        /// A missing pong ends the connection without an error.
+        WrongKindForMissingPongs => ["liveness::a_missing_pong_is_a_timeout"],
+        /// The query of the URL is not sent.
+        LosesQueries => ["handshake::path_and_query_arrive"],
+        /// Reserved headers are dropped silently.
+        DropsReservedHeaders => ["handshake::reserved_headers_are_invalid_input"],
+        /// A sub-protocol that was not offered is `Status`, not `Protocol`.
+        WrongKindForUnofferedProtocols => ["handshake::unoffered_sub_protocols_are_refused"],
+        /// Only the first fragment of a message is kept.
+        LosesFragments => ["messages::fragments_are_reassembled"],
+        /// The limit of a frame is ignored.
+        IgnoresFrameLimits => ["messages::frames_have_a_size_limit"],
+        /// Text that is not UTF-8 ends the connection without an error.
+        InvalidTextEndsTheConnection => ["messages::text_must_be_utf8"],
+        /// Pongs are not handed to the receiver.
+        HidesPongs => ["messages::pings_of_the_application_are_answered"],
+        /// Pings are not handed to the receiver.
+        HidesPings => ["liveness::pings_of_the_peer_are_answered"],
+        /// An invalid close closes the connection.
+        ClosesOnInvalidInput => ["closing::an_invalid_close_leaves_the_connection_open"],
+        /// A close frame given to `send` is dropped.
+        LosesCloseFrames => ["closing::sending_a_close_frame_closes"],
+        /// Dropping the connection leaves its socket open.
+        KeepsSockets => ["closing::dropping_the_connection_closes_its_socket"],
+    }
+}

@@ -1,0 +1,20 @@
+//! The cases, by subject.
+
+pub(super) mod closing;
+pub(super) mod handshake;
+pub(super) mod liveness;
+pub(super) mod messages;
+
+use std::sync::Arc;
+
+use super::WebSocketHarness;
+use crate::kit::Failure;
+
+type H = Arc<dyn WebSocketHarness>;
+
+/// Fails the case if `future` does not complete within the harness' patience.
+async fn soon<F: Future>(harness: &H, what: &str, future: F) -> Result<F::Output, Failure> {
+    tokio::time::timeout(harness.patience(), future)
+        .await
+        .map_err(|_| Failure::new(format!("{what} did not arrive in time")))
+}

@@ -1,0 +1,72 @@
+//! The WebSocket suite, for [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) and
+//! [`WebSocketConnection`](networking_spi::websocket::WebSocketConnection).
+//!
+//! The clauses are in `docs/contract/websocket.md`. Implement [`WebSocketHarness`], and run [`suite`] or expand
+//! [`websocket_conformance!`](crate::websocket_conformance):
+//!
+//! ```
+//! use std::sync::Arc;
+//! use networking_conformance::websocket::WebSocketHarness;
+//!
+//! # fn my_harness() -> Arc<dyn WebSocketHarness> { unreachable!("the example is only compiled") }
+//! networking_conformance::websocket_conformance!(my_harness);
+//! ```
+
+mod cases;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use networking_spi::http::HttpExtended;
+
+use self::cases::{closing, handshake, liveness, messages};
+use crate::kit::Harness;
+use crate::kit::define_suite;
+
+/// A WebSocket client under test.
+pub trait WebSocketHarness: Harness {
+    /// A fresh client. It connects to servers on the loopback interface, without TLS.
+    fn client(&self) -> Arc<dyn HttpExtended>;
+
+    /// How long a case waits for an expected event before it fails. The default is 5 seconds.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+define_suite! {
+    ($)
+    /// Expands to one `#[test]` per WebSocket case. The argument is a closure or function that makes the harness, as an
+    /// `Arc` of a type that implements [`WebSocketHarness`](crate::websocket::WebSocketHarness).
+    macro websocket_conformance;
+    domain "websocket" in websocket;
+    harness dyn WebSocketHarness;
+    cases {
+        "WS-1" messages::messages_arrive_unchanged,
+        "WS-2" handshake::headers_and_sub_protocols_are_negotiated,
+        "WS-3" handshake::invalid_urls_and_options_are_invalid_input,
+        "WS-4" handshake::refusals_have_their_status,
+        "WS-5" handshake::refused_and_slow_connections_have_their_kinds,
+        "WS-6" messages::sending_does_not_wait_for_receiving,
+        "WS-7" messages::a_cancelled_receive_loses_nothing,
+        "WS-8" messages::the_size_limit_is_exact,
+        "WS-9" closing::our_close_reaches_the_peer,
+        "WS-10" closing::the_peers_close_is_received,
+        "WS-11" closing::a_lost_connection_is_connection_closed,
+        "WS-12" closing::a_close_without_an_answer_is_a_timeout,
+        "WS-13" liveness::an_idle_connection_is_pinged,
+        "WS-14" liveness::a_missing_pong_is_a_timeout,
+        "WS-15" handshake::path_and_query_arrive,
+        "WS-16" handshake::reserved_headers_are_invalid_input,
+        "WS-17" handshake::unoffered_sub_protocols_are_refused,
+        "WS-18" messages::fragments_are_reassembled,
+        "WS-19" messages::frames_have_a_size_limit,
+        "WS-20" messages::text_must_be_utf8,
+        "WS-21" messages::pings_of_the_application_are_answered,
+        "WS-22" liveness::pings_of_the_peer_are_answered,
+        "WS-23" closing::an_invalid_close_leaves_the_connection_open,
+        "WS-24" closing::sending_a_close_frame_closes,
+        "WS-25" closing::dropping_the_connection_closes_its_socket,
+    }
+}

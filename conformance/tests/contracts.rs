@@ -1,0 +1,35 @@
+//! The clauses of each contract in `docs/contract` and the cases of its suite are the same.
+
+#[cfg(feature = "bridge")]
+#[test]
+fn bridge() {
+    networking_conformance::bridge::suite()
+        .assert_matches_contract("BRIDGE", include_str!("../../docs/contract/bridge.md"));
+}
+
+#[cfg(feature = "circuit-breaker")]
+#[test]
+fn circuit_breaker() {
+    networking_conformance::circuit_breaker::suite()
+        .assert_matches_contract("CB", include_str!("../../docs/contract/circuit_breaker.md"));
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn http() {
+    networking_conformance::http::suite().assert_matches_contract("HTTP", include_str!("../../docs/contract/http.md"));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn kafka() {
+    networking_conformance::kafka::suite()
+        .assert_matches_contract("KAFKA", include_str!("../../docs/contract/kafka.md"));
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn websocket() {
+    networking_conformance::websocket::suite()
+        .assert_matches_contract("WS", include_str!("../../docs/contract/websocket.md"));
+}

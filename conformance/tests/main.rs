@@ -1,0 +1,6 @@
+//! The suites are what their contracts say, and their cases can fail.
+
+mod checks;
+#[cfg(feature = "circuit-breaker")]
+mod circuit_breaker;
+mod contracts;

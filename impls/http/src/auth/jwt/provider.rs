@@ -1,0 +1,25 @@
+//! The implementation of signatures. It is chosen here by feature, not by `jsonwebtoken`: another crate that enables a second
+//! one must not make the choice ambiguous.
+
+use jsonwebtoken::crypto::CryptoProvider;
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+use networking_spi::NetworkError;
+use networking_spi::Result;
+
+#[cfg(feature = "aws-lc-rs")]
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+
+/// # Errors
+/// `Unsupported` in a build without cryptography, naming the features that add it.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#[allow(clippy::unnecessary_wraps, reason = "fails in builds without cryptography")]
+pub(super) fn provider(_operation: &'static str) -> Result<&'static CryptoProvider> {
+    Ok(&DEFAULT_PROVIDER)
+}
+
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+pub(super) fn provider(operation: &'static str) -> Result<&'static CryptoProvider> {
+    Err(NetworkError::unsupported(operation, "jwt").with_context("feature", "aws-lc-rs or ring"))
+}

@@ -1,0 +1,80 @@
+//! Name resolution together with the guard.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use networking_spi::Result;
+use url::{Host, Url};
+
+use super::config::TransportConfig;
+use super::dns::{DnsResolver, unresolved};
+use super::guard::{SsrfGuard, denied};
+
+/// A checked configuration and its name resolution: what every transport is made from.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: TransportConfig,
+    pub(crate) resolution: Resolution,
+}
+
+impl Setup {
+    /// # Errors
+    /// `InvalidInput` naming the field of the configuration, or `Unsupported` for a SOCKS proxy in a build without SOCKS.
+    pub(crate) fn new(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
+        let config = config.checked()?;
+        let resolution = Resolution {
+            resolver,
+            guard: config.ssrf_guard.clone().map(Arc::new),
+        };
+        Ok(Self { config, resolution })
+    }
+}
+
+/// Resolves names and then applies the guard, so that the addresses that were checked are those that are connected to.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolution {
+    resolver: Arc<dyn DnsResolver>,
+    pub(crate) guard: Option<Arc<SsrfGuard>>,
+}
+
+impl Resolution {
+    /// The addresses of `host` that may be connected to; at least one.
+    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
+        let addresses = self.resolver.resolve(host).await?;
+        if addresses.is_empty() {
+            return Err(unresolved(host));
+        }
+        match &self.guard {
+            Some(guard) => guard.permitted(host, addresses),
+            None => Ok(addresses),
+        }
+    }
+
+    /// The same without the guard: for the names of proxies, which come from the configuration.
+    pub(crate) fn unguarded(&self) -> Self {
+        Self {
+            resolver: Arc::clone(&self.resolver),
+            guard: None,
+        }
+    }
+
+    /// Checks the destination of a request that a proxy will connect to.
+    pub(crate) async fn check_before_proxy(&self, url: &Url) -> Result<()> {
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
+        guard.check_url(url)?;
+        let Some(Host::Domain(host)) = url.host() else {
+            return Ok(());
+        };
+        if !guard.resolve_before_proxy || guard.allows_host(host) {
+            return Ok(());
+        }
+        let addresses = self.unguarded().resolve(host).await?;
+        if addresses.iter().all(|address| guard.permits(*address)) {
+            Ok(())
+        } else {
+            Err(denied())
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One connection, and its use for one exchange.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use networking_spi::{NetworkError, Result, SendState};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use url::{Position, Url};
+
+use super::Pool;
+use crate::connect::diagnosis::Stage;
+use crate::transport::hyper::error;
+use crate::transport::hyper::upload::{Progress, Upload};
+
+/// The peer of a connection, and how requests to it are written.
+pub(super) struct Peer {
+    pub(super) origin: Box<str>,
+    host: HeaderValue,
+    scheme: Scheme,
+    authority: Authority,
+    /// Whether requests name the whole URL, not only the path: over HTTP/2, and to forwarding proxies.
+    absolute: bool,
+    http2: bool,
+    /// Sent to a forwarding proxy.
+    proxy_authorization: Option<HeaderValue>,
+    /// The task that drives the connection. When the sender is dropped, it ends after the current exchange.
+    task: AbortHandle,
+    /// Open streams of an HTTP/2 connection.
+    streams: AtomicU64,
+    /// When the last stream of an HTTP/2 connection ended.
+    pub(super) idle_since: Mutex<Instant>,
+}
+
+pub(super) enum Sender {
+    Http1(http1::SendRequest<Upload>),
+    Http2(http2::SendRequest<Upload>),
+}
+
+/// A connection that is in use for one exchange.
+///
+/// Dropping it before it is released closes an HTTP/1.1 connection, because the exchange is unfinished.
+pub(in crate::transport::hyper) struct PooledConnection {
+    /// `None` after it was returned.
+    sender: Option<Sender>,
+    peer: Arc<Peer>,
+    pool: Arc<Pool>,
+    /// The connection was opened for an earlier exchange.
+    reused: bool,
+    /// The progress of the request body, if there is one.
+    progress: Option<Arc<Progress>>,
+}
+
+/// Why there is no response head.
+#[expect(clippy::large_enum_variant, reason = "moved once, and seldom made")]
+pub(in crate::transport::hyper) enum Failure {
+    /// The peer sent nothing for the read timeout.
+    ReadTimeout,
+    Exchange(TrySendError<Request<Upload>>),
+}
+
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
+/// The key of the pool: scheme, host and port, and the user information if the URL has any.
+pub(super) fn origin(url: &Url) -> &str {
+    &url[..Position::BeforePath]
+}
+
+impl Peer {
+    pub(super) fn new(
+        url: &Url,
+        http2: bool,
+        forwarded: bool,
+        authorization: Option<&HeaderValue>,
+        task: AbortHandle,
+    ) -> Result<Self> {
+        let unusable = || NetworkError::invalid_input("url", "has a host that cannot be sent");
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        let authority = Authority::try_from(host).map_err(|error| unusable().with_source(error))?;
+        Ok(Self {
+            origin: origin(url).into(),
+            host: HeaderValue::from_str(host).map_err(|error| unusable().with_source(error))?,
+            scheme: if url.scheme() == "https" {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
+            authority,
+            absolute: http2 || forwarded,
+            http2,
+            proxy_authorization: authorization.filter(|_| forwarded).cloned(),
+            task,
+            streams: AtomicU64::new(0),
+            idle_since: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Whether no stream of an HTTP/2 connection is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.load(Relaxed) == 0
+    }
+
+    fn uri(&self, url: &Url) -> Result<Uri> {
+        let target = &url[Position::BeforePath..Position::AfterQuery];
+        let target = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
+            .map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))?;
+        if !self.absolute {
+            return Ok(Uri::from(target));
+        }
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))
+    }
+}
+
+impl PooledConnection {
+    pub(super) fn new(sender: Sender, peer: Arc<Peer>, pool: Arc<Pool>, reused: bool) -> Self {
+        if !peer.http2 || peer.streams.fetch_add(1, Relaxed) == 0 {
+            pool.gauges.activate();
+        }
+        Self {
+            sender: Some(sender),
+            peer,
+            pool,
+            reused,
+            progress: None,
+        }
+    }
+
+    /// Whether the peer is a forwarding proxy.
+    pub(in crate::transport::hyper) fn is_forwarded(&self) -> bool {
+        self.peer.absolute && !self.peer.http2
+    }
+
+    /// Host and port, as errors show them.
+    pub(in crate::transport::hyper) fn host(&self) -> &str {
+        self.peer.authority.as_str()
+    }
+
+    /// Waits until the connection can take a request; `false` if it was closed.
+    pub(super) async fn ready(&mut self) -> bool {
+        match &mut self.sender {
+            Some(Sender::Http1(sender)) if sender.is_ready() => true,
+            // Bounded, because the runtime that drives the connection may have stopped.
+            Some(Sender::Http1(sender)) => {
+                matches!(timeout(self.pool.settle_timeout, sender.ready()).await, Ok(Ok(())))
+            }
+            Some(Sender::Http2(sender)) => !sender.is_closed(),
+            None => false,
+        }
+    }
+
+    /// Sets the target of a request, and the headers that depend on the connection.
+    pub(in crate::transport::hyper) fn address(&mut self, request: &mut Request<Upload>, url: &Url) -> Result<()> {
+        *request.uri_mut() = self.peer.uri(url)?;
+        let chunked = request.body().size_hint().exact().is_none();
+        let headers = request.headers_mut();
+        if !self.peer.http2 {
+            headers.entry(header::HOST).or_insert_with(|| self.peer.host.clone());
+            if chunked {
+                // Without the header, hyper does not send the body of a GET.
+                headers.entry(header::TRANSFER_ENCODING).or_insert(CHUNKED);
+            }
+        }
+        if let Some(authorization) = &self.peer.proxy_authorization {
+            headers
+                .entry(header::PROXY_AUTHORIZATION)
+                .or_insert_with(|| authorization.clone());
+        }
+        self.progress = request.body().progress();
+        Ok(())
+    }
+
+    pub(in crate::transport::hyper) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        let response = match self
+            .sender
+            .as_mut()
+            .expect("the connection is in use until it is returned")
+        {
+            Sender::Http1(sender) => sender.try_send_request(request).await?,
+            Sender::Http2(sender) => sender.try_send_request(request).await?,
+        };
+        if self.reused {
+            self.pool.gauges.reuse();
+        }
+        Ok(response)
+    }
+
+    /// Returns the request if nothing of it was sent and it can be sent on another connection: this one was closed while it
+    /// was idle in the pool.
+    pub(in crate::transport::hyper) fn recover_request(self, failure: Failure) -> Result<Request<Upload>> {
+        match failure {
+            Failure::ReadTimeout => {
+                self.exclude_from_pool();
+                Err(error::read_timeout(SendState::MaybeSent))
+            }
+            Failure::Exchange(mut failure) => match failure.take_message() {
+                Some(request) if self.reused => Ok(request),
+                Some(_) => Err(error::classify(failure.into_error(), Stage::Head, SendState::NotSent)),
+                None => Err(error::classify(failure.into_error(), Stage::Head, SendState::MaybeSent)),
+            },
+        }
+    }
+
+    /// Returns the connection to the pool after the whole response was read.
+    pub(in crate::transport::hyper) fn release(mut self) {
+        if self.is_sent() {
+            let sender = self.sender.take();
+            self.end_exchange();
+            if let Some(sender) = sender {
+                self.pool.put(sender, &self.peer);
+            }
+        } else {
+            // The peer responded before it had received the whole request.
+            self.release_when_idle();
+        }
+    }
+
+    /// Gives an HTTP/2 connection to no further request, after its peer reached the read timeout.
+    pub(in crate::transport::hyper) fn exclude_from_pool(&self) {
+        if self.peer.http2 {
+            self.pool.remove_shared(&self.peer);
+        }
+    }
+
+    /// Whether the whole request was written. What hyper has buffered may still wait for a peer that does not read.
+    fn is_sent(&self) -> bool {
+        match &self.sender {
+            Some(Sender::Http1(sender)) => {
+                let uploaded = |progress: &Arc<Progress>| progress.ended() && sender.is_ready();
+                self.progress.as_ref().is_none_or(uploaded)
+            }
+            _ => true,
+        }
+    }
+
+    /// Returns an HTTP/1.1 connection to the pool when its exchange ends within `settle_timeout`, and closes it otherwise.
+    pub(in crate::transport::hyper) fn release_when_idle(mut self) {
+        let sender = self.sender.take();
+        self.end_exchange();
+        let Some(Sender::Http1(mut sender)) = sender else {
+            return;
+        };
+        let (pool, peer) = (Arc::clone(&self.pool), Arc::clone(&self.peer));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            peer.task.abort();
+            return;
+        };
+        runtime.spawn(async move {
+            match timeout(pool.settle_timeout, sender.ready()).await {
+                Ok(Ok(())) => pool.put(Sender::Http1(sender), &peer),
+                _ => peer.task.abort(),
+            }
+        });
+    }
+
+    fn end_exchange(&self) {
+        if !self.peer.http2 {
+            self.pool.gauges.deactivate();
+        } else if self.peer.streams.fetch_sub(1, Relaxed) == 1 {
+            *self.peer.idle_since.lock() = Instant::now();
+            self.pool.gauges.deactivate();
+        }
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        if self.sender.take().is_some() {
+            self.end_exchange();
+            if !self.peer.http2 {
+                // An upload or a response that never ends would keep the connection open.
+                self.peer.task.abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The handle of a cluster, and its builder.
+
+use std::fmt;
+use std::sync::Arc;
+
+use networking_runtime::clock::TokioClock;
+use networking_spi::Result;
+use networking_spi::clock::Clock;
+
+use super::client::MemoryKafka;
+use super::cluster::{Cluster, Limits};
+use super::fault::Fault;
+use super::log::Retention;
+use super::topics::{TopicRules, Topics};
+
+/// A Kafka cluster in this process: topics, records, groups and committed offsets.
+///
+/// Clients of one cluster share its topics and groups. Producers and consumers belong to the client that created them.
+/// Clones are handles to the same cluster, which is freed with its last handle and its last client.
+///
+/// ```
+/// use networking_kafka::memory::MemoryCluster;
+/// use networking_spi::kafka::{
+///     ConsumeOptions, ConsumerConfig, KafkaClient, NewTopic, OffsetReset, ProducerConfig, ProducerRecord,
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> networking_spi::Result<()> {
+/// let cluster = MemoryCluster::new();
+/// let (orders, billing) = (cluster.client(), cluster.client());
+/// orders.create_topic(NewTopic::new("orders", 3)).await?;
+///
+/// let producer = orders.create_producer(ProducerConfig::new()).await?;
+/// orders.produce_message(&producer, ProducerRecord::new("orders").with_value("one")).await?;
+///
+/// let config = ConsumerConfig::new("billing", ["orders"]).with_offset_reset(OffsetReset::Earliest);
+/// let consumer = billing.create_consumer(config).await?;
+/// let messages = billing.consume_messages(&consumer, ConsumeOptions::new()).await?;
+/// assert_eq!(messages[0].value_str(), Some("one"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryCluster(Arc<Cluster>);
+
+impl MemoryCluster {
+    /// A cluster with the defaults of [`MemoryClusterBuilder`].
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts to configure a cluster.
+    pub fn builder() -> MemoryClusterBuilder {
+        MemoryClusterBuilder::default()
+    }
+
+    /// A new client of this cluster.
+    pub fn client(&self) -> MemoryKafka {
+        MemoryKafka::on(self.0.clone())
+    }
+
+    /// Makes operations fail. Of several faults that match an operation, the one injected first applies.
+    pub fn inject(&self, fault: Fault) {
+        self.0.faults.add(fault);
+    }
+
+    /// Removes all injected faults.
+    pub fn clear_faults(&self) {
+        self.0.faults.clear();
+    }
+
+    /// Makes a topic unavailable, as if its brokers were down, or available again. While a topic is unavailable, writing to
+    /// it waits up to the producer's `delivery_timeout`, and consumers get no records from it.
+    ///
+    /// # Errors
+    /// [`NotFound`](networking_spi::ErrorKind::NotFound) if the topic does not exist.
+    pub fn set_topic_available(&self, topic: &str, available: bool) -> Result<()> {
+        let topic = self.0.topics.existing(topic, "kafka.set_topic_available")?;
+        topic.set_available(available);
+        Ok(())
+    }
+}
+
+// `client` does not import this file: a handle creates clients, a client does not need its handle.
+impl MemoryKafka {
+    /// A client of a new cluster with the defaults of [`MemoryClusterBuilder`].
+    pub fn new() -> Self {
+        MemoryCluster::new().client()
+    }
+
+    /// The cluster of this client, to create more clients and to inject faults.
+    pub fn cluster(&self) -> MemoryCluster {
+        MemoryCluster(Arc::clone(self.shared_cluster()))
+    }
+}
+
+impl Default for MemoryKafka {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for MemoryCluster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Configures and builds a [`MemoryCluster`].
+///
+/// Every resource is bounded. A partition that is full drops its oldest records. Creating a topic, group, producer or
+/// consumer beyond its limit fails with [`Exhausted`](networking_spi::ErrorKind::Exhausted).
+#[derive(Debug, Clone)]
+#[must_use = "call `build`"]
+pub struct MemoryClusterBuilder {
+    clock: Option<Arc<dyn Clock>>,
+    rules: TopicRules,
+    limits: Limits,
+}
+
+impl Default for MemoryClusterBuilder {
+    /// One broker. Topics are created only by [`create_topic`](networking_spi::kafka::KafkaClient::create_topic). A
+    /// partition keeps at most 1 000 000 records and 256 MiB. A cluster has at most 100 000 partitions and 10 000 groups, a
+    /// client at most 10 000 producers and 10 000 consumers. The clock is tokio's.
+    fn default() -> Self {
+        Self {
+            clock: None,
+            rules: TopicRules {
+                seed: 0,
+                brokers: 1,
+                auto_create: None,
+                max_partitions: 100_000,
+                retention: Retention {
+                    records: 1_000_000,
+                    bytes: 256 << 20,
+                    age: None,
+                },
+            },
+            limits: Limits {
+                groups: 10_000,
+                handles: 10_000,
+            },
+        }
+    }
+}
+
+impl MemoryClusterBuilder {
+    /// Sets the clock for timestamps, session timeouts, poll intervals and retention. Default: a
+    /// [`TokioClock`](networking_runtime::clock::TokioClock). Waiting always uses tokio's timers.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets the partition (modulo the number of partitions) that gets a topic's first records without a key. Default: 0.
+    pub fn seed(mut self, seed: usize) -> Self {
+        self.rules.seed = seed;
+        self
+    }
+
+    /// Sets the number of brokers in metadata, at least 1. It limits replication factors; partitions are led by the brokers
+    /// in turn. Default: 1.
+    pub fn brokers(mut self, brokers: u16) -> Self {
+        self.rules.brokers = i32::from(brokers.max(1));
+        self
+    }
+
+    /// Creates a topic when a producer first writes to it or a consumer first subscribes to it, with this number of
+    /// partitions (1 to 10 000). Default: topics are not created on first use.
+    pub fn auto_create_topics(mut self, partitions: u16) -> Self {
+        self.rules.auto_create = Some(i32::from(partitions.clamp(1, 10_000)));
+        self
+    }
+
+    /// Sets the most records that a partition keeps, at least 1. Default: 1 000 000.
+    pub fn max_records_per_partition(mut self, records: u64) -> Self {
+        self.rules.retention.records = records.max(1);
+        self
+    }
+
+    /// Sets the most bytes of keys, values and headers that a partition keeps. The newest record is kept even if it is
+    /// larger. Default: 256 MiB.
+    pub fn max_bytes_per_partition(mut self, bytes: u64) -> Self {
+        self.rules.retention.bytes = bytes;
+        self
+    }
+
+    /// Sets the most partitions that all topics together may have. Default: 100 000.
+    pub fn max_partitions(mut self, partitions: usize) -> Self {
+        self.rules.max_partitions = partitions;
+        self
+    }
+
+    /// Sets the most consumer groups. A group without members and committed offsets makes room for a new one. Default:
+    /// 10 000.
+    pub fn max_groups(mut self, groups: usize) -> Self {
+        self.limits.groups = groups;
+        self
+    }
+
+    /// Sets the most open producers, and the most open consumers, of one client. Default: 10 000 each.
+    pub fn max_handles_per_client(mut self, handles: usize) -> Self {
+        self.limits.handles = handles;
+        self
+    }
+
+    /// Builds the cluster.
+    pub fn build(self) -> MemoryCluster {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
+        MemoryCluster(Arc::new(Cluster::new(Topics::new(clock, self.rules), self.limits)))
+    }
+}

@@ -1,0 +1,138 @@
+//! The topics of a cluster.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use networking_spi::clock::Clock;
+use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Result};
+use parking_lot::RwLock;
+
+use super::log::Retention;
+use super::topic::{Topic, TopicSettings};
+
+/// The topics of a cluster by name, and the rules for creating them.
+pub(super) struct Topics {
+    clock: Arc<dyn Clock>,
+    rules: TopicRules,
+    by_name: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+}
+
+/// What applies to every topic that is created.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TopicRules {
+    /// The partition at which topics start to spread records without a key.
+    pub(super) seed: usize,
+    pub(super) brokers: i32,
+    /// Partitions of a topic that is created on first use; `None` if topics are not created on first use.
+    pub(super) auto_create: Option<i32>,
+    /// The most partitions that all topics together may have.
+    pub(super) max_partitions: usize,
+    pub(super) retention: Retention,
+}
+
+impl Topics {
+    pub(super) fn new(clock: Arc<dyn Clock>, rules: TopicRules) -> Self {
+        Self {
+            clock,
+            rules,
+            by_name: RwLock::default(),
+        }
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_name.read().len()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.by_name.read().get(name).cloned()
+    }
+
+    /// A topic that must exist.
+    pub(super) fn existing(&self, name: &str, operation: &'static str) -> Result<Arc<Topic>> {
+        self.get(name)
+            .ok_or_else(|| NetworkError::not_found(operation, "topic", name))
+    }
+
+    pub(super) fn create(&self, new: &NewTopic) -> Result<()> {
+        const OPERATION: &str = "kafka.create_topic";
+        new.validate()?;
+        if new
+            .replication_factor
+            .is_some_and(|factor| i32::from(factor) > self.rules.brokers)
+        {
+            return Err(NetworkError::invalid_input(
+                "replication_factor",
+                "must not be larger than the number of brokers",
+            ));
+        }
+        let defaults = TopicSettings {
+            retention: self.rules.retention,
+            max_message_bytes: usize::MAX,
+        };
+        let settings = defaults.with_config(&new.config)?;
+        let partitions = usize::try_from(new.partitions)
+            .map_err(|_| NetworkError::invalid_input("partitions", "must not be negative"))?;
+        let mut topics = self.by_name.write();
+        if topics.contains_key(new.name.as_str()) {
+            return Err(
+                NetworkError::new(ErrorKind::AlreadyExists, OPERATION, "the topic already exists")
+                    .with_context("topic", &new.name),
+            );
+        }
+        let limit = self.rules.max_partitions;
+        let existing: usize = topics.values().map(|topic| topic.partitions.len()).sum();
+        if existing + partitions > limit {
+            return Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                OPERATION,
+                "the cluster has reached its limit of partitions",
+            )
+            .with_context("limit", limit.to_string()));
+        }
+        let replicas = new.replication_factor.map_or(1, i32::from);
+        let topic = Arc::new(Topic::new(&new.name, partitions, replicas, settings, self.rules.seed));
+        topics.insert(topic.name.clone(), topic);
+        Ok(())
+    }
+
+    /// The configuration of `name` when it is created on first use.
+    pub(super) fn auto_created(&self, name: &str) -> Option<NewTopic> {
+        Some(NewTopic::new(name, self.rules.auto_create?))
+    }
+
+    pub(super) fn delete(&self, name: &str) -> Result<()> {
+        let Some(topic) = self.by_name.write().remove(name) else {
+            return Err(NetworkError::not_found("kafka.delete_topic", "topic", name));
+        };
+        topic.delete();
+        Ok(())
+    }
+
+    pub(super) fn metadata(&self, name: &str) -> Result<TopicMetadata> {
+        let topic = self.existing(name, "kafka.topic_metadata")?;
+        let now = self.clock.now();
+        let brokers = self.rules.brokers;
+        let partitions = (0_i32..).zip(&topic.partitions).map(|(number, partition)| {
+            partition.expire(now);
+            let mut metadata = PartitionMetadata::new(number, number % brokers, partition.start(), partition.end());
+            metadata.replicas = (0..topic.replicas)
+                .map(|replica| (number + replica) % brokers)
+                .collect();
+            metadata.in_sync_replicas.clone_from(&metadata.replicas);
+            if !topic.gate.is_open() {
+                metadata.leader = None;
+                metadata.earliest_offset = -1;
+                metadata.latest_offset = -1;
+                metadata.in_sync_replicas.clear();
+            }
+            metadata
+        });
+        Ok(TopicMetadata::new(name, partitions.collect()))
+    }
+}

@@ -1,0 +1,356 @@
+//! The client.
+
+mod builder;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use networking_spi::kafka::{
+    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
+    KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+    validate_topic_name,
+};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+pub use self::builder::RdKafkaClientBuilder;
+use super::admin::{self, Admin};
+use super::config::ConnectionSettings;
+use super::consumer::Consumer;
+use super::context::Callbacks;
+use super::control::{BlockingCalls, Control, interrupted};
+use super::group;
+use super::producer::Producer;
+use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
+
+/// A [`KafkaClient`] over librdkafka.
+///
+/// [`builder`](Self::builder) creates it. It connects on first use, and needs a tokio runtime with time and I/O enabled.
+/// Clones share producers, consumers, connections and metrics. The documentation of the [module](crate::rdkafka) describes
+/// its behaviour.
+#[derive(Clone)]
+pub struct RdKafkaClient {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Makes the ids of this client different from those of other clients.
+    number: u64,
+    settings: ConnectionSettings,
+    limits: Limits,
+    capabilities: KafkaCapabilities,
+    counters: Arc<ClientCounters>,
+    callbacks: Callbacks,
+    next_handle: AtomicU64,
+    producers: Mutex<BTreeMap<ProducerId, Arc<Producer>>>,
+    consumers: Mutex<BTreeMap<ConsumerId, OpenConsumer>>,
+    control: OnceCell<Control>,
+    admin: OnceCell<Admin>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    producers: usize,
+    consumers: usize,
+    close: Duration,
+}
+
+struct OpenConsumer {
+    consumer: Arc<Consumer>,
+    /// Completes when the consumer has left the group.
+    left: oneshot::Receiver<()>,
+}
+
+static CLIENTS: AtomicU64 = AtomicU64::new(1);
+
+impl RdKafkaClient {
+    /// Starts to configure a client of a cluster. `bootstrap_servers` are some of its brokers, as `host:port` separated by
+    /// commas.
+    pub fn builder(bootstrap_servers: impl Into<String>) -> RdKafkaClientBuilder {
+        RdKafkaClientBuilder::new(bootstrap_servers)
+    }
+
+    fn new(settings: ConnectionSettings, limits: Limits, capabilities: KafkaCapabilities) -> Self {
+        let callbacks = Callbacks::new(&settings.security);
+        let inner = Inner {
+            number: CLIENTS.fetch_add(1, Ordering::Relaxed),
+            settings,
+            limits,
+            capabilities,
+            counters: Arc::default(),
+            callbacks,
+            next_handle: AtomicU64::new(1),
+            producers: Mutex::default(),
+            consumers: Mutex::default(),
+            control: OnceCell::new(),
+            admin: OnceCell::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl KafkaClient for RdKafkaClient {
+    async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
+        const OPERATION: &str = "kafka.create_producer";
+        let inner = &self.inner;
+        config.validate().map_err(|error| error.with_operation(OPERATION))?;
+        let settings = inner
+            .settings
+            .producer(&config)
+            .map_err(|error| error.with_operation(OPERATION))?;
+        let full = || exhausted(OPERATION, "max_producers", inner.limits.producers);
+        if inner.producers.lock().len() >= inner.limits.producers {
+            return Err(full());
+        }
+        let callbacks = inner.callbacks.for_new_handle();
+        let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
+        let limit = inner.settings.request_timeout;
+        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters, limit))
+            .await
+            .map_err(interrupted)??;
+        let id = ProducerId::new(inner.next_id("producer"));
+        let mut producers = inner.producers.lock();
+        // Checked again: other calls may have created producers meanwhile.
+        if producers.len() >= inner.limits.producers {
+            return Err(full());
+        }
+        producers.insert(id.clone(), Arc::new(producer));
+        Ok(id)
+    }
+
+    async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
+        const OPERATION: &str = "kafka.create_consumer";
+        let inner = &self.inner;
+        config.validate().map_err(|error| error.with_operation(OPERATION))?;
+        if config.group_instance_id.is_some() && !inner.capabilities.static_membership {
+            return Err(NetworkError::unsupported(OPERATION, "static_membership"));
+        }
+        let settings = inner
+            .settings
+            .consumer(&config)
+            .map_err(|error| error.with_operation(OPERATION))?;
+        let full = || exhausted(OPERATION, "max_consumers", inner.limits.consumers);
+        if inner.consumers.lock().len() >= inner.limits.consumers {
+            return Err(full());
+        }
+        inner.require_topics(OPERATION, config.topics.clone()).await?;
+        let callbacks = inner.callbacks.for_new_handle();
+        let counters = Arc::new(ConsumerCounters::new(Arc::clone(&inner.counters)));
+        let limit = inner.settings.request_timeout;
+        let (consumer, left) =
+            spawn_blocking(move || Consumer::start(&settings, &config.topics, callbacks, counters, limit))
+                .await
+                .map_err(interrupted)??;
+        let id = ConsumerId::new(inner.next_id("consumer"));
+        let mut consumers = inner.consumers.lock();
+        if consumers.len() >= inner.limits.consumers {
+            return Err(full());
+        }
+        consumers.insert(
+            id.clone(),
+            OpenConsumer {
+                consumer: Arc::new(consumer),
+                left,
+            },
+        );
+        Ok(id)
+    }
+
+    async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
+        const OPERATION: &str = "kafka.produce_message";
+        let results = self.inner.producer(OPERATION, producer)?.produce(vec![record]).await;
+        let no_result = || {
+            Err(NetworkError::new(
+                ErrorKind::Internal,
+                OPERATION,
+                "the record has no result",
+            ))
+        };
+        results.into_iter().next().unwrap_or_else(no_result)
+    }
+
+    async fn produce_messages(
+        &self,
+        producer: &ProducerId,
+        records: Vec<ProducerRecord>,
+    ) -> Result<Vec<Result<RecordMetadata>>> {
+        Ok(self
+            .inner
+            .producer("kafka.produce_messages", producer)?
+            .produce(records)
+            .await)
+    }
+
+    async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
+        const OPERATION: &str = "kafka.consume_messages";
+        let open = self.inner.consumer(OPERATION, consumer)?;
+        open.consume(options).await.map_err(|error| match error.kind() {
+            // The consumer was closed during the call.
+            ErrorKind::Closed => NetworkError::not_found(OPERATION, "consumer", consumer),
+            _ => error,
+        })
+    }
+
+    async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
+        self.inner
+            .consumer("kafka.commit_offsets", consumer)?
+            .commit(offsets)
+            .await
+    }
+
+    async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
+        const OPERATION: &str = "kafka.consumer_group_info";
+        let inner = &self.inner;
+        if !inner.capabilities.group_info {
+            return Err(NetworkError::unsupported(OPERATION, "group_info"));
+        }
+        validate::name(group, 255, "group").map_err(|error| error.with_operation(OPERATION))?;
+        let reader = inner.settings.group_reader(group);
+        group::info(inner.control().await?, group, reader, inner.callbacks.for_new_handle()).await
+    }
+
+    async fn create_topic(&self, topic: NewTopic) -> Result<()> {
+        const OPERATION: &str = "kafka.create_topic";
+        topic.validate().map_err(|error| error.with_operation(OPERATION))?;
+        let (admin, control) = self.inner.admin(OPERATION).await?;
+        admin.create(control, topic).await
+    }
+
+    async fn delete_topic(&self, topic: &str) -> Result<()> {
+        const OPERATION: &str = "kafka.delete_topic";
+        validate_topic_name(topic, "topic").map_err(|error| error.with_operation(OPERATION))?;
+        let (admin, control) = self.inner.admin(OPERATION).await?;
+        admin.delete(control, topic).await
+    }
+
+    async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
+        validate_topic_name(topic, "topic").map_err(|error| error.with_operation("kafka.topic_metadata"))?;
+        admin::describe(self.inner.control().await?, topic).await
+    }
+
+    async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
+        let inner = &self.inner;
+        let mut metrics = inner.counters.snapshot();
+        let producers = inner.producers.lock();
+        metrics.producers = producers
+            .iter()
+            .map(|(id, producer)| (id.clone(), producer.metrics()))
+            .collect();
+        drop(producers);
+        let consumers = inner.consumers.lock();
+        metrics.consumers = consumers
+            .iter()
+            .map(|(id, open)| (id.clone(), open.consumer.metrics()))
+            .collect();
+        Ok(metrics)
+    }
+
+    async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()> {
+        self.inner.producer("kafka.flush", producer)?.flush(timeout).await
+    }
+
+    async fn close_producer(&self, producer: &ProducerId) -> Result<()> {
+        const OPERATION: &str = "kafka.close_producer";
+        let closing = self.inner.producers.lock().remove(producer);
+        let closing = closing.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
+        closing
+            .flush(closing.delivery_timeout())
+            .await
+            .map_err(|error| error.with_operation(OPERATION))
+    }
+
+    async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
+        const OPERATION: &str = "kafka.close_consumer";
+        let closing = self.inner.consumers.lock().remove(consumer);
+        let OpenConsumer { consumer, left } =
+            closing.ok_or_else(|| NetworkError::not_found(OPERATION, "consumer", consumer))?;
+        consumer.stop();
+        drop(consumer);
+        // Calls in progress hold the consumer. It leaves the group when the last of them has ended.
+        match timeout(self.inner.limits.close, left).await {
+            Ok(_left) => Ok(()),
+            Err(_elapsed) => Err(NetworkError::timeout(OPERATION, Phase::Total, self.inner.limits.close)),
+        }
+    }
+
+    fn capabilities(&self) -> KafkaCapabilities {
+        self.inner.capabilities
+    }
+}
+
+impl Inner {
+    async fn control(&self) -> Result<&Control> {
+        self.control
+            .get_or_try_init(|| Control::start(&self.settings, self.callbacks.for_new_handle()))
+            .await
+    }
+
+    async fn admin(&self, operation: &'static str) -> Result<(&Admin, &Control)> {
+        if !self.capabilities.topic_admin {
+            return Err(NetworkError::unsupported(operation, "topic_admin"));
+        }
+        let control = self.control().await?;
+        let start = || Admin::start(&self.settings, self.callbacks.for_new_handle());
+        Ok((self.admin.get_or_try_init(start).await?, control))
+    }
+
+    /// Fails if a topic does not exist: its consumer would wait forever.
+    async fn require_topics(&self, operation: &'static str, topics: Vec<String>) -> Result<()> {
+        let check = move |calls: &BlockingCalls<'_>| {
+            for topic in &topics {
+                if calls.topic(topic, |_| ())?.is_none() {
+                    return Err(NetworkError::not_found(operation, "topic", topic));
+                }
+            }
+            Ok(())
+        };
+        self.control().await?.call(operation, check).await
+    }
+
+    fn producer(&self, operation: &'static str, id: &ProducerId) -> Result<Arc<Producer>> {
+        let found = self.producers.lock().get(id).cloned();
+        found.ok_or_else(|| NetworkError::not_found(operation, "producer", id))
+    }
+
+    fn consumer(&self, operation: &'static str, id: &ConsumerId) -> Result<Arc<Consumer>> {
+        let found = self.consumers.lock().get(id).map(|open| Arc::clone(&open.consumer));
+        found.ok_or_else(|| NetworkError::not_found(operation, "consumer", id))
+    }
+
+    fn next_id(&self, what: &str) -> String {
+        let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
+        format!("rdkafka-{}-{what}-{handle}", self.number)
+    }
+}
+
+fn exhausted(operation: &'static str, limit: &'static str, value: usize) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::Exhausted,
+        operation,
+        "the client has reached its limit; close some or raise the limit",
+    )
+    .with_context(limit, value.to_string())
+    .with_retryability(Retryability::Never)
+}
+
+impl fmt::Debug for RdKafkaClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RdKafkaClient")
+            .field("settings", &self.inner.settings)
+            .field("limits", &self.inner.limits)
+            .field("capabilities", &self.inner.capabilities)
+            .field("producers", &self.inner.producers.lock().len())
+            .field("consumers", &self.inner.consumers.lock().len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Which errors count as failures of the dependency.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::CallOutcome;
+use crate::error::{ErrorKind, NetworkError, SendState};
+
+/// Decides which errors count as failures of the dependency.
+pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
+    /// What a call that returned `error` counts as.
+    fn classify(&self, error: &NetworkError) -> CallOutcome;
+}
+
+/// The default classifier, also for HTTP.
+///
+/// | error | counts as |
+/// |---|---|
+/// | status 5xx, 408, 429 | failure |
+/// | any other status | success: the dependency answered |
+/// | connection, TLS, proxy and protocol failures, timeouts, truncated and undecodable bodies, failures of the peer | failure |
+/// | a rate limit of the peer | failure |
+/// | a local rate limit (nothing was sent) | ignored |
+/// | not found, exists already, authentication, permission, conflict, incompatible schema | success |
+/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application, local resources | ignored |
+pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
+    Arc::new(DefaultClassifier)
+}
+
+#[derive(Debug)]
+struct DefaultClassifier;
+
+impl ErrorClassifier for DefaultClassifier {
+    fn classify(&self, error: &NetworkError) -> CallOutcome {
+        if let Some(status) = error.status() {
+            return if status >= 500 || status == 408 || status == 429 {
+                CallOutcome::Failure
+            } else {
+                CallOutcome::Success
+            };
+        }
+        match error.kind() {
+            // A local limiter: the request did not reach the dependency.
+            ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
+            ErrorKind::InvalidInput
+            | ErrorKind::Unsupported
+            | ErrorKind::Encode
+            | ErrorKind::Cancelled
+            | ErrorKind::Rejected
+            | ErrorKind::CircuitOpen
+            | ErrorKind::Exhausted
+            | ErrorKind::Closed => CallOutcome::Ignored,
+            ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Authentication
+            | ErrorKind::Conflict
+            | ErrorKind::Incompatible => CallOutcome::Success,
+            _ => CallOutcome::Failure,
+        }
+    }
+}
+
+/// The classifier for Kafka: [`default_classifier`], except for kinds that mean something else in Kafka.
+///
+/// | error | counts as |
+/// |---|---|
+/// | no broker, no leader, no coordinator, too few replicas, storage errors, throttling, timeouts | failure |
+/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker answered |
+/// | a record or batch that is too large, or that cannot be decoded | ignored: the record is the cause |
+/// | invalid input, full local queue, closed handle, cancellation, policy violation | ignored |
+///
+/// ```
+/// use networking_spi::circuit_breaker::{CallOutcome, CircuitBreakerConfig, kafka_classifier};
+/// use networking_spi::{ErrorKind, NetworkError};
+///
+/// let config = CircuitBreakerConfig::new().with_classifier(kafka_classifier());
+/// let too_large = NetworkError::new(ErrorKind::TooLarge, "kafka.produce_message", "the record has 2 MiB");
+/// assert_eq!(config.classifier.classify(&too_large), CallOutcome::Ignored);
+/// ```
+pub fn kafka_classifier() -> Arc<dyn ErrorClassifier> {
+    Arc::new(KafkaClassifier)
+}
+
+#[derive(Debug)]
+struct KafkaClassifier;
+
+impl ErrorClassifier for KafkaClassifier {
+    fn classify(&self, error: &NetworkError) -> CallOutcome {
+        match error.kind() {
+            ErrorKind::TooLarge | ErrorKind::Decode => CallOutcome::Ignored,
+            _ => DefaultClassifier.classify(error),
+        }
+    }
+}

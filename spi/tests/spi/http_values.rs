@@ -1,0 +1,455 @@
+//! The values of the HTTP contract: building, validation, serialization, and what they show.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use networking_spi::http::{
+    BodySource, ByteStream, CircuitScope, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpRequest, HttpResponse,
+    Jitter, Method, OAuth2Grant, OAuth2Request, ProxyConfig, RequestOptions, RequestTarget, RetryBudget, RetryPolicy,
+    StatusCode,
+};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Retryability};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+fn get(target: &str) -> HttpRequest {
+    HttpRequest::new(Method::GET, target)
+}
+
+#[test]
+fn a_query_goes_before_the_fragment_and_after_the_query() {
+    for (target, expected) in [
+        ("/a", "/a?n=v+1"),
+        ("/a?", "/a?n=v+1"),
+        ("/a?x=1", "/a?x=1&n=v+1"),
+        ("/a#part", "/a?n=v+1#part"),
+        ("/a?x=1#part", "/a?x=1&n=v+1#part"),
+        ("/a#part?no", "/a?n=v+1#part?no"),
+        ("", "?n=v+1"),
+        ("https://a.test/#part", "https://a.test/?n=v+1#part"),
+        ("https://a.test/?x=1", "https://a.test/?x=1&n=v+1"),
+    ] {
+        let request = get(target).with_query("n", "v 1").unwrap();
+        let shown = match request.target {
+            RequestTarget::Absolute(url) => url.to_string(),
+            RequestTarget::Relative(reference) => reference,
+        };
+        assert_eq!(shown, expected, "{target}");
+    }
+}
+
+#[test]
+fn names_and_values_of_a_query_are_encoded() {
+    let request = get("/a").with_query("a&b", "c=d#e/ü").unwrap();
+    let base: Url = "https://a.test".parse().unwrap();
+    let RequestTarget::Absolute(url) = request.target.resolve(&base).unwrap() else {
+        panic!("resolved")
+    };
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    assert_eq!(pairs, [("a&b".to_owned(), "c=d#e/ü".to_owned())]);
+    assert_eq!(url.fragment(), None);
+}
+
+#[test]
+fn references_resolve_against_a_base() {
+    let base: Url = "https://a.test/v1/".parse().unwrap();
+    for (reference, expected) in [
+        ("users", "https://a.test/v1/users"),
+        ("/users", "https://a.test/users"),
+        ("?x=1", "https://a.test/v1/?x=1"),
+        ("../v2", "https://a.test/v2"),
+        ("https://b.test/", "https://b.test/"),
+    ] {
+        let RequestTarget::Absolute(url) = RequestTarget::from(reference).resolve(&base).unwrap() else {
+            panic!("resolved")
+        };
+        assert_eq!(url.as_str(), expected);
+    }
+    let error = RequestTarget::from("//[bad").resolve(&base).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("url")));
+}
+
+#[test]
+fn idempotency_is_method_key_or_word() {
+    let of = |method| HttpRequest::new(method, "/");
+    for method in [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PUT,
+        Method::DELETE,
+        Method::TRACE,
+    ] {
+        assert!(of(method.clone()).is_idempotent(), "{method}");
+    }
+    for method in [
+        Method::POST,
+        Method::PATCH,
+        Method::CONNECT,
+        Method::from_bytes(b"PURGE").unwrap(),
+    ] {
+        assert!(!of(method.clone()).is_idempotent(), "{method}");
+        assert!(
+            of(method.clone())
+                .with_header("Idempotency-Key", "1")
+                .unwrap()
+                .is_idempotent(),
+            "{method}"
+        );
+    }
+    let word = |idempotent| RequestOptions::new().with_idempotent(idempotent);
+    assert!(of(Method::POST).with_options(word(true)).is_idempotent());
+    assert!(!of(Method::GET).with_options(word(false)).is_idempotent());
+}
+
+#[test]
+fn what_a_header_cannot_be_is_named_without_its_value() {
+    let error = get("/").with_header("not a name", "x").unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("header")));
+    let error = get("/").with_header("x-a", "line\nfeed").unwrap_err();
+    assert_eq!(error.field(), Some("header.x-a"));
+    assert!(!format!("{error:?}").contains("feed"));
+    assert_eq!(get("/").with_bearer("line\nfeed").unwrap_err().field(), Some("token"));
+    assert!(get("/").with_header("x-api-key", "k").unwrap().headers["x-api-key"].is_sensitive());
+    assert!(get("/").with_bearer("t").unwrap().headers["authorization"].is_sensitive());
+}
+
+#[cfg(feature = "mock")]
+#[tokio::test]
+async fn the_first_mistake_of_a_builder_is_what_awaiting_returns() {
+    use networking_spi::http::HttpClientExt;
+
+    let client = networking_spi::http::MockHttpClient::new();
+    let error = client
+        .get("/")
+        .header("not a name", "x")
+        .header("x-a", "line\nfeed")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.field(),
+        Some("header"),
+        "nothing was sent: the mock expects no call"
+    );
+}
+
+#[test]
+fn json_and_forms_keep_a_content_type_that_is_set() {
+    let request = get("/")
+        .with_header("content-type", "application/vnd.api+json")
+        .unwrap()
+        .with_json(&1)
+        .unwrap();
+    assert_eq!(request.headers["content-type"], "application/vnd.api+json");
+    let request = get("/").with_form([("a", "1"), ("a", "2")]);
+    assert_eq!(request.body.as_bytes().unwrap(), "a=1&a=2");
+    assert_eq!(request.headers["content-type"], "application/x-www-form-urlencoded");
+}
+
+#[derive(Debug)]
+struct Source;
+
+impl BodySource for Source {
+    fn open(&self) -> ByteStream {
+        chunks(&["ab", "c"])
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(3)
+    }
+}
+
+fn chunks(parts: &[&'static str]) -> ByteStream {
+    stream::iter(
+        parts
+            .iter()
+            .map(|part| Ok(Bytes::from_static(part.as_bytes())))
+            .collect::<Vec<_>>(),
+    )
+    .boxed()
+}
+
+#[tokio::test]
+async fn bodies_know_what_they_are() {
+    let table = [
+        (HttpBody::empty(), Some(0), true, ""),
+        (HttpBody::from(""), Some(0), true, ""),
+        (HttpBody::from("abc"), Some(3), true, "abc"),
+        (HttpBody::source(Arc::new(Source)), Some(3), true, "abc"),
+        (HttpBody::stream(chunks(&["ab", "c"]), None), None, false, "abc"),
+        (HttpBody::stream(chunks(&[]), None), None, false, ""),
+    ];
+    for (body, length, again, content) in table {
+        let shown = format!("{body:?}");
+        assert_eq!(body.length(), length, "{shown}");
+        assert_eq!(body.try_clone().is_some(), again, "{shown}");
+        if let Some(copy) = body.try_clone() {
+            assert_eq!(copy.collect(3).await.unwrap(), content, "{shown}");
+        }
+        assert_eq!(body.collect(3).await.unwrap(), content, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn collecting_stops_at_the_limit() {
+    for body in [
+        HttpBody::from("abcd"),
+        HttpBody::stream(chunks(&["abcd"]), None),
+        HttpBody::stream(chunks(&["ab", "cd"]), None),
+    ] {
+        let shown = format!("{body:?}");
+        assert_eq!(
+            body.collect(3).await.unwrap_err().kind(),
+            ErrorKind::TooLarge,
+            "{shown}"
+        );
+    }
+    // What comes after the limit is never asked for.
+    let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
+    assert_eq!(
+        HttpBody::stream(endless, None).collect(10).await.unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+}
+
+#[tokio::test]
+async fn mapping_keeps_emptiness_and_length() {
+    let upper = |chunks: ByteStream| chunks.map_ok(|chunk| Bytes::from(chunk.to_ascii_uppercase())).boxed();
+    assert!(HttpBody::empty().map_stream(upper).is_empty());
+    let body = HttpBody::from("abc").map_stream(upper);
+    assert_eq!(body.length(), Some(3));
+    assert_eq!(body.collect(3).await.unwrap(), "ABC");
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_decode_are_decode_errors() {
+    let response = || HttpResponse::new(StatusCode::OK).with_body(vec![0xff, 0xfe]);
+    assert_eq!(response().text().await.unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(
+        response().json::<serde_json::Value>().await.unwrap_err().kind(),
+        ErrorKind::Decode
+    );
+    let response = HttpResponse::new(StatusCode::OK).with_json(&vec![1, 2]).unwrap();
+    assert_eq!(response.json::<Vec<u8>>().await.unwrap(), [1, 2]);
+}
+
+#[test]
+fn statuses_become_errors_by_their_meaning() {
+    for (status, kind, retryable) in [
+        (400, ErrorKind::Status, false),
+        (401, ErrorKind::Authentication, false),
+        (403, ErrorKind::PermissionDenied, false),
+        (404, ErrorKind::NotFound, false),
+        (407, ErrorKind::Authentication, false),
+        (408, ErrorKind::Status, true),
+        (410, ErrorKind::NotFound, false),
+        (425, ErrorKind::Status, true),
+        (429, ErrorKind::RateLimited, true),
+        (500, ErrorKind::Status, true),
+        (501, ErrorKind::Status, false),
+        (503, ErrorKind::Status, true),
+    ] {
+        let response = HttpResponse::new(StatusCode::from_u16(status).unwrap());
+        let error = response.error_for_status().unwrap_err();
+        assert_eq!((error.kind(), error.status()), (kind, Some(status)));
+        assert_eq!(error.retryability().is_retryable(), retryable, "{status}");
+        assert!(error.is_a(ErrorKind::Status), "{status}");
+    }
+    for status in [100, 200, 204, 301, 304, 399] {
+        assert!(
+            HttpResponse::new(StatusCode::from_u16(status).unwrap())
+                .error_for_status()
+                .is_ok(),
+            "{status}"
+        );
+    }
+    let busy = HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_header("retry-after", "12")
+        .unwrap();
+    assert_eq!(
+        busy.status_error().unwrap().retryability(),
+        Retryability::After(Duration::from_secs(12))
+    );
+}
+
+#[test]
+fn an_option_beyond_the_capabilities_names_the_capability() {
+    let none = HttpCapabilities::none();
+    let second = Duration::from_secs(1);
+    let proxy = ProxyConfig::new("http://127.0.0.1:1".parse().unwrap());
+    let options = RequestOptions::new;
+    for (options, capability) in [
+        (options().with_timeout(second), "timeout"),
+        (options().with_attempt_timeout(second), "attempt_timeout"),
+        (options().with_retry(RetryPolicy::default()), "retry"),
+        (options().with_proxy(proxy), "per_request_proxy"),
+        (options().with_verify_tls(false), "per_request_tls"),
+        (options().with_follow_redirects(true), "redirect_control"),
+        (options().with_max_response_size(1), "response_size_limit"),
+        (options().with_raise_for_status(true), "raise_for_status"),
+        (options().with_circuit("c"), "circuit_breaker"),
+    ] {
+        let error = options.require(none).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.context().next(), Some(("capability", capability)));
+    }
+    let harmless = options()
+        .with_idempotent(true)
+        .with_verify_tls(true)
+        .with_follow_redirects(false)
+        .with_raise_for_status(false);
+    assert!(harmless.require(none).is_ok());
+}
+
+fn field_of(value: &impl Validate) -> String {
+    let error = value.validate().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    error.field().expect("the error names a field").to_owned()
+}
+
+#[test]
+fn validation_names_the_field() {
+    let second = Duration::from_secs(1);
+    let policy = RetryPolicy::default;
+    assert!(policy().validate().is_ok());
+    for (policy, field) in [
+        (RetryPolicy::new(0), "max_attempts"),
+        (RetryPolicy::new(101), "max_attempts"),
+        (policy().with_delays(second * 2, second), "backoff.maximum"),
+        (policy().with_multiplier(0.9), "backoff.multiplier"),
+        (policy().with_multiplier(f64::NAN), "backoff.multiplier"),
+        (policy().with_multiplier(f64::INFINITY), "backoff.multiplier"),
+        (policy().with_statuses([99]), "statuses"),
+        (policy().with_statuses([1000]), "statuses"),
+        (policy().with_budget(Some(RetryBudget::new(0, 0.5))), "budget.capacity"),
+        (policy().with_budget(Some(RetryBudget::new(1, 0.0))), "budget.refill"),
+        (policy().with_budget(Some(RetryBudget::new(1, 1.1))), "budget.refill"),
+        (
+            policy().with_budget(Some(RetryBudget::new(1, f64::NAN))),
+            "budget.refill",
+        ),
+    ] {
+        assert_eq!(field_of(&policy), field, "{policy:?}");
+    }
+    for url in ["ftp://a.test", "file:///x", "data:,x"] {
+        assert_eq!(field_of(&ProxyConfig::new(url.parse().unwrap())), "proxy.url");
+    }
+    let named = |name: &str| HttpCircuitOptions::new().with_scope(CircuitScope::Named(name.to_owned()));
+    for name in ["", " ", "line\nfeed", &"x".repeat(257)] {
+        assert_eq!(field_of(&named(name)), "scope.named");
+    }
+    assert!(named("payments").validate().is_ok());
+    let token_url: Url = "https://id.test/token".parse().unwrap();
+    assert_eq!(
+        field_of(&OAuth2Request::client_credentials(token_url, " ", "s")),
+        "client_id"
+    );
+    let token_url: Url = "ftp://id.test/token".parse().unwrap();
+    assert_eq!(
+        field_of(&OAuth2Request::client_credentials(token_url, "id", "s")),
+        "token_url"
+    );
+}
+
+/// Through JSON and back: the text is the same, and so is the text of what was read.
+fn round_trip<T: Serialize + DeserializeOwned>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    let read: T = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    text
+}
+
+#[test]
+fn configurations_survive_serialization() {
+    let policy = RetryPolicy::new(7)
+        .with_delays(Duration::from_millis(250), Duration::from_secs(90))
+        .with_jitter(Jitter::Equal)
+        .with_budget(None);
+    let text = round_trip(&policy);
+    assert!(
+        text.contains(r#""initial":"250ms""#) && text.contains(r#""jitter":"equal""#),
+        "{text}"
+    );
+    let sparse: RetryPolicy = serde_json::from_str(r#"{"max_attempts": 2, "backoff": {"maximum": "1m"}}"#).unwrap();
+    assert_eq!(sparse.max_attempts, 2);
+    let expected = RetryPolicy::default().backoff.with_maximum(Duration::from_secs(60));
+    assert_eq!(sparse.backoff, expected);
+
+    round_trip(&ProxyConfig::new("socks5h://127.0.0.1:1080".parse().unwrap()).with_credentials("u", "p"));
+    assert_eq!(round_trip(&HttpCircuitOptions::new()), r#"{"scope":"host"}"#);
+    let named = HttpCircuitOptions::new().with_scope(CircuitScope::Named("all".to_owned()));
+    assert_eq!(round_trip(&named), r#"{"scope":{"named":"all"}}"#);
+
+    let url: Url = "https://id.test/token".parse().unwrap();
+    let request = OAuth2Request::client_credentials(url.clone(), "id", "s")
+        .with_scope("read")
+        .with_audience("api");
+    assert!(round_trip(&request).contains(r#""grant_type":"client_credentials""#));
+    round_trip(&request.with_grant(OAuth2Grant::AuthorizationCode {
+        code: "c".into(),
+        redirect_uri: url,
+        pkce_verifier: Some("v".into()),
+    }));
+}
+
+#[test]
+fn nothing_shows_a_credential() {
+    const SECRET: &str = "pl4nt3d";
+    let mut shown = Vec::new();
+    for target in [
+        format!("https://u:{SECRET}@a.test/p?api_key={SECRET}#{SECRET}"),
+        format!("/p?token={SECRET}"),
+        format!("/p#{SECRET}"),
+        format!("https://u:{SECRET}@a.test:99999/p"),
+        format!("//u:{SECRET}@a.test/p"),
+    ] {
+        let request = get(&target)
+            .with_bearer(SECRET)
+            .unwrap()
+            .with_header("cookie", SECRET)
+            .unwrap()
+            .with_body(SECRET);
+        if let Err(error) = request.target.url() {
+            shown.push(format!("{error} {error:?}"));
+        }
+        shown.push(format!("{request:?}"));
+    }
+    let mut response = HttpResponse::new(StatusCode::UNAUTHORIZED)
+        .with_header("set-cookie", SECRET)
+        .unwrap()
+        .with_body(SECRET);
+    response.url = Some(format!("https://a.test/?signature={SECRET}").parse().unwrap());
+    let error: NetworkError = response.status_error().unwrap();
+    shown.push(format!("{response:?} {error} {error:?}"));
+    let proxy: Url = format!("http://u:{SECRET}@127.0.0.1").parse().unwrap();
+    shown.push(format!("{:?}", ProxyConfig::new(proxy).with_credentials("u", SECRET)));
+    let url: Url = "https://id.test/token".parse().unwrap();
+    let grant = OAuth2Grant::RefreshToken {
+        refresh_token: SECRET.into(),
+    };
+    shown.push(format!(
+        "{:?}",
+        OAuth2Request::client_credentials(url, "id", SECRET).with_grant(grant)
+    ));
+    for text in shown {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    assert_eq!(
+        format!("{:?}", get("https://u:pw@a.test/p?page=2").target),
+        "https://[redacted]@a.test/p?page=2"
+    );
+    assert_eq!(format!("{:?}", get("/p?page=2").target), "/p");
+    for url in [
+        "http://u:p?w@a.test/x",
+        "http://u:p#w@a.test/x?y",
+        "http://u:p/w@a.test/x",
+    ] {
+        assert_eq!(format!("{:?}", get(url).target), "http://[redacted]@a.test/x", "{url}");
+    }
+    assert_eq!(format!("{:?}", get("//a.test/x?to=b@c").target), "//a.test/x");
+    assert_eq!(format!("{:?}", get("/x?next=http://a@b").target), "/x");
+}

@@ -1,0 +1,10 @@
+//! The contracts as their users see them: one binary, a module per subject.
+
+mod bridge_values;
+mod circuit_breaker_contract;
+mod dyn_compatible;
+mod error_contract;
+mod http_values;
+mod kafka_values;
+#[cfg(feature = "mock")]
+mod mocks;

@@ -1,0 +1,154 @@
+//! `cargo xtask api [--bless] [package]...`: the public API of each publishable crate, one item a line, compared with
+//! `docs/api/<package>.txt`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::{Result, workspace};
+
+/// Options of the command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Writes the listings instead of comparing them.
+    #[arg(long)]
+    bless: bool,
+    /// Only these packages.
+    packages: Vec<String>,
+}
+
+/// Lists the public API of each package with all its features, and writes or compares it.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let packages = if arguments.packages.is_empty() {
+        workspace::publishable()?
+    } else {
+        arguments.packages.clone()
+    };
+    document(arguments)?;
+    let documents = workspace::target_directory()?.join("doc");
+    let listings = workspace::root().join("docs").join("api");
+    let mut changed = Vec::new();
+    for package in packages {
+        let listing = list(&documents.join(format!("{}.json", package.replace('-', "_"))))?;
+        let path = listings.join(format!("{package}.txt"));
+        if arguments.bless {
+            write(&path, &listing)?;
+        } else if !is_same(&path, &listing)? {
+            changed.push(package);
+        }
+    }
+    if changed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "the public API of {} changed: `cargo xtask api --bless` writes the listing that the commit needs",
+            changed.join(", ")
+        ))
+    }
+}
+
+/// The variable by which this program learns that cargo runs it as `rustdoc`, and which `rustdoc` it has to run.
+pub(crate) const RUSTDOC: &str = "XTASK_RUSTDOC";
+
+/// Runs `rustdoc` with the arguments of this program, and lets it write JSON, which stable releases do not offer.
+///
+/// Only for `rustdoc`: with `RUSTC_BOOTSTRAP` in the environment of cargo, the build scripts of many dependencies would see
+/// another compiler, and everything would be built twice.
+pub(crate) fn run_rustdoc(rustdoc: &OsStr) -> ExitCode {
+    let status = Command::new(rustdoc)
+        .args(std::env::args_os().skip(1))
+        .env("RUSTC_BOOTSTRAP", "1")
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {} cannot be run: {error}", Path::new(rustdoc).display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Has cargo write the documentation as JSON: of the whole workspace, as `cargo doc --workspace` does, so that the
+/// dependencies which that command built are used again.
+fn document(arguments: &Arguments) -> Result<()> {
+    let program = std::env::current_exe().map_err(|error| format!("this program has no path: {error}"))?;
+    let mut command = workspace::cargo();
+    command
+        .args(["doc", "--no-deps", "--lib", "--all-features"])
+        .env(RUSTDOC, std::env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()))
+        .env("RUSTDOC", program)
+        .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json");
+    if arguments.packages.is_empty() {
+        command.arg("--workspace");
+    }
+    for package in &arguments.packages {
+        command.args(["--package", package]);
+    }
+    workspace::run(&mut command, "rustdoc")
+}
+
+/// The items, sorted, one a line.
+fn list(document: &Path) -> Result<String> {
+    let api = public_api::Builder::from_rustdoc_json(document)
+        .omit_blanket_impls(true)
+        .build()
+        .map_err(|error| format!("{} cannot be read: {error}", document.display()))?;
+    let items = api.items().map(ToString::to_string);
+    Ok(items
+        .filter(|item| !is_auto_trait(item))
+        .fold(String::new(), |mut listing, item| {
+            listing.push_str(&item);
+            listing.push('\n');
+            listing
+        }))
+}
+
+/// Whether an item says that a type has an auto trait. A type that is not `Send` or not `Sync` is listed.
+fn is_auto_trait(item: &str) -> bool {
+    const AUTO_TRAITS: [&str; 7] = [
+        "core::marker::Freeze",
+        "core::marker::Send",
+        "core::marker::Sync",
+        "core::marker::Unpin",
+        "core::marker::UnsafeUnpin",
+        "core::panic::unwind_safe::RefUnwindSafe",
+        "core::panic::unwind_safe::UnwindSafe",
+    ];
+    const LISTED: [&str; 2] = ["!core::marker::Send", "!core::marker::Sync"];
+
+    let Some((before, _)) = item.split_once(" for ") else {
+        return false;
+    };
+    let name = before.rsplit(' ').next().unwrap_or_default();
+    before.starts_with("impl") && !LISTED.contains(&name) && AUTO_TRAITS.contains(&name.trim_start_matches('!'))
+}
+
+fn write(path: &PathBuf, listing: &str) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+    }
+    fs::write(path, listing).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    println!("{}: {} items", path.display(), listing.lines().count());
+    Ok(())
+}
+
+/// Compares, and prints what is gone and what is new.
+fn is_same(path: &PathBuf, listing: &str) -> Result<bool> {
+    let committed = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    if committed == listing {
+        return Ok(true);
+    }
+    let before: BTreeSet<&str> = committed.lines().collect();
+    let after: BTreeSet<&str> = listing.lines().collect();
+    println!("--- {}", path.display());
+    for gone in before.difference(&after) {
+        println!("-{gone}");
+    }
+    for new in after.difference(&before) {
+        println!("+{new}");
+    }
+    Ok(false)
+}
