@@ -155,7 +155,10 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "observe::status_shows_the_latest_error",
             "retry::permanent_failures_are_not_retried",
         ],
-        Saboteur::IgnoresRetryAfter => &["retry::a_delay_beyond_the_maximum_ends_the_retries", "retry::the_requested_delay_is_kept"],
+        Saboteur::IgnoresRetryAfter => &[
+            "retry::a_delay_beyond_the_maximum_ends_the_retries",
+            "retry::the_requested_delay_is_kept",
+        ],
         Saboteur::ShortensLongWaits => &["retry::a_delay_beyond_the_maximum_ends_the_retries"],
         Saboteur::IgnoresTheDeadLetterTarget => &[
             "dead_letter::a_failed_dead_lettering_rejects_the_message",
@@ -233,7 +236,10 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
         ],
         Saboteur::OmitsTheField => &["routing::wrong_routing_changes_nothing"],
         Saboteur::RejectsHostileAsInternal => &["routing::hostile_conditions_are_refused_or_fail"],
-        Saboteur::OnlyReportsPaused => &["flow::a_paused_bridge_receives_nothing", "flow::sending_through_a_paused_bridge_is_closed"],
+        Saboteur::OnlyReportsPaused => &[
+            "flow::a_paused_bridge_receives_nothing",
+            "flow::sending_through_a_paused_bridge_is_closed",
+        ],
         Saboteur::OnlyReportsRunning => &[
             "flow::pausing_twice_is_no_error",
             "flow::a_resumed_bridge_continues",
@@ -287,7 +293,10 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
         Saboteur::StartsTwice => &["lifecycle::starts_running"],
         Saboteur::IgnoresStartErrors => &["lifecycle::a_failed_start_is_undone"],
         Saboteur::CorrectsInvalidConfigurations => &["lifecycle::wrong_configurations_are_refused"],
-        Saboteur::DestroysUnknownIds => &["ending::draining_has_a_deadline", "lifecycle::unknown_ids_are_not_found"],
+        Saboteur::DestroysUnknownIds => &[
+            "ending::draining_has_a_deadline",
+            "lifecycle::unknown_ids_are_not_found",
+        ],
         Saboteur::ListsById => &["lifecycle::all_bridges_by_name"],
         Saboteur::ListsWrongStates => &["lifecycle::all_bridges_by_name"],
         Saboteur::FailsOnEveryError => &["ending::transient_source_errors_do_not_stop_the_bridge"],
@@ -298,7 +307,10 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
         Saboteur::FailsWhenTheSourceEnds => &["ending::a_source_that_ends_stops_the_bridge"],
         Saboteur::SwallowsPanics => &["ending::a_panic_of_the_sink_is_an_error"],
         Saboteur::HangsOnPanic => &["ending::a_panic_of_the_sink_is_an_error"],
-        Saboteur::CountsTwice => &["flow::sent_messages_are_processed_like_received_ones", "observe::counters_add_up"],
+        Saboteur::CountsTwice => &[
+            "flow::sent_messages_are_processed_like_received_ones",
+            "observe::counters_add_up",
+        ],
         Saboteur::OmitsTargetsFromMetrics => &["observe::counters_by_target_and_rule"],
         Saboteur::HidesMessagesInFlight => &["observe::status_counts_messages_in_flight"],
         Saboteur::HidesTheLatestError => &[

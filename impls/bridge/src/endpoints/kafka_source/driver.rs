@@ -61,7 +61,9 @@ struct Cooldown {
 impl Cooldown {
     fn failed(&mut self, asked: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let wait = RETRY.delay(self.failures, fastrand::f64()).max(asked.unwrap_or_default());
+        let wait = RETRY
+            .delay(self.failures, fastrand::f64())
+            .max(asked.unwrap_or_default());
         self.not_before = Some(Instant::now() + wait);
     }
 
