@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bomb_stops_at_the_limit() {
+    async fn a_compression_bomb_stops_at_the_limit() {
         for coding in real() {
             let bomb = compress(Bytes::from(vec![0; 8 << 20]), coding).await.unwrap();
             assert!(bomb.len() < INLINE, "{coding}: {} bytes", bomb.len());
@@ -352,7 +352,7 @@ mod tests {
 
     #[cfg(feature = "gzip")]
     #[tokio::test]
-    async fn an_error_of_the_chunks_comes_through_as_it_is() {
+    async fn an_error_of_the_chunks_is_passed_on_unchanged() {
         let packed = compress(sample(5_000), CompressionType::Gzip).await.unwrap();
         let lost = || NetworkError::new(ErrorKind::TruncatedBody, "http.request", "lost");
         let chunks = stream::iter([Ok(packed.slice(..100)), Err(lost())]).boxed();
