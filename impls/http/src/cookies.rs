@@ -1,4 +1,4 @@
-//! Cookies that a client keeps (RFC 6265bis).
+//! Cookie storage (RFC 6265bis).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,28 +16,29 @@ use url::{Host, Url};
 
 use networking_runtime::clock::TokioClock;
 
-/// The longest `Set-Cookie` that is read, in bytes.
+/// The longest `Set-Cookie` that is parsed, in bytes.
 const MAX_SET_COOKIE: usize = 8 << 10;
 
 /// The longest name and value together, in bytes.
 const MAX_PAIR: usize = 4 << 10;
 
-/// The longest `Cookie` header that is made, in bytes. Cookies with shorter paths are left out.
+/// The longest `Cookie` header that is sent, in bytes. Cookies with shorter paths are left out.
 const MAX_HEADER: usize = 16 << 10;
 
-/// No cookie lives longer.
+/// The longest lifetime of a cookie.
 const MAX_LIFE: Duration = Duration::from_secs(400 * 86_400);
 
 /// The cookies of one or many clients. Clones share them.
 ///
-/// Cookies are taken, kept and given out by RFC 6265bis: domain, path, `Secure`, `Max-Age` and `Expires`, the prefixes
-/// `__Secure-` and `__Host-`. `HttpOnly` cookies are for HTTP, so for this. A cookie for a whole public suffix (`co.uk`) is refused, and so is
-/// a `Secure` cookie over plain HTTP (loopback hosts count as secure). `SameSite` means nothing without a browser.
+/// Cookies are stored and sent according to RFC 6265bis: domain, path, `Secure`, `Max-Age` and `Expires`, the prefixes
+/// `__Secure-` and `__Host-`. `HttpOnly` has no effect, because all requests are HTTP requests. `SameSite` is ignored, because it
+/// needs a browser. A cookie for a public suffix (`co.uk`) is refused, and so is a `Secure` cookie over plain HTTP (loopback
+/// hosts count as secure). Without the cargo feature `public-suffix`, only domains of one label count as public suffixes.
 ///
-/// At most 3 000 cookies are kept, 180 of each site, of 4 096 bytes each: those that were not used for the longest time make
-/// room, in a site those without `Secure` first. No cookie lives longer than 400 days.
+/// At most 3,000 cookies are kept, 180 per site, of 4,096 bytes each. The least recently used cookies are evicted; within a site,
+/// those without `Secure` first. A cookie is kept for at most 400 days.
 ///
-/// `Debug` shows how many cookies there are.
+/// `Debug` shows only the number of cookies.
 ///
 /// ```
 /// use networking_http::{CookieJar, HttpClientBuilder};
@@ -58,13 +59,13 @@ struct Inner {
     most: usize,
     most_of_site: usize,
     state: RwLock<State>,
-    /// Counts uses.
+    /// The number of uses so far, which orders `last_used`.
     ticks: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    /// By the registrable domain.
+    /// Cookies by registrable domain.
     sites: HashMap<Box<str>, Vec<Kept>>,
     count: usize,
     made: u64,
@@ -72,7 +73,7 @@ struct State {
 
 struct Kept {
     cookie: Cookie<'static>,
-    /// Which one was made first.
+    /// Orders cookies by their creation.
     number: u64,
     last_used: AtomicU64,
 }
@@ -83,7 +84,7 @@ impl CookieJar {
         Self::with_clock(Arc::new(TokioClock::new()))
     }
 
-    /// An empty jar whose cookies expire by `clock`.
+    /// An empty jar that measures the expiry of cookies with `clock`.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self::bounded(clock, 3_000, 180)
     }
@@ -98,10 +99,10 @@ impl CookieJar {
         }))
     }
 
-    /// Takes a cookie as a response from `url` would set it; one that has expired removes its predecessor.
+    /// Stores a cookie as if a response from `url` had set it. An expired cookie removes the stored one.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for `cookie`, saying why it is refused.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for the field `cookie`, with the reason why it is refused.
     pub fn set(&self, url: &Url, set_cookie: &str) -> Result<()> {
         self.0.set(url, set_cookie).map_err(refused)
     }
@@ -111,7 +112,7 @@ impl CookieJar {
         self.merged_header(url, None)
     }
 
-    /// The same, after what a request has already; cookies of names that are in there are left out.
+    /// The same, appended to the request's header `own`. Cookies whose names are in `own` are left out.
     pub(super) fn merged_header(&self, url: &Url, own: Option<&str>) -> Option<HeaderValue> {
         let own_names: Vec<&str> = own
             .into_iter()
@@ -140,7 +141,7 @@ impl CookieJar {
         Some(value)
     }
 
-    /// How many cookies are kept, those included that have expired and were not removed yet.
+    /// The number of cookies, including expired ones that were not removed yet.
     pub fn len(&self) -> usize {
         self.0.state.read().count
     }
@@ -150,16 +151,16 @@ impl CookieJar {
         self.len() == 0
     }
 
-    /// Forgets all cookies.
+    /// Removes all cookies.
     pub fn clear(&self) {
         *self.0.state.write() = State::default();
     }
 
-    /// Every cookie that has not expired as JSON, session cookies included. It holds their values: keep it as safe as a
+    /// All cookies that have not expired, including session cookies, as JSON. The text contains their values: protect it like a
     /// password.
     ///
     /// # Errors
-    /// [`Encode`](ErrorKind::Encode) for a cookie that cannot be written.
+    /// [`Encode`](ErrorKind::Encode) for a cookie that cannot be encoded.
     pub fn export_json(&self) -> Result<String> {
         let now = self.0.now();
         let state = self.0.state.read();
@@ -172,7 +173,7 @@ impl CookieJar {
         kept.sort_by_key(|kept| kept.number);
         let cookies: Vec<&Cookie<'static>> = kept.iter().map(|kept| &kept.cookie).collect();
         serde_json::to_string(&cookies).map_err(|_| {
-            // The cause may show a value.
+            // The cause is omitted, because it may contain a value.
             NetworkError::new(
                 ErrorKind::Encode,
                 "http.cookies",
@@ -181,14 +182,14 @@ impl CookieJar {
         })
     }
 
-    /// Adds cookies of [`export_json`](Self::export_json), and says how many. Those that have expired, and those that no
-    /// host could have set, are left out; others replace their namesakes.
+    /// Adds cookies from [`export_json`](Self::export_json), and returns how many were added. Expired cookies, and cookies that no host
+    /// could have set, are skipped. An added cookie replaces one with the same name, domain and path.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) for text that is no exported jar. Nothing is added then.
+    /// [`Decode`](ErrorKind::Decode) for text that is not an exported jar. Nothing is added then.
     pub fn import_json(&self, json: &str) -> Result<usize> {
         let cookies: Vec<Cookie<'static>> = serde_json::from_str(json).map_err(|error| {
-            // Its text may show a value; the place does no harm.
+            // The cause is omitted, because it may contain a value; the position does not.
             NetworkError::new(ErrorKind::Decode, "http.cookies", "is not an exported jar")
                 .with_context("line", error.line().to_string())
                 .with_context("column", error.column().to_string())
@@ -247,17 +248,17 @@ impl Inner {
         let raw = RawCookie::parse(set_cookie.to_owned()).map_err(|_| "is not a cookie")?;
         let secure = raw.secure() == Some(true);
         if secure && !is_secure(url) {
-            return Err("is for secure connections and came over another one");
+            return Err("is Secure, but was set over an insecure connection");
         }
         let prefixed = |prefix: &str| {
             let start = raw.name().get(..prefix.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if prefixed("__Secure-") && !secure {
-            return Err("has a name that wants Secure");
+            return Err("has a name prefix that requires Secure");
         }
         if prefixed("__Host-") && !(secure && raw.path() == Some("/") && raw.domain().is_none_or(str::is_empty)) {
-            return Err("has a name that wants Secure, the path / and no domain");
+            return Err("has a name prefix that requires Secure, the path / and no domain");
         }
         let mut cookie = Cookie::try_from_raw_cookie(&raw, url).map_err(|_| "is for another domain")?;
         check_text(&cookie)?;
@@ -272,7 +273,7 @@ impl Inner {
         let now = self.now();
         let latest = now + MAX_LIFE;
         cookie.expires = match (raw.max_age(), raw.expires_datetime()) {
-            // Zero or less: at once.
+            // Zero or less means that the cookie has expired.
             (Some(age), _) if !age.is_positive() => CookieExpiration::AtUtc(OffsetDateTime::UNIX_EPOCH),
             (Some(age), _) => CookieExpiration::AtUtc(now.checked_add(age).map_or(latest, |end| end.min(latest))),
             (None, Some(end)) => CookieExpiration::AtUtc(end.min(latest)),
@@ -293,7 +294,7 @@ impl Inner {
 
     fn keep(&self, state: &mut State, cookie: Cookie<'static>, now: OffsetDateTime) {
         let tick = self.ticks.fetch_add(1, Relaxed);
-        // It keeps the place of its predecessor.
+        // A replaced cookie keeps its creation order (RFC 6265bis, section 5.7).
         let number = state.remove(&cookie).unwrap_or_else(|| {
             state.made += 1;
             state.made
@@ -347,7 +348,7 @@ impl Inner {
 }
 
 impl State {
-    /// Removes the cookie of the same name, domain and path; the number that it had.
+    /// Removes the cookie with the same name, domain and path, and returns its number.
     fn remove(&mut self, cookie: &Cookie<'_>) -> Option<u64> {
         let name = site_of(domain_of(cookie));
         let site = self.sites.get_mut(name)?;
@@ -364,8 +365,8 @@ impl State {
         Some(removed.number)
     }
 
-    /// A cookie that came over an insecure connection must not take the place of one for secure connections.
-    /// Nor may it go beside one, to a part of the hosts or paths.
+    /// Whether a cookie from an insecure connection would replace or hide a `Secure` cookie, for all or for some of its hosts and
+    /// paths.
     fn would_shadow_secure(&self, cookie: &Cookie<'_>, now: OffsetDateTime) -> bool {
         let domain = domain_of(cookie);
         let site = self.sites.get(site_of(domain));
@@ -379,7 +380,7 @@ impl State {
         })
     }
 
-    /// Removes what has expired, or the cookie that was not used for the longest time.
+    /// Removes expired cookies, or, if there are none, the least recently used cookie.
     fn make_room(&mut self, now: OffsetDateTime) {
         let before = self.count;
         self.sites.retain(|_, site| {
@@ -410,8 +411,8 @@ impl State {
     }
 }
 
-/// Of a site whose room is used up. One that may go over insecure connections makes room first: whoever can listen in there
-/// can set any number of those.
+/// The cookie to evict from a full site. Cookies without `Secure` are evicted first, because an attacker on the network can set
+/// any number of them.
 fn least_needed(site: &[Kept]) -> Option<usize> {
     let need = |kept: &Kept| (kept.cookie.secure() == Some(true), kept.last_used.load(Relaxed));
     (0..site.len()).min_by_key(|index| need(&site[*index]))
@@ -434,7 +435,7 @@ fn check_text(cookie: &Cookie<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Host or domain of a cookie.
+/// The host or domain of a cookie.
 fn domain_of<'c>(cookie: &'c Cookie<'_>) -> &'c str {
     match &cookie.domain {
         CookieDomain::HostOnly(name) | CookieDomain::Suffix(name) => name,
@@ -442,13 +443,13 @@ fn domain_of<'c>(cookie: &'c Cookie<'_>) -> &'c str {
     }
 }
 
-/// Whether a host or domain is this domain or below it.
+/// Whether `host` is `domain` or a subdomain of it.
 fn is_within(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain)
         .is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
-/// Whether a path is this one or below it.
+/// Whether `path` is `of` or below it.
 fn is_path_within(path: &str, of: &str) -> bool {
     path.strip_prefix(of)
         .is_some_and(|below| below.is_empty() || below.starts_with('/') || of.ends_with('/'))
@@ -490,7 +491,7 @@ mod suffixes {
     }
 }
 
-/// Whether nobody can listen in on requests to `url`.
+/// Whether requests to `url` are protected against attackers on the network.
 fn is_secure(url: &Url) -> bool {
     url.scheme() == "https"
         || match url.host() {
@@ -515,7 +516,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_site_and_the_jar_are_bounded_and_the_least_used_go() {
+    async fn a_site_and_the_jar_evict_the_least_recently_used_cookie() {
         let jar = CookieJar::bounded(Arc::new(TokioClock::new()), 4, 2);
         let a = url("https://a.test/");
         jar.set(&a, "one=1").unwrap();
@@ -532,7 +533,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_expired_makes_room_first() {
+    async fn expired_cookies_are_evicted_first() {
         let jar = CookieJar::bounded(Arc::new(TokioClock::new()), 2, 2);
         let a = url("https://a.test/");
         jar.set(&a, "old=1; Max-Age=1").unwrap();
@@ -543,7 +544,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cookies_without_secure_do_not_drive_out_those_with_it() {
+    async fn cookies_without_secure_do_not_evict_secure_ones() {
         let jar = CookieJar::bounded(Arc::new(TokioClock::new()), 10, 3);
         let (safe, unsafe_) = (url("https://www.a.test/"), url("http://evil.a.test/"));
         jar.set(&safe, "session=good; Secure").unwrap();

@@ -1,16 +1,41 @@
-//! HTTP: transports over hyper and reqwest, the wrappers of the standard stack, and an in-memory client for tests.
+//! HTTP and WebSocket clients that implement the contracts of [`networking_spi`].
 //!
-//! | type | for |
+//! # Responsibilities
+//!
+//! | type | purpose |
 //! |---|---|
-//! | [`HttpClientBuilder`] | the standard client: [`HyperHttpClient`], [`ReqwestHttpClient`], or [`StandardHttpClient`] over any transport |
-//! | [`layer`] | the wrappers one by one, for other stacks |
-//! | [`HyperTransport`] | requests as they are, directly over hyper and rustls, with a pool that can be looked into |
-//! | [`ReqwestTransport`] | requests as they are, over reqwest and rustls |
-//! | [`FileSource`] | files as request bodies and parts of forms, streamed from disk |
-//! | [`Download`] | downloads to files that go on where they broke off |
-//! | [`EventSource`] | server-sent events, with reconnection |
+//! | [`HttpClientBuilder`] | the standard client: [`HyperHttpClient`], `ReqwestHttpClient` (feature `reqwest`), or [`StandardHttpClient`] over any transport |
+//! | [`layer`] | the wrappers of the standard client, for other stacks |
+//! | [`HyperTransport`] | a bare transport over hyper and rustls, with exact pool statistics |
+//! | `ReqwestTransport` (feature `reqwest`) | a bare transport over reqwest and rustls |
 //! | [`MemoryHttpClient`] | tests without a network |
 //! | [`recording`] | tests with recorded exchanges |
+//! | [`TransportConfig`], [`DnsResolver`], [`SsrfGuard`] | how connections are opened |
+//! | `websocket` (feature `websocket`) | WebSocket connections, callbacks, and reconnection |
+//! | `cache` (feature `cache`) | a private HTTP cache |
+//! | `jwt`, `oauth2` (features of the same names) | tokens |
+//! | [`FileSource`] | files as request bodies and as parts of forms |
+//! | [`Download`] | resumable downloads to files |
+//! | [`EventSource`] | server-sent events, with reconnection |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | TLS and signatures with aws-lc-rs; needs a C compiler, and CMake on some platforms |
+//! | `ring` | | TLS with ring and signatures with RustCrypto, without CMake; `aws-lc-rs` takes precedence |
+//! | `compression` | yes | the content codings `gzip`, `brotli` and `zstd`, which are also separate features |
+//! | `charset` | yes | text in charsets other than UTF-8 |
+//! | `cookies` | yes | a cookie jar |
+//! | `public-suffix` | yes | the public suffix list for the cookie jar |
+//! | `digest-auth` | yes | digest authentication (RFC 7616) |
+//! | `jwt` | yes | verification and signing of JSON Web Tokens, key sets |
+//! | `oauth2` | yes | token requests, and credentials that renew their token |
+//! | `socks` | yes | SOCKS 5 proxies |
+//! | `websocket` | yes | WebSocket connections |
+//! | `cache` | | a private HTTP cache (RFC 9111), in memory or on disk |
+//! | `metrics` | | measurements through the crate `metrics` |
+//! | `reqwest` | | the transport over reqwest |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -50,3 +75,8 @@ pub use transfer::{Download, DownloadProgress, Downloaded, EventSource, FileSour
 pub use transport::ReqwestTransport;
 pub use transport::recording;
 pub use transport::{HyperTransport, MemoryHttpClient, PoolStatsSource, ReceivedRequest, Reply, Responder};
+
+/// Tests the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

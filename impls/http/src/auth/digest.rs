@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_is_chosen_and_others_are_passed_over() {
+    fn the_strongest_challenge_is_chosen_and_others_are_skipped() {
         let chosen = |challenges: &[String]| strongest_challenge(&headers(challenges)).map(|client| client.algorithm());
         assert_eq!(
             chosen(&[

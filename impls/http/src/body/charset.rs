@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mark_goes_before_the_header_and_the_header_before_utf_8() {
+    async fn the_byte_order_mark_precedes_the_header_and_the_header_precedes_utf_8() {
         for (content_type, body, expected) in [
             ("text/plain", &b"\xC3\xBC"[..], "ü"),
             ("text/plain; charset=\"ISO-8859-1\"", b"\xFC", "ü"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_an_error_that_names_the_charset() {
+    async fn undecodable_text_is_an_error_that_names_the_charset() {
         for (content_type, body, named) in [
             ("text/plain; charset=klingon", &b"x"[..], "charset: klingon"),
             ("text/plain", b"\xFF", "charset: UTF-8"),

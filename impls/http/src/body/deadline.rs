@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_inner_deadline_of_another_task_is_not_relied_on() {
+    async fn an_inner_deadline_of_another_task_does_not_replace_the_outer_one() {
         let begin = Instant::now();
         // The inner deadline comes first, and its task is gone before it does.
         let work = pin!(async {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_inner_deadline_that_has_passed_is_not_relied_on() {
+    async fn an_inner_deadline_that_has_passed_does_not_replace_the_outer_one() {
         let begin = Instant::now();
         let work = pin!(async {
             let hanging = pin!(pending::<()>());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_inner_deadline_that_is_given_up_is_not_relied_on() {
+    async fn an_inner_deadline_that_is_dropped_does_not_replace_the_outer_one() {
         let begin = Instant::now();
         let work = pin!(async {
             {

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_normal_form_has_no_surprises() {
+    fn the_normal_form_has_no_quoted_or_invalid_arguments() {
         assert_eq!(
             normalized("Public, ext=\"a, no-store\", skipped").as_deref(),
             Some("public, ext")
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn pragma_counts_only_alone() {
+    fn pragma_is_ignored_beside_cache_control() {
         let mut headers = HeaderMap::new();
         headers.insert(header::PRAGMA, HeaderValue::from_static("No-Cache"));
         assert!(Directives::of(&headers).has("no-cache"));

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_least_recently_used_record_makes_room() {
+    async fn the_least_recently_used_record_is_evicted() {
         let store = MemoryCacheStore::new(1 << 20, 2).unwrap();
         for key in ["a", "b"] {
             store.put(key, Bytes::from_static(b"x")).await.unwrap();

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_bytes_are_a_record() {
+    fn other_bytes_are_not_a_record() {
         let record = head().encode().freeze();
         for length in 0..record.len() {
             assert!(StoredHead::decode(record.slice(..length)).is_none(), "{length}");

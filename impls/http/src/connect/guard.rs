@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_public_addresses_pass() {
+    fn only_public_addresses_are_permitted() {
         let guard = SsrfGuard::new();
         for denied in [
             "0.0.0.0",

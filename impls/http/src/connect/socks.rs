@@ -6,6 +6,7 @@ use networking_spi::http::ProxyConfig;
 use networking_spi::{NetworkError, Result};
 
 /// The destination that a SOCKS proxy is asked to connect to.
+#[cfg_attr(not(feature = "socks"), allow(dead_code, reason = "read only with the feature"))]
 pub(super) enum Target {
     Address(SocketAddr),
     /// A host name that the proxy resolves, and a port.

@@ -17,28 +17,28 @@ use networking_runtime::clock::TokioClock;
 /// header.
 ///
 /// * **Used**: responses to GET and HEAD, depending on the freshness of the response (`max-age`, `Expires`, or a share of the time
-/// ///   since its last modification) and on the request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`,
-/// ///   `only-if-cached`). Without a usable response, `only-if-cached` gets a 504. A stale response is validated (`ETag`,
-/// ///   `Last-Modified`) and used again after a 304.
-/// /// * **Used although stale**: within `stale-while-revalidate`, while it is revalidated in the background; within
-/// ///   `stale-if-error` (of the response, the request, or the [configuration](crate::cache::CacheConfig::stale_if_error)) if the
-/// ///   origin cannot be reached, times out, has an open circuit, or responds with 500, 502, 503 or 504. Never with
-/// ///   `must-revalidate` or `no-cache`.
-/// /// * **Stored**: responses to GET whose headers allow it and that can be used again, when their body has been read to its end.
-/// ///   A body that is dropped, fails, or is larger than [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not
-/// ///   stored. Several responses of one URL are kept according to their `Vary`. Redirects, responses after a redirect, partial
-/// ///   responses, and `Set-Cookie` headers are not stored.
-/// /// * **Separated**: a response to a request with a secret header (`Authorization`, `Cookie`, an API key, a sensitive value) is
-/// ///   used only for requests with the same value, regardless of `Vary`. The store sees only hashes of these values.
-/// /// * **Invalidated**: the URL, and the URLs in `Location` and `Content-Location` of the same origin, when a request with an
-/// ///   unsafe method succeeds, or fails or is dropped after the origin may have processed it.
-/// /// * **Bypassed**: requests with `no-store`, `Range`, conditional headers, a body, a proxy, or without verification of
-/// ///   certificates.
-/// ///
-/// /// A failure of the store counts as a miss, is counted in [`CacheStats`](crate::cache::CacheStats), and is logged once. Requests
-/// /// wait for the store without a time limit. Concurrent misses for one URL are all sent.
-/// ///
-/// /// Cancel safety: as for the inner client; a request that is dropped stores nothing.
+///   since its last modification) and on the request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`,
+///   `only-if-cached`). Without a usable response, `only-if-cached` gets a 504. A stale response is validated (`ETag`,
+///   `Last-Modified`) and used again after a 304.
+/// * **Used although stale**: within `stale-while-revalidate`, while it is revalidated in the background; within
+///   `stale-if-error` (of the response, the request, or the [configuration](crate::cache::CacheConfig::stale_if_error)) if the
+///   origin cannot be reached, times out, has an open circuit, or responds with 500, 502, 503 or 504. Never with
+///   `must-revalidate` or `no-cache`.
+/// * **Stored**: responses to GET whose headers allow it and that can be used again, when their body has been read to its end.
+///   A body that is dropped, fails, or is larger than [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not
+///   stored. Several responses of one URL are kept according to their `Vary`. Redirects, responses after a redirect, partial
+///   responses, and `Set-Cookie` headers are not stored.
+/// * **Separated**: a response to a request with a secret header (`Authorization`, `Cookie`, an API key, a sensitive value) is
+///   used only for requests with the same value, regardless of `Vary`. The store sees only hashes of these values.
+/// * **Invalidated**: the URL, and the URLs in `Location` and `Content-Location` of the same origin, when a request with an
+///   unsafe method succeeds, or fails or is dropped after the origin may have processed it.
+/// * **Bypassed**: requests with `no-store`, `Range`, conditional headers, a body, a proxy, or without verification of
+///   certificates.
+///
+/// A failure of the store counts as a miss, is counted in [`CacheStats`](crate::cache::CacheStats), and is logged once. Requests
+/// wait for the store without a time limit. Concurrent misses for one URL are all sent.
+///
+/// Cancel safety: as for the inner client; a request that is dropped stores nothing.
 ///
 /// # Order
 ///

@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_percentile_is_that_of_the_latest_and_bounded() {
+    fn the_percentile_is_of_the_latest_requests_and_bounded() {
         let latencies = Latencies::new(0.9, Duration::from_millis(500));
         for millis in 0..31 {
             latencies.record(Duration::from_millis(millis));

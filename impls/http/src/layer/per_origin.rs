@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_values_make_room_and_busy_ones_do_not() {
+    fn idle_values_are_evicted_and_busy_ones_are_not() {
         let values = PerOrigin::new(2, Value::default());
         let get = |text| values.get(&url(text), Value::default);
         let busy = get("http://a.test/");

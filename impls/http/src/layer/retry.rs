@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_stays_in_its_range_and_uses_it() {
+    fn jitter_covers_its_range() {
         let policy = |jitter| {
             RetryPolicy::new(2)
                 .with_delays(Duration::from_secs(1), Duration::from_secs(1))

@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_and_nothing_else() {
+    fn both_forms_are_parsed_and_other_text_is_not() {
         let parse = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_str(value).unwrap());

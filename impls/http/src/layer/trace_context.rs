@@ -182,7 +182,7 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn what_is_written_is_what_was_read() {
+    fn traceparents_round_trip() {
         for text in [GOOD, "00-00000000000000000000000000000001-0000000000000001-00"] {
             assert_eq!(text.parse::<TraceContext>().unwrap().to_string(), text);
         }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_context_is_refused() {
+    fn invalid_traceparents_are_refused() {
         for text in [
             "",
             "00",
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_lists_of_members() {
+    fn tracestates_are_lists_of_members() {
         let context: TraceContext = GOOD.parse().unwrap();
         let state = |text: &str| context.clone().with_state(text);
         assert_eq!(state("a=1, b@c=2,,").unwrap().state().unwrap(), "a=1,b@c=2");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn children_differ_in_their_span_only() {
+    fn children_differ_only_in_their_span_id() {
         let parent = TraceContext::root(true).with_state("a=1").unwrap();
         let child = parent.child();
         assert_ne!(child.span_id(), parent.span_id());

@@ -1,8 +1,8 @@
-//! How errors name the peer.
+//! The peer, as errors show it.
 
 use url::{Position, Url};
 
-/// Host and port as they stand in the URL, without user information: fit to be shown.
+/// Host and port as in the URL, without user information.
 pub(crate) fn of(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }

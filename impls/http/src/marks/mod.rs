@@ -1,4 +1,4 @@
-//! Facts about requests that several rooms need: marks in their extensions, origins, and how errors name the peer.
+//! What several rooms need to know about requests: marks in their extensions, origins, and how errors show the peer.
 
 mod attempts;
 mod credentials;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::{Position, Url};
 
-/// Whether two URLs have the same scheme, host and port: credentials for one may be sent to the other.
+/// Whether two URLs have the same scheme, host and port, so that credentials for one may be sent to the other.
 pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host() == other.host()
@@ -14,7 +14,7 @@ pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
 /// Scheme, host and port: `https://api.example.com`, `http://10.0.0.1:8080`.
 pub(crate) fn origin_name(url: &Url) -> Cow<'_, str> {
     if url.username().is_empty() && url.password().is_none() {
-        // As they stand in the URL: no text is built for a lookup.
+        // Borrowed, so that a lookup does not allocate.
         Cow::Borrowed(&url[..Position::BeforePath])
     } else {
         Cow::Owned(url.origin().ascii_serialization())

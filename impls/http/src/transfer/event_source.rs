@@ -22,20 +22,20 @@ use tokio::time::{Sleep, sleep};
 use super::attempt_policy;
 use networking_runtime::clock::TokioClock;
 
-/// Server-sent events by the WHATWG HTML standard, over any client: a stream of events that outlives its connections.
+/// Server-sent events (WHATWG HTML standard) over any client: a stream of events that reconnects.
 ///
-/// * When a connection ends or breaks, it reconnects with `Last-Event-ID`, after the delay of its policy and no sooner
-///   than the server's `retry` says (at most an hour). Attempts count from the last event: that many in a row without one end
-///   the stream with the last error. A server that just ends its response does not end the stream.
-/// * Statuses that the policy lists (429, 503, ...) are tried again, and `Retry-After` is obeyed. Any other one but 200,
-///   and another content type than `text/event-stream`, is an error that ends the stream.
-/// * 204 ends the stream without an error: the server has no more.
+/// * When a connection ends or fails, the source reconnects with `Last-Event-ID`, after the delay of its policy, and not before
+///   the time in the server's `retry` field (at most an hour). After `max_attempts` attempts in a row without an event, the
+///   stream ends with the last error. The end of a response alone does not end the stream.
+/// * Statuses that the policy lists (429, 503, ...) are retried, and `Retry-After` is obeyed. Other statuses except 200 and 204,
+///   and content types other than `text/event-stream`, end the stream with an error.
+/// * 204 ends the stream without an error.
 ///
-/// The client's limit for responses does not apply: events have their own [`EventLimits`]. Its time limits do, and end a
-/// connection, which is then made again: a stream that may be silent for long wants comments of its server as a sign of
-/// life, or a client with a longer read timeout.
+/// The client's size limit for responses does not apply: events have [`EventLimits`]. The client's time limits apply, and end a
+/// connection, which is then opened again. If events are rare, the server should send comments, or the client should have a
+/// longer read timeout.
 ///
-/// Cancel safety: dropping a wait for the next event loses nothing, not even an attempt to connect. Dropping the source
+/// Cancel safety: dropping the future of the next event loses neither events nor a connection attempt. Dropping the source
 /// closes its connection.
 ///
 /// ```no_run
@@ -51,7 +51,7 @@ use networking_runtime::clock::TokioClock;
 /// }
 /// # Ok(()) }
 /// ```
-#[must_use = "nothing connects before the first event is waited for"]
+#[must_use = "the source connects when it is polled for the first event"]
 pub struct EventSource {
     client: Arc<dyn HttpClient>,
     request: HttpRequest,
@@ -60,7 +60,7 @@ pub struct EventSource {
     observer: Option<Observer>,
     clock: Arc<dyn Clock>,
     last_event_id: String,
-    /// What the server asked for.
+    /// The `retry` field of the server.
     server_delay: Option<Duration>,
     /// Attempts since the last event.
     attempts: u32,
@@ -69,7 +69,7 @@ pub struct EventSource {
 
 type Observer = Box<dyn Fn(&Reconnect<'_>) + Send + Sync>;
 
-/// The longest `retry` of a server that is obeyed.
+/// The longest `retry` of a server that is obeyed; a longer one counts as this.
 const MAX_SERVER_DELAY: Duration = Duration::from_secs(3600);
 
 enum State {
@@ -80,20 +80,20 @@ enum State {
     Ended,
 }
 
-/// A connection ended, and another one will be made.
+/// A connection ended, and another one will be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reconnect<'e> {
-    /// What ended it; `None` when the server did in good order.
+    /// The error that ended it; `None` if the response ended regularly.
     pub error: Option<&'e NetworkError>,
-    /// The wait before the next one.
+    /// The wait before the next connection attempt.
     pub delay: Duration,
     /// Attempts since the last event.
     pub attempts: u32,
 }
 
 impl EventSource {
-    /// The events that `request` asks for. Up to 10 attempts in a row without an event, from 1 s to 30 s apart.
+    /// The events of `request`. At most 10 attempts in a row without an event, with delays from 1 s to 30 s.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a body that can be sent only once.
@@ -111,7 +111,7 @@ impl EventSource {
         headers
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        // Statuses are looked at here.
+        // Statuses are handled by the source.
         request.options.raise_for_status = Some(false);
         if client.capabilities().response_size_limit {
             request.options.max_response_size.get_or_insert(u64::MAX);
@@ -130,8 +130,8 @@ impl EventSource {
         })
     }
 
-    /// Sets the attempts in a row without an event, the delays between them, and the statuses that are tried again; its
-    /// predicate decides before these. Its budget is not used.
+    /// Sets the number of attempts in a row without an event, the delays between them, and the statuses that are retried. The policy's
+    /// predicate takes precedence; its budget is not used.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -141,7 +141,7 @@ impl EventSource {
         Ok(self)
     }
 
-    /// Sets how large lines and events may be.
+    /// Sets the largest sizes of lines and events.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -151,7 +151,7 @@ impl EventSource {
         Ok(self)
     }
 
-    /// Starts after an event that was received earlier, by another process say.
+    /// Starts after an event that was received earlier, for example by another process.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an id that a header cannot have.
@@ -179,7 +179,7 @@ impl EventSource {
         self
     }
 
-    /// The id of the last event; empty if none had one.
+    /// The id of the last event; empty if no event had an id.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
@@ -190,7 +190,7 @@ impl EventSource {
         };
         self.attempts += 1;
         if !self.last_event_id.is_empty() {
-            // An id that no header can have is one that the server cannot get back.
+            // An id that is not a valid header value cannot be sent.
             if let Ok(id) = HeaderValue::try_from(self.last_event_id.as_str()) {
                 request.headers.insert("last-event-id", id);
             } else {
@@ -201,7 +201,7 @@ impl EventSource {
         State::Connecting(Box::pin(async move { client.request(request).await }))
     }
 
-    /// What a response head means; `Ok(None)` when the server has no more.
+    /// Handles a response head; `Ok(None)` ends the stream.
     fn accept(&self, response: HttpResponse) -> Result<Option<EventStream>> {
         if response.status == StatusCode::NO_CONTENT {
             return Ok(None);
@@ -213,12 +213,18 @@ impl EventSource {
         response.into_events_with(parser).map(Some)
     }
 
-    /// After a connection that ended: the wait before the next one, or the end of the stream.
+    /// Starts the wait before the next connection attempt, or ends the stream and returns its error.
     fn reconnect(&mut self, error: Option<NetworkError>) -> Option<NetworkError> {
         let asked = error.as_ref().and_then(|error| error.retryability().delay());
         if self.attempts >= self.retry.max_attempts || asked.is_some_and(|asked| asked > self.retry.max_retry_after) {
             self.state = State::Ended;
-            let none = || NetworkError::new(ErrorKind::ConnectionClosed, "http.events", "no event came");
+            let none = || {
+                NetworkError::new(
+                    ErrorKind::ConnectionClosed,
+                    "http.events",
+                    "the connections ended without an event",
+                )
+            };
             return Some(error.unwrap_or_else(none).with_attempts(self.attempts));
         }
         let delay = self
@@ -271,7 +277,7 @@ impl Stream for EventSource {
                 }
                 State::Open(events) => {
                     let next = ready!(events.poll_next_unpin(cx));
-                    // An id and a delay may come without an event.
+                    // An id and a delay may be sent without an event.
                     events.last_event_id().clone_into(&mut this.last_event_id);
                     this.server_delay = events.retry().or(this.server_delay);
                     match next {

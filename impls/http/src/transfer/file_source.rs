@@ -12,13 +12,13 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-/// Bytes read at a time.
+/// The size of chunks, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// A file as a request body, or as a [`Part`] of a form: streamed from disk, opened anew for each attempt.
+/// A file as a request body, or as a [`Part`] of a form. It is streamed from disk, and opened for each attempt.
 ///
-/// The length is taken when the source is made, and announced as `Content-Length`. A file that has another length when it
-/// is read is an error, before or instead of a body that is not what was announced.
+/// The length is read when the source is created, and sent as `Content-Length`. If the file has another length when it is read, the
+/// body fails.
 ///
 /// ```no_run
 /// use networking_http::FileSource;
@@ -46,7 +46,7 @@ impl FileSource {
     ///
     /// # Errors
     /// Each names the path: [`NotFound`](ErrorKind::NotFound), [`PermissionDenied`](ErrorKind::PermissionDenied),
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is not a regular file.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it is not a regular file.
     pub async fn new(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let metadata = tokio::fs::metadata(&path)
@@ -64,7 +64,7 @@ impl FileSource {
         &self.path
     }
 
-    /// The file as a part of a form, under its own name.
+    /// The file as a part of a form, with its file name.
     pub fn into_part(self) -> Part {
         let name = self
             .path
@@ -75,7 +75,7 @@ impl FileSource {
 }
 
 impl BodySource for FileSource {
-    /// The stream fails, naming the path, if the file cannot be read or does not have its announced length.
+    /// The stream fails with an error that names the path if the file cannot be read or has another length.
     fn open(&self) -> ByteStream {
         let Self { path, length } = self.clone();
         stream::once(read(path, length)).try_flatten().boxed()
@@ -103,7 +103,7 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
     if length != announced {
         return Err(changed(&path, announced));
     }
-    // What is appended meanwhile is not part of what was announced.
+    // Bytes that are appended meanwhile are not sent.
     let chunks = ReaderStream::with_capacity(file.take(announced), CHUNK);
     let state = Some((chunks, announced, path));
     Ok(stream::unfold(state, move |state| async move {
@@ -114,7 +114,7 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
                 Some((Ok::<Bytes, _>(chunk), Some((chunks, left, path))))
             }
             Some(Err(error)) => Some((Err(file_error("http.request", &path, error)), None)),
-            // What was read until here may be sent.
+            // The bytes that were read may have been sent.
             None if left > 0 => {
                 let error = changed(&path, announced).with_send_state(SendState::MaybeSent);
                 Some((Err(error), None))
@@ -126,12 +126,12 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
 }
 
 fn changed(path: &Path, announced: u64) -> NetworkError {
-    NetworkError::invalid_input("body.length", "the file no longer has the length it was announced with")
+    NetworkError::invalid_input("body.length", "the length of the file has changed")
         .with_context("path", shown(path))
         .with_context("announced", announced.to_string())
 }
 
-/// An error of the file system that names the path. None of them passes by itself.
+/// An error of the file system that names the path. None of them is transient.
 pub(super) fn file_error(operation: &'static str, path: &Path, error: io::Error) -> NetworkError {
     let (kind, message) = match error.kind() {
         io::ErrorKind::NotFound => (ErrorKind::NotFound, "no such file or directory"),

@@ -1,4 +1,4 @@
-//! Files and streams over any client: downloads that resume, event streams that reconnect, uploads from disk.
+//! Files and streams over any client: resumable downloads, event streams that reconnect, uploads from disk.
 
 mod attempt_policy;
 mod download;

@@ -1,4 +1,4 @@
-//! Keeping a body to the length that it announced.
+//! Announced lengths of bodies.
 
 use http::{HeaderMap, HeaderValue, header};
 use networking_spi::http::HttpBody;
@@ -7,7 +7,8 @@ use networking_spi::{NetworkError, Result};
 /// The length of a request's body, if it is known.
 ///
 /// # Errors
-/// The head has a `Content-Length` that is not the body's. The peer would take the next request for the rest of this one.
+/// `InvalidInput` for a `Content-Length` that differs from the body's length: the peer would read the next request as a part of
+/// the body.
 pub(crate) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u64>> {
     let mut length = body.length();
     for value in headers.get_all(header::CONTENT_LENGTH) {
@@ -26,14 +27,12 @@ pub(crate) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u
 
 fn parsed(value: &HeaderValue) -> Option<u64> {
     let digits = value.to_str().ok()?;
-    // Not a sign, which the parser would take.
+    // The parser would accept a sign.
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
     digits.parse().ok()
 }
 
-/// What is left of an announced length.
-///
-/// Sending what does not match it would desynchronise the connection.
+/// The rest of an announced length. A body of another length would desynchronize the connection.
 #[derive(Debug)]
 pub(crate) struct Announced {
     length: Option<u64>,
@@ -49,7 +48,7 @@ impl Announced {
         self.left
     }
 
-    /// Takes up a chunk of this many bytes.
+    /// Counts a chunk of this many bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<()> {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(bytes as u64).ok_or_else(|| wrong(self.length))?;
@@ -57,7 +56,7 @@ impl Announced {
         Ok(())
     }
 
-    /// The body ended.
+    /// Checks the length at the end of the body.
     pub(crate) fn end(&self) -> Result<()> {
         match self.left {
             Some(1..) => Err(wrong(self.length)),

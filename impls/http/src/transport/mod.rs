@@ -1,4 +1,4 @@
-//! What sends bytes: transports over hyper and reqwest, the in-memory client, and recorded exchanges.
+//! Transports over hyper and reqwest, the in-memory client, and recorded exchanges.
 
 mod hyper;
 mod length;
@@ -17,7 +17,7 @@ pub use self::pool_stats::PoolStatsSource;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
-/// What a transport over a network can do.
+/// The capabilities of a transport over a network.
 const CAPABILITIES: HttpCapabilities = {
     let mut capabilities = HttpCapabilities::none();
     capabilities.streaming_upload = true;

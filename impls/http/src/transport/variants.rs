@@ -1,7 +1,6 @@
 //! One client per combination of proxy and TLS verification.
 //!
-//! Connections are pooled by origin. Requests with different proxies, or with and without verification, must not share one,
-//! so they do not share a pool.
+//! Requests with different proxies, or with and without verification, must not share a connection, so they do not share a pool.
 
 use networking_spi::Result;
 use networking_spi::http::{ProxyConfig, RequestOptions};
@@ -11,17 +10,17 @@ use parking_lot::Mutex;
 use crate::connect::config::TransportConfig;
 use crate::connect::socks::check_available;
 
-/// The most clients kept besides the configured one; the one unused for longest makes room.
+/// The largest number of clients in addition to the configured one. The least recently used one is dropped.
 const MAX_VARIANTS: usize = 16;
 
 /// Clients of type `C`, which is cheap to clone.
 pub(crate) struct Variants<C> {
     default: C,
-    /// The latest used last.
+    /// Ordered by last use, the most recent at the end.
     others: Mutex<Vec<(Variant, C)>>,
 }
 
-/// Holds credentials: never print it.
+/// Not `Debug`: it contains credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub(crate) proxy: Option<ProxyConfig>,
@@ -65,7 +64,7 @@ impl<C: Clone> Variants<C> {
             proxy.validate()?;
             check_available(proxy)?;
         }
-        // Built without the lock: reading certificates takes a while. Two at once cost a client, nothing else.
+        // Built without the lock, because reading certificates is slow. Two concurrent calls may build the same client.
         let client = build(&variant)?;
         let mut others = self.others.lock();
         if others.len() >= MAX_VARIANTS {

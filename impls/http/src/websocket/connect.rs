@@ -1,4 +1,4 @@
-//! From a request to an open connection: the opening handshake over a stream of the transport's kind.
+//! The opening handshake.
 
 use networking_spi::http::{HeaderValue, header};
 use networking_spi::websocket::WebSocketRequest;
@@ -13,12 +13,12 @@ use super::{OPERATION, WebSocketConnector, error};
 use crate::connect::basic;
 use crate::connect::stream::Stream;
 
-/// Where frames are written before they go out.
+/// The size of the write buffer, in bytes.
 const WRITE_BUFFER: usize = 16 << 10;
 
 pub(super) type Socket = WebSocketStream<Wire>;
 
-/// The open connection and its sub-protocol.
+/// Opens a connection, and returns it with its sub-protocol.
 pub(super) async fn open(
     connector: &WebSocketConnector,
     request: &WebSocketRequest,
@@ -56,7 +56,7 @@ fn to_http(connector: &WebSocketConnector, request: &WebSocketRequest) -> Result
     let mut url = request.url.clone();
     url.set_fragment(None);
     let user = basic::of_url(&url);
-    // Neither fails for a URL with a host.
+    // Neither call fails for a URL with a host.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     let mut handshake = url

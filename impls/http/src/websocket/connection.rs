@@ -1,4 +1,4 @@
-//! An open connection: a task that reads and keeps it alive, and a sink for all who send.
+//! An open connection: a task that reads and sends pings, and a sink that all senders share.
 
 use std::fmt;
 use std::future::Future;
@@ -28,13 +28,13 @@ use super::keepalive::{Due, KeepAlive};
 use super::wire::Activity;
 use super::{RECEIVE, SEND, error};
 
-/// Messages read ahead of the receiver.
+/// The number of messages that are read before they are received.
 const INBOX: usize = 16;
 
-/// The payload of the pings sent here. Their pongs are not handed on.
+/// The payload of keepalive pings. Pongs with this payload are not delivered.
 const PING: Bytes = Bytes::from_static(b"networking-keepalive");
 
-/// What a peer may still send after its mistake before the connection is dropped all the same.
+/// The most bytes that are read after a close frame for a protocol error.
 const LINGER: u64 = 1 << 20;
 
 pub(super) struct Connection {
@@ -43,20 +43,20 @@ pub(super) struct Connection {
     protocol: Option<String>,
 }
 
-/// What the connection and its reading task share.
+/// State that the connection and its reading task share.
 struct Shared {
-    /// `None` when the connection ended: the socket goes with it.
+    /// `None` after the end of the connection.
     sink: Mutex<Option<SplitSink<Socket, Message>>>,
     options: WebSocketOptions,
-    /// Set when one side has begun to close: nothing is sent any more.
+    /// Set when one side has started to close: nothing more is sent.
     closing: AtomicBool,
-    /// The application closes: the reader does not wait for a receiver any more.
+    /// The application has called `close`: the reader no longer waits for a receiver.
     closed_here: CancellationToken,
-    /// Nobody needs the socket any more.
+    /// The connection was dropped, or closing timed out: the socket is dropped.
     dropped: CancellationToken,
-    /// Nothing is read any more.
+    /// Reading has ended.
     ended: CancellationToken,
-    /// Why, if not by a closing handshake.
+    /// The error that ended reading, unless a closing handshake did.
     failure: OnceLock<NetworkError>,
 }
 
@@ -142,7 +142,7 @@ impl WebSocketConnection for Connection {
                     code: CloseCode::from(frame.code),
                     reason: frame.reason.into(),
                 };
-                // A peer that is gone is what closing is for.
+                // An error is ignored: the connection is being closed.
                 let _ = shared.until_ended(shared.write(Message::Close(Some(frame)))).await;
             }
             shared.ended.cancelled().await;
@@ -174,7 +174,7 @@ impl Shared {
     /// `None` when the connection ended first.
     async fn until_ended<F: Future>(&self, work: F) -> Option<F::Output> {
         tokio::select! {
-            biased; // the end is asked about only by work that waits
+            biased; // poll the end only while the work is pending
             done = work => Some(done),
             () = self.ended.cancelled() => None,
         }
@@ -205,7 +205,7 @@ impl Shared {
         if let Err(failure) = outcome {
             let _ = self.failure.set(failure);
         }
-        // Whoever finds the inbox closed must find the failure, too.
+        // The failure is set first, so that a receiver that finds the inbox closed sees it.
         drop(inbox);
         self.ended.cancel();
         let sink = self.sink.lock().await.take();
@@ -242,7 +242,7 @@ impl Shared {
             let message = match next {
                 Some(Ok(message)) => message,
                 None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return Ok(()),
-                // The handshake is done as far as it can be when the peer is gone.
+                // While closing, a broken connection counts as closed.
                 Some(Err(_)) if self.closing.load(Ordering::SeqCst) => return Ok(()),
                 Some(Err(failure)) => return Err(error::established(failure, RECEIVE)),
             };
@@ -256,7 +256,7 @@ impl Shared {
                     self.closing.store(true, Ordering::SeqCst);
                     let frame = frame.map(|frame| CloseFrame::new(frame.code.into(), frame.reason.as_str()));
                     self.deliver(inbox, WebSocketMessage::Close(frame)).await;
-                    // The answer is on its way; then the peer closes the socket.
+                    // tungstenite sends the close frame in response; then the peer closes the socket.
                     let rest = async { while let Some(Ok(_)) = stream.next().await {} };
                     let _ = timeout(self.options.close_timeout, rest).await;
                     return Ok(());
@@ -265,13 +265,13 @@ impl Shared {
             };
             if let Err(TrySendError::Full(message)) = inbox.try_send(message) {
                 self.deliver(inbox, message).await;
-                // However long the receiver took: the peer is not to blame.
+                // Waiting for the receiver must not count as silence of the peer.
                 activity.record_read();
             }
         }
     }
 
-    /// It waits behind others who send, and must not keep the reader from reading.
+    /// Sends a ping in a separate task, because it may wait for other senders while the reader must continue.
     fn ping(self: &Arc<Self>, sent: Arc<OnceLock<Instant>>) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
@@ -287,13 +287,13 @@ impl Shared {
             permit = inbox.reserve() => if let Ok(permit) = permit {
                 permit.send(message);
             },
-            // Whoever closes cannot be made to receive everything first.
+            // `close` must not wait until all messages are received.
             () = self.closed_here.cancelled() => {}
         }
     }
 }
 
-/// Waits until something is due. `None` when nothing ever is.
+/// Waits for the next keepalive action. `None` without keepalive.
 async fn wait_until_due(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Option<Due> {
     let alive = alive?;
     timer.as_mut().await;
@@ -302,7 +302,7 @@ async fn wait_until_due(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive
     Some(due)
 }
 
-/// What the peer is told when the fault is its own.
+/// The close frame for an error of the peer; `None` for other errors.
 fn close_frame(failure: &NetworkError) -> Option<Frame> {
     let code = match failure.kind() {
         ErrorKind::TooLarge => CloseCode::Size,
@@ -316,8 +316,8 @@ fn close_frame(failure: &NetworkError) -> Option<Frame> {
     })
 }
 
-/// Says why, and reads on for a while: a socket that is closed with bytes unread is reset, and the peer may not learn
-/// the reason.
+/// Sends the close frame, and then reads for a while: closing a socket with unread bytes resets it, and the peer may not receive
+/// the frame.
 async fn send_close(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
     if sink.send(Message::Close(Some(frame))).await.is_err() {
         return;

@@ -1,4 +1,4 @@
-//! What an error of tungstenite means.
+//! Maps errors of tungstenite.
 
 use std::io;
 
@@ -26,10 +26,10 @@ pub(super) fn handshake(error: Error) -> NetworkError {
         Error::Protocol(ProtocolError::HandshakeIncomplete) => NetworkError::new(
             ErrorKind::ConnectionClosed,
             OPERATION,
-            "the peer closed the connection without an answer",
+            "the peer closed the connection without a response",
         ),
         Error::Url(_) | Error::HttpFormat(_) => {
-            NetworkError::invalid_input("request", "is no handshake").with_operation(OPERATION)
+            NetworkError::invalid_input("request", "is not a valid handshake").with_operation(OPERATION)
         }
         other => established(other, OPERATION),
     }
@@ -42,7 +42,7 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
         Error::ConnectionClosed | Error::AlreadyClosed => (ErrorKind::Closed, "the connection is closed"),
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => (
             ErrorKind::ConnectionClosed,
-            "the peer vanished without a closing handshake",
+            "the connection ended without a closing handshake",
         ),
         Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
         Error::Utf8(_) => (ErrorKind::Decode, "a text message is not UTF-8"),
@@ -66,7 +66,7 @@ fn io(error: &io::Error, operation: &'static str) -> NetworkError {
     NetworkError::new(kind, operation, message).with_source(copy(error))
 }
 
-/// I/O errors are not `Clone`; their kind and text are what a reader needs.
+/// A copy of an I/O error, which is not `Clone`: its kind and text.
 fn copy(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }

@@ -1,4 +1,4 @@
-//! When to ping, and when to give the peer up.
+//! Keepalive: when to send pings, and when a missing pong ends the connection.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::RECEIVE;
 use super::wire::Activity;
 use crate::connect::config::FOREVER;
 
-/// The state of pings. Nothing is done per message: the timer looks at the activity when it fires.
+/// The state of pings. Messages cost nothing: the timer reads the activity when it fires.
 pub(super) struct KeepAlive {
     interval: Duration,
     timeout: Duration,
@@ -21,20 +21,20 @@ pub(super) struct KeepAlive {
 
 struct Ping {
     at: Instant,
-    /// Empty while it waits behind other messages. While those move, the peer is there.
+    /// Empty while the ping waits for other messages to be written.
     sent: Arc<OnceLock<Instant>>,
 }
 
-/// What it is time for.
+/// The action that is due.
 pub(super) enum Due {
     Nothing,
-    /// A ping. Whoever sends it says when.
+    /// Send a ping, and set the time when it was sent.
     Ping(Arc<OnceLock<Instant>>),
     TimedOut(NetworkError),
 }
 
 impl KeepAlive {
-    /// `None` when no pings are wanted.
+    /// `None` if pings are disabled.
     pub(super) fn new(options: &WebSocketOptions, activity: &Arc<Activity>) -> Option<Self> {
         Some(Self {
             interval: options.ping_interval?.min(FOREVER),
@@ -44,10 +44,10 @@ impl KeepAlive {
         })
     }
 
-    /// When to ask what is due.
+    /// When to call [`due`](Self::due).
     pub(super) fn next(&self) -> Instant {
         match &self.pinged {
-            // The answer may come long before the peer would be given up.
+            // A pong may arrive long before the deadline, and the next ping must not be late.
             Some(ping) => self.pong_deadline(ping).min(Instant::now() + self.interval),
             None => self.activity.last_read() + self.interval,
         }
@@ -75,7 +75,7 @@ impl KeepAlive {
         Due::Ping(sent)
     }
 
-    /// When the peer is given up if it is silent until then.
+    /// When the connection times out if nothing is received until then.
     fn pong_deadline(&self, ping: &Ping) -> Instant {
         let since = match ping.sent.get() {
             Some(sent) => *sent,
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_put_the_ping_off() {
+    async fn received_bytes_delay_the_ping() {
         let (mut alive, activity) = keepalive();
         advance(29 * SECOND).await;
         activity.record_read();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn times_can_be_as_long_as_they_like() {
+    async fn times_of_any_length_are_accepted() {
         let mut options = WebSocketOptions::default();
         options.pong_timeout = Duration::MAX;
         for interval in [SECOND, Duration::MAX] {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn any_byte_is_an_answer() {
+    async fn any_byte_counts_as_a_response() {
         let (mut alive, activity) = keepalive();
         advance(30 * SECOND).await;
         assert!(matches!(alive.due(), Due::Ping(_)));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_after_a_ping_is_the_end() {
+    async fn silence_after_a_ping_times_out() {
         let (mut alive, _activity) = keepalive();
         advance(30 * SECOND).await;
         let Due::Ping(sent) = alive.due() else {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_ping_that_waits_behind_a_long_message_gives_nobody_up_while_that_moves() {
+    async fn a_ping_that_waits_behind_a_long_message_does_not_time_out_while_bytes_are_written() {
         let (mut alive, activity) = keepalive();
         advance(30 * SECOND).await;
         assert!(matches!(alive.due(), Due::Ping(_)));

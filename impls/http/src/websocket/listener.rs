@@ -1,4 +1,4 @@
-//! Callbacks instead of receiving.
+//! Callbacks for received messages.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::RECEIVE;
 
-/// A task that receives from any [`WebSocketConnection`] and calls a [`WebSocketHandler`], by the rules that are written
-/// there. Nobody else should receive from that connection; everybody may send.
+/// A task that receives from a [`WebSocketConnection`] and calls a [`WebSocketHandler`], as that trait specifies. Do not receive from
+/// the connection elsewhere; sending is allowed.
 ///
-/// Dropping the listener does not stop it: it goes on until the connection ends, or [`stop`](Self::stop) is called.
+/// Dropping the listener does not stop the task: it runs until the connection ends or [`stop`](Self::stop) is called.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct WebSocketListener {
 }
 
 impl WebSocketListener {
-    /// Starts to receive.
+    /// Starts the task.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -55,8 +55,8 @@ impl WebSocketListener {
         }
     }
 
-    /// Asks for the end, without waiting for it: the callback that runs is the last one with a message, then the connection
-    /// is closed (1000), and `on_close` is called. Callbacks may do this, too.
+    /// Requests the end without waiting for it. After the callback that is running, the connection is closed (1000) and `on_close` is
+    /// called. Callbacks may call this.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -68,11 +68,11 @@ impl WebSocketListener {
 
     /// Waits until `on_close` has returned.
     ///
-    /// Cancel safety: dropping the future leaves the listener at work, with nothing to stop it.
+    /// Cancel safety: dropping the future does not stop the task, which can then no longer be stopped.
     ///
     /// # Errors
-    /// What `on_error` was told; [`Internal`](ErrorKind::Internal) when a callback panicked;
-    /// [`Cancelled`](ErrorKind::Cancelled) when the runtime shut down.
+    /// The error that `on_error` was called with; [`Internal`](ErrorKind::Internal) if a callback panicked;
+    /// [`Cancelled`](ErrorKind::Cancelled) if the runtime shut down.
     pub async fn finished(self) -> Result<()> {
         match self.task.await {
             Ok(end) => end,
@@ -120,7 +120,7 @@ impl Listening {
                 Some(message) if message.is_data() => {
                     if let Err(panicked) = guard("on_message", async { self.handler.on_message(message).await }).await {
                         let why = CloseFrame::new(CloseFrame::INTERNAL_ERROR, "the application failed");
-                        // The panic is what is told.
+                        // The panic is the error that is reported.
                         let _ = self.connection.close(why).await;
                         return Err(panicked);
                     }
@@ -130,7 +130,7 @@ impl Listening {
         }
     }
 
-    /// Closes, and looks for the peer's answer behind what was not handed on any more.
+    /// Closes the connection, and skips undelivered messages to find the peer's close frame.
     async fn close(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
         self.connection.close(CloseFrame::new(CloseFrame::NORMAL, "")).await?;
         while let Some(message) = self.connection.receive().await? {
@@ -142,7 +142,7 @@ impl Listening {
     }
 }
 
-/// A callback's panic as an error.
+/// Runs a callback, and turns a panic into an error.
 async fn guard(callback: &'static str, call: impl Future<Output = ()>) -> Result<()> {
     AssertUnwindSafe(call).catch_unwind().await.map_err(|_| {
         tracing::error!(callback, "a WebSocket callback panicked");

@@ -31,20 +31,18 @@ const OPERATION: &str = "http.websocket_connect";
 const SEND: &str = "websocket.send";
 const RECEIVE: &str = "websocket.receive";
 
-/// Opens WebSocket connections as the transports do theirs: with the resolver, the guard, the proxy, the certificates and the
-/// user agent of a [`TransportConfig`].
+/// Opens WebSocket connections with the resolver, guard, proxy, certificates and user agent of a [`TransportConfig`].
 ///
-/// `ws` and `wss` (rustls), through every kind of proxy: HTTP and HTTPS proxies are asked for a tunnel (CONNECT) also for `ws`,
-/// SOCKS 5 for a connection, each with its credentials. Credentials of a client are not added: put them into the request's
-/// headers. User information in the URL becomes a Basic `Authorization` header. Redirects and refusals are errors with their
-/// status.
+/// It supports `ws` and `wss` (rustls), and all kinds of proxies: HTTP and HTTPS proxies with CONNECT, also for `ws`, and SOCKS 5,
+/// with credentials. The client's credentials are not added: put them into the request's headers. User information in the URL
+/// becomes a Basic `Authorization` header. Redirects and other statuses than 101 are errors with their status.
 ///
-/// A connection reads ahead of its receiver, 16 messages at most, and a task of its own answers pings, sends them when nothing
-/// arrives for [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and notices a peer that is gone.
-/// Any byte shows that the peer is there: a long message on a slow line is no silence. Dropping the connection drops the
-/// socket. A send that is cancelled sends its message whole or not at all, in the first case perhaps only before the next one.
+/// A background task of each connection reads up to 16 messages before they are received. It answers pings, sends a ping when nothing
+/// arrives for [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and ends the connection when the pong
+/// is missing. Every received byte counts as a sign of life, also within a long message. Dropping the connection drops the
+/// socket. A cancelled `send` sends its message completely or not at all; in the first case possibly only before the next one.
 ///
-/// Clones share the TLS configuration, which is made (certificates are read) for the first connection that needs it.
+/// Clones share the TLS configuration, which is created for the first connection that needs it and reads certificates.
 ///
 /// ```no_run
 /// use networking_http::HttpClientBuilder;
@@ -71,7 +69,7 @@ struct Inner {
 }
 
 impl WebSocketConnector {
-    /// A connector of this configuration. Of its times those of TCP are used: a request has its own for the rest.
+    /// A connector with this configuration. Only its TCP timeouts apply; the others are set per request.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -107,7 +105,7 @@ impl WebSocketConnector {
         Ok(Arc::new(Connection::start(stream, protocol, request.options)))
     }
 
-    /// What opens sockets to this URL.
+    /// The connector for this URL.
     fn sockets(&self, url: &Url) -> Result<&Connector> {
         let proxy = self.0.setup.config.proxy.as_ref();
         let secure = url.scheme() == "wss" || proxy.is_some_and(|proxy| proxy.url.scheme() == "https");
@@ -153,7 +151,7 @@ fn check(request: &WebSocketRequest) -> Result<()> {
     check_headers(&request.headers)
 }
 
-/// Headers of the handshake itself cannot be set.
+/// Fails for headers that the handshake sets.
 fn check_headers(headers: &HeaderMap) -> Result<()> {
     let own = |name: &header::HeaderName| {
         matches!(*name, header::CONNECTION | header::UPGRADE | header::HOST)

@@ -1,4 +1,4 @@
-//! The bytes of a connection, and when they last moved.
+//! The byte stream of a connection, and the times of its last read and write.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What a connection runs over.
+/// The stream under a connection.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
-/// When bytes last moved. A message may take longer than the keepalive's times: its bytes show that the peer is there.
+/// The times of the last read and write, in nanoseconds from the start. Keepalive uses bytes, not messages, because a long message
+/// may take longer than its timeouts.
 pub(super) struct Activity {
     start: Instant,
     heard: AtomicU64,
@@ -31,12 +32,12 @@ impl Activity {
         })
     }
 
-    /// When the peer was last heard of.
+    /// When bytes were last received.
     pub(super) fn last_read(&self) -> Instant {
         self.start + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
-    /// When the peer, or the buffer before it, last took something.
+    /// When bytes were last written to the socket.
     pub(super) fn last_write(&self) -> Instant {
         self.start + Duration::from_nanos(self.written.load(Ordering::Relaxed))
     }
@@ -55,7 +56,7 @@ impl Activity {
     }
 }
 
-/// A stream that keeps its activity.
+/// A stream that records its activity.
 pub(super) struct Wire {
     io: Box<dyn Stream>,
     activity: Arc<Activity>,

@@ -1,4 +1,4 @@
-//! Downloads to files that go on where they broke off.
+//! Downloads to files that can be resumed.
 
 mod part;
 mod range;
@@ -21,19 +21,20 @@ use self::range::ContentRange;
 use super::attempt_policy;
 use networking_runtime::clock::TokioClock;
 
-/// A download to a file that goes on where it broke off: within one call, and in a later call or process.
+/// A download to a file that can be resumed: within one call, in a later call, and in another process.
 ///
-/// The bytes go to `<file>.part`, with the validator of what is being downloaded beside them in `<file>.part.json`. When
-/// all are there and checked, the part is renamed to the file: the file is never half a download, and a former one stays
-/// until then. Nothing is downloaded twice unless it changed on the server, or the server cannot send ranges: a range is asked for
-/// with `If-Range` and a strong validator (a strong `ETag`, or a `Last-Modified` that is one by RFC 9110, section 8.8.2.2),
-/// and started again without.
+/// The bytes are written to `<file>.part`, and the validator of the resource to `<file>.part.json`. When the download is complete and
+/// checked, the part is renamed to the file, so that the file is never a partial download, and an existing file stays until then.
+/// A download is resumed with a range, `If-Range` and a strong validator (a strong `ETag`, or a `Last-Modified` that is strong by
+/// RFC 9110, section 8.8.2.2). It starts again without a strong validator, if the resource has changed, or if the server does not
+/// support ranges.
 ///
-/// Works over any client. Retries of the client itself repeat a request until its response starts, those of the download go
-/// on with the rest of a body; where both are configured, they multiply. A time limit of the client is for each attempt.
+/// It works over any client. Retries of the client repeat a request until its response head; retries of the download continue with
+/// the rest of the body. If both are configured, the numbers of attempts multiply. A time limit of the client applies to each
+/// attempt.
 ///
-/// Cancel safety: dropping the future keeps what was written so far for the next call. Two downloads to the same file at
-/// the same time are not supported.
+/// Cancel safety: after the future is dropped, the next call resumes with the bytes that were written. Two downloads to the same
+/// file at the same time are not supported.
 ///
 /// ```no_run
 /// use networking_http::Download;
@@ -61,7 +62,7 @@ pub struct Download {
     clock: Arc<dyn Clock>,
 }
 
-/// A request without body, which can be sent any number of times.
+/// A request without a body.
 #[derive(Clone)]
 struct Head {
     target: RequestTarget,
@@ -70,15 +71,15 @@ struct Head {
     extensions: http::Extensions,
 }
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DownloadProgress {
-    /// Bytes in the file, those of earlier calls included. It goes back to 0 when the download starts again.
+    /// Bytes in the part, including those of earlier calls. 0 when the download starts again.
     pub received: u64,
-    /// The size of the whole, if the server said it.
+    /// The size of the whole file in bytes, if the server has sent it.
     pub total: Option<u64>,
-    /// Bytes that were there when the current attempt started.
+    /// Bytes in the part when the current attempt started.
     pub resumed_from: u64,
 }
 
@@ -90,14 +91,14 @@ pub struct Downloaded {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
-    /// Bytes that were there before this call, and were kept.
+    /// Bytes from earlier calls that were kept.
     pub resumed_from: u64,
-    /// Requests that were made.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
 impl Download {
-    /// A download of `target` to `path`: up to 10 attempts, without limit of size.
+    /// A download of `target` to `path`: up to 10 attempts, no size limit.
     pub fn new(target: impl Into<RequestTarget>, path: impl Into<PathBuf>) -> Self {
         Self {
             request: Head {
@@ -115,22 +116,22 @@ impl Download {
         }
     }
 
-    /// A download of what `request` asks for, with its headers, options and extensions.
+    /// A download with the target, headers, options and extensions of `request`.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download makes
-    /// itself (`Range`, `If-Range`, `Accept-Encoding`).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download sets (`Range`,
+    /// `If-Range`, `Accept-Encoding`).
     pub fn of(request: HttpRequest, path: impl Into<PathBuf>) -> Result<Self> {
         let refused = |field: &str, message| Err(NetworkError::invalid_input(field, message));
         if request.method != Method::GET {
-            return refused("method", "a download is a GET");
+            return refused("method", "must be GET for a download");
         }
         if !request.body.is_empty() {
-            return refused("body", "a download sends none");
+            return refused("body", "must be empty for a download");
         }
         for name in [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING] {
             if request.headers.contains_key(&name) {
-                return refused(&format!("header.{name}"), "is made by the download");
+                return refused(&format!("header.{name}"), "is set by the download");
             }
         }
         let mut download = Self::new(request.target, path);
@@ -140,8 +141,8 @@ impl Download {
         Ok(download)
     }
 
-    /// Sets how many attempts are made and the delays between them: after an attempt that broke off, and after a status
-    /// that the policy lists; its predicate decides before these. Its budget is not used.
+    /// Sets the number of attempts and the delays between them. An attempt follows a body that ended early, and a status that the
+    /// policy lists. The policy's predicate takes precedence; its budget is not used.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
@@ -150,7 +151,7 @@ impl Download {
     /// Sets the SHA-256 that the whole file must have, in hexadecimal.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for what is not 64 hexadecimal digits.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for text that is not 64 hexadecimal digits.
     pub fn with_sha256(mut self, digest: &str) -> Result<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(digest, &mut bytes).map_err(|error| {
@@ -160,7 +161,7 @@ impl Download {
         Ok(self)
     }
 
-    /// Sets the largest size taken, in bytes.
+    /// Sets the largest accepted size, in bytes.
     pub fn with_max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
         self
@@ -172,23 +173,23 @@ impl Download {
         self
     }
 
-    /// Reports the progress to `observer`: at the start and the end of each attempt, and at most about a hundred
-    /// times in between when the size is known (every 256 KiB otherwise). It must not block.
+    /// Reports the progress to `observer`: at the start and the end of each attempt, and in between about a hundred times if the size
+    /// is known, or every 256 KiB otherwise. The observer must not block.
     pub fn on_progress(mut self, observer: impl Fn(DownloadProgress) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Downloads.
+    /// Runs the download.
     ///
     /// # Errors
     /// Each names the file. Besides those of [`HttpClient::request`] and
     /// [`error_for_status`](networking_spi::http::HttpResponse::error_for_status):
-    /// [`TooLarge`](ErrorKind::TooLarge) above the largest size, [`Protocol`](ErrorKind::Protocol) naming the header for a
-    /// range that was not asked for or a content coding, and for another SHA-256 than the one expected,
-    /// [`TruncatedBody`](ErrorKind::TruncatedBody) when the last attempt broke off,
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and others of the file system.
-    /// What was downloaded is kept for another call, unless it is too large or has another SHA-256.
+    /// [`TooLarge`](ErrorKind::TooLarge) above the largest size; [`Protocol`](ErrorKind::Protocol) for a range that was not requested, a
+    /// content coding, or an unexpected SHA-256; [`TruncatedBody`](ErrorKind::TruncatedBody) if the body of the last attempt ended
+    /// early;
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and others of the file system. The part is kept for another call, unless it is too large or
+    /// has another SHA-256.
     pub async fn run(&self, client: &(impl HttpClient + ?Sized)) -> Result<Downloaded> {
         self.retry.validate().map_err(|error| error.in_field("retry"))?;
         let mut run = Run {
@@ -201,7 +202,7 @@ impl Download {
             match run.attempt(client).await {
                 Ok(Outcome::Complete) => break,
                 Ok(Outcome::StartAgain) if run.attempts < self.retry.max_attempts => run.part.discard().await?,
-                Ok(Outcome::StartAgain) => return Err(run.named(protocol("the server keeps changing what it sends"))),
+                Ok(Outcome::StartAgain) => return Err(run.named(protocol("the resource changed during each attempt"))),
                 Err(error) => match run.wait_after(&error) {
                     Some(wait) => sleep(wait).await,
                     None => return Err(run.named(error)),
@@ -222,7 +223,7 @@ impl Download {
     }
 }
 
-/// One call.
+/// One call of [`Download::run`].
 struct Run<'d> {
     download: &'d Download,
     part: Part,
@@ -230,9 +231,9 @@ struct Run<'d> {
 }
 
 enum Outcome {
-    /// The part is the whole.
+    /// The part is complete.
     Complete,
-    /// The part is of something else.
+    /// The part belongs to another version of the resource.
     StartAgain,
 }
 
@@ -254,11 +255,11 @@ impl Run<'_> {
                 check_coding(&response)?;
                 let range = ContentRange::of(&response)?;
                 if range.first != from {
-                    return Err(protocol("the server sent another range than the one asked for")
+                    return Err(protocol("the server sent a range that was not requested")
                         .with_context("content-range", range.to_string())
                         .with_context("asked_from", from.to_string()));
                 }
-                // A server that does not know `If-Range` sends ranges of whatever is there now.
+                // A server without support for `If-Range` sends a range of the current version.
                 if self.part.differs(&Validator::of(&response, range.total)) {
                     return Ok(Outcome::StartAgain);
                 }
@@ -267,7 +268,7 @@ impl Run<'_> {
                 self.receive(response.body, Some(range.last + 1)).await
             }
             StatusCode::RANGE_NOT_SATISFIABLE if resuming => {
-                // Nothing is left to send: either all is there, or it is another thing than before, and shorter.
+                // Either the part is complete, or the resource has changed and is shorter now.
                 match ContentRange::unsatisfied(&response) {
                     Some(total) if total == from && !self.part.differs(&Validator::of(&response, Some(total))) => {
                         self.check_size(total).await?;
@@ -278,10 +279,8 @@ impl Run<'_> {
             }
             _ => match attempt_policy::status_error(&response, &self.download.retry, &*self.download.clock) {
                 Some(error) => Err(error),
-                None => Err(
-                    protocol("the status is neither 200, nor 206 for a range that was asked for")
-                        .with_status(response.status.as_u16()),
-                ),
+                None => Err(protocol("the status is neither 200 nor 206 to a range request")
+                    .with_status(response.status.as_u16())),
             },
         }
     }
@@ -297,7 +296,7 @@ impl Run<'_> {
         request.headers.clone_from(headers);
         request.options = options.clone();
         request.extensions = extensions.clone();
-        // Statuses are looked at here, and what limits responses in memory is not for files.
+        // Statuses are handled by the download, and the size limit for responses in memory does not apply to files.
         let capabilities = client.capabilities();
         request.options.raise_for_status = Some(false);
         if capabilities.response_size_limit {
@@ -313,7 +312,7 @@ impl Run<'_> {
         Ok(request)
     }
 
-    /// Appends `body`, which goes up to `end` of the whole.
+    /// Appends `body`, which ends at the byte `end` of the file.
     async fn receive(&mut self, body: HttpBody, end: Option<u64>) -> Result<Outcome> {
         let mut chunks = body.into_stream();
         let mut progress = DownloadProgress {
@@ -348,7 +347,7 @@ impl Run<'_> {
             self.report(progress);
         }
         ended?;
-        // A range may end before the whole does, and a whole of unknown size no sooner than its range.
+        // A range may end before the file does. Without a total size, the end of the range is the end of the file.
         match progress.total.or(end) {
             Some(total) if progress.received < total => Err(NetworkError::new(
                 ErrorKind::TruncatedBody,
@@ -371,7 +370,7 @@ impl Run<'_> {
     async fn check_size(&mut self, size: u64) -> Result<()> {
         match self.download.max_size {
             Some(limit) if size > limit => {
-                // Another call would end here, too.
+                // Another call would fail in the same way.
                 self.part.discard().await?;
                 Err(NetworkError::new(
                     ErrorKind::TooLarge,
@@ -385,7 +384,7 @@ impl Run<'_> {
         }
     }
 
-    /// The wait before another attempt; `None` if there is none to make.
+    /// The wait before another attempt; `None` if there is no further attempt.
     fn wait_after(&self, error: &NetworkError) -> Option<Duration> {
         let policy = &self.download.retry;
         let wait = error.retryability().delay();
@@ -414,13 +413,13 @@ fn announced(response: &HttpResponse) -> Option<u64> {
     length.to_str().ok()?.trim().parse().ok()
 }
 
-/// A range of coded bytes is not a range of the file.
+/// Fails for a coded body: a range of coded bytes is not a range of the file.
 fn check_coding(response: &HttpResponse) -> Result<()> {
     let codings = response.headers.get_all(header::CONTENT_ENCODING);
     for coding in codings {
         if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
             return Err(
-                protocol("the server coded the body, though it was asked not to").with_context(
+                protocol("the server sent a coded body although the request does not accept codings").with_context(
                     "content-encoding",
                     String::from_utf8_lossy(coding.as_bytes()).into_owned(),
                 ),
@@ -434,7 +433,7 @@ fn protocol(message: &'static str) -> NetworkError {
     NetworkError::new(ErrorKind::Protocol, "http.download", message).with_send_state(SendState::Sent)
 }
 
-/// Bytes between two calls of an observer.
+/// Bytes between two reports of progress.
 fn step(total: Option<u64>) -> u64 {
     total.map_or(256 << 10, |total| (total / 100).max(64 << 10))
 }

@@ -1,4 +1,4 @@
-//! The part of a file that is there, and what it is a part of.
+//! The downloaded part of a file, and the version that it belongs to.
 
 use std::io::{ErrorKind as IoKind, Read, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use super::protocol;
 use crate::transfer::file_source::{file_error, shown};
 
-/// The largest sidecar that is read: it holds two header values.
+/// The largest sidecar that is read, in bytes: it holds two header values.
 const MAX_SIDECAR: u64 = 64 << 10;
 
-/// What identifies the bytes that a part is of.
+/// Identifies the version of the resource that a part belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Validator {
     etag: Option<String>,
@@ -42,8 +42,8 @@ impl Validator {
         self.etag.as_deref().or(self.last_modified.as_deref())
     }
 
-    /// Whether these are certainly two different things. What only one of them has says nothing, and tags go before dates,
-    /// which servers of the same thing may disagree on.
+    /// Whether these are different versions. A member that only one of them has is not compared. Tags take precedence over dates,
+    /// because replicas of the same version may have different dates.
     fn differs(&self, other: &Self) -> bool {
         fn differ<T: PartialEq>(left: Option<&T>, right: Option<&T>) -> bool {
             matches!((left, right), (Some(left), Some(right)) if left != right)
@@ -56,7 +56,7 @@ impl Validator {
     }
 }
 
-/// `Last-Modified`, where it cannot stand for two versions: it is then a second older than the response.
+/// `Last-Modified` if it is a strong validator: it is at least a second older than the response.
 fn strong_date(headers: &HeaderMap) -> Option<&str> {
     let modified = text(headers, &header::LAST_MODIFIED)?;
     let date = httpdate::parse_http_date(text(headers, &header::DATE)?).ok()?;
@@ -68,31 +68,31 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// What is beside a part on disk.
+/// The file beside a part on disk.
 #[derive(Serialize, Deserialize)]
 struct Sidecar {
-    /// Of the URL, which may hold secrets itself.
+    /// A hash of the URL, because the URL may contain secrets.
     url_sha256: String,
     #[serde(flatten)]
     validator: Validator,
 }
 
-/// The part of a file that is there.
+/// The downloaded part of a file.
 pub(super) struct Part {
     target: PathBuf,
     path: PathBuf,
     sidecar: PathBuf,
     url_sha256: String,
-    /// Open once something is written.
+    /// Opened by the first write.
     file: Option<File>,
     length: u64,
-    /// How many of the bytes that were there at first are still there.
+    /// Bytes of earlier calls that are still in the part.
     kept: u64,
     validator: Validator,
 }
 
 impl Part {
-    /// What an earlier call left of `url`; nothing if it cannot be gone on with.
+    /// The part of an earlier call for `url`; an empty one if that cannot be resumed.
     pub(super) async fn open(target: &Path, url: &RequestTarget) -> Result<Self> {
         let beside = |extension: &str| {
             let mut name = target.as_os_str().to_owned();
@@ -137,7 +137,7 @@ impl Part {
         Ok(part)
     }
 
-    /// `None` for a sidecar that is absent or not one of ours: the download then starts again.
+    /// `None` for a sidecar that is absent or invalid: the download starts again.
     async fn read_sidecar(&self) -> Result<Option<Sidecar>> {
         match fs::metadata(&self.sidecar).await {
             Ok(metadata) if metadata.len() <= MAX_SIDECAR => {}
@@ -167,7 +167,7 @@ impl Part {
         self.validator.differs(other)
     }
 
-    /// `Range` and `If-Range` for what is missing; `None` if everything is.
+    /// `Range` and `If-Range` for the missing bytes; `None` if the download starts from 0.
     pub(super) fn resume(&self) -> Result<Option<(HeaderValue, HeaderValue)>> {
         let Some(validator) = self.validator.strong().filter(|_| self.length > 0) else {
             return Ok(None);
@@ -181,17 +181,17 @@ impl Part {
         )))
     }
 
-    /// Starts with nothing, as a part of `validator`'s file.
+    /// Starts an empty part of the version that `validator` identifies.
     pub(super) async fn start(&mut self, validator: Validator) -> Result<()> {
         self.discard().await?;
-        // A new file, not the old one emptied: what a cancelled call still has to write goes to the old one.
+        // A new file, not the truncated old one: a write of a cancelled call may still go to the old one.
         let file = OpenOptions::new().write(true).create_new(true).open(&self.path).await;
         self.file = Some(self.named(file)?);
         self.validator = validator;
         self.write_sidecar().await
     }
 
-    /// Takes over the total that a range told, where the first response did not.
+    /// Stores the total size from a range, if the first response had none.
     pub(super) async fn learn_total(&mut self, total: Option<u64>) -> Result<()> {
         if self.validator.total.is_none() && total.is_some() {
             self.validator.total = total;
@@ -200,7 +200,7 @@ impl Part {
         Ok(())
     }
 
-    /// Without a strong validator the part is of no use to another call, and no sidecar says otherwise.
+    /// Writes the sidecar. Without a strong validator there is none, because the part cannot be resumed.
     async fn write_sidecar(&self) -> Result<()> {
         if self.validator.strong().is_none() {
             return Ok(());
@@ -210,7 +210,7 @@ impl Part {
             validator: self.validator.clone(),
         };
         let json = serde_json::to_vec(&sidecar).map_err(|error| {
-            protocol("the validator cannot be written down")
+            protocol("the validator cannot be encoded")
                 .with_context("path", shown(&self.sidecar))
                 .with_source(error)
         })?;
@@ -223,14 +223,14 @@ impl Part {
         if self.file.is_none() {
             let file = OpenOptions::new().write(true).open(&self.path).await;
             let mut file = self.named(file)?;
-            // At its place, not at the end: a cancelled call may still be writing the same bytes there.
+            // Writes at the position, not at the end: a cancelled call may still be writing the same bytes.
             let sought = file.seek(SeekFrom::Start(self.length)).await;
             self.named(sought)?;
             self.file = Some(file);
         }
         if let Some(file) = &mut self.file {
             let written = match file.write_all(bytes).await {
-                // Not buffered: what is counted is in the file, even if the call is dropped while it waits for more.
+                // Flushed, so that counted bytes are in the file even if the call is dropped.
                 Ok(()) => file.flush().await,
                 Err(error) => Err(error),
             };
@@ -240,18 +240,18 @@ impl Part {
         Ok(())
     }
 
-    /// Forgets everything, on disk too.
+    /// Removes the part and its sidecar.
     pub(super) async fn discard(&mut self) -> Result<()> {
         self.file = None;
         self.length = 0;
         self.kept = 0;
         self.validator = Validator::default();
-        // The sidecar first: a part without one is started again, a sidecar without its part must not be believed.
+        // The sidecar first: a part without a sidecar starts again, but a sidecar without its part would be misleading.
         remove(&self.sidecar).await?;
         remove(&self.path).await
     }
 
-    /// Checks the part and makes it the file.
+    /// Checks the part, and renames it to the file.
     pub(super) async fn finish(&mut self, expected: Option<[u8; 32]>) -> Result<()> {
         if let Some(file) = self.file.take() {
             let synced = file.sync_all().await;
@@ -272,7 +272,7 @@ impl Part {
         remove(&self.sidecar).await
     }
 
-    /// Of the file as it is on disk, whichever call wrote it.
+    /// The SHA-256 of the part on disk, including bytes of earlier calls.
     async fn digest(&self) -> Result<[u8; 32]> {
         let path = self.path.clone();
         let digest = tokio::task::spawn_blocking(move || {

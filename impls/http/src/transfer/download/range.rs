@@ -8,12 +8,12 @@ use networking_spi::http::HttpResponse;
 
 use super::protocol;
 
-/// The range that a 206 has.
+/// The range of a 206.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) first: u64,
     pub(super) last: u64,
-    /// The size of the whole; `None` if the server does not know.
+    /// The total size in bytes; `None` if the server does not know it.
     pub(super) total: Option<u64>,
 }
 
@@ -25,12 +25,12 @@ impl ContentRange {
     pub(super) fn of(response: &HttpResponse) -> Result<Self> {
         let value = text(response);
         value.and_then(parse).ok_or_else(|| {
-            protocol("the range of a partial response is not known")
+            protocol("the range of a partial response is invalid")
                 .with_context("content-range", value.unwrap_or("(absent)").to_owned())
         })
     }
 
-    /// The size of the whole that a 416 tells.
+    /// The total size in a 416.
     pub(super) fn unsatisfied(response: &HttpResponse) -> Option<u64> {
         text(response)?.strip_prefix("bytes */")?.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! Connections that are counted while they are open.
+//! Counting of open connections.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

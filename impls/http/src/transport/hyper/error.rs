@@ -46,9 +46,13 @@ pub(super) fn handshake(error: hyper::Error) -> NetworkError {
 
 /// The peer sent nothing for the read timeout.
 pub(super) fn read_timeout(sent: SendState) -> NetworkError {
-    NetworkError::new(ErrorKind::Timeout, "http.request", "no data from the peer in time")
-        .with_phase(Phase::Read)
-        .with_send_state(sent)
+    NetworkError::new(
+        ErrorKind::Timeout,
+        "http.request",
+        "the peer sent no data for the read timeout",
+    )
+    .with_phase(Phase::Read)
+    .with_send_state(sent)
 }
 
 #[derive(Default)]

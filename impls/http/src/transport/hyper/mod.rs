@@ -1,4 +1,4 @@
-//! The transport directly over hyper's connections.
+//! The transport over hyper's connections.
 
 mod counted;
 mod download;
@@ -36,27 +36,26 @@ use crate::marks::host;
 
 /// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
 ///
-/// It has its own connection pool: HTTP/1.1 connections are used for one request at a time, HTTP/2 connections for many. So
-/// its [statistics](PoolStatsSource) are exact, and its errors say in which phase they came: resolving, reaching the proxy,
-/// the proxy's answer, TLS, the exchange.
+/// It has a connection pool: an HTTP/1.1 connection serves one request at a time, an HTTP/2 connection many. Its
+/// [statistics](PoolStatsSource) are exact, and its errors distinguish the phases: name resolution, connecting to the proxy, the
+/// proxy's response, TLS, and the exchange.
 ///
 /// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
 /// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
-/// A request on a connection of the pool that turns out to be closed before anything of the request was sent goes to another
-/// connection; everything else is left to the retry wrapper.
+/// If a pooled connection is closed before any part of a request was sent on it, the request is sent on another connection. All
+/// other retries are done by the retry wrapper.
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
 ///
-/// Without any CA certificate on the machine the transport is built all the same; requests to `https` URLs then fail with
+/// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request, or its response before the body's end, gives up the exchange: an HTTP/2 stream is
-/// reset, and an HTTP/1.1 connection is closed (after a response whose whole body was there already it is kept). The peer
-/// may have processed the request.
+/// Dropping the future of a request, or its response before the end of the body, ends the exchange: an HTTP/2 stream is reset, and
+/// an HTTP/1.1 connection is closed unless the whole body had arrived. The peer may have processed the request.
 ///
 /// ```no_run
 /// # use networking_http::{HyperTransport, TransportConfig};
@@ -75,11 +74,11 @@ struct Inner {
     pools: Variants<Arc<Pool>>,
 }
 
-/// What the pools are made from, and share.
+/// What all pools share.
 struct Base {
     setup: Setup,
     verified: Option<Arc<ClientConfig>>,
-    /// Made when it is needed for the first time.
+    /// Created at the first use.
     unverified: OnceLock<Option<Arc<ClientConfig>>>,
     gauges: Arc<Gauges>,
 }
@@ -88,7 +87,7 @@ impl HyperTransport {
     /// What the transport can do.
     pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
 
-    /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
+    /// A transport with this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -170,7 +169,7 @@ impl HttpClient for HyperTransport {
     without_wrappers!();
 }
 
-/// Every figure is exact. A connection that is being closed is neither active nor idle, and not closed yet.
+/// All numbers are exact. A connection that is being closed counts as neither active, idle nor closed.
 impl PoolStatsSource for HyperTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = self.0.base.gauges.snapshot();
@@ -187,7 +186,7 @@ impl fmt::Debug for HyperTransport {
     }
 }
 
-/// Names the peer in an error.
+/// Adds the peer to an error.
 fn at(url: &Url, error: NetworkError) -> NetworkError {
     error.with_context("host", host::of(url))
 }

@@ -1,4 +1,4 @@
-//! Requests as hyper wants them, but for what depends on the connection.
+//! Conversion of requests for hyper, except the parts that depend on the connection.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use networking_spi::{NetworkError, Result};
@@ -10,12 +10,12 @@ use crate::connect::config::TransportConfig;
 
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
-/// What is the same for all requests.
+/// The parts that all requests have in common.
 pub(super) struct Outgoing {
     user_agent: Option<HeaderValue>,
 }
 
-/// Fails for what no connection could take.
+/// Fails for requests that cannot be sent on any connection.
 pub(super) fn check(method: &Method, url: &Url) -> Result<()> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
@@ -23,7 +23,7 @@ pub(super) fn check(method: &Method, url: &Url) -> Result<()> {
     if method == Method::CONNECT {
         return Err(NetworkError::invalid_input(
             "method",
-            "CONNECT is between the transport and a proxy",
+            "CONNECT is used only by the transport",
         ));
     }
     Ok(())
@@ -38,9 +38,9 @@ impl Outgoing {
         }
     }
 
-    /// The request, without its target and what goes with that.
+    /// The request without its target and the headers that depend on the connection.
     pub(super) fn request(&self, method: Method, url: &Url, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
-        // These, and the host.
+        // The following headers, and `Host`.
         headers.reserve(3);
         headers.entry(header::ACCEPT).or_insert(ANYTHING);
         if let Some(user_agent) = &self.user_agent {

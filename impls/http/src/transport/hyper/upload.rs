@@ -1,4 +1,4 @@
-//! Request bodies on their way to hyper.
+//! Request bodies for hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use crate::transport::length::Announced;
 
-/// What is in memory goes out in pieces of so much, so that its progress can be seen.
+/// The largest piece that is passed to hyper, in bytes, so that the progress of large chunks is visible.
 const PIECE: usize = 512 << 10;
 
 pub(super) struct Upload {
     content: Content,
-    /// `None` without a body.
+    /// `None` for an empty body.
     progress: Option<Arc<Progress>>,
 }
 
@@ -29,22 +29,22 @@ enum Content {
     Bytes(Bytes),
     Stream {
         chunks: ByteStream,
-        /// Of the latest chunk.
+        /// The rest of the latest chunk.
         rest: Bytes,
         announced: Announced,
     },
 }
 
-/// How far an upload is. While it moves, the peer has no reason to speak.
+/// The progress of an upload. While it advances, the read timeout does not apply.
 pub(super) struct Progress {
     start: Instant,
-    /// The latest move, in milliseconds from the start.
+    /// When the last piece was taken, in milliseconds from the start.
     moved: AtomicU64,
     ended: AtomicBool,
 }
 
 impl Upload {
-    /// Of a body of this length, if it is known.
+    /// An upload of `body`, which has `length` bytes if that is known.
     pub(super) fn new(body: HttpBody, length: Option<u64>) -> Self {
         let content = match body.as_bytes() {
             _ if body.is_empty() => Content::Empty,
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// When hyper took the latest piece.
+    /// When hyper took the last piece.
     pub(super) fn latest(&self) -> Instant {
         self.start + Duration::from_millis(self.moved.load(Relaxed))
     }
@@ -145,7 +145,7 @@ fn piece(of: &mut Bytes) -> Bytes {
 }
 
 impl Content {
-    /// Whether hyper took everything. Of a stream it takes what was announced, and may not ask for the end.
+    /// Whether hyper took the whole body. Of a stream with a known length it may take all bytes without polling for the end.
     fn is_taken(&self) -> bool {
         match self {
             Self::Stream { announced, .. } => announced.left() == Some(0),
@@ -153,7 +153,7 @@ impl Content {
         }
     }
 
-    /// A stream is asked for its end all the same: it may have more than it announced.
+    /// Whether hyper need not poll again. A stream is polled for its end, because it may have more bytes than it announced.
     fn is_ended(&self) -> bool {
         match self {
             Self::Empty => true,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_chunk_of_a_stream_goes_out_in_pieces_too() {
+    async fn a_large_chunk_of_a_stream_is_sent_in_pieces() {
         let size = 2 * PIECE + 1;
         for length in [None, Some(size as u64)] {
             let (sizes, error) = pieces(size, length).await;

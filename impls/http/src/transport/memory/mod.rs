@@ -22,17 +22,15 @@ pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::without_wrappers;
 
-/// The most received requests kept; the oldest make room.
+/// The largest number of received requests that are kept; the oldest are removed.
 const MAX_RECEIVED: usize = 10_000;
 
-/// The longest request body taken, in bytes.
+/// The largest accepted request body, in bytes.
 const MAX_REQUEST_BODY: usize = 64 << 20;
 
-/// An [`HttpClient`] whose servers are routes in memory. Deterministic: nothing happens that the test did not say, and
-/// delays run on tokio's clock.
+/// An [`HttpClient`] that answers from routes in memory. It is deterministic, and delays run on tokio's clock.
 ///
-/// A request that no route takes is answered with 404, as a server would. A route added later goes before those added
-/// earlier. Like a bare transport, it returns every status as `Ok`, and obeys `max_response_size`; retries, timeouts and
+/// A request that matches no route is answered with 404. A later route takes precedence over earlier ones. Like a bare transport, it returns every status as `Ok`, and obeys `max_response_size`; retries, timeouts and
 /// so on are wrappers, which are added by [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
 ///
 /// Clones share routes and received requests.
@@ -113,12 +111,12 @@ impl MemoryHttpClient {
         }));
     }
 
-    /// The requests received so far, the oldest first; at most the latest 10 000.
+    /// The last 10,000 received requests, the oldest first.
     pub fn received(&self) -> Vec<ReceivedRequest> {
         self.0.received.lock().iter().cloned().collect()
     }
 
-    /// Forgets the requests received so far.
+    /// Removes the received requests.
     pub fn clear_received(&self) {
         self.0.received.lock().clear();
     }
@@ -202,11 +200,11 @@ impl fmt::Debug for MemoryHttpClient {
     }
 }
 
-/// What a route answers: one [`Reply`] for ever, several in order, or what a function says.
+/// How a route answers: with one [`Reply`], with several in order, or with the result of a function.
 pub struct Responder(Kind);
 
 enum Kind {
-    /// The replies still to give; the last one stays.
+    /// The remaining replies; the last one is repeated.
     Replies(Mutex<VecDeque<Reply>>),
     Function(Handler),
 }
@@ -214,7 +212,7 @@ enum Kind {
 type Handler = Box<dyn Fn(ReceivedRequest) -> BoxFuture<'static, Result<HttpResponse>> + Send + Sync>;
 
 impl Responder {
-    /// Answers with what `handler` returns.
+    /// Answers with the result of `handler`.
     pub fn from_fn<F, Fut>(handler: F) -> Self
     where
         F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
@@ -278,12 +276,12 @@ impl fmt::Debug for Responder {
     }
 }
 
-/// The request as `http` has it: what handlers shared with a real server take.
+/// The request as an [`http::Request`], for handlers that are shared with a real server. Its URI is the path and query.
 impl From<ReceivedRequest> for http::Request<Bytes> {
     fn from(request: ReceivedRequest) -> Self {
         let mut converted = Self::new(request.body);
         *converted.method_mut() = request.method;
-        // A URL that was parsed is a URI, too; the path is what handlers look at.
+        // A parsed URL is a valid URI. Handlers of servers expect the path.
         *converted.uri_mut() = request.url[url::Position::BeforePath..url::Position::AfterQuery]
             .parse()
             .unwrap_or_default();

@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn a_url_pins_the_host() {
+    fn a_url_matches_only_its_host() {
         assert_eq!(matched("https://a.test/x", "https://a.test:443/x"), Some(vec![]));
         assert_eq!(matched("https://a.test/x", "http://a.test/x"), None);
         assert_eq!(matched("https://a.test", "https://a.test/"), Some(vec![]));
     }
 
     #[test]
-    fn bad_patterns_are_named() {
+    fn invalid_patterns_are_refused() {
         for pattern in ["users", "", "/{*rest}/x", "http://[bad/x"] {
             let error = Pattern::parse(pattern).unwrap_err();
             assert_eq!(

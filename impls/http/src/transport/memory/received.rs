@@ -1,4 +1,4 @@
-//! Requests as the routes saw them.
+//! Received requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ impl ReceivedRequest {
         }
     }
 
-    /// What a `{name}` of the route's pattern stands for, still percent-encoded.
+    /// The value of a parameter `{name}` of the route's pattern, percent-encoded as in the URL.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)
     }

@@ -12,7 +12,7 @@ use networking_spi::http::{HttpBody, HttpResponse};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::Serialize;
 
-/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or silence.
+/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response at all.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +43,7 @@ struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    /// The body breaks off after so many bytes.
+    /// The body fails after this many bytes.
     truncate_at: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Reply {
         Self::new(StatusCode::OK)
     }
 
-    /// An error of `kind`, with the retryability and send state that the kind suggests.
+    /// An error of `kind`, with the default retryability and send state of the kind.
     pub fn error(kind: ErrorKind) -> Self {
         Self::error_with(move || NetworkError::new(kind, "http.request", "a reply of the test"))
     }
@@ -78,7 +78,7 @@ impl Reply {
         }
     }
 
-    /// No answer at all, until the caller gives up.
+    /// No response: the request is pending until the caller drops it.
     pub fn hang() -> Self {
         Self {
             delay: Duration::ZERO,
@@ -86,13 +86,13 @@ impl Reply {
         }
     }
 
-    /// Waits before answering, on tokio's clock.
+    /// Waits before the reply, on tokio's clock.
     pub fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Adds a header. An error reply has none.
+    /// Adds a header. Has no effect on an error.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
@@ -107,7 +107,7 @@ impl Reply {
         Ok(self)
     }
 
-    /// Sets the body. An error reply has none.
+    /// Sets the body. Has no effect on an error.
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         if let Outcome::Respond(response) = &mut self.outcome {
             response.body = body.into();
@@ -118,7 +118,7 @@ impl Reply {
     /// Sets a JSON body and its `Content-Type`.
     ///
     /// # Errors
-    /// [`Encode`](ErrorKind::Encode) if the value cannot be JSON.
+    /// [`Encode`](ErrorKind::Encode) if the value cannot be encoded as JSON.
     pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self> {
         let json = serde_json::to_vec(value).map_err(|error| {
             NetworkError::new(ErrorKind::Encode, "http.reply", "the body cannot be encoded as JSON").with_source(error)
@@ -127,7 +127,7 @@ impl Reply {
             .map(|reply| reply.with_body(json))
     }
 
-    /// Breaks the body off after so many bytes.
+    /// Makes the body fail with `TruncatedBody` after this many bytes.
     pub fn with_truncated_body(mut self, after: usize) -> Self {
         if let Outcome::Respond(response) = &mut self.outcome {
             response.truncate_at = Some(after);

@@ -1,4 +1,4 @@
-//! The exchanges of a test.
+//! Recorded exchanges and their file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::file;
 use super::{CassetteConfig, CassetteMode, RecordedExchange, RecordedRequest, RecordedResponse};
 
-/// Exchanges and their file. Clones share everything.
+/// Recorded exchanges and their file. Clones share everything.
 #[derive(Clone)]
 pub struct Cassette(Arc<Inner>);
 
@@ -23,24 +23,23 @@ struct Inner {
     mode: CassetteMode,
     config: CassetteConfig,
     tape: Mutex<Vec<Entry>>,
-    /// Held while the file is written, so that an older state never comes after a newer one.
+    /// Held while the file is written, so that an older state never replaces a newer one.
     writing: tokio::sync::Mutex<()>,
 }
 
 struct Entry {
     exchange: Arc<RecordedExchange>,
     uses: u64,
-    /// Recorded in this run: there to be written, not to be used.
+    /// Recorded in this run: written to the file, but not used for replies.
     is_new: bool,
 }
 
 impl Cassette {
-    /// Opens a cassette. In the mode [`Record`](CassetteMode::Record) the file is written anew from the first exchange on;
-    /// until then it stays as it is.
+    /// Opens a cassette. In the mode [`Record`](CassetteMode::Record), the first exchange replaces the file; until then it is unchanged.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no file to replay; [`InvalidInput`](ErrorKind::InvalidInput) for a file
-    /// that is not a cassette, naming the field, and for a wrong configuration.
+    /// [`NotFound`](ErrorKind::NotFound) if there is no file to replay; [`InvalidInput`](ErrorKind::InvalidInput), naming the field, for
+    /// a file that is not a cassette and for an invalid configuration.
     pub async fn open(path: impl Into<PathBuf>, mode: CassetteMode, config: CassetteConfig) -> Result<Self> {
         config.validate()?;
         let path = path.into();
@@ -71,17 +70,17 @@ impl Cassette {
         })))
     }
 
-    /// Where its file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What it does with a request.
+    /// The mode.
     pub fn mode(&self) -> CassetteMode {
         self.0.mode
     }
 
-    /// The exchanges, those of the file and those recorded since.
+    /// All exchanges: from the file, and recorded since.
     pub fn exchanges(&self) -> Vec<Arc<RecordedExchange>> {
         self.0
             .tape
@@ -91,17 +90,17 @@ impl Cassette {
             .collect()
     }
 
-    /// The recordings of the file that no request has used.
+    /// The exchanges of the file that no request has used.
     pub fn unused(&self) -> Vec<Arc<RecordedExchange>> {
         let tape = self.0.tape.lock();
         let unused = tape.iter().filter(|entry| entry.uses == 0 && !entry.is_new);
         unused.map(|entry| Arc::clone(&entry.exchange)).collect()
     }
 
-    /// Fails if there are recordings that no request has used: at the end of a test, to see that it asked for everything.
+    /// Fails if a recording of the file was not used. Call it at the end of a test.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) listing the first of them.
+    /// [`NotFound`](ErrorKind::NotFound) listing the first 10 of them.
     pub fn verify_all_used(&self) -> Result<()> {
         let unused = self.unused();
         if unused.is_empty() {
@@ -124,7 +123,7 @@ impl Cassette {
         self.0.config.max_body_size
     }
 
-    /// A request in the form in which requests are kept and compared.
+    /// A request in the form in which requests are recorded and compared.
     pub(super) fn recorded(&self, request: &HttpRequest, body: &Bytes) -> Result<RecordedRequest> {
         let url = self.0.config.redacted_url(request.target.url()?);
         let mut recorded = RecordedRequest::new(request, url, body);
@@ -132,7 +131,7 @@ impl Cassette {
         Ok(recorded)
     }
 
-    /// The next recording for a request, which counts as used from now on.
+    /// The next recording for a request, which is marked as used.
     pub(super) fn play(&self, request: &RecordedRequest) -> Option<Result<HttpResponse>> {
         let config = &self.0.config;
         let mut tape = self.0.tape.lock();
@@ -146,7 +145,7 @@ impl Cassette {
         Some(entry.exchange.response.to_http(request.method == "HEAD"))
     }
 
-    /// What a request is told for which there is no recording.
+    /// The error of a request without a recording.
     pub(super) fn nothing_for(&self, request: &RecordedRequest) -> NetworkError {
         let tape = self.0.tape.lock();
         let recordings = tape

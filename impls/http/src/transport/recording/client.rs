@@ -1,4 +1,4 @@
-//! Clients over a cassette.
+//! Clients that use a cassette.
 
 use std::sync::Arc;
 
@@ -15,12 +15,11 @@ use url::Url;
 use super::{Cassette, CassetteMode, RecordedRequest};
 use crate::transport::without_wrappers;
 
-/// Records the exchanges of the client inside of it on a [`Cassette`], or answers from there, as its
-/// [mode](CassetteMode) says.
+/// Records the exchanges of its inner client on a [`Cassette`], or answers from it, depending on the [mode](CassetteMode).
 ///
-/// Bodies are read as a whole, up to [`max_body_size`](super::CassetteConfig::max_body_size), before a request goes on and
-/// before a response is returned. `Accept-Encoding` is taken out of requests, so that bodies arrive, and are kept, in a form
-/// that people can read. Errors are not recorded.
+/// Bodies are read completely, up to [`max_body_size`](super::CassetteConfig::max_body_size), before a request is sent and before a
+/// response is returned. `Accept-Encoding` is removed from requests, so that recorded bodies are readable. Errors are not
+/// recorded.
 ///
 /// Cancel safety: a request that is dropped may have been sent, and may have been recorded.
 ///
@@ -42,7 +41,7 @@ use crate::transport::without_wrappers;
 /// # Ok(()) }
 /// ```
 ///
-/// Wrong: outside of a [`RetryClient`](crate::layer::RetryClient). The test would not see that a retry was needed.
+/// Wrong: outside a [`RetryClient`](crate::layer::RetryClient). The recording would not contain the failed attempts.
 #[derive(Debug)]
 pub struct RecordingClient<C> {
     inner: C,
@@ -50,7 +49,7 @@ pub struct RecordingClient<C> {
 }
 
 impl<C> RecordingClient<C> {
-    /// Records `inner` on `cassette`, or answers in its place.
+    /// Records the exchanges of `inner` on `cassette`, or answers from it.
     pub const fn new(inner: C, cassette: Cassette) -> Self {
         Self { inner, cassette }
     }
@@ -114,7 +113,7 @@ impl<C: HttpClient> HttpClient for RecordingClient<C> {
     }
 }
 
-/// Answers from a [`Cassette`], whatever its mode, and never sends anything.
+/// Answers from a [`Cassette`] in any mode, and never sends a request.
 ///
 /// Like a bare transport, it returns every status as `Ok` and obeys `max_response_size`; everything else is done by wrappers, which are added by
 /// [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over). A request without a recording is `NotFound`, with the

@@ -1,4 +1,4 @@
-//! What is recorded, and how requests find their recordings.
+//! What is recorded, and how recordings are selected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::{RecordedRequest, RecordedResponse};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CassetteMode {
-    /// Answers from the file, which must be there. Nothing is sent.
+    /// Answers from the file, which must exist. No request is sent.
     Replay,
-    /// Sends everything, and writes a new file in place of an old one.
+    /// Sends every request, and replaces the file.
     Record,
-    /// Answers from the file what is there; sends and adds the rest.
+    /// Answers from the file if it has a recording; sends and records other requests.
     RecordMissing,
 }
 
@@ -24,19 +24,19 @@ type RequestFilter = Arc<dyn Fn(&mut RecordedRequest) + Send + Sync>;
 type ResponseFilter = Arc<dyn Fn(&mut RecordedResponse) + Send + Sync>;
 type Matcher = Arc<dyn Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + Sync>;
 
-/// What a [`Cassette`](super::Cassette) records, and how requests find their recordings.
+/// What a [`Cassette`](super::Cassette) records, and how it selects recordings.
 ///
-/// Replaced by `[redacted]`, before an exchange is kept:
+/// The following values are replaced by `[redacted]` before an exchange is recorded:
 ///
 /// * headers: those that hold secrets (`Authorization`, `Cookie`, `Set-Cookie`, API keys, ...), those whose value is marked
 ///   sensitive, and [`redact_header`](Self::redact_header);
 /// * in URLs: user information, parameters whose names say that they are secret (`access_token`, `signature`, ...), and
 ///   [`redact_query`](Self::redact_query);
 /// * in JSON and form bodies: fields whose names say so, at any depth (in JSON texts and lists of texts, not numbers), and
-///   [`redact_field`](Self::redact_field). A JSON body in which something is replaced is written anew;
-/// * whatever [`filter_request`](Self::filter_request) and [`filter_response`](Self::filter_response) take out.
+///   [`redact_field`](Self::redact_field). A JSON body in which a value is replaced is reformatted;
+/// * values that [`filter_request`](Self::filter_request) and [`filter_response`](Self::filter_response) replace.
 ///
-/// By default, a recording is for a request of the same method, URL and body, and is used once, in the order of the file.
+/// By default, a recording matches requests with the same method, URL and body, and is used once, in the order of the file.
 ///
 /// ```
 /// use networking_http::recording::CassetteConfig;
@@ -107,32 +107,31 @@ impl CassetteConfig {
         self
     }
 
-    /// Changes requests before they are kept, and before they are compared with those that are. It comes after the other
-    /// redactions, and must always do the same.
+    /// Changes requests before they are recorded or compared. It runs after the other redactions, and must be deterministic.
     pub fn filter_request(mut self, filter: impl Fn(&mut RecordedRequest) + Send + Sync + 'static) -> Self {
         self.request_filter = Some(Arc::new(filter));
         self
     }
 
-    /// Changes responses before they are kept. It comes after the other redactions. The caller gets the response as it came.
+    /// Changes responses before they are recorded, after the other redactions. The caller gets the unchanged response.
     pub fn filter_response(mut self, filter: impl Fn(&mut RecordedResponse) + Send + Sync + 'static) -> Self {
         self.response_filter = Some(Arc::new(filter));
         self
     }
 
-    /// Sets whether bodies must be the same. JSON bodies are compared by their values.
+    /// Sets whether bodies must be equal. JSON bodies are compared by value.
     pub fn match_body(mut self, matches: bool) -> Self {
         self.match_body = matches;
         self
     }
 
-    /// Adds a header whose values must be the same.
+    /// Adds a header whose values must be equal.
     pub fn match_header(mut self, name: impl AsRef<str>) -> Self {
         self.match_headers.push(name.as_ref().to_ascii_lowercase());
         self
     }
 
-    /// Decides by this function alone whether a recorded request (the first argument) stands for the one that is made.
+    /// Replaces the comparison by a function of the recorded request (first argument) and the actual request.
     pub fn match_with(
         mut self,
         matcher: impl Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + Sync + 'static,
@@ -141,7 +140,7 @@ impl CassetteConfig {
         self
     }
 
-    /// Sets whether the last recording that matches is used again when all that match have been used.
+    /// Sets whether the last matching recording is repeated when all matching ones have been used.
     pub fn allow_repeats(mut self, allow: bool) -> Self {
         self.allow_repeats = allow;
         self
@@ -153,8 +152,8 @@ impl CassetteConfig {
         self
     }
 
-    /// Sets the most exchanges in a file. One more fails its request with `Exhausted`. The whole file is written for
-    /// each exchange.
+    /// Sets the largest number of exchanges in a file. Further requests fail with `Exhausted`. The whole file is written for each
+    /// exchange.
     pub fn max_exchanges(mut self, exchanges: usize) -> Self {
         self.max_exchanges = exchanges;
         self

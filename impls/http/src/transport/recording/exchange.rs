@@ -1,4 +1,4 @@
-//! Exchanges as they are in the file.
+//! The recorded form of exchanges.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use networking_spi::http::{HttpRequest, HttpResponse, hop_by_hop};
 use networking_spi::{NetworkError, Result};
 use serde::{Deserialize, Serialize};
 
-/// A request and its response.
+/// A request and its response. Exhaustive on purpose: it is the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedExchange {
-    /// What was asked.
+    /// The request.
     pub request: RecordedRequest,
-    /// What was answered.
+    /// The response.
     pub response: RecordedResponse,
 }
 
-/// A request, without its secrets.
+/// A request without its secrets. Exhaustive on purpose: it is the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedRequest {
@@ -28,7 +28,7 @@ pub struct RecordedRequest {
     pub method: String,
     /// The URL.
     pub url: String,
-    /// The headers, without those about the connection and `Accept-Encoding`.
+    /// The headers, without hop-by-hop fields and `Accept-Encoding`.
     #[serde(default, skip_serializing_if = "RecordedHeaders::is_empty")]
     pub headers: RecordedHeaders,
     /// The body.
@@ -36,13 +36,13 @@ pub struct RecordedRequest {
     pub body: RecordedBody,
 }
 
-/// A response, without its secrets.
+/// A response without its secrets. Exhaustive on purpose: it is the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedResponse {
     /// The status.
     pub status: u16,
-    /// The headers, without those about the connection.
+    /// The headers, without hop-by-hop fields.
     #[serde(default, skip_serializing_if = "RecordedHeaders::is_empty")]
     pub headers: RecordedHeaders,
     /// The body.
@@ -50,12 +50,12 @@ pub struct RecordedResponse {
     pub body: RecordedBody,
 }
 
-/// Headers by name, in lower case. Bytes beyond ASCII are the characters of Latin-1.
+/// Values by header name in lower case. Bytes are read as Latin-1. Exhaustive on purpose: it is the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RecordedHeaders(pub BTreeMap<String, Vec<String>>);
 
-/// A body.
+/// A body. Exhaustive on purpose: it is the format of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedBody {
@@ -64,7 +64,7 @@ pub enum RecordedBody {
     Empty,
     /// UTF-8.
     Text(String),
-    /// Anything else, in base64.
+    /// Other bytes, in base64.
     Base64(String),
 }
 
@@ -88,7 +88,7 @@ impl RecordedResponse {
         }
     }
 
-    /// The response as it was.
+    /// The response as an HTTP response.
     ///
     /// # Errors
     /// `InvalidInput` naming the field that is wrong in the file.
@@ -98,7 +98,7 @@ impl RecordedResponse {
         let mut response = HttpResponse::new(status);
         response.headers = self.headers.to_http().map_err(|error| error.in_field("response"))?;
         let body = self.body.to_bytes().map_err(|error| error.in_field("response"))?;
-        // Redaction, or a hand, may have changed the length; of a HEAD it is that of another body.
+        // Redaction or an edit of the file may have changed the length. The length of a response to HEAD is kept.
         if !to_head && !body.is_empty() && response.headers.contains_key(header::CONTENT_LENGTH) {
             response.headers.insert(header::CONTENT_LENGTH, body.len().into());
         }

@@ -1,4 +1,4 @@
-//! The file of a cassette. Everything here blocks.
+//! The file of a cassette. All functions block.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RecordedExchange;
 
-/// The largest file that is read.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
 const FORMAT: u32 = 1;
@@ -27,7 +27,7 @@ struct Write1<'e> {
     exchanges: Vec<&'e RecordedExchange>,
 }
 
-/// The exchanges in a file; `None` if it is not there.
+/// The exchanges in a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<RecordedExchange>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<RecordedExchange>>> {
     let cassette: Read1 =
         serde_json::from_str(&text).map_err(|error| wrong(path, "is not a cassette").with_source(error))?;
     if cassette.format != FORMAT {
-        return Err(wrong(path, "has a format that this version does not know"));
+        return Err(wrong(path, "has an unknown format version"));
     }
     for (index, exchange) in cassette.exchanges.iter().enumerate() {
         exchange
@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<RecordedExchange>>> {
     Ok(Some(cassette.exchanges))
 }
 
-/// Writes the exchanges to a file of its own, and moves it to its place.
+/// Writes the exchanges to a temporary file, and renames it.
 pub(super) fn write(path: &Path, exchanges: &[&RecordedExchange]) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(&Write1 {
         format: FORMAT,

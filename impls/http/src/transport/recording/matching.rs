@@ -1,4 +1,4 @@
-//! Which recording is for a request.
+//! The selection of a recording for a request.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{CassetteConfig, RecordedRequest};
 
-/// The most recordings that an error lists.
+/// The largest number of recordings that an error lists.
 const LISTED: usize = 3;
 
 impl CassetteConfig {
@@ -17,7 +17,7 @@ impl CassetteConfig {
         }
     }
 
-    /// What of a request differs from a recorded one, the weightiest first.
+    /// The differences between a request and a recorded one, the most important first.
     fn differences(&self, recorded: &RecordedRequest, actual: &RecordedRequest) -> Vec<String> {
         let (recorded_path, recorded_query) = split_query(&recorded.url);
         let (path, query) = split_query(&actual.url);
@@ -42,7 +42,7 @@ impl CassetteConfig {
         differences
     }
 
-    /// The recordings that come nearest to a request, for an error: nothing of bodies and headers is in it.
+    /// The recordings with the fewest differences, for an error message. It contains no bodies and no header values.
     pub(super) fn nearest<'r>(
         &self,
         actual: &RecordedRequest,

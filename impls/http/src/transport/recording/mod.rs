@@ -1,7 +1,6 @@
 //! Recording exchanges to a file, and replaying them, for tests.
 //!
-//! Record once against the real service, look at the file, and keep it next to the test, which from then on needs no
-//! network:
+//! Record once against the real service, review the file, and keep it next to the test, which then needs no network:
 //!
 //! ```no_run
 //! use networking_http::recording::{Cassette, CassetteConfig, CassetteMode, RecordingClient};
@@ -22,16 +21,16 @@
 //!
 //! | type | for |
 //! |---|---|
-//! | [`Cassette`] | the exchanges, and their file |
-//! | [`RecordingClient`] | records what goes through it, or answers from the cassette |
-//! | [`ReplayClient`] | answers from the cassette, without any transport |
+//! | [`Cassette`] | recorded exchanges and their file |
+//! | [`RecordingClient`] | records exchanges, or answers from the cassette |
+//! | [`ReplayClient`] | answers from the cassette, without a transport |
 //!
 //! # What is in the file
 //!
-//! JSON for people: method, URL, headers and body of the request, status, headers and body of the response; bodies that
-//! are UTF-8 as text, others in base64. Secrets are replaced by `[redacted]` before an exchange is kept, see
-//! [`CassetteConfig`]; look at the file all the same before it is shared. Requests are compared in the same form, so that a
-//! test may use other credentials than the recording.
+//! Readable JSON: method, URL, headers and body of the request; status, headers and body of the response. UTF-8 bodies are text,
+//! others are in base64. Secrets are replaced by `[redacted]` before an exchange is recorded, see [`CassetteConfig`]; review the
+//! file before you share it. Requests are compared after redaction, so that a test may use credentials other than the
+//! recording's.
 
 mod cassette;
 mod client;

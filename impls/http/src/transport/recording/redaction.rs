@@ -1,4 +1,4 @@
-//! Taking secrets out.
+//! Redaction of secrets.
 
 use std::collections::HashSet;
 
@@ -68,13 +68,13 @@ impl CassetteConfig {
         }
     }
 
-    /// A URL in a header may carry a token like any other.
+    /// Redacts a URL in a header.
     fn redact_reference(&self, reference: &mut String) {
         if let Ok(url) = Url::parse(reference) {
             *reference = self.redacted_url(&url);
             return;
         }
-        // Tokens travel in fragments, too; those of whole URLs are not recorded either.
+        // Fragments may contain tokens, and are not recorded for absolute URLs either.
         if let Some(fragment) = reference.find('#') {
             reference.truncate(fragment);
         }
@@ -121,7 +121,7 @@ impl CassetteConfig {
             .join("&")
     }
 
-    /// Whether something was replaced.
+    /// Returns whether a value was replaced.
     fn redact_json(&self, json: &mut Value) -> bool {
         let mut changed = false;
         match json {
@@ -154,8 +154,8 @@ fn is_form(content_type: &str) -> bool {
         .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Whether the value is a text or has texts in lists, which are replaced. Numbers stay (`max_tokens` is no secret), and
-/// objects have names of their own.
+/// Replaces strings, also in lists, and returns whether there were any. Numbers are kept (`max_tokens` is not a secret), and the
+/// fields of objects are checked by their names.
 fn redact_texts(value: &mut Value) -> bool {
     match value {
         Value::String(text) => {
@@ -173,7 +173,7 @@ fn redact_texts(value: &mut Value) -> bool {
     }
 }
 
-/// As for parameters, but for names that in JSON mostly mean something else: the code of an error, the key of a map.
+/// Like [`redact::is_secret_name`], without names that usually mean something else in JSON, such as the code of an error.
 fn is_secret_field(name: &str) -> bool {
     redact::is_secret_name(name) && !matches!(name.to_ascii_lowercase().as_str(), "key" | "code" | "auth" | "sig")
 }

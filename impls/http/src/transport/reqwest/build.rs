@@ -17,7 +17,7 @@ pub(super) fn client(setup: &Setup, variant: &Variant) -> Result<reqwest::Client
     let Setup { config, resolution } = setup;
     let protocols = config.version.alpn_protocols();
     let tls = tls::client_config(config, variant.verify_tls, protocols)?.ok_or_else(tls::not_built)?;
-    // With a proxy, only the proxy's name is resolved here.
+    // With a proxy, reqwest resolves only the proxy's name.
     let names = match variant.proxy {
         Some(_) => resolution.unguarded(),
         None => resolution.clone(),
@@ -70,7 +70,7 @@ impl Resolve for Names {
         let resolution = self.0.clone();
         Box::pin(async move {
             let addresses = resolution.resolve(name.as_str()).await?;
-            // reqwest puts the port of the URL in place of 0.
+            // reqwest replaces port 0 with the port of the URL.
             let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
             Ok(Box::new(addresses) as Addrs)
         })

@@ -1,7 +1,7 @@
-//! What an error of reqwest means.
+//! Maps errors of reqwest.
 //!
-//! reqwest's own predicates tell apart less than callers need, and one walk along `source()` is not enough:
-//! `io::Error::source()` skips the error inside, which is where rustls's are.
+//! reqwest's predicates distinguish too little, and following `source()` is not enough: `io::Error::source()` skips its inner
+//! error, which may be one of rustls.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,9 +11,9 @@ use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 pub(super) use crate::connect::diagnosis::Stage;
 use crate::connect::diagnosis::{self, Broken, Diagnosis, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
 
-/// Maps an error of a request. `proxied` says whether the request went through a proxy: the error itself cannot.
+/// Maps an error of a request. `proxied`: the request was sent through a proxy, which the error does not show.
 pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host: &str) -> NetworkError {
-    // The URL may hold credentials, and the caller knows it anyway.
+    // The URL may contain credentials, and the caller knows it.
     let error = error.without_url();
     let facts = Facts::of(&error);
     let diagnosis = facts.diagnose(&error, stage, proxied);
@@ -38,10 +38,10 @@ pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host:
     mapped.with_context("host", host).with_source(error)
 }
 
-/// What the chain of causes has in it.
+/// The facts in the chain of causes.
 #[derive(Default)]
 struct Facts<'e> {
-    /// An error of the request body's own stream.
+    /// An error of the request body's stream.
     own: Option<&'e NetworkError>,
     tls: Option<&'e rustls::Error>,
     /// The kind of the innermost I/O error.
@@ -69,7 +69,7 @@ impl<'e> Facts<'e> {
         }
         self.note(error);
         if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // `source()` of an I/O error is its inner error's source: this walk covers it.
+            // The source of an I/O error is that of its inner error, which this walk visits.
             self.walk(inner, depth + 1);
         } else if let Some(source) = error.source() {
             self.walk(source, depth + 1);
@@ -89,7 +89,7 @@ impl<'e> Facts<'e> {
         } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             self.tls = Some(tls);
         } else {
-            // The connectors' tunnel errors are private types: their texts are all there is, and tests pin them.
+            // The tunnel errors of the connectors are private types, so their texts are compared. Tests cover them.
             let text = error.to_string();
             self.tunnel |= text.starts_with("tunnel error");
             self.socks |= text.contains("socks proxy") || text.starts_with("SOCKS error");
@@ -99,7 +99,7 @@ impl<'e> Facts<'e> {
         }
     }
 
-    /// The order matters: the most specific cause comes first.
+    /// The order matters: the most specific cause is checked first.
     fn diagnose(&self, error: &reqwest::Error, stage: Stage, proxied: bool) -> Diagnosis {
         if let Some(own) = self.own.filter(|_| !proxied || !error.is_connect()) {
             return if error.is_connect() {
@@ -115,9 +115,9 @@ impl<'e> Facts<'e> {
             return Diagnosis::new(
                 ErrorKind::Timeout,
                 if error.is_connect() {
-                    "no connection in time"
+                    "the connect timeout passed"
                 } else {
-                    "no data from the peer in time"
+                    "the peer sent no data for the read timeout"
                 },
             );
         }
@@ -142,7 +142,7 @@ impl<'e> Facts<'e> {
         )
     }
 
-    /// There is no connection. Of what happened behind a proxy little is known.
+    /// Maps a failure to connect. Failures behind a proxy are hardly distinguishable.
     fn diagnose_connect(&self, proxied: bool) -> Diagnosis {
         match self.io {
             _ if self.socks => Diagnosis::because(
@@ -150,7 +150,7 @@ impl<'e> Facts<'e> {
                 "socks",
                 "the SOCKS proxy cannot be reached, or did not connect",
             ),
-            // A tunnel that failed for a reason of its own, as opposed to one whose proxy was not there.
+            // The proxy refused the tunnel. With an I/O error, the proxy could not be reached.
             None if self.tunnel => Diagnosis::because(ErrorKind::Proxy, "tunnel", "the proxy did not open a tunnel"),
             _ if proxied => Diagnosis::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached"),
             cause => diagnosis::connect(cause),

@@ -33,7 +33,7 @@ use crate::marks::host;
 ///
 /// Clones share the connection pool.
 ///
-/// Without any CA certificate on the machine the transport is built all the same; requests to `https` URLs then fail with
+/// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
 ///
 /// ```no_run
@@ -57,7 +57,7 @@ impl ReqwestTransport {
     /// What the transport can do.
     pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
 
-    /// A transport of this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
+    /// A transport with this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -120,7 +120,7 @@ impl HttpClient for ReqwestTransport {
         let mut outgoing = if url.username().is_empty() && url.password().is_none() {
             reqwest::Request::new(method, url)
         } else {
-            // reqwest's own builder turns the user information into an `Authorization` header.
+            // reqwest's builder turns user information into an `Authorization` header.
             client
                 .request(method, url)
                 .build()
@@ -159,7 +159,7 @@ impl HttpClient for ReqwestTransport {
     without_wrappers!();
 }
 
-/// reqwest tells nothing about its connections: only the requests in flight and the pool's bound are known.
+/// reqwest reports nothing about its connections: only the requests in flight and the limit of the pool are known.
 impl PoolStatsSource for ReqwestTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = ConnectionPoolStats::default();
@@ -170,7 +170,7 @@ impl PoolStatsSource for ReqwestTransport {
 }
 
 impl fmt::Debug for ReqwestTransport {
-    /// The configuration only: reqwest's own `Debug` shows headers as they are.
+    /// The configuration only, because reqwest's `Debug` shows secret headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport")
             .field("config", &self.0.setup.config)

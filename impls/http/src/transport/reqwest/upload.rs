@@ -1,4 +1,4 @@
-//! Request bodies on their way to reqwest.
+//! Request bodies for reqwest.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::transport::length::Announced;
 
-/// The body for reqwest: bytes stay bytes, everything else is streamed with its length where that is known.
+/// Converts a body: bytes stay bytes, everything else is streamed, with its length if it is known.
 pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
     if body.is_empty() {
         return None;
@@ -28,7 +28,7 @@ pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
 
 /// A stream with an exact size hint, so that `Content-Length` is sent.
 struct Upload {
-    /// Never locked: the mutex makes the stream `Sync`, which reqwest asks for.
+    /// Never locked: the mutex makes the stream `Sync`, which reqwest requires.
     chunks: Mutex<ByteStream>,
     announced: Announced,
 }

@@ -1,4 +1,4 @@
-//! The task that receives, and opens the next connection when one is lost.
+//! The task that receives, and that reconnects after a disconnect.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ pub(super) struct Driver {
 
 /// How one connection ended.
 enum Disconnect {
-    /// For good, by a closing handshake.
+    /// By a closing handshake, permanently.
     Closed,
-    /// For good, by an error.
+    /// By an error that is not retryable, permanently.
     Failed(NetworkError),
-    /// Worth another attempt.
+    /// By a transient failure: reconnect.
     Outage(NetworkError),
 }
 
@@ -37,9 +37,9 @@ impl Driver {
             () = self.shared.stopped.cancelled() => None,
         };
         let unsent = self.shared.outbox.finish(failure.clone());
-        // Whoever finds the inbox closed must find the failure, too.
+        // The failure is set first, so that a receiver that finds the inbox closed sees it.
         drop(self.inbox);
-        // Nobody may be there to hear it.
+        // There may be no subscriber.
         let _ = self
             .shared
             .events
@@ -47,7 +47,7 @@ impl Driver {
         self.shared.ended.cancel();
     }
 
-    /// Opens a connection that is ready for the application: the hook has run, and the queue is sent.
+    /// Opens a connection, runs the hook and sends the queue.
     pub(super) async fn open(&self) -> Result<Arc<dyn WebSocketConnection>> {
         let fresh = self.client.websocket_connect(self.request.clone()).await?;
         let limit = self.request.options.handshake_timeout;
@@ -56,13 +56,13 @@ impl Driver {
             timeout(limit, hook(Arc::clone(&fresh))).await.unwrap_or_else(late)?;
         }
         while let Some(message) = self.shared.outbox.next_for(&fresh) {
-            // Nobody receives yet, and a peer that waits for that may not read.
+            // Bounded: nothing is received yet, and the peer may not read before it can send.
             timeout(limit, fresh.send(message)).await.unwrap_or_else(late)?;
         }
         Ok(fresh)
     }
 
-    /// Gives the failure that ended it, if it was one.
+    /// Runs until the permanent end, and returns its error, if there is one.
     async fn drive(&self, first: Arc<dyn WebSocketConnection>) -> Option<NetworkError> {
         let mut connection = first;
         let mut attempts = 0;
@@ -75,7 +75,7 @@ impl Driver {
                 Disconnect::Failed(error) => return Some(error),
                 Disconnect::Outage(cause) => cause,
             };
-            // Whoever closes has either found no connection, which stops this task, or is seen here.
+            // A `close` without a connection stops this task; one with a connection is noticed here.
             if self.shared.closing.is_cancelled() {
                 return None;
             }
@@ -89,7 +89,7 @@ impl Driver {
         }
     }
 
-    /// Hands on what arrives, until the connection is lost.
+    /// Delivers messages until the connection ends.
     async fn forward(&self, connection: &dyn WebSocketConnection) -> Disconnect {
         let mut frame = None;
         loop {
@@ -97,14 +97,14 @@ impl Driver {
                 Ok(Some(WebSocketMessage::Close(sent))) => {
                     if self.is_final(sent.as_ref()) {
                         self.deliver(WebSocketMessage::Close(sent)).await;
-                        // What follows is the rest of the handshake.
+                        // Complete the closing handshake.
                         while let Ok(Some(_)) = connection.receive().await {}
                         return Disconnect::Closed;
                     }
                     frame = sent;
                 }
                 Ok(Some(message)) => self.deliver(message).await,
-                // The handshake is done as far as it can be when the peer is gone.
+                // While closing, a broken connection counts as closed.
                 Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Disconnect::Closed,
                 Ok(None) => return Disconnect::Outage(closed_by_peer(frame.as_ref())),
                 Err(error) if !error.retryability().is_retryable() => return Disconnect::Failed(error),
@@ -124,12 +124,12 @@ impl Driver {
             permit = self.inbox.reserve() => if let Ok(permit) = permit {
                 permit.send(message);
             },
-            // Whoever closes cannot be made to receive everything first.
+            // `close` must not wait until all messages are received.
             () = self.shared.closing.cancelled() => {}
         }
     }
 
-    /// Tries until there is a connection, or no hope of one.
+    /// Tries to connect until it succeeds, or until the failure is permanent.
     async fn reopen(
         &self,
         attempts: &mut u32,
@@ -143,7 +143,7 @@ impl Driver {
             *attempts += 1;
             let attempt = *attempts;
             let delay = self.policy.delay(attempt, &cause);
-            tracing::debug!(attempt, ?delay, %cause, "the WebSocket connection is lost");
+            tracing::debug!(attempt, ?delay, %cause, "reconnecting a WebSocket");
             self.report(ReconnectEvent::Reconnecting { attempt, delay });
             sleep(delay).await;
             match self.open().await {
@@ -167,7 +167,7 @@ impl Driver {
     }
 
     fn report(&self, event: ReconnectEvent) {
-        // Nobody may be there to hear it.
+        // There may be no subscriber.
         let _ = self.shared.events.send(event);
     }
 }

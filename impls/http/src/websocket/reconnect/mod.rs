@@ -1,4 +1,4 @@
-//! Connections that come back.
+//! Connections that reconnect.
 
 mod driver;
 mod outbox;
@@ -26,35 +26,34 @@ use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
 
-/// Messages read ahead of the receiver, beside those that the connection itself reads ahead.
+/// The number of messages that are read before they are received, in addition to those of the inner connection.
 const INBOX: usize = 16;
 
-/// Events kept for a subscriber that is behind.
+/// The number of events that are kept for a slow subscriber.
 const EVENTS: usize = 64;
 
-/// What is done with every new connection before anything else is sent on it: subscribing, for instance.
+/// Runs with every new connection before other messages are sent on it, for example to subscribe.
 pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-/// A WebSocket connection that is opened again when it breaks, over any [`HttpExtended`].
+/// A WebSocket connection over any [`HttpExtended`] that reconnects after a failure.
 ///
-/// It is a [`WebSocketConnection`] itself: what holds one need not know, and a
-/// [`WebSocketListener`](super::WebSocketListener) may listen to it.
+/// It is a [`WebSocketConnection`], so it can replace a plain one, also in a [`WebSocketListener`](super::WebSocketListener).
 ///
-/// * **When it comes back**: after errors that are worth a retry ([`NetworkError::retryability`]), and after a close frame
-///   of the peer whose code is not one of [`final_codes`](ReconnectPolicy::final_codes). Other errors (a message above the
-///   limit, refused credentials), `close`, and [`max_attempts`](ReconnectPolicy::max_attempts) failures in a row end it for
-///   good, and `receive` tells the last error.
-/// * **What receivers see** of an outage is nothing: messages of the new connection follow those of the old one. Close
-///   frames are handed on only at the end. [`events`](Self::events) tells of outages.
-/// * **What was sent** shortly before an outage may be lost: `send` means that a connection took it, as for every
-///   connection, and nothing is sent twice. What is sent *during* an outage is an error of the kind
-///   [`ConnectionClosed`](ErrorKind::ConnectionClosed) that says `NotSent`, or is kept in a bounded queue
-///   ([`queue_messages`](ReconnectPolicy::queue_messages)) and sent in its order after the hook of
-///   [`on_open`](ReconnectingWebSocketBuilder::on_open). A full queue is [`Exhausted`](ErrorKind::Exhausted). Pings and pongs
-///   are not queued.
-/// * `is_open` is true during an outage, and `protocol` tells that of the latest connection.
+/// * **Reconnection**: after retryable errors ([`NetworkError::retryability`]), and after a close frame of the peer whose code is
+///   not one of [`final_codes`](ReconnectPolicy::final_codes). Other errors (a message above the limit, refused credentials),
+///   `close`, and [`max_attempts`](ReconnectPolicy::max_attempts) failures in a row end it permanently, and `receive` returns the
+///   last error.
+/// * **Receiving**: an outage is not visible. Messages of the new connection follow those of the old one. A close frame is
+///   delivered only at the permanent end. [`events`](Self::events) reports outages.
+/// * **Sending**: a message that was sent shortly before an outage may be lost, because `send` only means that the connection
+///   accepted it; no message is sent twice. During an outage, `send` fails with
+///   [`ConnectionClosed`](ErrorKind::ConnectionClosed) and `NotSent`, or the message is put into a bounded queue
+///   ([`queue_messages`](ReconnectPolicy::queue_messages)), which is sent in order after the hook of
+///   [`on_open`](ReconnectingWebSocketBuilder::on_open). A full queue fails with [`Exhausted`](ErrorKind::Exhausted). Pings and
+///   pongs are not queued.
+/// * `is_open` is true during an outage, and `protocol` is that of the latest connection.
 ///
-/// The task that does this ends with the connection, or when this is dropped.
+/// The background task ends with the connection, or when this value is dropped.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -86,40 +85,40 @@ pub struct ReconnectingWebSocket {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ReconnectEvent {
-    /// The connection was lost. An attempt follows, unless `max_attempts` are used up.
+    /// The connection ended. An attempt follows, unless `max_attempts` is reached.
     Disconnected {
-        /// How. A close frame of the peer is an error of the kind `ConnectionClosed` with its code as context.
+        /// The error. For a close frame of the peer, the kind is `ConnectionClosed`, and the context has the code.
         cause: NetworkError,
     },
-    /// Another attempt will be made.
+    /// Another attempt follows.
     Reconnecting {
-        /// Which in a row, from 1.
+        /// The number of the attempt in a row, from 1.
         attempt: u32,
-        /// After so long.
+        /// The wait before the attempt.
         delay: Duration,
     },
     /// An attempt failed.
     Failed {
-        /// Which.
+        /// The number of the attempt in a row, from 1.
         attempt: u32,
-        /// How.
+        /// The error.
         cause: NetworkError,
     },
-    /// There is a connection again; the hook has run and the queue was sent.
+    /// A new connection is open, the hook has run, and the queue was sent.
     Reconnected {
-        /// Attempts that it took in a row.
+        /// The number of attempts in a row.
         attempts: u32,
     },
-    /// The end. No event follows.
+    /// The permanent end. No event follows.
     Ended {
-        /// Why, if not by a closing handshake.
+        /// The error, unless a closing handshake ended the connection.
         cause: Option<NetworkError>,
         /// Queued messages that were never sent.
         unsent: usize,
     },
 }
 
-/// Sets a [`ReconnectingWebSocket`] up.
+/// Configures a [`ReconnectingWebSocket`].
 #[must_use = "nothing is opened before `connect`"]
 pub struct ReconnectingWebSocketBuilder {
     client: Arc<dyn HttpExtended>,
@@ -129,14 +128,14 @@ pub struct ReconnectingWebSocketBuilder {
 }
 
 impl ReconnectingWebSocketBuilder {
-    /// Sets when to try again, and what is kept meanwhile.
+    /// Sets when to reconnect, and the queue for outages.
     pub fn policy(mut self, policy: ReconnectPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Sets what is done with every new connection, the first included, before anything else is sent on it. An error, or no
-    /// end within the request's `handshake_timeout`, is a failed attempt. The hook must not receive.
+    /// Sets a hook that runs with every new connection, including the first, before other messages are sent on it. If it fails or
+    /// exceeds the request's `handshake_timeout`, the attempt has failed. The hook must not receive.
     pub fn on_open<F: Future<Output = Result<()>> + Send + 'static>(
         mut self,
         hook: impl Fn(Arc<dyn WebSocketConnection>) -> F + Send + Sync + 'static,
@@ -145,13 +144,12 @@ impl ReconnectingWebSocketBuilder {
         self
     }
 
-    /// Opens the first connection. It is tried once: a server that was never reached is an error, not an outage.
+    /// Opens the first connection. There is one attempt, without retries.
     ///
     /// Cancel safety: dropping the future drops the connection.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and what the hook
-    /// gives.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and those of the hook.
     pub async fn connect(self) -> Result<Arc<ReconnectingWebSocket>> {
         self.policy.validate().map_err(|error| error.in_field("policy"))?;
         let options = &self.request.options;
@@ -185,15 +183,15 @@ impl ReconnectingWebSocketBuilder {
     }
 }
 
-/// What the connection and its driver share.
+/// State that the connection and its driver share.
 struct Shared {
     outbox: Outbox,
     events: broadcast::Sender<ReconnectEvent>,
-    /// The application closes.
+    /// The application has called `close`.
     closing: CancellationToken,
-    /// Nobody needs the connection any more.
+    /// The connection was dropped, or closing timed out.
     stopped: CancellationToken,
-    /// The driver is done.
+    /// The driver has ended.
     ended: CancellationToken,
 }
 
@@ -208,7 +206,7 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// What happens from now on, up to the end. A subscriber that is more than 64 events behind misses the oldest.
+    /// A stream of events from now on, up to the permanent end. If a subscriber lags by more than 64 events, the oldest are dropped.
     pub fn events(&self) -> BoxStream<'static, ReconnectEvent> {
         if self.shared.ended.is_cancelled() {
             return Box::pin(stream::empty());
@@ -221,7 +219,7 @@ impl ReconnectingWebSocket {
                 let event = tokio::select! {
                     biased;
                     event = receiver.recv() => event,
-                    // It ended before this was subscribed.
+                    // The driver ended before the subscription.
                     () = ended.cancelled() => return None,
                 };
                 match event {
@@ -234,7 +232,7 @@ impl ReconnectingWebSocket {
         }))
     }
 
-    /// Whether there is a connection just now.
+    /// Whether a connection is currently open.
     pub fn is_connected(&self) -> bool {
         self.shared.outbox.is_connected()
     }
@@ -257,7 +255,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
         match self.shared.outbox.route(message)? {
             Route::Queued => Ok(()),
             Route::Direct(connection, message) => match connection.send(message).await {
-                // It broke just now, and its successor is not there yet.
+                // The connection ended just now, and the next one is not open yet.
                 Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => Err(absent().with_source(error)),
                 sent => sent,
             },
@@ -305,12 +303,12 @@ fn too_large(limit: usize) -> NetworkError {
         .with_context("limit", limit.to_string())
 }
 
-/// There is no connection just now.
+/// The error of sending during an outage.
 fn absent() -> NetworkError {
     NetworkError::new(
         ErrorKind::ConnectionClosed,
         SEND,
-        "the connection is lost and not there again yet",
+        "there is no connection; reconnecting",
     )
     .with_send_state(SendState::NotSent)
 }

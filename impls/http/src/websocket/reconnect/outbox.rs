@@ -1,4 +1,4 @@
-//! Where messages go: over the connection, or into the queue while there is none.
+//! Sending over the current connection, or into the queue while there is none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ struct State {
     failure: Option<NetworkError>,
 }
 
-/// Where a message goes.
+/// How a message is sent.
 pub(super) enum Route {
     Direct(Arc<dyn WebSocketConnection>, WebSocketMessage),
     Queued,
@@ -41,7 +41,7 @@ impl Outbox {
         }
     }
 
-    /// Finds a message its way, or says why there is none.
+    /// Selects the connection for a message, or queues it.
     pub(super) fn route(&self, message: WebSocketMessage) -> Result<Route> {
         let mut state = self.state.lock();
         if state.finished {
@@ -68,7 +68,7 @@ impl Outbox {
         Ok(Route::Queued)
     }
 
-    /// The next message for a new connection. When there is none, the connection is what messages go over from now on.
+    /// The next queued message for a new connection. When the queue is empty, the connection becomes the current one.
     pub(super) fn next_for(&self, fresh: &Arc<dyn WebSocketConnection>) -> Option<WebSocketMessage> {
         let mut state = self.state.lock();
         let Some(message) = state.queue.pop_front() else {
@@ -84,7 +84,7 @@ impl Outbox {
         self.state.lock().connection = None;
     }
 
-    /// Nothing is sent any more. Gives the number of messages that were queued.
+    /// Ends sending, and returns the number of messages that were queued.
     pub(super) fn finish(&self, failure: Option<NetworkError>) -> usize {
         let mut state = self.state.lock();
         state.connection = None;

@@ -1,4 +1,4 @@
-//! When to try again, and what is kept meanwhile.
+//! When to reconnect, and the queue for outages.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use networking_spi::websocket::CloseFrame;
 use networking_spi::{NetworkError, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// How a [`ReconnectingWebSocket`](super::ReconnectingWebSocket) comes back.
+/// How a [`ReconnectingWebSocket`](super::ReconnectingWebSocket) reconnects.
 ///
-/// A longer wait than that of the backoff is obeyed where the server asks for it (`Retry-After`).
+/// A longer `Retry-After` of the server takes precedence over the wait of the backoff.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -18,18 +18,17 @@ pub struct ReconnectPolicy {
     /// The wait before each attempt.
     #[serde(deserialize_with = "backoff")]
     pub backoff: Backoff,
-    /// Attempts in a row before the connection ends for good. `None`: no limit; 0: never reconnects.
+    /// The largest number of attempts in a row. `None`: no limit; 0: never reconnects.
     pub max_attempts: Option<u32>,
-    /// A connection that lasted so long ends the row of attempts: the next outage begins with the first.
+    /// A connection that lasted at least this long resets the number of attempts.
     #[serde(with = "humantime_serde")]
     pub stable_after: Duration,
-    /// Close codes of the peer that end the connection for good. After all others, and after a close frame without a code,
-    /// it comes back.
+    /// Close codes of the peer that end the connection permanently. After other codes, and after a close frame without a code, it
+    /// reconnects.
     pub final_codes: Vec<u16>,
-    /// Messages that are kept while there is no connection, to be sent in their order when there is one. 0: sending fails
-    /// meanwhile.
+    /// The largest number of messages that are queued during an outage. 0: sending fails during an outage.
     pub queue_messages: usize,
-    /// The most bytes of them.
+    /// The largest total size of queued messages, in bytes.
     pub queue_bytes: usize,
 }
 
@@ -40,8 +39,8 @@ fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Err
 }
 
 impl Default for ReconnectPolicy {
-    /// 500 ms doubling up to 30 s, without end; stable after 60 s; 1000, 1002, 1003, 1007, 1008, 1009 and 1010 are final; nothing
-    /// is queued.
+    /// 500 ms doubling up to 30 s, without a limit of attempts; stable after 60 s; the codes 1000, 1002, 1003, 1007, 1008, 1009
+    /// and 1010 are final; no queue.
     fn default() -> Self {
         Self {
             backoff: DEFAULT_BACKOFF,
@@ -68,39 +67,39 @@ impl ReconnectPolicy {
         Self::default()
     }
 
-    /// Sets the waits before the first and before any attempt.
+    /// Sets the longest wait before the first attempt, and before any attempt.
     pub fn with_delays(mut self, initial: Duration, max: Duration) -> Self {
         self.backoff.initial = initial;
         self.backoff.maximum = max;
         self
     }
 
-    /// Sets how many attempts are made in a row.
+    /// Sets the largest number of attempts in a row.
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Sets how long a connection must last to be stable.
+    /// Sets how long a connection must last to reset the number of attempts.
     pub fn with_stable_after(mut self, duration: Duration) -> Self {
         self.stable_after = duration;
         self
     }
 
-    /// Sets the close codes after which there is no coming back.
+    /// Sets the close codes that end the connection permanently.
     pub fn with_final_codes(mut self, codes: impl IntoIterator<Item = u16>) -> Self {
         self.final_codes = codes.into_iter().collect();
         self
     }
 
-    /// Keeps messages while there is no connection.
+    /// Queues up to `messages` messages of together `bytes` bytes during an outage.
     pub fn with_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.queue_messages = messages;
         self.queue_bytes = bytes;
         self
     }
 
-    /// The wait before this attempt (counted from 1).
+    /// The wait before an attempt, which is counted from 1.
     pub(super) fn delay(&self, attempt: u32, cause: &NetworkError) -> Duration {
         let drawn = self.backoff.delay(attempt, fastrand::f64());
         cause.retryability().delay().map_or(drawn, |asked| asked.max(drawn))
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_up_to_the_cap_and_are_drawn_from_all_of_it() {
+    fn waits_grow_up_to_the_limit_and_are_drawn_from_the_whole_range() {
         let policy = ReconnectPolicy::new().with_delays(Duration::from_secs(1), Duration::from_secs(5));
         let cause = NetworkError::new(ErrorKind::ConnectionClosed, "test", "gone");
         for (attempt, longest) in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 5.0), (u32::MAX, 5.0)] {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_is_kept_to() {
+    fn the_wait_of_the_server_is_obeyed() {
         let policy = ReconnectPolicy::new();
         let asked = Duration::from_secs(120);
         let cause = NetworkError::new(ErrorKind::RateLimited, "test", "slow down")
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_field() {
+    fn invalid_settings_name_their_field() {
         let field = |policy: ReconnectPolicy| policy.validate().unwrap_err().field().map(str::to_owned);
         let second = Duration::from_secs(1);
         let none = ReconnectPolicy::new().with_delays(Duration::ZERO, second);
