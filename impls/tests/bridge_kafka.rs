@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use networking_impls::bridge::{InProcessBridge, KafkaSink, KafkaSource, MemorySink, MemorySource, kafka_headers};
 use networking_impls::kafka::memory::{Fault, FaultPoint, MemoryCluster};
+use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{
     BridgeConfig, BridgeId, BridgeMessage, BridgeState, DeliveryRetry, HealthState, RouteRule, RoutingConfig,
 };
@@ -222,7 +223,7 @@ async fn a_rejected_record_is_delivered_again_and_nothing_is_committed_past_it()
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, (0..5).map(|n| record(&n.to_string())).collect()).await;
     let source = source(&cluster)
-        .with_redelivery(DeliveryRetry::new(5, Duration::from_secs(60), Duration::from_secs(60)))
+        .with_redelivery(DeliveryRetry::default().with_backoff(Backoff::fixed(Duration::from_secs(60))))
         .unwrap();
     let bridge = InProcessBridge::new();
     let sink = Arc::new(MemorySink::new());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_kafka::memory::{Fault, FaultPoint, MemoryCluster, MemoryKafka};
 use networking_kafka::toolkit::KafkaToolkit;
+use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::kafka::{
     ConsumerConfig, DeliveryGuarantee, KafkaClient, KafkaClientExt, KafkaExtended, KafkaMessage, NewTopic, OffsetReset,
     PoisonPolicy, ProcessedRecord, ProcessorId, ProducerConfig, ProducerRecord, StreamProcessor, StreamProcessorConfig,
@@ -225,8 +226,12 @@ async fn a_retryable_failure_is_retried_with_doubling_waits() {
     fixture.write(0, &["a"]).await;
     let began = Instant::now();
     let third_time = code(|value, call| if call < 3 { Err(busy()) } else { copy(value) });
+    let exact = Backoff::new(Duration::from_secs(10), Duration::from_secs(60)).with_jitter(Jitter::None);
     let id = fixture
-        .start(config().with_attempts(3, Duration::from_secs(10)), third_time)
+        .start(
+            config().with_attempts(3, Duration::ZERO).with_backoff(exact),
+            third_time,
+        )
         .await;
     let status = fixture.until(&id, |status| status.processed == 1).await;
     assert_eq!((status.retries, status.skipped), (2, 0));

@@ -110,7 +110,11 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
 
     #[cfg(not(feature = "websocket"))]
     async fn websocket_connect(&self, _request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
-        Err(NetworkError::not_built("http.websocket_connect", "websocket", "websocket"))
+        Err(NetworkError::not_built(
+            "http.websocket_connect",
+            "websocket",
+            "websocket",
+        ))
     }
 
     #[cfg(feature = "oauth2")]
