@@ -9,7 +9,6 @@
 //! |---|---|
 //! | [`clock`] | a [`Clock`](networking_spi::clock::Clock) on tokio's time |
 //! | [`single_flight`] | concurrent callers share one run of the same work |
-//! | [`shared_error`] | the same error for several callers |
 //!
 //! # Features
 //!

@@ -31,7 +31,7 @@ pub type HyperHttpClient = StandardHttpClient<HyperTransport>;
 #[cfg(feature = "reqwest")]
 pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
-/// All wrappers over a transport `T`, made by [`HttpClientBuilder`]. Clones share everything.
+/// All wrappers over a transport `T`, made by [`HttpClientBuilder`](super::HttpClientBuilder). Clones share everything.
 ///
 /// It implements streaming, compression and pool statistics (if the transport has them) of [`HttpExtended`], and the operations
 /// of the cargo features `jwt`, `oauth2` and `websocket`. Other operations are `Unsupported`;
