@@ -20,9 +20,6 @@ const ROOMS: [&str; 12] = [
     "client",
 ];
 
-/// Exceptions: the transports limit the size of bodies.
-const ALLOWED: [(&str, &str); 1] = [("transport", "body")];
-
 #[test]
 fn no_room_imports_a_room_above_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -42,10 +39,7 @@ fn no_room_imports_a_room_above_it() {
             let other = *level
                 .get(&*imported)
                 .unwrap_or_else(|| panic!("{name} imports crate::{imported}, which is not a room"));
-            assert!(
-                other <= own || ALLOWED.contains(&(&*room, &*imported)),
-                "{name} imports crate::{imported}, which is above {room}"
-            );
+            assert!(other <= own, "{name} imports crate::{imported}, which is above {room}");
         }
     }
     assert!(checked > 50, "only {checked} imports were found");
