@@ -98,7 +98,7 @@ fn list(document: &Path) -> Result<String> {
         .map_err(|error| format!("{} cannot be read: {error}", document.display()))?;
     let items = api.items().map(ToString::to_string);
     Ok(items
-        .filter(|item| !is_auto_trait(item))
+        .filter(|item| !is_auto_trait(item) && !is_implied(item))
         .fold(String::new(), |mut listing, item| {
             listing.push_str(&item);
             listing.push('\n');
@@ -106,11 +106,30 @@ fn list(document: &Path) -> Result<String> {
         }))
 }
 
+/// Whether an item follows from another one: a method of a derived trait from the line that says that a type has this trait, and
+/// what mockall generates from the trait that it mocks.
+fn is_implied(item: &str) -> bool {
+    const DERIVED_METHODS: [&str; 9] = [
+        "::clone(&self) -> ",
+        "::cmp(&self, ",
+        "::deserialize<__D>(__D) -> ",
+        "::eq(&self, ",
+        "::fmt(&self, ",
+        "::hash<__H: ",
+        "::partial_cmp(&self, ",
+        "::serialize<__S>(&self, __S) -> ",
+        "::default() -> ",
+    ];
+
+    item.contains("::Mock") || DERIVED_METHODS.iter().any(|method| item.contains(method))
+}
+
 /// Whether an item says that a type has an auto trait. A type that is not `Send` or not `Sync` is listed.
 fn is_auto_trait(item: &str) -> bool {
-    const AUTO_TRAITS: [&str; 7] = [
+    const AUTO_TRAITS: [&str; 8] = [
         "core::marker::Freeze",
         "core::marker::Send",
+        "core::marker::StructuralPartialEq",
         "core::marker::Sync",
         "core::marker::Unpin",
         "core::marker::UnsafeUnpin",

@@ -1,7 +1,7 @@
 //! Where things are, and how other cargo commands are run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Result;
 
@@ -38,6 +38,39 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// The conformance suite of a package as a command, built as `cargo test --workspace` builds it, so that nothing is built twice.
+pub(crate) fn suite(package: &str) -> Result<Command> {
+    let metadata = metadata()?;
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    let manifest = packages
+        .find(|candidate| candidate["name"] == package)
+        .and_then(|found| found["manifest_path"].as_str())
+        .ok_or_else(|| format!("the workspace has no package {package}"))?;
+
+    let output = cargo()
+        .args(["test", "--workspace", "--test", "conformance", "--no-run"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cargo test cannot be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("building the suites failed ({})", output.status));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["manifest_path"] == manifest && message["target"]["name"] == "conformance")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("{package} has no test target `conformance`"))?;
+
+    let mut command = Command::new(executable);
+    if let Some(directory) = Path::new(manifest).parent() {
+        command.current_dir(directory);
+    }
+    Ok(command)
 }
 
 /// Runs a command to its end; a failure names it.

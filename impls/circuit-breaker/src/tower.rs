@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, Circuit, CircuitRejection, CircuitState, Deadline, OwnedPermit,
 };
+use networking_spi::http::status;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -134,7 +135,7 @@ impl<Response, Error> Classify<Response, Error> for ErrorsFail {
     }
 }
 
-/// Classifies the results of HTTP services: errors and the statuses 5xx, 408 and 429 are failures, other statuses are
+/// Classifies the results of HTTP services: errors and [failure statuses](status::is_failure) are failures, other statuses are
 /// successes. A `Retry-After` in seconds lengthens the open time; a `Retry-After` with a date is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HttpStatus;
@@ -144,10 +145,7 @@ impl<Body, Error> Classify<http::Response<Body>, Error> for HttpStatus {
         let Ok(response) = result else {
             return CallRecord::new(CallOutcome::Failure);
         };
-        let status = response.status();
-        let failed =
-            status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-        if !failed {
+        if !status::is_failure(response.status()) {
             return CallRecord::new(CallOutcome::Success);
         }
         let record = CallRecord::new(CallOutcome::Failure);

@@ -17,20 +17,24 @@ use tokio::sync::watch;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> networking_spi::Result<()> {
-/// let flight = SingleFlight::new();
+/// let flight = SingleFlight::new("tokens.fetch");
 /// let fetch = || flight.join(|| None, || Box::pin(async { Ok("token") }));
 /// let (first, second) = tokio::join!(fetch(), fetch());
 /// assert_eq!((first?, second?), ("token", "token"));
 /// # Ok(()) }
 /// ```
-pub struct SingleFlight<T>(Mutex<Option<watch::Receiver<Option<Outcome<T>>>>>);
-
-type Outcome<T> = Result<T>;
+pub struct SingleFlight<T> {
+    operation: &'static str,
+    run: Mutex<Option<watch::Receiver<Option<Result<T>>>>>,
+}
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// A flight without a run.
-    pub const fn new() -> Self {
-        Self(Mutex::new(None))
+    /// No run is in progress. `operation` is the name of the work in errors.
+    pub const fn new(operation: &'static str) -> Self {
+        Self {
+            operation,
+            run: Mutex::new(None),
+        }
     }
 
     /// Waits for the run in progress and returns its result. If there is none, returns the value of `ready`, or else starts
@@ -52,7 +56,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         run: impl FnOnce() -> BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
         let mut outcome = {
-            let mut current = self.0.lock();
+            let mut current = self.run.lock();
             match current.as_ref().filter(|running| is_running(running)) {
                 Some(running) => running.clone(),
                 None => match ready() {
@@ -66,8 +70,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
             Ok(Some(Err(error))) => Err(error.clone()),
             Ok(None) | Err(_) => Err(NetworkError::new(
                 ErrorKind::Internal,
-                "http.request",
-                "the shared request panicked or was cancelled",
+                self.operation,
+                "the shared run panicked or was cancelled",
             )),
         }
     }
@@ -77,26 +81,22 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// # Panics
     /// If called outside of a tokio runtime.
     pub fn start_unless_running(&self, run: impl FnOnce() -> BoxFuture<'static, Result<T>>) {
-        let mut current = self.0.lock();
+        let mut current = self.run.lock();
         if !current.as_ref().is_some_and(is_running) {
             *current = Some(start(run()));
         }
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Default for SingleFlight<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<T> fmt::Debug for SingleFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").finish_non_exhaustive()
+        f.debug_struct("SingleFlight")
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
     }
 }
 
-fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch::Receiver<Option<Outcome<T>>> {
+fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch::Receiver<Option<Result<T>>> {
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let outcome = run.await;

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::CallOutcome;
 use crate::error::{ErrorKind, NetworkError, SendState};
+use crate::http::status;
 
 /// Decides which errors count as failures of the dependency.
 pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
@@ -33,7 +36,7 @@ struct DefaultClassifier;
 impl ErrorClassifier for DefaultClassifier {
     fn classify(&self, error: &NetworkError) -> CallOutcome {
         if let Some(status) = error.status() {
-            return if status >= 500 || status == 408 || status == 429 {
+            return if StatusCode::from_u16(status).is_ok_and(status::is_failure) {
                 CallOutcome::Failure
             } else {
                 CallOutcome::Success

@@ -1,4 +1,4 @@
-//! What statuses mean to a caller that retries.
+//! What statuses mean to a caller that retries, and to a circuit breaker.
 
 use http::StatusCode;
 
@@ -17,4 +17,16 @@ pub const TRANSIENT: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 /// ```
 pub fn is_transient(status: StatusCode) -> bool {
     TRANSIENT.contains(&status.as_u16())
+}
+
+/// Whether the status counts as a failure of the server for a circuit breaker: 408, 429, and 500 and above. RFC 9110, section 15,
+/// has clients treat a status above 599 as a 5xx.
+///
+/// ```
+/// use networking_spi::http::{StatusCode, status};
+/// assert!(status::is_failure(StatusCode::NOT_IMPLEMENTED));
+/// assert!(!status::is_failure(StatusCode::TOO_EARLY)); // asks for the same request again, outside of TLS early data
+/// ```
+pub fn is_failure(status: StatusCode) -> bool {
+    status.as_u16() >= 500 || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }

@@ -120,11 +120,9 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
 
 /// The same cases as in the deterministic tier.
 fn run_suite(bootstrap: &str) -> Result<()> {
-    let mut command = workspace::cargo();
-    command
-        .args(["test", "--package", "networking-kafka", "--test", "conformance"])
-        .env("KAFKA_BOOTSTRAP", bootstrap);
-    workspace::run(&mut command, "the Kafka suite")
+    let mut suite = workspace::suite("networking-kafka")?;
+    suite.env("KAFKA_BOOTSTRAP", bootstrap);
+    workspace::run(&mut suite, "the Kafka suite")
 }
 
 /// The main job against the real cluster.

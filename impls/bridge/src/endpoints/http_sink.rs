@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
-use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget, status};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState, redact};
 use parking_lot::Mutex;
 use url::Url;
@@ -17,9 +17,9 @@ use super::is_of_one_hop;
 /// The most that is read of a response body, in bytes. A body that is read to its end leaves the connection reusable.
 const MAX_RESPONSE: usize = 64 << 10;
 
-/// Statuses that are retried by default. Those for missing credentials and permissions are included: an operator can grant
-/// them, and the message must be kept until then.
-const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509];
+/// Statuses that are retried by default, besides the [transient](status::TRANSIENT) ones. Those for missing credentials and
+/// permissions are included: an operator can grant them, and the message must be kept until then.
+const ALSO_RETRYABLE: [u16; 7] = [401, 403, 407, 421, 423, 507, 509];
 
 /// A sink that sends each message as a `POST`, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
 ///
@@ -53,7 +53,7 @@ impl HttpSink {
             base: None,
             method: Method::POST,
             headers: HeaderMap::new(),
-            retryable: RETRYABLE.iter().copied().collect(),
+            retryable: status::TRANSIENT.into_iter().chain(ALSO_RETRYABLE).collect(),
             last: Mutex::default(),
         }
     }

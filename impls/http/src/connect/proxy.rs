@@ -1,7 +1,7 @@
 //! Proxies, and the tunnel through an HTTP proxy.
 
-use http::HeaderValue;
-use networking_spi::http::ProxyConfig;
+use http::{HeaderValue, StatusCode};
+use networking_spi::http::{ProxyConfig, status};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use url::Url;
@@ -114,10 +114,11 @@ pub(super) fn unauthenticated() -> Diagnosis {
 /// The error for a status of the proxy. A 4xx, except transient ones, is not retryable.
 fn no_tunnel(status: u16) -> NetworkError {
     let error = tunnel_failed("the proxy did not open a tunnel").with_context("proxy_status", status.to_string());
-    match status {
-        408 | 425 | 429 => error,
-        400..=499 => error.with_retryability(Retryability::Never),
-        _ => error,
+    let transient = StatusCode::from_u16(status).is_ok_and(status::is_transient);
+    if (400..500).contains(&status) && !transient {
+        error.with_retryability(Retryability::Never)
+    } else {
+        error
     }
 }
 

@@ -9,7 +9,9 @@ use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection};
 use networking_spi::clock::Clock;
-use networking_spi::http::{CircuitScope, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpRequest, HttpResponse};
+use networking_spi::http::{
+    CircuitScope, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpRequest, HttpResponse, status,
+};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
@@ -151,7 +153,7 @@ impl<C: HttpClient> HttpClient for CircuitBreakerClient<C> {
 }
 
 fn outcome(status: StatusCode) -> CallOutcome {
-    if status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) {
+    if status::is_failure(status) {
         CallOutcome::Failure
     } else {
         CallOutcome::Success

@@ -41,12 +41,9 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
     if reports.exists() {
         fs::remove_dir_all(reports).map_err(|error| format!("{} cannot be removed: {error}", reports.display()))?;
     }
-    let mut command = workspace::cargo();
-    command
-        .args(["test", "--package", "networking-http", "--test", "conformance"])
-        .env(SERVERS, addresses)
-        .env(REPORT_DIRECTORY, reports);
-    workspace::run(&mut command, "the live HTTP tests")
+    let mut suite = workspace::suite("networking-http")?;
+    suite.env(SERVERS, addresses).env(REPORT_DIRECTORY, reports);
+    workspace::run(&mut suite, "the live HTTP tests")
 }
 
 /// How many cases passed, by server and backend.

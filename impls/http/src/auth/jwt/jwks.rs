@@ -163,7 +163,7 @@ impl JwksResolver {
             config,
             clock,
             state: Mutex::default(),
-            flight: SingleFlight::new(),
+            flight: SingleFlight::new(OPERATION),
         })))
     }
 }

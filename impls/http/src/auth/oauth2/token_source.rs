@@ -179,7 +179,7 @@ impl TokenSource {
                 refresh_token,
                 ..State::default()
             }),
-            flight: SingleFlight::new(),
+            flight: SingleFlight::new(OPERATION),
         }
     }
 
