@@ -526,7 +526,11 @@ mod tests {
         jar.set(&a, "two=2; Path=/deep").unwrap();
         assert_eq!(sent(&jar, "https://a.test/"), "one=1");
         jar.set(&a, "three=3").unwrap();
-        assert_eq!(sent(&jar, "https://a.test/deep"), "one=1; three=3", "two was the least recently used");
+        assert_eq!(
+            sent(&jar, "https://a.test/deep"),
+            "one=1; three=3",
+            "two was the least recently used"
+        );
         for host in ["b", "c", "d", "e"] {
             jar.set(&url(&format!("https://{host}.test/")), "x=1").unwrap();
             assert!(jar.len() <= 4);

@@ -184,7 +184,7 @@ impl HttpCache {
     /// Removes all responses of a URL.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Errors of the store.
     pub async fn invalidate(&self, url: &Url) -> Result<()> {
         let key = keys::url_key(&self.0.config.partition, url);
         self.invalidation_counter(&key).fetch_add(1, Ordering::AcqRel);
@@ -195,7 +195,7 @@ impl HttpCache {
     /// Removes all records from the store, including those of other caches.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Errors of the store.
     pub async fn clear(&self) -> Result<()> {
         for counter in &self.0.invalidations {
             counter.fetch_add(1, Ordering::AcqRel);

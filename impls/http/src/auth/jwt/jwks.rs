@@ -93,7 +93,11 @@ impl Validate for JwksConfig {
             "http" => is_loopback(&self.url),
             _ => false,
         };
-        validate::ensure(safe, "jwks.url", "must be an https URL, or an http URL with a loopback host")?;
+        validate::ensure(
+            safe,
+            "jwks.url",
+            "must be an https URL, or an http URL with a loopback host",
+        )?;
         validate::positive(self.ttl, "jwks.ttl")?;
         validate::positive(self.refresh_cooldown, "jwks.refresh_cooldown")?;
         validate::positive(self.timeout, "jwks.timeout")?;

@@ -143,7 +143,10 @@ impl JwtPolicy {
         if meant_for_us {
             Ok(())
         } else {
-            Err(refused("audience", "the policy does not accept the audience of the token"))
+            Err(refused(
+                "audience",
+                "the policy does not accept the audience of the token",
+            ))
         }
     }
 

@@ -47,7 +47,10 @@ impl JwtSigningKey {
         let pem = pem.as_bytes();
         let key = match algorithm {
             JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => {
-                return Err(NetworkError::invalid_input("algorithm", "is not an algorithm for a private key"));
+                return Err(NetworkError::invalid_input(
+                    "algorithm",
+                    "is not an algorithm for a private key",
+                ));
             }
             JwtAlgorithm::Es256 | JwtAlgorithm::Es384 => EncodingKey::from_ec_pem(pem),
             JwtAlgorithm::EdDsa => EncodingKey::from_ed_pem(pem),

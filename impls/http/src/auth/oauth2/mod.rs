@@ -206,7 +206,10 @@ fn read(
             .with_send_state(SendState::Sent)
     };
     if status.is_redirection() {
-        return Err(failed(ErrorKind::Redirect, "the token endpoint responded with a redirect"));
+        return Err(failed(
+            ErrorKind::Redirect,
+            "the token endpoint responded with a redirect",
+        ));
     }
     // The cause is omitted, because it would contain a part of the token.
     let granted: Granted = serde_json::from_slice(body)

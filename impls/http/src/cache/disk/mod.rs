@@ -26,7 +26,7 @@ mod files;
 /// * On Unix only the owner can read the files. They contain responses as they were received, and no request headers.
 /// * Files are read and written on tokio's blocking threads. A cancelled call runs to its end there.
 ///
-/// Use the directory only for caches. The store reads and writes only its subdirectory `responses-v1`. Clones are the same store.
+/// Use the directory only for caches. The store reads and writes only its subdirectory `responses-v1`. Clones use the same store.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -74,7 +74,7 @@ struct Inner {
     pools: Variants<Arc<Pool>>,
 }
 
-/// What all pools share.
+/// The state that all pools share.
 struct Base {
     setup: Setup,
     verified: Option<Arc<ClientConfig>>,
@@ -98,7 +98,7 @@ impl HyperTransport {
     /// A transport that resolves names with `resolver`.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// As [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         let setup = Setup::new(config, resolver)?;
         let base = Base {

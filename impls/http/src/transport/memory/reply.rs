@@ -12,7 +12,7 @@ use networking_spi::http::{HttpBody, HttpResponse};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::Serialize;
 
-/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response at all.
+/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response.
 ///
 /// ```
 /// use std::time::Duration;

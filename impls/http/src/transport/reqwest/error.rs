@@ -117,7 +117,7 @@ impl<'e> Facts<'e> {
                 if error.is_connect() {
                     "the connect timeout passed"
                 } else {
-                    "the peer sent no data for the read timeout"
+                    "the peer sent no data within the read timeout"
                 },
             );
         }

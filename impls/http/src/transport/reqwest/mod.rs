@@ -68,7 +68,7 @@ impl ReqwestTransport {
     /// A transport that resolves names with `resolver`.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// As [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         let setup = Setup::new(config, resolver)?;
         let clients = Variants::new(&setup.config, |variant| build::client(&setup, variant))?;

@@ -61,7 +61,7 @@ pub(in crate::transport::hyper) struct PooledConnection {
 /// Why there is no response head.
 #[expect(clippy::large_enum_variant, reason = "moved once, and rarely created")]
 pub(in crate::transport::hyper) enum Failure {
-    /// The peer sent nothing for the read timeout.
+    /// The peer sent nothing within the read timeout.
     ReadTimeout,
     Exchange(TrySendError<Request<Upload>>),
 }

@@ -209,8 +209,8 @@ impl Pool {
         }
     }
 
-    /// Closes connections whose idle timeout has passed, and removes closed ones. Returns the time of the next sweep, or `None` if
-    /// no connection is left.
+    /// Closes connections whose idle timeout has passed, and removes closed ones. Returns the time of the next sweep, or `None`
+    /// if no connection is left.
     fn sweep(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut origins = self.origins.lock();
