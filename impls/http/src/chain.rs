@@ -40,7 +40,7 @@ pub(crate) trait Wrapper: HttpClient {
     ) -> impl Future<Output = Result<Box<HttpResponse>>> + Send;
 }
 
-/// A wrapper around another one, in one stack.
+/// A wrapper inside another wrapper of the same stack.
 impl<W: Wrapper> Next for W
 where
     W::Inner: Next,
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// [`HttpClient::request`] of a wrapper that is used by itself, around any client.
+/// [`HttpClient::request`] of a wrapper that is used outside a stack, around any client.
 pub(crate) fn request_through<W: Wrapper>(wrapper: &W, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse>> {
     Box::pin(async move {
         let response = wrapper.call(Box::new(request), &Client(wrapper.inner())).await?;
@@ -67,8 +67,8 @@ impl<C: HttpClient> Next for Client<'_, C> {
     }
 }
 
-/// The innermost part of a stack: calls the transport through [`HttpClient::request`], which is the second and last box of a
-/// request.
+/// The innermost part of a stack: calls the transport through [`HttpClient::request`], which allocates the second and last box
+/// of a request.
 pub(crate) struct Terminal<T>(pub(crate) T);
 
 impl<T: HttpClient> Next for Terminal<T> {
@@ -111,8 +111,8 @@ impl<T: fmt::Debug> fmt::Debug for Terminal<T> {
     }
 }
 
-/// The methods of `HttpClient` that a wrapper does not write itself: `request` calls its `Wrapper::call`, the others call the
-/// same method of `self.inner`.
+/// Implements the listed methods of `HttpClient` for a wrapper: `request` calls its `Wrapper::call`, the others call the same
+/// method of `self.inner`.
 macro_rules! pass_on {
     ($($method:ident),+ $(,)?) => { $(pass_on!(@ $method);)+ };
     (@ capabilities) => {
@@ -155,8 +155,9 @@ macro_rules! pass_on {
 
 pub(crate) use pass_on;
 
-/// `get_ref` and `into_inner` of a wrapper. Text after the name is added to the docs of `into_inner`: what is lost with the
-/// wrapper. `shared` is for wrappers whose inner client is in an `Arc`, because tasks of theirs may use it.
+/// Defines `get_ref` and `into_inner` for a wrapper. The text after the name is added to the docs of `into_inner` and says which
+/// state is dropped with the wrapper. `shared` is for wrappers whose inner client is in an `Arc`, because their background tasks
+/// may use it.
 macro_rules! inner_access {
     ($wrapper:ident $(, $lost:literal)?) => {
         impl<C> $wrapper<C> {

@@ -22,21 +22,23 @@ const MAX_SET_COOKIE: usize = 8 << 10;
 /// The longest name and value together, in bytes.
 const MAX_PAIR: usize = 4 << 10;
 
-/// The longest `Cookie` header that is sent, in bytes. Cookies with shorter paths are left out.
+/// The longest `Cookie` header that the jar makes, in bytes. Cookies with the shortest paths are omitted.
 const MAX_HEADER: usize = 16 << 10;
 
 /// The longest lifetime of a cookie.
 const MAX_LIFE: Duration = Duration::from_secs(400 * 86_400);
 
-/// The cookies of one or many clients. Clones share them.
+/// A cookie jar for one or more clients. Clones share the cookies.
 ///
 /// Cookies are stored and sent according to RFC 6265bis: domain, path, `Secure`, `Max-Age` and `Expires`, the prefixes
 /// `__Secure-` and `__Host-`. `HttpOnly` has no effect, because all requests are HTTP requests. `SameSite` is ignored, because it
-/// needs a browser. A cookie for a public suffix (`co.uk`) is refused, and so is a `Secure` cookie over plain HTTP (loopback
-/// hosts count as secure). Without the cargo feature `public-suffix`, only domains of one label count as public suffixes.
+/// applies only to browsers. A cookie for a public suffix (`co.uk`) is refused, and so is a `Secure` cookie over plain HTTP
+/// (loopback hosts count as secure). Without the cargo feature `public-suffix`, only domains of one label count as public
+/// suffixes.
 ///
-/// At most 3,000 cookies are kept, 180 per site, of 4,096 bytes each. The least recently used cookies are evicted; within a site,
-/// those without `Secure` first. A cookie is kept for at most 400 days.
+/// The jar keeps at most 3,000 cookies, at most 180 per site, and each for at most 400 days. Name and value of a cookie may have
+/// 4,096 bytes together. When a limit is reached, expired cookies are evicted first, then the least recently used ones; within a
+/// site, cookies without `Secure` before those with it.
 ///
 /// `Debug` shows only the number of cookies.
 ///
@@ -107,12 +109,13 @@ impl CookieJar {
         self.0.set(url, set_cookie).map_err(refused)
     }
 
-    /// The `Cookie` header for a request to `url`, marked sensitive: longer paths first, then older cookies.
+    /// The `Cookie` header for a request to `url`, marked sensitive. Cookies with longer paths come first, then older cookies.
+    /// `None` if no cookie matches.
     pub fn header(&self, url: &Url) -> Option<HeaderValue> {
         self.merged_header(url, None)
     }
 
-    /// The same, appended to the request's header `own`. Cookies whose names are in `own` are left out.
+    /// The same, appended to the request's header `own`. Cookies whose names are in `own` are omitted.
     pub(super) fn merged_header(&self, url: &Url, own: Option<&str>) -> Option<HeaderValue> {
         let own_names: Vec<&str> = own
             .into_iter()
@@ -141,7 +144,7 @@ impl CookieJar {
         Some(value)
     }
 
-    /// The number of cookies, including expired ones that were not removed yet.
+    /// The number of cookies, including expired ones that have not been removed yet.
     pub fn len(&self) -> usize {
         self.0.state.read().count
     }
@@ -156,8 +159,8 @@ impl CookieJar {
         *self.0.state.write() = State::default();
     }
 
-    /// All cookies that have not expired, including session cookies, as JSON. The text contains their values: protect it like a
-    /// password.
+    /// Exports all cookies that have not expired, including session cookies, as JSON. The text contains their values: protect it
+    /// like a password.
     ///
     /// # Errors
     /// [`Encode`](ErrorKind::Encode) for a cookie that cannot be encoded.
@@ -182,15 +185,15 @@ impl CookieJar {
         })
     }
 
-    /// Adds cookies from [`export_json`](Self::export_json), and returns how many were added. Expired cookies, and cookies that no host
-    /// could have set, are skipped. An added cookie replaces one with the same name, domain and path.
+    /// Adds cookies from [`export_json`](Self::export_json), and returns how many were added. Expired cookies, and cookies that
+    /// no host could have set, are skipped. An added cookie replaces one with the same name, domain and path.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) for text that is not an exported jar. Nothing is added then.
+    /// [`Decode`](ErrorKind::Decode) for text that is not an exported jar. No cookie is added then.
     pub fn import_json(&self, json: &str) -> Result<usize> {
         let cookies: Vec<Cookie<'static>> = serde_json::from_str(json).map_err(|error| {
             // The cause is omitted, because it may contain a value; the position does not.
-            NetworkError::new(ErrorKind::Decode, "http.cookies", "is not an exported jar")
+            NetworkError::new(ErrorKind::Decode, "http.cookies", "the text is not an exported jar")
                 .with_context("line", error.line().to_string())
                 .with_context("column", error.column().to_string())
         })?;
@@ -523,7 +526,11 @@ mod tests {
         jar.set(&a, "two=2; Path=/deep").unwrap();
         assert_eq!(sent(&jar, "https://a.test/"), "one=1");
         jar.set(&a, "three=3").unwrap();
-        assert_eq!(sent(&jar, "https://a.test/deep"), "one=1; three=3", "two was used last");
+        assert_eq!(
+            sent(&jar, "https://a.test/deep"),
+            "one=1; three=3",
+            "two was the least recently used"
+        );
         for host in ["b", "c", "d", "e"] {
             jar.set(&url(&format!("https://{host}.test/")), "x=1").unwrap();
             assert!(jar.len() <= 4);
@@ -562,7 +569,7 @@ mod tests {
     async fn the_header_is_bounded() {
         let jar = CookieJar::new();
         let a = url("https://a.test/");
-        // Together as long as is allowed, but for what stands between them.
+        // Four of these cookies reach the limit without their separators, so only three fit.
         for number in 0..10 {
             jar.set(&a, &format!("c{number}={}", "x".repeat(MAX_HEADER / 4 - 3)))
                 .unwrap();

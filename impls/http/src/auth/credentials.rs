@@ -79,7 +79,7 @@ impl Credentials {
     /// A bearer token (RFC 6750).
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a token that is empty or not a header value.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a token that is empty or not a valid header value.
     pub fn bearer(token: &str) -> Result<Self> {
         if token.is_empty() {
             return Err(NetworkError::invalid_input("token", "must not be empty"));
@@ -97,8 +97,8 @@ impl Credentials {
         Self::header(name, key, "key")
     }
 
-    /// An API key in a query parameter of this name. Prefer a header where the server accepts one: URLs are written to logs, also
-    /// by servers between client and origin. The URL in the response does not have the key.
+    /// An API key in a query parameter of this name. Prefer a header if the server accepts one: URLs are written to logs, also by
+    /// proxies between client and origin. The key is removed from the URL in the response.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a name or key that is empty.
@@ -112,10 +112,10 @@ impl Credentials {
         }))
     }
 
-    /// User name and password for digest authentication (RFC 7616: MD5, SHA-256 and SHA-512-256, also `-sess`, with `auth`,
-    /// `auth-int` for bodies in memory, and `userhash`). A request that is challenged is sent once more with the response to the
-    /// challenge, if its body can be sent again. Later requests respond to the same challenge in advance, until the server sends
-    /// another one.
+    /// User name and password for digest authentication (RFC 7616): the algorithms MD5, SHA-256 and SHA-512-256 and their
+    /// `-sess` variants, the `qop` values `auth` and, for bodies in memory, `auth-int`, and `userhash`. If the server challenges
+    /// a request whose body can be sent again, the request is sent once more with a response to the challenge. Later requests
+    /// respond to the same challenge in advance, until the server sends another one.
     ///
     /// Of several challenges, the client chooses the one with the strongest algorithm. The password is not sent, but MD5 protects
     /// it poorly: use TLS.
@@ -131,7 +131,8 @@ impl Credentials {
         })))
     }
 
-    /// A bearer token that the client signs, one per audience. It is replaced after 80 % of its lifetime.
+    /// A JSON Web Token that the client signs and sends as a bearer token. There is one token per audience; each is replaced
+    /// after 80 % of its lifetime.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
@@ -141,7 +142,7 @@ impl Credentials {
         Ok(Self(Kind::SignedJwt(Box::new(jwt))))
     }
 
-    /// Whether they depend on the URL, so that each hop of a redirect within an origin needs different ones.
+    /// Whether the credentials depend on the URL, so that each hop of a redirect within an origin needs its own.
     pub(crate) fn depend_on_url(&self) -> bool {
         match &self.0 {
             Kind::Query { .. } => true,
@@ -198,11 +199,13 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Adds [`Credentials`] to requests, unless they have that header already or are marked [`WithoutCredentials`].
+/// Adds [`Credentials`] to requests, unless they already have that header or query parameter or are marked
+/// [`WithoutCredentials`].
 ///
 /// # Order
 ///
-/// Right: around the wrapper that follows redirects and inside all others, so that no other wrapper sees the credentials and each attempt has them.
+/// Right: around the wrapper that follows redirects and inside all others, so that no other wrapper sees the credentials and each
+/// attempt has them.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{AuthClient, Credentials, RedirectClient, RedirectPolicy}};
@@ -231,7 +234,7 @@ pub struct AuthClient<C> {
 
 inner_access!(
     shared AuthClient,
-    "The client is in an `Arc`: a token that is being renewed in a background task may still use it. The current token and the \
+    "The inner client is in an `Arc`, because a background task that renews a token may still use it. The current token and the \
      challenges of servers are dropped with the wrapper."
 );
 
@@ -361,8 +364,8 @@ impl<C: HttpClient> HttpClient for AuthClient<C> {
     );
 }
 
-/// Adds a parameter to the URL unless the URL has it, and returns the URL without it; `None` if the URL has it with another
-/// value.
+/// Adds the parameter to the URL unless the URL already has it, and returns the URL without it. Returns `None` if the URL has the
+/// parameter with another value.
 fn ensure_in_query(target: &mut RequestTarget, name: &str, value: &Secret) -> Option<Url> {
     let RequestTarget::Absolute(url) = target else {
         return None;

@@ -19,7 +19,7 @@ use url::{Position, Url};
 use crate::chain::Next;
 use crate::marks::origin_name;
 
-/// At most this many origins have their challenge kept for later requests.
+/// The maximum number of origins whose challenge is kept for later requests.
 const MAX_ORIGINS: usize = 64;
 
 /// The longest challenge that is parsed, in bytes.
@@ -50,8 +50,8 @@ impl Digester {
         }
     }
 
-    /// Sends the request, with a response to the known challenge of the origin if there is one, and once more when it is
-    /// challenged.
+    /// Sends the request, with a response to the origin's last challenge if one is known. If the server challenges the request,
+    /// sends it once more with a response to the new challenge.
     pub(super) async fn send(&self, next: &impl Next, mut request: Box<HttpRequest>) -> Result<Box<HttpResponse>> {
         let url = request.target.url()?.clone();
         let second = request.try_clone();
@@ -70,7 +70,7 @@ impl Digester {
             return Ok(response);
         };
         if response.body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
-            // An error or a timeout only means that the connection is closed.
+            // After an error or a timeout the connection is closed instead of reused.
             let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
         }
         second.headers.insert(header::AUTHORIZATION, value);
@@ -95,8 +95,8 @@ impl Digester {
     fn answer(&self, url: &Url, request: &HttpRequest, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut client = strongest_challenge(headers)?;
         let value = self.respond(&mut client, url, request)?;
-        // Servers disagree on whether the session key uses the client nonce of the first request or of each one. With a new
-        // challenge per request both are the same.
+        // For `-sess` algorithms, servers disagree on whether the session key uses the client nonce of the first request or of
+        // each request. With a new challenge for each request, both are the same.
         if !client.session() {
             let mut known = self.known.lock();
             let origin = origin_name(url);
@@ -116,7 +116,8 @@ impl Digester {
 
     fn respond(&self, client: &mut DigestClient, url: &Url, request: &HttpRequest) -> Option<HeaderValue> {
         let body = body_in_memory(request).filter(|_| client.qop() & Qop::AuthInt);
-        // The response contains the hash of the body (RFC 7616, section 3.4.3), which the library leaves to the caller.
+        // For `auth-int` the response covers the hash of the body (RFC 7616, section 3.4.3), which the caller of the library
+        // computes.
         let body = body.and_then(|body| hash(client.algorithm(), body));
         let answer = client.respond(&PasswordParams {
             username: &self.user.name,

@@ -13,7 +13,7 @@ use url::Url;
 use super::jwt::SignedJwt;
 use crate::marks::origin_name;
 
-/// At most this many audiences have their token kept. When the limit is reached all tokens are dropped: a new one costs only a
+/// The maximum number of audiences whose token is kept. When it is reached, all tokens are dropped: a new one costs only a
 /// signature.
 const MAX_AUDIENCES: usize = 64;
 

@@ -7,7 +7,7 @@ use http::header;
 use networking_spi::http::HttpResponse;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 
-/// The text of a response in the encoding that it declares.
+/// Reads a response as text in the charset that it declares.
 ///
 /// ```
 /// use networking_http::{MemoryHttpClient, Reply, TextWithCharset};
@@ -23,12 +23,12 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 /// # Ok(()) }
 /// ```
 pub trait TextWithCharset {
-    /// The whole body as text. The encoding is that of its byte order mark, else the `charset` of its `Content-Type` (any label of
-    /// the WHATWG Encoding standard), else UTF-8. The byte order mark is not part of the text.
+    /// Reads the whole body as text. The charset is that of the byte order mark, else the `charset` of the `Content-Type` (any
+    /// label of the WHATWG Encoding standard), else UTF-8. The byte order mark is not part of the text.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) naming the charset, for an unknown charset and for a body that is not valid in it, and those of
-    /// [`HttpResponse::bytes`].
+    /// [`Decode`](ErrorKind::Decode) naming the charset, for a `charset` that is unknown (even if there is a byte order mark) and
+    /// for a body that is not valid in its charset; errors of [`HttpResponse::bytes`].
     fn text_with_charset(self) -> impl Future<Output = Result<String>> + Send;
 }
 

@@ -20,7 +20,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-/// The size of pieces of output, in bytes.
+/// The size of the pieces in which output is produced, in bytes.
 const PIECE: usize = 16 << 10;
 
 /// Input up to this size, in bytes, is processed in the calling task; larger input on a blocking thread.
@@ -44,7 +44,7 @@ pub(crate) const CODINGS: &[CompressionType] = &[
 ];
 
 /// Decodes chunks as they are read. Corrupt, truncated and trailing data end the stream with `Decode`. An error of `chunks` is
-/// passed on unchanged.
+/// returned unchanged.
 pub(crate) fn decode_stream(chunks: ByteStream, coding: CompressionType) -> ByteStream {
     let reader = StreamReader::new(chunks.map_err(io::Error::other));
     let Some(decoder) = Decoder::new(reader, coding) else {
@@ -253,7 +253,7 @@ fn decode_error(error: io::Error, coding: CompressionType) -> NetworkError {
         Ok(inner) => inner,
         Err(error) => {
             let (reason, message) = match kind {
-                io::ErrorKind::UnexpectedEof => ("truncated_coding", "the compressed data ends early"),
+                io::ErrorKind::UnexpectedEof => ("truncated_coding", "the compressed data is truncated"),
                 _ => ("corrupt_coding", "the compressed data is corrupt"),
             };
             NetworkError::new(ErrorKind::Decode, "http.body", message)

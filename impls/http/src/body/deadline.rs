@@ -9,16 +9,16 @@ use tokio::time::{Instant, Sleep, Timeout, sleep_until, timeout_at};
 
 /// The result of `work`, or `Elapsed` when the deadline passes first. Work that is ready at the first poll starts no timer.
 ///
-/// The timer is boxed, and `work` is a reference, because this is a part of the futures of a call and of an attempt, whose
-/// sizes are limited.
+/// The timer is boxed, and `work` is a reference, because the returned future is part of the futures of a call and of an
+/// attempt, whose sizes are limited.
 pub(crate) fn by<F: Future>(deadline: Instant, work: Pin<&mut F>) -> Pin<Box<Timeout<Pin<&mut F>>>> {
     Box::pin(timeout_at(deadline, work))
 }
 
-/// A deadline that is polled by hand.
+/// A deadline for code that implements `poll`.
 pub(crate) struct Alarm {
     deadline: Instant,
-    /// Created at the first wait, and boxed: many alarms never wait.
+    /// Created at the first wait, and boxed, because many alarms never wait.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -27,7 +27,7 @@ impl Alarm {
         Self { deadline, timer: None }
     }
 
-    /// Whether the deadline has passed, by the clock. Starts no timer.
+    /// Reads the clock and returns whether the deadline has passed. Starts no timer.
     pub(crate) fn has_passed(&self) -> bool {
         Instant::now() >= self.deadline
     }
@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_inner_deadline_of_another_task_does_not_replace_the_outer_one() {
         let begin = Instant::now();
-        // The inner deadline comes first, and its task is gone before it does.
+        // The inner deadline is the earlier one, but its task is aborted before it passes.
         let work = pin!(async {
             let other = tokio::spawn(async { by(after(5), pin!(pending::<()>())).await });
             tokio::task::yield_now().await;

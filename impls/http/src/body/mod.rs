@@ -1,6 +1,6 @@
-//! Adapters of body streams: limits, deadlines, counting, re-chunking.
+//! Adapters for bodies: deadlines, values that are held until a body ends, re-chunking, codings and charsets.
 //!
-//! Each ends its stream after the first error, and drops the inner stream, which aborts the transfer.
+//! An adapter of a stream ends it after the first error, and drops the inner stream, which aborts the transfer.
 
 #[cfg(feature = "charset")]
 mod charset;
@@ -52,7 +52,7 @@ impl Stream for Timed {
         let Some(chunks) = &mut timed.chunks else {
             return Poll::Ready(None);
         };
-        // The timer is not polled while the stream always has a chunk ready, so the clock is read.
+        // A stream that always has a chunk ready would keep the timer from being polled, so the clock is read.
         if !timed.alarm.has_passed() {
             if let Poll::Ready(next) = chunks.poll_next_unpin(cx) {
                 if !matches!(next, Some(Ok(_))) {

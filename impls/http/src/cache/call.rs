@@ -1,4 +1,4 @@
-//! The handling of one request by the cache.
+//! How the cache handles one request.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +39,7 @@ impl Call {
         }
     }
 
-    /// The response from the cache or from `next`. `inner` is the same client, for background requests.
+    /// Returns the response from the cache or from `next`. `inner` is the same client as `next`, for background requests.
     pub(crate) async fn answer<C: HttpClient>(
         mut self,
         request: Box<HttpRequest>,
@@ -136,7 +136,7 @@ impl Call {
         })
     }
 
-    /// The stored response as the response to `request`.
+    /// Returns the stored response as the response to `request`.
     fn serve(
         &self,
         stored: &Stored,
@@ -160,7 +160,7 @@ impl Call {
         Ok(tagged(&self.cache, response, status))
     }
 
-    /// Sends the request to the origin; conditionally, if a response is stored.
+    /// Sends the request to the origin, with conditions if a response is stored.
     async fn fetch(&self, request: Box<HttpRequest>, lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
         let Some(stored) = &lookup.stored else {
@@ -180,7 +180,7 @@ impl Call {
                 if confirms(&stored.head.headers, &response.headers) {
                     self.renew(request, lookup, &response.headers, sent_at).await
                 } else {
-                    // The 304 is about a response other than the stored one.
+                    // The 304 confirms a response other than the stored one.
                     let headers = request.headers.clone();
                     let response = next.send(request).await?;
                     Ok(self.take_in(response, &headers, lookup, now).await)
@@ -191,7 +191,7 @@ impl Call {
                 self.serve(stored, &request, CacheStatus::Stale, now)
             }
             Err(error) if is_unavailable(&error) && stands_in() => {
-                tracing::debug!(%error, "a stale response stands in for an error");
+                tracing::debug!(%error, "a stale response is used instead of an error");
                 self.serve(stored, &request, CacheStatus::Stale, now)
             }
             Ok(response) => Ok(self.take_in(response, &request.headers, lookup, sent_at).await),
@@ -199,7 +199,7 @@ impl Call {
         }
     }
 
-    /// The stored response after a 304 of the origin (RFC 9111, section 4.3.4).
+    /// Updates and returns the stored response after the origin confirmed it with a 304 (RFC 9111, section 4.3.4).
     async fn renew(
         &self,
         request: Box<HttpRequest>,
@@ -211,7 +211,7 @@ impl Call {
             return Err(NetworkError::new(
                 ErrorKind::Internal,
                 "http.cache",
-                "nothing was stored that could be confirmed",
+                "there is no stored response to confirm",
             ));
         };
         self.freshen(&mut stored, confirmation, sent_at);
@@ -228,7 +228,7 @@ impl Call {
     fn freshen(&self, stored: &mut Stored, update: &HeaderMap, sent_at: SystemTime) {
         let received_at = self.clock.now();
         let head = &mut stored.head;
-        // The age is counted from this response on.
+        // The age is counted from the update, even if it has no `Date`.
         head.headers.remove(header::DATE);
         let mut update_headers = storable_headers(update);
         for about_the_body in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE] {
@@ -256,7 +256,8 @@ impl Call {
         let saving = self
             .storable(&response, sent_at)
             .and_then(|head| self.saving(head, request_headers, &lookup));
-        // The old response must not be used when a newer one exists that is not stored. It may be used in an outage.
+        // When the origin has sent a newer response, the old one is removed if it is still fresh or the newer one is not stored.
+        // It is kept for `stale-if-error` if the newer response is a server error.
         if let Some(former) = &lookup.stored
             && !is_outage(response.status)
             && (saving.is_none() || !former.freshness_has_ended(self.clock.now()))
@@ -292,7 +293,7 @@ impl Call {
             .then_some(head)
     }
 
-    /// How a response is stored; `None` if its `Vary` matches no request.
+    /// How the response is stored. `None` if its `Vary` matches no request.
     fn saving(&self, head: StoredHead, request_headers: &HeaderMap, lookup: &Lookup) -> Option<Saving> {
         let vary = keys::vary(&head.headers)?;
         let known = lookup.index.clone().filter(|index| index.vary == vary);
@@ -314,8 +315,8 @@ impl Call {
         })
     }
 
-    /// A HEAD that the store cannot answer. Its response updates or invalidates the stored response to a GET (RFC 9111, section
-    /// 4.3.5).
+    /// Sends a HEAD request that the store cannot answer. Its response updates or invalidates the stored response to a GET (RFC
+    /// 9111, section 4.3.5).
     async fn head(&self, request: Box<HttpRequest>, mut lookup: Lookup, next: &impl Next) -> Result<Box<HttpResponse>> {
         let sent_at = self.clock.now();
         let headers = request.headers.clone();
@@ -415,7 +416,7 @@ impl Drop for Revalidation {
     }
 }
 
-/// The URLs that an unsafe request may have changed. They are also invalidated if the request is dropped.
+/// The URLs that an unsafe request may have changed. They are invalidated even if the call is cancelled.
 struct Change {
     cache: HttpCache,
     urls: Vec<Url>,
@@ -468,8 +469,8 @@ fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpReques
     (conditional, is_conditional)
 }
 
-/// Whether a 304 is about the stored response (RFC 9111, section 4.3.4). A 304 without validators is, because the condition was
-/// made from the stored response.
+/// Whether a 304 confirms the stored response (RFC 9111, section 4.3.4). A 304 without validators does, because the conditions
+/// came from the stored response.
 fn confirms(stored: &HeaderMap, confirmation: &HeaderMap) -> bool {
     let opaque = |tag: &http::HeaderValue| {
         let tag = tag.as_bytes().trim_ascii();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// The largest number of seconds that is distinguished (RFC 9111, section 1.2.2).
+/// The largest number of seconds. Larger numbers count as this one (RFC 9111, section 1.2.2).
 pub(super) const MAX_SECONDS: u64 = 1 << 31;
 
 /// The directives of one message in their order, with names in lower case.
@@ -18,7 +18,7 @@ impl Directives {
         for value in headers.get_all(header::CACHE_CONTROL) {
             directives.parse(&String::from_utf8_lossy(value.as_bytes()));
         }
-        // RFC 9111, section 5.4: only where there is no Cache-Control.
+        // RFC 9111, section 5.4: `Pragma` is used only if there is no `Cache-Control`.
         if directives.0.is_empty()
             && headers
                 .get_all(header::PRAGMA)
@@ -40,8 +40,8 @@ impl Directives {
         argument.as_deref().and_then(seconds).map(Duration::from_secs)
     }
 
-    /// The header in a normal form: names in lower case, no quoted strings, no number that overflows, and an invalid `max-age` as
-    /// zero. The directives in `without` are left out.
+    /// The header in a normal form: names in lower case, no arguments other than numbers, numbers up to [`MAX_SECONDS`], and 0
+    /// for an invalid `max-age`. The directives in `without` are omitted.
     pub(super) fn normalized(&self, without: &[&str]) -> Option<HeaderValue> {
         let mut text = String::new();
         for (name, argument) in self.0.iter().filter(|(name, _)| !without.contains(&name.as_str())) {

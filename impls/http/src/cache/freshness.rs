@@ -1,7 +1,7 @@
 //! Whether a stored response may be used (RFC 9111, section 4).
 //!
-//! The rules are implemented by `http-cache-semantics`. Messages are normalized and times are limited before they are passed to
-//! it, so that unusual input of peers cannot be misread or overflow.
+//! `http-cache-semantics` implements the rules. Messages are normalized and times are limited before they are passed to it, so
+//! that it does not misread unusual input from peers and does not overflow.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,9 +23,9 @@ pub(super) struct Freshness {
 pub(super) enum Reuse {
     /// Use it.
     Fresh,
-    /// Use it, because the request says that it may be stale.
+    /// Use it although it is stale, because the request allows that.
     Stale,
-    /// Ask the origin first.
+    /// Validate it with the origin first.
     Validate,
 }
 
@@ -57,7 +57,7 @@ impl Freshness {
         }
     }
 
-    /// Whether the response may be stored, and whether it can ever be used again.
+    /// Whether the response may be stored and can be used for a later request.
     pub(super) fn is_worth_storing(&self, headers: &HeaderMap) -> bool {
         let usable = !self.lifetime.is_zero()
             || headers.contains_key(header::ETAG)
@@ -83,7 +83,7 @@ impl Freshness {
         }
     }
 
-    /// Whether it may be used while a newer one is fetched (RFC 5861, section 3).
+    /// Whether the response may be used while a newer one is fetched (RFC 5861, section 3).
     pub(super) fn usable_while_revalidating(&self, request_control: &Directives, now: SystemTime) -> bool {
         let wants_newer = ["no-cache", "max-age", "min-fresh"]
             .into_iter()
@@ -95,7 +95,7 @@ impl Freshness {
                 .is_some_and(|limit| self.usable_for(limit, now))
     }
 
-    /// Whether it may be used in place of an error (RFC 5861, section 4).
+    /// Whether the response may be used instead of an error (RFC 5861, section 4).
     pub(super) fn usable_on_error(
         &self,
         request_control: &Directives,
@@ -138,7 +138,7 @@ pub(super) fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Syste
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// The headers of a response that the rules use, in normal form.
+/// The response headers that the rules use, in normal form.
 fn normal_response(headers: &HeaderMap, control: &Directives, received_at: SystemTime) -> HeaderMap {
     let mut normal = HeaderMap::new();
     let mut put = |name: http::HeaderName, date: SystemTime| {
@@ -153,7 +153,7 @@ fn normal_response(headers: &HeaderMap, control: &Directives, received_at: Syste
         put(header::LAST_MODIFIED, last_modified);
     }
     if headers.contains_key(header::EXPIRES) {
-        // An invalid date counts as past.
+        // An invalid date counts as a date in the past.
         put(
             header::EXPIRES,
             date(headers, &header::EXPIRES).unwrap_or(SystemTime::UNIX_EPOCH),
@@ -165,7 +165,7 @@ fn normal_response(headers: &HeaderMap, control: &Directives, received_at: Syste
     normal
 }
 
-/// A request without URL and `Vary` headers: those have selected the response already.
+/// A request without URL and `Vary` headers: they were already used to select the response.
 fn request(control: Option<HeaderValue>) -> http::request::Parts {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = Method::GET;

@@ -25,7 +25,7 @@ pub(super) fn response_key(url_key: &str, index: &Index, headers: &HeaderMap) ->
     for name in &index.vary {
         add_field(&mut hash, name, headers);
     }
-    // Regardless of `Vary`, a response to a request with credentials is only for requests with the same credentials.
+    // Regardless of `Vary`, a response to a request with credentials is used only for requests with the same credentials.
     let mut secrets: Vec<&HeaderName> = headers
         .iter()
         .filter(|(name, value)| value.is_sensitive() || redact::is_secret_header(name))

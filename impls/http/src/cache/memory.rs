@@ -14,7 +14,7 @@ use super::CacheStore;
 /// The approximate overhead of a record, in bytes.
 const OVERHEAD: usize = 160;
 
-/// Keeps records in memory, up to a number of bytes and of records; the least recently used records are evicted.
+/// Stores records in memory, up to a maximum number of bytes and of records. Evicts the least recently used records.
 ///
 /// ```
 /// use networking_http::cache::MemoryCacheStore;
@@ -29,8 +29,8 @@ pub struct MemoryCacheStore {
 }
 
 impl MemoryCacheStore {
-    /// A store for up to `max_bytes` bytes, including overhead, in up to `max_records` records. A cached response uses one record,
-    /// and its URL another one.
+    /// A store of at most `max_bytes` bytes, including overhead, and at most `max_records` records. Each cached response is one
+    /// record, and each URL is another one.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a limit of zero.
@@ -44,7 +44,7 @@ impl MemoryCacheStore {
         })
     }
 
-    /// The current number of records, and their bytes.
+    /// The current number of records, and their size in bytes, including overhead.
     pub fn size(&self) -> (usize, usize) {
         let records = self.records.lock();
         (records.by_key.len(), records.bytes)
@@ -52,7 +52,7 @@ impl MemoryCacheStore {
 }
 
 impl Default for MemoryCacheStore {
-    /// Up to 64 MiB in 10 000 records.
+    /// At most 64 MiB and 10 000 records.
     fn default() -> Self {
         Self {
             max_bytes: 64 << 20,
@@ -95,7 +95,7 @@ impl CacheStore for MemoryCacheStore {
 #[derive(Default)]
 struct Records {
     by_key: HashMap<Arc<str>, Record>,
-    /// Keys by the number of their last use, the oldest first.
+    /// Keys by the number of their last use, the least recent first.
     by_use: BTreeMap<u64, Arc<str>>,
     uses: u64,
     bytes: usize,

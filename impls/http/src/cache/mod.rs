@@ -1,8 +1,8 @@
 //! A private HTTP cache (RFC 9111), in memory or on disk.
 //!
-//! [`HttpCache`] is the cache: give it a [`CacheStore`] and put it into a client with
+//! An [`HttpCache`] has a [`CacheStore`] and a configuration. Use it in the standard client with
 //! [`HttpClientBuilder::cache`](crate::client::HttpClientBuilder::cache), or around any client with
-//! [`CacheClient`](crate::layer::CacheClient), which says what is cached and when it is used.
+//! [`CacheClient`](crate::layer::CacheClient), whose docs say which responses are stored and when they are used.
 //!
 //! ```
 //! use networking_http::cache::{CacheStatus, HttpCache, MemoryCacheStore};
@@ -58,22 +58,22 @@ pub(super) use self::call::Call;
 use self::record::Index;
 use self::stats::Counters;
 
-/// At most this many stale responses are revalidated in the background at the same time.
+/// The maximum number of stale responses that are revalidated in the background at the same time.
 const MAX_REVALIDATIONS: usize = 64;
 
-/// How an [`HttpCache`] behaves.
+/// The configuration of an [`HttpCache`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// The largest response body that is stored, in bytes. Larger bodies are passed on. While a body that is to be stored is
-    /// being read, it is buffered up to this size.
+    /// The largest response body that is stored, in bytes. Larger bodies are returned without being stored. While the caller
+    /// reads a body that is to be stored, a copy of up to this size is kept in memory.
     pub max_entry_size: u64,
     /// How long a response without `max-age` and `Expires` is fresh, as a share of the time since it was last modified (RFC
     /// 9111, section 4.2.2). 0: such responses are always validated.
     pub heuristic_fraction: f32,
-    /// How long after its freshness ended a response may be used in place of an error, if neither the response nor the request has
-    /// `stale-if-error`. `None`: not at all.
+    /// How long after it has become stale a response may be used instead of an error, if neither the response nor the request
+    /// has `stale-if-error`. `None`: never.
     #[serde(with = "humantime_serde")]
     pub stale_if_error: Option<Duration>,
     /// Caches with different partitions do not see each other's responses, even in one store. Use partitions if responses
@@ -82,7 +82,8 @@ pub struct CacheConfig {
 }
 
 impl Default for CacheConfig {
-    /// Bodies up to 8 MiB; heuristic freshness of a tenth of the age; stale responses only if a header allows them.
+    /// Stores bodies of up to 8 MiB, uses a heuristic freshness of 10 % of the time since the last modification, and uses stale
+    /// responses only if a header allows it.
     fn default() -> Self {
         Self {
             max_entry_size: 8 << 20,
@@ -94,7 +95,7 @@ impl Default for CacheConfig {
 }
 
 impl CacheConfig {
-    /// The default.
+    /// The default configuration.
     pub fn new() -> Self {
         Self::default()
     }
@@ -105,13 +106,13 @@ impl CacheConfig {
         self
     }
 
-    /// Sets the freshness of responses without a lifetime, as a share of the time since their last modification.
+    /// Sets how long a response without `max-age` and `Expires` is fresh, as a share of the time since its last modification.
     pub fn with_heuristic_fraction(mut self, fraction: f32) -> Self {
         self.heuristic_fraction = fraction;
         self
     }
 
-    /// Sets how long a stale response may replace an error.
+    /// Sets how long after it has become stale a response may be used instead of an error.
     pub fn with_stale_if_error(mut self, staleness: Duration) -> Self {
         self.stale_if_error = Some(staleness);
         self
@@ -131,7 +132,7 @@ impl Validate for CacheConfig {
     }
 }
 
-/// A private cache: a store and its configuration. Clones share everything, also between clients.
+/// A private cache: a store and its configuration. Clones share both, so that several clients can use one cache.
 #[derive(Debug, Clone)]
 pub struct HttpCache(Arc<Shared>);
 
@@ -140,7 +141,7 @@ struct Shared {
     store: Arc<dyn CacheStore>,
     config: CacheConfig,
     counters: Counters,
-    /// Whether a failure of the store was logged: it is logged once.
+    /// Whether a failure of the store was logged. Only the first one is logged.
     warned: AtomicBool,
     /// Counters of invalidations, by hash of the URL. A response that was requested before an invalidation must not be stored
     /// after it.
@@ -183,7 +184,7 @@ impl HttpCache {
     /// Removes all responses of a URL.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Errors of the store.
     pub async fn invalidate(&self, url: &Url) -> Result<()> {
         let key = keys::url_key(&self.0.config.partition, url);
         self.invalidation_counter(&key).fetch_add(1, Ordering::AcqRel);
@@ -191,10 +192,10 @@ impl HttpCache {
         self.0.store.remove(&key).await
     }
 
-    /// Removes all records from the store, also those of other caches.
+    /// Removes all records from the store, including those of other caches.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Errors of the store.
     pub async fn clear(&self) -> Result<()> {
         for counter in &self.0.invalidations {
             counter.fetch_add(1, Ordering::AcqRel);
@@ -220,7 +221,7 @@ impl HttpCache {
         }
     }
 
-    /// The index of a URL. An invalid one is removed.
+    /// Loads the index of a URL. An invalid index is removed.
     async fn load_index(&self, url_key: &str) -> Option<Index> {
         let record = self.load(url_key).await?;
         let index = Index::decode(record);

@@ -5,7 +5,7 @@
 //! the URL unreachable.
 //!
 //! A record starts with the version of the format and the kind. Numbers are big-endian, strings are preceded by their length, and
-//! the body of a response is the rest. Other bytes are not accepted as a record.
+//! the body of a response is the rest. Bytes in any other form are not decoded.
 
 use std::time::{Duration, SystemTime};
 
@@ -124,13 +124,13 @@ fn version_number(version: Version) -> u8 {
     }
 }
 
-/// A header map has at most 32 768 entries.
+/// The number fits: a header map has at most 32 768 entries.
 fn put_count(out: &mut BytesMut, count: usize) {
     out.put_u32(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
 fn take_count(record: &mut Bytes) -> Option<u32> {
-    // Each element has at least a length of 4 bytes: a larger count is invalid, and nothing is allocated for it.
+    // Each element starts with its length in 4 bytes. A count that does not fit is invalid, and nothing is allocated for it.
     let count = record.try_get_u32().ok()?;
     (count as usize <= record.len() / 4).then_some(count)
 }

@@ -24,8 +24,8 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    /// Stores the response when the returned body has been read to its end; not when it fails, is dropped, or is longer than `limit`
-    /// bytes. A body in memory is stored immediately.
+    /// Stores the response when the returned body has been read to its end. The response is not stored if the body fails, is
+    /// dropped, or is longer than `limit` bytes. A body in memory is stored immediately.
     pub(super) async fn take(self, body: HttpBody, limit: u64) -> HttpBody {
         if body.length().is_some_and(|length| length > limit) {
             return body;
@@ -77,7 +77,7 @@ impl Saving {
     }
 }
 
-/// Passes chunks on and collects copies. The chunks themselves may reference larger buffers.
+/// Returns chunks and collects copies of them. The chunks themselves are not kept, because they may reference larger buffers.
 struct Tee {
     /// `None` after the end or an error.
     chunks: Option<ByteStream>,

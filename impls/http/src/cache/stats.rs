@@ -5,19 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-/// In the extensions of a response: how the cache handled it.
+/// How the cache handled a request, in the extensions of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CacheStatus {
     /// From the cache, fresh. No request was sent.
     Hit,
-    /// From the origin. It may have been stored.
+    /// From the origin; the response may have been stored. Also the status 504 for a request with `only-if-cached` that the cache
+    /// cannot answer.
     Miss,
-    /// From the cache, after the origin confirmed that it has not changed.
+    /// From the cache, after the origin confirmed that the response has not changed.
     Revalidated,
-    /// From the cache, after its freshness ended: because the request allows it, while it is revalidated in the background, or in
-    /// place of an error.
+    /// From the cache, although stale: because the request allows it, while the response is revalidated in the background, or
+    /// instead of an error.
     Stale,
     /// From the origin; the cache did not handle the request.
     Bypass,

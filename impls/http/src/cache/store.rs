@@ -6,26 +6,27 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::Result;
 
-/// Keeps records for a cache: opaque bytes under a key.
+/// Stores records for a cache: opaque bytes under a key.
 ///
-/// A store may remove any record at any time, which is a miss. It must never return bytes other than those that were stored under
-/// the key. The cache counts an error, logs the first one, and continues as if the record were absent.
+/// A store may remove any record at any time; the cache then treats it as a miss. A store must never return bytes other than
+/// those that were stored under the key. The cache counts errors of the store, logs the first one, and continues as if the
+/// record were absent.
 ///
 /// Keys have up to 64 characters of `0-9a-f`. Calls run concurrently.
 #[async_trait]
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
-    /// The record under `key`, or `None`.
+    /// Returns the record under `key`, or `None` if there is none.
     ///
-    /// Cancel safety: must have no effect on later calls.
+    /// Cancel safety: a cancelled call must have no effect on later calls.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;
 
-    /// Stores a record and replaces an existing one. A record that is too large for the store is dropped, and an existing one is
-    /// removed.
+    /// Stores a record under `key` and replaces an existing one. If the record is too large for the store, it is not stored, and
+    /// an existing one is removed.
     ///
-    /// Cancel safety: afterwards the record is the old one, the new one, or absent.
+    /// Cancel safety: after a cancelled call, the record is the old one, the new one, or absent.
     async fn put(&self, key: &str, record: Bytes) -> Result<()>;
 
-    /// Removes a record. An absent record is not an error.
+    /// Removes the record under `key`. An absent record is not an error.
     async fn remove(&self, key: &str) -> Result<()>;
 
     /// Removes all records.

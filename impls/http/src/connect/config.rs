@@ -22,13 +22,13 @@ pub struct TransportConfig {
     /// The time limit for opening a connection: name resolution, TCP and TLS.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// The longest time without data from the peer while a response or its body is awaited.
+    /// The maximum time without data from the peer while the transport waits for a response or its body.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub pool_idle_timeout: Duration,
-    /// The largest number of idle connections per host; 0 keeps none.
+    /// The maximum number of idle connections per host; 0 keeps none.
     pub pool_max_idle_per_host: usize,
     /// The idle time before TCP keep-alive probes are sent. `None`: no probes.
     #[serde(with = "humantime_serde")]
@@ -39,11 +39,11 @@ pub struct TransportConfig {
     pub proxy: Option<ProxyConfig>,
     /// `false` accepts every certificate: only for tests.
     pub verify_tls: bool,
-    /// Further trusted root certificates, PEM.
+    /// Additional trusted root certificates, in PEM.
     pub root_certificates: Vec<String>,
-    /// Whether the machine's root certificates are trusted, too. `false` trusts only `root_certificates`.
+    /// Whether the machine's root certificates are trusted as well. `false` trusts only `root_certificates`.
     pub system_roots: bool,
-    /// The certificate shown to servers that ask for one.
+    /// The certificate presented to servers that request one.
     pub client_identity: Option<ClientIdentity>,
     /// Limits the destinations of requests. `None`: no limit.
     pub ssrf_guard: Option<SsrfGuard>,
@@ -61,7 +61,7 @@ pub enum HttpVersion {
     Negotiated,
     /// HTTP/1.1 only.
     Http1,
-    /// HTTP/2 only, also without TLS.
+    /// HTTP/2 only, even without TLS (with prior knowledge).
     Http2,
 }
 
@@ -77,8 +77,8 @@ impl HttpVersion {
 }
 
 impl Default for TransportConfig {
-    /// 10 s to connect, 60 s without data, 90 s idle, 256 idle connections per host, TCP keep-alive after 60 s, verified TLS, no
-    /// proxy.
+    /// A connect timeout of 10 s, a read timeout of 60 s, at most 256 idle connections per host for 90 s each, TCP keep-alive
+    /// probes after 60 s, verified TLS, and no proxy.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -99,7 +99,7 @@ impl Default for TransportConfig {
 }
 
 impl TransportConfig {
-    /// The defaults.
+    /// The default configuration.
     pub fn new() -> Self {
         Self::default()
     }
@@ -110,13 +110,13 @@ impl TransportConfig {
         self
     }
 
-    /// Sets the longest time without data from the peer.
+    /// Sets the maximum time without data from the peer.
     pub fn with_read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// Sets the largest number of idle connections per host, and how long they are kept.
+    /// Sets the maximum number of idle connections per host, and how long each is kept.
     pub fn with_pool(mut self, max_idle_per_host: usize, idle_timeout: Duration) -> Self {
         self.pool_max_idle_per_host = max_idle_per_host;
         self.pool_idle_timeout = idle_timeout;
@@ -141,7 +141,7 @@ impl TransportConfig {
         self
     }
 
-    /// Trusts a further root certificate.
+    /// Adds a trusted root certificate, in PEM.
     pub fn with_root_certificate(mut self, pem: impl Into<String>) -> Self {
         self.root_certificates.push(pem.into());
         self
@@ -153,7 +153,7 @@ impl TransportConfig {
         self
     }
 
-    /// Sets the certificate shown to servers that ask for one.
+    /// Sets the certificate presented to servers that request one.
     pub fn with_client_identity(mut self, identity: ClientIdentity) -> Self {
         self.client_identity = Some(identity);
         self

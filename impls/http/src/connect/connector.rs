@@ -33,7 +33,7 @@ use super::tls;
 
 pub(crate) struct Connector {
     tcp: HttpConnector<Names>,
-    /// Resolves the destination's names, with the guard. If there is a proxy, `tcp` resolves the proxy's name.
+    /// Resolves names of destinations, with the guard. If there is a proxy, `tcp` resolves only the proxy's name.
     resolution: Resolution,
     /// `None` in a build without cryptography.
     tls: Option<Tls>,
@@ -44,7 +44,7 @@ pub(crate) struct Connector {
 
 struct Tls {
     origin: TlsConnector,
-    /// Offers only HTTP/1.1, in which the proxy is asked for a tunnel.
+    /// Offers only HTTP/1.1, because the CONNECT request to the proxy is sent in HTTP/1.1.
     proxy: TlsConnector,
 }
 
@@ -95,8 +95,8 @@ impl Connector {
         }
     }
 
-    /// Opens a stream to the URL's server, through a tunnel if there is a proxy: for protocols other than HTTP. The caller limits the
-    /// time.
+    /// Opens a stream to the URL's server, through a tunnel if there is a proxy. For protocols other than HTTP. The caller limits
+    /// the time.
     #[cfg(feature = "websocket")]
     pub(crate) async fn tunnel(&self, url: &Url) -> Result<Stream> {
         Ok(self.open(url, false).await?.stream)

@@ -1,4 +1,4 @@
-//! Maps failures of all transports to errors, by the error table of the contract.
+//! Maps failures of all transports to errors, according to the error table of the contract.
 
 use std::io;
 
@@ -112,7 +112,7 @@ pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
         return Diagnosis::new(ErrorKind::TooLarge, "the head of the response is too large");
     }
     if broken.parse {
-        return Diagnosis::new(ErrorKind::Protocol, "the peer broke the protocol");
+        return Diagnosis::new(ErrorKind::Protocol, "the peer violated the protocol");
     }
     let eof = broken.incomplete || broken.io == Some(io::ErrorKind::UnexpectedEof);
     match stage {
@@ -143,7 +143,7 @@ pub(crate) fn tls(error: &rustls::Error) -> Diagnosis {
     use rustls::Error as Tls;
 
     let (reason, message) = match error {
-        // A bad signature means that the certificate only claims a trusted issuer.
+        // A bad signature means that the certificate names a trusted issuer that did not sign it.
         Tls::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => (
             "untrusted",
             "the peer's certificate was not issued by a trusted authority",

@@ -12,8 +12,8 @@ const OPERATION: &str = "http.resolve";
 
 /// Resolves the host names that a transport connects to. IP addresses in URLs are not resolved.
 ///
-/// The transport limits the wait by its connect timeout, and tries the addresses in this order, both IP versions in parallel
-/// (happy eyeballs, RFC 8305). A name is resolved per connection, not per request.
+/// The transport waits at most its connect timeout. It tries the addresses in the order in which they are returned, and both IP
+/// versions in parallel (happy eyeballs, RFC 8305). A name is resolved per connection, not per request.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -36,17 +36,17 @@ const OPERATION: &str = "http.resolve";
 /// ```
 #[async_trait]
 pub trait DnsResolver: fmt::Debug + Send + Sync + 'static {
-    /// The addresses of `host` (lower case, without brackets), best first.
+    /// Returns the addresses of `host` (lower case, without brackets), the preferred one first.
     ///
     /// Cancel safety: the transport drops the future when its connect timeout passes.
     ///
     /// # Errors
-    /// [`Dns`](ErrorKind::Dns) when the name cannot be resolved; an empty list is treated in the same way. The kind and
-    /// retryability of the error are those of the request's error.
+    /// [`Dns`](ErrorKind::Dns) if the name cannot be resolved; an empty list is treated in the same way. The request fails with
+    /// the kind and retryability of this error.
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
 }
 
-/// The operating system's resolver (`getaddrinfo`), the default.
+/// The operating system's resolver (`getaddrinfo`). The default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemResolver;
 
@@ -77,12 +77,12 @@ pub struct DnsOverrides {
 }
 
 impl DnsOverrides {
-    /// No overrides, over the operating system's resolver.
+    /// A resolver without overrides, around the operating system's resolver.
     pub fn new() -> Self {
         Self::over(Arc::new(SystemResolver))
     }
 
-    /// No overrides, over `otherwise`.
+    /// A resolver without overrides, around `otherwise`.
     pub fn over(otherwise: Arc<dyn DnsResolver>) -> Self {
         Self {
             hosts: HashMap::new(),
@@ -90,7 +90,7 @@ impl DnsOverrides {
         }
     }
 
-    /// Sets the addresses of `host`, best first. With an empty list the name fails to resolve.
+    /// Sets the addresses of `host`, the preferred one first. With an empty list the name fails to resolve.
     pub fn with<A: Into<IpAddr>>(mut self, host: &str, addresses: impl IntoIterator<Item = A>) -> Self {
         self.hosts
             .insert(normal(host), addresses.into_iter().map(Into::into).collect());

@@ -13,11 +13,12 @@ use super::dns::normal;
 
 /// Denies destinations that an untrusted URL must not reach.
 ///
-/// Set in [`TransportConfig::ssrf_guard`](super::config::TransportConfig::ssrf_guard), it allows public unicast addresses only: no private, loopback, link-local (cloud metadata), unique-local, shared (CGNAT), multicast, documentation,
-/// benchmarking or reserved ones, and no IPv6 address that carries such an IPv4 address (mapped, 6to4, NAT64).
+/// Set in [`TransportConfig::ssrf_guard`](super::config::TransportConfig::ssrf_guard), it allows only public unicast addresses.
+/// It denies private, loopback, link-local (cloud metadata), unique-local, shared (CGNAT), multicast, documentation, benchmarking
+/// and reserved addresses, and IPv6 addresses that embed such an IPv4 address (mapped, 6to4, NAT64).
 ///
-/// * Names are checked after resolution, and only checked addresses are connected to, so that DNS rebinding has no effect. Of
-///   the addresses of a name, the permitted ones are used.
+/// * Names are checked after resolution, and connections are opened only to checked addresses, so that DNS rebinding has no
+///   effect. If only some addresses of a name are permitted, those are used.
 /// * Addresses in URLs are checked directly.
 /// * Each redirect is a separate request to the transport, so every hop is checked.
 /// * A pooled connection was checked when it was opened.
@@ -47,10 +48,10 @@ pub struct SsrfGuard {
     pub allowed_networks: Vec<IpNet>,
     /// Hosts whose addresses are not checked: names, or addresses without brackets.
     pub allowed_hosts: Vec<String>,
-    /// Further networks that are denied. They take precedence over `allowed_networks`.
+    /// Additional networks that are denied. They take precedence over `allowed_networks`.
     pub denied_networks: Vec<IpNet>,
-    /// Whether the client resolves and checks names before it sends a request to a proxy. Turn it off if only the proxy can resolve
-    /// names and enforces its own rules.
+    /// Whether the client resolves and checks names before it sends a request to a proxy. Turn it off if only the proxy can
+    /// resolve names and if it enforces its own rules.
     pub resolve_before_proxy: bool,
 }
 
@@ -71,7 +72,7 @@ impl SsrfGuard {
         Self::default()
     }
 
-    /// Allows a network.
+    /// Allows a network although it is not public.
     pub fn with_allowed_network(mut self, network: IpNet) -> Self {
         self.allowed_networks.push(network);
         self
@@ -83,7 +84,7 @@ impl SsrfGuard {
         self
     }
 
-    /// Denies a further network.
+    /// Denies an additional network.
     pub fn with_denied_network(mut self, network: IpNet) -> Self {
         self.denied_networks.push(network);
         self
@@ -117,7 +118,7 @@ impl SsrfGuard {
         within(&self.allowed_networks) || is_public(carried.unwrap_or(address))
     }
 
-    /// The permitted ones among the addresses of a name.
+    /// Returns the permitted addresses of a name. Fails if there are none.
     pub(crate) fn permitted(&self, host: &str, mut addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>> {
         if self.allows_host(host) {
             return Ok(addresses);
@@ -129,7 +130,7 @@ impl SsrfGuard {
         Ok(addresses)
     }
 
-    /// Checks the address in a URL. A name passes: it is checked after resolution.
+    /// Checks the address in a URL. Names are not checked here, but after resolution.
     pub(crate) fn check_url(&self, url: &Url) -> Result<()> {
         let address: IpAddr = match url.host() {
             Some(Host::Ipv4(address)) => address.into(),
@@ -167,7 +168,7 @@ pub(super) fn denied() -> NetworkError {
     )
 }
 
-/// IPv4 networks that are not public (IANA special-purpose registry), and one public address with metadata behind it.
+/// IPv4 networks that are not public (IANA special-purpose registry), and one public address of an internal cloud service.
 static DENIED_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     parsed(&[
         "0.0.0.0/8",
@@ -212,7 +213,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped, 6to4, and the well-known prefix of NAT64.
+/// The IPv4 address that is embedded in an IPv6 address: mapped, 6to4, or with the well-known prefix of NAT64.
 fn carried(address: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(address) = address else {
         return None;

@@ -16,7 +16,7 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// A certificate, followed by its intermediates if there are any, and its key.
+    /// A certificate, followed by its intermediates if there are any, and its private key.
     pub fn from_pem(certificates: impl Into<String>, private_key: impl Into<Secret>) -> Self {
         Self {
             certificates: certificates.into(),

@@ -9,7 +9,7 @@ use url::Url;
 use super::basic;
 use super::diagnosis::{Diagnosis, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
 
-/// The largest response head of a proxy to CONNECT, in bytes.
+/// The largest accepted head of a response to CONNECT, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 
 pub(super) const SOCKS: &str = "socks";
@@ -47,7 +47,7 @@ impl Proxy {
         }
     }
 
-    /// Maps a failure to connect to the proxy to `Proxy`. A timeout stays a timeout.
+    /// Maps a failure to connect to the proxy to the kind `Proxy`. A timeout stays a timeout.
     pub(crate) fn unreachable(&self, cause: NetworkError) -> NetworkError {
         if cause.kind() == ErrorKind::Timeout {
             return cause;
@@ -78,7 +78,7 @@ where
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
-    let broken = |cause| tunnel_failed("the proxy broke the connection").with_source(cause);
+    let broken = |cause| tunnel_failed("the connection to the proxy failed").with_source(cause);
     stream.write_all(&request).await.map_err(broken)?;
 
     let mut answer = Vec::with_capacity(512);

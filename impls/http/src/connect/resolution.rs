@@ -10,7 +10,7 @@ use super::config::TransportConfig;
 use super::dns::{DnsResolver, unresolved};
 use super::guard::{SsrfGuard, denied};
 
-/// A checked configuration and its name resolution: what every transport is made from.
+/// A validated configuration and its name resolution. Every transport is built from one.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) config: TransportConfig,
@@ -18,6 +18,8 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// Validates the configuration.
+    ///
     /// # Errors
     /// `InvalidInput` naming the field of the configuration, or `Unsupported` for a SOCKS proxy in a build without SOCKS.
     pub(crate) fn new(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
@@ -30,7 +32,7 @@ impl Setup {
     }
 }
 
-/// Resolves names and then applies the guard, so that the addresses that were checked are those that are connected to.
+/// Resolves names and then applies the guard, so that connections are opened only to addresses that were checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolution {
     resolver: Arc<dyn DnsResolver>,
@@ -38,7 +40,7 @@ pub(crate) struct Resolution {
 }
 
 impl Resolution {
-    /// The addresses of `host` that may be connected to; at least one.
+    /// Returns the addresses of `host` that the guard permits; at least one.
     pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>> {
         let addresses = self.resolver.resolve(host).await?;
         if addresses.is_empty() {
@@ -50,7 +52,7 @@ impl Resolution {
         }
     }
 
-    /// The same without the guard: for the names of proxies, which come from the configuration.
+    /// The same without the guard, for the names of proxies, which come from the configuration.
     pub(crate) fn unguarded(&self) -> Self {
         Self {
             resolver: Arc::clone(&self.resolver),

@@ -75,7 +75,7 @@ mod client {
             SocksError::NoAcceptableAuthMethods
             | SocksError::AuthorizationRequired
             | SocksError::PasswordAuthFailure(_) => return unauthenticated(),
-            SocksError::Io(_) => "the SOCKS proxy broke the connection",
+            SocksError::Io(_) => "the connection to the SOCKS proxy failed",
             SocksError::InvalidResponseVersion
             | SocksError::InvalidReservedByte
             | SocksError::UnknownAddressType

@@ -14,10 +14,10 @@ use rustls_platform_verifier::Verifier;
 use super::config::TransportConfig;
 use super::identity::ClientIdentity;
 
-/// The rustls configuration of a transport that offers `protocols` (ALPN). `None` in a build without cryptography
-/// ([`not_built`]).
+/// The rustls configuration of a transport that offers `protocols` (ALPN). `None` without a crypto provider: TLS then fails with
+/// [`not_built`].
 ///
-/// Without `verify` every certificate is accepted, and a warning is logged.
+/// Without `verify`, every certificate is accepted, and a warning is logged.
 pub(crate) fn client_config(
     config: &TransportConfig,
     verify: bool,
@@ -46,7 +46,7 @@ pub(crate) fn client_config(
     Ok(Some(Arc::new(client)))
 }
 
-/// The provider that the process has installed, or else the one of this build.
+/// The crypto provider that the process has installed, else the provider of this build.
 fn provider() -> Option<Arc<CryptoProvider>> {
     CryptoProvider::get_default().cloned().or_else(built_in)
 }

@@ -1,4 +1,4 @@
-//! The peer, as errors show it.
+//! The name of the peer in errors.
 
 use url::{Position, Url};
 

@@ -1,4 +1,4 @@
-//! What several rooms need to know about requests: marks in their extensions, origins, and how errors show the peer.
+//! Facts about requests that several modules need: marks in the extensions, origins, and the name of the peer in errors.
 
 mod attempts;
 mod credentials;

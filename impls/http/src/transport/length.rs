@@ -1,4 +1,4 @@
-//! Announced lengths of bodies.
+//! The lengths of bodies that messages announce.
 
 use http::{HeaderMap, HeaderValue, header};
 use networking_spi::http::HttpBody;
@@ -7,8 +7,8 @@ use networking_spi::{NetworkError, Result};
 /// The length of a request's body, if it is known.
 ///
 /// # Errors
-/// `InvalidInput` for a `Content-Length` that differs from the body's length: the peer would read the next request as a part of
-/// the body.
+/// `InvalidInput` for a `Content-Length` that differs from the body's length, because the peer could read the next request as a
+/// part of the body.
 pub(crate) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u64>> {
     let mut length = body.length();
     for value in headers.get_all(header::CONTENT_LENGTH) {
@@ -32,7 +32,7 @@ fn parsed(value: &HeaderValue) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The rest of an announced length. A body of another length would desynchronize the connection.
+/// The remaining bytes of an announced length. A body of another length would desynchronize the connection.
 #[derive(Debug)]
 pub(crate) struct Announced {
     length: Option<u64>,

@@ -17,7 +17,7 @@ pub use self::pool_stats::PoolStatsSource;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestTransport;
 
-/// The capabilities of a transport over a network.
+/// The capabilities of a network transport.
 const CAPABILITIES: HttpCapabilities = {
     let mut capabilities = HttpCapabilities::none();
     capabilities.streaming_upload = true;

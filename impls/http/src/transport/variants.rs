@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::connect::config::TransportConfig;
 use crate::connect::socks::check_available;
 
-/// The largest number of clients in addition to the configured one. The least recently used one is dropped.
+/// The maximum number of clients in addition to the configured one. When it is reached, the least recently used one is dropped.
 const MAX_VARIANTS: usize = 16;
 
 /// Clients of type `C`, which is cheap to clone.
@@ -64,7 +64,7 @@ impl<C: Clone> Variants<C> {
             proxy.validate()?;
             check_available(proxy)?;
         }
-        // Built without the lock, because reading certificates is slow. Two concurrent calls may build the same client.
+        // Built without holding the lock, because reading certificates is slow. Two concurrent calls may build the same client.
         let client = build(&variant)?;
         let mut others = self.others.lock();
         if others.len() >= MAX_VARIANTS {

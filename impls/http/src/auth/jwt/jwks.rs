@@ -19,7 +19,7 @@ use crate::marks::WithoutCredentials;
 use networking_runtime::clock::TokioClock;
 use networking_runtime::single_flight::SingleFlight;
 
-/// How a key set is fetched and kept.
+/// How a key set is fetched and cached.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JwksConfig {
@@ -27,9 +27,9 @@ pub struct JwksConfig {
     pub url: Url,
     /// How long a key set is used before it is fetched again.
     pub ttl: Duration,
-    /// The minimum time between two fetches, also when tokens name unknown keys.
+    /// The minimum time between two fetches, even if tokens name unknown keys.
     pub refresh_cooldown: Duration,
-    /// How long after its `ttl` a key set is still used while it cannot be fetched.
+    /// How long after its `ttl` a key set is still used if it cannot be fetched.
     pub stale_if_error: Duration,
     /// Time limit of a fetch.
     pub timeout: Duration,
@@ -40,7 +40,7 @@ pub struct JwksConfig {
 }
 
 impl JwksConfig {
-    /// Used for 10 min, at least 30 s between fetches, used 1 h longer when fetches fail, 10 s per fetch, at most 256 KiB and
+    /// A `ttl` of 10 min, a `refresh_cooldown` of 30 s, a `stale_if_error` of 1 h, a `timeout` of 10 s, and at most 256 KiB and
     /// 100 keys.
     pub fn new(url: Url) -> Self {
         Self {
@@ -60,13 +60,13 @@ impl JwksConfig {
         self
     }
 
-    /// Sets the shortest time between two fetches.
+    /// Sets the minimum time between two fetches.
     pub fn with_refresh_cooldown(mut self, cooldown: Duration) -> Self {
         self.refresh_cooldown = cooldown;
         self
     }
 
-    /// Sets how long after its `ttl` a key set is used while it cannot be fetched.
+    /// Sets how long after its `ttl` a key set is still used if it cannot be fetched.
     pub fn with_stale_if_error(mut self, stale: Duration) -> Self {
         self.stale_if_error = stale;
         self
@@ -93,7 +93,11 @@ impl Validate for JwksConfig {
             "http" => is_loopback(&self.url),
             _ => false,
         };
-        validate::ensure(safe, "jwks.url", "must be an https URL, or an http URL of this machine")?;
+        validate::ensure(
+            safe,
+            "jwks.url",
+            "must be an https URL, or an http URL with a loopback host",
+        )?;
         validate::positive(self.ttl, "jwks.ttl")?;
         validate::positive(self.refresh_cooldown, "jwks.refresh_cooldown")?;
         validate::positive(self.timeout, "jwks.timeout")?;
@@ -116,11 +120,11 @@ impl fmt::Debug for JwksConfig {
     }
 }
 
-/// Caches a JSON Web Key Set. It is fetched when its `ttl` has passed, or when a token names a key that it does not have. Clones
-/// share the cache.
+/// Fetches and caches a JSON Web Key Set. The set is fetched again when its `ttl` has passed, or when a token names a key that
+/// the set does not contain. Clones share the cache.
 ///
-/// At most one fetch runs at a time and per cooldown. A fetch continues when its callers are dropped. Only public signature keys
-/// are used; entries that cannot be parsed are skipped.
+/// At most one fetch runs at a time, and the next one starts at the earliest `refresh_cooldown` after the last one ended. A fetch
+/// continues when its callers are dropped. Only public signature keys are used; entries that cannot be parsed are skipped.
 #[derive(Debug, Clone)]
 pub struct JwksResolver(Arc<Inner>);
 

@@ -11,8 +11,8 @@ use networking_spi::http::JwtAlgorithm;
 use networking_spi::{NetworkError, Result};
 use serde_json::Value;
 
-/// A key that verifies tokens of one algorithm, or, from a key set without `alg`, of all algorithms of its type. Clones share the
-/// key; `Debug` does not show it.
+/// A key that verifies tokens signed with one algorithm. A JSON Web Key without `alg` verifies all algorithms of its type.
+/// Clones share the key; `Debug` does not show it.
 #[derive(Clone)]
 pub struct JwtKey {
     id: Option<String>,
@@ -62,12 +62,12 @@ impl JwtKey {
             .map_err(|_| NetworkError::invalid_input("pem", "is not a public key of the algorithm's type"))
     }
 
-    /// A JSON Web Key (RFC 7517), asymmetric or symmetric. It is used only with its `alg`, or, without one, with the algorithms of
-    /// its type.
+    /// A JSON Web Key (RFC 7517), asymmetric or symmetric. It verifies only its `alg`; without `alg`, all algorithms that fit its
+    /// type and curve.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a key of an unknown type or algorithm, one that is not
-    /// for signatures, and a symmetric one without `alg`.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a key of an unknown type or algorithm, a key that is not for
+    /// verifying signatures, and a symmetric key that has no `alg` or is shorter than the algorithm's hash.
     pub fn jwk(jwk: &Value) -> Result<Self> {
         let wrong = |message| NetworkError::invalid_input("jwk", message);
         let jwk: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| wrong("is not a key of a known type"))?;
@@ -85,19 +85,19 @@ impl JwtKey {
             AlgorithmParameters::EllipticCurve(key) => match key.curve {
                 EllipticCurve::P256 => &[JwtAlgorithm::Es256],
                 EllipticCurve::P384 => &[JwtAlgorithm::Es384],
-                _ => return Err(wrong("has a curve that is not known")),
+                _ => return Err(wrong("has an unknown curve")),
             },
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[JwtAlgorithm::EdDsa],
             AlgorithmParameters::OctetKey(_) => &[JwtAlgorithm::Hs256, JwtAlgorithm::Hs384, JwtAlgorithm::Hs512],
-            _ => return Err(wrong("is of a type that is not known")),
+            _ => return Err(wrong("has an unknown type")),
         };
         let symmetric = matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_));
         let algorithms = match common.key_algorithm {
             Some(named) => {
                 let named = from_jwk(named).filter(|named| fits.contains(named));
-                Algorithms::One(named.ok_or_else(|| wrong("has an algorithm that does not fit it"))?)
+                Algorithms::One(named.ok_or_else(|| wrong("has an algorithm that does not fit its type"))?)
             }
-            None if symmetric => return Err(wrong("is symmetric and does not name its algorithm")),
+            None if symmetric => return Err(wrong("is symmetric and has no algorithm")),
             None => Algorithms::Family(fits),
         };
         let key = DecodingKey::from_jwk(&jwk).map_err(|_| wrong("has parameters that do not decode"))?;
@@ -200,7 +200,7 @@ pub(super) fn check_secret(algorithm: JwtAlgorithm, secret: &[u8]) -> Result<()>
 }
 
 fn not_for(what: &str) -> NetworkError {
-    NetworkError::invalid_input("algorithm", format!("is not one for {what}"))
+    NetworkError::invalid_input("algorithm", format!("is not an algorithm for {what}"))
 }
 
 pub(super) const fn to_library(algorithm: JwtAlgorithm) -> Algorithm {

@@ -33,7 +33,7 @@ pub trait KeyResolver: fmt::Debug + Send + Sync + 'static {
     /// The keys that may verify a token whose header names `key_id`. The verifier skips keys with another id or algorithm.
     ///
     /// # Errors
-    /// When the keys cannot be fetched. An unknown key id is not an error: return no keys.
+    /// If the keys cannot be fetched. An unknown key id is not an error: return no keys.
     async fn keys(&self, key_id: Option<String>, algorithm: JwtAlgorithm) -> Result<Vec<JwtKey>>;
 }
 
@@ -51,8 +51,9 @@ pub enum KeySource {
 
 /// Verifies tokens with keys and a policy. Clones share both.
 ///
-/// The key decides which algorithm is used; the token's header is only compared with it. The headers `jku`, `x5u`, `jwk` and
-/// `x5c` are ignored, tokens with a `crit` header are refused, and the algorithm `none` does not exist.
+/// The caller names the algorithm, and the policy and the key must allow it; the token's `alg` is only compared with it. The
+/// header parameters `jku`, `x5u`, `jwk` and `x5c` are ignored, tokens with a `crit` parameter are refused, and the algorithm
+/// `none` is not supported.
 ///
 /// ```
 /// use networking_http::jwt::{JwtKey, JwtPolicy, JwtVerifier};
@@ -90,7 +91,7 @@ impl JwtVerifier {
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an empty list, or naming the field of the policy.
     pub fn with_keys(keys: Vec<JwtKey>, policy: JwtPolicy) -> Result<Self> {
         if keys.is_empty() {
-            return Err(NetworkError::invalid_input("keys", "must have a key"));
+            return Err(NetworkError::invalid_input("keys", "must not be empty"));
         }
         Self::new(Arc::new(StaticKeys(keys)), policy)
     }
@@ -106,7 +107,7 @@ impl JwtVerifier {
     /// Cancel safety: dropping the future has no effect on other calls.
     ///
     /// # Errors
-    /// [`Authentication`](ErrorKind::Authentication) with the context `reason` for a token that does not verify;
+    /// [`Authentication`](ErrorKind::Authentication) with the context `reason` for a token that fails verification;
     /// [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography; errors of the key resolver.
     pub async fn verify(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
         let provider = provider::provider(OPERATION)?;
@@ -184,7 +185,7 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// The members of the header that are used. Members that contain or locate keys are not.
+/// The members of the header that are used. Members that contain or locate keys are ignored.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -200,7 +201,7 @@ impl Header {
     }
 }
 
-/// `Some` for every value, also for `null`.
+/// `Some` for every value, even for `null`.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<()>, D::Error> {
     serde::de::IgnoredAny::deserialize(deserializer).map(|_| Some(()))
 }
@@ -211,7 +212,7 @@ fn decode(part: &str) -> Result<Vec<u8>> {
         .map_err(|_| refused("malformed", "a part of the token is not base64url"))
 }
 
-/// The error of a token that does not verify. It contains no part of the token.
+/// The error for a token that fails verification. It contains no part of the token.
 fn refused(reason: &'static str, message: &'static str) -> NetworkError {
     NetworkError::new(ErrorKind::Authentication, OPERATION, message).with_context("reason", reason)
 }

@@ -1,4 +1,4 @@
-//! Requirements on the claims of a token.
+//! Requirements on the type and the claims of a token.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +46,8 @@ pub struct JwtPolicy {
 }
 
 impl JwtPolicy {
-    /// Accepts tokens of these algorithms that have an `exp`; 60 s leeway, at most 16 KiB.
+    /// Accepts tokens that are signed with one of these algorithms, have an `exp` and are not longer than 16 KiB. The leeway is
+    /// 60 s.
     pub fn new(algorithms: impl IntoIterator<Item = JwtAlgorithm>) -> Self {
         Self {
             algorithms: algorithms.into_iter().collect(),
@@ -61,25 +62,25 @@ impl JwtPolicy {
         }
     }
 
-    /// Accepts tokens of this issuer.
+    /// Adds an accepted issuer.
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    /// Accepts tokens for this audience.
+    /// Adds an accepted audience.
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Requires a claim.
+    /// Adds a required claim.
     pub fn with_required_claim(mut self, claim: impl Into<String>) -> Self {
         self.required_claims.push(claim.into());
         self
     }
 
-    /// Requires this type.
+    /// Sets the required type.
     pub fn with_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.token_type = Some(token_type.into());
         self
@@ -115,7 +116,7 @@ impl JwtPolicy {
         };
         match found {
             Some(found) if short_type(found).eq_ignore_ascii_case(short_type(wanted)) => Ok(()),
-            _ => Err(refused("type", "the token is of another type")),
+            _ => Err(refused("type", "the policy does not accept the type of the token")),
         }
     }
 
@@ -127,7 +128,7 @@ impl JwtPolicy {
         if !self.issuers.is_empty() {
             let issuer = claims.get("iss").and_then(Value::as_str);
             if !issuer.is_some_and(|issuer| self.issuers.iter().any(|wanted| wanted == issuer)) {
-                return Err(refused("issuer", "the token is of another issuer"));
+                return Err(refused("issuer", "the policy does not accept the issuer of the token"));
             }
         }
         let meant_for_us = match claims.get("aud") {
@@ -142,12 +143,15 @@ impl JwtPolicy {
         if meant_for_us {
             Ok(())
         } else {
-            Err(refused("audience", "the token is meant for another audience"))
+            Err(refused(
+                "audience",
+                "the policy does not accept the audience of the token",
+            ))
         }
     }
 
     fn check_times(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<()> {
-        // A clock before 1970 counts as 1970: no token is valid then in either case.
+        // A clock before 1970 counts as 1970.
         let now = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -155,7 +159,7 @@ impl JwtPolicy {
         let leeway = self.leeway.as_secs_f64();
         match numeric_date(claims, "exp")? {
             Some(expiry) if now >= expiry + leeway => return Err(refused("expired", "the token has expired")),
-            None if self.require_expiry => return Err(refused("missing_claim", "the token does not expire")),
+            None if self.require_expiry => return Err(refused("missing_claim", "the token has no expiry")),
             _ => {}
         }
         match numeric_date(claims, "nbf")? {
@@ -175,7 +179,7 @@ impl JwtPolicy {
 
 impl Validate for JwtPolicy {
     fn validate(&self) -> Result<()> {
-        validate::ensure(!self.algorithms.is_empty(), "algorithms", "must have an algorithm")?;
+        validate::ensure(!self.algorithms.is_empty(), "algorithms", "must not be empty")?;
         validate::ensure(self.max_token_bytes > 0, "max_token_bytes", "must be at least 1")
     }
 }

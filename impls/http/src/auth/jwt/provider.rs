@@ -1,5 +1,5 @@
-//! The implementation of signatures. It is chosen here by feature, not by `jsonwebtoken`: another crate that enables a second
-//! one must not make the choice ambiguous.
+//! The implementation of signatures. The features of this crate choose it. `jsonwebtoken` does not, because its choice is
+//! ambiguous if another crate enables a second implementation.
 
 use jsonwebtoken::crypto::CryptoProvider;
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
@@ -11,6 +11,8 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 
+/// Returns the implementation.
+///
 /// # Errors
 /// `Unsupported` in a build without cryptography, naming the features that add it.
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]

@@ -47,7 +47,10 @@ impl JwtSigningKey {
         let pem = pem.as_bytes();
         let key = match algorithm {
             JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => {
-                return Err(NetworkError::invalid_input("algorithm", "is not one for a private key"));
+                return Err(NetworkError::invalid_input(
+                    "algorithm",
+                    "is not an algorithm for a private key",
+                ));
             }
             JwtAlgorithm::Es256 | JwtAlgorithm::Es384 => EncodingKey::from_ec_pem(pem),
             JwtAlgorithm::EdDsa => EncodingKey::from_ed_pem(pem),
@@ -72,7 +75,7 @@ impl JwtSigningKey {
         }
     }
 
-    /// Sets the id that tokens name (`kid`).
+    /// Sets the key's id, which tokens name in their header (`kid`).
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -104,7 +107,7 @@ impl fmt::Debug for JwtSigningKey {
     }
 }
 
-/// The claims of tokens that a client signs: for its requests
+/// The key and the claims of tokens that a client signs: for its requests
 /// ([`Credentials::signed_jwt`](crate::layer::Credentials::signed_jwt)), or to request an access token (RFC 7523).
 ///
 /// ```
@@ -126,7 +129,7 @@ pub struct SignedJwt {
     pub issuer: Option<String>,
     /// `sub`.
     pub subject: Option<String>,
-    /// `aud`. `None`: the origin of each request (`https://api.example.com`), or the token endpoint.
+    /// `aud`. `None`: the origin of the request (`https://api.example.com`), or the URL of the token endpoint.
     pub audience: Option<String>,
     /// The time from `iat` to `exp`: from 1 s to 1 day.
     pub lifetime: Duration,
@@ -177,7 +180,7 @@ impl SignedJwt {
         self
     }
 
-    /// A token that is valid from `now` on. `audience` is used unless the field `audience` is set.
+    /// A token issued at `now`. The field `audience` takes precedence over the argument.
     pub(crate) fn sign(&self, audience: &str, now: SystemTime) -> Result<Secret> {
         let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut claims = self.claims.clone();
@@ -189,7 +192,7 @@ impl SignedJwt {
         claims.insert("aud".to_owned(), self.audience.as_deref().unwrap_or(audience).into());
         claims.insert("iat".to_owned(), issued.into());
         claims.insert("exp".to_owned(), (issued + self.lifetime.as_secs()).into());
-        // It must be unique, not secret.
+        // It must be unique, but need not be secret.
         claims.insert("jti".to_owned(), format!("{:032x}", fastrand::u128(..)).into());
         let mut header = json!({"typ": "JWT", "alg": self.key.algorithm.to_string()});
         if let Some(id) = &self.key.id {
@@ -211,7 +214,7 @@ impl Validate for SignedJwt {
         validate::ensure(
             (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&self.lifetime),
             "lifetime",
-            "must be between a second and a day",
+            "must be from 1 s to 1 day",
         )?;
         match OWN_CLAIMS.into_iter().find(|name| self.claims.contains_key(*name)) {
             Some(name) => Err(NetworkError::invalid_input(

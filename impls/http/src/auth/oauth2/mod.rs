@@ -45,7 +45,7 @@ const OWN_PARAMETERS: [&str; 9] = [
 ];
 
 /// Sends one token request. Redirects are not followed, because the request contains secrets. A request that the server may have
-/// received is not retried, because its grant may be used up.
+/// received is not retried, because its grant may be valid only once.
 pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, limit: Duration) -> Result<OAuth2Token> {
     check(request)?;
     let outgoing = to_http(request, http.capabilities().response_size_limit)?;
@@ -54,7 +54,7 @@ pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, lim
         let (status, status_error) = (response.status, response.status_error());
         match response.body.collect(MAX_ANSWER).await {
             Ok(body) => read(status, status_error, &body, request),
-            // For an error status whose body cannot be read, the status is the error.
+            // If the body of an error response cannot be read, its status is the error.
             Err(error) => Err(status_error.unwrap_or(error)),
         }
     });
@@ -206,7 +206,10 @@ fn read(
             .with_send_state(SendState::Sent)
     };
     if status.is_redirection() {
-        return Err(failed(ErrorKind::Redirect, "the token endpoint redirects"));
+        return Err(failed(
+            ErrorKind::Redirect,
+            "the token endpoint responded with a redirect",
+        ));
     }
     // The cause is omitted, because it would contain a part of the token.
     let granted: Granted = serde_json::from_slice(body)
@@ -229,7 +232,7 @@ fn read(
     Ok(token)
 }
 
-/// Seconds as a number, or as a string, as some servers write it.
+/// Seconds as a number, or as a string, which some servers send.
 fn seconds(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::String(text) => text.parse().ok(),

@@ -17,7 +17,7 @@ use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
 use crate::auth::jwt::SignedJwt;
 use networking_runtime::single_flight::SingleFlight;
 
-/// The wait after a failed early renewal.
+/// The wait after a failed renewal before the next early renewal.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// The minimum time between two renewals that are caused by refused tokens.
@@ -25,8 +25,8 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// How access tokens are requested, and when they are renewed.
 ///
-/// With the client-credentials grant, a renewal requests a new token. With other grants it uses the refresh token. A new refresh
-/// token from the server replaces the old one together with the access token.
+/// With the client-credentials grant, a renewal requests a new token. With other grants it uses the refresh token, if the server
+/// issued one. A new refresh token from the server replaces the old one together with the access token.
 ///
 /// ```
 /// use networking_http::HttpClientBuilder;
@@ -48,11 +48,11 @@ pub struct OAuth2Credentials {
     pub request: OAuth2Request,
     /// A token is renewed this long before it expires, but not before half of its lifetime has passed.
     pub skew: Duration,
-    /// Renewals happen earlier by a random part of this time, so that many clients do not renew at the same time.
+    /// The maximum of the random time that is added to `skew`, so that many clients do not renew at the same time.
     pub jitter: Duration,
     /// Time limit of a request for a token.
     pub timeout: Duration,
-    /// A signed token that authenticates each request for an access token.
+    /// A signed token in each request for an access token, instead of the client's secret or of the grant.
     #[cfg(feature = "jwt")]
     pub assertion: Option<Assertion>,
 }
@@ -70,7 +70,7 @@ pub enum Assertion {
 }
 
 impl OAuth2Credentials {
-    /// Renews 60 s before the expiry, up to 10 s earlier at random; 30 s per request.
+    /// Renews tokens 60 s to 70 s before they expire. The time limit of a request is 30 s.
     pub fn new(request: OAuth2Request) -> Self {
         Self {
             request,
@@ -89,7 +89,7 @@ impl OAuth2Credentials {
         self
     }
 
-    /// Sets how long before its expiry a token is renewed, and the random time that is added to that.
+    /// Sets how long before its expiry a token is renewed, and the maximum of the random time that is added to it.
     pub fn with_renewal(mut self, skew: Duration, jitter: Duration) -> Self {
         self.skew = skew;
         self.jitter = jitter;
@@ -111,7 +111,7 @@ impl Validate for OAuth2Credentials {
             Some(Assertion::OfClient(_)) if self.request.client_secret.is_some() => {
                 return Err(NetworkError::invalid_input(
                     "request.client_secret",
-                    "must not be set where an assertion takes its place",
+                    "must not be set together with a client assertion",
                 ));
             }
             Some(Assertion::OfClient(jwt) | Assertion::OfGrant(jwt)) => {
@@ -132,7 +132,7 @@ pub(crate) struct TokenSource {
     flight: SingleFlight<Arc<Issued>>,
 }
 
-/// A token, as it is sent.
+/// A token and the header in which it is sent.
 pub(crate) struct Issued {
     pub(crate) header: HeaderValue,
     generation: u64,
@@ -146,7 +146,7 @@ struct State {
     generation: u64,
     /// Whether a peer refused the current token.
     refused: bool,
-    /// When a token was last renewed because of that.
+    /// When a token was last renewed because a peer refused it.
     renewed_for_refusal: Option<Duration>,
     refresh_token: Option<Secret>,
     /// Whether the server rotates refresh tokens: one that may have been used must not be sent again.
@@ -160,7 +160,7 @@ struct State {
 
 enum Lookup {
     Use(Arc<Issued>),
-    /// The token is valid, and is to be renewed in the background.
+    /// The token is valid, but must be renewed in the background.
     Renew(Arc<Issued>),
     Fetch,
 }

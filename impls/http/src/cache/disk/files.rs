@@ -19,13 +19,13 @@ const DIRECTORY: &str = "responses-v1";
 const MAGIC: &[u8; 8] = b"nethttp1";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 
-/// The space of a file on disk is counted in multiples of this, in bytes.
+/// The space of a file on disk is counted in multiples of this number of bytes.
 const BLOCK: u64 = 4096;
 
-/// An unfinished file of this age is left over from a crash.
+/// An unfinished file that is at least this old is left over from a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// The precision of the time of the last use. A finer one would cost a write per read.
+/// The precision of the time of the last use. A higher precision would cost a write per read.
 const USE_PRECISION: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]

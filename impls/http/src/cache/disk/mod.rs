@@ -15,17 +15,18 @@ use super::CacheStore;
 
 mod files;
 
-/// Keeps records in files below a directory, up to a limit of disk space; the least recently used records are evicted. Records
+/// Stores records in files below a directory, up to a limit of disk space. Evicts the least recently used records. Records
 /// survive a restart.
 ///
-/// * A record is written to a temporary file and then renamed, so that readers never see a partial record. A damaged file (after
-///   a crash, on a full disk, in another format) is removed, and its record is missing.
-/// * Several stores, in one process or in several, may share the directory. Each measures it after it has written a sixteenth
-///   of `max_bytes`. Until then it does not count the writes of others, so each store can exceed the limit by that amount.
+/// * A record is written to a temporary file, which is then renamed, so that readers never see a partial record. A damaged file
+///   (after a crash, on a full disk, in another format) is removed when it is read, which is a miss.
+/// * Several stores, in one process or in several, may share the directory. Each measures the directory after it has written a
+///   sixteenth of `max_bytes`. Until then it does not count the writes of others, so each store can exceed the limit by that
+///   amount.
 /// * On Unix only the owner can read the files. They contain responses as they were received, and no request headers.
-/// * Files are read and written on tokio's blocking threads. A cancelled call finishes there.
+/// * Files are read and written on tokio's blocking threads. A cancelled call runs to its end there.
 ///
-/// The directory should be used for nothing else. Below it, only `responses-v1` is touched. Clones share everything.
+/// Use the directory only for caches. The store reads and writes only its subdirectory `responses-v1`. Clones use the same store.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -49,7 +50,7 @@ impl DiskCacheStore {
         Self::open_with_clock(directory, max_bytes, Arc::new(SystemClock::new())).await
     }
 
-    /// Opens a store whose times of use are read from `clock`. Stores that share a directory should agree on the time.
+    /// Opens a store that takes the times of use from `clock`. The clocks of stores that share a directory should agree.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -26,8 +26,8 @@ use crate::connect::diagnosis::Stage;
 /// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
 
-/// Waits for a response head until the peer has sent nothing for `limit`. The time starts again with each piece of the upload
-/// that hyper takes, because a peer need not send anything while it receives.
+/// Waits for a response head. Fails if the peer sends nothing for `limit`. The wait restarts with each piece of the upload that
+/// hyper takes, because a peer need not send anything while it receives.
 pub(super) async fn await_head<T>(
     response: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
     limit: Duration,
@@ -50,7 +50,7 @@ pub(super) async fn await_head<T>(
     .await
 }
 
-/// The body of a response. It keeps the connection until its end.
+/// The body of a response. It holds the connection until it ends.
 pub(super) async fn body(
     incoming: Incoming,
     connection: PooledConnection,
@@ -90,7 +90,7 @@ struct Download {
     limit: Duration,
     /// Created at the first wait.
     silence: Option<Pin<Box<Sleep>>>,
-    /// Since when the caller has been waiting without receiving anything.
+    /// When the caller began to wait for the next frame. `None` if it is not waiting.
     silent_since: Option<Instant>,
 }
 

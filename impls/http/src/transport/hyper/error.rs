@@ -44,12 +44,12 @@ pub(super) fn handshake(error: hyper::Error) -> NetworkError {
         .with_source(error)
 }
 
-/// The peer sent nothing for the read timeout.
+/// The peer sent nothing within the read timeout.
 pub(super) fn read_timeout(sent: SendState) -> NetworkError {
     NetworkError::new(
         ErrorKind::Timeout,
         "http.request",
-        "the peer sent no data for the read timeout",
+        "the peer sent no data within the read timeout",
     )
     .with_phase(Phase::Read)
     .with_send_state(sent)

@@ -40,12 +40,12 @@ use crate::marks::host;
 /// [statistics](PoolStatsSource) are exact, and its errors distinguish the phases: name resolution, connecting to the proxy, the
 /// proxy's response, TLS, and the exchange.
 ///
-/// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
+/// It streams request and response bodies and supports the per-request options `max_response_size`, `proxy` and `verify_tls`.
+/// Wrappers add timeouts of whole calls, retries, redirects, decompression and so on: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
-/// If a pooled connection is closed before any part of a request was sent on it, the request is sent on another connection. All
-/// other retries are done by the retry wrapper.
+/// If a pooled connection is closed before any part of a request was sent on it, the request is sent on another connection. The
+/// retry wrapper does all other retries.
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
 ///
@@ -54,8 +54,8 @@ use crate::marks::host;
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request, or its response before the end of the body, ends the exchange: an HTTP/2 stream is reset, and
-/// an HTTP/1.1 connection is closed unless the whole body had arrived. The peer may have processed the request.
+/// Dropping the future of a request, or its response before the end of the body, ends the exchange: an HTTP/2 stream is reset,
+/// and an HTTP/1.1 connection is closed unless the whole body had arrived. The peer may have processed the request.
 ///
 /// ```no_run
 /// # use networking_http::{HyperTransport, TransportConfig};
@@ -74,7 +74,7 @@ struct Inner {
     pools: Variants<Arc<Pool>>,
 }
 
-/// What all pools share.
+/// The state that all pools share.
 struct Base {
     setup: Setup,
     verified: Option<Arc<ClientConfig>>,
@@ -84,7 +84,7 @@ struct Base {
 }
 
 impl HyperTransport {
-    /// What the transport can do.
+    /// The capabilities of the transport.
     pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
 
     /// A transport with this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
@@ -98,7 +98,7 @@ impl HyperTransport {
     /// A transport that resolves names with `resolver`.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// As [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         let setup = Setup::new(config, resolver)?;
         let base = Base {

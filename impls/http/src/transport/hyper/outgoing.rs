@@ -40,7 +40,7 @@ impl Outgoing {
 
     /// The request without its target and the headers that depend on the connection.
     pub(super) fn request(&self, method: Method, url: &Url, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
-        // The following headers, and `Host`.
+        // For `Accept`, `User-Agent` and `Host`.
         headers.reserve(3);
         headers.entry(header::ACCEPT).or_insert(ANYTHING);
         if let Some(user_agent) = &self.user_agent {

@@ -79,7 +79,7 @@ impl Progress {
         self.start + Duration::from_millis(self.moved.load(Relaxed))
     }
 
-    /// Whether hyper took everything.
+    /// Whether hyper took the whole body.
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Relaxed)
     }

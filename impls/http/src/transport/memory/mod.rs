@@ -22,7 +22,7 @@ pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::without_wrappers;
 
-/// The largest number of received requests that are kept; the oldest are removed.
+/// The maximum number of received requests that are kept. Older ones are removed.
 const MAX_RECEIVED: usize = 10_000;
 
 /// The largest accepted request body, in bytes.
@@ -30,8 +30,9 @@ const MAX_REQUEST_BODY: usize = 64 << 20;
 
 /// An [`HttpClient`] that answers from routes in memory. It is deterministic, and delays run on tokio's clock.
 ///
-/// A request that matches no route is answered with 404. A later route takes precedence over earlier ones. Like a bare transport, it returns every status as `Ok`, and obeys `max_response_size`; retries, timeouts and
-/// so on are wrappers, which are added by [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
+/// A request that matches no route is answered with 404. A later route takes precedence over earlier ones. Like a bare
+/// transport, the client returns every status as `Ok` and supports `max_response_size`. Retries, timeouts and so on are added
+/// by the wrappers of [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over).
 ///
 /// Clones share routes and received requests.
 ///
@@ -69,7 +70,7 @@ struct Route {
 }
 
 impl MemoryHttpClient {
-    /// What the client can do.
+    /// The capabilities of the client.
     pub const CAPABILITIES: HttpCapabilities = {
         let mut capabilities = HttpCapabilities::none();
         capabilities.streaming_download = true;
@@ -82,7 +83,7 @@ impl MemoryHttpClient {
         Self::default()
     }
 
-    /// A client that answers everything with `handler`.
+    /// A client that answers every request with `handler`.
     pub fn serving<F, Fut>(handler: F) -> Self
     where
         F: Fn(ReceivedRequest) -> Fut + Send + Sync + 'static,
@@ -221,7 +222,7 @@ impl Responder {
         Self(Kind::Function(Box::new(move |request| Box::pin(handler(request)))))
     }
 
-    /// Answers with each reply once, in order, and with the last one from then on. Without any it answers 200.
+    /// Answers with each reply once, in order, and then always with the last one. If `replies` is empty, answers with status 200.
     pub fn in_order(replies: impl IntoIterator<Item = Reply>) -> Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         if replies.is_empty() {

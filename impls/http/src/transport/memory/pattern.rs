@@ -8,12 +8,12 @@ use url::Url;
 
 /// A path pattern, for one origin or for any.
 ///
-/// Each pattern has its own router, because routes are tried by their age and method, not by how specific their paths are.
+/// Each pattern has its own router, because the last added route that matches is used, not the one with the most specific path.
 #[derive(Debug)]
 pub(super) struct Pattern {
     /// Scheme, host and port; `None`: any.
     origin: Option<url::Origin>,
-    /// The value is the name of the parameter that is empty in this match.
+    /// The value is the name of the parameter that is empty if this entry matches.
     router: Router<Option<String>>,
 }
 
@@ -64,7 +64,8 @@ impl Pattern {
     }
 }
 
-/// A router with one pattern. The crate's `{*rest}` matches at least one character; ours matches an absent or empty rest, too.
+/// A router with one pattern. In `matchit`, `{*rest}` matches at least one character. Here it also matches an empty or absent
+/// rest.
 fn router(path: &str) -> Result<Router<Option<String>>, InsertError> {
     let mut router = Router::new();
     router.insert(path, None)?;

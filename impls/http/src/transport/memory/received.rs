@@ -16,7 +16,7 @@ pub struct ReceivedRequest {
     pub method: Method,
     /// The URL.
     pub url: Url,
-    /// The headers, as the wrappers left them.
+    /// The headers, including those that wrappers added.
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,

@@ -12,7 +12,7 @@ use networking_spi::http::{HttpBody, HttpResponse};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
 use serde::Serialize;
 
-/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response at all.
+/// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +67,7 @@ impl Reply {
 
     /// An error of `kind`, with the default retryability and send state of the kind.
     pub fn error(kind: ErrorKind) -> Self {
-        Self::error_with(move || NetworkError::new(kind, "http.request", "a reply of the test"))
+        Self::error_with(move || NetworkError::new(kind, "http.request", "the error of a canned reply"))
     }
 
     /// The error that `make` returns.
@@ -86,13 +86,13 @@ impl Reply {
         }
     }
 
-    /// Waits before the reply, on tokio's clock.
+    /// Waits for `delay` on tokio's clock before the reply.
     pub fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Adds a header. Has no effect on an error.
+    /// Adds a header. Has no effect unless the reply is a response.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
@@ -107,7 +107,7 @@ impl Reply {
         Ok(self)
     }
 
-    /// Sets the body. Has no effect on an error.
+    /// Sets the body. Has no effect unless the reply is a response.
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         if let Outcome::Respond(response) = &mut self.outcome {
             response.body = body.into();

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::file;
 use super::{CassetteConfig, CassetteMode, RecordedExchange, RecordedRequest, RecordedResponse};
 
-/// Recorded exchanges and their file. Clones share everything.
+/// Recorded exchanges and their file. Clones share both.
 #[derive(Clone)]
 pub struct Cassette(Arc<Inner>);
 
@@ -35,11 +35,12 @@ struct Entry {
 }
 
 impl Cassette {
-    /// Opens a cassette. In the mode [`Record`](CassetteMode::Record), the first exchange replaces the file; until then it is unchanged.
+    /// Opens a cassette. In the mode [`Record`](CassetteMode::Record), the first exchange replaces the file; until then it is
+    /// unchanged.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no file to replay; [`InvalidInput`](ErrorKind::InvalidInput), naming the field, for
-    /// a file that is not a cassette and for an invalid configuration.
+    /// [`NotFound`](ErrorKind::NotFound) if there is no file to replay; [`InvalidInput`](ErrorKind::InvalidInput), naming the
+    /// field, for a file that is not a cassette and for an invalid configuration.
     pub async fn open(path: impl Into<PathBuf>, mode: CassetteMode, config: CassetteConfig) -> Result<Self> {
         config.validate()?;
         let path = path.into();
@@ -80,7 +81,7 @@ impl Cassette {
         self.0.mode
     }
 
-    /// All exchanges: from the file, and recorded since.
+    /// All exchanges: those from the file, and those recorded since.
     pub fn exchanges(&self) -> Vec<Arc<RecordedExchange>> {
         self.0
             .tape
@@ -90,17 +91,17 @@ impl Cassette {
             .collect()
     }
 
-    /// The exchanges of the file that no request has used.
+    /// The exchanges from the file that no request has used.
     pub fn unused(&self) -> Vec<Arc<RecordedExchange>> {
         let tape = self.0.tape.lock();
         let unused = tape.iter().filter(|entry| entry.uses == 0 && !entry.is_new);
         unused.map(|entry| Arc::clone(&entry.exchange)).collect()
     }
 
-    /// Fails if a recording of the file was not used. Call it at the end of a test.
+    /// Fails if an exchange from the file was not used. Call it at the end of a test.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) listing the first 10 of them.
+    /// [`NotFound`](ErrorKind::NotFound) listing the first 10 unused exchanges.
     pub fn verify_all_used(&self) -> Result<()> {
         let unused = self.unused();
         if unused.is_empty() {
@@ -131,7 +132,7 @@ impl Cassette {
         Ok(recorded)
     }
 
-    /// The next recording for a request, which is marked as used.
+    /// Returns the next recording for a request, and marks it as used.
     pub(super) fn play(&self, request: &RecordedRequest) -> Option<Result<HttpResponse>> {
         let config = &self.0.config;
         let mut tape = self.0.tape.lock();
@@ -145,7 +146,7 @@ impl Cassette {
         Some(entry.exchange.response.to_http(request.method == "HEAD"))
     }
 
-    /// The error of a request without a recording.
+    /// The error for a request without a recording.
     pub(super) fn nothing_for(&self, request: &RecordedRequest) -> NetworkError {
         let tape = self.0.tape.lock();
         let recordings = tape

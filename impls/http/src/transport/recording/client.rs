@@ -17,11 +17,11 @@ use crate::transport::without_wrappers;
 
 /// Records the exchanges of its inner client on a [`Cassette`], or answers from it, depending on the [mode](CassetteMode).
 ///
-/// Bodies are read completely, up to [`max_body_size`](super::CassetteConfig::max_body_size), before a request is sent and before a
-/// response is returned. `Accept-Encoding` is removed from requests, so that recorded bodies are readable. Errors are not
+/// Bodies are read completely, up to [`max_body_size`](super::CassetteConfig::max_body_size), before a request is sent and before
+/// a response is returned. `Accept-Encoding` is removed from requests, so that recorded bodies are readable. Errors are not
 /// recorded.
 ///
-/// Cancel safety: a request that is dropped may have been sent, and may have been recorded.
+/// Cancel safety: a cancelled request may have been sent, and may have been recorded.
 ///
 /// # Order
 ///
@@ -115,14 +115,14 @@ impl<C: HttpClient> HttpClient for RecordingClient<C> {
 
 /// Answers from a [`Cassette`] in any mode, and never sends a request.
 ///
-/// Like a bare transport, it returns every status as `Ok` and obeys `max_response_size`; everything else is done by wrappers, which are added by
-/// [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over). A request without a recording is `NotFound`, with the
-/// nearest recordings in its context.
+/// Like a bare transport, it returns every status as `Ok` and supports `max_response_size`. Retries, timeouts and so on are added
+/// by the wrappers of [`HttpClientBuilder::over`](crate::client::HttpClientBuilder::over). A request without a recording fails
+/// with `NotFound`, with the nearest recordings in its context.
 #[derive(Debug, Clone)]
 pub struct ReplayClient(Cassette);
 
 impl ReplayClient {
-    /// What the client can do.
+    /// The capabilities of the client.
     pub const CAPABILITIES: HttpCapabilities = {
         let mut capabilities = HttpCapabilities::none();
         capabilities.response_size_limit = true;

@@ -1,4 +1,4 @@
-//! What is recorded, and how recordings are selected.
+//! The configuration of cassettes: what is recorded, and how recordings are selected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ type RequestFilter = Arc<dyn Fn(&mut RecordedRequest) + Send + Sync>;
 type ResponseFilter = Arc<dyn Fn(&mut RecordedResponse) + Send + Sync>;
 type Matcher = Arc<dyn Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + Sync>;
 
-/// What a [`Cassette`](super::Cassette) records, and how it selects recordings.
+/// The configuration of a [`Cassette`](super::Cassette): what it records, and how it selects recordings.
 ///
 /// The following values are replaced by `[redacted]` before an exchange is recorded:
 ///
 /// * headers: those that hold secrets (`Authorization`, `Cookie`, `Set-Cookie`, API keys, ...), those whose value is marked
 ///   sensitive, and [`redact_header`](Self::redact_header);
-/// * in URLs: user information, parameters whose names say that they are secret (`access_token`, `signature`, ...), and
+/// * in URLs: user information, parameters whose names indicate a secret (`access_token`, `signature`, ...), and
 ///   [`redact_query`](Self::redact_query);
-/// * in JSON and form bodies: fields whose names say so, at any depth (in JSON texts and lists of texts, not numbers), and
-///   [`redact_field`](Self::redact_field). A JSON body in which a value is replaced is reformatted;
+/// * in JSON and form bodies: fields whose names indicate a secret, at any depth (in JSON only strings and lists of strings, not
+///   numbers), and [`redact_field`](Self::redact_field). A JSON body in which a value is replaced is reformatted;
 /// * values that [`filter_request`](Self::filter_request) and [`filter_response`](Self::filter_response) replace.
 ///
 /// By default, a recording matches requests with the same method, URL and body, and is used once, in the order of the file.
@@ -49,7 +49,7 @@ type Matcher = Arc<dyn Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + S
 ///     .allow_repeats(true);
 /// ```
 #[derive(Clone)]
-#[must_use = "a configuration is given to a cassette"]
+#[must_use = "a configuration has no effect unless a cassette is opened with it"]
 pub struct CassetteConfig {
     pub(super) headers: Vec<String>,
     pub(super) query: Vec<String>,
@@ -65,7 +65,7 @@ pub struct CassetteConfig {
 }
 
 impl Default for CassetteConfig {
-    /// Bodies up to 1 MiB, up to 1 000 exchanges.
+    /// At most 1 MiB per body, and at most 1 000 exchanges.
     fn default() -> Self {
         Self {
             headers: Vec::new(),
@@ -84,12 +84,12 @@ impl Default for CassetteConfig {
 }
 
 impl CassetteConfig {
-    /// The default.
+    /// The default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Redacts the values of a header, of requests and responses.
+    /// Redacts the values of a header in requests and responses.
     pub fn redact_header(mut self, name: impl AsRef<str>) -> Self {
         self.headers.push(name.as_ref().to_ascii_lowercase());
         self
@@ -131,7 +131,7 @@ impl CassetteConfig {
         self
     }
 
-    /// Replaces the comparison by a function of the recorded request (first argument) and the actual request.
+    /// Replaces the comparison with a function that compares the recorded request (first argument) with the actual request.
     pub fn match_with(
         mut self,
         matcher: impl Fn(&RecordedRequest, &RecordedRequest) -> bool + Send + Sync + 'static,
@@ -146,14 +146,15 @@ impl CassetteConfig {
         self
     }
 
-    /// Sets the largest body, in bytes, of requests and responses. A larger one fails its request with `TooLarge`.
+    /// Sets the size of the largest body of requests and responses, in bytes. With a larger body, the request fails with
+    /// `TooLarge`.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
         self
     }
 
-    /// Sets the largest number of exchanges in a file. Further requests fail with `Exhausted`. The whole file is written for each
-    /// exchange.
+    /// Sets the maximum number of exchanges in a file. Further exchanges are not recorded, and their requests fail with
+    /// `Exhausted`. The whole file is written for each exchange.
     pub fn max_exchanges(mut self, exchanges: usize) -> Self {
         self.max_exchanges = exchanges;
         self

@@ -42,7 +42,7 @@ pub struct RecordedRequest {
 pub struct RecordedResponse {
     /// The status.
     pub status: u16,
-    /// The headers, without hop-by-hop fields.
+    /// The headers, without hop-by-hop fields and `Accept-Encoding`.
     #[serde(default, skip_serializing_if = "RecordedHeaders::is_empty")]
     pub headers: RecordedHeaders,
     /// The body.
@@ -59,10 +59,10 @@ pub struct RecordedHeaders(pub BTreeMap<String, Vec<String>>);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedBody {
-    /// None.
+    /// No body.
     #[default]
     Empty,
-    /// UTF-8.
+    /// UTF-8 text.
     Text(String),
     /// Other bytes, in base64.
     Base64(String),
@@ -91,7 +91,7 @@ impl RecordedResponse {
     /// The response as an HTTP response.
     ///
     /// # Errors
-    /// `InvalidInput` naming the field that is wrong in the file.
+    /// `InvalidInput` naming the invalid field of the file.
     pub(super) fn to_http(&self, to_head: bool) -> Result<HttpResponse> {
         let status = StatusCode::from_u16(self.status)
             .map_err(|error| NetworkError::invalid_input("response.status", "is not a status").with_source(error))?;
@@ -141,7 +141,7 @@ impl RecordedHeaders {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether there are none.
+    /// Whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -172,7 +172,7 @@ impl RecordedBody {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there is no body.
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }

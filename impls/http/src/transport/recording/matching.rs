@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{CassetteConfig, RecordedRequest};
 
-/// The largest number of recordings that an error lists.
+/// The maximum number of recordings that an error lists.
 const LISTED: usize = 3;
 
 impl CassetteConfig {

@@ -1,6 +1,6 @@
 //! Recording exchanges to a file, and replaying them, for tests.
 //!
-//! Record once against the real service, review the file, and keep it next to the test, which then needs no network:
+//! Record once against the real service, review the file, and keep it next to the test. The test then needs no network:
 //!
 //! ```no_run
 //! use networking_http::recording::{Cassette, CassetteConfig, CassetteMode, RecordingClient};
@@ -19,18 +19,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! | type | for |
+//! | type | purpose |
 //! |---|---|
 //! | [`Cassette`] | recorded exchanges and their file |
 //! | [`RecordingClient`] | records exchanges, or answers from the cassette |
 //! | [`ReplayClient`] | answers from the cassette, without a transport |
 //!
-//! # What is in the file
+//! # Contents of the file
 //!
 //! Readable JSON: method, URL, headers and body of the request; status, headers and body of the response. UTF-8 bodies are text,
 //! others are in base64. Secrets are replaced by `[redacted]` before an exchange is recorded, see [`CassetteConfig`]; review the
-//! file before you share it. Requests are compared after redaction, so that a test may use credentials other than the
-//! recording's.
+//! file before you share it. Requests are compared after redaction, so that a test may use other credentials than the recording.
 
 mod cassette;
 mod client;

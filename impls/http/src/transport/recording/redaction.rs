@@ -154,8 +154,8 @@ fn is_form(content_type: &str) -> bool {
         .eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// Replaces strings, also in lists, and returns whether there were any. Numbers are kept (`max_tokens` is not a secret), and the
-/// fields of objects are checked by their names.
+/// Replaces strings, including those in lists, and returns whether there were any. Numbers are kept (`max_tokens` is not a
+/// secret), and the fields of objects are checked by their names.
 fn redact_texts(value: &mut Value) -> bool {
     match value {
         Value::String(text) => {

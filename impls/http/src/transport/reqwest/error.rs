@@ -1,7 +1,7 @@
 //! Maps errors of reqwest.
 //!
-//! reqwest's predicates distinguish too little, and following `source()` is not enough: `io::Error::source()` skips its inner
-//! error, which may be one of rustls.
+//! reqwest's predicates do not distinguish enough cases, and following `source()` is not enough: `io::Error::source()` skips its
+//! inner error, which may be an error of rustls.
 
 use std::error::Error as StdError;
 use std::io;
@@ -117,7 +117,7 @@ impl<'e> Facts<'e> {
                 if error.is_connect() {
                     "the connect timeout passed"
                 } else {
-                    "the peer sent no data for the read timeout"
+                    "the peer sent no data within the read timeout"
                 },
             );
         }
@@ -142,7 +142,7 @@ impl<'e> Facts<'e> {
         )
     }
 
-    /// Maps a failure to connect. Failures behind a proxy are hardly distinguishable.
+    /// Maps a failure to connect. Most failures of a connection through a proxy cannot be distinguished.
     fn diagnose_connect(&self, proxied: bool) -> Diagnosis {
         match self.io {
             _ if self.socks => Diagnosis::because(

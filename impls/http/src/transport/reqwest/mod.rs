@@ -27,8 +27,8 @@ use crate::marks::host;
 
 /// A bare [`HttpClient`] over reqwest with rustls: it sends one request and returns its response.
 ///
-/// It streams bodies both ways and obeys the per-request options `max_response_size`, `proxy` and `verify_tls`.
-/// Timeouts of whole calls, retries, redirects, decompression and so on are wrappers: use
+/// It streams request and response bodies and supports the per-request options `max_response_size`, `proxy` and `verify_tls`.
+/// Wrappers add timeouts of whole calls, retries, redirects, decompression and so on: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// Clones share the connection pool.
@@ -54,7 +54,7 @@ struct Inner {
 }
 
 impl ReqwestTransport {
-    /// What the transport can do.
+    /// The capabilities of the transport.
     pub const CAPABILITIES: HttpCapabilities = super::CAPABILITIES;
 
     /// A transport with this configuration. Reads the machine's CA certificates, which blocks for some milliseconds.
@@ -68,7 +68,7 @@ impl ReqwestTransport {
     /// A transport that resolves names with `resolver`.
     ///
     /// # Errors
-    /// Those of [`new`](Self::new).
+    /// As [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
         let setup = Setup::new(config, resolver)?;
         let clients = Variants::new(&setup.config, |variant| build::client(&setup, variant))?;
@@ -159,7 +159,7 @@ impl HttpClient for ReqwestTransport {
     without_wrappers!();
 }
 
-/// reqwest reports nothing about its connections: only the requests in flight and the limit of the pool are known.
+/// reqwest reports nothing about its connections: only the number of requests in flight and the limit of the pool are known.
 impl PoolStatsSource for ReqwestTransport {
     fn pool_stats(&self) -> ConnectionPoolStats {
         let mut stats = ConnectionPoolStats::default();

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::transport::length::Announced;
 
-/// Converts a body: bytes stay bytes, everything else is streamed, with its length if it is known.
+/// Converts a body: bytes stay bytes, and a stream stays a stream, with its length if it is known.
 pub(super) fn to_reqwest(body: HttpBody) -> Option<reqwest::Body> {
     if body.is_empty() {
         return None;

@@ -26,7 +26,7 @@ pub(super) struct Peer {
     host: HeaderValue,
     scheme: Scheme,
     authority: Authority,
-    /// Whether requests name the whole URL, not only the path: over HTTP/2, and to forwarding proxies.
+    /// Whether the request target is the whole URL instead of the path: over HTTP/2, and to forwarding proxies.
     absolute: bool,
     http2: bool,
     /// Sent to a forwarding proxy.
@@ -59,9 +59,9 @@ pub(in crate::transport::hyper) struct PooledConnection {
 }
 
 /// Why there is no response head.
-#[expect(clippy::large_enum_variant, reason = "moved once, and seldom made")]
+#[expect(clippy::large_enum_variant, reason = "moved once, and rarely created")]
 pub(in crate::transport::hyper) enum Failure {
-    /// The peer sent nothing for the read timeout.
+    /// The peer sent nothing within the read timeout.
     ReadTimeout,
     Exchange(TrySendError<Request<Upload>>),
 }
@@ -146,7 +146,7 @@ impl PooledConnection {
         self.peer.authority.as_str()
     }
 
-    /// Waits until the connection can take a request; `false` if it was closed.
+    /// Waits until the connection can take a request. Returns `false` if it was closed.
     pub(super) async fn ready(&mut self) -> bool {
         match &mut self.sender {
             Some(Sender::Http1(sender)) if sender.is_ready() => true,
@@ -198,8 +198,8 @@ impl PooledConnection {
         Ok(response)
     }
 
-    /// Returns the request if nothing of it was sent and it can be sent on another connection: this one was closed while it
-    /// was idle in the pool.
+    /// Returns the request if nothing of it was sent because this connection was closed while it was idle in the pool. The
+    /// request can then be sent on another connection. Fails otherwise.
     pub(in crate::transport::hyper) fn recover_request(self, failure: Failure) -> Result<Request<Upload>> {
         match failure {
             Failure::ReadTimeout => {
@@ -228,14 +228,14 @@ impl PooledConnection {
         }
     }
 
-    /// Gives an HTTP/2 connection to no further request, after its peer reached the read timeout.
+    /// Removes an HTTP/2 connection from the pool after a read timeout, so that no further request uses it.
     pub(in crate::transport::hyper) fn exclude_from_pool(&self) {
         if self.peer.http2 {
             self.pool.remove_shared(&self.peer);
         }
     }
 
-    /// Whether the whole request was written. What hyper has buffered may still wait for a peer that does not read.
+    /// Whether the whole request was written. Data that hyper has buffered may still be unsent because the peer does not read.
     fn is_sent(&self) -> bool {
         match &self.sender {
             Some(Sender::Http1(sender)) => {

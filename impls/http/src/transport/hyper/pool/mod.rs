@@ -45,7 +45,7 @@ struct Origins {
 
 #[derive(Default)]
 struct Origin {
-    /// Ordered by last use, the most recent at the end, so that the oldest reach their idle timeout.
+    /// Ordered by last use, the most recent at the end. The last one is taken first, so that the others reach their idle timeout.
     idle: Vec<Idle>,
     shared: Option<Shared>,
 }
@@ -77,7 +77,7 @@ impl Pool {
         pool
     }
 
-    /// A connection for one exchange: an idle one, or a new one.
+    /// Returns a connection for one exchange: a shared or idle one, or a new one.
     pub(super) async fn acquire(self: &Arc<Self>, url: &Url) -> Result<PooledConnection> {
         while let Some(mut connection) = self.take(url) {
             if connection.ready().await {
@@ -144,14 +144,14 @@ impl Pool {
         }
     }
 
-    /// Hands out a new connection for its first exchange. An HTTP/2 connection is added to the pool at the same time.
+    /// Returns a new connection for its first exchange. An HTTP/2 connection is added to the pool at the same time.
     fn adopt(self: &Arc<Self>, sender: Sender, peer: Arc<Peer>) -> PooledConnection {
         if let Sender::Http2(sender) = &sender
             && self.max_idle_per_origin > 0
         {
             let mut origins = self.origins.lock();
             let origin = origins.by_name.entry(peer.origin.clone()).or_default();
-            // Of several that were opened at the same time, later requests need only one.
+            // If several connections were opened at the same time, the pool keeps only one for later requests.
             if origin.shared.as_ref().is_none_or(|shared| shared.sender.is_closed()) {
                 origin.shared = Some(Shared {
                     sender: sender.clone(),
@@ -201,7 +201,7 @@ impl Pool {
         }
     }
 
-    /// Gives this HTTP/2 connection to no further request. Requests in flight on it continue.
+    /// Removes this HTTP/2 connection from the pool, so that no further request uses it. Requests in flight on it continue.
     fn remove_shared(&self, peer: &Arc<Peer>) {
         let mut origins = self.origins.lock();
         if let Some(origin) = origins.by_name.get_mut(&peer.origin) {
@@ -209,8 +209,8 @@ impl Pool {
         }
     }
 
-    /// Closes connections whose idle timeout has passed, and removes closed ones. Returns when to do so again; `None` when no
-    /// connection is left.
+    /// Closes connections whose idle timeout has passed, and removes closed ones. Returns the time of the next sweep, or `None`
+    /// if no connection is left.
     fn sweep(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut origins = self.origins.lock();
@@ -279,7 +279,7 @@ async fn evict_idle(mut eviction: Eviction, idle_timeout: Duration) {
     }
 }
 
-/// The pool that an eviction task works on. When the task is dropped with its runtime, another one can take over.
+/// The pool of an eviction task. When the task is dropped with its runtime, another task can be started.
 struct Eviction(Weak<Pool>);
 
 impl Drop for Eviction {
@@ -305,7 +305,7 @@ async fn handshake(io: TokioIo<Counted>, http2: bool) -> Result<(Sender, AbortHa
     }
 }
 
-/// Drives a connection. Requests get its error, too; between requests only the log does.
+/// Drives a connection. Requests in flight get its error as well; between requests the error is only logged.
 async fn logged(connection: impl Future<Output = hyper::Result<()>>) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended");
