@@ -29,8 +29,10 @@ const RETRYABLE: &[u16] = &[401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 50
 /// `x-bridge-origin`.
 ///
 /// A 2xx status acknowledges the message. The statuses 401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507 and
-/// 509 are errors that the bridge retries, after the delay in `Retry-After` at the earliest. Every other status is an error
-/// that it does not retry. [`with_retryable_statuses`](Self::with_retryable_statuses) changes the list.
+/// 509 are errors that the bridge retries. Every other status is an error that it does not retry.
+/// [`with_retryable_statuses`](Self::with_retryable_statuses) changes the list. After a
+/// [transient](networking_spi::http::status::is_transient) status, the bridge waits at least the number of seconds in
+/// `Retry-After`.
 pub struct HttpSink {
     client: Arc<dyn HttpClient>,
     base: Option<Url>,
