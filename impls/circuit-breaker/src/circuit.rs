@@ -79,7 +79,7 @@ impl SlidingWindowCircuit {
         }
     }
 
-    /// Admits a call. Returns a token instead of a permit, for callers that do not borrow the circuit meanwhile.
+    /// Admits a call. Returns a token instead of a permit, for callers that do not borrow the circuit during the call.
     #[inline]
     pub(super) fn acquire(&self) -> Result<PermitToken, CircuitRejection> {
         let word = self.gate.load();

@@ -23,7 +23,7 @@ pub(super) enum Counter {
 
 const COUNTERS: usize = 7;
 
-/// The most stripes that are each owned by one thread.
+/// The maximum number of owned stripes. Each is owned by one thread.
 const MAX_OWNED_STRIPES: usize = 32;
 
 /// The number of owned stripes: a few more than there are cores, for the threads of a runtime.

@@ -40,7 +40,7 @@ use super::registry::Registry;
 ///
 /// * Circuits: [`max_circuits`](SlidingWindowCircuitBreakerBuilder::max_circuits). To create a circuit beyond that, the
 ///   breaker evicts one that is closed, in automatic mode, not configured individually, without a handle, without calls in
-///   flight and without failures in its window. If there is none, creating a circuit fails with
+///   flight and without failures in its window. If no circuit can be evicted, creating a circuit fails with
 ///   [`Exhausted`](networking_spi::ErrorKind::Exhausted).
 /// * Counters: 128 bytes per stripe. A circuit has one shared stripe, and one stripe per thread for a number of threads: the
 ///   number of cores plus 2, rounded up to a power of two, at most 32. At most 4 224 bytes.

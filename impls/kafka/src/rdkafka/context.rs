@@ -34,7 +34,8 @@ struct Cause {
     reason: String,
 }
 
-/// The token lifetime that librdkafka is told, after which it requests the token again. Brokers check the expiry in the token.
+/// The token lifetime that is reported to librdkafka, which then requests the token again. Brokers check the expiry in the
+/// token.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Callbacks {

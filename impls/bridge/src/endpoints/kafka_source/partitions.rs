@@ -31,7 +31,7 @@ struct Partition {
     last_offset: i64,
     /// Records that were offered and are not acknowledged.
     in_flight: usize,
-    /// The offset to commit: the one after the last record before which all are acknowledged. `None` until there is one.
+    /// The offset to commit: all earlier records are acknowledged. `None` until the first record is acknowledged.
     position: Option<i64>,
     /// Whether `position` is not committed yet.
     dirty: bool,
