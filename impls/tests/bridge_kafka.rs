@@ -62,7 +62,7 @@ async fn read(cluster: &MemoryCluster, topic: &str, count: usize) -> Vec<KafkaMe
     messages
 }
 
-/// What the group would read next, of partition 0.
+/// The committed offset of the group in partition 0.
 async fn committed(cluster: &MemoryCluster) -> Option<i64> {
     let info = cluster.client().consumer_group_info(GROUP).await.ok()?;
     info.offsets
@@ -113,7 +113,7 @@ async fn a_message_becomes_a_record() {
     assert_eq!(
         sink.health().await.state,
         HealthState::Unknown,
-        "nothing is known of the cluster yet"
+        "nothing is known about the cluster yet"
     );
 
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
@@ -157,7 +157,7 @@ async fn a_message_becomes_a_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_permissions_are_tried_again_and_never_acknowledged() {
+async fn missing_permissions_are_retryable_and_never_acknowledged() {
     let cluster = cluster(&[("events", 1)]).await;
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())));
     let source = Arc::new(MemorySource::new(4));
@@ -174,7 +174,7 @@ async fn missing_permissions_are_tried_again_and_never_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_does_not_exist_is_the_sources_business() {
+async fn a_topic_that_does_not_exist_rejects_the_message() {
     let cluster = cluster(&[]).await;
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())).with_health_topic("missing"));
     let source = Arc::new(MemorySource::new(4));
@@ -214,12 +214,12 @@ async fn a_record_becomes_a_message_and_is_committed_after_the_sink_has_it() {
     assert_eq!(
         cluster.client().consumer_group_info(GROUP).await.unwrap().members.len(),
         0,
-        "the consumer left"
+        "the consumer left the group"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_record_is_delivered_again_and_nothing_is_committed_past_it() {
+async fn a_rejected_record_is_redelivered_and_no_later_offset_is_committed() {
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, (0..5).map(|n| record(&n.to_string())).collect()).await;
     let source = source(&cluster)
@@ -232,7 +232,7 @@ async fn a_rejected_record_is_delivered_again_and_nothing_is_committed_past_it()
         .create_bridge("b", Arc::new(source), sink.clone(), to("out"))
         .await
         .unwrap();
-    // The others overtake the rejected one, which waits for a minute.
+    // The other records are delivered before the rejected one, which waits for a minute.
     while sink.messages().len() < 4 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -275,7 +275,7 @@ async fn a_window_of_one_keeps_the_order_through_rejections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_poison_record_without_dead_letters_ends_the_bridge_and_stays() {
+async fn a_poison_record_without_dead_letters_fails_the_bridge_and_is_not_committed() {
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, vec![record("0"), record("poison"), record("2")]).await;
     let routing = RoutingConfig::new().with_rule(RouteRule::to("numbers", "payload != null", "out"));
@@ -295,7 +295,7 @@ async fn a_poison_record_without_dead_letters_ends_the_bridge_and_stays() {
     wait_for_commit(&cluster, 1).await;
     bridge.destroy_bridge(&id).await.unwrap();
 
-    // With a dead-letter target the next bridge gets over it.
+    // With a dead-letter target, the next bridge dead-letters the record and continues.
     let config = config.with_dead_letter_target("dead");
     bridge
         .create_bridge(
@@ -310,7 +310,7 @@ async fn a_poison_record_without_dead_letters_ends_the_bridge_and_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_work_when_the_bridge_is_destroyed_is_committed_and_the_rest_is_not_lost() {
+async fn destroying_a_bridge_commits_the_delivered_records_and_loses_no_other() {
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, (0..200).map(|n| record(&n.to_string())).collect()).await;
     let (bridge, id, sink) = bridged(&cluster, source(&cluster)).await;
@@ -322,7 +322,7 @@ async fn what_is_in_work_when_the_bridge_is_destroyed_is_committed_and_the_rest_
     assert_eq!(
         committed(&cluster).await,
         i64::try_from(before).ok(),
-        "what was delivered is committed, and no more"
+        "exactly the delivered records are committed"
     );
     let (_bridge, _, rest) = bridged(&cluster, source(&cluster)).await;
     wait_for_commit(&cluster, 200).await;
@@ -330,7 +330,7 @@ async fn what_is_in_work_when_the_bridge_is_destroyed_is_committed_and_the_rest_
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_to_consume_and_to_commit_are_survived() {
+async fn failures_to_consume_and_to_commit_are_retried() {
     let cluster = cluster(&[("in", 1)]).await;
     write(&cluster, vec![record("0"), record("1")]).await;
     cluster.inject(Fault::new(FaultPoint::Consume, ErrorKind::ConnectionClosed).times(2));
@@ -343,7 +343,7 @@ async fn failures_to_consume_and_to_commit_are_survived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_bridges_of_a_group_share_the_partitions_and_a_lost_one_is_taken_over() {
+async fn two_bridges_of_a_group_share_the_partitions_and_one_takes_over_those_of_the_other() {
     let cluster = cluster(&[("in", 4)]).await;
     let (first, id, one) = bridged(&cluster, source(&cluster)).await;
     let (_second, _, two) = bridged(&cluster, source(&cluster)).await;

@@ -1,4 +1,4 @@
-//! Domains never import each other: the manifests as `cargo metadata` reads them.
+//! Domains never depend on each other. These tests check the manifests as `cargo metadata` reads them.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -13,7 +13,7 @@ const DOMAINS: [&str; 4] = [
 ];
 
 #[test]
-fn a_domain_depends_on_the_contracts_and_the_runtime_alone() {
+fn a_domain_depends_only_on_the_contracts_and_the_runtime() {
     let workspace = Workspace::read();
     for domain in DOMAINS {
         let expected = BTreeSet::from(["networking-runtime", "networking-spi"]);
@@ -22,7 +22,7 @@ fn a_domain_depends_on_the_contracts_and_the_runtime_alone() {
 }
 
 #[test]
-fn tests_of_a_domain_use_the_contracts_the_conformance_kit_and_the_domain_alone() {
+fn tests_of_a_domain_use_only_the_contracts_the_conformance_kit_and_the_domain() {
     let workspace = Workspace::read();
     for domain in DOMAINS {
         let allowed = BTreeSet::from(["networking-conformance", "networking-spi", domain]);
@@ -39,7 +39,7 @@ fn the_contracts_depend_on_no_other_crate_of_the_workspace() {
 }
 
 #[test]
-fn the_runtime_and_the_conformance_kit_depend_on_the_contracts_alone() {
+fn the_runtime_and_the_conformance_kit_depend_only_on_the_contracts() {
     let workspace = Workspace::read();
     for package in ["networking-runtime", "networking-conformance"] {
         assert_eq!(

@@ -24,17 +24,17 @@ use networking_runtime::clock::TokioClock;
 ///
 /// * Messages of the same key are delivered in the order of their arrival, retries included. Messages without a key, and
 ///   messages of different keys, are delivered concurrently.
-/// * A failed delivery is retried with exponential backoff and full jitter, and never sooner than the sink's error asks
-///   ([`Retryability::After`](networking_spi::Retryability::After)). If it asks for more than
-///   [`maximum`](networking_spi::backoff::Backoff::maximum), the bridge stops retrying at once.
+/// * A failed delivery is retried with exponential backoff and full jitter, at the earliest after the delay that the sink's
+///   error requests ([`Retryability::After`](networking_spi::Retryability::After)). If it requests more than
+///   [`maximum`](networking_spi::backoff::Backoff::maximum), the bridge stops retrying immediately.
 /// * Dead letters have the reason in [header fields](networking_spi::bridge::dead_letter_headers).
-/// * A payload of more bytes than [`max_payload_size`](BridgeConfig::max_payload_size) is dead-lettered; without a
-///   dead-letter target it is rejected as [`TooLarge`](ErrorKind::TooLarge).
-/// * A panic of an endpoint is an [`Internal`](ErrorKind::Internal) error of that call. It ends the bridge only if
+/// * A payload larger than [`max_payload_size`](BridgeConfig::max_payload_size) is dead-lettered; without a dead-letter
+///   target it is rejected with [`TooLarge`](ErrorKind::TooLarge).
+/// * A panic of an endpoint becomes an [`Internal`](ErrorKind::Internal) error of that call. It ends the bridge only if
 ///   [`receive`](BridgeSource::receive) panics.
 /// * A rule that has a condition needs a [`ConditionCompiler`]: the feature `cel` (`bridge-cel` in `networking-impls`) adds
 ///   one, and [`condition_compiler`](InProcessBridgeBuilder::condition_compiler) sets another. Without a compiler,
-///   `capabilities().routing` is false, and such a rule is [`Unsupported`](ErrorKind::Unsupported) when it is configured. The
+///   `capabilities().routing` is false, and configuring such a rule fails with [`Unsupported`](ErrorKind::Unsupported). The
 ///   condition `true` matches every message and needs no compiler.
 /// * When its source ends, a bridge is `stopped`; when its source returns an error that is not retryable, it is `failed`. It
 ///   keeps its name until it is destroyed.
@@ -46,7 +46,7 @@ use networking_runtime::clock::TokioClock;
 ///
 /// # Cancel safety
 ///
-/// A cancelled `create_bridge` leaves no bridge: its endpoints are stopped. A cancelled `destroy_bridge` goes on in the
+/// A cancelled `create_bridge` creates no bridge: its endpoints are stopped. A cancelled `destroy_bridge` continues in the
 /// background, but the bridge keeps its name until another call completes. A cancelled `send_message_through_bridge` may have
 /// delivered the message.
 ///
@@ -88,7 +88,8 @@ impl InProcessBridge {
         Self::builder().build()
     }
 
-    /// The defaults: at most 256 bridges, conditions in CEL (with the feature `cel`), tokio's clock, random jitter.
+    /// Starts to configure a bridge. The defaults: at most 256 bridges, conditions in CEL (with the feature `cel`), tokio's
+    /// clock, random jitter.
     pub fn builder() -> InProcessBridgeBuilder {
         InProcessBridgeBuilder {
             max_bridges: 256,
@@ -108,7 +109,7 @@ impl InProcessBridge {
     fn reserve<'b>(&'b self, name: &str) -> Result<Reservation<'b>> {
         let mut registry = self.registry.lock();
         if registry.names.contains(name) {
-            let message = "a bridge of this name exists already";
+            let message = "a bridge with this name already exists";
             return Err(
                 NetworkError::new(ErrorKind::AlreadyExists, "bridge.create_bridge", message).with_context("name", name),
             );
@@ -140,13 +141,13 @@ pub struct InProcessBridgeBuilder {
 }
 
 impl InProcessBridgeBuilder {
-    /// Sets the maximum number of bridges. One more is [`Exhausted`](ErrorKind::Exhausted).
+    /// Sets the maximum number of bridges. Creating another one fails with [`Exhausted`](ErrorKind::Exhausted).
     pub fn max_bridges(mut self, bridges: usize) -> Self {
         self.max_bridges = bridges;
         self
     }
 
-    /// Sets the compiler of routing conditions, in place of CEL.
+    /// Sets the compiler of routing conditions, instead of CEL.
     pub fn condition_compiler(mut self, compiler: Arc<dyn ConditionCompiler>) -> Self {
         self.compiler = Some(compiler);
         self
@@ -158,7 +159,7 @@ impl InProcessBridgeBuilder {
         self
     }
 
-    /// Sets the seed of the jitter of retries, so that it is the same in every run.
+    /// Sets the seed of the jitter of retries, so that it is the same in every run. Default: a random seed.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self

@@ -1,12 +1,12 @@
 //! Bridges between protocols: [`InProcessBridge`] implements
-//! [`CommunicationBridge`](networking_spi::bridge::CommunicationBridge), and the endpoints are what it runs between.
+//! [`CommunicationBridge`](networking_spi::bridge::CommunicationBridge), and the endpoints connect it to HTTP and Kafka.
 //!
 //! # Responsibilities
 //!
 //! | this crate | not this crate |
 //! |---|---|
 //! | runs each bridge as tasks of the caller's tokio runtime: intake, order by key, retries, dead letters, draining | stores messages: a message in flight is kept by its source's peer until it is acknowledged |
-//! | evaluates routing rules; their conditions are CEL, or whatever a [`ConditionCompiler`] of the application compiles | decides which messages an application wants |
+//! | evaluates routing rules; their conditions are CEL, or a language of the application's own [`ConditionCompiler`] | decides which messages an application wants |
 //! | HTTP and Kafka endpoints over [`HttpClient`](networking_spi::http::HttpClient) and [`KafkaClient`](networking_spi::kafka::KafkaClient) | HTTP and Kafka clients: any implementation of these contracts can be passed in |
 //!
 //! # Endpoints
@@ -17,7 +17,7 @@
 //! | Kafka | [`KafkaSource`] | [`KafkaSink`] |
 //! | in memory | [`MemorySource`] | [`MemorySink`] |
 //!
-//! Applications write their own by implementing [`BridgeSource`](networking_spi::bridge::BridgeSource) and
+//! Applications can add endpoints by implementing [`BridgeSource`](networking_spi::bridge::BridgeSource) and
 //! [`BridgeSink`](networking_spi::bridge::BridgeSink).
 //!
 //! # Features
@@ -26,9 +26,9 @@
 //! |---|---|---|---|
 //! | `cel` | yes | `CelCompiler`: conditions in the [Common Expression Language](https://cel.dev) | `bridge-cel` |
 //!
-//! Without `cel`, and without a [`ConditionCompiler`] of the application, a rule that has a condition is
-//! [`Unsupported`](networking_spi::ErrorKind::Unsupported) when it is configured. Rules with the condition `true`, the
-//! default target and dead letters work.
+//! Without `cel`, and without a [`ConditionCompiler`] of the application, configuring a rule that has a condition fails with
+//! [`Unsupported`](networking_spi::ErrorKind::Unsupported). Rules with the condition `true`, the default target and dead
+//! letters work.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,4 +1,4 @@
-//! Compilers of conditions: one of the application, and none.
+//! Condition compilers: a custom one, and none.
 
 use std::panic::panic_any;
 use std::sync::{Arc, Mutex};
@@ -61,7 +61,7 @@ fn routing(condition: &str) -> RoutingConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_compiler_decides_which_messages_match() {
+async fn a_custom_compiler_decides_which_messages_match() {
     let compiler = Arc::new(Equals::default());
     let bridge = InProcessBridge::builder().condition_compiler(compiler.clone()).build();
     assert!(bridge.capabilities().routing);
@@ -99,7 +99,7 @@ async fn an_own_compiler_decides_which_messages_match() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_an_own_compiler_names_the_rule() {
+async fn an_error_of_a_custom_compiler_names_the_rule() {
     let bridge = InProcessBridge::builder()
         .condition_compiler(Arc::new(Equals::default()))
         .build();
@@ -172,7 +172,7 @@ async fn without_a_compiler_a_condition_is_unsupported() {
         );
         assert!(context.contains(&("rule", "rule")), "{error}");
     }
-    // The former routing stays.
+    // The previous routing is still in use.
     assert_eq!(source.send("x").await.unwrap().target, "events");
 }
 

@@ -104,7 +104,7 @@ async fn retries_and_then_dead_letters_with_the_reason() {
     assert_eq!(letter.header(dead_letter_headers::ATTEMPTS), Some("3"));
     assert_eq!(letter.payload, r#"{"event": "user_login"}"#);
 
-    // Dead-lettering fails too: the message is rejected with that error, which is retryable.
+    // Dead-lettering also fails: the message is rejected with that error, which is retryable.
     for _ in 0..6 {
         sink.fail_next(transient());
     }
@@ -240,7 +240,7 @@ async fn keeps_order_and_acknowledges_everything_under_load() {
         .create_bridge("b", source.clone(), sink.clone(), config)
         .await
         .unwrap();
-    // Fewer than the attempts of one message, so that no message fails, even if it meets all of these failures.
+    // Fewer than the attempts of one message, so that no message fails, even if all of these failures affect the same one.
     for _ in 0..90 {
         sink.fail_next(transient());
     }
@@ -251,7 +251,7 @@ async fn keeps_order_and_acknowledges_everything_under_load() {
                 let message = BridgeMessage::new(format!("{key}/{number}"), "{}", SystemTime::UNIX_EPOCH);
                 source.send_message(message.with_key(key.to_string()))
             });
-            // Each is sent at its first poll, in order, because they are not made to yield.
+            // Each message is sent at its first poll, in order, because `unconstrained` never makes a future yield.
             let receipts = tokio::task::unconstrained(futures_util::future::join_all(sent)).await;
             receipts.into_iter().flatten().count()
         })

@@ -197,7 +197,7 @@ async fn only_signed_messages_enter_the_bridge() {
 }
 
 #[tokio::test]
-async fn requests_that_are_no_messages_are_refused() {
+async fn invalid_requests_are_refused() {
     let pipeline = Pipeline::start(listener().max_body_size(10), config()).await;
     let send = async |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         exchange(pipeline.address, &request(method, path, headers, body)).await
@@ -211,7 +211,7 @@ async fn requests_that_are_no_messages_are_refused() {
     assert_eq!(
         exchange(pipeline.address, chunked).await.status,
         413,
-        "a body without a length, too"
+        "also a body without a length"
     );
     let long = "x".repeat(600);
     assert_eq!(

@@ -67,9 +67,9 @@ async fn posts_the_message_with_its_headers_and_id() {
     assert!(!format!("{sink:?}").contains("ours-secret"));
 }
 
-/// RFC 9110, section 7.6.1, and the fields that the request sets itself.
+/// RFC 9110, section 7.6.1.
 #[tokio::test]
-async fn fields_of_the_connection_do_not_reach_the_target() {
+async fn hop_by_hop_fields_are_not_sent() {
     let (client, seen) = client(responding(204));
     let names = [
         "connection",
@@ -147,7 +147,7 @@ async fn errors_of_the_client_keep_their_retryability() {
         .await
         .unwrap_err();
     assert!(!error.retryability().is_retryable());
-    // A client that returns statuses as errors changes nothing.
+    // The result is the same if the client returns statuses as errors.
     let (client, _) = self::client(|| HttpResponse::new(StatusCode::UNAUTHORIZED).error_for_status());
     let error = HttpSink::new(client)
         .deliver("https://example.com/", message())
@@ -157,7 +157,7 @@ async fn errors_of_the_client_keep_their_retryability() {
 }
 
 #[tokio::test]
-async fn a_stopped_sink_takes_nothing() {
+async fn a_stopped_sink_sends_nothing() {
     let (client, seen) = client(responding(200));
     let sink = HttpSink::new(client);
     sink.start().await.unwrap();
@@ -174,10 +174,10 @@ async fn a_stopped_sink_takes_nothing() {
 }
 
 #[tokio::test]
-async fn relative_targets_need_a_base() {
+async fn relative_targets_without_a_base_are_passed_to_the_client() {
     let (client, seen) = client(responding(200));
     HttpSink::new(client).deliver("/hooks", message()).await.unwrap();
-    // Passed on as it is: the client may have a base URL.
+    // The target is unchanged, because the client may have a base URL.
     assert!(matches!(seen.0.lock().unwrap()[0].target, RequestTarget::Relative(_)));
     assert_eq!(
         HttpSink::new(self::client(responding(200)).0)

@@ -1,4 +1,4 @@
-//! Behaviour beyond the contract: the engine, conditions, the HTTP endpoints, secrets. And the proof that each case of the suite
+//! Behaviour beyond the contract: the engine, conditions, the HTTP endpoints, secrets. Also tests that each case of the suite
 //! can fail.
 
 mod conditions;

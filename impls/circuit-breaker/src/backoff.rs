@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use networking_spi::circuit_breaker::OpenPolicy;
 
-/// The open time after `reopenings` openings since the last recovery: that of the policy's backoff. It is at least `requested`,
-/// the time that the dependency asked for, and at most the maximum of the backoff.
+/// How long the circuit stays open, after `reopenings` earlier openings since the last recovery: the delay of the policy's
+/// backoff, but at least `requested` (the time that the dependency asked for), and at most the maximum of the backoff.
 pub(super) fn open_time(
     policy: &OpenPolicy,
     reopenings: u32,

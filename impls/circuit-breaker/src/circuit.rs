@@ -32,7 +32,7 @@ pub(super) struct SlidingWindowCircuit {
     clock: Arc<dyn Clock>,
     hub: Arc<EventHub>,
     locked: Mutex<Locked>,
-    /// Held by the thread that publishes, so that events are published in their order.
+    /// Held by the thread that publishes, so that events are published in order.
     publishing: Mutex<()>,
     evicted: AtomicBool,
     /// Whether the circuit was configured individually. It is then never evicted, because a new one would have the default
@@ -79,7 +79,7 @@ impl SlidingWindowCircuit {
         }
     }
 
-    /// Admits a call. Returns a token instead of a permit, for callers that do not borrow the circuit meanwhile.
+    /// Admits a call. Returns a token instead of a permit, for callers that do not borrow the circuit during the call.
     #[inline]
     pub(super) fn acquire(&self) -> Result<PermitToken, CircuitRejection> {
         let word = self.gate.load();
@@ -182,7 +182,7 @@ impl SlidingWindowCircuit {
         machine.is_pristine(self.context(config))
     }
 
-    /// Whether the circuit is evicted or about to be. To be called after a handle was cloned.
+    /// Whether the circuit is evicted or about to be. Call this after cloning a handle.
     pub(super) fn is_evicted(&self) -> bool {
         fence(Ordering::SeqCst);
         self.evicted.load(Ordering::SeqCst)

@@ -23,7 +23,7 @@ pub(super) enum Counter {
 
 const COUNTERS: usize = 7;
 
-/// The most stripes that are each owned by one thread.
+/// The maximum number of owned stripes. Each is owned by one thread.
 const MAX_OWNED_STRIPES: usize = 32;
 
 /// The number of owned stripes: a few more than there are cores, for the threads of a runtime.
@@ -121,7 +121,7 @@ const UNASSIGNED: usize = usize::MAX;
 #[cfg(not(networking_loom))]
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
-/// Sets the lowest clear bit of `all` and returns its index. `None` if all are set.
+/// Sets the lowest bit of `all` that is clear in `taken`, and returns its index. `None` if there is no such bit.
 pub(super) fn take_bit(taken: &AtomicU32, all: u32) -> Option<usize> {
     let mut now = taken.load(Ordering::Relaxed);
     loop {

@@ -78,15 +78,14 @@ impl CircuitMetricsExporter {
         }
     }
 
-    /// Sets the most circuits with their own series. Default: 200. With 0, all circuits are under `_other`.
+    /// Sets the maximum number of circuits with their own series. Default: 200. With 0, all circuits are under `_other`.
     #[must_use = "returns the exporter"]
     pub fn with_max_series(mut self, circuits: usize) -> Self {
         self.max_series = circuits;
         self
     }
 
-    /// Writes the changes since the last export. Returns `false` if the breaker was dropped; there is then nothing left to
-    /// export.
+    /// Writes the changes since the last export. Returns `false` if the breaker was dropped and nothing is left to export.
     #[must_use = "`false` means that the breaker was dropped and exporting can stop"]
     pub fn export(&mut self) -> bool {
         let Some(breaker) = self.breaker.upgrade() else {
@@ -123,7 +122,7 @@ impl CircuitMetricsExporter {
 
     /// Exports immediately and then every `interval`, until the breaker is dropped.
     ///
-    /// Cancel safety: dropping the future stops the export. What was counted since the last export is not written.
+    /// Cancel safety: dropping the future stops the export. Changes since the last export are not written.
     ///
     /// # Panics
     /// If `interval` is zero, or outside of a tokio runtime with time enabled.
@@ -143,7 +142,7 @@ impl CircuitMetricsExporter {
         if let Some(label) = self.labels.get(name) {
             return Some(label.clone());
         }
-        // A circuit with the name of the sum is counted in the sum.
+        // A circuit that is itself named `_other` is part of the sum.
         if self.labels.len() >= self.max_series || name == OTHERS {
             return None;
         }

@@ -6,7 +6,7 @@ use networking_spi::circuit_breaker::CircuitState;
 
 use super::sync::{AtomicU32, AtomicU64};
 
-/// The end of an open time that only an operator ends.
+/// The end of the open time of a circuit that stays open until an operator changes it.
 pub(super) const FOREVER: u64 = u64::MAX;
 
 /// State, flags and generation of a circuit in one word, so that a call needs one load.
@@ -72,7 +72,7 @@ impl Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Word(u64);
 
-/// What is recorded for a call besides its outcome.
+/// The settings of a circuit that each call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Flags {
     /// Calls are timed: the clock is read when they start and when they end.

@@ -25,7 +25,7 @@ impl HalfOpen {
         true
     }
 
-    /// Frees the slot of the probe `id`. `false` if its lease has ended, so that its result is too late.
+    /// Frees the slot of the probe `id`. Returns `false` if its lease has ended: its result is then too late.
     pub(super) fn release(&mut self, id: u64, now: u64) -> bool {
         let Some(position) = self.probes.iter().position(|probe| probe.id == id) else {
             return false;

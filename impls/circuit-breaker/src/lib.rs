@@ -15,11 +15,11 @@
 //!
 //! # Design
 //!
-//! A circuit has two parts. The *gate* is one atomic word with the state. Loading it decides whether a call is admitted and
-//! what has to be recorded; successful calls of a closed circuit use nothing else, and count on a stripe of their thread.
-//! The *machine* is behind a lock and has the window, the probes and the modes. It handles failures, rate policies and calls
-//! of a circuit that is not closed. Each state change starts a new generation, and a result counts only in the generation
-//! in which its call was admitted.
+//! A circuit has two parts. The *gate* is one atomic word with the state. It determines whether a call is admitted and what
+//! has to be recorded. A successful call of a closed circuit uses only the gate and the counters of its thread's stripe. The
+//! *machine* is behind a lock and has the window, the probes and the modes. It handles failures, rate policies and calls of
+//! a circuit that is not closed. Each state change starts a new generation, and a result counts only in the generation in
+//! which its call was admitted.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -52,7 +52,7 @@ pub use exporter::CircuitMetricsExporter;
 #[doc = include_str!("../README.md")]
 struct ReadmeExample;
 
-/// The duration in nanoseconds. 64 bits are enough for 584 years; longer durations are capped.
+/// The duration in nanoseconds, at most `u64::MAX` (584 years).
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

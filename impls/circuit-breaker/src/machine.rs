@@ -15,7 +15,7 @@ use super::half_open::HalfOpen;
 use super::nanos;
 use super::window::{Sample, Window, tripped};
 
-/// The most transitions that the metrics of a circuit list.
+/// The maximum number of transitions in the metrics of a circuit.
 const MAX_TRANSITIONS: usize = 32;
 
 /// The probe number of a call that was admitted only because of dry run.
@@ -157,7 +157,8 @@ impl Machine {
         }
     }
 
-    /// Records the end of a call. `false` if it is too late to count: the state or the probe lease has changed.
+    /// Records the end of a call. Returns `false` if the result is too late to count: the circuit has entered another state, or
+    /// the lease of the probe has ended.
     pub(super) fn settle(&mut self, token: PermitToken, end: CallEnd, cx: MachineContext<'_>) -> bool {
         if matches!(self.phase, Phase::Open) {
             self.refresh(cx);
@@ -403,7 +404,7 @@ impl Machine {
         match mode {
             CircuitMode::ForcedOpen => self.open_forever(reason, now, cx),
             CircuitMode::ForcedClosed => self.close(reason, now, cx),
-            // Without the forced mode nothing would close the circuit.
+            // A circuit that was forced open has no end of its open time, so nothing else would close it.
             _ if before == CircuitMode::ForcedOpen => self.close(reason, now, cx),
             _ => cx.gate.store(self.word(cx.config)),
         }
@@ -442,7 +443,7 @@ impl Machine {
     }
 }
 
-/// The start time of a call as its token has it: the time of the clock plus one, because zero means that the call is not
+/// The start time that the token of a call stores: the time of the clock plus one, because zero means that the call is not
 /// timed.
 pub(super) fn start_mark(now: u64) -> u64 {
     now.saturating_add(1)

@@ -94,7 +94,7 @@ impl Registry {
         Ok(circuit)
     }
 
-    /// All circuits with their states. No circuit is created or evicted meanwhile.
+    /// All circuits with their states. No circuit is created or evicted while they are collected.
     pub(super) fn states(&self) -> BTreeMap<String, CircuitState> {
         let _lifecycle = self.lifecycle.lock();
         self.circuits

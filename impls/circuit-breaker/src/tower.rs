@@ -27,14 +27,15 @@ use tower_service::Service;
 /// * A rejected call does not reach the inner service.
 /// * The circuit's [`call_timeout`](networking_spi::circuit_breaker::CircuitBreakerConfig::call_timeout) limits each call.
 ///   A call that exceeds it is a failure. The limit uses tokio's timer.
-/// * The permit is in the response future. Dropping the future cancels the call: it frees the permit and records the call by
-///   the circuit's [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy). A panic of the inner service is a
+/// * The response future holds the permit. Dropping the future cancels the call: it frees the permit and records the call as
+///   the circuit's [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy) says. A panic of the inner service is a
 ///   failure. Reading the body of a response is not part of the call.
 ///
 /// # Order
 ///
-/// Right: inside retries, and outside of buffers, connections and concurrency limits. Wrong: inside a timeout layer, which
-/// cancels calls, so that the circuit does not record that the service hangs. Use `call_timeout` instead.
+/// Right: inside retries, and outside of buffers, connections and concurrency limits. Wrong: inside a timeout layer. A timeout
+/// layer cancels calls, and by default the circuit ignores cancelled calls, so that it stays closed when the service hangs. Use
+/// `call_timeout` instead.
 ///
 /// ```
 /// use networking_circuit_breaker::SlidingWindowCircuitBreaker;
@@ -106,7 +107,7 @@ impl<Classifier> fmt::Debug for CircuitLayer<Classifier> {
 /// Classifies the results of calls.
 ///
 /// Implemented for functions of `Result<&Response, &Error>` that return a [`CallOutcome`] or a [`CallRecord`]. A record can
-/// have the time after which the service asks to be called again.
+/// also have the retry delay that the service requested.
 pub trait Classify<Response, Error> {
     /// The outcome to record for a call with this result.
     fn classify(&self, result: Result<&Response, &Error>) -> CallRecord;
@@ -162,8 +163,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// # Readiness
 ///
-/// `poll_ready` takes no permit, because a caller may become ready and never call. While the circuit is open, the service is
-/// ready without polling the inner service, so that calls are rejected even if the inner service never becomes ready.
+/// `poll_ready` takes no permit, because a caller may wait for readiness and never call. While the circuit is open, the service
+/// is ready without polling the inner service, so that calls are rejected even if the inner service never becomes ready.
 /// Otherwise the inner service decides. A call that became ready while the circuit was open is rejected even if the circuit
 /// is half-open by then, because the inner service was not polled; the next call is a probe. An error of the inner
 /// service's `poll_ready` is returned and not recorded, because no call was made.

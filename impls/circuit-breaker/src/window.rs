@@ -31,7 +31,7 @@ impl Window {
         }
     }
 
-    /// Changes to the window of `policy`. If the kind of window remains, it keeps the newest calls.
+    /// Replaces the window with one for `policy`. Keeps the newest calls if the kind of window is the same.
     pub(super) fn reshape(&mut self, policy: &TripPolicy, now: u64) {
         let mut reshaped = Self::new(policy);
         match (&*self, &mut reshaped) {
@@ -107,7 +107,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, sample: Sample) {
-        // Saturating: beyond 2^32 calls in a bucket, the error of the rate is negligible.
+        // Saturating: beyond 2^32 calls in a window, the error of the rate is negligible.
         self.calls = self.calls.saturating_add(1);
         self.failures = self.failures.saturating_add(sample.failed.into());
         self.slow = self.slow.saturating_add(sample.slow.into());
@@ -247,7 +247,7 @@ impl TimeWindow {
         for age in (0..(BUCKETS as u64).min(old.newest + 1)).rev() {
             let bucket = old.newest - age;
             let calls = old.buckets[slot(bucket)];
-            // By the end of the old bucket, so that no call leaves the new window too early.
+            // The new bucket is chosen by the end of the old one, so that no call leaves the new window too early.
             let number = (((bucket + 1).saturating_mul(old.width) - 1) / self.width).min(self.newest);
             if number + BUCKETS as u64 > self.newest {
                 self.buckets[slot(number)].merge(calls);

@@ -138,7 +138,7 @@ async fn circuits_beyond_the_limit_are_summed() {
     for index in 0..50 {
         calls(&breaker, &format!("tenant-{index:02}"), CallOutcome::Success, 1);
     }
-    // A circuit with the name of the sum is counted in the sum.
+    // A circuit that is itself named `_other` is part of the sum.
     calls(&breaker, "_other", CallOutcome::Success, 1);
     let circuit = breaker.circuit("tenant-49").unwrap();
     let permit = circuit.try_acquire().unwrap();

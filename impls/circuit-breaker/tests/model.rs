@@ -32,7 +32,7 @@ async fn random_operations_have_the_effects_of_the_model() {
     }
 }
 
-/// The comparison must detect each deliberate defect of the model.
+/// The comparison must detect each saboteur: a deliberately broken model.
 #[tokio::test(start_paused = true)]
 async fn random_operations_find_saboteurs() {
     for saboteur in [
@@ -53,7 +53,7 @@ async fn random_operations_find_saboteurs() {
                 break;
             }
         }
-        assert!(found, "{saboteur:?} makes no difference");
+        assert!(found, "{saboteur:?} was not detected");
     }
 }
 
@@ -82,7 +82,7 @@ async fn compare(seed: u64, saboteur: Option<Saboteur>) -> Result<(), String> {
             tokio::time::advance(time).await;
         }
         let results = (tested.apply(&step), model.apply(&step));
-        // Reading a circuit makes overdue state changes. Some steps must therefore follow without a read.
+        // Reading a circuit makes overdue state changes, so some steps must follow another step without a read.
         if results.0 == results.1 && rng.u8(..3) == 0 {
             continue;
         }
@@ -125,7 +125,7 @@ impl Step {
             97 => Self::ForceClosed,
             98 => Self::Reset,
             99 => Self::Configure(random_config(rng)),
-            // Most steps, and all that need a permit if there is none.
+            // Most steps, and every step that needs a permit while there is none.
             _ => Self::Acquire,
         }
     }

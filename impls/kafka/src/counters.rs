@@ -20,7 +20,7 @@ pub(crate) struct ClientCounters {
 }
 
 impl ClientCounters {
-    /// The metrics of the client, without those of single producers and consumers.
+    /// The metrics of the client, without those of its individual producers and consumers.
     pub(crate) fn snapshot(&self) -> KafkaMetrics {
         let mut metrics = KafkaMetrics::default();
         metrics.messages_produced = get(&self.messages_produced);
@@ -40,7 +40,7 @@ impl ClientCounters {
     }
 }
 
-/// Counters of one producer. What they count is also counted for the client.
+/// Counters of one producer. Each count is also added to the counters of the client.
 #[derive(Debug)]
 pub(crate) struct ProducerCounters {
     client: Arc<ClientCounters>,
@@ -84,7 +84,7 @@ impl ProducerCounters {
     }
 }
 
-/// Counters of one consumer. What they count is also counted for the client.
+/// Counters of one consumer. Each count is also added to the counters of the client.
 #[derive(Debug)]
 pub(crate) struct ConsumerCounters {
     client: Arc<ClientCounters>,
@@ -110,7 +110,7 @@ impl ConsumerCounters {
         metrics
     }
 
-    /// Counts messages that were returned and their bytes.
+    /// Counts messages that a call to consume returned, and their bytes.
     pub(crate) fn count_consumed(&self, messages: u64, bytes: u64) {
         add(&self.messages, messages);
         add(&self.bytes, bytes);
@@ -118,12 +118,12 @@ impl ConsumerCounters {
         add(&self.client.bytes_consumed, bytes);
     }
 
-    /// Counts a call to consume that failed.
+    /// Counts a failed call to consume.
     pub(crate) fn count_consume_error(&self) {
         add(&self.client.consume_errors, 1);
     }
 
-    /// Counts a commit that succeeded or failed.
+    /// Counts a commit, as successful or failed.
     pub(crate) fn count_commit(&self, succeeded: bool) {
         let client = &self.client;
         add(

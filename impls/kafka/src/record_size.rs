@@ -1,9 +1,9 @@
-//! How many bytes a record counts as, in metrics and against limits.
+//! The size of a record, for metrics and limits.
 
 use bytes::Bytes;
 use networking_spi::kafka::KafkaHeaders;
 
-/// Bytes of key, value, header names and header values. The framing of batches is not counted.
+/// The bytes of key, value, header names and header values, without the framing of batches.
 pub(crate) fn record_size(key: Option<&Bytes>, value: Option<&Bytes>, headers: &KafkaHeaders) -> usize {
     let headers: usize = headers
         .iter()

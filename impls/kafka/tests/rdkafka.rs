@@ -279,7 +279,7 @@ async fn without_a_broker_calls_end_at_their_timeouts() {
         (ErrorKind::Timeout, SendState::MaybeSent)
     );
     assert!(errors[0].context().any(|(key, _)| key == "reason"), "{}", errors[0]);
-    // librdkafka checks for timed out records once per second, so the second record got no place in the queue in time.
+    // librdkafka checks for timed out records once per second, so the second record got no slot in the queue in time.
     assert_eq!(
         (errors[1].kind(), errors[1].send_state()),
         (ErrorKind::Exhausted, SendState::NotSent)

@@ -1,4 +1,4 @@
-//! The Kafka suite notices mistakes: each saboteur fails the cases that it names, and no others.
+//! The Kafka suite detects mistakes: each saboteur fails the cases that it names, and no others.
 
 use std::sync::Arc;
 

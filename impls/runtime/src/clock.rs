@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use networking_spi::clock::{Clock, SystemClock};
 use tokio::time::Instant;
 
-/// A clock on tokio's time: in a paused runtime it advances only when the test advances it.
+/// A clock on tokio's time. In a paused runtime it advances only with `tokio::time::advance` and with tokio's auto-advance.
 ///
-/// Its wall-clock time is the system time at the creation of the clock plus the time that has passed on tokio's clock since
-/// then. Later changes of the system time have no effect. Copies show the same time.
+/// Its wall-clock time is the system time at which the clock was created, plus the time that has passed on tokio's clock
+/// since then. Later changes of the system time have no effect. Copies show the same time.
 #[derive(Debug, Clone, Copy)]
 pub struct TokioClock {
     wall_origin: SystemTime,

@@ -7,10 +7,10 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Shares one run of some work between all callers that ask for it while it is in progress: of a hundred requests that need a
-/// new token, one fetches it.
+/// Runs work once for all callers that ask for it while it is in progress. For example, when a hundred requests need a new
+/// token, one of them fetches it and all get the result.
 ///
-/// The run is a tokio task. It continues when a caller stops waiting.
+/// The work runs in a tokio task. It continues if callers stop waiting.
 ///
 /// ```
 /// use networking_runtime::single_flight::SingleFlight;
@@ -29,7 +29,7 @@ pub struct SingleFlight<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// No run is in progress. `operation` is the name of the work in errors.
+    /// A `SingleFlight` with no run in progress. `operation` names the work in errors.
     pub const fn new(operation: &'static str) -> Self {
         Self {
             operation,
@@ -37,12 +37,13 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         }
     }
 
-    /// Waits for the run in progress and returns its result. If there is none, returns the value of `ready`, or else starts
-    /// `run` and waits for it.
+    /// Waits for the run in progress and returns its result. If no run is in progress, returns the value of `ready`. If
+    /// `ready` returns `None`, starts `run` and waits for it.
     ///
-    /// `ready` is called while no run can start or end, so that work that has just ended is not started again.
+    /// `ready` and `run` are called under a lock, so that work that has just ended is not started again. They must not use
+    /// this `SingleFlight`.
     ///
-    /// Cancel safety: dropping the future does not affect the run and its other callers.
+    /// Cancel safety: dropping the future affects neither the run nor its other callers.
     ///
     /// # Errors
     /// * The error of the run. Every caller gets it.
@@ -76,7 +77,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         }
     }
 
-    /// Starts `run` if no run is in progress, and does not wait for it.
+    /// Starts `run` if no run is in progress. Does not wait for it.
     ///
     /// # Panics
     /// If called outside of a tokio runtime.
@@ -105,7 +106,7 @@ fn start<T: Send + Sync + 'static>(run: BoxFuture<'static, Result<T>>) -> watch:
     receiver
 }
 
-/// A run that has ended has set its value. A run that panicked or was cancelled has dropped its sender.
+/// A completed run has set its value. A run that panicked or was cancelled has dropped its sender.
 fn is_running<T>(running: &watch::Receiver<Option<T>>) -> bool {
     running.borrow().is_none() && running.has_changed().is_ok()
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::is_of_one_hop;
 
-/// The most that is read of a response body, in bytes. A body that is read to its end leaves the connection reusable.
+/// How much of a response body is read, in bytes. The connection can be reused only if the body is read to its end.
 const MAX_RESPONSE: usize = 64 << 10;
 
 /// Statuses that are retried by default, besides the [transient](status::TRANSIENT) ones. Those for missing credentials and
@@ -23,13 +23,16 @@ const ALSO_RETRYABLE: [u16; 7] = [401, 403, 407, 421, 423, 507, 509];
 
 /// A sink that sends each message as a `POST`, over any [`HttpClient`]. Targets are URLs, absolute or relative to a base.
 ///
-/// The payload is the body, byte for byte. The message's header fields are sent, except those that concern one connection and
-/// those with credentials. The message's id is sent as `Idempotency-Key`, so that the peer can recognize a message that it
-/// has received before, and as `x-bridge-message-id`.
+/// The payload is the body, byte for byte. `Content-Type` is the message's content type, or `application/octet-stream`. The
+/// message's header fields are sent, except hop-by-hop fields and credentials. The message's id is sent as `Idempotency-Key`,
+/// so that the peer can recognize a message that it has received before, and as `x-bridge-message-id`; the origin is sent as
+/// `x-bridge-origin`.
 ///
 /// A 2xx status acknowledges the message. The statuses 401, 403, 407, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507 and
-/// 509 are errors that the bridge retries, not before the time in `Retry-After`. Every other status is an error that it does
-/// not retry. [`with_retryable_statuses`](Self::with_retryable_statuses) changes the list.
+/// 509 are errors that the bridge retries. Every other status is an error that it does not retry.
+/// [`with_retryable_statuses`](Self::with_retryable_statuses) changes the list. After a
+/// [transient](networking_spi::http::status::is_transient) status, the bridge waits at least the number of seconds in
+/// `Retry-After`.
 pub struct HttpSink {
     client: Arc<dyn HttpClient>,
     base: Option<Url>,
@@ -64,7 +67,7 @@ impl HttpSink {
         self
     }
 
-    /// Sets the method, in place of `POST`.
+    /// Sets the method. Default: `POST`.
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -84,7 +87,7 @@ impl HttpSink {
         Ok(self)
     }
 
-    /// Sets the statuses that are retried, in place of the default list.
+    /// Sets the statuses that are retried, instead of the default list.
     pub fn with_retryable_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Self {
         self.retryable = statuses.into_iter().map(|status| status.as_u16()).collect();
         self
@@ -145,7 +148,7 @@ impl HttpSink {
         Err(self.classified(error))
     }
 
-    /// The status decides whether the error is retryable. An error without a status stays as the client returned it.
+    /// Sets whether the error is retryable, according to its status. Returns an error without a status unchanged.
     fn classified(&self, error: NetworkError) -> NetworkError {
         let Some(status) = error.status() else { return error };
         match (self.retryable.contains(&status), error.retryability()) {
@@ -208,7 +211,7 @@ impl fmt::Debug for HttpSink {
     }
 }
 
-/// Reads the rest of a response. An error here changes nothing: the status has decided.
+/// Reads the rest of a response. Errors are ignored, because the result depends only on the status.
 async fn drain(response: HttpResponse) {
     let _ = response.body.collect(MAX_RESPONSE).await;
 }

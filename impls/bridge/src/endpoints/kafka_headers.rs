@@ -1,4 +1,4 @@
-//! Header names of Kafka records for what a message has besides payload, key and header fields.
+//! The names of the Kafka record headers for the properties of a message other than payload, key and header fields.
 
 /// The content type of the value.
 pub const CONTENT_TYPE: &str = "content-type";

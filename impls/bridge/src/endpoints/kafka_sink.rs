@@ -19,8 +19,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// | message | record |
 /// |---|---|
-/// | payload | value, byte for byte |
-/// | key | key: Kafka partitions by it |
+/// | payload | value, byte for byte; no value if the payload is empty and the message has the header field `bridge-tombstone` |
+/// | key | key, which selects the partition |
 /// | header fields | headers, in order |
 /// | content type, id, origin | headers `content-type`, `bridge-message-id`, `bridge-origin` |
 /// | time of arrival | timestamp, in milliseconds |
@@ -60,7 +60,7 @@ impl KafkaSink {
         self
     }
 
-    /// Sets the topic whose metadata the health check reads. Without it, that is the topic of the first delivery.
+    /// Sets the topic whose metadata the health check reads. Default: the topic of the first successful delivery.
     pub fn with_health_topic(self, topic: impl Into<String>) -> Self {
         self.state.lock().topic = Some(topic.into());
         self
@@ -127,7 +127,7 @@ impl BridgeSink for KafkaSink {
         let topic = self.state.lock().topic.clone();
         let asked = match topic {
             Some(topic) => self.client.topic_metadata(&topic).await.map(|_| HealthState::Up),
-            // The counters show that the client works, and nothing about the cluster.
+            // The counters show that the client works, but nothing about the cluster.
             None => self.client.kafka_metrics().await.map(|_| HealthState::Unknown),
         };
         match asked {

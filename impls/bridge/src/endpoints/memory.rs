@@ -65,7 +65,7 @@ impl MemorySource {
     /// Cancel safety: not cancel safe. The message may have been delivered.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Like [`send`](Self::send).
     pub async fn send_message(&self, message: BridgeMessage) -> Result<BridgeReceipt> {
         let closed = || NetworkError::closed("bridge.memory", "the source");
         if self.stopped.is_cancelled() {
@@ -108,7 +108,7 @@ impl BridgeSource for MemorySource {
             biased;
             event = events.recv() => event,
             () = self.stopped.cancelled() => {
-                // Further sends fail. What is queued is still received.
+                // Further sends fail. Queued messages are still received.
                 events.close();
                 events.recv().await
             }
@@ -183,7 +183,7 @@ impl MemorySink {
         Self::with_limit(100_000)
     }
 
-    /// A sink that stores up to `messages` messages. Further ones are [`Exhausted`](ErrorKind::Exhausted).
+    /// A sink that stores up to `messages` messages. Further deliveries fail with [`Exhausted`](ErrorKind::Exhausted).
     pub fn with_limit(messages: usize) -> Self {
         Self {
             state: Mutex::default(),
@@ -191,7 +191,8 @@ impl MemorySink {
         }
     }
 
-    /// Makes the next delivery fail with this error. Several calls make that number of deliveries fail, in order.
+    /// Makes the next delivery fail with this error. After several calls, that number of deliveries fails, each with its error,
+    /// in the order of the calls.
     pub fn fail_next(&self, error: NetworkError) {
         self.state.lock().failures.push_back(error);
     }

@@ -1,4 +1,4 @@
-//! Sources and sinks. They use the contracts and nothing of the engine.
+//! Sources and sinks. They depend on the contracts and not on the engine.
 
 mod http_listener;
 mod http_sink;
@@ -16,7 +16,7 @@ pub use kafka_sink::KafkaSink;
 pub use kafka_source::KafkaSource;
 pub use memory::{MemorySink, MemorySource, SentMessage};
 
-/// Whether a header field speaks of one connection, or is carried by another part of the message or request.
+/// Whether a header field is hop-by-hop, or is represented by another part of the message or request.
 fn is_of_one_hop(name: &HeaderName) -> bool {
     hop_by_hop::is_hop_by_hop(name)
         || matches!(

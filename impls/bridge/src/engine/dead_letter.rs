@@ -8,7 +8,7 @@ use networking_spi::bridge::{BridgeMessage, dead_letter_headers as headers};
 
 const PREFIX: &str = "dead-letter-";
 
-/// The longest error text in a header field, in characters.
+/// The maximum length of an error text in a header field, in characters.
 const MAX_ERROR: usize = 512;
 
 /// Why a message is dead-lettered.

@@ -118,7 +118,7 @@ impl Engine {
         self.dead_letter(message, &cause).await
     }
 
-    /// Delivers to the dead-letter target. If that fails too, the message is rejected, so that the source's peer keeps it.
+    /// Delivers to the dead-letter target. If that also fails, the message is rejected, so that the source's peer keeps it.
     async fn dead_letter(&self, message: BridgeMessage, cause: &Cause<'_>) -> Result<BridgeReceipt> {
         let Some(target) = self.config.dead_letter_target.as_deref() else {
             return Err(NetworkError::new(
@@ -147,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// Tries until the sink acknowledges, the attempts are used up, or the error is not retryable.
+    /// Retries until the sink acknowledges, the attempts are used up, or the error is not retryable.
     async fn deliver(&self, target: &str, message: &BridgeMessage) -> Result<Delivered> {
         let retry = &self.config.retry;
         let mut attempts = 1;
@@ -160,8 +160,8 @@ impl Engine {
                 Retryability::Never => None,
                 _ if attempts >= retry.max_attempts => None,
                 Retryability::Now => Some(self.backoff(attempts)),
-                // Never sooner than the sink asked. A wait above the maximum is left to the source, whose error has the wait;
-                // meanwhile the message does not take up a permit.
+                // At least the wait that the sink requested. If that exceeds the maximum, the delivery fails: the source can
+                // retry after the wait in the error, and meanwhile the message does not occupy a permit.
                 Retryability::After(asked) if asked <= retry.backoff.maximum => Some(asked.max(self.backoff(attempts))),
                 Retryability::After(_) => None,
             };

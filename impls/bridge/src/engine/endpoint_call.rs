@@ -21,7 +21,7 @@ pub(super) async fn guarded<T>(endpoint: &'static str, call: impl Future<Output 
     })
 }
 
-/// Stops an endpoint. If it takes longer than `limit`, that is a [`Timeout`](ErrorKind::Timeout).
+/// Stops an endpoint. Fails with [`Timeout`](ErrorKind::Timeout) after `limit`.
 pub(super) async fn within(limit: Duration, stop: impl Future<Output = Result<()>>) -> Result<()> {
     timeout(limit, stop).await.unwrap_or_else(|_| {
         Err(NetworkError::new(

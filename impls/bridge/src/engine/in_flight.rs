@@ -1,4 +1,4 @@
-//! A message in flight: it is acknowledged or rejected exactly once, and counted when it is.
+//! A message in flight: it is acknowledged or rejected exactly once, and counted at that time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Engine;
 use crate::routing::Router;
 
-/// A message in flight. Dropping it rejects the message: so does cancelling the work on it.
+/// A message in flight. Dropping it rejects the message, for example when the work on it is cancelled.
 pub(super) struct InFlight {
     engine: Arc<Engine>,
     delivery: Option<Delivery>,

@@ -17,7 +17,7 @@ use super::lanes;
 /// The wait after a failure to receive from the source.
 const RECEIVE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// The most failures to receive that are retried while the bridge drains.
+/// The maximum number of failures to receive that are retried while the bridge drains.
 const DRAIN_RETRIES: u32 = 3;
 
 /// Why the intake ended.
@@ -73,7 +73,7 @@ impl Engine {
         let in_flight = self.given_up.load(Ordering::Relaxed);
         self.stop_endpoints().await;
         self.reject_remaining();
-        // Messages that a source still holds after it ended by itself were never in flight.
+        // If the bridge was not destroyed, the messages that the source still holds were never in flight.
         let given_up = match end {
             IntakeEnd::Draining => self.given_up.load(Ordering::Relaxed),
             _ => in_flight,
@@ -88,7 +88,8 @@ impl Engine {
         tracing::debug!(bridge = %self.name, given_up, "a bridge ended");
     }
 
-    /// Takes messages from the source while the bridge runs. When it returns, `pending` is a message that waits for a permit.
+    /// Takes messages from the source while the bridge runs. When it returns, `pending` may hold a message that waits for a
+    /// permit.
     async fn intake(self: &Arc<Self>, pending: &mut Option<InFlight>) -> IntakeEnd {
         let mut state = self.state.subscribe();
         // A second receiver, because `wait_for` marks all earlier changes as seen.
@@ -105,8 +106,8 @@ impl Engine {
                     continue;
                 }
             }
-            // A permit must be free before the source is asked. It is taken when there is a message: an idle source must not
-            // keep a permit from messages that the application sends.
+            // Waits until a permit is free before it asks the source, but takes the permit only when there is a message:
+            // otherwise an idle source would occupy a permit that messages of the application need.
             tokio::select! {
                 biased;
                 _ = state.changed() => continue,

@@ -1,4 +1,4 @@
-//! Order by key: messages of the same key form a lane, and a lane is processed one message after the other.
+//! Order by key: messages of the same key form a lane, and a lane is processed one message at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,7 +17,7 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// No message enters from now on.
+    /// Makes [`enter`] reject further messages.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
@@ -33,8 +33,8 @@ impl fmt::Debug for Lanes {
     }
 }
 
-/// Starts work on a message, or queues it behind the messages of its key. If the lanes are closed, the message is rejected,
-/// and the result is false.
+/// Starts work on a message, or queues it behind the messages of its key. If the lanes are closed, rejects the message and
+/// returns `false`.
 pub(super) fn enter(engine: &Arc<Engine>, message: InFlight) -> bool {
     let mut lanes = engine.lanes.lock();
     if lanes.closed {
@@ -73,7 +73,7 @@ fn spawn(engine: &Arc<Engine>, key: Option<Bytes>, first: InFlight) {
             () = given_up.cancelled() => {}
             () = work => return,
         }
-        // The messages that wait in the lane are rejected too. They must not be dropped while the lock is held.
+        // The messages that wait in the lane are also rejected. They must not be dropped while the lock is held.
         let rest = key.and_then(|key| engine.lanes.lock().waiting.remove(&key));
         drop(rest);
     });

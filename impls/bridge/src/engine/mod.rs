@@ -39,7 +39,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A bridge is degraded if at least this share of its latest messages failed or was dead-lettered.
 const DEGRADED_PERCENT: u8 = 50;
 
-/// What a bridge is made of.
+/// The parts of a bridge.
 pub(crate) struct EngineParts {
     pub(crate) id: BridgeId,
     pub(crate) name: String,
@@ -58,7 +58,7 @@ pub(crate) struct Engine {
     pub(crate) name: String,
     source: Arc<dyn BridgeSource>,
     sink: Arc<dyn BridgeSink>,
-    /// The routing in use is in `router`.
+    /// The configuration at creation. The routing in use is in `router`.
     pub(crate) config: BridgeConfig,
     router: ArcSwap<Router>,
     clock: Arc<dyn Clock>,
@@ -66,7 +66,7 @@ pub(crate) struct Engine {
     in_flight: AtomicUsize,
     lanes: Mutex<Lanes>,
     tasks: TaskTracker,
-    /// Cancelled when work on messages ends: the messages left are rejected.
+    /// Cancelled when work on messages ends: the remaining messages are rejected.
     give_up: CancellationToken,
     jitter: Mutex<fastrand::Rng>,
     /// One permit for each message that may be in flight.
@@ -78,7 +78,7 @@ pub(crate) struct Engine {
     abandoned: CancellationToken,
     /// Messages that were rejected because the bridge ended.
     given_up: AtomicUsize,
-    /// Their number, once the bridge has ended.
+    /// How many messages in flight were rejected because the bridge ended; `None` until it has ended.
     outcome: watch::Sender<Option<usize>>,
     created_at: SystemTime,
     last_error: Mutex<Option<String>>,
@@ -111,7 +111,8 @@ impl Engine {
         })
     }
 
-    /// Starts both endpoints, the sink first, because the source may have a message at once. After an error both are stopped.
+    /// Starts both endpoints, the sink first, because the source may have a message immediately. After an error both are
+    /// stopped.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<()> {
         let mut guard = StartGuard(Some(Arc::clone(self)));
         let started = async {
@@ -164,7 +165,7 @@ impl Engine {
         self.router.store(Arc::new(router));
     }
 
-    /// Stops the intake, and waits until it is in no call to the source.
+    /// Pauses the intake, and waits until its call to the source has ended.
     pub(crate) async fn pause(&self) -> Result<()> {
         self.change("bridge.pause_bridge", BridgeState::Paused)?;
         let mut receiving = self.receiving.subscribe();
@@ -263,7 +264,7 @@ impl Engine {
         *self.last_error.lock() = Some(error.to_string());
     }
 
-    /// Drawn from `0.0..1.0`, for jitter.
+    /// A random number in `0.0..1.0`, for jitter.
     fn random(&self) -> f64 {
         self.jitter.lock().f64()
     }

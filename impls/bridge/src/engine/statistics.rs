@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use crate::routing::Route;
 
-/// The most targets, and the most rules, that are counted by name. Routing can be replaced again and again, with new names
-/// each time.
+/// The maximum number of targets, and of rules, that are counted by name. Without it, the number would be unbounded, because
+/// routing can be replaced any number of times, with new names each time.
 const MAX_NAMES: usize = 4096;
 
 /// The entry that counts further names.

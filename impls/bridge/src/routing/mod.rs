@@ -1,8 +1,8 @@
-//! Where a message goes: rules with conditions, tried in order.
+//! Routing of messages: rules with conditions, evaluated in order.
 //!
 //! A condition is text in a configuration. A [`ConditionCompiler`] compiles it once, when the routing is configured; the
-//! [`Router`] then evaluates the compiled [`Condition`] for each message. Which language the text is in, and which library
-//! evaluates it, is known to the compiler only.
+//! [`Router`] then evaluates the compiled [`Condition`] for each message. Only the compiler knows the language of the text and
+//! the library that evaluates it.
 
 #[cfg(feature = "cel")]
 mod cel;
@@ -67,9 +67,8 @@ pub trait ConditionCompiler: fmt::Debug + Send + Sync + 'static {
     /// it: such a rule matches every message.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for the field `condition`. The bridge puts the rule's
-    /// position before it, as in `rules[2].condition`. A panic becomes
-    /// [`Internal`](networking_spi::ErrorKind::Internal).
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for the field `condition`. The bridge adds the position of
+    /// the rule, as in `rules[2].condition`. A panic becomes [`Internal`](networking_spi::ErrorKind::Internal).
     fn compile(&self, text: &str) -> Result<Arc<dyn Condition>>;
 }
 
@@ -91,11 +90,11 @@ pub trait Condition: fmt::Debug + Send + Sync + 'static {
 
 /// A message, as conditions see it.
 ///
-/// All conditions of a bridge share one per message, so the payload is parsed at most once.
+/// All conditions of a bridge share one `Facts` per message, so the payload is parsed at most once.
 pub struct Facts<'m> {
     message: &'m BridgeMessage,
     payload: &'m Payload,
-    /// What all conditions of the bridge read.
+    /// The fields of the payload that all conditions of the bridge read.
     #[cfg(feature = "cel")]
     read: &'m PayloadFields,
     /// The message as values of CEL, converted once for all conditions.
@@ -104,9 +103,9 @@ pub struct Facts<'m> {
 }
 
 impl Facts<'_> {
-    /// Calls `ask` with the facts of a message. `read` is what all conditions together read of the payload.
+    /// Calls `ask` with the facts of a message. `read` has the fields of the payload that all conditions together read.
     ///
-    /// The bridge does this for each message. Tests of a [`Condition`] do it, too.
+    /// The bridge does this for each message. Tests of a [`Condition`] can do the same.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -159,7 +158,7 @@ impl fmt::Debug for Facts<'_> {
     }
 }
 
-/// The compiler of a bridge for which the application sets none.
+/// The compiler that a bridge uses if the application sets none.
 #[cfg_attr(
     feature = "cel",
     allow(clippy::unnecessary_wraps, reason = "without the feature there is none")

@@ -1,4 +1,4 @@
-//! What conditions read of a payload, and the payload as JSON.
+//! A payload as JSON, and the fields of it that conditions read.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 #[must_use = "it does nothing until a condition returns it"]
 pub struct PayloadFields {
     read: bool,
-    /// The value itself is read, with everything in it.
+    /// The whole value is read, with everything in it.
     whole: bool,
     fields: BTreeMap<String, PayloadFields>,
 }
@@ -41,7 +41,7 @@ impl PayloadFields {
         self.read
     }
 
-    /// Adds a field. `whole`: its value is read, not only whether it exists.
+    /// Adds a field. With `whole`, its value is read, otherwise only whether it exists.
     pub(super) fn add(&mut self, path: &[&str], whole: bool) {
         self.read = true;
         match path.split_first() {
@@ -50,7 +50,7 @@ impl PayloadFields {
         }
     }
 
-    /// Adds what another condition reads.
+    /// Adds the fields that another condition reads.
     pub(super) fn merge(&mut self, other: &Self) {
         self.read |= other.read;
         self.whole |= other.whole;

@@ -9,13 +9,13 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 
 use super::{Condition, ConditionCompiler, Facts, PayloadFields};
 
-/// Payloads above this size, in bytes, are parsed on the blocking pool, so that a worker thread is not held up.
+/// Payloads above this size, in bytes, are parsed on the blocking pool, so that they do not block a worker thread.
 const BLOCKING_PARSE: usize = 128 << 10;
 
 /// The condition of a rule that matches every message. It needs no compiler.
 const ALWAYS: &str = "true";
 
-/// What happens to a message.
+/// What to do with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Deliver to this target.
@@ -26,8 +26,7 @@ pub(crate) enum Decision {
     DeadLetter,
     /// No rule matched, and there is no default target.
     NoRoute,
-    /// A condition could not be evaluated, for this reason, and the configuration sends such messages to the dead-letter
-    /// target.
+    /// A condition could not be evaluated, for this reason, and the configuration dead-letters such messages.
     ConditionFailed(String),
 }
 
@@ -55,7 +54,7 @@ pub(crate) struct Router {
     rules: Vec<Rule>,
     default: Decision,
     on_error: ErrorAction,
-    /// What the conditions read of the payload.
+    /// The fields of the payload that the conditions read.
     read: PayloadFields,
 }
 
@@ -111,7 +110,7 @@ impl Router {
         })
     }
 
-    /// Decides about a message, and returns the message unchanged.
+    /// Selects the route of a message. Returns the message unchanged.
     pub(crate) async fn route(self: &Arc<Self>, message: BridgeMessage) -> (BridgeMessage, Route) {
         if self.rules.is_empty() {
             return (message, self.by_default(Vec::new()));

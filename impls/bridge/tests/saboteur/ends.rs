@@ -59,13 +59,13 @@ impl SaboteurSource {
         self.resumed.load(Ordering::SeqCst)
     }
 
-    /// The source returns no more messages.
+    /// Makes the source return no more messages.
     pub(super) fn finish(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.changed.notify_one();
     }
 
-    pub(super) async fn count_a_stop(&self) {
+    pub(super) async fn stop_inner(&self) {
         let _ = self.inner.stop().await;
     }
 }

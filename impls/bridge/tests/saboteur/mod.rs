@@ -1,5 +1,5 @@
-//! Saboteurs: the in-process bridge, broken in one way. It changes configurations, messages between the bridge and its
-//! endpoints, or results.
+//! Saboteurs: the in-process bridge, deliberately broken. Each saboteur changes configurations, messages between the bridge
+//! and its endpoints, or results.
 
 mod ends;
 
@@ -19,7 +19,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 
 macro_rules! saboteurs {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// What is broken.
+        /// What the bridge does wrong.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Saboteur {
             $($(#[$doc])* $name),+
@@ -66,9 +66,9 @@ saboteurs! {
     RetriesTooOften,
     /// Retries errors that are not retryable.
     RetriesEverything,
-    /// Ignores the delay that the sink asks for.
+    /// Ignores the delay that the sink requests.
     IgnoresRetryAfter,
-    /// Waits and retries when the sink asks for a longer delay than the configured maximum.
+    /// Waits and retries when the sink requests a longer delay than the configured maximum.
     ShortensLongWaits,
     /// Does not dead-letter.
     IgnoresTheDeadLetterTarget,
@@ -98,23 +98,23 @@ saboteurs! {
     SwapsOnError,
     /// Does not count errors of conditions.
     HidesConditionErrors,
-    /// Takes a result that is not a boolean as true.
+    /// Treats a result that is not a boolean as true.
     TakesAnythingAsTrue,
-    /// Takes a payload that is not JSON as an empty object.
+    /// Treats a payload that is not JSON as an empty object.
     MakesObjectsOfInvalidJson,
     /// Ignores new routing.
     KeepsOldRouting,
     /// Accepts and ignores invalid routing.
     AcceptsInvalidRouting,
-    /// Drops the former routing when the new one is invalid.
+    /// Drops the previous routing when the new one is invalid.
     DropsTheFormerRouting,
     /// Omits the field from errors of routing.
     OmitsTheField,
     /// Rejects conditions that are too large or too deep with an internal error.
     RejectsHostileAsInternal,
-    /// Reports a paused bridge, and does not pause it.
+    /// Reports the bridge as paused, but does not pause it.
     OnlyReportsPaused,
-    /// Reports a running bridge, and does not resume it.
+    /// Reports the bridge as running, but does not resume it.
     OnlyReportsRunning,
     /// Returns an error when a paused bridge is paused.
     FailsToPauseTwice,
@@ -122,7 +122,7 @@ saboteurs! {
     ResumesByRestart,
     /// Sends messages of the application to the default target.
     SendsAroundTheRules,
-    /// Returns all errors of messages of the application as `Internal`.
+    /// Returns `Remote` errors of messages of the application as `Internal`.
     HidesSendErrors,
     /// Delivers messages of the application while the bridge is paused.
     SendsThroughPaused,
@@ -130,7 +130,7 @@ saboteurs! {
     SendsUnchecked,
     /// Does not count messages of the application as in flight.
     SendsWithoutLimit,
-    /// Rejects the messages in flight at once when it is destroyed.
+    /// Rejects the messages in flight immediately when it is destroyed.
     DestroysWithoutDraining,
     /// Does not take the messages that the source holds when it is destroyed.
     LeavesMessagesOfTheSource,
@@ -148,7 +148,7 @@ saboteurs! {
     StartsTwice,
     /// Ignores errors of starting an endpoint.
     IgnoresStartErrors,
-    /// Corrects invalid configurations in place of rejecting them.
+    /// Corrects invalid configurations instead of rejecting them.
     CorrectsInvalidConfigurations,
     /// Reports success when an unknown bridge is destroyed.
     DestroysUnknownIds,
@@ -174,7 +174,7 @@ saboteurs! {
     HidesMessagesInFlight,
     /// Omits the latest error.
     HidesTheLatestError,
-    /// Reports a healthy bridge.
+    /// Always reports the bridge as up.
     AlwaysReportsUp,
     /// Reports the health of the source as that of the bridge.
     ReportsTheSourceHealthOnly,
@@ -500,7 +500,7 @@ impl CommunicationBridge for SaboteurBridge {
                 Ok(())
             }
             Saboteur::ResumesByRestart if state == BridgeState::Paused => {
-                self.latest().source.count_a_stop().await;
+                self.latest().source.stop_inner().await;
                 self.bridge.resume_bridge(bridge).await
             }
             _ => self.bridge.resume_bridge(bridge).await,

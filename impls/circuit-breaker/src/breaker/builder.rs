@@ -86,7 +86,7 @@ impl SlidingWindowCircuitBreakerBuilder {
         self
     }
 
-    /// Sets the most circuits that exist at a time, at least 1. Default: 10 000.
+    /// Sets the maximum number of circuits, at least 1. Default: 10 000.
     pub fn max_circuits(mut self, circuits: usize) -> Self {
         self.max_circuits = circuits;
         self

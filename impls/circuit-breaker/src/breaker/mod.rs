@@ -23,25 +23,27 @@ use super::registry::Registry;
 /// A circuit breaker with all trip policies of the contract: consecutive failures, and rates of failures or slow calls over
 /// the last calls or the last seconds.
 ///
-/// A call that succeeds in a closed circuit takes no lock, allocates no memory and writes to no cache line that other threads
-/// write to. Rate policies take a lock for a short time in each call, and slow-call rates read the clock twice. There is no
-/// background task: an open circuit becomes half-open when its state is read or a call asks for admission.
+/// A call that succeeds in a closed circuit takes no lock and allocates no memory. It writes to no cache line that other
+/// threads write to, unless more threads make calls than there are stripes (see Bounds). With a rate policy, each call takes a
+/// lock for a short time; with a slow-call rate, it also reads the clock twice. There is no background task: an open circuit
+/// becomes half-open when its state is read or a call asks for admission.
 ///
 /// The breaker is not `Clone`; share it in an `Arc`. States and timestamps use the injected
 /// [`Clock`](networking_spi::clock::Clock). Call timeouts use tokio's timer and need a runtime with time enabled.
 ///
 /// # Cancel safety
 ///
-/// Dropping a call frees its permit and records the call by the circuit's
-/// [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy).
+/// Dropping a call frees its permit and records the call as the circuit's
+/// [`CancelPolicy`](networking_spi::circuit_breaker::CancelPolicy) says.
 ///
 /// # Bounds
 ///
 /// * Circuits: [`max_circuits`](SlidingWindowCircuitBreakerBuilder::max_circuits). To create a circuit beyond that, the
 ///   breaker evicts one that is closed, in automatic mode, not configured individually, without a handle, without calls in
-///   flight and without failures in its window. If there is none, creating a circuit fails with
+///   flight and without failures in its window. If no circuit can be evicted, creating a circuit fails with
 ///   [`Exhausted`](networking_spi::ErrorKind::Exhausted).
-/// * Counters: 128 bytes per thread stripe; a circuit has a few more stripes than there are cores, at most 33 (4 224 bytes).
+/// * Counters: 128 bytes per stripe. A circuit has one shared stripe, and one stripe per thread for a number of threads: the
+///   number of cores plus 2, rounded up to a power of two, at most 32. At most 4 224 bytes.
 /// * Windows: two bits per call in a count window; ten buckets in a time window of any length.
 /// * Events: [`event_capacity`](SlidingWindowCircuitBreakerBuilder::event_capacity).
 ///
@@ -106,8 +108,8 @@ impl SlidingWindowCircuitBreaker {
             .ok_or_else(|| NetworkError::not_found(operation, "circuit", name))
     }
 
-    /// A handle to an existing circuit, for operations that wake subscribers: these may call the breaker, so no guard of the
-    /// map may be held.
+    /// A handle to an existing circuit, for operations that wake subscribers. A subscriber may call the breaker, so the caller
+    /// must hold no guard of the map.
     fn handle(&self, operation: &'static str, name: &str) -> Result<Arc<SlidingWindowCircuit>> {
         self.existing(operation, name, Arc::clone)
     }

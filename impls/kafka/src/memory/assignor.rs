@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use networking_spi::kafka::TopicPartition;
 
-/// Assigns `partitions` to the members that subscribe to their topic. The assignment is as even as the subscriptions allow,
-/// deterministic, and sticky: it moves as few partitions as that requires (KIP-54).
+/// Assigns `partitions` to the members that subscribe to their topic. The assignment is deterministic, balanced and sticky
+/// (KIP-54): it moves a partition of `previous` only to a subscriber that has at least two partitions fewer than the owner.
 ///
-/// `subscriptions` maps members, in the order in which they joined, to their topics. `previous` is the assignment before.
+/// `subscriptions` maps members, in the order in which they joined, to their topics. `previous` is the previous assignment.
 pub(super) fn assign(
     subscriptions: &BTreeMap<u64, &[String]>,
     partitions: &[TopicPartition],

@@ -24,15 +24,15 @@ use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
 /// A Kafka client of a cluster in this process.
 ///
-/// Clones are the same client: they share producers, consumers and metrics. When the last clone is dropped, its consumers
-/// leave their groups. [`cluster`](Self::cluster) returns the cluster, to create more clients and to inject faults.
+/// Clones share producers, consumers and metrics. When the last clone is dropped, its consumers leave their groups.
+/// [`cluster`](Self::cluster) returns the cluster, to create more clients and to inject faults.
 ///
 /// * Records are written immediately. `linger` and `compression` have no effect, and `flush` waits only while a topic is
 ///   unavailable.
-/// * Records without a key go to one partition per call, and to the next partition when `batch_size` bytes are written. The
-///   next call starts with the next partition (KIP-480).
-/// * A consumer takes unassigned partitions when it is created. It takes a partition of another member after that member
-///   consumed again, left the group, or was removed from it (KIP-429).
+/// * Consecutive records without a key of one call and topic go to one partition until `batch_size` bytes are written, then to
+///   the next partition. The next call also starts with the next partition (KIP-480).
+/// * A consumer takes unassigned partitions when it is created. It takes a partition of another member after the next call to
+///   consume of that member, or after that member has left the group or was removed from it (KIP-429).
 /// * Isolation levels have no effect, because there are no transactions.
 ///
 /// # Cancel safety
@@ -151,7 +151,7 @@ impl KafkaClient for MemoryKafka {
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>> {
-        // Producing usually does not wait. Without this, a caller in a loop would keep other tasks from running.
+        // Producing usually does not wait. Without this, a caller in a loop would starve other tasks.
         consume_budget().await;
         let producer = self.0.producer(producer, "kafka.produce_messages")?;
         Ok(producer.produce(records).await)
@@ -252,7 +252,7 @@ impl Client {
         Err(NetworkError::new(
             ErrorKind::Exhausted,
             operation,
-            "the client has reached its limit; close some",
+            "the client has reached its limit of open producers or consumers; close some",
         )
         .with_context("limit", limit.to_string()))
     }

@@ -1,4 +1,4 @@
-//! What the clients of one cluster share.
+//! The state that the clients of one cluster share.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(super) struct Cluster {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) groups: usize,
-    /// The most producers, and the most consumers, of one client.
+    /// The maximum number of producers, and of consumers, of one client.
     pub(super) handles: usize,
 }
 
@@ -51,7 +51,7 @@ impl Cluster {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A topic that is about to be written to or subscribed to. Creates it if the cluster creates topics on first use.
+    /// Returns a topic to write to or to subscribe to. Creates it if the cluster creates topics on first use.
     pub(super) fn used_topic(&self, name: &str, operation: &'static str) -> Result<Arc<Topic>> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(topic);

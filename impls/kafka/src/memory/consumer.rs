@@ -40,7 +40,7 @@ pub(super) struct Consumer {
 struct State {
     group: Arc<Group>,
     member: u64,
-    /// The epoch of the group that `owned` is current for.
+    /// The epoch of the group for which `owned` is up to date.
     epoch: u64,
     owned: Vec<Owned>,
     /// The index in `owned` at which the next call starts: the one after the partition that was read last.
@@ -154,7 +154,7 @@ impl Consumer {
                 .saturating_sub(self.cluster.clock().elapsed());
             match [deadline, now.checked_add(check)].into_iter().flatten().min() {
                 Some(until) => {
-                    // After the deadline and after a notification the next round looks again.
+                    // The next iteration checks again, whether the wait ended with a notification or at its deadline.
                     let _ = tokio::time::timeout_at(until, wake).await;
                 }
                 None => wake.await,
@@ -217,7 +217,7 @@ impl Consumer {
         self.link.wake.notify_one();
     }
 
-    /// Adopts the current assignment of the group: gives up partitions of other members and takes the consumer's.
+    /// Adopts the current assignment of the group: gives up revoked partitions and takes new ones.
     fn follow(&self, state: &mut State) -> Result<()> {
         self.ensure_open(state, CONSUME)?;
         if state.group.is_settled(state.epoch, self.cluster.clock().elapsed()) {
@@ -267,7 +267,7 @@ impl Consumer {
         });
     }
 
-    /// The start offset by the reset policy.
+    /// The start offset according to the reset policy. `None` for [`OffsetReset::Fail`].
     fn reset(&self, partition: &Partition) -> Option<i64> {
         match self.config.offset_reset {
             OffsetReset::Earliest => Some(partition.start()),
@@ -276,7 +276,8 @@ impl Consumer {
         }
     }
 
-    /// The position. One outside of the log is replaced by the reset policy, or else by the committed offset.
+    /// The next offset to read. If the position is unknown or outside of the log, this is the offset of the reset policy, or
+    /// the committed offset if the policy is [`OffsetReset::Fail`].
     fn position(&self, group: &Group, owned: &Owned) -> Result<i64> {
         let log = owned.log();
         let valid = |position: &i64| (log.start()..=log.end()).contains(position);
@@ -316,7 +317,8 @@ impl Consumer {
                     Err(_) => continue,
                 };
                 owned.position = Some(position);
-                // The rest is divided by the partitions that are still to be read, so that a busy one does not starve them.
+                // The remaining number is divided by the number of partitions still to be read, so that a busy partition does
+                // not starve the others.
                 let share = (max - messages.len()).div_ceil(count - step);
                 match owned.read(position, share, &mut messages) {
                     Some(next) if next > position => {

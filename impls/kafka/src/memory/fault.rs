@@ -15,8 +15,8 @@ pub enum FaultPoint {
     Consume,
     /// A commit. With [`Fault::on_topic`]: by a consumer that subscribes to the topic.
     Commit,
-    /// Creating or deleting a topic, requesting its metadata, requesting a group. With [`Fault::on_topic`]: only operations on
-    /// the topic.
+    /// Creating or deleting a topic, and requesting the metadata of a topic or the state of a group. With
+    /// [`Fault::on_topic`]: only operations on the topic.
     Admin,
 }
 
@@ -83,8 +83,9 @@ impl Fault {
         self
     }
 
-    /// Lets the operation take effect before it fails, as if only the response got lost: the record is written or the offset
-    /// is committed, and the caller gets the error. No difference for [`FaultPoint::Consume`] and [`FaultPoint::Admin`].
+    /// Lets the operation take effect before it fails, as if only the response did not arrive: the record is written or the
+    /// offset is committed, and the caller gets the error. Has no effect for [`FaultPoint::Consume`] and
+    /// [`FaultPoint::Admin`].
     pub fn after_effect(mut self) -> Self {
         self.after_effect = true;
         self
@@ -127,7 +128,7 @@ impl Faults {
         self.count.store(0, Ordering::Release);
     }
 
-    /// Counts one operation and returns its failure, if it has to fail. Takes no lock if there are no faults.
+    /// Counts one operation. Returns its failure if a fault applies to it. Takes no lock if there are no faults.
     pub(super) fn next(&self, point: FaultPoint, concerns: impl Fn(&str) -> bool) -> Option<Failure> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;

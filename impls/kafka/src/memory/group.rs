@@ -1,8 +1,8 @@
 //! Consumer groups: members, assignment and committed offsets.
 //!
-//! Rebalancing is cooperative (KIP-429). A change of the membership computes a new target assignment immediately. Each member
-//! gives up its revoked partitions in its next call to consume; after that the new owner takes them. Until a member gives a
-//! partition up, it may commit offsets of it.
+//! Rebalancing is cooperative (KIP-429). When the membership changes, the group computes a new target assignment immediately.
+//! Each member gives up its revoked partitions in its next call to consume; after that the new owner takes them. Until a
+//! member gives up a partition, it may commit its offsets.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ struct Member {
 /// State that a consumer shares with its group.
 #[derive(Debug)]
 pub(super) struct MemberLink {
-    /// Notified when records may be available, and when partitions are to be taken or given up.
+    /// Notified when records may be available, and when the member may have partitions to take or to give up.
     pub(super) wake: Arc<Notify>,
     last_poll: AtomicU64,
     polling: AtomicUsize,
@@ -116,8 +116,8 @@ impl Group {
         }
     }
 
-    /// Adds a member. A static member replaces the member with its instance id, without a rebalance if both subscribe to the
-    /// same topics (KIP-345).
+    /// Adds a member. A static member replaces the member with the same instance id, without a rebalance if both subscribe to
+    /// the same topics (KIP-345).
     pub(super) fn join(&self, topics: &Topics, config: &ConsumerConfig, link: &Arc<MemberLink>) -> u64 {
         let now = topics.clock().elapsed();
         link.last_poll.store(nanos(now), Ordering::Release);
@@ -131,13 +131,13 @@ impl Group {
         self.epoch.load(Ordering::Acquire) == epoch && nanos(now) < self.next_check.load(Ordering::Acquire)
     }
 
-    /// When the next member may expire. Waiting calls must look at the group again at this time.
+    /// When the next member may expire. Waiting calls must check the group again at this time.
     pub(super) fn next_check(&self) -> Duration {
         Duration::from_nanos(self.next_check.load(Ordering::Acquire))
     }
 
-    /// Brings a member to the current assignment. Calls `give_up` with each partition of `held` that was revoked and returns
-    /// the partitions to take. `None` if the member was removed from the group and must join again.
+    /// Brings a member to the current assignment. Calls `give_up` with each revoked partition of `held`, and returns the
+    /// partitions to take. Returns `None` if the member was removed from the group and must join again.
     pub(super) fn follow(
         &self,
         topics: &Topics,
@@ -414,7 +414,7 @@ impl Group {
         self.schedule_check(inner, now);
     }
 
-    /// Makes every member look at the group again.
+    /// Makes every member check its assignment again.
     fn notify_members(&self, inner: &Inner) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         for member in inner.members.values() {
@@ -467,7 +467,7 @@ impl Member {
         format!("{}-{number}", self.instance.as_ref().unwrap_or(&self.client_id))
     }
 
-    /// When the member is removed from the group unless it consumes before.
+    /// When the member is removed from the group if it does not consume before then.
     fn expires(&self, now: Duration) -> Duration {
         if let Some(disconnected_at) = self.disconnected_at {
             return disconnected_at.saturating_add(self.session_timeout);

@@ -11,7 +11,7 @@ use crate::record_size::record_size;
 /// Records per segment. A log grows by segments, so that appending never moves stored records.
 const SEGMENT: usize = 1024;
 
-/// A stored record. Topic, partition and offset follow from its place.
+/// A stored record. Its topic, partition and offset are determined by where it is stored.
 #[derive(Debug, Default)]
 pub(super) struct StoredRecord {
     pub(super) key: Option<Bytes>,
@@ -34,7 +34,7 @@ pub(super) struct Retention {
     pub(super) age: Option<Duration>,
 }
 
-/// An append-only log that drops its oldest records.
+/// An append-only log that drops the oldest records beyond its retention.
 #[derive(Debug)]
 pub(super) struct Log {
     segments: VecDeque<Vec<StoredRecord>>,
@@ -101,7 +101,8 @@ impl Log {
         self.retention.age.is_some()
     }
 
-    /// Reads up to `max` messages from offset `from`, which must not be before the start. Returns the next offset to read.
+    /// Reads up to `max` messages from offset `from` into `out`, and returns the next offset to read. `from` must not be before
+    /// the start.
     pub(super) fn read(&self, from: i64, max: usize, topic: &str, partition: i32, out: &mut Vec<KafkaMessage>) -> i64 {
         let mut offset = from;
         let until = self

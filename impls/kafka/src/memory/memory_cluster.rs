@@ -16,7 +16,7 @@ use super::topics::{TopicRules, Topics};
 /// A Kafka cluster in this process: topics, records, groups and committed offsets.
 ///
 /// Clients of one cluster share its topics and groups. Producers and consumers belong to the client that created them.
-/// Clones are handles to the same cluster, which is freed with its last handle and its last client.
+/// Clones are handles to the same cluster. The cluster is dropped when its last handle and its last client are dropped.
 ///
 /// ```
 /// use networking_kafka::memory::MemoryCluster;
@@ -59,7 +59,7 @@ impl MemoryCluster {
         MemoryKafka::on(self.0.clone())
     }
 
-    /// Makes operations fail. Of several faults that match an operation, the one injected first applies.
+    /// Makes operations fail. If several faults match an operation, the one injected first applies.
     pub fn inject(&self, fault: Fault) {
         self.0.faults.add(fault);
     }
@@ -81,7 +81,7 @@ impl MemoryCluster {
     }
 }
 
-// `client` does not import this file: a handle creates clients, a client does not need its handle.
+// In this file, so that `client` does not depend on it: a handle creates clients, and a client does not need a handle.
 impl MemoryKafka {
     /// A client of a new cluster with the defaults of [`MemoryClusterBuilder`].
     pub fn new() -> Self {
@@ -164,8 +164,8 @@ impl MemoryClusterBuilder {
         self
     }
 
-    /// Sets the number of brokers in metadata, at least 1. It limits replication factors; partitions are led by the brokers
-    /// in turn. Default: 1.
+    /// Sets the number of brokers in metadata, at least 1. It is the maximum replication factor. The brokers lead the
+    /// partitions in turn. Default: 1.
     pub fn brokers(mut self, brokers: u16) -> Self {
         self.rules.brokers = i32::from(brokers.max(1));
         self
@@ -178,33 +178,33 @@ impl MemoryClusterBuilder {
         self
     }
 
-    /// Sets the most records that a partition keeps, at least 1. Default: 1 000 000.
+    /// Sets the maximum number of records that a partition keeps, at least 1. Default: 1 000 000.
     pub fn max_records_per_partition(mut self, records: u64) -> Self {
         self.rules.retention.records = records.max(1);
         self
     }
 
-    /// Sets the most bytes of keys, values and headers that a partition keeps. The newest record is kept even if it is
-    /// larger. Default: 256 MiB.
+    /// Sets the maximum size of the keys, values and headers that a partition keeps, in bytes. The newest record is kept even
+    /// if it is larger. Default: 256 MiB.
     pub fn max_bytes_per_partition(mut self, bytes: u64) -> Self {
         self.rules.retention.bytes = bytes;
         self
     }
 
-    /// Sets the most partitions that all topics together may have. Default: 100 000.
+    /// Sets the maximum number of partitions of all topics together. Default: 100 000.
     pub fn max_partitions(mut self, partitions: usize) -> Self {
         self.rules.max_partitions = partitions;
         self
     }
 
-    /// Sets the most consumer groups. A group without members and committed offsets makes room for a new one. Default:
-    /// 10 000.
+    /// Sets the maximum number of consumer groups. At the limit, groups without members and committed offsets are removed to
+    /// make room for a new one. Default: 10 000.
     pub fn max_groups(mut self, groups: usize) -> Self {
         self.limits.groups = groups;
         self
     }
 
-    /// Sets the most open producers, and the most open consumers, of one client. Default: 10 000 each.
+    /// Sets the maximum number of open producers, and of open consumers, of one client. Default: 10 000 each.
     pub fn max_handles_per_client(mut self, handles: usize) -> Self {
         self.limits.handles = handles;
         self

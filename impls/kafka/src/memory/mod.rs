@@ -2,8 +2,7 @@
 //!
 //! It implements Kafka's rules for partitions, keys (murmur2), consumer groups with cooperative rebalancing (KIP-429),
 //! static members (KIP-345), committed offsets and retention. It uses no sockets and no files, so tests are fast and
-//! deterministic. Waiting calls are woken by notifications: under tokio's paused clock, time advances only as far as a test
-//! asks.
+//! deterministic. Waiting calls use notifications and tokio's timers and do not poll, so tests can pause tokio's clock.
 //!
 //! * [`MemoryKafka`] is the client.
 //! * [`MemoryCluster`] is the cluster: it creates clients and injects [`Fault`]s.

@@ -1,4 +1,4 @@
-//! The partition of a key, by the rule of Kafka's Java client.
+//! Selects the partition of a key like Kafka's Java client.
 
 const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;

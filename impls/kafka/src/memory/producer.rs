@@ -176,7 +176,7 @@ impl Tally {
     }
 }
 
-/// Places in the producer's queue: as many as the records need, or as many as were free.
+/// Slots in the producer's queue: one per record, or fewer if fewer were free.
 struct Queued<'p> {
     producer: &'p Producer,
     records: usize,
@@ -205,14 +205,14 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// Records that are written at the same time.
+/// One write of records, which get the same timestamp unless they have their own.
 struct Run<'p> {
     producer: &'p Producer,
     now: SystemTime,
     tally: Tally,
 }
 
-/// The partition for records without a key, until it has got `batch_size` bytes.
+/// The partition for records without a key, until `batch_size` bytes are written to it.
 struct Sticky {
     partition: usize,
     bytes: usize,
@@ -276,7 +276,7 @@ impl Run<'_> {
         }
     }
 
-    /// Checks a record and finds its partition.
+    /// Checks a record and selects its partition.
     fn partition(
         &self,
         topic: &Topic,

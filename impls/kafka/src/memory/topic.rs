@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::log::{Log, Retention, StoredRecord};
 
-/// Kafka's topic settings that are accepted and have no effect, because the cluster has neither disks nor replicas.
+/// Kafka's topic settings that are accepted without effect, because the cluster has neither disks nor replicas.
 const WITHOUT_EFFECT: &[&str] = &[
     "compression.type",
     "file.delete.delay.ms",
@@ -90,8 +90,8 @@ impl Topic {
         }
     }
 
-    /// The next partition for records without a key. The topic counts, not the producer: all producers together use every
-    /// partition in turn.
+    /// The next partition for records without a key. The counter belongs to the topic, so that all its producers together use
+    /// the partitions in turn.
     pub(super) fn next_keyless(&self) -> usize {
         self.next_keyless.fetch_add(1, Ordering::Relaxed) % self.partitions.len()
     }
@@ -122,7 +122,7 @@ impl Topic {
     }
 }
 
-/// Holds back writes while the topic is unavailable, and lets them through in their order of arrival.
+/// Delays writes while the topic is unavailable, and then runs them in order of arrival.
 #[derive(Debug)]
 pub(super) struct Gate {
     open: AtomicBool,
@@ -152,8 +152,8 @@ impl Gate {
 }
 
 impl Topic {
-    /// Waits until the topic is available and all earlier writes are done, and runs `write`. Dropping the future leaves the
-    /// queue and writes nothing.
+    /// Waits until all earlier writes are done and the topic is available or deleted, and runs `write`. Dropping the future
+    /// removes the write from the queue.
     pub(super) async fn write_when_available<T>(&self, write: impl FnOnce() -> T) -> T {
         self.gate.waiting.fetch_add(1, Ordering::AcqRel);
         let _place = Place(&self.gate.waiting);

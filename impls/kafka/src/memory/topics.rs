@@ -19,15 +19,15 @@ pub(super) struct Topics {
     by_name: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
 }
 
-/// What applies to every topic that is created.
+/// The settings for new topics.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopicRules {
-    /// The partition at which topics start to spread records without a key.
+    /// The partition that gets a topic's first records without a key, modulo the number of partitions.
     pub(super) seed: usize,
     pub(super) brokers: i32,
-    /// Partitions of a topic that is created on first use; `None` if topics are not created on first use.
+    /// The number of partitions of a topic that is created on first use; `None` if topics are not created on first use.
     pub(super) auto_create: Option<i32>,
-    /// The most partitions that all topics together may have.
+    /// The maximum number of partitions of all topics together.
     pub(super) max_partitions: usize,
     pub(super) retention: Retention,
 }
@@ -53,7 +53,7 @@ impl Topics {
         self.by_name.read().get(name).cloned()
     }
 
-    /// A topic that must exist.
+    /// Returns a topic. Fails with [`NotFound`](ErrorKind::NotFound) if it does not exist.
     pub(super) fn existing(&self, name: &str, operation: &'static str) -> Result<Arc<Topic>> {
         self.get(name)
             .ok_or_else(|| NetworkError::not_found(operation, "topic", name))
@@ -101,7 +101,7 @@ impl Topics {
         Ok(())
     }
 
-    /// The configuration of `name` when it is created on first use.
+    /// The topic to create on first use of `name`, if the cluster does so.
     pub(super) fn auto_created(&self, name: &str) -> Option<NewTopic> {
         Some(NewTopic::new(name, self.rules.auto_create?))
     }

@@ -21,7 +21,7 @@ const CREATE: &str = "kafka.create_topic";
 const DELETE: &str = "kafka.delete_topic";
 const DESCRIBE: &str = "kafka.topic_metadata";
 
-/// The wait between two requests for metadata, until a changed topic is visible in it.
+/// The wait between requests for metadata, which are repeated until a created or deleted topic is visible in it.
 const METADATA_WAIT: Backoff =
     Backoff::new(Duration::from_millis(10), Duration::from_millis(500)).with_jitter(Jitter::Equal);
 
@@ -71,7 +71,7 @@ impl Admin {
         .await
     }
 
-    /// Deletes a topic and waits until the metadata that `control` gets does not have it.
+    /// Deletes a topic and waits until the metadata that `control` gets no longer contains it.
     pub(super) async fn delete(&self, control: &Control, topic: &str) -> Result<()> {
         let client = self.client(DELETE)?;
         let deadline = Instant::now() + self.request_timeout;

@@ -100,7 +100,7 @@ impl ConnectionSettings {
     /// Properties of the control and admin connections.
     pub(super) fn control(&self) -> ClientConfig {
         let mut config = self.base(None);
-        // The latest offset is the end of the log, also while a transaction is open.
+        // The latest offset is then the end of the log, even while a transaction is open.
         config.set("isolation.level", "read_uncommitted");
         apply(&mut config, &self.common);
         config
@@ -226,7 +226,7 @@ fn check_reserved(settings: &BTreeMap<String, String>, field: &str) -> Result<()
     }
 }
 
-/// Rejects credentials in `backend`, because `Debug` of the configurations shows it.
+/// Rejects credentials in `backend`, because the `Debug` output of a configuration shows that map.
 fn check_backend(settings: &BTreeMap<String, String>) -> Result<()> {
     check_reserved(settings, "backend")?;
     match settings.keys().find(|name| is_secret_setting(name)) {
@@ -301,7 +301,7 @@ fn compression_name(compression: KafkaCompression) -> Result<&'static str> {
         | KafkaCompression::Snappy
         | KafkaCompression::Lz4
         | KafkaCompression::Zstd => Ok(compression.as_str()),
-        // A codec that a later version of the SPI adds.
+        // A codec of a later version of the SPI.
         _ => Err(NetworkError::unsupported("kafka.create_producer", "compression")),
     }
 }

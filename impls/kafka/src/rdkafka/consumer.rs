@@ -35,8 +35,8 @@ use crate::record_size::record_size;
 const CONSUME: &str = "kafka.consume_messages";
 const COMMIT: &str = "kafka.commit_offsets";
 
-/// How often an empty result is retried before the queue counts as empty. An event of the group in front of messages gives
-/// one empty result.
+/// How many reads in a row must return nothing before the queue counts as empty. A group event in front of messages makes one
+/// read return nothing.
 const QUEUE_READS: usize = 4;
 
 pub(super) struct Consumer {
@@ -144,7 +144,7 @@ impl Consumer {
         let Some(first) = self.first(&mut stream, deadline).await? else {
             return Ok(Vec::new());
         };
-        // No await from here on: a call that is dropped loses no message that it has taken.
+        // No await from here on, so that a dropped call loses no message that it has taken from the queue.
         let mut messages = Vec::with_capacity(options.max_messages.min(1024));
         messages.push(self.take(&first));
         drop(first);
@@ -319,7 +319,7 @@ impl Drop for Consumer {
                 stream.unsubscribe();
                 drop(stream);
             }
-            // Fails if `close_consumer` does not wait any more.
+            // Fails if `close_consumer` no longer waits.
             left.map(|left| left.send(()));
         });
     }
@@ -355,8 +355,8 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-/// Converts an error of a consumer. After a fatal error librdkafka rejects every call with the code `Fatal`; the error that
-/// was fatal has the cause.
+/// Converts an error of a consumer. After a fatal error librdkafka rejects every call with the code `Fatal`, so this returns
+/// the original error instead.
 fn from_consumer(operation: &'static str, consumer: &StreamConsumer<GroupContext>, error: KafkaError) -> NetworkError {
     let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
     match consumer.client().fatal_error() {

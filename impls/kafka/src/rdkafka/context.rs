@@ -34,7 +34,8 @@ struct Cause {
     reason: String,
 }
 
-/// How long librdkafka uses a token before it requests it again. Brokers check the expiry in the token.
+/// The token lifetime that is reported to librdkafka, which then requests the token again. Brokers check the expiry in the
+/// token.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Callbacks {
@@ -74,7 +75,7 @@ impl Callbacks {
         }
     }
 
-    /// Remembers a connection error, to explain later timeouts.
+    /// Stores a connection error, to explain later timeouts.
     pub(super) fn note_error(&self, error: &KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "connection error");
         let Some(code) = error.rdkafka_error_code() else { return };
@@ -89,7 +90,7 @@ impl Callbacks {
         }
     }
 
-    /// Forgets the connection error after a request that succeeded.
+    /// Clears the connection error after a successful request.
     pub(super) fn clear(&self) {
         if let Some(mut cause) = self.cause.try_lock() {
             *cause = None;

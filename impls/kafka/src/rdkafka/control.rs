@@ -17,10 +17,10 @@ use super::config::ConnectionSettings;
 use super::context::{Callbacks, ControlContext};
 use super::error;
 
-/// The most blocking calls at a time.
+/// The maximum number of concurrent blocking calls.
 const MAX_CONCURRENT_CALLS: usize = 8;
 
-/// How often librdkafka's events of the control connection (logs, errors) are taken from its queue, and how many at a time.
+/// How often librdkafka's events of the control connection (logs, errors) are taken from its queue, and how many at most.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_EVENTS_PER_TICK: usize = 64;
 
@@ -77,7 +77,8 @@ impl Control {
                 limit,
             })
         });
-        // A call makes up to four requests, and librdkafka applies the timeout to each.
+        // librdkafka applies the timeout to each request. A call makes at most four, except for the check of the topics of a
+        // new consumer, which makes one per topic.
         let result = timeout(limit.saturating_mul(4).saturating_add(GRACE), work)
             .await
             .map_err(|_| NetworkError::timeout(operation, Phase::Total, limit))?

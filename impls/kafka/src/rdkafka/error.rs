@@ -155,7 +155,7 @@ fn retryability(code: Code, kind: ErrorKind) -> Retryability {
         | Code::RebalanceInProgress
         | Code::InvalidMessage
         | Code::Retry => true,
-        // A retry does not change a certificate that cannot be verified.
+        // A retry does not help if a certificate cannot be verified.
         Code::SSL => false,
         _ => matches!(
             kind,

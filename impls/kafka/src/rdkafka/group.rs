@@ -14,8 +14,8 @@ use super::error;
 
 const INFO: &str = "kafka.consumer_group_info";
 
-/// Requests a group from the brokers. `reader` is the configuration of a consumer that reads committed offsets and never
-/// subscribes.
+/// Requests the state of a group from the brokers. `reader` is the configuration of a consumer that reads committed offsets
+/// and never subscribes.
 pub(super) async fn info(
     control: &Control,
     group: &str,
@@ -45,7 +45,7 @@ fn describe(
     if matches!(state, GroupState::Dead) && members.is_empty() && committed.is_empty() {
         return Err(NetworkError::not_found(INFO, "group", group));
     }
-    // Assigned partitions without a committed offset are listed, too.
+    // Assigned partitions without a committed offset are also listed.
     let mut offsets = members
         .iter()
         .flat_map(|member| &member.assignment)

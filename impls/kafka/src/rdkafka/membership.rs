@@ -32,7 +32,8 @@ impl Membership {
         self.assigned.insert(partition);
     }
 
-    /// Removes a partition and its position. Another member may continue from there, so the position must not be committed.
+    /// Removes a partition and its position. Another member may continue in the partition, so the position must not be
+    /// committed.
     pub(super) fn revoke(&mut self, partition: &TopicPartition) {
         self.assigned.remove(partition);
         if let Some(positions) = self.positions.get_mut(&partition.topic) {

@@ -20,23 +20,24 @@
 //! * Blocking calls of librdkafka run on the runtime's blocking threads: at most eight at a time for metadata, offsets and
 //!   groups, and one at a time for the commits of a consumer. Producers and consumers are closed on dedicated threads, so
 //!   that an unresponsive broker does not block the runtime.
-//! * Only `consume_messages` polls a consumer. Rebalances happen during these calls, and `max_poll_interval` is the longest
+//! * Only `consume_messages` polls a consumer. Rebalances happen during these calls, and `max_poll_interval` is the maximum
 //!   time between two of them. `with_backend_setting("group.protocol", "consumer")` selects the group protocol of KIP-848.
-//! * Waiting for a place in a full queue is limited by `delivery_timeout`. The delivery is then limited by the same time
-//!   again.
+//! * A record waits at most `delivery_timeout` for a slot in a full queue, and then at most `delivery_timeout` for its
+//!   delivery.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
 //! * Headers whose names are not UTF-8 are dropped from messages, with a warning in the log.
 //! * `ConsumerMetrics::lag` is `None`. `consumer_group_info` requests the lag from the brokers.
 //!
 //! # Cancel safety
 //!
-//! Dropping `consume_messages` loses no message. Dropping `produce_message` or `produce_messages` does not recall records
-//! that were passed to librdkafka: they may still be delivered. Dropping `commit_offsets` does not recall the commit.
+//! Dropping `consume_messages` loses no message. Dropping `produce_message` or `produce_messages` does not cancel records that
+//! were passed to librdkafka: they may still be delivered. Dropping `commit_offsets` does not cancel a commit that was passed to
+//! librdkafka.
 //!
 //! # Features
 //!
-//! `rdkafka` has gzip, Snappy and LZ4. `rdkafka-tls` adds TLS, SCRAM, OAUTHBEARER (KIP-255) and Zstandard; without that
-//! feature they are [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+//! `rdkafka` supports gzip, Snappy and LZ4. `rdkafka-tls` adds TLS, SCRAM, OAUTHBEARER (KIP-255) and Zstandard. Without it, a
+//! configuration that uses them fails with [`Unsupported`](networking_spi::ErrorKind::Unsupported).
 
 mod admin;
 mod client;

@@ -27,15 +27,15 @@ use crate::counters::ProducerCounters;
 
 const PRODUCE: &str = "kafka.produce_message";
 
-/// How long to wait before a record is sent again that librdkafka rejected because its queue is full (by its limit of bytes, or
-/// by a limit of the application). librdkafka does not notify when there is space.
+/// How long to wait before a record is passed to librdkafka again after `QueueFull`: the queue has reached librdkafka's limit of
+/// bytes, or a limit that the application set. librdkafka does not notify when there is space.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(10);
 
-/// Passing a record to librdkafka does not wait. After this number of records other tasks can run.
+/// Passing records to librdkafka does not wait, so a call yields to other tasks after this number of records.
 const YIELD_EVERY: usize = 1024;
 
-/// The shortest time between two requests for the metadata of a missing topic, and for how many topics the last request is
-/// remembered.
+/// The minimum time between two requests for the metadata of a missing topic, and the maximum number of topics for which the
+/// time of the last request is kept.
 const METADATA_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_MISSING_TOPICS: usize = 1000;
 
@@ -44,9 +44,9 @@ pub(super) struct Producer {
     handle: Option<Arc<ThreadedProducer<DeliveryContext>>>,
     callbacks: Callbacks,
     counters: Arc<ProducerCounters>,
-    /// Records that librdkafka has and has not reported on.
+    /// Records that were passed to librdkafka and have no delivery report yet.
     in_flight: Arc<AtomicU64>,
-    /// The free places in the queue.
+    /// The free slots in the queue.
     places: Arc<Semaphore>,
     calls: Calls,
     /// When the metadata of a missing topic was last requested.
@@ -163,7 +163,7 @@ impl Producer {
         }
     }
 
-    /// Whether the metadata of a topic with a missing partition may be requested again.
+    /// Whether the metadata of a missing topic, or of a topic with a missing partition, may be requested again.
     fn may_refresh_metadata(&self, topic: &str) -> bool {
         let now = Instant::now();
         let mut missing = self.missing_topics.lock();
@@ -183,18 +183,18 @@ impl Producer {
         room
     }
 
-    /// Requests the metadata of a topic. librdkafka otherwise remembers for minutes that the topic does not exist.
+    /// Requests the metadata of a topic. Otherwise librdkafka caches for minutes that the topic does not exist.
     async fn refresh_metadata(&self, topic: String) {
         let Some(handle) = self.handle.clone() else { return };
         let limit = self.request_timeout.min(self.delivery_timeout);
         let request = spawn_blocking(move || handle.client().fetch_metadata(Some(&topic), limit).map(drop));
-        // After an error the topic stays unknown, and the record fails because of that.
+        // After an error the topic is still unknown, and the record fails with that error.
         if let Ok(Err(error)) = request.await {
             tracing::debug!(%error, "the metadata of a missing topic cannot be requested");
         }
     }
 
-    /// Waits for a place in the queue.
+    /// Waits for a slot in the queue.
     async fn place(&self) -> Result<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
@@ -242,8 +242,8 @@ impl Producer {
         })
     }
 
-    /// Converts an error. After a fatal error librdkafka rejects every call with the code `Fatal`; the error that was fatal has
-    /// the cause.
+    /// Converts an error. After a fatal error librdkafka rejects every call with the code `Fatal`, so this returns the original
+    /// error instead.
     fn convert(&self, error: KafkaError) -> NetworkError {
         let fatal = error.rdkafka_error_code() == Some(Code::Fatal);
         match self.handle.as_ref().and_then(|handle| handle.client().fatal_error()) {
@@ -360,7 +360,7 @@ impl Batch {
     }
 }
 
-/// The calls in progress. A flush waits for the calls that started before it, and for none that start after it.
+/// The calls in progress. A flush waits only for the calls that started before it.
 #[derive(Default)]
 struct Calls(Mutex<Epochs>);
 

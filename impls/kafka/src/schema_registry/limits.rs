@@ -4,13 +4,13 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaRegistryLimits {
-    /// The most subjects. Default: 10 000.
+    /// Maximum number of subjects. Default: 10 000.
     pub subjects: usize,
-    /// The most versions of one subject. Default: 1 000.
+    /// Maximum number of versions of one subject. Default: 1 000.
     pub versions: usize,
-    /// The most bytes of the text of one schema. Default: 1 000 000.
+    /// Maximum length of the text of one schema, in bytes. Default: 1 000 000.
     pub schema_bytes: usize,
-    /// The most schemas that one schema references, directly or indirectly. Default: 200.
+    /// Maximum number of schemas that one schema references, directly or indirectly. Default: 200.
     pub references: usize,
 }
 

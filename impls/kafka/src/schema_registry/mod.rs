@@ -1,13 +1,13 @@
 //! An in-memory schema registry.
 //!
-//! [`SchemaRegistry`] keeps subjects with numbered versions, and assigns ids, by the rules of Confluent Schema Registry: equal
-//! schemas have the same id in all subjects, a new version must be compatible with its predecessors at the compatibility
-//! level of the subject, and the id precedes the payload of each record ([`encode`], [`decode`]).
+//! [`SchemaRegistry`] stores subjects with numbered versions and assigns schema ids. It follows the rules of Confluent Schema
+//! Registry: equal schemas have the same id in all subjects, a new version must be compatible with its predecessors at the
+//! compatibility level of the subject, and the id precedes the payload of each record ([`encode`], [`decode`]).
 //!
 //! # Compatibility
 //!
-//! * **Avro**: Avro's schema resolution decides. A change by which some data can no longer be read, such as an enum symbol
-//!   removed without a default, is incompatible. Aliases are ignored.
+//! * **Avro**: compatibility follows Avro's schema resolution. A change after which some data can no longer be read, such as
+//!   an enum symbol removed without a default, is incompatible. Aliases are ignored.
 //! * **JSON Schema** (cargo feature `json-schema`): every document that is valid for the writer's schema must be valid for the
 //!   reader's. Properties that neither schema declares are ignored. If compatibility cannot be decided, the schemas are
 //!   incompatible, and the report says why.

@@ -43,7 +43,7 @@ pub struct SchemaRegistry {
 }
 
 impl SchemaRegistry {
-    /// The schema types that can be registered and compared. JSON Schema is among them with the cargo feature `json-schema`.
+    /// The schema types that can be registered and compared. JSON Schema needs the cargo feature `json-schema`.
     pub const SCHEMA_TYPES: &'static [SchemaType] = &[
         SchemaType::Avro,
         #[cfg(feature = "json-schema")]
@@ -56,7 +56,7 @@ impl SchemaRegistry {
         Self::default()
     }
 
-    /// An empty registry with other limits.
+    /// An empty registry with these limits.
     pub fn with_limits(limits: SchemaRegistryLimits) -> Self {
         Self {
             limits,
@@ -64,12 +64,13 @@ impl SchemaRegistry {
         }
     }
 
-    /// Registers a schema as the next version of a subject. If the subject already has the schema, its version is returned.
+    /// Registers a schema as the next version of a subject. If the subject already has the schema, returns its version.
     ///
     /// # Errors
     /// * [`InvalidInput`](ErrorKind::InvalidInput) with the name of the field, for a bad subject name, a schema that cannot be
     ///   parsed, or a reference that cannot be resolved.
-    /// * [`Incompatible`](ErrorKind::Incompatible) with the reasons, if an earlier version and the level forbid the schema.
+    /// * [`Incompatible`](ErrorKind::Incompatible) with the reasons, if the schema is not compatible with earlier versions at
+    ///   the level of the subject.
     /// * [`TooLarge`](ErrorKind::TooLarge) for a text beyond [`schema_bytes`](SchemaRegistryLimits::schema_bytes).
     /// * [`Exhausted`](ErrorKind::Exhausted) if another limit is reached.
     /// * [`Unsupported`](ErrorKind::Unsupported) for a schema type that is not in [`SCHEMA_TYPES`](Self::SCHEMA_TYPES).
@@ -103,7 +104,7 @@ impl SchemaRegistry {
         }
     }
 
-    /// A version of a subject.
+    /// Returns a version of a subject.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for a subject or version that does not exist.
@@ -119,7 +120,7 @@ impl SchemaRegistry {
         Ok(state.registered(subject, *id, number))
     }
 
-    /// The schema with an id, such as the one that [`decode`](super::decode) returns.
+    /// Returns the schema with this id, such as the id that [`decode`](super::decode) returns.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an id that was not assigned.
@@ -131,7 +132,7 @@ impl SchemaRegistry {
             .ok_or_else(|| NetworkError::not_found(GET, "schema id", id))
     }
 
-    /// The version of a subject that has this schema.
+    /// Returns the version of a subject that has this schema.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the subject does not have the schema; otherwise like [`check`](Self::check).
@@ -429,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn of_incompatible_schemas_registered_concurrently_one_wins() {
+    fn one_of_several_concurrent_incompatible_schemas_is_registered() {
         let registry = SchemaRegistry::new();
         registry.set_level(CompatibilityLevel::FullTransitive);
         let results = std::thread::scope(|scope| {

@@ -147,10 +147,10 @@ impl State {
         Ok(self.registered(subject, id, version))
     }
 
-    /// All schemas that a schema references, directly or indirectly, each after its own references.
+    /// All schemas that a schema references, directly or indirectly. Each follows the schemas that it references itself.
     pub(super) fn resolve(&self, limits: &SchemaRegistryLimits, schema: &Schema) -> Result<Vec<Referenced>> {
         let mut resolved = Vec::<Referenced>::new();
-        // Each reference is visited twice: first its references are queued before it, then it is resolved.
+        // A reference with inner references is visited twice: first the inner ones are queued before it, then it is resolved.
         let mut waiting = schema
             .references
             .iter()

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn encoding_and_decoding_round_trip() {
         for payload in [&b""[..], b"x", &[0; 100]] {
             let framed = decode(encode(0x0102_0304, payload)).expect("framed");
             assert_eq!((framed.schema_id, &framed.payload[..]), (0x0102_0304, payload));

@@ -1,8 +1,9 @@
 //! Stream processors over any [`KafkaClient`]: consume, transform, produce, commit.
 //!
-//! A processor consumes messages in batches. The messages of one partition are a lane: they are processed in order, and the
-//! lanes of a batch run concurrently. When the outputs of a lane are acknowledged, the offset after its last message is
-//! committed. No message is committed before its outputs are acknowledged, so every message takes effect at least once.
+//! A processor consumes messages in batches. The messages of one partition in a batch are a lane: they are processed in order,
+//! and the lanes of a batch run concurrently. When all lanes have ended, the processor commits the offset after the last
+//! finished message of each lane. No message is committed before its outputs are acknowledged, so every message takes effect
+//! at least once.
 
 mod job;
 mod processor;
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 
 use processor::Processor;
 
-/// The most processors of one toolkit, including those that have ended.
+/// The maximum number of processors of one toolkit. At the limit, those that have ended are removed.
 const MAX_PROCESSORS: usize = 1_000;
 
 /// The stream processors of a toolkit.

@@ -58,7 +58,7 @@ impl Processor {
         self.progress.status()
     }
 
-    /// Signals the processor to stop and does not wait for it.
+    /// Tells the processor to stop. Does not wait for it.
     pub(super) fn request_stop(&self) {
         self.stop.send_replace(true);
     }

@@ -17,12 +17,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::tuning::Preset;
 
-/// The most groups that are remembered for diagnostics.
+/// The maximum number of groups that diagnostics cover.
 const MAX_GROUPS: usize = 1_000;
 
 /// Forwards to the current client. Producers and consumers stay with the client that created them.
 ///
-/// It assigns its own ids, because two clients may use the same ones.
+/// It assigns its own ids, because two clients may use the same ids.
 pub(super) struct ConfiguredClient {
     current: RwLock<Arc<dyn KafkaClient>>,
     preset: RwLock<Preset>,
@@ -162,7 +162,7 @@ impl KafkaClient for ConfiguredClient {
         self.current().topic_metadata(topic).await
     }
 
-    /// The sum over the current client and the former ones that have open producers or consumers.
+    /// The sum over the current client and the replaced clients that still have open producers or consumers.
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
         let producers = self.producers.lock().clone();
         let consumers = self.consumers.lock().clone();

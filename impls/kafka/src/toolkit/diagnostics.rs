@@ -10,8 +10,8 @@ use networking_spi::{ErrorKind, Result};
 
 /// The average number of records per partition below which an uneven distribution is not reported.
 const SKEW_MINIMUM: i64 = 100;
-/// A partition with at least this multiple of its share of records is reported, and a broker with this multiple of its share
-/// of leaders.
+/// A partition is reported if it has at least this multiple of its share of records. A broker is reported if it leads at least
+/// this multiple of its share of partitions.
 const SKEW_FACTOR: i64 = 3;
 
 /// Diagnoses a topic and the groups that consume it.
@@ -146,7 +146,7 @@ fn busiest_leader(partitions: &[PartitionDiagnostics]) -> Option<(i32, i64)> {
     let brokers = i64::try_from(led.len()).ok()?;
     let total = led.values().sum::<i64>();
     let (broker, most) = led.into_iter().max_by_key(|(_, count)| *count)?;
-    // With few partitions, one leader more or less is not a skew.
+    // A broker that leads only a few partitions is not reported, because one partition more or less is not a skew.
     (brokers > 1 && most > SKEW_FACTOR && most * brokers >= SKEW_FACTOR * total).then_some((broker, most))
 }
 

@@ -108,8 +108,8 @@ impl KafkaToolkitBuilder {
         self
     }
 
-    /// Adds a consumer group to the diagnostics, for consumers that are not created through the toolkit. The toolkit remembers
-    /// at most 1 000 groups.
+    /// Adds a consumer group to the diagnostics, for consumers that are not created through the toolkit. Diagnostics cover at
+    /// most 1 000 groups; further groups are ignored.
     pub fn watch_group(self, group: &str) -> Self {
         self.client.watch_group(group);
         self

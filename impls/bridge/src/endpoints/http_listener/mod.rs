@@ -38,10 +38,10 @@ use signature::Verifier;
 /// | 202 | the bridge has acknowledged the message; the JSON body has `id`, `disposition`, `target` and `position` |
 /// | 400 | the body cannot be read, or the message is not valid |
 /// | 401 | the signature is missing or wrong; the message never enters the bridge |
-/// | 404, 405 | the path, or the method, is not one of the configured ones |
+/// | 404, 405 | the path or the method is not configured |
 /// | 408 | the body did not arrive within the request timeout |
 /// | 413 | the body is too large |
-/// | 422 | no rule matches the message, or it is not encoded as its target needs it |
+/// | 422 | no rule matches the message, or its payload does not have the encoding that the target needs |
 /// | 500, 502 | the message cannot be delivered, and a retry would not help |
 /// | 503 with `Retry-After` | the peer may retry: a transient failure of the sink, a full backlog (for example of a paused bridge), no result within the request timeout, or shutdown |
 /// | 503 | an injected fault |
@@ -52,15 +52,15 @@ use signature::Verifier;
 ///
 /// # Messages
 ///
-/// The id is the value of the id header, or a generated one. The header fields of the request become those of the message,
-/// with names in lower case. Fields that concern one connection are left out, and so are credentials (`authorization`,
-/// `cookie`, signatures, tokens), so that they are not stored with the message. `Content-Type` becomes the content type, the
-/// path the origin.
+/// The id is the value of the id header; without one, the listener generates an id. The header fields of the request become
+/// those of the message, with names in lower case. Hop-by-hop fields are left out. Credentials (`authorization`, `cookie`,
+/// signatures, tokens) are also left out, so that they are not stored with the message. `Content-Type` becomes the content
+/// type, and the path becomes the origin.
 ///
 /// # Limits
 ///
 /// The number of connections, the sizes of headers and bodies, the times for headers and for requests, and the backlog are
-/// limited. The listener has no TLS: put it behind a proxy that has, or listen on a loopback address.
+/// limited. The listener has no TLS: put it behind a proxy that terminates TLS, or listen on a loopback address.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -144,7 +144,7 @@ struct Counters {
 pub struct HttpListenerCounters {
     /// Accepted connections.
     pub connections: u64,
-    /// Requests, whatever the response.
+    /// All requests, with any response.
     pub requests: u64,
     /// Requests answered with 202.
     pub accepted: u64,
@@ -161,8 +161,8 @@ pub struct HttpListenerCounters {
 }
 
 impl HttpListenerSource {
-    /// A listener on this address; with port 0 the system chooses the port. The defaults: any path, `POST`, bodies up to
-    /// 25 MiB, 1024 connections, a backlog of 256 messages, 10 s for the headers and 30 s for a request.
+    /// Starts to configure a listener on this address; with port 0 the system chooses the port. The defaults: any path,
+    /// `POST`, bodies up to 25 MiB, 1024 connections, a backlog of 256 messages, 10 s for the headers and 30 s for a request.
     pub fn builder(bind: impl Into<SocketAddr>) -> HttpListenerBuilder {
         HttpListenerBuilder {
             bind: bind.into(),
@@ -181,7 +181,7 @@ impl HttpListenerSource {
         }
     }
 
-    /// The address that it listens on; `None` before it has started.
+    /// The address on which it listens; `None` before it has started.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.shared.address.get().copied()
     }
@@ -217,7 +217,7 @@ impl BridgeSource for HttpListenerSource {
             return Err(NetworkError::new(
                 ErrorKind::Conflict,
                 "http_listener.start",
-                "the listener is started already",
+                "the listener is already started",
             ));
         }
         let bind = self.shared.settings.bind;
@@ -314,13 +314,13 @@ pub struct HttpListenerBuilder {
 }
 
 impl HttpListenerBuilder {
-    /// Accepts only requests to this path, and to those of further calls.
+    /// Accepts only requests to this path. Further calls add paths.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.paths.insert(path.into());
         self
     }
 
-    /// Accepts these methods, in place of `POST`.
+    /// Accepts these methods instead of `POST`.
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
         self
@@ -338,7 +338,7 @@ impl HttpListenerBuilder {
         self
     }
 
-    /// Sets the largest body, in bytes. A larger one is answered with 413.
+    /// Sets the maximum size of a body, in bytes. A larger body is answered with 413.
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
         self

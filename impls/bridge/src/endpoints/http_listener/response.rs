@@ -69,7 +69,7 @@ pub(super) fn refused(status: StatusCode, reason: &str) -> ListenerResponse {
     json(status, &serde_json::json!({ "error": reason }))
 }
 
-/// As [`refused`], for a request whose body was not read: the connection is closed.
+/// Like [`refused`], for a request whose body was not read: also closes the connection.
 pub(super) fn refused_unread(status: StatusCode, reason: &str) -> ListenerResponse {
     let mut response = refused(status, reason);
     response

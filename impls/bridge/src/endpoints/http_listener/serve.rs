@@ -29,7 +29,7 @@ use crate::endpoints::is_of_one_hop;
 /// The wait after a connection could not be accepted, usually because no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The largest request line and header fields, in bytes.
+/// The maximum size of the request line and the header fields, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
 /// Accepts connections until the listener stops, then waits until all are closed.
@@ -48,7 +48,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         match accepted {
             (Ok(permit), Ok((stream, _))) => {
                 shared.counters.connections.fetch_add(1, Ordering::Relaxed);
-                // Without it a small response may wait until the peer has acknowledged the one before.
+                // Otherwise a small response may wait until the peer has acknowledged the previous one.
                 let _ = stream.set_nodelay(true);
                 let connection = connection(Arc::clone(&shared), stream, permit);
                 shared.connections.spawn(connection);

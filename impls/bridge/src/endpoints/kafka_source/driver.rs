@@ -24,7 +24,7 @@ const CONSUME_WAIT: Duration = Duration::from_secs(1);
 /// The wait after a failure to consume or to commit.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// The number of attempts of the last commit.
+/// The number of attempts for the last commit.
 const LAST_COMMIT_ATTEMPTS: u32 = 3;
 
 pub(super) struct Driver {
@@ -41,7 +41,7 @@ pub(super) struct Driver {
     rejected: BTreeMap<Instant, Vec<RecordId>>,
     consume: Cooldown,
     commit: Cooldown,
-    /// Set when the source stops or fails: no record is consumed or offered any more.
+    /// Set when the source stops or fails: records are no longer consumed or offered.
     ending: bool,
 }
 
@@ -51,7 +51,7 @@ struct Completion {
     result: Result<()>,
 }
 
-/// The time of the next attempt after failures in a row.
+/// The number of consecutive failures, and the time of the next attempt.
 #[derive(Default)]
 struct Cooldown {
     failures: u32,
@@ -121,7 +121,7 @@ impl Driver {
                 biased;
                 () = stopping.cancelled(), if !self.ending => self.end(),
                 completion = self.completions.recv() => {
-                    // Never `None`: the driver has a sender itself.
+                    // Never `None`: the driver also holds a sender.
                     if let Some(completion) = completion {
                         self.complete(completion);
                     }
@@ -253,7 +253,7 @@ impl Driver {
                 self.commit = Cooldown::default();
                 self.partitions.committed(&offsets);
             }
-            // A partition went to another member of the group. The error does not name it.
+            // A partition was assigned to another member of the group. The error does not name the partition.
             Err(error) if error.kind() == ErrorKind::Conflict => self.commit_one_by_one(offsets).await,
             Err(error) => self.commit_failed(error),
         }
@@ -265,7 +265,7 @@ impl Driver {
             match self.client.commit_offsets(&self.consumer, exact).await {
                 Ok(()) => self.partitions.committed(&[offset]),
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::info!(partition = %offset.partition, "another member of the group has the partition now");
+                    tracing::info!(partition = %offset.partition, "the partition now belongs to another member of the group");
                     self.partitions.forget(&offset.partition);
                 }
                 Err(error) => self.commit_failed(error),
@@ -287,7 +287,7 @@ impl Driver {
         self.end();
     }
 
-    /// Stops consuming. The records in flight are still waited for.
+    /// Stops consuming and offering. `run` still waits for the records in flight.
     fn end(&mut self) {
         self.ending = true;
         self.partitions.drop_waiting();

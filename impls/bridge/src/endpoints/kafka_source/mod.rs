@@ -26,18 +26,19 @@ use networking_runtime::clock::TokioClock;
 /// # Offsets
 ///
 /// The offset of a record is committed only after the bridge has acknowledged its message and the messages of all records
-/// before it in the partition. No record is skipped: after a restart the source reads on from the first record that was not
+/// before it in the partition. No record is skipped: after a restart the source continues with the first record that was not
 /// acknowledged.
 ///
-/// A rejected message is delivered again from memory, after exponential waits. (The contract cannot move the consumer's
-/// position back, and that would also redeliver the records after it.) When a message was rejected
-/// [`max_attempts`](DeliveryRetry::max_attempts) times, the source fails with the last error, and the bridge fails with it:
-/// this record and those after it remain uncommitted. With a dead-letter target this happens only if dead-lettering fails.
+/// A rejected message is redelivered from memory, with exponential backoff. (The contract has no seek, and seeking would also
+/// redeliver the records after it.) When a message was rejected [`max_attempts`](DeliveryRetry::max_attempts) times, the
+/// source fails with the last error, and so does the bridge: this record and those after it remain uncommitted. With a
+/// dead-letter target this happens only if dead-lettering fails.
 ///
 /// # Order
 ///
-/// Messages of a partition are delivered in order, up to a window of messages in flight per partition. A message that is
-/// delivered again comes after the messages of its partition that were in flight. With a window of 1 the order is strict.
+/// Messages of a partition are delivered in order, with at most `window` messages in flight per partition
+/// ([`with_window`](Self::with_window)). A redelivered message follows the messages of its partition that were in flight.
+/// With a window of 1 the order is strict.
 ///
 /// # Messages
 ///
@@ -65,7 +66,7 @@ struct Settings {
     redelivery: DeliveryRetry,
 }
 
-/// Errors that `receive` is about to return.
+/// Errors that `receive` returns next, and the error that the health check reports.
 #[derive(Default)]
 struct Failures {
     latest: Mutex<Option<NetworkError>>,
@@ -172,7 +173,7 @@ impl BridgeSource for KafkaSource {
             return Err(NetworkError::new(
                 ErrorKind::Conflict,
                 "kafka_source.start",
-                "the source is started already",
+                "the source is already started",
             ));
         }
         let consumer = match self.client.create_consumer(self.settings.consumer.clone()).await {

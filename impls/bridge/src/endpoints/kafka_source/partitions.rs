@@ -1,4 +1,4 @@
-//! The records of each partition that are not committed yet, and the offset up to which they can be.
+//! Tracks the uncommitted records of each partition, and the offset that can be committed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -31,8 +31,9 @@ struct Partition {
     last_offset: i64,
     /// Records that were offered and are not acknowledged.
     in_flight: usize,
-    /// The next offset to read, once it is known, and whether it is not committed yet.
+    /// The offset to commit: all earlier records are acknowledged. `None` until the first record is acknowledged.
     position: Option<i64>,
+    /// Whether `position` is not committed yet.
     dirty: bool,
 }
 
@@ -133,7 +134,7 @@ impl Partitions {
         Some(partition.records[index].attempts)
     }
 
-    /// Returns a rejected record, to be offered again.
+    /// Returns a rejected record, to offer it again.
     pub(super) fn redeliver(&mut self, id: &RecordId) -> Option<KafkaMessage> {
         let (partition, index) = self.find(id)?;
         let record = &mut partition.records[index];
@@ -141,7 +142,7 @@ impl Partitions {
         Some(record.message.clone())
     }
 
-    /// A rejected record is not offered again. It stays, so that its partition is not committed beyond it.
+    /// Ends the redelivery of a rejected record. The record is kept, so that no offset after it is committed.
     pub(super) fn give_up(&mut self, id: &RecordId) {
         if let Some((partition, _)) = self.find(id) {
             partition.in_flight -= 1;
@@ -167,14 +168,14 @@ impl Partitions {
         }
     }
 
-    /// Forgets a partition that was revoked.
+    /// Removes a partition that was revoked.
     pub(super) fn forget(&mut self, key: &TopicPartition) {
         if let Some(partition) = self.by_partition.remove(key) {
             self.outstanding -= partition.records.iter().filter(|record| !record.acknowledged).count();
         }
     }
 
-    /// Forgets the records that were not offered. They are not committed, so they are read again after a restart.
+    /// Removes the records that were not offered. They are not committed, so they are read again after a restart.
     pub(super) fn drop_waiting(&mut self) {
         for partition in self.by_partition.values_mut() {
             self.outstanding -= partition.records.len() - partition.offered;
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_only_what_has_no_gap_before_it() {
+    fn commits_only_up_to_the_first_unacknowledged_record() {
         // 7 is missing: the topic is compacted, or it is a transaction marker.
         let mut partitions = with_records(&[5, 6, 8]);
         let ids: Vec<RecordId> = partitions.take_ready(10).into_iter().map(|(id, _)| id).collect();
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_given_up_keeps_its_partition() {
+    fn nothing_is_committed_after_a_record_that_was_given_up() {
         let mut partitions = with_records(&[1, 2, 3]);
         let ids: Vec<RecordId> = partitions.take_ready(2).into_iter().map(|(id, _)| id).collect();
         partitions.give_up(&ids[0]);

@@ -1,4 +1,4 @@
-//! Checks that a parsed condition has only what conditions may have, and rewrites the operations that need a limit.
+//! Checks that a parsed condition uses only supported features, and rewrites the operations that need a limit.
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression;
@@ -7,19 +7,19 @@ use regex::RegexBuilder;
 use super::PayloadFields;
 use super::runtime::{self, Pattern};
 
-/// The most nodes of a syntax tree.
+/// The maximum number of nodes of a syntax tree.
 const MAX_NODES: usize = 512;
 
-/// The deepest syntax tree, in levels; evaluation recurses once per level.
+/// The maximum depth of a syntax tree, in levels; evaluation recurses once per level.
 const MAX_DEPTH: usize = 24;
 
-/// The most loops inside each other.
+/// The maximum nesting of loops.
 const MAX_LOOPS: usize = 2;
 
-/// The most memory of a compiled regular expression, in bytes.
+/// The maximum size of a compiled regular expression in memory, in bytes.
 const MAX_PATTERN_SIZE: usize = 256 << 10;
 
-/// The most regular expressions of a condition.
+/// The maximum number of regular expressions of a condition.
 const MAX_PATTERNS: usize = 16;
 
 const OPERATORS: &[&str] = &[
@@ -64,7 +64,8 @@ pub(super) struct Checked {
     pub(super) depth: usize,
 }
 
-/// Checks the tree that the parser returned and rewrites it for evaluation. The error is a text that follows a field name.
+/// Checks the tree that the parser returned and rewrites it for evaluation. The error is a text to show after the name of the
+/// field.
 pub(super) fn check(tree: &mut Expression) -> Result<Checked, String> {
     let mut checker = Checker {
         nodes: 0,
@@ -93,7 +94,7 @@ impl Checker {
         self.visit_node(node, depth, false)
     }
 
-    /// `in_path`: the node is the inner part of a payload path that is recorded already.
+    /// `in_path`: the node is the inner part of a payload path that is already recorded.
     fn visit_node(&mut self, node: &mut Expression, depth: usize, in_path: bool) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {

@@ -11,10 +11,10 @@ use cel::common::value::{Builtin, BuiltinRef, Val};
 
 use super::PayloadFields;
 
-/// The cost of reading an item of a list, in bytes of a string.
+/// Reading one item of a list costs as much as reading this number of bytes of a string.
 const BYTES_PER_ITEM: usize = 16;
 
-/// A converted value, and the size in bytes of the largest string or list in it: the most that one operation reads.
+/// A converted value, and the size in bytes of the largest string or list in it, which is the maximum that one operation reads.
 pub(super) struct Converted<'m> {
     pub(super) value: Box<dyn Val + 'm>,
     pub(super) largest: usize,
@@ -50,7 +50,8 @@ fn whole<'m>(json: &'m serde_json::Value, largest: &mut usize) -> Box<dyn Val + 
         serde_json::Value::Null => Box::new(CelNull),
         serde_json::Value::Bool(value) => Box::new(CelBool::from(*value)),
         serde_json::Value::Number(number) => {
-            // Integers are `int` where they fit: so are literals in conditions, and CEL does not mix `int` and `uint` in arithmetic.
+            // Integers that fit are `int`, because integer literals in conditions are `int`, and CEL does not mix `int` and
+            // `uint` in arithmetic.
             if let Some(value) = number.as_i64() {
                 Box::new(CelInt::from(value))
             } else if let Some(value) = number.as_u64() {

@@ -1,14 +1,14 @@
-//! Conditions in the [Common Expression Language](https://cel.dev), with limits: rules come from configuration files, and
-//! messages from anywhere.
+//! Conditions in the [Common Expression Language](https://cel.dev), with limits, because messages come from untrusted peers.
 //!
-//! Only this folder uses the library `cel`. The limits that it adds:
+//! Only this module uses the library `cel`. It adds these limits:
 //!
 //! * A condition is compiled on a large stack. It is rejected if its syntax tree is too large or too deep, or nests loops too
 //!   deeply, so that evaluating it cannot overflow the stack of a worker thread.
 //! * A condition may use only known variables and functions. This is checked when the rule is configured.
 //! * Patterns of `matches` are literals, compiled once, with a size limit.
 //! * Evaluation has a budget: each step of a loop is charged by the size of the data that it may read.
-//! * `map` and `filter` are not supported, and strings are concatenated only up to a limit: a condition cannot grow data.
+//! * `map` and `filter` are not supported, and strings are concatenated only up to a limit, so that a condition cannot create
+//!   large values.
 //! * The payload is parsed at most once per message, and only the fields that a rule names are converted.
 
 mod check;
@@ -35,16 +35,16 @@ pub(super) use variables::Variables;
 /// touches use memory.
 const COMPILE_STACK: usize = 64 << 20;
 
-/// The most stack that evaluating one level of a tree uses, in bytes: twice the largest measured value, of debug and release
-/// builds.
+/// An upper bound of the stack that evaluating one level of a tree uses, in bytes: twice the largest value that was measured in
+/// debug and release builds.
 const STACK_PER_LEVEL: usize = 96 << 10;
 
 /// Compiles conditions in the [Common Expression Language](https://cel.dev).
 ///
 /// [`RouteRule::condition`](networking_spi::bridge::RouteRule::condition) lists the variables. The functions are `size`,
 /// `contains`, `startsWith`, `endsWith`, `matches` (with a literal pattern), `int`, `uint`, `double` and `string`; the macros
-/// are `has`, `all`, `exists` and `exists_one`. Everything else is
-/// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) when the rule is configured.
+/// are `has`, `all`, `exists` and `exists_one`. Configuring a rule that uses anything else fails with
+/// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput).
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct CelCompiler;
@@ -75,11 +75,11 @@ struct CelCondition {
 }
 
 impl CelCondition {
-    /// Whether the condition is true, or why it cannot be evaluated. The reason has no data of the message.
+    /// Whether the condition is true, or why it cannot be evaluated. The reason contains no data of the message.
     fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, &'static str> {
         let scope = Scope::new(facts.variables(), &self.patterns);
         let context = scope.context();
-        // A stack that overflows ends the process. Shallow trees, the usual ones, run on the current stack.
+        // A stack overflow would abort the process. Shallow trees, which are usual, run on the current stack.
         let stack = STACK_PER_LEVEL * (self.depth + 2);
         let result = stacker::maybe_grow(stack, 2 * stack, || {
             Value::resolve_val(&self.tree, &context)
@@ -113,7 +113,7 @@ impl fmt::Debug for CelCondition {
     }
 }
 
-/// Compiles a condition. The error is a text that follows a field name.
+/// Compiles a condition. The error is a text to show after the name of the field.
 fn compile(text: &str) -> Result<CelCondition, String> {
     if text.len() > MAX_CONDITION_LENGTH {
         return Err("is too long".to_owned());
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// A sixteenth of what tokio gives its workers.
+    /// A sixteenth of the stack of tokio's worker threads.
     const SMALL_STACK: usize = 128 << 10;
 
     fn message(payload: &str) -> BridgeMessage {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_not_a_result() {
+    fn an_evaluation_error_is_returned_with_its_reason() {
         assert_eq!(holds("payload.a.b == 1", "{}"), Err("a field does not exist"));
         assert_eq!(holds("payload.a", r#"{"a": 1}"#), Err("the result is not a boolean"));
         assert_eq!(
@@ -312,7 +312,7 @@ mod tests {
         let payload = format!("{{\"l\": [{}]}}", items.join(","));
         let source = "payload.l.all(a, payload.l.all(b, a >= 0 && b >= 0))";
         assert_eq!(holds(source, &payload), Err("the evaluation budget is used up"));
-        // A result that would absorb the error does not hide it.
+        // `|| true` would absorb an error of the left side, but does not hide the exhausted budget.
         let absorbed = format!("({source}) || true");
         assert_eq!(holds(&absorbed, &payload), Err("the evaluation budget is used up"));
         // Steps over large values cost more.

@@ -26,20 +26,20 @@ pub(super) const PAYLOAD: &str = "payload";
 /// Every variable of a message.
 pub(super) const VARIABLES: &[&str] = &[PAYLOAD, "headers", "key", "content_type", "origin", "size"];
 
-// A condition cannot contain these names: an identifier has no `@`.
+// A condition cannot contain these names, because a CEL identifier has no `@`.
 pub(super) const ADD: &str = "@add";
 pub(super) const MATCHES: &str = "@matches";
 const CHARGE: &str = "@charge";
 const BUDGET: &str = "@budget";
 const PATTERN: &str = "@pattern";
 
-/// The most loop steps of one evaluation over small data. Each step costs one unit.
+/// The budget of one evaluation, in units. A loop step over small data costs one unit.
 const MAX_UNITS: u64 = 1_000_000;
 
-/// A step over larger data costs one unit more per this number of bytes.
+/// A loop step over larger data costs one more unit per this number of bytes.
 const BYTES_PER_UNIT: u64 = 1024;
 
-/// The longest string that `+` returns, in bytes.
+/// The maximum length of a string that `+` returns, in bytes.
 const MAX_CONCATENATION: usize = 4096;
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -48,7 +48,7 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     Arc::new(env)
 });
 
-/// The environment that all conditions share: making one costs far more than evaluating a condition.
+/// The environment that all conditions share, because creating one costs far more than evaluating a condition.
 pub(super) fn environment() -> Arc<Env> {
     Arc::clone(&ENVIRONMENT)
 }
@@ -220,8 +220,8 @@ impl Budget {
         }))
     }
 
-    /// Charges one step; false if the budget does not cover it. An evaluation runs on one thread: the fields are atomic only
-    /// because the library requires values that can be shared between threads.
+    /// Charges one step. Returns `false` if the budget does not cover it. An evaluation runs on one thread: the fields are
+    /// atomic only because the library requires values that can be shared between threads.
     fn charge(&self) -> bool {
         let left = self.0.left.load(Ordering::Relaxed);
         let cost = self.0.per_step.load(Ordering::Relaxed);

@@ -28,7 +28,7 @@ pub(in crate::routing) struct Variables<'m> {
 }
 
 impl<'m> Variables<'m> {
-    /// `read` is what all conditions together read of the payload.
+    /// `read` has the fields of the payload that all conditions together read.
     pub(in crate::routing) fn new(message: &'m BridgeMessage, json: &'m Payload, read: &'m PayloadFields) -> Self {
         let key: Box<dyn Val + 'm> = match &message.key {
             None => Box::new(CelNull),
@@ -84,7 +84,7 @@ impl<'m> Variables<'m> {
         let mut largest = 0;
         for (name, value) in &self.message.headers {
             largest = largest.max(name.len()).max(value.len());
-            // The first value of a name that is there several times.
+            // If a name occurs several times, the variable has its first value.
             entries
                 .entry(CelMapKey::String(CelString::from(name.as_str())))
                 .or_insert_with(|| text_or_bytes(value));
@@ -96,7 +96,7 @@ impl<'m> Variables<'m> {
     }
 }
 
-/// Text where the bytes are UTF-8.
+/// A string if the bytes are UTF-8, otherwise bytes.
 fn text_or_bytes<'m>(bytes: &'m [u8]) -> Box<dyn Val + 'm> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Box::new(CelString::from(text)),

@@ -61,7 +61,7 @@ impl RdKafkaClientBuilder {
         }
     }
 
-    /// Sets the client id of producers and consumers that have none. Brokers show it in logs and quotas. Default:
+    /// Sets the client id of producers and consumers that have none. Brokers use it in logs and for quotas. Default:
     /// `networking-impls`.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.settings.client_id = id.into();
@@ -86,13 +86,13 @@ impl RdKafkaClientBuilder {
         self
     }
 
-    /// Sets the most open producers. Each one has connections, threads and a queue. Default: 64.
+    /// Sets the maximum number of open producers. Each one has connections, threads and a queue. Default: 64.
     pub fn max_producers(mut self, producers: usize) -> Self {
         self.limits.producers = producers;
         self
     }
 
-    /// Sets the most open consumers. Each one has connections and threads. Default: 64.
+    /// Sets the maximum number of open consumers. Each one has connections and threads. Default: 64.
     pub fn max_consumers(mut self, consumers: usize) -> Self {
         self.limits.consumers = consumers;
         self
@@ -105,14 +105,14 @@ impl RdKafkaClientBuilder {
     }
 
     /// Sets a librdkafka property for producers. It overrides [`setting`](Self::setting) and the configuration of the
-    /// producer, except for its `backend` settings.
+    /// producer, but not the producer's `backend` settings.
     pub fn producer_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.producer.insert(name.into(), value.into());
         self
     }
 
     /// Sets a librdkafka property for consumers. It overrides [`setting`](Self::setting) and the configuration of the
-    /// consumer, except for its `backend` settings.
+    /// consumer, but not the consumer's `backend` settings.
     pub fn consumer_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.consumer.insert(name.into(), value.into());
         self

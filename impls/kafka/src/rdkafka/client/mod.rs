@@ -304,7 +304,7 @@ impl Inner {
         Ok((self.admin.get_or_try_init(start).await?, control))
     }
 
-    /// Fails if a topic does not exist: its consumer would wait forever.
+    /// Fails if a topic does not exist: a consumer would wait forever for its records.
     async fn require_topics(&self, operation: &'static str, topics: Vec<String>) -> Result<()> {
         let check = move |calls: &BlockingCalls<'_>| {
             for topic in &topics {
@@ -337,7 +337,7 @@ fn exhausted(operation: &'static str, limit: &'static str, value: usize) -> Netw
     NetworkError::new(
         ErrorKind::Exhausted,
         operation,
-        "the client has reached its limit; close some or raise the limit",
+        "the client has reached its limit of open producers or consumers; close some or raise the limit",
     )
     .with_context(limit, value.to_string())
     .with_retryability(Retryability::Never)

@@ -29,8 +29,8 @@ pub(super) enum Parsed {
 }
 
 impl Parsed {
-    /// Parses a schema. `referenced` has all schemas that it references, directly or indirectly, each after its own
-    /// references.
+    /// Parses a schema. `referenced` contains all schemas that it references, directly or indirectly; each follows the schemas
+    /// that it references itself.
     pub(super) fn parse(schema: &Schema, referenced: &[Referenced]) -> Result<Self> {
         if let Some(other) = referenced
             .iter()

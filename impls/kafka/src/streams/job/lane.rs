@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::poison::{dead_letter, is_caused_by_record};
 use super::{Job, PROCESS};
 
-/// How far a lane got.
+/// The result of a lane.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The offset after the last finished message.

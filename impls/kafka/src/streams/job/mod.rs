@@ -27,7 +27,7 @@ const MAX_POLL_WAIT: Duration = Duration::from_secs(1);
 /// removed from its group.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a processor uses while it runs.
+/// The parts that a running processor uses.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) config: StreamProcessorConfig,
@@ -155,7 +155,7 @@ impl Job {
     }
 
     /// Commits the offsets of finished lanes. Offsets that cannot be committed are committed with the next batch, except in
-    /// partitions that another member owns by now.
+    /// partitions that now belong to another member.
     async fn commit(&self, uncommitted: &mut BTreeMap<TopicPartition, i64>) {
         if uncommitted.is_empty() {
             return;
@@ -192,7 +192,7 @@ impl Job {
             match self.client.commit_offsets(&self.consumer, one).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::debug!(%partition, %error, "another member owns the partition by now");
+                    tracing::debug!(%partition, %error, "the partition now belongs to another member");
                 }
                 Err(_) => {
                     uncommitted.insert(partition, next);
