@@ -5,8 +5,8 @@
 //!
 //! # Run a suite against your backend
 //!
-//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and declares the capabilities of
-//!    the client.
+//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and declares the client's
+//!    capabilities.
 //! 2. Expand the macro of the domain. It makes one `#[test]` per case:
 //!
 //! ```
@@ -41,8 +41,8 @@
 //!
 //! A known failure that passes is reported as failed, so that the list stays accurate.
 //!
-//! If a backend declares a capability that does not work, the cases of the capability fail. An operation whose capability
-//! is not declared must fail with `Unsupported`; a case checks this too.
+//! If a backend declares a capability that does not work, the cases of the capability fail. An operation whose
+//! capability is not declared must fail with `Unsupported`; a case checks this too.
 //!
 //! # Modules
 //!
@@ -69,8 +69,8 @@
 //!
 //! # Stability
 //!
-//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so cases are added only in
-//! minor versions, with an entry in the changelog.
+//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so cases are added only
+//! in minor versions, with an entry in the changelog.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The tables above link to every module.

@@ -46,7 +46,7 @@ pub(crate) fn table() -> String {
     }
     panic::set_hook(hook);
     format!(
-        "Pitfalls observed in this run (unless stated otherwise, 3 consecutive failures open a circuit, and 1 probe closes it)\n{table}"
+        "Pitfalls observed in this run (by default, 3 consecutive failures open a circuit, and 1 probe closes it)\n{table}"
     )
 }
 

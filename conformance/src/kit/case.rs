@@ -31,8 +31,8 @@ pub trait Harness: Send + Sync + 'static {
 pub enum CaseRuntime {
     /// A multi-threaded runtime in real time, with two worker threads. For backends that do I/O.
     MultiThread,
-    /// A single-threaded runtime whose clock is paused, and advances automatically when all tasks are idle. For backends
-    /// in memory.
+    /// A single-threaded runtime whose clock is paused, and advances automatically when all tasks are idle. For
+    /// backends in memory.
     PausedClock,
 }
 
@@ -170,7 +170,8 @@ macro_rules! check_eq {
     };
 }
 
-/// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind). Evaluates to the error.
+/// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind). Evaluates to the
+/// error.
 #[macro_export]
 macro_rules! check_error {
     ($result:expr, $kind:expr, $($message:tt)+) => {

@@ -51,8 +51,8 @@ impl Runner {
         Self::default()
     }
 
-    /// Runs at most `threads` tests at a time, unless `--test-threads` is given. The default is one per processor, which
-    /// is slow for cases that mostly wait for a peer.
+    /// Runs at most `threads` tests at a time, unless `--test-threads` is given. The default is one per processor,
+    /// which is slow for cases that mostly wait for a peer.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -60,8 +60,8 @@ impl Runner {
 
     /// Adds every case of a suite against the backend whose harness `factory` makes.
     ///
-    /// `factory` is called inside a tokio runtime: once here to ask which cases apply, and twice for each case that runs,
-    /// for its runtime and for the case itself.
+    /// `factory` is called inside a tokio runtime: once here to ask which cases apply, and twice for each case that
+    /// runs, to ask for its runtime and to run it.
     pub fn add<H, F>(mut self, suite: Suite<H>, factory: F) -> Self
     where
         H: Harness + ?Sized,

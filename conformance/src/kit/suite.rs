@@ -158,10 +158,7 @@ fn build_runtime(kind: CaseRuntime) -> Runtime {
             builder
         }
     };
-    builder
-        .enable_all()
-        .build()
-        .expect("a runtime can be built")
+    builder.enable_all().build().expect("a runtime can be built")
 }
 
 /// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped,
