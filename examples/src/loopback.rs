@@ -31,7 +31,7 @@ impl Request {
     }
 }
 
-/// The server. It stops when it is dropped.
+/// The server. Dropping it stops it.
 #[derive(Debug)]
 #[must_use = "it stops when it is dropped"]
 pub struct Loopback {

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance [--json]`: every suite against every implementation, merged into one report.
+//! `cargo xtask conformance [--json]`: runs every suite against every implementation, and merges the reports.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The environment variable by which the test binaries learn where to put their reports.
+/// The environment variable that names the directory for the reports of the test binaries.
 pub(crate) const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 
 /// Runs every suite and writes `target/conformance/report.json`.
@@ -42,13 +42,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Runs the test target `conformance` of every package that has one.
 ///
-/// In one call for the whole workspace: the features are those of `cargo test --workspace`, and nothing is built twice.
+/// Makes one call for the whole workspace, so that the features are those of `cargo test --workspace` and nothing is built
+/// twice.
 fn run_suites(parts: &Path) -> Result<()> {
     let mut command = workspace::cargo();
     command
         .args(["test", "--quiet", "--no-fail-fast", "--workspace", "--test", "conformance"])
         .env(REPORT_DIRECTORY, parts)
-        // The table below is the output; what the test runner prints goes to the error stream, where a person sees it.
+        // The table is the output of this command, so the output of the test runner goes to standard error.
         .stdout(std::io::stderr());
     workspace::run(&mut command, "a suite")
 }
@@ -68,7 +69,7 @@ fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
     Ok(reports)
 }
 
-/// How many cases of a domain and backend ended in each way.
+/// The number of cases per outcome, for one domain and backend.
 #[derive(Debug, Serialize)]
 struct Counts {
     domain: String,
