@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 /// The largest request, in bytes.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// A request, as it was sent.
+/// A received request.
 ///
 /// Exhaustive on purpose: it is plain data that examples read.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) ->
         let batch = stage.client.consume_messages(&consumer, options).await?;
         check!(
             batch.len() <= 3,
-            "{} messages, but at most 3 were asked for",
+            "{} messages, but at most 3 were requested",
             batch.len()
         );
         messages.extend(batch);

@@ -266,7 +266,7 @@ pub(in crate::http) async fn a_source_is_opened_for_each_call(harness: H) -> Cas
             .requests("/source")
             .iter()
             .all(|request| request.body == "from a source"),
-        "a body did not arrive as it was sent"
+        "a body did not arrive unchanged"
     );
     Ok(())
 }
