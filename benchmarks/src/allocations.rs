@@ -7,14 +7,14 @@ thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The allocations, first and repeated ones alike, that this thread makes during `work`.
+/// Runs `work`. Returns its result, and the number of allocations and reallocations that this thread made meanwhile.
 pub(crate) fn count<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = MADE.get();
     let result = work();
     (result, MADE.get() - before)
 }
 
-/// The system's allocator with a counter for each thread.
+/// The system allocator, with a counter per thread.
 #[derive(Debug)]
 struct Counting;
 
@@ -22,12 +22,12 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn note() {
-    // A thread that ends still allocates when its locals are gone; nobody measures it any more.
+    // A thread can allocate after its thread-locals were destroyed. Such allocations are not counted.
     let _ = MADE.try_with(|made| made.set(made.get() + 1));
 }
 
-// SAFETY: every method hands its arguments on to the system's allocator unchanged, under the same conditions as its own,
-// and returns what that returns. The counter is a plain cell without a destructor, so that counting never allocates.
+// SAFETY: every method passes its arguments unchanged to the system allocator, under the same conditions as its own, and
+// returns the result. The counter is a plain cell without a destructor, so counting never allocates.
 #[allow(unsafe_code, reason = "a global allocator cannot be written without it")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -20,7 +20,7 @@ pub(crate) fn run(rounds: Rounds) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     let mut rows = Vec::new();
     for (name, size, messages) in [("100 B", 100, 400_000), ("1 KiB", 1_024, 200_000)] {
         let produced = alone(rounds, || runtime.block_on(produce(size, messages)).1);
@@ -49,7 +49,7 @@ pub(crate) fn run(rounds: Rounds) -> Vec<Row> {
     rows
 }
 
-/// A cluster with so many messages, and how many were written per second.
+/// Writes `messages` messages to a new cluster. Returns the cluster, and the messages written per second.
 async fn produce(size: usize, messages: usize) -> (MemoryKafka, f64) {
     let kafka = MemoryKafka::new();
     kafka
@@ -58,7 +58,7 @@ async fn produce(size: usize, messages: usize) -> (MemoryKafka, f64) {
         .expect("a new topic");
     let producer = kafka.create_producer(ProducerConfig::new()).await.expect("a producer");
     let payload = Bytes::from(vec![7_u8; size]);
-    // Making the records is the application's work, not the client's: it is done beforehand.
+    // The records are made before the measurement, because making them is the application's work, not the client's.
     let batches: Vec<Vec<ProducerRecord>> = (0..messages / BATCH)
         .map(|batch| {
             (0..BATCH)
@@ -84,7 +84,7 @@ async fn produce(size: usize, messages: usize) -> (MemoryKafka, f64) {
     (kafka, per_second(messages as u64, elapsed))
 }
 
-/// How many messages were read per second.
+/// Reads all messages. Returns the messages read per second.
 async fn consume(kafka: &MemoryKafka, size: usize, messages: usize) -> f64 {
     let config = ConsumerConfig::new("benchmark", ["benchmark"]).with_offset_reset(OffsetReset::Earliest);
     let consumer = kafka.create_consumer(config).await.expect("a consumer");

@@ -1,7 +1,7 @@
-//! Side-by-side ratios against peers. Run by `cargo xtask bench <domain>`.
+//! Benchmarks against peers. Run by `cargo xtask bench <domain>`.
 //!
-//! Ours and the peer do the same checked work in one process, in alternating rounds; medians are compared and the spread
-//! is shown. A benchmark that counts failed work panics instead.
+//! Our implementation and the peer do the same work in one process, in alternating rounds. The report compares medians and
+//! shows the spread. A benchmark panics if any of its work fails.
 
 mod allocations;
 mod breaker;
@@ -14,18 +14,18 @@ use clap::{Parser, ValueEnum};
 
 use crate::measure::Rounds;
 
-/// Side-by-side ratios against peers.
+/// Benchmarks against peers.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The domain.
     domain: Domain,
-    /// Alternating rounds of ours and the peer, at least 5.
+    /// The number of alternating rounds, at least 5.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
     rounds: u16,
     /// Only this part of the domain `http`: `null`, `speed`, `websocket`, `hostile`, `bombs`, `streams`.
     #[arg(long)]
     part: Option<String>,
-    /// Does one piece of work in this process and prints what it took: for the parent process that asks for it.
+    /// Does one piece of work, and prints the resources that it used as JSON, for the parent process.
     #[arg(long, hide = true)]
     child: Option<String>,
     /// Prints the rows as JSON on the last line.

@@ -13,12 +13,12 @@ pub(crate) struct Rounds(pub(crate) usize);
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    /// A figure that is counted, not measured.
+    /// A single value that was counted, not measured.
     pub(crate) fn counted(value: f64) -> Self {
         Self(vec![value])
     }
 
-    /// Figures that came along with others; at least one.
+    /// Values that were measured together with others; at least one.
     pub(crate) fn of(values: Vec<f64>) -> Self {
         Self(values)
     }
@@ -40,7 +40,7 @@ impl Samples {
         Self(rounds.iter().map(figure).collect())
     }
 
-    /// `numerator` over `denominator`, round by round.
+    /// `numerator` divided by `denominator`, round by round.
     pub(crate) fn ratio(numerator: &Self, denominator: &Self) -> Self {
         Self(
             numerator
@@ -63,7 +63,7 @@ impl Samples {
     }
 }
 
-/// Measures both sides in alternating rounds, after one round of each that does not count. Who begins alternates too.
+/// Measures both sides in alternating rounds, after one warm-up round of each. The side that runs first alternates too.
 pub(crate) fn alternate(
     rounds: Rounds,
     mut ours: impl FnMut() -> f64,
@@ -84,7 +84,7 @@ pub(crate) fn alternate(
     (Samples(our_samples), Samples(peer_samples))
 }
 
-/// Measures all sides in each round, after one round that does not count. Each round begins with another side.
+/// Measures all sides in each round, after one warm-up round. Each round begins with another side.
 pub(crate) fn in_turn<T>(rounds: Rounds, sides: &mut [&mut dyn FnMut() -> T]) -> Vec<Vec<T>> {
     for side in &mut *sides {
         side();
@@ -100,7 +100,7 @@ pub(crate) fn in_turn<T>(rounds: Rounds, sides: &mut [&mut dyn FnMut() -> T]) ->
     measured
 }
 
-/// Measures one side, after one round that does not count.
+/// Measures one side, after one warm-up round.
 pub(crate) fn alone(rounds: Rounds, mut ours: impl FnMut() -> f64) -> Samples {
     ours();
     Samples((0..rounds.0).map(|_| ours()).collect())
@@ -118,7 +118,7 @@ pub(crate) fn nanos_per_call(calls: u64, elapsed: Duration) -> f64 {
     elapsed.as_nanos() as f64 / calls as f64
 }
 
-/// The duration that 99 of 100 are not above, in microseconds.
+/// The 99th percentile of the durations, in microseconds.
 pub(crate) fn p99_micros(durations: &mut [Duration]) -> f64 {
     let rank = (durations.len() * 99).div_ceil(100).max(1) - 1;
     let (_, p99, _) = durations.select_nth_unstable(rank);

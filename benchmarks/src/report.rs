@@ -1,4 +1,4 @@
-//! The table for people and the rows for programs.
+//! The results: a table for people, JSON for programs.
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::measure::Samples;
 
-/// Which way is good.
+/// Whether a higher or a lower value is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Better {
@@ -16,7 +16,7 @@ pub(crate) enum Better {
     Lower,
 }
 
-/// One comparison.
+/// One result.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     work: String,
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Ours against a peer. The goal is on the ratio.
+    /// Our value and a peer's. The goal applies to their ratio.
     pub(crate) fn against(
         work: impl Into<String>,
         unit: &'static str,
@@ -54,7 +54,7 @@ impl Row {
         }
     }
 
-    /// An absolute figure. The goal is on the figure.
+    /// An absolute value, to which the goal applies.
     pub(crate) fn absolute(
         work: impl Into<String>,
         unit: &'static str,
@@ -112,12 +112,12 @@ pub(crate) fn print(rows: &[Row]) {
     println!("{table}");
 }
 
-/// Prints the rows as JSON on one line, which must be the last.
+/// Prints the rows as JSON on one line. Must be the last output.
 pub(crate) fn print_json(rows: &[Row]) {
     println!("{}", serde_json::to_string(rows).expect("rows are plain values"));
 }
 
-/// Digits that a person reads: thousands in groups, small values with a fraction.
+/// Formats a number for people: thousands in groups, small values with a fraction.
 fn number(value: f64) -> String {
     if value < 1000.0 {
         return format!("{value:.1}");

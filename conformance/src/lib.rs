@@ -5,8 +5,8 @@
 //!
 //! # Run a suite against your backend
 //!
-//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and says which capabilities the
-//!    client has.
+//! 1. Implement the harness trait of the domain. It makes a fresh client for each case, and declares the client's
+//!    capabilities.
 //! 2. Expand the macro of the domain. It makes one `#[test]` per case:
 //!
 //! ```
@@ -39,20 +39,20 @@
 //! | skipped | the harness cannot produce a condition which the case needs, such as an unreachable broker |
 //! | known failure | the clause does not hold, and the harness lists the case with a reason |
 //!
-//! A known failure that passes is reported as failed, so that the list stays true.
+//! A known failure that passes is reported as failed, so that the list stays accurate.
 //!
-//! If a backend declares a capability that does not work, the cases of the capability fail. If it does not declare a
-//! capability that works, a case fails too: what is not declared must be `Unsupported`.
+//! If a backend declares a capability that does not work, the cases of the capability fail. An operation whose
+//! capability is not declared must fail with `Unsupported`; a case checks this too.
 //!
 //! # Modules
 //!
 //! | module | responsibility |
 //! |---|---|
 //! | (root) | [`Case`], [`Suite`] and [`Harness`], which all domains share |
-//! | [`report`] | how cases ended, and counts per domain and backend; needs no feature |
+//! | [`report`] | outcomes of cases, and counts per domain and backend; needs no feature |
 //! | [`runner`] | the `main` of a test binary |
 //! | [`http`], [`websocket`], [`circuit_breaker`], [`kafka`], [`bridge`] | harness trait, suite and macro of each domain |
-//! | [`http::hostile`] | a server that breaks the HTTP protocol, reproducibly by a seed |
+//! | [`http::hostile`] | a server that violates the HTTP protocol; a seed makes it reproducible |
 //! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
 //!
 //! # Features
@@ -69,8 +69,8 @@
 //!
 //! # Stability
 //!
-//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so it comes with a minor
-//! version and a line in the changelog.
+//! Ids of cases and numbers of clauses are never reused. A new case may fail for your backend, so cases are added only
+//! in minor versions, with an entry in the changelog.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The tables above link to every module.

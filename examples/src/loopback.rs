@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 /// The largest request, in bytes.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// A request, as it was sent.
+/// A received request.
 ///
 /// Exhaustive on purpose: it is plain data that examples read.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Request {
     }
 }
 
-/// The server. It stops when it is dropped.
+/// The server. Dropping it stops it.
 #[derive(Debug)]
 #[must_use = "it stops when it is dropped"]
 pub struct Loopback {

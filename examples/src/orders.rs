@@ -1,8 +1,8 @@
 //! A typed client of an HTTP API, as an application would write it.
 //!
-//! It knows the API: its paths, values and errors. It sends requests through an injected [`HttpClient`], which is configured
-//! with credentials, timeouts and retries. Tests inject another client. The program `api_client` shows the first, the test
-//! `mock_http_client` the second.
+//! It implements the paths, values and errors of the API. It sends requests through an injected [`HttpClient`], which is
+//! configured with credentials, timeouts and retries: see the program `api_client`. Tests inject another client: see the test
+//! `mock_http_client`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub struct NewOrder<'o> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OrdersError {
-    /// There is no such order.
+    /// The order does not exist.
     NotFound(u64),
     /// The shop refused the order, for this reason.
     Refused(String),
@@ -60,7 +60,7 @@ pub enum OrdersError {
 }
 
 impl OrdersApi {
-    /// Uses an HTTP client whose base URL is that of the API.
+    /// Makes a client of the API. The base URL of `http` must be that of the API.
     pub fn new(http: Arc<dyn HttpClient>) -> Self {
         Self { http }
     }
@@ -68,7 +68,7 @@ impl OrdersApi {
     /// Reads an order.
     ///
     /// # Errors
-    /// [`NotFound`](OrdersError::NotFound), [`Busy`](OrdersError::Busy), and those of the client.
+    /// [`NotFound`](OrdersError::NotFound), [`Busy`](OrdersError::Busy), and errors of the HTTP client.
     pub async fn order(&self, id: u64) -> Result<Order, OrdersError> {
         let response = self.http.get(&format!("orders/{id}")).await?;
         match response.status {
@@ -81,7 +81,7 @@ impl OrdersApi {
     /// `POST`.
     ///
     /// # Errors
-    /// [`Refused`](OrdersError::Refused), [`Busy`](OrdersError::Busy), and those of the client.
+    /// [`Refused`](OrdersError::Refused), [`Busy`](OrdersError::Busy), and errors of the HTTP client.
     pub async fn place(&self, order: &NewOrder<'_>, key: &str) -> Result<Order, OrdersError> {
         let response = self
             .http
@@ -95,7 +95,7 @@ impl OrdersApi {
 
 /// Maps the error statuses that every operation of the API may return.
 async fn accepted(response: HttpResponse) -> Result<HttpResponse, OrdersError> {
-    /// RFC 9457.
+    /// Problem details (RFC 9457).
     #[derive(Deserialize)]
     struct Problem {
         detail: String,

@@ -1,4 +1,4 @@
-//! Three ways to test code that sends HTTP requests through `Arc<dyn HttpClient>`, none of which needs a network.
+//! Three ways to test code that sends HTTP requests through `Arc<dyn HttpClient>`, without a network.
 //!
 //! | client in the test | use it to test |
 //! |---|---|
@@ -30,7 +30,7 @@ fn lamps() -> Order {
     }
 }
 
-// A mock. The verbs (`get`, `post`) are an extension of the trait, so only the method `request` is mocked.
+// A mock. The verbs (`get`, `post`) are methods of an extension trait, so only the method `request` is mocked.
 
 #[tokio::test]
 async fn mock_an_order_is_requested_by_its_id() {
@@ -69,7 +69,7 @@ async fn mock_errors_keep_their_cause() {
     assert!(matches!(error, OrdersError::Http(cause) if cause.is_a(ErrorKind::Connection)));
 }
 
-// An in-memory server, under the wrappers that the application uses. Time is paused, so that waits end at once.
+// An in-memory server, under the wrappers that the application uses. The clock is paused, so waits take no real time.
 
 fn shop(memory: &MemoryHttpClient) -> Result<OrdersApi> {
     let http = HttpClientBuilder::over(memory.clone())

@@ -1,4 +1,4 @@
-//! `cargo xtask api [--bless] [package]...`: the public API of each publishable crate, one item a line, compared with
+//! `cargo xtask api [--bless] [package]...`: compares the public API of each publishable crate, one item per line, with
 //! `docs/api/<package>.txt`.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// Writes the listings instead of comparing them.
     #[arg(long)]
     bless: bool,
-    /// Only these packages.
+    /// The packages; defaults to all publishable packages.
     packages: Vec<String>,
 }
 
@@ -43,19 +43,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Ok(())
     } else {
         Err(format!(
-            "the public API of {} changed: `cargo xtask api --bless` writes the listing that the commit needs",
+            "the public API of {} changed: run `cargo xtask api --bless` and commit the listing",
             changed.join(", ")
         ))
     }
 }
 
-/// The variable by which this program learns that cargo runs it as `rustdoc`, and which `rustdoc` it has to run.
+/// The environment variable that tells this program that cargo runs it as `rustdoc`. Its value is the real `rustdoc`.
 pub(crate) const RUSTDOC: &str = "XTASK_RUSTDOC";
 
-/// Runs `rustdoc` with the arguments of this program, and lets it write JSON, which stable releases do not offer.
+/// Runs `rustdoc` with the arguments of this program, and enables its JSON output, which is unstable.
 ///
-/// Only for `rustdoc`: with `RUSTC_BOOTSTRAP` in the environment of cargo, the build scripts of many dependencies would see
-/// another compiler, and everything would be built twice.
+/// `RUSTC_BOOTSTRAP` is set only for `rustdoc`. In the environment of cargo, it would change what the build scripts of many
+/// dependencies detect, and everything would be built twice.
 pub(crate) fn run_rustdoc(rustdoc: &OsStr) -> ExitCode {
     let status = Command::new(rustdoc)
         .args(std::env::args_os().skip(1))
@@ -71,8 +71,8 @@ pub(crate) fn run_rustdoc(rustdoc: &OsStr) -> ExitCode {
     }
 }
 
-/// Has cargo write the documentation as JSON: of the whole workspace, as `cargo doc --workspace` does, so that the
-/// dependencies which that command built are used again.
+/// Makes cargo write the documentation as JSON. By default it documents the whole workspace like `cargo doc --workspace`,
+/// so that dependencies which that command has built are reused.
 fn document(arguments: &Arguments) -> Result<()> {
     let program = std::env::current_exe().map_err(|error| format!("this program has no path: {error}"))?;
     let mut command = workspace::cargo();
@@ -90,7 +90,7 @@ fn document(arguments: &Arguments) -> Result<()> {
     workspace::run(&mut command, "rustdoc")
 }
 
-/// The items, sorted, one a line.
+/// The items, sorted, one per line.
 fn list(document: &Path) -> Result<String> {
     let api = public_api::Builder::from_rustdoc_json(document)
         .omit_blanket_impls(true)
@@ -106,6 +106,7 @@ fn list(document: &Path) -> Result<String> {
         }))
 }
 
+<<<<<<< HEAD
 /// Whether an item follows from another one: a method of a derived trait from the line that says that a type has this trait, and
 /// what mockall generates from the trait that it mocks.
 fn is_implied(item: &str) -> bool {
@@ -125,6 +126,9 @@ fn is_implied(item: &str) -> bool {
 }
 
 /// Whether an item says that a type has an auto trait. A type that is not `Send` or not `Sync` is listed.
+=======
+/// Whether an item is an implementation of an auto trait. `!Send` and `!Sync` do not count, so that they are listed.
+>>>>>>> 98d6b592ab487a249bda315595bacc964a0af3c4
 fn is_auto_trait(item: &str) -> bool {
     const AUTO_TRAITS: [&str; 8] = [
         "core::marker::Freeze",
@@ -147,14 +151,14 @@ fn is_auto_trait(item: &str) -> bool {
 
 fn write(path: &PathBuf, listing: &str) -> Result<()> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+        fs::create_dir_all(directory).map_err(|error| format!("{} cannot be created: {error}", directory.display()))?;
     }
     fs::write(path, listing).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     println!("{}: {} items", path.display(), listing.lines().count());
     Ok(())
 }
 
-/// Compares, and prints what is gone and what is new.
+/// Compares a listing with the committed one, and prints removed and added items.
 fn is_same(path: &PathBuf, listing: &str) -> Result<bool> {
     let committed = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if committed == listing {

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::{Result, workspace};
 
-/// What to measure.
+/// Options of the command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The domain.
@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     /// Prints the rows as JSON on the last line.
     #[arg(long)]
     json: bool,
-    /// Alternating rounds of ours and the peer; medians are compared.
+    /// The number of alternating rounds. Medians are compared.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
 }

@@ -1,13 +1,11 @@
-//! `cargo xtask conformance [--json]`: every suite against every implementation, merged into one report.
+//! `cargo xtask conformance [--json]`: runs every suite against every implementation, and merges the reports.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use networking_conformance::{CaseReport, Outcome};
-use serde::Serialize;
+use networking_conformance::report::{CaseReport, Counts, Outcome, REPORT_DIRECTORY};
 
 use crate::{Result, workspace};
 
@@ -18,9 +16,6 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
 }
-
-/// The environment variable by which the test binaries learn where to put their reports.
-pub(crate) const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 
 /// Runs every suite and writes `target/conformance/report.json`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -42,13 +37,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Runs the test target `conformance` of every package that has one.
 ///
-/// In one call for the whole workspace: the features are those of `cargo test --workspace`, and nothing is built twice.
+/// Makes one call for the whole workspace, so that the features are those of `cargo test --workspace` and nothing is built
+/// twice.
 fn run_suites(parts: &Path) -> Result<()> {
     let mut command = workspace::cargo();
     command
         .args(["test", "--quiet", "--no-fail-fast", "--workspace", "--test", "conformance"])
         .env(REPORT_DIRECTORY, parts)
-        // The table below is the output; what the test runner prints goes to the error stream, where a person sees it.
+        // The table is the output of this command, so the output of the test runner goes to standard error.
         .stdout(std::io::stderr());
     workspace::run(&mut command, "a suite")
 }
@@ -68,20 +64,8 @@ fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
     Ok(reports)
 }
 
-/// How many cases of a domain and backend ended in each way.
-#[derive(Debug, Serialize)]
-struct Counts {
-    domain: String,
-    backend: String,
-    passed: usize,
-    failed: usize,
-    unsupported: usize,
-    skipped: usize,
-    known_failure: usize,
-}
-
 pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
-    let counts = count(reports);
+    let counts = Counts::of(reports);
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header([
         "domain",
@@ -114,28 +98,4 @@ pub(crate) fn print_counts(reports: &[CaseReport], json: bool) -> Result<()> {
         println!("{}", serde_json::to_string(&counts).map_err(|error| error.to_string())?);
     }
     Ok(())
-}
-
-/// The counts, sorted by domain and backend.
-fn count(reports: &[CaseReport]) -> Vec<Counts> {
-    let mut outcomes = BTreeMap::<(&str, &str), BTreeMap<Outcome, usize>>::new();
-    for report in reports {
-        let ended = outcomes.entry((&report.domain, &report.backend)).or_default();
-        *ended.entry(report.outcome).or_default() += 1;
-    }
-    outcomes
-        .into_iter()
-        .map(|((domain, backend), ended)| {
-            let of = |outcome| ended.get(&outcome).copied().unwrap_or_default();
-            Counts {
-                domain: domain.to_owned(),
-                backend: backend.to_owned(),
-                passed: of(Outcome::Passed),
-                failed: of(Outcome::Failed),
-                unsupported: of(Outcome::Unsupported),
-                skipped: of(Outcome::Skipped),
-                known_failure: of(Outcome::KnownFailure),
-            }
-        })
-        .collect()
 }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask api`, `bench`, `conformance`, `live` and `package`.
+//! Commands for the development of the project: `cargo xtask api`, `bench`, `conformance`, `live` and `package`.
 
 mod api;
 mod bench;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The project's own commands.
+/// Commands for the development of the project.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -23,7 +23,7 @@ struct Arguments {
 enum Command {
     /// Compares the public API of each publishable crate with its listing in `docs/api`.
     Api(api::Arguments),
-    /// Measures ours and the peer in one run, as ratios.
+    /// Runs the benchmarks of a domain, and compares the results with peers.
     Bench(bench::Arguments),
     /// Runs every conformance suite against every implementation.
     Conformance(conformance::Arguments),
@@ -53,5 +53,5 @@ fn main() -> ExitCode {
     }
 }
 
-/// A failure is a message for a person.
+/// An error is a message for the user.
 type Result<T> = std::result::Result<T, String>;

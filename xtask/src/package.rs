@@ -1,9 +1,9 @@
-//! `cargo xtask package`: what `cargo publish` would upload, built as its users would build it.
+//! `cargo xtask package`: packages each publishable crate as `cargo publish` does, and builds it from its package.
 
 use crate::{Result, workspace};
 
-/// Packages all publishable crates in one call, in which cargo orders them by their dependencies and takes those that are
-/// on no registry yet from the packages just made.
+/// Packages all publishable crates in one call. Cargo then orders them by their dependencies, and resolves dependencies that
+/// are not published yet to the packages that it has just made.
 pub(crate) fn run() -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["package", "--allow-dirty"]);

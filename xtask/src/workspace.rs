@@ -1,4 +1,4 @@
-//! Where things are, and how other cargo commands are run.
+//! Paths of the workspace, and calls of other commands.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,12 +12,12 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
 }
 
-/// The target directory, wherever it was put.
+/// The target directory, as cargo reports it.
 pub(crate) fn target_directory() -> Result<PathBuf> {
     metadata()?["target_directory"]
         .as_str()
         .map(PathBuf::from)
-        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
+        .ok_or_else(|| "cargo metadata has no target directory".to_owned())
 }
 
 /// The names of the packages that may be published, sorted.
@@ -73,7 +73,7 @@ pub(crate) fn suite(package: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs a command to its end; a failure names it.
+/// Runs a command and waits for its end. An error message starts with `what`.
 pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
     let status = command
         .status()
@@ -90,5 +90,5 @@ fn metadata() -> Result<serde_json::Value> {
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
         .map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata gave no JSON: {error}"))
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata printed no JSON: {error}"))
 }

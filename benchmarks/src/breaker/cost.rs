@@ -1,4 +1,4 @@
-//! The work that is measured. Every function checks that its calls were let through and succeeded.
+//! The measured operations. Each checks that all its calls were admitted and succeeded.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_secs(3_600);
 const WINDOW_CALLS: u64 = 100_000;
 const TOWER_WINDOW_CALLS: u64 = 500;
 
-/// Calls through the object-safe handle, as users hold it.
+/// Calls through the object-safe handle that users hold.
 pub(super) fn handle(circuit: &dyn Circuit) {
     calls_on(circuit, CALLS);
 }
@@ -37,7 +37,7 @@ fn calls_on(circuit: &dyn Circuit, calls: u64) {
             permit.record(CallOutcome::Success);
         }
     }
-    assert_eq!(admitted, calls, "every call was let through");
+    assert_eq!(admitted, calls, "every call was admitted");
 }
 
 pub(super) fn recloser_sync(recloser: &recloser::Recloser) {
@@ -46,10 +46,10 @@ pub(super) fn recloser_sync(recloser: &recloser::Recloser) {
         let result: Result<u64, recloser::Error<()>> = recloser.call(|| Ok(u64::from(black_box(call) == call)));
         admitted += result.unwrap_or_default();
     }
-    assert_eq!(admitted, CALLS, "every call was let through");
+    assert_eq!(admitted, CALLS, "every call was admitted");
 }
 
-/// The object-safe form: boxed operation, boxed output, look-up by name.
+/// Calls through the object-safe method: boxed operation, boxed output, look-up by name.
 pub(super) fn execute(breaker: &Arc<dyn CircuitBreaker>) {
     let sum = runtime().block_on(async {
         let mut sum = 0_u64;
@@ -91,7 +91,7 @@ fn tower_calls(runtime: &Runtime, service: &mut TowerService, calls: u64) {
     assert_eq!(sum, calls, "every call succeeded");
 }
 
-/// The cost of a call while the time window has `calls` calls or a few more.
+/// The cost of a call while the time window grows from `calls` calls by [`WINDOW_CALLS`].
 pub(super) fn time_window(calls: u64) -> f64 {
     let config = CircuitBreakerConfig::new().with_trip(TripPolicy::time_window(WINDOW, RateThresholds::new(0.5, 10)));
     let breaker = SlidingWindowCircuitBreaker::builder()
@@ -109,7 +109,7 @@ pub(super) fn time_window(calls: u64) -> f64 {
     value
 }
 
-/// As [`time_window`], of the peer.
+/// Like [`time_window`], for the peer. The window grows by [`TOWER_WINDOW_CALLS`] calls.
 pub(super) fn tower_time_window(calls: u64) -> f64 {
     let layer = CircuitBreakerLayer::builder()
         .sliding_window_type(SlidingWindowType::TimeBased)
@@ -131,5 +131,5 @@ pub(super) fn tower_time_window(calls: u64) -> f64 {
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
         .build()
-        .expect("the operating system gives a runtime")
+        .expect("a runtime can be built")
 }

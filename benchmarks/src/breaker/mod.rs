@@ -1,4 +1,4 @@
-//! The circuit breaker's cost on the success path, and what it does where breakers go wrong, against its peers.
+//! Compares the circuit breaker with its peers: the cost of successful calls, and the behaviour in known pitfalls.
 
 mod cost;
 mod pitfalls;
@@ -18,8 +18,8 @@ pub(crate) use pitfalls::table as pitfalls;
 const TOWER: &str = "tower-resilience";
 const RECLOSER: &str = "recloser sync";
 
-/// All rows of the domain. Values are processor time of the calling thread, so that what else the machine does is not in
-/// them; nor is the time for which a peer's calls wait for a lock, which is in the peer's favour.
+/// All rows of the domain. Values are CPU time of the calling thread, so other load on the machine does not count. Time
+/// that a peer's calls wait for a lock does not count either, which favours the peer.
 pub(crate) fn run(rounds: Rounds) -> Vec<Row> {
     let breaker: Arc<dyn CircuitBreaker> = Arc::new(SlidingWindowCircuitBreaker::new());
     let circuit = breaker.circuit("benchmark").expect("the name is valid");
@@ -43,7 +43,7 @@ fn handle_rows(rounds: Rounds, circuit: &dyn Circuit) -> Vec<Row> {
         || threads::two(cost::CALLS, || cost::handle(circuit)),
         || threads::two(cost::CALLS, || cost::recloser_sync(&recloser)),
     );
-    // Both sides of a ratio in the same round, lest a change of the processor's speed be taken for contention.
+    // Both sides of the ratio run in the same round, so that a change of the CPU's speed does not look like contention.
     let (contended, alone) = alternate(
         rounds,
         || threads::two(cost::CALLS, || cost::handle(circuit)),
@@ -110,7 +110,7 @@ fn execute_rows(rounds: Rounds, breaker: &Arc<dyn CircuitBreaker>) -> Vec<Row> {
     ]
 }
 
-/// What a call costs depending on how many are in the time window already.
+/// The cost of a call by the number of calls that are already in the time window.
 fn window_rows(rounds: Rounds) -> Vec<Row> {
     let (many, few) = alternate(rounds, || cost::time_window(1_000_000), || cost::time_window(1_000));
     let (peer_more, peer_few) = alternate(

@@ -1,5 +1,5 @@
-//! Where circuit breakers go wrong, as experiments: each runs on ours and on every peer, and a cell of the table is what
-//! was observed.
+//! Experiments with known pitfalls of circuit breakers. Each runs on our breaker and on every peer, and a cell of the
+//! table shows the observed behaviour.
 
 use std::future::pending;
 use std::panic::{self, AssertUnwindSafe};
@@ -16,10 +16,11 @@ use tokio::time::{sleep, timeout};
 
 use super::subject::{Breaker, Operation, Reply, Settings, Subject, Trouble};
 
-/// Peers read the real clock, so the experiments wait for it.
+/// The open time of all circuits. Peers use the real clock, so the experiments wait in real time.
 const OPEN: Duration = Duration::from_millis(40);
 const CALLS: usize = 100;
-/// One would do for most; recloser decides only when one more result has come than it is set to look at.
+/// The number of late results, or of mistakes, that an experiment records. One is enough for most breakers; recloser
+/// decides only after one result more than its configured length.
 const LATE: [(); 3] = [(); 3];
 
 /// Runs all experiments.
@@ -27,15 +28,15 @@ pub(crate) fn table() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .expect("the operating system gives a runtime");
-    // One experiment panics on purpose, many times.
+        .expect("a runtime can be built");
+    // One experiment panics on purpose, many times: its messages are not printed.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let mut table = Table::new();
     let names = Breaker::ALL.map(|breaker| breaker.name().to_owned());
     table
         .load_style(UTF8_FULL)
-        .set_header([vec!["what happens".to_owned()], names.to_vec()].concat());
+        .set_header([vec!["experiment".to_owned()], names.to_vec()].concat());
     for (what, settings, observe) in experiments() {
         let cells = Breaker::ALL.map(|breaker| match breaker.make(&settings) {
             Ok(subject) => runtime.block_on(observe(subject)),
@@ -45,7 +46,7 @@ pub(crate) fn table() -> String {
     }
     panic::set_hook(hook);
     format!(
-        "Pitfalls, observed in this run (3 failures in a row open a circuit, 1 probe closes it, unless said otherwise)\n{table}"
+        "Pitfalls observed in this run (by default, 3 consecutive failures open a circuit, and 1 probe closes it)\n{table}"
     )
 }
 
@@ -84,49 +85,49 @@ fn experiments() -> Vec<(&'static str, Settings, Observe)> {
     };
     vec![
         (
-            "stampede: 100 calls at once find it half-open, 2 probes allowed",
+            "stampede: 100 concurrent calls while half-open, 2 probes allowed",
             two_probes,
             observe!(stampede),
         ),
-        ("a probe hangs for ever", plain.clone(), observe!(hung_probe)),
+        ("a probe hangs forever", plain.clone(), observe!(hung_probe)),
         (
-            "10 probes are cancelled, one after the other",
+            "10 consecutive probes are cancelled",
             plain.clone(),
             observe!(cancelled_probes),
         ),
         (
-            "3 successes from before the trip arrive while a probe is out",
+            "3 successes of calls from before the trip arrive during a probe",
             plain.clone(),
             observe!(late_success),
         ),
         (
-            "3 failures from before the trip arrive while a probe is out",
+            "3 failures of calls from before the trip arrive during a probe",
             plain.clone(),
             observe!(late_failure),
         ),
         (
-            "3 probes, one after the other, end with the caller's own mistake",
+            "3 consecutive probes fail by a mistake of the caller",
             plain.clone(),
             observe!(ignored_probe),
         ),
         (
-            "50 calls hang, each with a time limit of the breaker",
+            "50 calls hang, each with the timeout of the breaker",
             limited,
             observe!(hanging_calls),
         ),
         (
-            "50 calls hang, each cancelled by a timeout around it",
+            "50 calls hang, each cancelled by an outer timeout",
             plain.clone(),
             observe!(cancelled_calls),
         ),
         (
-            "the same, where cancelled calls are set to count as failures",
+            "the same, with cancelled calls configured to count as failures",
             strict,
             observe!(cancelled_calls),
         ),
         ("10 calls panic", plain, observe!(panics)),
         (
-            "window of 10 calls, 50 %: failures to open after 1 000 successes",
+            "window of 10 calls, threshold 50 %: failures until open, after 1 000 successes",
             window,
             observe!(sliding),
         ),
@@ -146,7 +147,7 @@ async fn stampede(lab: Lab) -> String {
 async fn hung_probe(lab: Lab) -> String {
     lab.half_open().await;
     let started = Arc::new(AtomicUsize::new(0));
-    // However many it takes until nothing more goes through.
+    // Starts probes until one is rejected.
     let mut probes = Vec::new();
     for _ in 0..CALLS {
         let mut call = lab.0.call(counted(&started));
@@ -164,7 +165,7 @@ async fn hung_probe(lab: Lab) -> String {
             return format!("next probe after {waited} x the open time");
         }
     }
-    "rejects everything, still after 10 x the open time".to_owned()
+    "still rejects everything after 10 x the open time".to_owned()
 }
 
 async fn cancelled_probes(lab: Lab) -> String {
@@ -176,7 +177,7 @@ async fn cancelled_probes(lab: Lab) -> String {
     sleep(OPEN * 2).await;
     match lab.succeed().await {
         Reply::Rejected => "rejects everything".to_owned(),
-        _ => "next probe goes through".to_owned(),
+        _ => "admits the next probe".to_owned(),
     }
 }
 
@@ -188,9 +189,9 @@ async fn late_success(lab: Lab) -> String {
         call.end(Ok(())).await;
     }
     if lab.is_closed().await {
-        "closed by them".to_owned()
+        "they close it".to_owned()
     } else {
-        "not closed".to_owned()
+        "they do not close it".to_owned()
     }
 }
 
@@ -205,7 +206,7 @@ async fn late_failure(lab: Lab) -> String {
     if lab.is_closed().await {
         "the probe closes it".to_owned()
     } else {
-        "reopened; the probe's success is lost".to_owned()
+        "they reopen it; the probe's success does not count".to_owned()
     }
 }
 
@@ -215,7 +216,7 @@ async fn ignored_probe(lab: Lab) -> String {
     if lab.is_closed().await {
         return "closes".to_owned();
     }
-    // `is_closed` has failed calls; a fresh half-open circuit tells the rest.
+    // `is_closed` has recorded failures, so the next check needs a fresh half-open circuit.
     lab.half_open().await;
     lab.mistakes().await;
     match lab.succeed().await {
@@ -264,7 +265,7 @@ async fn sliding(lab: Lab) -> String {
     "more than 5 000".to_owned()
 }
 
-/// A circuit and what is done to it.
+/// A circuit under test.
 struct Lab(Box<dyn Subject>);
 
 impl Lab {
@@ -282,7 +283,7 @@ impl Lab {
         self.0.call(Box::pin(async { Err(Trouble::Failure) })).await
     }
 
-    /// Fails calls until the circuit opens, and waits until it lets a probe through.
+    /// Fails calls until the circuit opens, and waits until it admits a probe.
     async fn half_open(&self) {
         let mut failures = 0;
         while self.fail().await != Reply::Rejected {
@@ -292,14 +293,15 @@ impl Lab {
         sleep(OPEN * 3 / 2).await;
     }
 
-    /// Whether the circuit is closed. Two failures do not open one that has just been closed, but any other.
+    /// Whether the circuit is closed. Records two failures first: they do not open a circuit that has just closed, but
+    /// they reopen a half-open one.
     async fn is_closed(&self) -> bool {
         self.fail().await;
         self.fail().await;
         self.succeed().await == Reply::Success
     }
 
-    /// A call that is let through, and ends when it is told to.
+    /// Starts a call, which must be admitted, and which ends with [`Started::end`].
     fn start(&self) -> Started {
         let (end, ended) = oneshot::channel();
         let operation = async { ended.await.unwrap_or(Err(Trouble::Mistake)) };
@@ -321,7 +323,7 @@ impl Started {
     }
 }
 
-/// An operation that never ends, and counts when it begins.
+/// An operation that increments the counter when it starts, and never ends.
 fn counted(started: &Arc<AtomicUsize>) -> Operation {
     let started = Arc::clone(started);
     Box::pin(async move {

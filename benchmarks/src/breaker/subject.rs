@@ -1,4 +1,4 @@
-//! Ours and the peers behind one face, so that the same experiment runs on all of them.
+//! Our breaker and the peers behind one trait, so that the same experiments run on all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use recloser::{AsyncRecloser, Recloser};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
-/// What a circuit breaker is asked to guard.
+/// An operation that a circuit breaker guards.
 pub(super) type Operation = BoxFuture<'static, Result<(), Trouble>>;
 
-/// How an operation does not succeed.
+/// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The dependency is failing.
     Failure,
-    /// The caller's own mistake, which says nothing about the dependency.
+    /// The caller made a mistake, which says nothing about the health of the dependency.
     Mistake,
 }
 
@@ -46,21 +46,21 @@ pub(super) enum Reply {
     Rejected,
 }
 
-/// A circuit, whoever made it.
+/// A circuit of any breaker.
 pub(super) trait Subject {
-    /// Calls the operation under the circuit.
+    /// Runs the operation through the circuit.
     fn call(&self, operation: Operation) -> BoxFuture<'static, Reply>;
 }
 
-/// What the experiments set.
+/// The settings that experiments vary.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    /// Failures in a row that open the circuit.
+    /// The number of consecutive failures that open the circuit.
     pub(super) failures: u32,
-    /// Opens at half of the last so many calls instead.
+    /// If set, the circuit opens instead when half of the last `window` calls failed.
     pub(super) window: Option<u32>,
     pub(super) open: Duration,
-    /// Probes let through in half-open.
+    /// The number of probes that a half-open circuit admits.
     pub(super) probes: u32,
     /// A time limit for each call.
     pub(super) timeout: Option<Duration>,
@@ -68,7 +68,7 @@ pub(super) struct Settings {
     pub(super) cancelled_fails: bool,
 }
 
-/// Ours and the peers.
+/// Our breaker and the peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Breaker {
     Ours,
@@ -97,10 +97,10 @@ impl Breaker {
         }
     }
 
-    /// A circuit with these settings, or what this breaker has no setting for.
+    /// Makes a circuit with these settings. Fails with the setting that this breaker lacks.
     pub(super) fn make(self, settings: &Settings) -> Result<Box<dyn Subject>, &'static str> {
         if self != Self::Ours && settings.timeout.is_some() {
-            return Err("no time limit of its own");
+            return Err("no timeout");
         }
         if self != Self::Ours && settings.cancelled_fails {
             return Err("no such setting");
@@ -153,7 +153,7 @@ impl Subject for Ours {
                     Trouble::Failure => ErrorKind::ConnectionRefused,
                     Trouble::Mistake => ErrorKind::InvalidInput,
                 };
-                NetworkError::new(kind, "subject", "as told")
+                NetworkError::new(kind, "subject", "scripted")
             })
         };
         Box::pin(async move {
@@ -166,14 +166,14 @@ impl Subject for Ours {
     }
 }
 
-/// Any other breaker is a function.
+/// Peers are closures.
 impl<F: Fn(Operation) -> BoxFuture<'static, Reply>> Subject for F {
     fn call(&self, operation: Operation) -> BoxFuture<'static, Reply> {
         self(operation)
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the peers ask with a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the peers pass a reference")]
 fn is_failure(trouble: &Trouble) -> bool {
     *trouble == Trouble::Failure
 }
@@ -230,7 +230,7 @@ fn tower_resilience(settings: &Settings) -> impl Subject + use<> {
     let service = layer.layer(service_fn(std::convert::identity as fn(Operation) -> Operation));
     move |operation: Operation| -> BoxFuture<'static, Reply> {
         let call = service.clone().oneshot(operation);
-        // Not an `async` block: the compiler could not see that it can be sent.
+        // Not an `async` block, because the compiler could not prove that it is `Send`.
         Box::pin(call.map(|result| match result {
             Ok(()) => Reply::Success,
             Err(CircuitBreakerError::OpenCircuit) => Reply::Rejected,

@@ -1,4 +1,4 @@
-//! Processor time per call, of one thread and of two that really run at the same time.
+//! CPU time per call, of one thread and of two threads that run in parallel.
 
 use std::sync::Barrier;
 use std::thread;
@@ -9,31 +9,31 @@ use networking_spi::clock::{Clock, SystemClock};
 
 use crate::measure::nanos_per_call;
 
-/// How much of a round both threads must have been running.
+/// The share of a round in which both threads must have been running.
 const OVERLAP: f64 = 0.8;
 
-/// How often a round is tried for the sake of overlap; then the best one counts.
+/// The maximum number of rounds to find one with enough overlap. If none has, the best one counts.
 const ATTEMPTS: usize = 40;
 
-/// Nanoseconds of processor time per call.
+/// Nanoseconds of CPU time per call.
 pub(super) fn one(calls: u64, work: impl Fn()) -> f64 {
     let begin = ThreadTime::now();
     work();
     nanos_per_call(calls, begin.elapsed())
 }
 
-/// Nanoseconds of processor time per call and thread, of two threads that each make `calls` calls at once.
+/// Nanoseconds of CPU time per call, of two concurrent threads that each make `calls` calls.
 ///
-/// Two threads on two busy cores often take turns, and threads that take turns do not contend. Processor time alone would
-/// not show it: it would look as if contention cost nothing. So a round counts only if both threads were running for most
-/// of it, which is: their times from first to last call overlap, and within it each was given a core. Waiting for a
-/// contended cache line counts as running, and is in the result.
+/// On a busy machine, two threads often take turns, and threads that take turns do not contend. CPU time does not show
+/// this: contention would seem to cost nothing. So a round counts only if both threads were running for most of it: the
+/// times from their first to their last call overlap, and each thread had a core for most of its time. Waiting for a
+/// contended cache line counts as running, so the result includes it.
 pub(super) fn two(calls: u64, work: impl Fn() + Sync) -> f64 {
     best_of(calls, work, |round| round.overlap() * round.least_share_of_a_core())
 }
 
-/// As [`two`], for work whose threads park while they wait for each other. They give their cores away on purpose; that
-/// their times overlap is all that can be asked for.
+/// Like [`two`], for work whose threads park while they wait for each other. Parked threads have no core, so only the
+/// overlap of their times is required.
 pub(super) fn two_that_wait(calls: u64, work: impl Fn() + Sync) -> f64 {
     best_of(calls, work, Round::overlap)
 }
@@ -63,7 +63,7 @@ fn best_of(calls: u64, work: impl Fn() + Sync, score: impl Fn(&Round) -> f64) ->
 /// One run of two threads.
 struct Round([Span; 2]);
 
-/// From the first to the last call of a thread.
+/// The time from the first to the last call of a thread.
 struct Span {
     begin: Duration,
     end: Duration,

@@ -1,4 +1,4 @@
-//! The HTTP client: what the layers cost by themselves, and requests over loopback against its peers.
+//! The HTTP client: the cost of the layers alone, and requests over loopback, compared with peers.
 
 mod adversity;
 mod null;
@@ -17,7 +17,7 @@ use networking_spi::http::{HttpCircuitOptions, Interceptor, RetryPolicy};
 use crate::measure::Rounds;
 use crate::report::Row;
 
-/// A part of the domain: its name, and what measures it.
+/// A part of the domain: its name, and the function that measures it.
 type Part = (&'static str, fn(Rounds) -> Vec<Row>);
 
 const PARTS: [Part; 6] = [

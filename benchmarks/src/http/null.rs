@@ -1,4 +1,4 @@
-//! What the layers cost by themselves: the full stack over a transport that answers at once, without a network.
+//! The cost of the layers alone: the full stack over a transport that responds immediately, without a network.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::report::{Better, Row};
 
 const CALLS: u64 = 200_000;
 
-/// Time and allocations per request, the making of the request included.
+/// CPU time and allocations per request, including the construction of the request.
 pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     let (at_once, after_a_wait) = (NullTransport { waits: false }, NullTransport { waits: true });
     let stack = |transport| {
@@ -75,7 +75,7 @@ fn calls(client: &dyn HttpClient, calls: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     runtime.block_on(async {
         for _ in 0..calls {
             let request = HttpRequest::new(Method::GET, url.clone());
@@ -85,10 +85,10 @@ fn calls(client: &dyn HttpClient, calls: u64) {
     });
 }
 
-/// Answers 200 with an empty body, at once or after it has given other tasks a turn.
+/// Responds with 200 and an empty body, either immediately or after it has yielded once.
 #[derive(Debug, Clone, Copy)]
 struct NullTransport {
-    /// Time limits start their timers only then.
+    /// Whether it yields before it responds. Timeouts start their timers only if it does.
     waits: bool,
 }
 

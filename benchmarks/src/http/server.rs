@@ -1,4 +1,4 @@
-//! The servers of the benchmarks. Each has a thread of its own, so that it and its client have a core each.
+//! The servers of the benchmarks. Each runs in its own thread, so that the server and its client have a core each.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// A server that answers `/N` with N bytes, of at most 1 MiB.
+/// A server that responds to `/N` with N bytes, at most 1 MiB.
 pub(super) fn serve() -> SocketAddr {
     let zeros = Bytes::from(vec![0_u8; 1 << 20]);
     serve_with(move |request| {
@@ -22,7 +22,7 @@ pub(super) fn serve() -> SocketAddr {
     })
 }
 
-/// A server that answers as it is told.
+/// A server that sends the responses of `answer`.
 pub(super) fn serve_with<A, F, B>(answer: A) -> SocketAddr
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -36,7 +36,7 @@ where
             async move { Ok::<_, Infallible>(answered.await) }
         });
         async move {
-            // A client that goes away is its own business.
+            // Clients may disconnect at any time, so errors are ignored.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
                 .await;
@@ -44,7 +44,7 @@ where
     })
 }
 
-/// A server that does with each connection as it is told.
+/// A server that passes each connection to `serve`.
 pub(super) fn serve_sockets<S, F>(serve: S) -> SocketAddr
 where
     S: Fn(TcpStream) -> F + Send + 'static,
@@ -59,7 +59,7 @@ where
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("the system gives a runtime");
+            .expect("a runtime can be built");
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime with I/O");
             while let Ok((socket, _)) = listener.accept().await {

@@ -1,7 +1,7 @@
-//! Requests over loopback, ours and the peers': same server, same requests, same checks.
+//! Requests over loopback with our client and with peers: same server, same requests, same checks.
 //!
-//! Each comparison has three rows. Requests per second and the 99th percentile of the latency are what a user sees, and what
-//! other work on the machine disturbs; the time that the client's thread spends on a request explains them, and is steady.
+//! Each comparison has three rows. Requests per second and the 99th percentile of the latency are what a user sees, but other
+//! load on the machine disturbs them. The CPU time of the client's thread per request explains them, and is stable.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     let raw = raw_reqwest();
     let middleware = reqwest_middleware::ClientBuilder::new(raw_reqwest())
         .with(TracingMiddleware::default())
@@ -94,7 +94,7 @@ fn raw_reqwest() -> reqwest::Client {
         .expect("the defaults are valid")
 }
 
-/// `goal` is on the throughput, and the other way round on the latency.
+/// `goal` applies to the throughput, and its inverse to the latency.
 fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) -> [Row; 3] {
     let row = |unit, better, figure: fn(&Round) -> f64, goal| {
         let samples = (&Samples::figure(ours, figure), &Samples::figure(theirs, figure));
@@ -108,15 +108,15 @@ fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) 
     ]
 }
 
-/// What one round of one side showed.
+/// The measurements of one side in one round.
 struct Round {
     per_second: f64,
     p99_micros: f64,
-    /// Of the client's thread, for each request.
+    /// CPU time of the client's thread per request.
     cpu_micros: f64,
 }
 
-/// A number of equal requests.
+/// `calls` identical requests.
 struct Load {
     url: String,
     size: usize,
@@ -152,7 +152,7 @@ impl Load {
         })
     }
 
-    /// Every body is checked, and every latency recorded, from the call to the end of the body.
+    /// Checks the total size of the bodies, and measures each latency from the call to the end of the body.
     fn run<F: Future<Output = usize>>(&self, runtime: &Runtime, call: impl Fn() -> F) -> Round {
         let clock = SystemClock::new();
         let latencies = RefCell::new(Vec::with_capacity(self.calls));

@@ -24,7 +24,7 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     let ours = runtime.block_on(connect(address));
     let mut raw = runtime.block_on(connect_raw(address));
     [(125, "125 B", 10_000), (64 << 10, "64 KiB", 3_000)]
@@ -48,7 +48,7 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
         .collect()
 }
 
-/// A number of equal round trips, one at a time.
+/// `trips` identical round trips, one at a time.
 struct Load {
     size: usize,
     trips: usize,
@@ -109,7 +109,7 @@ async fn connect_raw(address: SocketAddr) -> WebSocketStream<TcpStream> {
     socket
 }
 
-/// A server, with a thread of its own, that sends every message back.
+/// Starts a server in its own thread that echoes every binary message.
 fn serve() -> SocketAddr {
     serve_sockets(|stream| async {
         let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a handshake");

@@ -1,11 +1,11 @@
-// oauth2-mock-server, once per tenant: every test has a server of its own under `/TENANT/`, made when it is first asked.
+// oauth2-mock-server, one per tenant: each test has its own server under `/TENANT/`, which is created on first use.
 //
 //   node oauth2.mjs PORT
 //
-// Beside the server's own endpoints, each tenant has
-//   POST /TENANT/control/rotate    a new key signs from now on, and the old ones are forgotten
-//   GET  /TENANT/control/grants    how many tokens were given, by grant
-//   *    /TENANT/protected         200 to a token of this tenant that has not expired, 401 to anything else
+// In addition to the server's endpoints, each tenant has
+//   POST /TENANT/control/rotate    replaces the signing key; old keys are removed from the JWKS
+//   GET  /TENANT/control/grants    the number of issued tokens by grant type
+//   *    /TENANT/protected         200 for an unexpired token of this tenant, otherwise 401
 //
 // A token request may have the parameter `lifetime` (seconds).
 import { randomUUID } from 'node:crypto';
@@ -17,7 +17,7 @@ const port = Number(process.argv[2]);
 const tenants = new Map();
 
 async function keyed(url, grants) {
-  // Not started: its handler is used behind the tenant's path.
+  // Not started, because its request handler is mounted under the tenant's path.
   const { issuer, service } = new OAuth2Server();
   issuer.url = url;
   await issuer.keys.generate('ES256');
@@ -36,7 +36,7 @@ async function keyed(url, grants) {
 }
 
 async function tenant(name) {
-  // Requests that come while a tenant is made wait for the same one.
+  // The map has promises, so concurrent first requests share one tenant.
   if (!tenants.has(name)) tenants.set(name, keyed(`http://127.0.0.1:${port}/${name}`, {}));
   return tenants.get(name);
 }

@@ -1,13 +1,13 @@
-// oidc-provider, once per tenant: every test has a provider of its own under `/TENANT/`, made when it is first asked.
+// oidc-provider, one per tenant: each test has its own provider under `/TENANT/`, which is created on first use.
 //
 //   node oidc.mjs PORT
 //
-// Beside the provider's own endpoints, each tenant has
-//   POST /TENANT/control/rotate    a new key signs from now on, the former ones stay published
-//   POST /TENANT/control/retire    a new key signs from now on, and the former ones are forgotten
+// In addition to the provider's endpoints, each tenant has
+//   POST /TENANT/control/rotate    adds a signing key; former keys remain in the JWKS
+//   POST /TENANT/control/retire    replaces the signing key; former keys are removed from the JWKS
 //
 // Clients: `app` is public (authorization code with PKCE, refresh tokens that rotate), `service` has a secret (client
-// credentials). Access tokens for a resource are JSON Web Tokens; a resource `.../ttl/SECONDS` says how long they live.
+// credentials). Access tokens for a resource are JSON Web Tokens; a resource `.../ttl/SECONDS` sets their lifetime.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -21,7 +21,7 @@ async function signingKey() {
   return { ...(await exportJWK(privateKey)), alg: 'RS256', use: 'sig', kid: randomUUID() };
 }
 
-// Making an RSA key takes a while: all tenants begin with the same one.
+// Generating an RSA key is slow, so all tenants start with the same one.
 const firstKey = await signingKey();
 
 function provider(issuer, keys) {
@@ -96,7 +96,7 @@ http
       tenants.set(name, keyed(issuer, [key, ...(change === 'rotate' ? keys : [])]));
       return answer(response, 200, { kid: key.kid });
     }
-    // The provider finds out where it is mounted from the difference of both.
+    // The provider derives its mount path from the difference between both.
     request.originalUrl = request.url;
     request.url = path;
     return handle(request, response);

@@ -1,15 +1,15 @@
-// A WebSocket server over `ws` that sends everything back, as it came.
+// A WebSocket echo server on `ws`.
 //
 //   node websocket.mjs PORT [KEY CERTIFICATE]
 //
-// Of the sub-protocols it knows `echo.v2` and `echo.v1`, and chooses the first that the client offers. Paths:
+// It supports the subprotocols `echo.v2` and `echo.v1`, and selects the first of them that the client offers. Paths:
 //   /                 echo
 //   /headers          sends the headers of the handshake as JSON, then echoes
-//   /ping             sends a ping with the payload `live`, and as a text `pong: PAYLOAD` when it is answered
+//   /ping             sends a ping with the payload `live`, and the text `pong: PAYLOAD` for each pong; echoes too
 //   /close/CODE       closes with this code and the reason `as asked`
-//   /drop             breaks the connection without a closing handshake
+//   /drop             closes the TCP connection without a closing handshake
 //   /refuse/STATUS    refuses the handshake with this status
-//   /flood/COUNT/SIZE sends so many binary messages of so many bytes, then closes
+//   /flood/COUNT/SIZE sends COUNT binary messages of SIZE bytes, then closes with code 1000
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';

@@ -1,4 +1,4 @@
-//! What reaches the sink, and how the source is called back.
+//! Delivery to the sink, and acknowledgement to the source.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

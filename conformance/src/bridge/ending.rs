@@ -1,4 +1,4 @@
-//! Destroying, and bridges that stop or fail.
+//! Destroying bridges, and bridges that stop or fail.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,10 @@ pub(super) async fn destroying_finishes_the_work(harness: Arc<Dyn>) -> CaseResul
     };
     let (destroyed, early) = tokio::join!(scene.bridge.destroy_bridge(&scene.id), open);
     destroyed?;
-    check!(!early, "the message in flight was settled before the sink had it");
+    check!(
+        !early,
+        "the message in flight was settled before the sink had acknowledged it"
+    );
     check_eq!(scene.sink.delivered().len(), 1, "deliveries");
     check!(
         scene.source.stops.load(Ordering::SeqCst) > 0,

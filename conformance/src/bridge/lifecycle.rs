@@ -91,7 +91,7 @@ pub(super) async fn a_failed_start_is_undone(harness: Arc<Dyn>) -> CaseResult {
             ("sink", &sink.starts, &sink.stops),
         ] {
             let (starts, stops) = (starts.load(Ordering::SeqCst), stops.load(Ordering::SeqCst));
-            check!(starts == 0 || stops > 0, "the {end} was started, and not stopped");
+            check!(starts == 0 || stops > 0, "the {end} was started, but not stopped");
         }
         check!(
             bridge.all_bridges().await?.is_empty(),

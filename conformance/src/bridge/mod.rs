@@ -32,10 +32,10 @@ use crate::kit::{Applies, Harness};
 
 /// Makes bridges for the cases.
 ///
-/// The suite's source and sink wait only for tokio's clock and for wakers. If a backend does the same, its cases can
+/// The suite's source and sink wait only for tokio's timers and channels. If the backend does the same, its cases can
 /// run with [`PausedClock`](crate::CaseRuntime::PausedClock), without waiting in real time.
 pub trait BridgeHarness: Harness {
-    /// A fresh instance without bridges. It is called inside the case's runtime.
+    /// A fresh instance without bridges. Called inside the case's runtime.
     fn bridge(&self) -> Arc<dyn CommunicationBridge>;
 }
 

@@ -1,4 +1,4 @@
-//! A bridge between a scripted source and a scripted sink, which most cases start with.
+//! The setup of most cases: a bridge between a scripted source and a scripted sink.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -67,7 +67,7 @@ impl Scene {
         })
     }
 
-    /// A scene with this routing.
+    /// A scene with this routing and a dead-letter target.
     pub(super) async fn routed(harness: &Arc<Dyn>, routing: RoutingConfig) -> Result<Self, Failure> {
         Self::new(harness, with_dead_letters().with_routing(routing)).await
     }
@@ -77,12 +77,12 @@ impl Scene {
         self.source.push(message(payload, payload))
     }
 
-    /// The receipt of a message that must be acknowledged.
+    /// Pushes a message, and returns its receipt. Fails if the message is rejected.
     pub(super) async fn receipt(&self, message: BridgeMessage) -> Result<BridgeReceipt, Failure> {
         self.source.push(message).receipt().await
     }
 
-    /// Makes the next deliveries fail transiently.
+    /// Makes the next `times` delivery attempts fail transiently.
     pub(super) fn fail(&self, times: usize) {
         for _ in 0..times {
             self.sink.next(Step::Fail(transient()));
@@ -118,7 +118,7 @@ impl Scene {
     }
 }
 
-/// Gives the bridge time to do what it must not do.
+/// Waits long enough for an event that must not happen.
 pub(super) async fn settle() {
     tokio::time::sleep(super::source::SETTLE).await;
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::source::PATIENCE;
 use crate::kit::Failure;
 
-/// The result of a delivery that does not succeed.
+/// The result of a delivery attempt that does not succeed.
 #[derive(Debug)]
 pub(super) enum Step {
     /// It fails.
@@ -33,7 +33,7 @@ pub(super) struct Attempt {
     pub(super) at: Instant,
 }
 
-/// Follows a script, and keeps the attempts.
+/// A sink that follows a script and records the attempts.
 #[derive(Debug)]
 pub(super) struct ScriptedSink {
     script: Mutex<VecDeque<Step>>,
@@ -73,7 +73,7 @@ impl ScriptedSink {
         })
     }
 
-    /// Adds a step to the script: what the next delivery does that has no step yet.
+    /// Adds a step to the script. Each attempt takes one step; an attempt without a step succeeds.
     pub(super) fn next(&self, step: Step) {
         self.script
             .lock()
@@ -165,7 +165,7 @@ impl ScriptedSink {
         let step = self.script.lock().expect("no panic while the lock is held").pop_front();
         match step {
             None => {
-                // Lets other deliveries overtake.
+                // Yields, so that other deliveries can overtake this one.
                 tokio::task::yield_now().await;
                 Ok(())
             }

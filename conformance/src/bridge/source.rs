@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a case waits for an event that must not happen.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
-/// Yields the messages that the case pushes, and passes on how they are settled.
+/// A source that returns the messages that the case pushes, and reports how they are settled.
 #[derive(Debug)]
 pub(super) struct ScriptedSource {
     events: Mutex<VecDeque<Event>>,
@@ -64,12 +64,12 @@ impl ScriptedSource {
         Pending { id, answered }
     }
 
-    /// After the messages pushed before, one call to receive fails.
+    /// Makes one call of `receive` fail, after the messages that were pushed before.
     pub(super) fn fail(&self, error: NetworkError) {
         self.event(Event::Failure(error));
     }
 
-    /// After the messages pushed before, the source ends.
+    /// Ends the source after the messages that were pushed before.
     pub(super) fn end(&self) {
         self.event(Event::End);
     }
@@ -119,7 +119,7 @@ impl BridgeSource for ScriptedSource {
             match event {
                 Some(Event::Message(delivery)) => {
                     self.handed.fetch_add(1, Ordering::SeqCst);
-                    // A cancelled call has lost no message: nothing is awaited after this.
+                    // Nothing is awaited after this point, so a cancelled call loses no message.
                     return Ok(Some(delivery));
                 }
                 Some(Event::Failure(error)) => return Err(error),
@@ -154,7 +154,7 @@ impl Acknowledge for Answer {
     }
 }
 
-/// A message that the case waits for to be settled.
+/// A pushed message. The case waits until it is settled.
 #[derive(Debug)]
 pub(super) struct Pending {
     id: String,

@@ -1,4 +1,4 @@
-//! Calls that the breaker runs, and what they count as.
+//! Calls that the breaker runs, and their outcomes.
 
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
@@ -156,7 +156,7 @@ pub(super) async fn cancellation_counts_by_policy(harness: Arc<Dyn>) -> CaseResu
     scene.expect(CircuitState::Open, "after four cancelled calls that count as failures")
 }
 
-/// Cancels three calls, and drops one permit without a record.
+/// Cancels three calls, and drops one permit without recording an outcome.
 async fn cancel_four_calls(scene: &Scene) -> CaseResult {
     for index in 0..3 {
         let started = if index == 0 {
@@ -210,7 +210,7 @@ pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult
     }
     scene.expect(
         CircuitState::Open,
-        "after three timeouts, whatever the classifier says of errors",
+        "after three timeouts, whatever the classifier decides",
     )
 }
 

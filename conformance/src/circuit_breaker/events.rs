@@ -94,13 +94,13 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         waiting(&mut late).len(),
         1,
-        "events of a subscriber that came before the last one"
+        "events of a subscriber that subscribed before the last event"
     );
     let mut after = scene.breaker.subscribe()?;
     check_eq!(
         waiting(&mut after).len(),
         0,
-        "events of a subscriber that came after everything"
+        "events of a subscriber that subscribed after the last event"
     );
     Ok(())
 }
@@ -119,13 +119,13 @@ pub(super) async fn a_lagging_subscriber_is_notified(harness: Arc<Dyn>) -> CaseR
     let waiting = waiting(&mut events);
     let Some(CircuitEventKind::Lagged { missed }) = waiting.first().map(|event| event.kind.clone()) else {
         return Err(Failure::new(
-            "a subscriber that lost events does not first receive their number",
+            "the first event of a lagging subscriber is not the number of dropped events",
         ));
     };
     check_eq!(
         waiting[0].circuit.len(),
         0,
-        "the length of the circuit's name in an event about the subscriber"
+        "the length of the circuit's name in a `Lagged` event"
     );
     check_eq!(
         missed + waiting.len() as u64 - 1,
@@ -150,21 +150,21 @@ pub(super) async fn subscribers_may_call_back(harness: Arc<Dyn>) -> CaseResult {
     });
     let waker = Waker::from(Arc::clone(&caller));
     let polled = events.poll_next_unpin(&mut Context::from_waker(&waker));
-    check!(polled.is_pending(), "there was an event before anything happened");
-    // On another thread, because a breaker that wakes under its lock does not return from here.
+    check!(polled.is_pending(), "there was an event before any operation");
+    // On another thread, because a breaker that wakes subscribers while it holds its lock never returns from `trip`.
     let runtime = tokio::runtime::Handle::current();
     let (done, returned) = mpsc::channel();
     std::thread::spawn(move || {
         let _entered = runtime.enter();
         let tripped = scene.trip();
-        // The receiver is gone if it took too long.
+        // The receiver was dropped if this took too long.
         let _ = done.send(tripped);
     });
     match returned.recv_timeout(Duration::from_secs(2)) {
         Ok(tripped) => tripped?,
         Err(_) => {
             return Err(Failure::new(
-                "the circuit hangs when a subscriber calls back as it is woken",
+                "the circuit hangs when a subscriber calls the breaker from its waker",
             ));
         }
     }
@@ -172,7 +172,7 @@ pub(super) async fn subscribers_may_call_back(harness: Arc<Dyn>) -> CaseResult {
     check_eq!(
         states.first(),
         Some(&CircuitState::Open),
-        "the state that the subscriber saw as it was woken"
+        "the state that the subscriber saw when it was woken"
     );
     Ok(())
 }
@@ -186,7 +186,7 @@ pub(super) async fn streams_stay_open(harness: Arc<Dyn>) -> CaseResult {
     let next = events.next().now_or_never();
     check!(
         next.is_none(),
-        "the stream ended, or had an event, while nothing happened: {next:?}"
+        "the stream ended or had an event although nothing happened: {next:?}"
     );
     scene.succeed(1)?;
     check_eq!(waiting(&mut events).len(), 1, "events after a pause");
@@ -215,7 +215,7 @@ impl Wake for CallsBack {
             return;
         };
         self.states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
-        // Publishes a second event during the first.
+        // Publishes another event while the first one is being published.
         let _ = self.breaker.force_circuit_open(NAME);
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResu
     let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
     scene.trip()?;
     harness.advance(OPEN_TIME + MARGIN).await;
-    // Threads, because tasks on one thread do not race. They share the clock of this runtime.
+    // Threads, because tasks on one thread do not race. The threads share the clock of this runtime.
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(8);
     let admitted: Vec<OwnedPermit> = std::thread::scope(|scope| {
@@ -156,7 +156,7 @@ pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult 
     ] {
         let late = scene.permit("a probe whose lease will end")?;
         harness.advance(OPEN_TIME + MARGIN).await;
-        let probe = scene.permit("the probe that takes the slot over")?;
+        let probe = scene.permit("the probe that takes over the slot")?;
         late.record(outcome);
         scene.expect(
             CircuitState::HalfOpen,

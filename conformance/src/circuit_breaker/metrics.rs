@@ -36,7 +36,7 @@ pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {
         (4, 3, 2, 5, 2, 0),
         "successes, failures, ignored, rejected, stale and in flight"
     );
-    check_eq!(metrics.times_opened, 1, "how often it opened");
+    check_eq!(metrics.times_opened, 1, "how often the circuit opened");
     Ok(())
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn time_in_state(harness: Arc<Dyn>) -> CaseResult {
     check_close(
         scene.circuit.metrics().in_state_for,
         OPEN_TIME / 2,
-        "the time since it opened",
+        "the time since the circuit opened",
     )
 }
 

@@ -70,13 +70,12 @@ use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities
 use crate::kit::define_suite;
 use crate::kit::{Applies, Harness};
 
-/// Makes circuit breakers for the cases, and moves their clock.
+/// Makes circuit breakers for the cases, and advances their clock.
 ///
 /// Cases take seconds on the breaker's clock. For a breaker in real time, [`runtime`](Harness::runtime) is
 /// [`MultiThread`](crate::CaseRuntime::MultiThread) and [`advance`](Self::advance) sleeps. For a breaker on tokio's
 /// clock, [`runtime`](Harness::runtime) is [`PausedClock`](crate::CaseRuntime::PausedClock) and
-/// [`advance`](Self::advance) calls
-/// `tokio::time::advance`.
+/// [`advance`](Self::advance) calls `tokio::time::advance`.
 #[async_trait]
 pub trait CircuitBreakerHarness: Harness {
     /// A fresh breaker without circuits. Its circuits have `config` unless they are configured otherwise.
@@ -85,8 +84,8 @@ pub trait CircuitBreakerHarness: Harness {
     /// Like [`breaker`](Self::breaker), with at most `max_circuits` circuits. `None` if the number cannot be limited.
     fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>>;
 
-    /// How many events are kept for a subscriber that does not read. `None` if the breaker has no events, or if it
-    /// keeps too many for a case to fill the buffer.
+    /// How many unread events the breaker keeps per subscriber. `None` if the breaker has no events, or if it keeps too
+    /// many for a case to fill the buffer.
     fn event_capacity(&self) -> Option<usize>;
 
     /// Returns when `time` has passed on the breaker's clock.
@@ -135,8 +134,8 @@ fn bounded(harness: &Dyn) -> Applies {
 define_suite! {
     ($)
     /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness,
-    /// as an
-    /// `Arc` of a type that implements [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness).
+    /// as an `Arc` of a type that implements
+    /// [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness).
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;

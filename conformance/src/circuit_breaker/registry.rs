@@ -160,5 +160,5 @@ pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResul
 fn bounded(harness: &Arc<Dyn>, circuits: usize) -> Result<Arc<dyn CircuitBreaker>, Failure> {
     harness
         .bounded_breaker(config(), circuits)
-        .ok_or_else(|| Failure::new("the harness made a bounded breaker once, and then none"))
+        .ok_or_else(|| Failure::new("the harness returned a bounded breaker before, but now `None`"))
 }

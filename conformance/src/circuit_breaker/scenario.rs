@@ -1,4 +1,4 @@
-//! Configurations, and calls with known results, which most cases start with.
+//! The setup of most cases: configurations, and calls with known outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::Dyn;
 use crate::kit::Failure;
 use crate::{check, check_eq};
 
-/// The open time of [`config`]. On a real clock, the steps of a case take less.
+/// The open time of [`config`]. It is longer than the steps of a case take in real time.
 pub(super) const OPEN_TIME: Duration = Duration::from_millis(500);
 
 /// More than the inaccuracy of a timer with a resolution of 1 ms.
@@ -29,7 +29,7 @@ pub(super) fn config() -> CircuitBreakerConfig {
         .with_open(OpenPolicy::fixed(OPEN_TIME))
 }
 
-/// [`config`] with the last `size` calls as its window.
+/// [`config`] with a window of the last `size` calls.
 pub(super) fn count_window(size: u32, rates: RateThresholds) -> CircuitBreakerConfig {
     config().with_trip(TripPolicy::count_window(size, rates))
 }
@@ -47,12 +47,12 @@ impl Scene {
         Ok(Self { breaker, circuit })
     }
 
-    /// A permit that must be granted.
+    /// Acquires a permit. Fails if the call is rejected.
     pub(super) fn permit(&self, when: &str) -> Result<OwnedPermit, Failure> {
         OwnedPermit::acquire(&self.circuit).map_err(|rejection| Failure::new(format!("{when}: rejected: {rejection}")))
     }
 
-    /// A rejection that must happen.
+    /// Makes a call, and returns its rejection. Fails if the call is admitted.
     pub(super) fn rejection(&self, when: &str) -> Result<CircuitRejection, Failure> {
         match OwnedPermit::acquire(&self.circuit) {
             Err(rejection) => Ok(rejection),
@@ -60,7 +60,7 @@ impl Scene {
         }
     }
 
-    /// Makes `times` calls, one after the other. All must be admitted.
+    /// Makes `times` calls sequentially. Fails if one is rejected.
     pub(super) fn calls(&self, times: usize, outcome: CallOutcome) -> Result<(), Failure> {
         for index in 0..times {
             let permit = self.permit(&format!("call {index} of {times} that end as {outcome:?}"))?;

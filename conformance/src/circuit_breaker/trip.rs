@@ -18,7 +18,7 @@ pub(super) async fn starts_closed(harness: Arc<Dyn>) -> CaseResult {
         0,
         "calls of a new circuit"
     );
-    check!(metrics.transitions.is_empty(), "a new circuit has no transitions");
+    check!(metrics.transitions.is_empty(), "a new circuit has transitions");
     check_eq!(scene.circuit.name(), super::scenario::NAME, "the name of the circuit");
     scene.succeed(100)?;
     scene.expect(CircuitState::Closed, "after a hundred successes")
@@ -43,7 +43,7 @@ pub(super) async fn success_restarts_the_count(harness: Arc<Dyn>) -> CaseResult 
         scene.fail(2)?;
         scene.succeed(1)?;
     }
-    scene.expect(CircuitState::Closed, "while no three failures came in a row")?;
+    scene.expect(CircuitState::Closed, "after at most two consecutive failures")?;
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         0,

@@ -18,13 +18,13 @@ pub(super) struct ScriptedBreaker(Arc<Mutex<Journal>>);
 
 #[derive(Debug, Default)]
 struct Journal {
-    /// How many of the next calls are rejected, and when to retry.
+    /// How many of the next calls are rejected, and the delay of their rejections.
     reject: Option<(usize, Option<Duration>)>,
     records: Vec<(String, CallRecord)>,
 }
 
 impl ScriptedBreaker {
-    /// Rejects the next `count` calls, and says when to retry.
+    /// Rejects the next `count` calls, with this delay.
     pub(super) fn reject(&self, count: usize, retry_after: Option<Duration>) {
         self.0.lock().expect("no panic inside").reject = Some((count, retry_after));
     }

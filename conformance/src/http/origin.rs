@@ -1,4 +1,4 @@
-//! The server of the cases, over loopback or called in process.
+//! The origin server of the cases, on loopback or in process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use url::Url;
 use super::server::Server;
 use crate::kit::Failure;
 
-/// Makes the response of a path.
+/// Makes the responses of a path.
 type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, HttpResponse> + Send + Sync>;
 
 /// The origin server of a case. A clone is a handle of the same server.
@@ -106,7 +106,7 @@ impl Origin {
             .insert(path.to_owned(), handler);
     }
 
-    /// Makes `path` respond with these responses, one after the other; the last one repeats.
+    /// Makes `path` respond with these responses in order; the last one repeats.
     pub(super) fn reply<F>(&self, path: &str, replies: Vec<F>)
     where
         F: Fn() -> HttpResponse + Send + Sync + 'static,
@@ -121,7 +121,7 @@ impl Origin {
         });
     }
 
-    /// Makes `path` respond with these statuses, one after the other; the last one repeats.
+    /// Makes `path` respond with these statuses in order; the last one repeats.
     pub(super) fn reply_statuses(&self, path: &str, statuses: &[u16]) {
         self.reply(
             path,
@@ -194,7 +194,7 @@ impl Script {
     }
 }
 
-/// A response with this status, and with a short body if the status allows one.
+/// A response with this status and without a body.
 pub(super) fn status_of(status: u16) -> HttpResponse {
     let status = StatusCode::from_u16(status).expect("cases use valid statuses");
     HttpResponse::new(status)

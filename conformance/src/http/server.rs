@@ -1,4 +1,4 @@
-//! A loopback HTTP/1.1 server, and a loopback server that sends the bytes of a case.
+//! A loopback HTTP/1.1 server, and a loopback server whose cases read and write raw bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Server {
         Self::accept(move |stream, _| serve(stream, Arc::clone(&script))).await
     }
 
-    /// A server that calls `speak` for each connection, with the number of the connection from 0.
+    /// A server that calls `speak` for each connection, with the number of the connection, from 0.
     pub(super) async fn raw<F, Fut>(speak: F) -> Result<Self, Failure>
     where
         F: Fn(RawConnection, usize) -> Fut + Send + Sync + 'static,

@@ -140,7 +140,11 @@ pub(super) async fn an_unassigned_partition_is_a_conflict(harness: Arc<dyn Kafka
     let consumer = stage.consumer().await?;
     stage.read(&consumer, 2).await?;
     let result = stage.client.commit_offsets(&consumer, stage.exact(7, 1)).await;
-    check_error!(result, ErrorKind::Conflict, "committing for partition 7 of one");
+    check_error!(
+        result,
+        ErrorKind::Conflict,
+        "committing for partition 7 of a topic with one partition"
+    );
     let elsewhere = TopicPartition::new(stage.harness.topic(1).await?, 0);
     let result = stage
         .client

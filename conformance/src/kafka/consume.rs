@@ -26,7 +26,11 @@ pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) ->
             .with_max_messages(3)
             .with_max_wait(stage.harness.quiet());
         let batch = stage.client.consume_messages(&consumer, options).await?;
-        check!(batch.len() <= 3, "{} messages where 3 were asked for", batch.len());
+        check!(
+            batch.len() <= 3,
+            "{} messages, but at most 3 were requested",
+            batch.len()
+        );
         messages.extend(batch);
     }
     check_eq!(values(&messages), numbers(0..10), "the messages of all calls");
@@ -67,7 +71,7 @@ pub(super) async fn a_waiting_call_gets_a_new_record(harness: Arc<dyn KafkaHarne
     stage.read(&consumer, 1).await?;
     let options = ConsumeOptions::new().with_max_wait(stage.harness.settle());
     let mut waiting = stage.client.consume_messages(&consumer, options);
-    // The call waits before the record is written.
+    // The call starts to wait before the record is written.
     check!(
         (&mut waiting).now_or_never().is_none(),
         "a call ended without a message"
@@ -94,7 +98,7 @@ pub(super) async fn each_partition_comes_in_order_without_gaps(harness: Arc<dyn 
     while next.values().sum::<i64>() < 90 {
         check!(
             Instant::now() < deadline,
-            "positions after {:?}: {next:?}",
+            "not all messages were read within {:?}; positions: {next:?}",
             stage.harness.settle()
         );
         let options = ConsumeOptions::new()
@@ -189,7 +193,7 @@ pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHa
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Latest);
     let consumer = stage.client.create_consumer(config).await?;
     let deadline = Instant::now() + stage.harness.settle();
-    // The position is decided when the partition is assigned, so records are written until one is read.
+    // The position is set when the partition is assigned, so records are written until one is read.
     for probe in 0.. {
         check!(
             Instant::now() < deadline,
@@ -200,7 +204,7 @@ pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHa
         let messages = stage.client.consume_messages(&consumer, options).await?;
         check!(
             messages.iter().all(|message| message.value_str() != Some("old")),
-            "a record was read that was written before"
+            "a record that was written before was read"
         );
         if !messages.is_empty() {
             return Ok(());

@@ -45,7 +45,7 @@ pub(super) async fn partitions_of_a_leaving_member_are_reassigned(harness: Arc<d
     let [first, second] = both;
     first.client.close_consumer(&first.consumer).await?;
     let shares = stage.shares(&[second], 2).await?;
-    check_eq!(shares, [[0, 1]], "partitions of the member that stayed");
+    check_eq!(shares, [[0, 1]], "partitions of the remaining member");
     Ok(())
 }
 

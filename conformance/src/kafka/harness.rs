@@ -26,7 +26,7 @@ pub trait KafkaHarness: Harness {
     /// The capabilities that each of its clients declares.
     fn capabilities(&self) -> KafkaCapabilities;
 
-    /// Creates an empty topic that can be written to at once, and returns its name.
+    /// Creates an empty topic that can be written to immediately, and returns its name.
     ///
     /// # Errors
     /// If the topic cannot be created. The case fails.
@@ -35,13 +35,13 @@ pub trait KafkaHarness: Harness {
     /// A name that is not used on the cluster, for groups and for topics that must not exist.
     fn unique(&self, what: &str) -> String;
 
-    /// How long a case waits at most for an expected event, such as a rebalance or a first message.
+    /// The maximum time that a case waits for an expected event, such as a rebalance or a first message.
     fn settle(&self) -> Duration;
 
-    /// How long a case waits for a message that must not come.
+    /// How long a case waits for a message that must not arrive.
     fn quiet(&self) -> Duration;
 
-    /// Whether writing to an unknown topic leaves it unknown. Some clusters create the topic.
+    /// Whether a write to an unknown topic does not create it. `false` for clusters that create topics automatically.
     fn unknown_topics_stay_unknown(&self) -> bool {
         true
     }

@@ -155,7 +155,7 @@ pub(super) async fn flush_waits_for_acknowledgements(harness: Arc<dyn KafkaHarne
             stage.client.produce_message(&stage.producer, record)
         })
         .collect();
-    // The first poll gives the records to the producer.
+    // The first poll passes the records to the producer.
     let answered: Vec<_> = writes.iter_mut().map(FutureExt::now_or_never).collect();
     stage.client.flush(&stage.producer, stage.harness.settle()).await?;
     let latest = stage.client.topic_metadata(&stage.topic).await?.partitions[0].latest_offset;

@@ -15,7 +15,7 @@ use super::stage::{Stage, numbers, values};
 use crate::kit::{Applies, CaseResult};
 use crate::{check, check_eq, check_error};
 
-/// Keys with their murmur2 hashes, positive as Kafka's clients make them.
+/// Keys with their murmur2 hashes, made positive like in Kafka's own clients.
 const KEYS: &[(&str, u32)] = &[
     ("21", 1_173_551_340),
     ("foobar", 1_357_151_166),
@@ -258,7 +258,11 @@ pub(super) async fn an_unknown_partition_is_not_found(harness: Arc<dyn KafkaHarn
         .client
         .produce_message(&stage.producer, stage.record().with_partition(2).with_value("x"))
         .await;
-    check_error!(result, ErrorKind::NotFound, "writing to partition 2 of two");
+    check_error!(
+        result,
+        ErrorKind::NotFound,
+        "writing to partition 2 of a topic with two partitions"
+    );
     Ok(())
 }
 
@@ -301,7 +305,7 @@ pub(super) async fn a_record_beyond_the_limit_is_too_large(harness: Arc<dyn Kafk
     check_error!(
         result,
         ErrorKind::TooLarge,
-        "a record of 4001 bytes where 4000 are allowed"
+        "a record of 4001 bytes with a limit of 4000"
     );
     let written = stage.client.produce_message(&producer, record(4000 - overhead)).await?;
     check_eq!(

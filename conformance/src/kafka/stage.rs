@@ -1,4 +1,4 @@
-//! A client with a topic and a producer, which most cases start with.
+//! The setup of most cases: a client with a topic and a producer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Stage {
         ProducerRecord::new(self.topic.as_str())
     }
 
-    /// Writes a record that must be accepted.
+    /// Writes a record. Fails if the write fails.
     pub(super) async fn write(&self, record: ProducerRecord) -> Result<RecordMetadata, Failure> {
         Ok(self.client.produce_message(&self.producer, record).await?)
     }

@@ -90,7 +90,7 @@ pub(super) async fn a_deleted_topic_is_not_found(harness: Arc<dyn KafkaHarness>)
     check_error!(
         client.delete_topic(&name).await,
         ErrorKind::NotFound,
-        "deleting it again"
+        "deleting a deleted topic"
     );
     Ok(())
 }

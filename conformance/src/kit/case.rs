@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use networking_spi::NetworkError;
 
-/// The part that every harness has in common. The harness trait of each domain adds how clients are made.
+/// The methods that all harnesses have. The harness trait of each domain adds the methods that make clients.
 ///
 /// Each case gets a fresh harness, so that cases do not affect each other.
 pub trait Harness: Send + Sync + 'static {
@@ -19,7 +19,7 @@ pub trait Harness: Send + Sync + 'static {
     }
 
     /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays
-    /// true.
+    /// accurate.
     fn known_failures(&self) -> Vec<KnownFailure> {
         Vec::new()
     }
@@ -29,9 +29,10 @@ pub trait Harness: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseRuntime {
-    /// A runtime in real time with two worker threads. For backends that do I/O.
+    /// A multi-threaded runtime in real time, with two worker threads. For backends that do I/O.
     MultiThread,
-    /// A runtime of one thread whose clock is paused, and advances when every task waits. For backends in memory.
+    /// A single-threaded runtime whose clock is paused, and advances automatically when all tasks are idle. For
+    /// backends in memory.
     PausedClock,
 }
 
@@ -76,7 +77,7 @@ impl Applies {
         if available { Self::Yes } else { Self::Skipped(what) }
     }
 
-    /// The first of both that is not `Yes`.
+    /// The first of the two that is not `Yes`.
     pub const fn and(self, other: Self) -> Self {
         match self {
             Self::Yes => other,
@@ -169,7 +170,8 @@ macro_rules! check_eq {
     };
 }
 
-/// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind); gives the error.
+/// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind). Evaluates to the
+/// error.
 #[macro_export]
 macro_rules! check_error {
     ($result:expr, $kind:expr, $($message:tt)+) => {

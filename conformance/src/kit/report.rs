@@ -1,4 +1,4 @@
-//! Reports: how each case ended, and counts per domain and backend.
+//! Reports: the outcome of each case, and counts per domain and backend.
 //!
 //! These types need no feature. A tool that reads the files of the `runner` can use this crate with
 //! `default-features = false`.
@@ -97,7 +97,7 @@ impl SuiteReport {
         ids
     }
 
-    /// How many cases ended in each way.
+    /// The number of cases per outcome.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<Outcome, usize> {
         let mut counts = BTreeMap::new();
@@ -107,10 +107,10 @@ impl SuiteReport {
         counts
     }
 
-    /// Panics with the list of failures, if a case failed.
+    /// Checks that at least one case passed and that none failed.
     ///
     /// # Panics
-    /// If a case failed, or if no case passed.
+    /// If a case failed (with the list of failures), or if no case passed.
     pub fn assert_conformant(&self) {
         let failures: Vec<String> = self
             .failures()
@@ -129,9 +129,9 @@ impl SuiteReport {
     }
 }
 
-/// How many cases of one domain and backend ended in each way.
+/// The number of cases per outcome, for one domain and backend.
 ///
-/// As JSON it is an object with the names of the fields.
+/// Its JSON is an object with the names of the fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[must_use]
 #[non_exhaustive]

@@ -35,7 +35,8 @@ use super::suite::{Factory, Suite};
 /// # }
 /// ```
 ///
-/// A runner without tests succeeds: a binary may add suites and tests by feature, and have none of the features.
+/// A runner without tests succeeds, because a binary may add suites and tests by feature and be built without these
+/// features.
 #[derive(Debug, Default)]
 #[must_use = "a runner does nothing until it is run"]
 pub struct Runner {
@@ -50,8 +51,8 @@ impl Runner {
         Self::default()
     }
 
-    /// Runs at most `threads` tests at a time, unless `--test-threads` says otherwise. The default is one per
-    /// processor, which is slow for cases that mostly wait for a peer.
+    /// Runs at most `threads` tests at a time, unless `--test-threads` is given. The default is one per processor,
+    /// which is slow for cases that mostly wait for a peer.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
@@ -59,7 +60,8 @@ impl Runner {
 
     /// Adds every case of a suite against the backend whose harness `factory` makes.
     ///
-    /// `factory` is called once for each case, inside a tokio runtime, and once here to ask which cases apply.
+    /// `factory` is called inside a tokio runtime: once here to ask which cases apply, and twice for each case that
+    /// runs, to ask for its runtime and to run it.
     pub fn add<H, F>(mut self, suite: Suite<H>, factory: F) -> Self
     where
         H: Harness + ?Sized,
@@ -72,7 +74,7 @@ impl Runner {
             .worker_threads(1)
             .enable_all()
             .build()
-            .expect("the operating system gives a runtime");
+            .expect("a runtime can be built");
         let probe = {
             let _guard = runtime.enter();
             factory()
@@ -116,8 +118,8 @@ impl Runner {
         self
     }
 
-    /// Adds a plain test, which fails if it panics. So one binary can run suites together with other tests, such as
-    /// those of saboteurs.
+    /// Adds a plain test, which fails if it panics. One binary can then run suites together with other tests, such as
+    /// tests of saboteurs.
     ///
     /// Plain tests are not part of the reports.
     pub fn test(mut self, name: impl Into<String>, test: impl FnOnce() + Send + 'static) -> Self {
@@ -170,7 +172,7 @@ impl std::fmt::Debug for TrialBox {
     }
 }
 
-/// One file per test binary, named after it.
+/// Writes one file per test binary, named after the binary.
 fn write_reports(directory: &Path, reports: &[CaseReport]) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let binary = std::env::current_exe()?;
@@ -183,7 +185,7 @@ fn write_reports(directory: &Path, reports: &[CaseReport]) -> std::io::Result<()
 mod tests {
     use super::*;
 
-    /// The output goes to a file: a failure that is expected must not look like one of this test binary.
+    /// Writes the output to a file, because an expected failure must not look like a failure of this test binary.
     fn conclude(runner: Runner, name: &str) -> Conclusion {
         let log = std::env::temp_dir().join(format!("networking-conformance-{}-{name}", std::process::id()));
         let conclusion = runner.conclude(&Arguments {

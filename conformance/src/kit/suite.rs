@@ -1,4 +1,4 @@
-//! The cases of a domain, and how they are run.
+//! The cases of a domain, and their execution.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -34,7 +34,7 @@ pub struct Suite<H: ?Sized> {
 }
 
 impl<H: Harness + ?Sized> Suite<H> {
-    /// Makes a factory of a closure, whose result becomes the harness trait object of this suite.
+    /// Makes a factory from a closure. The closure's result is coerced to the harness trait object of this suite.
     #[must_use]
     pub fn factory<F>(&self, factory: F) -> Factory<H>
     where
@@ -43,7 +43,7 @@ impl<H: Harness + ?Sized> Suite<H> {
         Arc::new(factory)
     }
 
-    /// Runs every case, one after the other.
+    /// Runs all cases sequentially.
     ///
     /// Must not be called from async code: each case starts its own runtime.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
@@ -104,7 +104,7 @@ impl<H: Harness + ?Sized> Suite<H> {
                 }
             }
         };
-        // A case that exceeded the limit still holds it.
+        // The thread of a case that exceeded the limit still holds the runtime.
         if let Some(runtime) = Arc::into_inner(runtime) {
             runtime.shutdown_background();
         }
@@ -129,7 +129,7 @@ impl<H: ?Sized> fmt::Debug for Suite<H> {
     }
 }
 
-/// The runtime that the harness asks for. A harness is made to ask it.
+/// The runtime that the harness asks for. Makes a harness only for this query.
 pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
     let runtime = build_runtime(CaseRuntime::PausedClock);
     let harness = make_in(&runtime, factory);
@@ -139,7 +139,7 @@ pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRunti
     kind
 }
 
-/// Harnesses may need a runtime while they are made, for sockets and timers.
+/// Makes a harness inside the runtime, because it may open sockets or create timers.
 fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc<H> {
     let _guard = runtime.enter();
     factory()
@@ -158,14 +158,11 @@ fn build_runtime(kind: CaseRuntime) -> Runtime {
             builder
         }
     };
-    builder
-        .enable_all()
-        .build()
-        .expect("the operating system gives a runtime")
+    builder.enable_all().build().expect("a runtime can be built")
 }
 
 /// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped,
-/// and stays.
+/// and keeps running.
 fn run_within<H>(limit: Duration, runtime: &Arc<Runtime>, case: &Case<H>, harness: Arc<H>) -> CaseResult
 where
     H: Harness + ?Sized,
@@ -175,7 +172,7 @@ where
     thread::spawn(move || {
         let ended = runtime.block_on(guarded(run(harness)));
         drop(runtime);
-        // The receiver is gone if the case exceeded the limit.
+        // The receiver was dropped if the case exceeded the limit.
         let _ = done.send(ended);
     });
     result.recv_timeout(limit).unwrap_or_else(|_| {

@@ -1,10 +1,10 @@
 //! Proof that suites find mistakes: [saboteurs](crate::saboteurs), which are implementations with one mistake each, and
 //! a model of the circuit breaker.
 //!
-//! A case that cannot fail proves nothing. A suite is proven by three checks:
+//! A case that cannot fail proves nothing. Three checks prove a suite:
 //!
 //! * [`Suite::assert_matches_contract`]: each clause of the contract has one case, and each case has its clause.
-//! * [`Suite::assert_catches`]: against each saboteur, exactly the cases fail that name it.
+//! * [`Suite::assert_catches`]: against each saboteur, exactly the cases fail that its `caught_by` names.
 //! * [`Suite::assert_every_case_catches`]: each case fails against at least one saboteur.
 //!
 //! ```
@@ -41,9 +41,9 @@ use crate::kit::{CaseRuntime, Factory, Harness, Suite, runtime_of};
 
 /// Declares the saboteurs of a domain: an enum with one variant per deliberate mistake.
 ///
-/// Each variant has a line of documentation and the cases that must fail against it, without the domain. The enum gets
-/// `ALL`, the list of its variants, and `caught_by`, the ids of a variant's cases: what [`Suite::assert_catches`]
-/// takes.
+/// Each variant has a line of documentation and the cases that must fail against it, without the domain. The macro adds
+/// `ALL`, the list of the variants, and `caught_by`, the ids of a variant's cases. [`Suite::assert_catches`] takes
+/// both.
 ///
 /// ```
 /// networking_conformance::saboteurs! {
@@ -121,13 +121,14 @@ impl<H: Harness + ?Sized> Suite<H> {
         assert_eq!(ids.len(), self.cases.len(), "no two cases have the same id");
     }
 
-    /// Checks that against each saboteur the cases fail that should, and no others.
+    /// Checks that exactly the expected cases fail against each saboteur.
     ///
     /// `caught_by` names the cases that must fail, by their ids or by the ends of their ids. `harness` makes the
-    /// harness of a saboteur. The suite runs once per saboteur, several saboteurs at a time.
+    /// harness of a saboteur. The suite runs once per saboteur, for several saboteurs concurrently.
     ///
     /// # Panics
-    /// If against a saboteur other cases fail than should, or none. The message lists all such saboteurs.
+    /// If the failed cases of a saboteur are not the expected ones, or if no case fails. The message lists all such
+    /// saboteurs.
     pub fn assert_catches<S, C, M>(&self, saboteurs: impl IntoIterator<Item = S>, caught_by: C, harness: M)
     where
         S: Copy + Debug + Send + Sync + 'static,
@@ -162,11 +163,11 @@ impl<H: Harness + ?Sized> Suite<H> {
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 
-    /// Checks that each case catches a saboteur. `caught` has the names that `caught_by` gave to
-    /// [`assert_catches`](Self::assert_catches), for all saboteurs together.
+    /// Checks that each case catches a saboteur. `caught` has the names that `caught_by` returns for all saboteurs; see
+    /// [`assert_catches`](Self::assert_catches).
     ///
     /// # Panics
-    /// If a case is not among them: nothing shows that it can fail.
+    /// If a case is not in `caught`, because then nothing shows that it can fail.
     pub fn assert_every_case_catches<'a>(&self, caught: impl IntoIterator<Item = &'a str>) {
         let caught: BTreeSet<&str> = caught.into_iter().map(|name| self.id_of(name)).collect();
         let idle: Vec<&str> = self
@@ -228,7 +229,7 @@ where
     Arc::new(move || harness(saboteur))
 }
 
-/// Under a paused clock a suite only computes; with real connections it mostly waits for its peer.
+/// Under a paused clock a suite is CPU-bound; with real connections it mostly waits for its peer.
 fn suites_at_a_time(runtime: CaseRuntime) -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     match runtime {
@@ -237,7 +238,7 @@ fn suites_at_a_time(runtime: CaseRuntime) -> usize {
     }
 }
 
-/// A poisoned lock is no obstacle: the scope reports the panic, and the values behind these locks stay valid.
+/// Ignores poisoning: the scope propagates the panic, and the values behind these locks stay valid.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,7 +29,7 @@ pub trait WebSocketHarness: Harness {
     /// A fresh client. It connects to servers on the loopback interface, without TLS.
     fn client(&self) -> Arc<dyn HttpExtended>;
 
-    /// How long a case waits for an expected event before it fails. The default is 5 seconds.
+    /// How long a case waits for an expected event before it fails. Defaults to 5 seconds.
     fn patience(&self) -> Duration {
         Duration::from_secs(5)
     }

@@ -81,7 +81,7 @@ impl Server {
         Ok(client.websocket_connect(self.request(path)?).await?)
     }
 
-    /// Waits until `enough` is true of what the server has received.
+    /// Waits until `enough` returns `true` for what the server has received.
     pub(super) async fn sees(&self, mut enough: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.subscribe();
         seen.wait_for(|seen| enough(seen))

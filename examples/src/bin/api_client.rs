@@ -1,5 +1,5 @@
-//! A typed API client with OAuth 2 credentials that renew themselves, retries that wait as long as the server asks, and errors
-//! in terms of the application. The server runs in this process, on loopback: it issues tokens, and it is overloaded at first.
+//! A typed API client with OAuth 2 tokens that are renewed automatically, retries that wait for `Retry-After`, and errors in
+//! terms of the application. The server runs in this process, on loopback. It issues tokens, and is overloaded at first.
 //!
 //! ```sh
 //! cargo run -p networking-examples --features oauth2 --bin api_client
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Shop::open().await?;
     let base = format!("http://{}", shop.address);
 
-    // How requests are sent is configured here; `OrdersApi` does not know it.
+    // The settings for sending requests are here, outside of `OrdersApi`.
     let token = OAuth2Request::client_credentials(format!("{base}/token").parse()?, "shop-client", "s3cr3t")
         .with_scope("orders");
     let http = HttpClientBuilder::new()
@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         shop.tokens.load(SeqCst)
     );
 
-    // The results that this program demonstrates.
+    // Checks the results that this program demonstrates.
     assert_eq!(found, placed);
     assert_eq!((placed.item.as_str(), placed.quantity), ("lamp", 2));
     assert!(matches!(missing, OrdersError::NotFound(404)));
@@ -108,7 +108,7 @@ impl Shop {
         tokio::spawn(async move {
             let busy = AtomicUsize::new(0);
             while let Ok((stream, _)) = listener.accept().await {
-                // One connection at a time is enough. An error concerns its client only.
+                // One connection at a time is enough. Errors of a connection are ignored.
                 let _ = serve(stream, &busy, &tokens, &placed).await;
             }
         });
@@ -158,7 +158,7 @@ async fn serve(
             ("200 OK", "", token.to_owned())
         }
         _ if authorization != "Bearer t0k3n" => ("401 Unauthorized", "", String::new()),
-        // Overloaded twice: the first response has a delay.
+        // The first two requests are refused as overloaded, the first one with a delay.
         "POST /v1/orders" if header("idempotency-key") == Some("key-1") => match busy.fetch_add(1, SeqCst) {
             0 => ("429 Too Many Requests", "retry-after: 1\r\n", String::new()),
             1 => ("503 Service Unavailable", "", String::new()),

@@ -36,7 +36,7 @@ const EVENTS_SHOWN: usize = 8;
 #[derive(Debug, Parser)]
 #[command(name = "circuit_dashboard")]
 struct Arguments {
-    /// Prints frames as text, in place of drawing on the terminal.
+    /// Prints frames as text instead of drawing on the terminal.
     #[arg(long)]
     headless: bool,
 
@@ -163,7 +163,7 @@ impl Dashboard {
         })
     }
 
-    /// Makes some calls of every dependency, and waits one tick.
+    /// Makes some calls to every dependency, and waits one tick.
     async fn tick(&mut self) -> Result<(), NetworkError> {
         for dependency in &self.dependencies {
             for _ in 0..CALLS_PER_TICK {
@@ -199,7 +199,7 @@ impl Dashboard {
                 format!("{:<10} {from} -> {to} ({reason})", event.circuit)
             }
             CircuitEventKind::Lagged { missed } => format!("{missed} events dropped"),
-            // There is one for each rejected call; the table counts them.
+            // Rejections have one event per call. The table shows their number.
             _ => return,
         };
         self.latest.push_front(format!("{:>6} ms  {line}", self.tick * 50));

@@ -1,6 +1,6 @@
-//! The application decides what counts as a failure. A payment provider responds in three ways that the default rules would
-//! misjudge: a declined card is an error although the provider works, maintenance has a client-error status, and some
-//! successful responses are far too slow.
+//! The application decides what counts as a failure. All errors of a payment provider have the status 422, which the default
+//! classifier counts as a success. Here a declined card is a success, a repeated request is ignored, and maintenance is a
+//! failure. Successful responses that are too slow open the circuit, too.
 //!
 //! ```sh
 //! cargo run -p networking-examples --bin circuit_failure_detection
@@ -15,7 +15,7 @@ use networking_spi::circuit_breaker::{
 };
 use networking_spi::prelude::*;
 
-/// Classifies the provider's errors by their code, and other errors by the default rules.
+/// Classifies the provider's errors by their code, and other errors with the default classifier.
 #[derive(Debug)]
 struct ProviderErrors {
     default: Arc<dyn ErrorClassifier>,
@@ -74,7 +74,7 @@ async fn main() -> Result<(), NetworkError> {
         );
     }
 
-    // A fallback in place of an error while the circuit is open.
+    // While the circuit is open, the call returns a fallback instead of an error.
     let accepted = breaker
         .call_with_fallback(
             "maintenance",

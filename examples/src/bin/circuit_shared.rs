@@ -1,5 +1,5 @@
-//! One circuit breaker for several HTTP clients: when one client finds a host failing, the circuit opens for all of them. The
-//! hosts are in memory.
+//! One circuit breaker for several HTTP clients: when requests of one client to a host fail, the circuit of the host opens for
+//! all clients. The hosts are in memory.
 //!
 //! ```sh
 //! cargo run -p networking-examples --bin circuit_shared

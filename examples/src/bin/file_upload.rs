@@ -21,10 +21,10 @@ use networking_spi::prelude::*;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The URL to upload to; without it, a server in this process.
+    /// The URL to upload to; defaults to a server in this process.
     #[arg(long)]
     url: Option<String>,
-    /// The file to upload; without it, a generated one of about 2 MB.
+    /// The file to upload; defaults to a generated one of about 2 MB.
     #[arg(long)]
     file: Option<PathBuf>,
 }

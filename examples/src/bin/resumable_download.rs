@@ -1,5 +1,5 @@
-//! Downloads a file with a progress bar. The connection breaks twice, and the download resumes at the last byte received. If the
-//! program is interrupted and started again, it also resumes.
+//! Downloads a file with a progress bar. The connection breaks twice, and the download resumes after the last byte received. With
+//! `--output`, it also resumes when the program is interrupted and started again.
 //!
 //! ```sh
 //! cargo run -p networking-examples --features files --bin resumable_download
@@ -22,10 +22,10 @@ use sha2::{Digest, Sha256};
 
 #[derive(Parser)]
 struct Arguments {
-    /// The URL to download; without it, a server in this process that breaks connections.
+    /// The URL to download; defaults to a server in this process that breaks connections.
     #[arg(long)]
     url: Option<String>,
-    /// The file to write; without it, one in a temporary directory.
+    /// The file to write; defaults to one in a temporary directory.
     #[arg(long)]
     output: Option<PathBuf>,
     /// The expected SHA-256 of the file, in hexadecimal.

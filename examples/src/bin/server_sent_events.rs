@@ -23,10 +23,10 @@ const TICKS: u64 = 8;
 
 #[derive(Parser)]
 struct Arguments {
-    /// The URL of the stream; without it, a server in this process.
+    /// The URL of the stream; defaults to a server in this process.
     #[arg(long)]
     url: Option<String>,
-    /// The number of events after which it stops.
+    /// The number of events after which the program stops.
     #[arg(long)]
     events: Option<usize>,
 }

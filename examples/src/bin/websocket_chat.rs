@@ -1,10 +1,10 @@
-//! A small chat over WebSocket connections that reconnect: callbacks, a hook that joins again after each reconnect, and a queue
-//! for lines that are sent while there is no connection.
+//! A small chat over WebSocket connections that reconnect. It shows callbacks, a hook that joins again after each reconnect, and
+//! a queue for lines that are sent while disconnected.
 //!
 //! ```sh
 //! # A conversation in which the server restarts.
 //! cargo run -p networking-examples --features websocket --bin websocket_chat </dev/null
-//! # A server and a client: sends each line of standard input, and leaves at its end.
+//! # A server and a client. The client sends each line of standard input, and leaves at its end.
 //! cargo run -p networking-examples --features websocket --bin websocket_chat -- --name ada
 //! # Another client of that server.
 //! cargo run -p networking-examples --features websocket --bin websocket_chat -- --name bob --connect ws://127.0.0.1:PORT/
@@ -38,7 +38,7 @@ struct Arguments {
     /// The name of the client.
     #[arg(long, default_value = "me")]
     name: String,
-    /// The URL of the server; without it, the program also runs a server.
+    /// The URL of the server. By default, the program also runs a server.
     #[arg(long)]
     connect: Option<String>,
 }
@@ -75,7 +75,7 @@ impl Participant {
             .with_queue(100, 64 << 10);
         let connection = ReconnectingWebSocket::builder(Arc::clone(http), WebSocketRequest::new(url)?)
             .policy(policy)
-            // After every reconnect, so that no line of an outage is missed.
+            // Runs after each reconnect, too, so that lines that were sent during an outage are not missed.
             .on_open(move |fresh| {
                 let join = format!("join {me} {}", *after.borrow());
                 async move { fresh.send_text(join).await }
@@ -111,7 +111,7 @@ impl Participant {
     }
 }
 
-/// Prints lines.
+/// Prints the lines that are received.
 #[derive(Debug)]
 struct Screen {
     name: String,
@@ -124,7 +124,7 @@ impl WebSocketHandler for Screen {
         let WebSocketMessage::Text(text) = message else { return };
         if let Some((number, line)) = text.split_once(' ')
             && let Ok(number) = number.parse()
-            // After a reconnect, a line of the former connection may arrive a second time.
+            // After a reconnect, a line of the previous connection may arrive a second time.
             && number > *self.latest.borrow()
         {
             println!("[{}] {line}", self.name);
@@ -141,7 +141,7 @@ impl WebSocketHandler for Screen {
     }
 }
 
-/// Two clients, and a server that restarts during their conversation.
+/// Runs two clients, and a server that restarts during their conversation.
 async fn demonstrate(http: Arc<dyn HttpExtended>) -> Result<(), Box<dyn Error>> {
     let (url, room) = serve().await?;
     let mut ada = Participant::join(&http, &url, "ada").await?;
@@ -197,7 +197,7 @@ enum News {
     Restart,
 }
 
-/// The number of lines that a client can still get after a reconnect.
+/// The number of recent lines that a client can get after a reconnect.
 const HISTORY: usize = 100;
 
 impl Room {
@@ -212,11 +212,11 @@ impl Room {
         if history.0.len() > HISTORY {
             history.0.pop_front();
         }
-        // With the lock held, so that a client that joins gets each line once. Fails if there is no client.
+        // Sent with the lock held, so that a client that joins gets each line once. Fails if there is no client.
         let _ = self.news.send(News::Line(number, line));
     }
 
-    /// The lines after this number, and the news from now on.
+    /// Returns the lines after this number, and a receiver for the news from now on.
     fn join(&self, after: u64) -> (Vec<(u64, String)>, broadcast::Receiver<News>) {
         let history = self
             .history
@@ -237,7 +237,7 @@ impl Room {
     }
 }
 
-/// A server on loopback, its URL and its room.
+/// Starts a server on loopback. Returns its URL and its room.
 async fn serve() -> Result<(String, Arc<Room>), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/", listener.local_addr()?);
@@ -259,7 +259,7 @@ async fn serve() -> Result<(String, Arc<Room>), Box<dyn Error>> {
     Ok((url, room))
 }
 
-/// One connection of the server.
+/// Serves one connection.
 async fn host(stream: TcpStream, room: &Room) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut socket = tokio_tungstenite::accept_async(stream).await?;
     let hello = socket.next().await.ok_or("the client sent no message")??.into_text()?;

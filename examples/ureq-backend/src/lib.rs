@@ -91,7 +91,7 @@ impl HttpClient for UreqClient {
     }
 }
 
-/// Maps errors of `ureq` to the contract's kinds. `answered`: the head of the response has arrived.
+/// Maps errors of `ureq` to the contract's kinds. `answered` means that the head of the response has arrived.
 fn classify(error: ureq::Error, answered: bool) -> NetworkError {
     use ureq::Error;
     let kind = match &error {

@@ -1,4 +1,4 @@
-//! The bridge's values: checks that name their field, spellings, and what is never shown.
+//! Values of the bridge contract: validation errors that name the field, names of values, serialization, and redaction.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,4 @@
-//! Values of the circuit breaker contract: configuration, permits, rejections, names.
+//! Values of the circuit breaker contract: configuration, permits, rejections, serialization, classifiers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use networking_spi::prelude::*;
 use networking_spi::validate::Validate;
 use networking_spi::{Phase, Retryability, SendState};
 
-/// A circuit that lets everything through and records what comes back.
+/// A circuit that admits every call and keeps the records.
 #[derive(Debug, Default)]
 struct Recorder {
     records: Mutex<Vec<(PermitToken, CallRecord)>>,
@@ -28,7 +28,7 @@ impl Recorder {
         let records = self.records.lock().unwrap();
         assert!(
             records.iter().all(|(token, _)| *token == TOKEN),
-            "permits come back with the token they were made of"
+            "permits are completed with their own token"
         );
         records.iter().map(|(_, record)| *record).collect()
     }
@@ -56,7 +56,7 @@ impl Circuit for Recorder {
     }
 
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
-        // The limit has passed when the deadline is first polled.
+        // The deadline has passed when it is first polled.
         limit
             .or(self.call_timeout)
             .map(|limit| Deadline::new(limit, Box::pin(std::future::ready(()))))
@@ -130,7 +130,7 @@ async fn call_records_what_happened() {
             CallRecord::new(CallOutcome::Success),
             CallRecord::new(CallOutcome::Failure).with_retry_after(Duration::from_secs(4)),
         ],
-        "a call that was never polled asks for no permit",
+        "a call that was never polled acquires no permit",
     );
 }
 
@@ -149,7 +149,7 @@ async fn a_call_without_time_left_is_a_failure() {
         assert!(error.message().contains(limit), "{error}");
     }
     assert_eq!(circuit.records(), [CallRecord::new(CallOutcome::Failure); 2]);
-    // An operation that is ready wins over a deadline that has passed: its result is there.
+    // If the operation is ready and the deadline has passed, the result of the operation takes precedence.
     circuit.call(|| async { Ok(1) }).await.unwrap();
 }
 

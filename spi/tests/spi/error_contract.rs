@@ -1,4 +1,4 @@
-//! What every caller may rely on about [`NetworkError`].
+//! The guarantees of [`NetworkError`] that callers rely on.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -37,7 +37,7 @@ fn kinds_follow_the_hierarchy() {
     }
     assert!(
         !NetworkError::new(ErrorKind::Connection, "op", "message").is_a(ErrorKind::Dns),
-        "not the other way round"
+        "a general kind is not one of its special kinds"
     );
 }
 

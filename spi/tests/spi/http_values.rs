@@ -1,4 +1,4 @@
-//! The values of the HTTP contract: building, validation, serialization, and what they show.
+//! Values of the HTTP contract: construction, validation, serialization, and redaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,7 +208,7 @@ async fn collecting_stops_at_the_limit() {
             "{shown}"
         );
     }
-    // What comes after the limit is never asked for.
+    // The stream is not polled after the limit.
     let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
     assert_eq!(
         HttpBody::stream(endless, None).collect(10).await.unwrap_err().kind(),
@@ -355,7 +355,7 @@ fn validation_names_the_field() {
     );
 }
 
-/// Through JSON and back: the text is the same, and so is the text of what was read.
+/// Serializes a value, deserializes the text, and checks that the result serializes to the same text. Returns the text.
 fn round_trip<T: Serialize + DeserializeOwned>(value: &T) -> String {
     let text = serde_json::to_string(value).unwrap();
     let read: T = serde_json::from_str(&text).unwrap();

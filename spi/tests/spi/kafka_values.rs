@@ -1,4 +1,4 @@
-//! Kafka's values: what is checked, what is serialized, what is never shown.
+//! Values of the Kafka contract: validation, serialization, and redaction.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -79,7 +79,7 @@ mod checks {
         ProducerConfig::new()
             .with_acks(Acks::None)
             .validate()
-            .expect("weaker acks turn idempotence off");
+            .expect("weaker acks disable idempotence");
         refuses(
             &ProducerConfig::new().with_acks(Acks::None).with_idempotent(true),
             "idempotent",
@@ -163,7 +163,7 @@ mod checks {
 mod names {
     use super::*;
 
-    /// Every value has a name that reads back, in text and in JSON, and nothing else does.
+    /// Every value parses from its name, as text and as JSON. Other names are errors.
     fn round_trip<T>(all: &[T])
     where
         T: Copy + Debug + Display + PartialEq + FromStr<Err = NetworkError> + Serialize + DeserializeOwned,
@@ -179,7 +179,7 @@ mod names {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(
             error.message().contains(&all[0].to_string()),
-            "the error lists what is known: {error}"
+            "the error lists the known names: {error}"
         );
         serde_json::from_str::<T>("\"no such value\"").expect_err("unknown names are errors in JSON, too");
         serde_json::from_str::<T>("\"\"").expect_err("there is no silent default");
@@ -334,7 +334,7 @@ mod values {
         assert_eq!(
             headers.get("a"),
             Some(&Bytes::from_static(&[0xff])),
-            "the last one of a name"
+            "the last value of a repeated name"
         );
         assert_eq!(headers.get_str("a"), None, "not UTF-8");
         assert_eq!(headers.get("b"), None);

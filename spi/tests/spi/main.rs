@@ -1,4 +1,4 @@
-//! The contracts as their users see them: one binary, a module per subject.
+//! Tests of the contracts through the public API: one binary, with a module per subject.
 
 mod bridge_values;
 mod circuit_breaker_contract;

@@ -1,4 +1,4 @@
-//! The mocks stand in for every contract behind `Arc<dyn T>`.
+//! Every contract has a mock, which can be used as `Arc<dyn T>`.
 
 use std::sync::Arc;
 

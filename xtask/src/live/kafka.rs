@@ -24,13 +24,13 @@ pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
     result
 }
 
-/// Downloads Kafka's libraries unless they are there.
+/// Downloads Kafka's libraries, unless this version is present. Returns their directory.
 fn fetch(directory: &Path) -> Result<PathBuf> {
     let services = workspace::root().join("conformance/services/kafka");
     let libraries = directory.join("libs");
     let pom = services.join("pom.xml");
     let fetched = directory.join("pom.xml");
-    // The copy of the pom tells which libraries are there: it is written last.
+    // The copy of the pom is written after the download, so it identifies the libraries that are present.
     if fs::read(&fetched).ok() == fs::read(&pom).ok() && libraries.is_dir() {
         return Ok(libraries);
     }
@@ -38,7 +38,7 @@ fn fetch(directory: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&libraries)
             .map_err(|error| format!("{} cannot be removed: {error}", libraries.display()))?;
     }
-    fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+    fs::create_dir_all(directory).map_err(|error| format!("{} cannot be created: {error}", directory.display()))?;
     eprintln!("fetching Apache Kafka");
     let mut maven = Command::new("mvn");
     maven
@@ -65,7 +65,7 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
     if run.exists() {
         fs::remove_dir_all(&run).map_err(|error| format!("{} cannot be removed: {error}", run.display()))?;
     }
-    fs::create_dir_all(&run).map_err(|error| format!("{} cannot be made: {error}", run.display()))?;
+    fs::create_dir_all(&run).map_err(|error| format!("{} cannot be created: {error}", run.display()))?;
 
     let template = services.join("server.properties");
     let properties = fs::read_to_string(&template)
@@ -98,7 +98,7 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
     let id = id
         .lines()
         .last()
-        .ok_or("Kafka's storage tool gave no cluster id")?
+        .ok_or("Kafka's storage tool printed no cluster id")?
         .trim()
         .to_owned();
     let mut format = java("kafka.tools.StorageTool");
@@ -118,14 +118,14 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
     Ok((server, format!("127.0.0.1:{broker}")))
 }
 
-/// The same cases as in the deterministic tier.
+/// Runs the same cases as the deterministic tier.
 fn run_suite(bootstrap: &str) -> Result<()> {
     let mut suite = workspace::suite("networking-kafka")?;
     suite.env("KAFKA_BOOTSTRAP", bootstrap);
     workspace::run(&mut suite, "the Kafka suite")
 }
 
-/// The main job against the real cluster.
+/// Runs the quickstart against the real cluster.
 fn run_quickstart(bootstrap: &str, input: Option<&Path>) -> Result<()> {
     let mut command = workspace::cargo();
     command
@@ -142,7 +142,7 @@ fn run_quickstart(bootstrap: &str, input: Option<&Path>) -> Result<()> {
         ])
         .args(["--kafka", bootstrap, "--json"]);
     if let Some(input) = input {
-        // Relative paths are the caller's, and the command runs in the root.
+        // A relative path is relative to the caller's directory, but the command runs in the root of the workspace.
         let absolute = std::path::absolute(input).map_err(|error| format!("{}: {error}", input.display()))?;
         command.arg("--input").arg(absolute);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask live [domain]`: real servers, started and stopped by the command, and the same cases against them.
+//! `cargo xtask live [domain]`: starts real servers, runs the same cases against them, and stops them.
 
 mod http;
 mod kafka;
@@ -11,15 +11,15 @@ use clap::ValueEnum;
 
 use crate::Result;
 
-/// What to run.
+/// Options of the command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The domain; all of them without it.
+    /// The domain; defaults to all domains.
     domain: Option<Domain>,
-    /// Start the servers, print where they are, and wait for the end of standard input before stopping them.
+    /// Start the servers, print their addresses, and stop them at the end of standard input.
     #[arg(long, requires = "domain")]
     hold: bool,
-    /// Deliveries for the quickstart over Kafka, one JSON object a line; its own sample without it.
+    /// Deliveries for the quickstart over Kafka, one JSON object per line; defaults to the quickstart's sample.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 }

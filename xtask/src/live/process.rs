@@ -1,4 +1,4 @@
-//! Servers as child processes: ready when they listen, gone when the value is dropped or the command is interrupted.
+//! Servers as child processes. They are stopped when the value is dropped or the command is interrupted.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// Every process that runs, for the one exit that drops nothing: an interrupt.
+/// All running processes, for the handler of interrupts, which exits without dropping values.
 static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
 
 /// Makes Ctrl-C and termination stop the servers before the command ends.
 pub(crate) fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
-        // The lock is kept, so that no further server starts.
+        // The lock is held until the exit, so that no other server starts.
         let running = lock(&RUNNING);
         for child in running.iter() {
             stop(&mut lock(child), "a server");
@@ -25,7 +25,7 @@ pub(crate) fn stop_on_interrupt() -> Result<()> {
     .map_err(|error| format!("interrupts cannot be handled: {error}"))
 }
 
-/// A running server. Dropping it stops the process, by its own pid.
+/// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     name: &'static str,
@@ -47,7 +47,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server, and does not wait for it.
+    /// Starts a server without waiting until it listens.
     pub(crate) fn spawn(name: &'static str, command: &mut Command, log: &Path) -> Result<Self> {
         let output = File::create(log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
@@ -74,7 +74,7 @@ impl Server {
             let ended = lock(&self.child).try_wait();
             if let Ok(Some(status)) = ended {
                 return Err(format!(
-                    "{} ended ({status}); its last words:\n{}",
+                    "{} exited ({status}); its last lines of output:\n{}",
                     self.name,
                     self.last_words()
                 ));
@@ -92,11 +92,11 @@ impl Server {
         ))
     }
 
-    /// Fails if the server has ended by itself.
+    /// Fails if the server has exited.
     pub(crate) fn check_alive(&self) -> Result<()> {
         match lock(&self.child).try_wait() {
             Ok(Some(status)) => Err(format!(
-                "{} ended by itself ({status}); its last words:\n{}",
+                "{} exited ({status}); its last lines of output:\n{}",
                 self.name,
                 self.last_words()
             )),
@@ -125,14 +125,14 @@ fn stop(child: &mut Child, name: &str) {
     let _ = child.wait();
 }
 
-/// A panic elsewhere must not keep servers from being stopped.
+/// Ignores poisoning, because servers must be stopped even after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ports that are free now.
+/// Returns ports that are free now.
 pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    // All are held at once, so that they differ.
+    // All listeners stay open until the end, so that the ports differ.
     let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {

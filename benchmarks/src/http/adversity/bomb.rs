@@ -1,4 +1,4 @@
-//! 256 MiB that come in as some kilobytes.
+//! Compression bombs: small responses that decode to 256 MiB.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::report::{Better, Row};
 
 const BOMB_MIB: usize = 256;
 const LIMIT_MIB: u64 = 16;
-/// Buffers of the decoder, the connection and the runtime.
+/// An allowance for the buffers of the decoder, the connection and the runtime.
 const SLACK_MIB: u64 = 8;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -51,11 +51,11 @@ pub(super) fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// The bombs by their coding, made without ever having them in memory.
+/// The compressed bombs by their coding. Their decoded bytes are never in memory as a whole.
 fn bombs() -> HashMap<&'static str, Bytes> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     runtime.block_on(async {
         HashMap::from([
             (
@@ -91,12 +91,12 @@ async fn fill<E: AsyncWrite + Unpin>(mut encoder: E, finish: fn(E) -> Vec<u8>) -
     finish(encoder).into()
 }
 
-/// Runs into the bomb, after a harmless response that sets everything up.
+/// Requests the bomb, after a harmless response that sets up the client and its connection.
 pub(super) fn child(url: &str) -> Used {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     let client = HttpClientBuilder::new()
         .max_response_size(Some(LIMIT_MIB << 20))
         .build()

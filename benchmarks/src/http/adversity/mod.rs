@@ -1,12 +1,12 @@
-//! What happens when the peer is against us: a hostile server, compression bombs, and bodies larger than memory.
+//! Adverse conditions: a hostile server, compression bombs, and bodies of 1 GiB.
 
 mod bomb;
-// Not as a dependency: that crate needs tokio's clock for tests, which slows `Instant::now` down in every row.
+// Not a dependency, because that crate enables tokio's `test-util`, which slows down `Instant::now` in every row.
 #[path = "../../../../conformance/src/http/hostile/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
-    reason = "a module of another crate, of which some is used here"
+    reason = "a module of another crate, only part of which is used here"
 )]
 mod hostile;
 mod process;
@@ -16,22 +16,22 @@ mod streaming;
 use crate::measure::Rounds;
 use crate::report::Row;
 
-/// What becomes of requests to a hostile server.
+/// The outcomes of requests to a hostile server.
 pub(super) fn hostile(_: Rounds) -> Vec<Row> {
     storm::rows()
 }
 
-/// The memory that compression bombs cost.
+/// The memory that compression bombs take.
 pub(super) fn bombs(_: Rounds) -> Vec<Row> {
     bomb::rows()
 }
 
-/// The speed of large streams, and the memory that they cost.
+/// The speed of large streams, and the memory that they take.
 pub(super) fn streams(rounds: Rounds) -> Vec<Row> {
     streaming::rows(rounds)
 }
 
-/// Does the work that a parent process asks for.
+/// Does the work that the parent process asks for, and prints the resources that it used.
 pub(crate) fn child(work: &str) {
     let mut words = work.split_whitespace();
     let (subject, url) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -1,14 +1,14 @@
-//! Work in a process of its own, whose peak of memory is then that of the work.
+//! Runs work in a separate process, so that the peak of its memory is that of the work.
 
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-/// What a piece of work took.
+/// The resources that a piece of work used.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Used {
     pub(super) seconds: f64,
-    /// The growth of the peak of resident memory, in KiB; `None` where the system does not tell.
+    /// The growth of the peak of resident memory, in KiB; `None` if the system does not report it.
     pub(super) grown_kib: Option<u64>,
 }
 
@@ -17,7 +17,7 @@ impl Used {
         self.grown_kib.map(|kib| kib as f64 / 1024.0)
     }
 
-    /// For the parent.
+    /// Prints it as JSON for the parent process.
     pub(super) fn print(self) {
         println!("{}", serde_json::to_string(&self).expect("plain values"));
     }
@@ -25,20 +25,20 @@ impl Used {
 
 /// Runs this program again to do `work` on `url`.
 pub(super) fn run(work: &str, url: &str) -> Used {
-    let program = std::env::current_exe().expect("the system knows the program");
+    let program = std::env::current_exe().expect("this program has a path");
     let output = Command::new(program)
         .args(["http", "--child", &format!("{work} {url}")])
         .output()
-        .expect("the program runs again");
+        .expect("this program can be started again");
     assert!(
         output.status.success(),
         "{work}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).expect("what a child prints")
+    serde_json::from_slice(&output.stdout).expect("the child prints its usage as JSON")
 }
 
-/// The time that `work` takes, and how far it drives the peak of memory up.
+/// Measures the time of `work`, and by how much it raises the peak of resident memory.
 pub(super) fn measure(work: impl FnOnce()) -> Used {
     let before = peak_kib();
     let ((), elapsed) = crate::measure::time(work);

@@ -1,4 +1,4 @@
-//! Ten thousand requests to a server that resets, stalls, truncates and lies about lengths at random.
+//! Ten thousand requests to a server that at random resets, stalls, truncates, or announces wrong lengths.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ const SEED: u64 = 20_260_101;
 
 /// The time limit of a request.
 const LIMIT: Duration = Duration::from_secs(2);
-/// What the machine may be late by.
+/// An allowance for a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
-/// Whatever has not ended by then hangs.
+/// A request that takes longer counts as hung.
 const FOR_EVER: Duration = Duration::from_secs(30);
 
 struct Outcome {
     number: u64,
-    /// `None`: it hangs.
+    /// `None` if the request hung.
     ended: Option<(Verdict, &'static str)>,
     took: Duration,
 }
@@ -41,7 +41,7 @@ pub(super) fn rows() -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime");
+        .expect("a runtime can be built");
     let clients: [(_, Box<dyn HttpClient>); 2] = [
         ("hyper", Box::new(client(HttpClientBuilder::hyper()))),
         ("reqwest", Box::new(client(HttpClientBuilder::reqwest()))),
@@ -99,7 +99,7 @@ fn rows_of(transport: &str, outcomes: &[Outcome]) -> Vec<Row> {
     ]
 }
 
-/// Every layer but retries; the breaker counts and lets everything through.
+/// All layers except retries. The breaker is in metrics-only mode, so it rejects nothing.
 fn client<T: ConfiguredTransport>(builder: HttpClientBuilder<Configured<T>>) -> StandardHttpClient<T> {
     let breaker = SlidingWindowCircuitBreaker::builder()
         .default_config(CircuitBreakerConfig::new().with_mode(CircuitMode::MetricsOnly))
@@ -132,7 +132,7 @@ async fn request(client: &dyn HttpClient, url: &str, number: u64) -> Outcome {
     Outcome { number, ended, took }
 }
 
-/// What became of the requests, by what was done to them.
+/// Prints how the requests ended, by the behaviour of the server.
 fn print_breakdown(transport: &str, outcomes: &[Outcome]) {
     let mut counts: BTreeMap<_, BTreeMap<&str, u64>> = BTreeMap::new();
     for outcome in outcomes {
@@ -151,19 +151,20 @@ fn print_breakdown(transport: &str, outcomes: &[Outcome]) {
     println!("{table}");
 }
 
-/// The server, in a thread of its own until the process ends; gives the URL before the number of the request.
+/// Starts the server in its own thread, which runs until the process ends. Returns the URL to which the number of a
+/// request is appended.
 fn serve() -> String {
     let (tell, told) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("the system gives a runtime");
+            .expect("a runtime can be built");
         runtime.block_on(async {
             let server = HostileServer::start(SEED).await.expect("a free port");
             let url = server.url(0);
             tell.send(url.trim_end_matches('0').to_owned())
-                .expect("somebody waits for it");
+                .expect("the caller waits for the URL");
             std::future::pending::<()>().await;
         });
     });

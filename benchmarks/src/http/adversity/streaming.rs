@@ -20,7 +20,7 @@ use crate::report::{Better, Row};
 const TOTAL: u64 = 1 << 30;
 const CHUNK: usize = 64 << 10;
 static PATTERN: [u8; CHUNK] = [0x5a; CHUNK];
-/// Constant, and little: buffers of the connection and some chunks on their way.
+/// The allowed growth of memory: buffers of the connection, and a few chunks in flight.
 const GROWTH_MIB: f64 = 8.0;
 
 pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
@@ -66,7 +66,7 @@ fn throughput(work: &str, url: &str, grown: &mut Vec<f64>) -> f64 {
     (TOTAL >> 20) as f64 / used.seconds
 }
 
-/// A server that sends 1 GiB for a GET, and counts what a POST brings.
+/// Starts a server that responds to a GET with 1 GiB, and to a POST with the number of bytes that it received.
 fn serve() -> SocketAddr {
     server::serve_with(|request: Request<Incoming>| async move {
         let body: BoxBody<Bytes, Infallible> = if request.method() == Method::GET {
@@ -90,7 +90,7 @@ fn chunks() -> impl Stream<Item = Bytes> + Send + Sync + 'static {
     stream::iter((0..TOTAL / CHUNK as u64).map(|_| Bytes::from_static(&PATTERN)))
 }
 
-/// The length of a piece, whose bytes are compared.
+/// Checks the bytes of a piece, and returns its length.
 fn checked(piece: &[u8]) -> u64 {
     assert!(
         piece.chunks(CHUNK).all(|part| part == &PATTERN[..part.len()]),
@@ -103,7 +103,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("the system gives a runtime")
+        .expect("a runtime can be built")
 }
 
 fn our_client() -> impl HttpExtended + HttpClient {

@@ -16,7 +16,7 @@ use crate::http::server::Server;
 use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
-/// A body that yields `first` at once, and `second` when `gate` is notified.
+/// A body that yields `first` immediately, and `second` when `gate` is notified.
 pub(super) fn gated(first: &'static str, second: &'static str, gate: Arc<Notify>) -> HttpBody {
     let start = stream::iter([Ok(Bytes::from_static(first.as_bytes()))]);
     let rest = stream::once(async move {
@@ -63,7 +63,7 @@ pub(in crate::http) async fn a_download_is_streamed(harness: H) -> CaseResult {
     };
     let (first, chunks) = tokio::time::timeout(Duration::from_secs(3), start)
         .await
-        .map_err(|_| Failure::new("no chunk was passed on before the body ended"))??;
+        .map_err(|_| Failure::new("no chunk was returned before the body ended"))??;
     check_eq!(first, Some(Bytes::from_static(b"first")), "the first chunk");
     gate.notify_one();
     let rest: Vec<Bytes> = chunks.try_collect().await?;
@@ -73,7 +73,7 @@ pub(in crate::http) async fn a_download_is_streamed(harness: H) -> CaseResult {
 
 pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> CaseResult {
     const CHUNK: usize = 64 << 10;
-    // More than socket buffers and flow-control windows hold, less than the whole body.
+    // More than socket buffers and flow-control windows hold, but less than the whole body.
     const BOUND: usize = 32 << 20;
     const BODY: usize = 48 << 20;
     let setup = set_up(&harness).await?;
@@ -266,7 +266,7 @@ pub(in crate::http) async fn a_source_is_opened_for_each_call(harness: H) -> Cas
             .requests("/source")
             .iter()
             .all(|request| request.body == "from a source"),
-        "a body did not arrive as it was sent"
+        "a body did not arrive unchanged"
     );
     Ok(())
 }

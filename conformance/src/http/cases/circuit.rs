@@ -1,4 +1,4 @@
-//! A circuit breaker before every attempt.
+//! A circuit breaker that guards every attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +136,7 @@ pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseR
         "status after a rejection"
     );
     check_eq!(setup.origin.hits("/post"), 1, "requests that arrived");
-    // A rejection that does not say when to retry is not retried.
+    // A rejection without a delay is not retried.
     breaker.reject(1, None);
     let error = check_error!(
         setup.client.get(&setup.origin.url("/x")).await,

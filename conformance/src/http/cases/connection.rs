@@ -48,7 +48,7 @@ pub(in crate::http) async fn unknown_names_are_connection_errors(harness: H) -> 
     match setup.client.get(&url).await {
         Ok(response) => {
             return Err(Failure::new(format!(
-                "a name that cannot exist has the response {}",
+                "a request to an invalid name has the response {}",
                 response.status
             )));
         }

@@ -112,7 +112,7 @@ pub(in crate::http) async fn undeclared_operations_are_refused(harness: H) -> Ca
     Ok(())
 }
 
-/// Stands in every place of a request that can hold a credential.
+/// Planted in every part of a request that can hold a credential.
 const SECRET: &str = "s3cr3t-0f-th3-c4s3";
 
 pub(in crate::http) async fn secrets_are_never_shown(harness: H) -> CaseResult {

@@ -1,4 +1,4 @@
-//! Limits of time and size.
+//! Timeouts and size limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub(in crate::http) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
                 Err(error) => Err(error),
             };
             if fits {
-                check_eq!(result?, "0123456789", "{path} with exactly as many bytes as the limit");
+                check_eq!(result?, "0123456789", "{path} with exactly the limit");
             } else {
                 check_error!(result, ErrorKind::TooLarge, "{path} one byte longer than the limit");
             }

@@ -1,4 +1,4 @@
-//! Requests arrive as they were sent.
+//! Requests arrive unchanged.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -31,7 +31,7 @@ pub(in crate::http) async fn method_and_body_arrive(harness: H) -> CaseResult {
         check_eq!(last.method, method, "method");
         check!(
             last.body == sent,
-            "{method}: the body did not arrive as it was sent: {} bytes of {}",
+            "{method}: the body did not arrive unchanged: {} bytes of {}",
             last.body.len(),
             sent.len()
         );

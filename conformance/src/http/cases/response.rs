@@ -1,4 +1,4 @@
-//! Responses are returned as they were sent.
+//! Responses are returned unchanged.
 
 use bytes::Bytes;
 use networking_spi::ErrorKind;

@@ -69,13 +69,13 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
     check_eq!(
         setup.origin.hits("/post"),
         1 + 2,
-        "attempts of a POST, and then of one with a key"
+        "attempts of a POST and of a POST with a key"
     );
     post().options(RequestOptions::new().with_idempotent(true)).await?;
     check_eq!(
         setup.origin.hits("/post"),
         3 + 2,
-        "attempts of a POST, then with a key, then declared idempotent"
+        "attempts of a POST, of one with a key, and of one declared idempotent"
     );
     setup.origin.reply_statuses("/put", &[503]);
     setup.client.put(&setup.origin.url("/put")).body("x").await?;

@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 
 use super::{BODY_LIMIT, Behaviour, Plan};
 
-/// The parts that are sent.
+/// A response: the parts to send, and what happens to the connection afterwards.
 pub(super) struct Answer {
     pub(super) parts: Vec<Bytes>,
     /// Whether there are pauses between the parts.
@@ -17,7 +17,7 @@ pub(super) struct Answer {
     pub(super) end: End,
 }
 
-/// What happens with the connection after the response.
+/// What happens to the connection after the response.
 #[derive(Clone, Copy)]
 pub(super) enum End {
     /// It stays open for the next request.
@@ -37,7 +37,7 @@ impl Answer {
     pub(super) fn to(plan: &Plan) -> Self {
         let body = &plan.body[..];
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        // Within the body, so that its last byte is not sent.
+        // A proper prefix: the last byte of the body is not sent.
         let half = &body[..random.usize(..body.len())];
         let length = body.len();
         match plan.behaviour {
@@ -110,7 +110,7 @@ impl Answer {
     }
 }
 
-/// A 200 with these headers, which include the empty line, and the parts after them.
+/// A 200 response with these headers, which must include the empty line, followed by `rest`.
 fn head_and(headers: &str, rest: &[&[u8]]) -> Vec<u8> {
     let mut bytes = [OK, headers].concat().into_bytes();
     for part in rest {
@@ -128,7 +128,7 @@ fn coded(body: &[u8]) -> Vec<u8> {
     head_and(&headers, &[body])
 }
 
-/// Chunks of random sizes, without the last one.
+/// The body in chunks of random sizes, without the last chunk of size 0.
 fn chunks(body: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let (mut chunked, mut rest) = (Vec::new(), body);
     while !rest.is_empty() {
@@ -149,7 +149,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
         .expect("a vector takes all bytes")
 }
 
-/// Twice the limit, compressed to some kilobytes.
+/// Twice [`BODY_LIMIT`] zeros, compressed to some kilobytes.
 static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let limit = usize::try_from(BODY_LIMIT).expect("a megabyte");
     gzip(&vec![0; 2 * limit])

@@ -1,6 +1,6 @@
-//! A loopback server that breaks the HTTP protocol: it resets, stalls, truncates, announces wrong lengths, and sends
-//! bytes that are not HTTP. A seed decides its behaviour for each request, so the correct results of a client are known
-//! beforehand.
+//! A loopback server that violates the HTTP protocol: it resets, stalls, truncates, announces wrong lengths, and sends
+//! bytes that are not HTTP. A seed determines its behaviour for each request, so the correct results of a client are
+//! known in advance.
 //!
 //! ```
 //! use networking_conformance::http::hostile::{HostileServer, Plan, Verdict};
@@ -179,13 +179,13 @@ pub struct Plan {
     seed: u64,
 }
 
-/// The judgement on the result of a client.
+/// The verdict on the result of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The correct body.
     Correct,
-    /// An error of the right kind, or one that any request can have: a pooled connection was closed, or the timeout
-    /// passed.
+    /// An error of the right kind, or of a kind that any request can end in: `ConnectionClosed` (of a pooled
+    /// connection) or `Timeout`.
     Classified,
     /// A body that is wrong or truncated.
     WrongBody,
@@ -200,13 +200,13 @@ impl Plan {
         let mut random = fastrand::Rng::with_seed(own);
         let behaviour = Behaviour::ALL[random.usize(..Behaviour::ALL.len())];
         let longest = match behaviour {
-            // `Drips` sends one byte at a time, and `LengthTooShort` needs one packet for everything.
+            // `Drips` sends one byte at a time, and the responses of `LengthTooShort` must fit into one packet.
             Behaviour::Drips | Behaviour::LengthTooShort => 64,
             _ if random.u8(..16) == 0 => 200_000,
             _ => 4_000,
         };
         let length = random.usize(2..=longest);
-        // A pattern that differs for every request, repeated.
+        // Repeats a pattern that differs for every request.
         let pattern: Vec<u8> = (0..length.min(251)).map(|_| random.u8(b' '..=b'~')).collect();
         let mut body = pattern.repeat(length.div_ceil(pattern.len()));
         body.truncate(length);
@@ -288,7 +288,7 @@ impl HostileServer {
         format!("http://{}/{number}", self.address)
     }
 
-    /// Waits until the server has left at least `requests` requests without a complete response.
+    /// Waits until at least `requests` requests are stalled: the server does not complete their responses.
     pub async fn stalled(&self, requests: usize) {
         let mut stalled = self.stalled.clone();
         // The server holds the sender, so this cannot fail.
@@ -335,7 +335,7 @@ async fn serve(mut stream: TcpStream, seed: u64, stalls: &watch::Sender<usize>) 
     Ok(())
 }
 
-/// The number in the path of the next request; `None` if the connection has ended.
+/// The number in the path of the next request; `None` if the client has closed the connection.
 async fn next_request(stream: &mut TcpStream, received: &mut Vec<u8>) -> std::io::Result<Option<u64>> {
     loop {
         if let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! One circuit of the model: who is admitted, and what each result does.
+//! One circuit of the model: which calls are admitted, and the effects of their results.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use networking_spi::circuit_breaker::{
 use super::state::{Sample, State, nanos, rates};
 use super::{Hub, Saboteur};
 
-/// The probe number of a call that only metrics-only mode admits.
+/// The probe number of a call that is admitted only because of metrics-only mode.
 const BEYOND: u64 = u64::MAX;
 
 #[derive(Debug)]
@@ -114,7 +114,8 @@ impl ModelCircuit {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends an open time that has passed, runs `act` under the lock, and publishes the events afterwards.
+    /// Half-opens the circuit if its open time has passed, runs `act` under the lock, and publishes the events
+    /// afterwards.
     fn with<T>(&self, act: impl FnOnce(&mut State, Duration) -> T) -> T {
         let mut state = self.lock();
         let now = self.hub.origin.elapsed();

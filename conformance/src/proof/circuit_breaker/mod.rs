@@ -40,7 +40,7 @@ pub struct ModelBreaker {
     hub: Hub,
 }
 
-/// What every circuit shares with its breaker.
+/// The state that every circuit shares with its breaker.
 #[derive(Debug, Clone)]
 struct Hub {
     events: broadcast::Sender<CircuitEvent>,
@@ -70,7 +70,7 @@ impl ModelBreaker {
         }
     }
 
-    /// Sets how many circuits there are at most.
+    /// Sets the maximum number of circuits.
     #[must_use]
     pub fn with_max_circuits(mut self, circuits: usize) -> Self {
         self.max_circuits = circuits;

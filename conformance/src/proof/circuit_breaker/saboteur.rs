@@ -3,7 +3,7 @@
 crate::saboteurs! {
     domain "breaker";
 
-    /// A circuit breaker with one mistake. Most of them are taken from breakers that are in use.
+    /// A circuit breaker with one mistake. Most of the mistakes are those of existing breakers.
     pub enum Saboteur {
         /// `Circuit::name` is empty.
         ForgetsItsName => ["trip::starts_closed"],
@@ -121,15 +121,15 @@ crate::saboteurs! {
         RefusesWhatItDeclares => ["window::undeclared_is_unsupported"],
         /// Accepts time windows without declaring them.
         AcceptsWhatItDoesNotDeclare => ["window::undeclared_is_unsupported"],
-        /// Builds the operation before it asks whether it may run.
+        /// Builds the operation before the call is admitted.
         BuildsBeforeAsking => ["rejection::a_rejected_operation_is_never_built"],
         /// Rejections report the whole open time, not the remaining one.
         RetryAfterIsTheWholeTime => ["rejection::retry_after_reported"],
-        /// Errors of rejected calls name neither the circuit nor when to retry.
+        /// Errors of rejected calls have neither the name of the circuit nor a delay.
         ErrorsNameNothing => ["rejection::errors_say_when_to_retry"],
         /// The open time ends 150 ms early.
         OpensTooShort => ["open::stays_open_for_its_time"],
-        /// The list of all states does not notice that open times have passed.
+        /// The list of all states shows circuits as open after their open time.
         ListsOutdatedStates => ["open::half_opens_without_a_call"],
         /// The state becomes half-open only with the next call.
         HalfOpensOnlyWhenCalled => [
@@ -181,7 +181,7 @@ crate::saboteurs! {
         RetryAfterIsNotCapped => ["open::retry_after_is_capped"],
         /// Delays in errors of operations are ignored.
         ErrorsLoseTheirRetryAfter => ["open::retry_after_of_an_error_counts"],
-        /// Every call is a probe.
+        /// Every call is admitted as a probe.
         UnlimitedProbes => [
             "generation::late_ignored_result",
             "generation::late_result_after_trip",
@@ -237,9 +237,9 @@ crate::saboteurs! {
         ExpiredProbesCount => ["half_open::expired_probe_is_discarded"],
         /// A slow probe closes the circuit.
         SlowProbesClose => ["half_open::slow_probe_reopens"],
-        /// A success counts as a probe whenever its call was admitted.
+        /// A late success counts as a successful probe.
         LateSuccessesClose => ["generation::late_result_after_trip", "generation::probe_of_an_earlier_round"],
-        /// A failure opens a half-open circuit whenever its call was admitted.
+        /// A late failure opens a half-open circuit.
         LateFailuresReopen => ["generation::late_failure_while_probing"],
         /// Failures from before a recovery count after it.
         LateFailuresCount => ["generation::late_failures_after_recovery", "generation::reset_discards_calls_in_flight"],
@@ -351,7 +351,7 @@ crate::saboteurs! {
             "configure::creates_the_circuit",
             "registry::one_name_one_circuit",
         ],
-        /// All names lead to the first circuit.
+        /// All names refer to the first circuit.
         NamesCollide => [
             "open::half_opens_without_a_call",
             "open::jitter_stays_in_its_band",
@@ -410,7 +410,7 @@ crate::saboteurs! {
         WrongReasons => ["events::state_changes_in_order"],
         /// Rejections are not reported as events.
         RejectionsAreNotReported => ["events::a_lagging_subscriber_is_notified", "events::operations_are_reported"],
-        /// Every event comes twice.
+        /// Every event is sent twice.
         EventsComeTwice => [
             "events::a_lagging_subscriber_is_notified",
             "events::every_subscriber_gets_all",
@@ -418,11 +418,11 @@ crate::saboteurs! {
             "events::state_changes_in_order",
             "events::streams_stay_open",
         ],
-        /// Only the first subscriber gets anything.
+        /// Only the first subscriber receives events.
         OneSubscriber => ["events::every_subscriber_gets_all"],
-        /// Events are lost silently.
+        /// Events are dropped silently.
         LosesEventsSilently => ["events::a_lagging_subscriber_is_notified"],
-        /// Subscribers are woken under the circuit's lock.
+        /// Subscribers are woken while the circuit's lock is held.
         WakesUnderTheLock => ["events::subscribers_may_call_back"],
         /// A stream ends after two events.
         StreamsEndEarly => [

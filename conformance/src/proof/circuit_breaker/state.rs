@@ -1,4 +1,4 @@
-//! The state of a circuit: when it changes, and for how long.
+//! The state of a circuit: when it changes, and how long it stays open.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use super::Saboteur;
 
 const REMEMBERED_TRANSITIONS: usize = 16;
 
-/// What a circuit keeps under its lock.
+/// The state of a circuit, guarded by its lock.
 #[derive(Debug)]
 pub(super) struct State {
     name: Arc<str>,
@@ -27,9 +27,9 @@ pub(super) struct State {
     pub(super) overridden: bool,
     pub(super) generation: u64,
     pub(super) entered_at: Duration,
-    /// The times in states are summed up until then.
+    /// The time until which the times in states have been added to the totals.
     pub(super) accounted_until: Duration,
-    /// `None`: until an override ends.
+    /// `None` if the circuit stays open until an override ends.
     pub(super) open_until: Option<Duration>,
     pub(super) consecutive_failures: u32,
     pub(super) window: Vec<Sample>,

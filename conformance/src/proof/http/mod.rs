@@ -1,4 +1,4 @@
-//! HTTP clients that are broken on purpose.
+//! Deliberately broken HTTP clients.
 //!
 //! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
 //! case that [`Saboteur::caught_by`] names.
@@ -18,7 +18,7 @@ pub use self::saboteur::Saboteur;
 use crate::http::{HttpHarness, HttpSubject, Origin};
 use crate::kit::{CaseRuntime, Harness};
 
-/// A harness whose clients are one [`Saboteur`].
+/// A harness whose clients make the mistake of one [`Saboteur`].
 #[derive(Debug)]
 pub struct SaboteurHarness<H> {
     inner: H,
@@ -26,7 +26,7 @@ pub struct SaboteurHarness<H> {
 }
 
 impl<H: HttpHarness> SaboteurHarness<H> {
-    /// Wraps the clients of `inner`, so that they have the mistake of `saboteur`.
+    /// Wraps the clients of `inner`, so that they make the mistake of `saboteur`.
     pub const fn new(inner: H, saboteur: Saboteur) -> Self {
         Self { inner, saboteur }
     }

@@ -11,7 +11,7 @@ crate::saboteurs! {
         ChangesMethods => ["request::method_and_body_arrive"],
         /// Headers without a value are lost.
         LosesEmptyHeaders => ["request::headers_arrive"],
-        /// Characters beyond ASCII are removed from the query.
+        /// Characters outside of ASCII are removed from the query.
         CutsNonAsciiQueries => ["request::query_arrives_encoded"],
         /// Forms are sent without their content type.
         OmitsContentTypes => ["request::json_and_forms_have_their_content_type"],
@@ -33,7 +33,7 @@ crate::saboteurs! {
         DeclaresTooMuch => ["declared::client_and_harness_agree"],
         /// The proxy of a request is ignored.
         IgnoresProxies => ["declared::undeclared_options_are_refused"],
-        /// Returns counters that count nothing.
+        /// Returns empty metrics, even if metrics are not declared.
         InventsMetrics => ["declared::undeclared_operations_are_refused"],
         /// Errors contain the whole URL.
         ShowsSecrets => ["declared::secrets_are_never_shown"],
@@ -79,19 +79,19 @@ crate::saboteurs! {
         AlwaysFollows => ["redirect::unfollowed_redirects_are_responses"],
         /// Does not follow 303.
         StopsAtSeeOther => ["redirect::redirects_are_followed"],
-        /// Does not follow the 302 that answers a POST.
+        /// Does not follow a 302 response to a POST.
         StopsAfterPost => ["redirect::method_and_body_depend_on_the_status"],
         /// Ends an endless redirect without an error.
         AcceptsLoops => ["redirect::endless_redirects_are_an_error"],
-        /// Sends credentials on to another origin.
+        /// Sends credentials to another origin.
         KeepsCredentialsOnRedirect => ["redirect::credentials_are_not_sent_to_another_origin"],
         /// Does not retry 429.
         NeverRetries429 => ["retry::transient_statuses_are_retried"],
         /// Retries requests that are not idempotent.
         RetriesEveryMethod => ["retry::only_idempotent_requests_are_repeated"],
-        /// Errors say that there was one attempt.
+        /// Errors report one attempt.
         HidesAttempts => ["retry::unsent_requests_are_always_retried"],
-        /// Waits for any `Retry-After`.
+        /// Waits for a `Retry-After` of up to one day, whatever the policy.
         IgnoresMaxRetryAfter => ["retry::a_long_retry_after_ends_the_call"],
         /// Buffers a stream body and sends it again.
         RepeatsStreams => ["retry::a_stream_is_sent_once"],
@@ -99,13 +99,13 @@ crate::saboteurs! {
         IgnoresRequestPolicy => ["retry::a_request_can_have_its_own_policy"],
         /// An invalid policy is accepted and ignored.
         AcceptsBadPolicy => ["retry::a_bad_policy_is_refused"],
-        /// 404 is recorded as a failure.
+        /// Every outcome is recorded as a failure.
         CountsNotFoundAsFailure => ["circuit::outcomes_are_reported_by_status"],
-        /// `CircuitOpen` does not say when to retry.
+        /// `CircuitOpen` has no delay.
         HidesRejectionDelay => ["circuit::a_rejected_call_is_not_sent"],
         /// The circuit name of a request is ignored.
         IgnoresRequestCircuit => ["circuit::circuits_are_per_host_or_named"],
-        /// `Retry-After` is not passed on to the circuit.
+        /// `Retry-After` is not passed to the circuit.
         DropsRetryAfter => ["circuit::retry_after_reaches_the_circuit"],
         /// Rejections are not retried.
         NeverRetriesRejections => ["circuit::each_attempt_acquires_a_permit"],
@@ -121,7 +121,7 @@ crate::saboteurs! {
         DeclaresTooMuchExtended => ["extended::extended_capabilities_agree"],
         /// Chunks are one byte too long.
         ChunksTooLong => ["extended::chunks_have_the_requested_size"],
-        /// One byte of long data is lost.
+        /// The first byte of long data is lost.
         LosesLastByte => ["extended::compression_round_trips"],
         /// Corrupt data decompresses to nothing, without an error.
         AcceptsCorruptData => ["extended::corrupt_data_is_a_decode_error"],

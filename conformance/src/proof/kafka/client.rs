@@ -19,7 +19,7 @@ use super::Saboteur;
 /// Numbers the clients, for saboteurs that depend on which client it is.
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 
-/// A correct client with one mistake.
+/// Wraps a correct client, and makes one mistake.
 #[derive(Debug)]
 pub(super) struct SaboteurClient {
     inner: Arc<dyn KafkaClient>,
@@ -37,7 +37,7 @@ struct Consumer {
     config: ConsumerConfig,
     /// The next offsets to read.
     returned: BTreeMap<TopicPartition, i64>,
-    /// The highest offsets that were committed.
+    /// The latest committed offsets.
     committed: BTreeMap<TopicPartition, i64>,
     closed: bool,
 }
@@ -66,7 +66,7 @@ impl SaboteurClient {
         self.consumers().get(id).filter(|consumer| !consumer.closed).cloned()
     }
 
-    /// The inner client's id of a consumer. An unknown id is passed on as it is, and is not found there.
+    /// The inner client's id of a consumer. An unknown id is returned unchanged; the inner client does not find it.
     fn inner_id(&self, id: &ConsumerId) -> ConsumerId {
         match self.consumers().get(id) {
             Some(consumer) if consumer.closed => ConsumerId::new("closed"),
@@ -187,7 +187,7 @@ impl SaboteurClient {
         Ok(messages)
     }
 
-    /// Alters a commit; `None` if nothing is committed.
+    /// Alters a commit. Returns `None` if nothing is to be committed.
     async fn alter_commit(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<Option<CommitOffsets>> {
         Ok(Some(match (self.saboteur, offsets) {
             (Saboteur::CommitsTheLast, CommitOffsets::Exact(mut offsets)) => {
@@ -330,8 +330,8 @@ impl KafkaClient for SaboteurClient {
             altered.push(self.alter_record(record).await);
         }
         if self.is(Saboteur::BatchesAreShuffled) && count > 50 {
-            // Records are spread over three partitions, or are in one: the fourth from the end is in the same partition
-            // as the last.
+            // The records alternate between three partitions, or are all in one. In both cases the fourth from the end
+            // is in the same partition as the last.
             altered.swap(count - 1, count - 4);
         }
         let topics: Vec<String> = altered.iter().map(|record| record.topic.clone()).collect();

@@ -1,4 +1,4 @@
-//! Kafka clients that are broken on purpose.
+//! Deliberately broken Kafka clients.
 //!
 //! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
 //! cases that [`Saboteur::caught_by`] names.
@@ -17,7 +17,7 @@ pub use self::saboteur::Saboteur;
 use crate::kafka::KafkaHarness;
 use crate::kit::{CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
 
-/// A harness whose clients are one [`Saboteur`].
+/// A harness whose clients make the mistake of one [`Saboteur`].
 #[derive(Debug)]
 pub struct SaboteurHarness<H> {
     inner: H,
@@ -25,7 +25,7 @@ pub struct SaboteurHarness<H> {
 }
 
 impl<H: KafkaHarness> SaboteurHarness<H> {
-    /// Wraps the clients of `inner`, so that they have the mistake of `saboteur`.
+    /// Wraps the clients of `inner`, so that they make the mistake of `saboteur`.
     pub fn new(inner: H, saboteur: Saboteur) -> Self {
         Self { inner, saboteur }
     }

@@ -7,7 +7,7 @@ crate::saboteurs! {
     pub enum Saboteur {
         /// Values are converted to text and back.
         ValuesAreText => ["produce::round_trip_is_byte_for_byte"],
-        /// Headers are not kept.
+        /// Headers are lost.
         NoHeaders => ["produce::headers_keep_order_repetition_and_absence", "produce::round_trip_is_byte_for_byte"],
         /// Headers are kept in a map.
         HeadersAreAMap => ["produce::headers_keep_order_repetition_and_absence"],
@@ -40,7 +40,7 @@ crate::saboteurs! {
         EmptyBatchFails => ["produce::an_empty_batch_has_an_empty_result"],
         /// Writing to an unknown topic is a timeout.
         UnknownTopicTimesOut => ["produce::an_unknown_topic_is_not_found"],
-        /// A partition that does not exist is mapped to one that does.
+        /// A partition that does not exist is mapped to an existing one.
         PartitionsWrap => [
             "lifecycle::failures_are_counted",
             "produce::an_unknown_partition_is_not_found",
@@ -72,11 +72,11 @@ crate::saboteurs! {
             "consume::no_more_than_max_messages",
             "lifecycle::traffic_is_counted",
         ],
-        /// A call with a `max_wait` of 0 fails when there is no message.
+        /// A call with a `max_wait` of 0 fails if there is no message.
         EmptyIsATimeout => ["consume::no_messages_within_max_wait_is_an_empty_list"],
         /// A call that waits does not see records that arrive meanwhile.
         LooksOnlyOnce => ["consume::a_waiting_call_gets_a_new_record"],
-        /// Every ninth message of a partition is lost.
+        /// Every ninth message of a partition other than 0 is lost.
         LosesMessages => ["consume::each_partition_comes_in_order_without_gaps"],
         /// Only the first topic is read.
         OneTopic => ["consume::a_consumer_reads_all_its_topics"],
@@ -154,7 +154,7 @@ crate::saboteurs! {
             "commit::groups_have_separate_offsets",
             "group::each_group_gets_every_record",
         ],
-        /// A group of one client is another group for other clients.
+        /// Each client has separate groups, even if their names are the same.
         OneGroupPerClient => [
             "group::partitions_of_a_leaving_member_are_reassigned",
             "group::a_partition_of_another_member_is_a_conflict",
@@ -208,7 +208,7 @@ crate::saboteurs! {
             "lifecycle::a_closed_consumer_is_not_found",
             "lifecycle::handles_belong_to_their_client",
         ],
-        /// Producing with an unknown producer creates it again.
+        /// Producing with an unknown producer creates a new one.
         RecreatesProducers => [
             "lifecycle::a_closed_producer_is_not_found",
             "lifecycle::handles_belong_to_their_client",

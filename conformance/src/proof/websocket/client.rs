@@ -33,7 +33,7 @@ impl HttpExtended for SaboteurClient {
                 request.options.max_message_size += 1;
                 request.options.max_frame_size += 1;
             }
-            // A limit of 0 bytes stays: it is invalid.
+            // A limit of 0 bytes is kept, because it must be refused as invalid.
             Saboteur::IgnoresFrameLimits if request.options.max_frame_size > 0 => {
                 request.options.max_frame_size = request.options.max_message_size;
             }

@@ -1,4 +1,4 @@
-//! WebSocket clients that are broken on purpose.
+//! Deliberately broken WebSocket clients.
 //!
 //! [`SaboteurHarness`] wraps a harness whose clients are correct. Run against it, the suite must fail in exactly the
 //! case that [`Saboteur::caught_by`] names.
@@ -16,7 +16,7 @@ pub use self::saboteur::Saboteur;
 use crate::kit::{CaseRuntime, Harness};
 use crate::websocket::WebSocketHarness;
 
-/// A harness whose clients are one [`Saboteur`].
+/// A harness whose clients make the mistake of one [`Saboteur`].
 #[derive(Debug)]
 pub struct SaboteurHarness<H> {
     inner: H,
@@ -24,7 +24,7 @@ pub struct SaboteurHarness<H> {
 }
 
 impl<H: WebSocketHarness> SaboteurHarness<H> {
-    /// Wraps the clients of `inner`, so that they have the mistake of `saboteur`.
+    /// Wraps the clients of `inner`, so that they make the mistake of `saboteur`.
     pub const fn new(inner: H, saboteur: Saboteur) -> Self {
         Self { inner, saboteur }
     }
@@ -41,7 +41,7 @@ impl<H: WebSocketHarness> Harness for SaboteurHarness<H> {
 }
 
 impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
-    /// One second for saboteurs whose cases wait until they fail.
+    /// One second for saboteurs whose cases fail only after this time.
     fn patience(&self) -> Duration {
         let waits = matches!(
             self.saboteur,

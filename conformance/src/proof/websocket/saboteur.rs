@@ -15,7 +15,7 @@ crate::saboteurs! {
         SameKindForAllRefusals => ["handshake::refusals_have_their_status"],
         /// Reports that a refused connection may have sent the handshake.
         MaybeSentAfterRefusal => ["handshake::refused_and_slow_connections_have_their_kinds"],
-        /// A call that receives blocks calls that send.
+        /// A call of `receive` blocks calls of `send`.
         OneOperationAtATime => ["messages::sending_does_not_wait_for_receiving"],
         /// A dropped `receive` loses the message that it has taken.
         LosesOnCancel => ["messages::a_cancelled_receive_loses_nothing"],
@@ -23,11 +23,11 @@ crate::saboteurs! {
         LimitIsOffByOne => ["messages::the_size_limit_is_exact"],
         /// `send` succeeds after the close.
         SendsAfterClose => ["closing::our_close_reaches_the_peer"],
-        /// The peer's close frame is not handed to the receiver.
+        /// `receive` does not return the peer's close frame.
         HidesCloseFrames => ["closing::the_peers_close_is_received"],
         /// A lost connection ends without an error.
         LostConnectionsAreClosed => ["closing::a_lost_connection_is_connection_closed"],
-        /// A close that is not answered succeeds.
+        /// A `close` that the peer does not answer succeeds.
         UnansweredClosesSucceed => ["closing::a_close_without_an_answer_is_a_timeout"],
         /// No pings are sent.
         NeverPings => ["liveness::an_idle_connection_is_pinged"],
@@ -41,13 +41,13 @@ crate::saboteurs! {
         WrongKindForUnofferedProtocols => ["handshake::unoffered_sub_protocols_are_refused"],
         /// Only the first fragment of a message is kept.
         LosesFragments => ["messages::fragments_are_reassembled"],
-        /// The limit of a frame is ignored.
+        /// The frame size limit is ignored.
         IgnoresFrameLimits => ["messages::frames_have_a_size_limit"],
         /// Text that is not UTF-8 ends the connection without an error.
         InvalidTextEndsTheConnection => ["messages::text_must_be_utf8"],
-        /// Pongs are not handed to the receiver.
+        /// `receive` does not return pongs.
         HidesPongs => ["messages::pings_of_the_application_are_answered"],
-        /// Pings are not handed to the receiver.
+        /// `receive` does not return pings.
         HidesPings => ["liveness::pings_of_the_peer_are_answered"],
         /// An invalid close closes the connection.
         ClosesOnInvalidInput => ["closing::an_invalid_close_leaves_the_connection_open"],

@@ -20,7 +20,10 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
         Some((1000, "done".to_owned())),
         "the code and reason that the peer received"
     );
-    check!(!connection.is_open(), "open after the closing handshake");
+    check!(
+        !connection.is_open(),
+        "the connection is open after the closing handshake"
+    );
     check_error!(
         connection.send_text("late").await,
         ErrorKind::Closed,
@@ -46,7 +49,7 @@ pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> Cas
         None,
         "a message after the peer's close"
     );
-    check!(!connection.is_open(), "open after the peer's close");
+    check!(!connection.is_open(), "the connection is open after the peer's close");
     soon(&harness, "our answer", server.sees(|seen| seen.close.is_some())).await?;
     Ok(())
 }
@@ -61,7 +64,7 @@ pub(in crate::websocket) async fn a_lost_connection_is_connection_closed(harness
         ErrorKind::ConnectionClosed,
         "a connection that ends without a closing handshake"
     );
-    check!(!connection.is_open(), "open after the connection was lost");
+    check!(!connection.is_open(), "the connection is open after it was lost");
     Ok(())
 }
 
@@ -73,7 +76,7 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     let connection = harness.client().websocket_connect(request).await?;
     let closed = soon(&harness, "the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
     check_error!(closed, ErrorKind::Timeout, "a peer that does not answer");
-    check!(!connection.is_open(), "open after the close");
+    check!(!connection.is_open(), "the connection is open after the close");
     Ok(())
 }
 
@@ -89,7 +92,7 @@ pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(ha
         let closed = soon(&harness, "the result of the invalid close", connection.close(frame)).await?;
         check_error!(closed, ErrorKind::InvalidInput, "{what}");
     }
-    check!(connection.is_open(), "closed by an invalid close");
+    check!(connection.is_open(), "an invalid close closed the connection");
     connection.send_text("still here").await?;
     let back = soon(&harness, "an echo", connection.next_data()).await??;
     check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
@@ -114,7 +117,7 @@ pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> Ca
         Some((4001, "sent".to_owned())),
         "the code and reason that the peer received"
     );
-    check!(!connection.is_open(), "open after the close frame");
+    check!(!connection.is_open(), "the connection is open after the close frame");
     Ok(())
 }
 

@@ -53,7 +53,7 @@ pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H
     // The receiver waits before the first message is sent.
     check!(
         receiving.as_mut().now_or_never().is_none(),
-        "a message before any was sent"
+        "a message was received before any was sent"
     );
     let receiving = tokio::spawn(receiving);
     let sending = async {

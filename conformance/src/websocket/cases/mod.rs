@@ -12,7 +12,7 @@ use crate::kit::Failure;
 
 type H = Arc<dyn WebSocketHarness>;
 
-/// Fails the case if `future` does not complete within the harness' patience.
+/// Fails the case if `future` does not complete within the harness's `patience`.
 async fn soon<F: Future>(harness: &H, what: &str, future: F) -> Result<F::Output, Failure> {
     tokio::time::timeout(harness.patience(), future)
         .await

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The deliveries without `--input`.
+/// The deliveries that are sent without `--input`.
 const SAMPLE: &str = include_str!("../../../data/webhooks.jsonl");
 
 /// One webhook delivery.
@@ -21,7 +21,7 @@ pub(crate) struct Delivery {
     pub(crate) payload: Bytes,
 }
 
-/// The deliveries of a file, and the problems of its other lines.
+/// The deliveries of a file, and the problems of its invalid lines.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     pub(crate) all: Vec<Delivery>,
@@ -76,7 +76,7 @@ impl Deliveries {
                     ));
                 }
                 Err(error) => {
-                    // The parser's own line number is always 1: it parses one line.
+                    // The line number of the parser is always 1, because it parses one line.
                     let text = error.to_string();
                     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
                     let column = error.column();

@@ -24,11 +24,11 @@ use networking_spi::NetworkError;
 
 use crate::deliveries::Deliveries;
 
-/// Sends GitHub webhook deliveries through the whole pipeline and verifies them at its end.
+/// Sends GitHub webhook deliveries through the whole pipeline, and verifies them at its end.
 #[derive(Debug, Parser)]
 #[command(name = "quickstart")]
 struct Arguments {
-    /// A file of deliveries, one `{"event": ..., "payload": ...}` per line; without it, a small sample.
+    /// A file of deliveries, one `{"event": ..., "payload": ...}` per line; defaults to a small sample.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
@@ -36,15 +36,15 @@ struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
 
-    /// The share of requests that the listener answers with 503, at random: shows retries and the circuit breaker.
+    /// The share of requests that the listener answers with 503, at random. Shows retries and the circuit breaker.
     #[arg(long, value_name = "0.0..0.9", default_value_t = 0.0, value_parser = parse_share)]
     fail_rate: f64,
 
-    /// Extra deliveries with a wrong signature: they are answered with 401 and never reach Kafka.
+    /// The number of extra deliveries with a wrong signature. They are answered with 401 and never reach Kafka.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     forge: usize,
 
-    /// The seed of all randomness.
+    /// The seed of the injected faults and of the circuit breaker.
     #[arg(long, default_value_t = 42)]
     seed: u64,
 
@@ -91,7 +91,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Returns whether every valid delivery arrived and every line was valid.
+/// Runs the pipeline. Returns whether every valid delivery arrived and every line was valid.
 async fn run(arguments: &Arguments, deliveries: Deliveries) -> Result<bool, NetworkError> {
     let bad_lines = deliveries.problems.len();
     let pipeline = pipeline::Pipeline::start(arguments).await?;

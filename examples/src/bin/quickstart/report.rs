@@ -1,4 +1,4 @@
-//! The result: tables for people, JSON for programs.
+//! The results: tables for people, JSON for programs.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,8 @@ impl Summary {
         }
     }
 
-    /// Whether all acknowledged deliveries arrived unchanged, nothing else arrived, and every line of the input was valid.
+    /// Whether no delivery failed, all acknowledged deliveries arrived unchanged, no others arrived, and every line of the
+    /// input was valid.
     pub(crate) fn is_complete(&self) -> bool {
         self.verified == self.delivered && self.given_up == 0 && self.unknown == 0 && self.invalid_lines == 0
     }

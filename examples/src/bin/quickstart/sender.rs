@@ -68,8 +68,8 @@ pub(crate) async fn send_all(
             .default_header("content-type", "application/json")
             .timeout(Duration::from_secs(60))
             .attempt_timeout(Duration::from_secs(10))
-            // A local listener responds at once, so the delays are short. There is no retry budget, because this program may
-            // be asked to fail a third of the requests.
+            // A local listener responds immediately, so the delays are short. There is no retry budget, because with
+            // `--fail-rate` most requests may fail.
             .retry(RetryPolicy::new(50).with_delays(Duration::from_millis(5), Duration::from_millis(50)).with_budget(None))
             .circuit_breaker(
                 Arc::clone(&breaker) as Arc<dyn CircuitBreaker>,
@@ -190,7 +190,7 @@ impl Progress {
     fn advance(&mut self) {
         self.finished += 1;
         if self.shown {
-            // A terminal that cannot be written to is no reason to fail.
+            // Errors of the terminal are ignored.
             let _ = write!(stderr(), "\r{} of {} deliveries", self.finished, self.total);
         }
     }

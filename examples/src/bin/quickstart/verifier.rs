@@ -32,7 +32,7 @@ pub(crate) struct Arrived {
 /// How long to wait for the next records. The bridge has been drained, so all records are in Kafka already.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Consumes all topics and compares.
+/// Consumes all topics, and compares the payloads with those that were sent.
 pub(crate) async fn verify(pipeline: &Pipeline, sent: &Sent) -> Result<Arrived, NetworkError> {
     let kafka = pipeline.kafka();
     let group = pipeline.topic("verifier");

@@ -1,4 +1,4 @@
-//! A certificate for `localhost`, by an authority that lives as long as the servers.
+//! A certificate for `localhost`, from an authority that is created for each run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(super) struct Certificates {
     pub(super) key: PathBuf,
 }
 
-/// Makes them in `directory`.
+/// Creates them in `directory`.
 pub(super) fn make(directory: &Path) -> Result<Certificates> {
     let file = |name: &str| directory.join(name);
     let made = Certificates {

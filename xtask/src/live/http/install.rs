@@ -1,4 +1,4 @@
-//! What the servers are made of: programs of the machine, a Python environment, and Node packages.
+//! Installation of the servers: system programs, a Python environment, and Node packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::{Result, workspace};
 
-/// Programs of the machine, and Debian's packages that have them.
+/// System programs, and the Debian packages that contain them.
 const PROGRAMS: [(&str, &str); 8] = [
     ("python3", "python3-venv"),
     ("node", "nodejs"),
@@ -18,19 +18,19 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("microsocks", "microsocks"),
 ];
 
-/// Places that are not in everybody's `PATH`, and have servers.
+/// Directories that may contain servers but are not in every `PATH`.
 const FURTHER_PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
-/// Where the servers' programs are.
+/// The directories of the installed packages.
 #[derive(Debug)]
 pub(super) struct Installed {
-    /// Has `bin/gunicorn`.
+    /// The Python environment, with `bin/gunicorn`.
     pub(super) python: PathBuf,
-    /// Has the scripts, and `node_modules`.
+    /// The directory with the scripts and `node_modules`.
     pub(super) node: PathBuf,
 }
 
-/// Installs what can be installed below `directory`, and says what else is missing.
+/// Installs the packages below `directory`. Fails with a list if system programs are missing.
 pub(super) fn all(directory: &Path) -> Result<Installed> {
     let missing: Vec<String> = PROGRAMS
         .iter()
@@ -43,19 +43,19 @@ pub(super) fn all(directory: &Path) -> Result<Installed> {
             missing.join("\n  ")
         ));
     }
-    fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+    fs::create_dir_all(directory).map_err(|error| format!("{} cannot be created: {error}", directory.display()))?;
     Ok(Installed {
         python: python(directory)?,
         node: node(directory)?,
     })
 }
 
-/// Where the configuration of the servers is.
+/// The directory with the configuration of the servers.
 pub(super) fn services() -> PathBuf {
     workspace::root().join("conformance/services/http")
 }
 
-/// A command that starts a program of the machine.
+/// A command that starts a system program.
 pub(super) fn program(name: &str) -> Result<Command> {
     find(name).map(Command::new).ok_or_else(|| format!("{name} is missing"))
 }
@@ -68,7 +68,7 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// httpbin and gunicorn, in an environment of their own.
+/// Installs httpbin and gunicorn in a Python environment.
 fn python(directory: &Path) -> Result<PathBuf> {
     let environment = directory.join("python");
     let requirements = services().join("requirements.txt");
@@ -100,7 +100,7 @@ fn python(directory: &Path) -> Result<PathBuf> {
     Ok(environment)
 }
 
-/// The packages that the scripts import, and the scripts beside them: that is where Node looks.
+/// Installs the packages that the scripts import, and copies the scripts next to them, where Node finds the packages.
 fn node(directory: &Path) -> Result<PathBuf> {
     let services = services();
     let place = directory.join("node");
@@ -108,7 +108,7 @@ fn node(directory: &Path) -> Result<PathBuf> {
     if !is_current(&lock, &place) {
         eprintln!("installing the Node servers");
         remove(&place)?;
-        fs::create_dir_all(&place).map_err(|error| format!("{} cannot be made: {error}", place.display()))?;
+        fs::create_dir_all(&place).map_err(|error| format!("{} cannot be created: {error}", place.display()))?;
         copy(&services.join("package.json"), &place)?;
         copy(&lock, &place)?;
         workspace::run(
@@ -127,12 +127,13 @@ fn node(directory: &Path) -> Result<PathBuf> {
     Ok(place)
 }
 
-/// Whether what `list` names was installed at `place`: a copy of the list is put there last.
+/// Whether the packages of `list` are installed at `place`. [`note`] puts a copy of the list there after an installation.
 fn is_current(list: &Path, place: &Path) -> bool {
     let copy = place.join("installed");
     matches!((fs::read(list), fs::read(copy)), (Ok(wanted), Ok(there)) if wanted == there)
 }
 
+/// Notes that the packages of `list` are installed at `place`.
 fn note(list: &Path, place: &Path) -> Result<()> {
     let copy = place.join("installed");
     fs::copy(list, &copy)

@@ -1,4 +1,4 @@
-//! HTTP: servers, proxies and authorization servers written by others.
+//! The live HTTP tier: third-party servers, proxies and authorization servers.
 
 mod certificates;
 mod install;
@@ -10,13 +10,12 @@ use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use networking_conformance::{CaseReport, Outcome};
+use networking_conformance::report::{CaseReport, Outcome, REPORT_DIRECTORY};
 
 use self::servers::Servers;
-use crate::conformance::REPORT_DIRECTORY;
 use crate::{Result, workspace};
 
-/// The environment variable by which the live tests learn where the servers are.
+/// The environment variable that passes the addresses of the servers to the live tests.
 const SERVERS: &str = "NETWORKING_LIVE_HTTP";
 
 /// Starts the servers, runs the live tests against them, and stops them.
@@ -31,7 +30,7 @@ pub(super) fn run(hold: bool) -> Result<()> {
     }
     let reports = directory.join("reports");
     let tested = run_tests(&reports, &addresses);
-    // A server that stopped explains failed cases, and is an error where all passed.
+    // Checked first, because a server that exited explains failed cases. It is an error even if all cases passed.
     servers.check_alive()?;
     print_counts(&reports)?;
     tested
@@ -46,7 +45,7 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
     workspace::run(&mut suite, "the live HTTP tests")
 }
 
-/// How many cases passed, by server and backend.
+/// Prints how many cases passed, by server and backend.
 fn print_counts(reports: &Path) -> Result<()> {
     let report = fs::read_dir(reports)
         .ok()

@@ -1,4 +1,4 @@
-//! All servers of the tier.
+//! All servers of the live HTTP tier.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::install::{Installed, program, services};
 use crate::Result;
 use crate::live::process::{Server, free_ports};
 
-/// The user of the proxies that want one. The servers belong to the test, and are gone with it.
+/// The credentials of the proxies with authentication. They are not secret: the servers run only during the tests.
 const USER: &str = "ada";
 const PASSWORD: &str = "l0velace";
 
@@ -26,13 +26,13 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Starts all, and waits until each listens.
+    /// Starts all servers, and waits until each listens.
     pub(super) fn start(directory: &Path, installed: &Installed) -> Result<Self> {
         let run = directory.join("run");
         if run.exists() {
             fs::remove_dir_all(&run).map_err(|error| format!("{} cannot be removed: {error}", run.display()))?;
         }
-        fs::create_dir_all(&run).map_err(|error| format!("{} cannot be made: {error}", run.display()))?;
+        fs::create_dir_all(&run).map_err(|error| format!("{} cannot be created: {error}", run.display()))?;
         let [
             httpbin,
             nginx,
@@ -95,7 +95,7 @@ impl Servers {
             "oidc": format!("http://127.0.0.1:{oidc}"),
             "websocket": format!("ws://127.0.0.1:{websocket}"),
             "websocket_tls": format!("wss://localhost:{websocket_tls}"),
-            // Nothing listens there.
+            // Nothing listens on this port.
             "closed": format!("http://127.0.0.1:{closed}"),
             "user": USER,
             "password": PASSWORD,
@@ -104,18 +104,19 @@ impl Servers {
         starting.wait(addresses)
     }
 
-    /// Where they are, as the tests read it.
+    /// The addresses, in the format that the tests read.
     pub(super) const fn addresses(&self) -> &Value {
         &self.addresses
     }
 
-    /// Fails if one has ended by itself.
+    /// Fails if a server has exited.
     pub(super) fn check_alive(&self) -> Result<()> {
         self.running.iter().try_for_each(Server::check_alive)
     }
 }
 
-/// Servers that were started, and are waited for at last: they start side by side.
+/// Servers that were started, but may not listen yet. All are started before the first is waited for, so that they
+/// start in parallel.
 struct Starting<'r> {
     run: &'r Path,
     running: Vec<(Server, u16)>,
@@ -140,7 +141,7 @@ impl Starting<'_> {
     }
 }
 
-/// The ports that the proxies let CONNECT through to.
+/// The ports to which the proxies allow CONNECT.
 struct Tunnels {
     nginx: u16,
     nghttpd: u16,
@@ -177,10 +178,10 @@ fn nginx(run: &Path, port: u16, httpbin: u16, certificates: &Certificates) -> Re
     Ok(command)
 }
 
-/// Sends uploads back, and serves a file of 8 MiB.
+/// An HTTP/2 server that echoes uploads, and serves a file of 8 MiB and a small one.
 fn nghttpd(run: &Path, port: u16, certificates: Option<&Certificates>) -> Result<Command> {
     let documents = run.join("documents");
-    fs::create_dir_all(&documents).map_err(|error| format!("{} cannot be made: {error}", documents.display()))?;
+    fs::create_dir_all(&documents).map_err(|error| format!("{} cannot be created: {error}", documents.display()))?;
     let content: Vec<u8> = (0..8 << 20).map(|index: u32| (index % 251) as u8).collect();
     let file = documents.join("large.bin");
     fs::write(&file, content).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
@@ -235,7 +236,7 @@ fn script(installed: &Installed, name: &str, port: u16) -> Result<Command> {
     Ok(command)
 }
 
-/// Writes a configuration with its fields filled in.
+/// Writes a configuration file from a template, with its fields filled in. Returns its path.
 fn fill(template: &str, to: PathBuf, fields: &[(&str, &str)]) -> Result<PathBuf> {
     let template = services().join(template);
     let mut text =
