@@ -106,7 +106,6 @@ fn list(document: &Path) -> Result<String> {
         }))
 }
 
-<<<<<<< HEAD
 /// Whether an item follows from another one: a method of a derived trait from the line that says that a type has this trait, and
 /// what mockall generates from the trait that it mocks.
 fn is_implied(item: &str) -> bool {
@@ -125,10 +124,7 @@ fn is_implied(item: &str) -> bool {
     item.contains("::Mock") || DERIVED_METHODS.iter().any(|method| item.contains(method))
 }
 
-/// Whether an item says that a type has an auto trait. A type that is not `Send` or not `Sync` is listed.
-=======
 /// Whether an item is an implementation of an auto trait. `!Send` and `!Sync` do not count, so that they are listed.
->>>>>>> 98d6b592ab487a249bda315595bacc964a0af3c4
 fn is_auto_trait(item: &str) -> bool {
     const AUTO_TRAITS: [&str; 8] = [
         "core::marker::Freeze",

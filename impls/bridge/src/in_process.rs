@@ -11,6 +11,7 @@ use networking_spi::bridge::{
     BridgeReceipt, BridgeSink, BridgeSource, BridgeStatus, CommunicationBridge, Delivery, RoutingConfig,
 };
 use networking_spi::clock::Clock;
+use networking_spi::error::{ResultExt, context};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use parking_lot::Mutex;
@@ -120,7 +121,7 @@ impl InProcessBridge {
                 "bridge.create_bridge",
                 "the maximum number of bridges is reached",
             );
-            return Err(error.with_context("limit", self.max_bridges.to_string()));
+            return Err(error.with_context(context::LIMIT, self.max_bridges.to_string()));
         }
         registry.names.insert(name.to_owned());
         Ok(Reservation {
@@ -195,7 +196,7 @@ impl CommunicationBridge for InProcessBridge {
         let has_dead_letters = config.dead_letter_target.is_some();
         let router = Router::compile(&config.routing, self.compiler.as_ref(), has_dead_letters)
             .await
-            .map_err(|error| error.in_field("routing"))?;
+            .in_field("routing")?;
         let id = next_id();
         let engine = Engine::new(EngineParts {
             id: id.clone(),
@@ -210,7 +211,7 @@ impl CommunicationBridge for InProcessBridge {
         engine
             .start()
             .await
-            .map_err(|error| error.with_context("bridge", name))?;
+            .map_err(|error| error.with_context(context::BRIDGE, name))?;
         reservation.keep(engine);
         Ok(id)
     }

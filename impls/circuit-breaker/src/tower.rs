@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
 use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, Circuit, CircuitRejection, CircuitState, Deadline, OwnedPermit,
 };

@@ -12,6 +12,7 @@ use networking_spi::bridge::{
     HealthState,
 };
 use networking_spi::clock::Clock;
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -239,7 +240,7 @@ impl BridgeSink for MemorySink {
         }
         if state.messages.len() >= self.limit {
             let error = NetworkError::new(ErrorKind::Exhausted, "bridge.memory", "the sink is full");
-            return Err(error.with_context("limit", self.limit.to_string()));
+            return Err(error.with_context(context::LIMIT, self.limit.to_string()));
         }
         let position = state.messages.len().to_string();
         state.messages.push(SentMessage {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use networking_spi::bridge::{BridgeMessage, BridgeReceipt, Disposition};
+use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
 
@@ -39,7 +40,7 @@ impl Engine {
                 "the payload exceeds the maximum size",
             )
             .with_context("size", message.payload.len().to_string())
-            .with_context("limit", self.config.max_payload_size.to_string());
+            .with_context(context::LIMIT, self.config.max_payload_size.to_string());
             return self.undeliverable(message, Reason::TooLarge, None, None, error).await;
         }
         let (message, route) = router.route(message).await;
@@ -80,7 +81,7 @@ impl Engine {
             }
             Decision::ConditionFailed(reason) => {
                 let error = NetworkError::new(ErrorKind::Rejected, "bridge.route", "a condition cannot be evaluated")
-                    .with_context("reason", reason);
+                    .with_context(context::REASON, reason);
                 self.undeliverable(message, Reason::ConditionError, None, rule, error)
                     .await
             }
@@ -166,7 +167,7 @@ impl Engine {
                 Retryability::After(_) => None,
             };
             let Some(wait) = wait else {
-                return Err(error.with_attempts(attempts).with_context("target", target));
+                return Err(error.with_attempts(attempts).with_context(context::TARGET, target));
             };
             tracing::debug!(bridge = %self.name, message = %message.id, attempts, ?wait, %error, "a delivery is retried");
             self.statistics.retried();

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use networking_spi::bridge::{BridgeMessage, ErrorAction, RouteAction, RouteRule, RoutingConfig};
+use networking_spi::error::{ResultExt, context};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 
@@ -191,7 +192,7 @@ async fn compile_conditions(
     let Some(compiler) = compiler.map(Arc::clone) else {
         return Err(NetworkError::unsupported("bridge.configure_routing", "routing")
             .with_context("rule", conditional.name.as_str())
-            .with_context("feature", "cel (bridge-cel in networking-impls)"));
+            .with_context(context::FEATURE, "cel (bridge-cel in networking-impls)"));
     };
     let rules = config.rules.clone();
     // On the blocking pool, because compiling may take long.
@@ -201,9 +202,7 @@ async fn compile_conditions(
                 return Ok(None);
             }
             let condition = compiler.compile(&rule.condition);
-            condition
-                .map(Some)
-                .map_err(|error| error.in_field(&format!("rules[{index}]")))
+            condition.map(Some).in_field(&format!("rules[{index}]"))
         };
         rules.iter().enumerate().map(one).collect()
     });

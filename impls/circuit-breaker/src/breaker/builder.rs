@@ -7,6 +7,7 @@ use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::circuit_breaker::{CircuitBreakerConfig, MAX_CIRCUIT_NAME};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::validate::{self, Validate};
 
 use super::SlidingWindowCircuitBreaker;
@@ -115,14 +116,10 @@ impl SlidingWindowCircuitBreakerBuilder {
             "event_capacity",
             "must be between 1 and 1048576",
         )?;
-        self.default_config
-            .validate()
-            .map_err(|error| error.in_field("default_config"))?;
+        self.default_config.validate().in_field("default_config")?;
         for (name, config) in &self.circuits {
             validate::name(name, MAX_CIRCUIT_NAME, "circuit")?;
-            config
-                .validate()
-                .map_err(|error| error.in_field(&format!("circuit.{name}")))?;
+            config.validate().in_field(&format!("circuit.{name}"))?;
         }
         self.assemble()
     }

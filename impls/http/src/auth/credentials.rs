@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::secret::Secret;
 use networking_spi::validate;
@@ -138,7 +139,7 @@ impl Credentials {
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
     #[cfg(feature = "jwt")]
     pub fn signed_jwt(jwt: SignedJwt) -> Result<Self> {
-        jwt.validate().map_err(|error| error.in_field("jwt"))?;
+        jwt.validate().in_field("jwt")?;
         Ok(Self(Kind::SignedJwt(Box::new(jwt))))
     }
 
@@ -160,7 +161,7 @@ impl Credentials {
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the field.
     #[cfg(feature = "oauth2")]
     pub fn oauth2(credentials: OAuth2Credentials) -> Result<Self> {
-        credentials.validate().map_err(|error| error.in_field("oauth2"))?;
+        credentials.validate().in_field("oauth2")?;
         Ok(Self(Kind::OAuth2(Box::new(credentials))))
     }
 

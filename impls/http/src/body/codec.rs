@@ -258,8 +258,8 @@ fn decode_error(error: io::Error, coding: CompressionType) -> NetworkError {
             };
             NetworkError::new(ErrorKind::Decode, "http.body", message)
                 .with_retryability(Retryability::Never)
-                .with_context("reason", reason)
-                .with_context("coding", coding.as_str())
+                .with_context(context::REASON, reason)
+                .with_context(context::CODING, coding.as_str())
                 .with_source(error)
         }
     }
@@ -271,7 +271,7 @@ fn too_large(limit: usize) -> NetworkError {
         DECOMPRESS,
         "the decompressed data is longer than the limit",
     )
-    .with_context("limit", limit.to_string())
+    .with_context(context::LIMIT, limit.to_string())
 }
 
 fn unknown(operation: &'static str, coding: CompressionType) -> NetworkError {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, ProxyConfig, RetryPolicy};
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
@@ -185,10 +186,9 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
-        let connector = WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver))
-            .map_err(|error| error.in_field("transport"))?;
-        let transport =
-            T::from_config(config.clone(), Arc::clone(resolver)).map_err(|error| error.in_field("transport"))?;
+        let connector =
+            WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver)).in_field("transport")?;
+        let transport = T::from_config(config.clone(), Arc::clone(resolver)).in_field("transport")?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let mut settings = self.settings;
         settings.pool = Some(pool);

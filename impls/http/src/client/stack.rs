@@ -5,6 +5,7 @@ use std::sync::Arc;
 use networking_spi::Result;
 #[cfg(feature = "jwt")]
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::HttpClient;
 use networking_spi::validate::{self, Validate};
 
@@ -62,10 +63,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
     ] {
         limit.map_or(Ok(()), |limit| validate::positive(limit, field))?;
     }
-    settings
-        .redirects
-        .validate()
-        .map_err(|error| error.in_field("redirects"))?;
+    settings.redirects.validate().in_field("redirects")?;
     let counters = Arc::new(HttpCounters::new());
     let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
     // A wait that is longer than the time limit of the call is useless.
@@ -105,22 +103,21 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
     if let Some((breaker, options)) = settings.breaker {
         guarded
             .configure_circuit_breaker(breaker, options)
-            .map_err(|error| error.in_field("circuit_breaker"))?;
+            .in_field("circuit_breaker")?;
     }
-    let in_turn = ConcurrencyClient::new(guarded, settings.concurrency_limit)
-        .map_err(|error| error.in_field("concurrency_limit"))?;
+    let in_turn = ConcurrencyClient::new(guarded, settings.concurrency_limit).in_field("concurrency_limit")?;
     let hedging = HedgeClient::new(in_turn, settings.hedging)
-        .map_err(|error| error.in_field("hedging"))?
+        .in_field("hedging")?
         .with_counters(Arc::clone(&counters));
     let retrying = RetryClient::new(hedging, settings.retry)
-        .map_err(|error| error.in_field("retry"))?
+        .in_field("retry")?
         .with_clock(Arc::clone(&clock))
         .with_counters(Arc::clone(&counters));
     let timed = TotalTimeoutClient::new(retrying, settings.timeout);
     let limited = RateLimitClient::new(timed, rate_limit)
-        .map_err(|error| error.in_field("rate_limit"))?
+        .in_field("rate_limit")?
         .per_host(rate_limit_per_host)
-        .map_err(|error| error.in_field("rate_limit_per_host"))?
+        .in_field("rate_limit_per_host")?
         .with_clock(Arc::clone(&clock))
         .with_counters(Arc::clone(&counters));
     #[cfg(feature = "cache")]
@@ -158,5 +155,5 @@ fn verifier(
             .and_then(|resolver| JwtVerifier::new(Arc::new(resolver), policy)),
         KeySource::Custom(resolver) => JwtVerifier::new(resolver, policy),
     };
-    Ok(verifier.map_err(|error| error.in_field("jwt"))?.with_clock(clock))
+    Ok(verifier.in_field("jwt")?.with_clock(clock))
 }

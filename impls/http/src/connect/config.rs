@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use networking_spi::Result;
+use networking_spi::error::ResultExt;
 use networking_spi::http::ProxyConfig;
 use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
@@ -207,10 +208,10 @@ impl Validate for TransportConfig {
             )?;
         }
         if let Some(identity) = &self.client_identity {
-            identity.validate().map_err(|error| error.in_field("client_identity"))?;
+            identity.validate().in_field("client_identity")?;
         }
         if let Some(guard) = &self.ssrf_guard {
-            guard.validate().map_err(|error| error.in_field("ssrf_guard"))?;
+            guard.validate().in_field("ssrf_guard")?;
         }
         match &self.proxy {
             Some(proxy) => {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
 
 pub(crate) const PROXY_AUTHENTICATION: &str = "proxy_authentication";
@@ -38,7 +39,7 @@ impl Diagnosis {
             error = error.with_retryability(Retryability::Now);
         }
         match self.reason {
-            Some(reason) => error.with_context("reason", reason),
+            Some(reason) => error.with_context(context::REASON, reason),
             None => error,
         }
     }
@@ -58,7 +59,7 @@ pub(crate) fn proxy_authentication(host: &str) -> NetworkError {
         .into_error()
         .with_status(407)
         .with_send_state(SendState::Sent)
-        .with_context("host", host)
+        .with_context(context::HOST, host)
 }
 
 /// Maps an error of the resolver.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Result};
 
 const OPERATION: &str = "http.resolve";
@@ -120,5 +121,5 @@ pub(crate) fn normal(host: &str) -> String {
 }
 
 pub(super) fn unresolved(host: &str) -> NetworkError {
-    NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_context("host", host)
+    NetworkError::new(ErrorKind::Dns, OPERATION, "the name cannot be resolved").with_context(context::HOST, host)
 }

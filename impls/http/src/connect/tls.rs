@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use networking_spi::error::ResultExt;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -39,7 +40,7 @@ pub(crate) fn client_config(
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     };
     let mut client = match &config.client_identity {
-        Some(identity) => with_identity(builder, identity).map_err(|error| error.in_field("client_identity"))?,
+        Some(identity) => with_identity(builder, identity).in_field("client_identity")?,
         None => builder.with_no_client_auth(),
     };
     client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{
     CircuitScope, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpRequest, HttpResponse, status,
 };
@@ -208,7 +209,7 @@ impl Guard {
             }
             circuit => circuit,
         };
-        let circuit = circuit.map_err(|error| error.in_field("circuit"))?;
+        let circuit = circuit.in_field("circuit")?;
         let mut handles = self.handles.write();
         if handles.len() >= MAX_HANDLES {
             handles.clear();

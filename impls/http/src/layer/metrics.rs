@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use networking_spi::error::context;
 use networking_spi::http::{
     HttpBody, HttpCapabilities, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, RequestTarget,
 };
@@ -174,7 +175,7 @@ fn peer(request: &HttpRequest) -> Option<Box<str>> {
 /// Adds the host to errors that do not have it, such as those of wrappers.
 fn with_host(error: NetworkError, host: Option<&str>) -> NetworkError {
     match host {
-        Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context("host", host),
+        Some(host) if error.context().all(|(key, _)| key != "host") => error.with_context(context::HOST, host),
         _ => error,
     }
 }

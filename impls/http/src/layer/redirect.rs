@@ -3,6 +3,7 @@
 use std::mem;
 
 use http::{HeaderMap, Method, StatusCode, header};
+use networking_spi::error::context;
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
@@ -133,7 +134,7 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
         } else {
             refused("too_many", "too many redirects")
         };
-        Err(error.with_context("limit", self.policy.limit.to_string()))
+        Err(error.with_context(context::LIMIT, self.policy.limit.to_string()))
     }
 }
 
@@ -269,5 +270,5 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
 fn refused(reason: &'static str, message: &'static str) -> NetworkError {
     NetworkError::new(ErrorKind::Redirect, "http.request", message)
         .with_send_state(SendState::Sent)
-        .with_context("reason", reason)
+        .with_context(context::REASON, reason)
 }

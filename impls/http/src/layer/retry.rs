@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use http::{HeaderName, Method};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{NetworkError, Result, SendState};
@@ -121,7 +122,7 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             return attempt_once(next, request).await;
         }
         if let Some(own) = &own {
-            own.validate().map_err(|error| error.in_field("retry"))?;
+            own.validate().in_field("retry")?;
         }
         let budget = if policy.budget.is_some() {
             state.budget.as_ref()

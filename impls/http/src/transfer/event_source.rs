@@ -12,6 +12,7 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{
     EventLimits, EventParser, EventStream, HttpClient, HttpRequest, HttpResponse, RetryPolicy, ServerSentEvent,
 };
@@ -136,7 +137,7 @@ impl EventSource {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
     pub fn with_reconnect(mut self, policy: RetryPolicy) -> Result<Self> {
-        policy.validate().map_err(|error| error.in_field("reconnect"))?;
+        policy.validate().in_field("reconnect")?;
         self.retry = policy;
         Ok(self)
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use networking_spi::error::context;
 use networking_spi::http::{BodySource, ByteStream, HttpBody, Part};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::fs::File;
@@ -53,7 +54,9 @@ impl FileSource {
             .await
             .map_err(|error| file_error("http.file_source", &path, error))?;
         if !metadata.is_file() {
-            return Err(NetworkError::invalid_input("path", "is not a regular file").with_context("path", shown(&path)));
+            return Err(
+                NetworkError::invalid_input("path", "is not a regular file").with_context(context::PATH, shown(&path))
+            );
         }
         let length = metadata.len();
         Ok(Self { path, length })
@@ -127,8 +130,8 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
 
 fn changed(path: &Path, announced: u64) -> NetworkError {
     NetworkError::invalid_input("body.length", "the length of the file has changed")
-        .with_context("path", shown(path))
-        .with_context("announced", announced.to_string())
+        .with_context(context::PATH, shown(path))
+        .with_context(context::ANNOUNCED, announced.to_string())
 }
 
 /// An error of the file system that names the path. None of them is transient.
@@ -147,7 +150,7 @@ pub(super) fn file_error(operation: &'static str, path: &Path, error: io::Error)
     };
     NetworkError::new(kind, operation, message)
         .with_retryability(Retryability::Never)
-        .with_context("path", shown(path))
+        .with_context(context::PATH, shown(path))
         .with_source(error)
 }
 

@@ -1,5 +1,6 @@
 //! The opening handshake.
 
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HeaderValue, header};
 use networking_spi::websocket::WebSocketRequest;
 use networking_spi::{NetworkError, Result};
@@ -28,7 +29,7 @@ pub(super) async fn open(
         .sockets(&request.url)?
         .tunnel(&request.url)
         .await
-        .map_err(|error| error.with_operation(OPERATION))?;
+        .in_operation(OPERATION)?;
     let stream = match stream {
         Stream::Plain(stream) => Wire::new(stream),
         Stream::Tls(stream) => Wire::new(stream),

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
@@ -102,7 +103,7 @@ impl WebSocketConnection for Connection {
             message if message.len() > limit => {
                 return Err(
                     NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-                        .with_context("limit", limit.to_string()),
+                        .with_context(context::LIMIT, limit.to_string()),
                 );
             }
             WebSocketMessage::Text(text) => Message::text(text),

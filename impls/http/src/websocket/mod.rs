@@ -11,6 +11,7 @@ mod wire;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HeaderMap, header};
 use networking_spi::validate::{self, Validate};
 use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
@@ -139,7 +140,7 @@ impl fmt::Debug for WebSocketConnector {
 fn check(request: &WebSocketRequest) -> Result<()> {
     let known = matches!(request.url.scheme(), "ws" | "wss") && request.url.has_host();
     validate::ensure(known, "url", "must be a ws or wss URL")?;
-    request.options.validate().map_err(|error| error.in_field("options"))?;
+    request.options.validate().in_field("options")?;
     for (index, protocol) in request.protocols.iter().enumerate() {
         let token = !protocol.is_empty()
             && protocol

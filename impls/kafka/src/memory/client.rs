@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
     KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
@@ -213,10 +214,7 @@ impl KafkaClient for MemoryKafka {
         const OPERATION: &str = "kafka.close_producer";
         let removed = self.0.producers.write().remove(producer);
         let removed = removed.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
-        removed
-            .flush(removed.delivery_timeout())
-            .await
-            .map_err(|error| error.with_operation(OPERATION))
+        removed.flush(removed.delivery_timeout()).await.in_operation(OPERATION)
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
@@ -254,7 +252,7 @@ impl Client {
             operation,
             "the client has reached its limit of open producers or consumers; close some",
         )
-        .with_context("limit", limit.to_string()))
+        .with_context(context::LIMIT, limit.to_string()))
     }
 
     fn producer(&self, id: &ProducerId, operation: &'static str) -> Result<Arc<Producer>> {

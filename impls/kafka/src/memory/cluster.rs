@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use networking_spi::clock::Clock;
+use networking_spi::error::context;
 use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, NewTopic};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
@@ -96,7 +97,7 @@ impl Cluster {
                     "kafka.create_consumer",
                     "the cluster has reached its limit of groups",
                 )
-                .with_context("limit", self.limits.groups.to_string()));
+                .with_context(context::LIMIT, self.limits.groups.to_string()));
             }
             groups.insert(config.group.clone(), Arc::new(Group::new(&config.group)));
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use networking_spi::error::context;
 use networking_spi::kafka::{
     ConsumerConfig, ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, PartitionOffset, TopicPartition,
 };
@@ -234,7 +235,7 @@ impl Group {
         if !inner.members.contains_key(&member.number) {
             return Err(
                 NetworkError::new(ErrorKind::Conflict, OPERATION, "this member was removed from the group")
-                    .with_context("group", &self.name),
+                    .with_context(context::GROUP, &self.name),
             );
         }
         if let Some(foreign) = offsets
@@ -246,8 +247,8 @@ impl Group {
                 OPERATION,
                 "the partition is not assigned to this member",
             )
-            .with_context("group", &self.name)
-            .with_context("partition", foreign.partition.to_string()));
+            .with_context(context::GROUP, &self.name)
+            .with_context(context::PARTITION, foreign.partition.to_string()));
         }
         inner
             .committed
@@ -433,7 +434,7 @@ impl Group {
             operation,
             "another member with the same instance id replaced this one",
         )
-        .with_context("group", &self.name)
+        .with_context(context::GROUP, &self.name)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use networking_spi::error::context;
 use networking_spi::kafka::{Acks, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
@@ -162,7 +163,7 @@ impl Producer {
                 NetworkError::new(ErrorKind::Exhausted, PRODUCE, "the queue was full for delivery_timeout")
                     .with_context("queue_size", self.config.queue_size.to_string())
             };
-            (index, Err(error.with_context("topic", &*topic.name)))
+            (index, Err(error.with_context(context::TOPIC, &*topic.name)))
         });
         (expired.collect(), tally)
     }
@@ -292,8 +293,8 @@ impl Run<'_> {
         if bytes > limit {
             return Err(
                 NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is too large")
-                    .with_context("bytes", bytes.to_string())
-                    .with_context("limit", limit.to_string())
+                    .with_context(context::BYTES, bytes.to_string())
+                    .with_context(context::LIMIT, limit.to_string())
                     .with_send_state(SendState::NotSent),
             );
         }
@@ -302,7 +303,7 @@ impl Run<'_> {
                 .ok()
                 .filter(|number| *number < topic.partitions.len());
             return partition.ok_or_else(|| {
-                NetworkError::not_found(PRODUCE, "partition", number).with_context("topic", &*topic.name)
+                NetworkError::not_found(PRODUCE, "partition", number).with_context(context::TOPIC, &*topic.name)
             });
         }
         if let Some(key) = &record.key {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use networking_spi::clock::Clock;
+use networking_spi::error::context;
 use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -82,7 +83,7 @@ impl Topics {
         if topics.contains_key(new.name.as_str()) {
             return Err(
                 NetworkError::new(ErrorKind::AlreadyExists, OPERATION, "the topic already exists")
-                    .with_context("topic", &new.name),
+                    .with_context(context::TOPIC, &new.name),
             );
         }
         let limit = self.rules.max_partitions;
@@ -93,7 +94,7 @@ impl Topics {
                 OPERATION,
                 "the cluster has reached its limit of partitions",
             )
-            .with_context("limit", limit.to_string()));
+            .with_context(context::LIMIT, limit.to_string()));
         }
         let replicas = new.replication_factor.map_or(1, i32::from);
         let topic = Arc::new(Topic::new(&new.name, partitions, replicas, settings, self.rules.seed));

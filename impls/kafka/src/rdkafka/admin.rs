@@ -109,7 +109,7 @@ impl Admin {
             Some(Err((_, code))) => Err(self
                 .callbacks
                 .explain(error::from_code(operation, code))
-                .with_context("topic", topic)),
+                .with_context(context::TOPIC, topic)),
             _ => Ok(()),
         }
     }
@@ -138,9 +138,8 @@ impl Admin {
             }
             let wait = METADATA_WAIT.delay(requests, fastrand::f64());
             if Instant::now() + wait >= deadline {
-                return Err(
-                    NetworkError::timeout(operation, Phase::Total, self.request_timeout).with_context("topic", topic)
-                );
+                return Err(NetworkError::timeout(operation, Phase::Total, self.request_timeout)
+                    .with_context(context::TOPIC, topic));
             }
             sleep(wait).await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     Acks, ConsumerConfig, IsolationLevel, KafkaCompression, KafkaSecurity, OffsetReset, ProducerConfig,
 };
@@ -80,7 +81,7 @@ fn is_secret_setting(name: &str) -> bool {
 impl ConnectionSettings {
     /// Checks the settings without connecting.
     pub(super) fn validate(&self) -> Result<()> {
-        self.security.validate().map_err(|error| error.in_field("security"))?;
+        self.security.validate().in_field("security")?;
         check_features(&self.security)?;
         for (map, field) in [
             (&self.common, "setting"),

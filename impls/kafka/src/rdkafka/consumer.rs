@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaMessage, PartitionOffset, TopicPartition,
 };
@@ -133,7 +134,7 @@ impl Consumer {
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
-        options.validate().map_err(|error| error.with_operation(CONSUME))?;
+        options.validate().in_operation(CONSUME)?;
         let consumer = self.stream(CONSUME)?;
         let deadline = deadline(options.max_wait);
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use networking_spi::clock::{Clock, SystemClock};
+use networking_spi::error::context;
 use networking_spi::kafka::{KafkaSecurity, SaslMechanism};
 use networking_spi::secret::Secret;
 use networking_spi::{ErrorKind, NetworkError};
@@ -112,7 +113,7 @@ impl Callbacks {
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Resolve => {
                 error::from_code("", *code)
                     .with_operation(error.operation().to_owned())
-                    .with_context("reason", reason.clone())
+                    .with_context(context::REASON, reason.clone())
                     .with_source(error)
             }
             _ if refused && error.kind() == ErrorKind::Connection => {
@@ -122,10 +123,10 @@ impl Callbacks {
                     operation,
                     "every broker refused the connection",
                 )
-                .with_context("reason", reason.clone())
+                .with_context(context::REASON, reason.clone())
                 .with_source(error)
             }
-            _ => error.with_context("reason", reason.clone()),
+            _ => error.with_context(context::REASON, reason.clone()),
         }
     }
 

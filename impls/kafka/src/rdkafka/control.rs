@@ -124,7 +124,7 @@ impl BlockingCalls<'_> {
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => Ok(None),
             // Some partitions have no leader; the others are still described.
             None | Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => Ok(Some(read(found))),
-            Some(code) => Err(error::from_code(self.operation, code.into()).with_context("topic", topic)),
+            Some(code) => Err(error::from_code(self.operation, code.into()).with_context(context::TOPIC, topic)),
         }
     }
 

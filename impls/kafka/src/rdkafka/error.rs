@@ -1,5 +1,6 @@
 //! Converts errors of librdkafka.
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Phase, Retryability, SendState};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -31,21 +32,21 @@ pub(super) fn from_code(operation: &'static str, code: Code) -> NetworkError {
         error = error.with_phase(phase);
     }
     if let Some(field) = field(code) {
-        error = error.with_context("field", field);
+        error = error.with_context(context::FIELD, field);
     }
     error
 }
 
 fn from_setting(operation: &'static str, description: &str, key: &str) -> NetworkError {
     if description.contains("not available at build time") || description.contains("not built") {
-        return NetworkError::unsupported(operation, "rdkafka-tls").with_context("setting", key);
+        return NetworkError::unsupported(operation, "rdkafka-tls").with_context(context::SETTING, key);
     }
     NetworkError::new(
         ErrorKind::InvalidInput,
         operation,
         "librdkafka does not accept this setting",
     )
-    .with_context("field", key)
+    .with_context(context::FIELD, key)
 }
 
 fn from_creation(operation: &'static str, description: &str) -> NetworkError {
@@ -57,7 +58,7 @@ fn from_creation(operation: &'static str, description: &str) -> NetworkError {
         operation,
         format!("librdkafka does not accept the settings: {description}"),
     )
-    .with_context("field", "backend")
+    .with_context(context::FIELD, "backend")
 }
 
 fn kind(code: Code) -> ErrorKind {

@@ -127,7 +127,7 @@ impl Producer {
                 PRODUCE,
                 "the record is larger than max_message_size",
             )
-            .with_context("bytes", bytes.to_string())
+            .with_context(context::BYTES, bytes.to_string())
             .with_context("max_message_size", self.max_message_size.to_string())
             .with_send_state(SendState::NotSent));
         }
@@ -156,7 +156,7 @@ impl Producer {
                 _ => {
                     let error = self.callbacks.explain(self.convert(error));
                     return Err(error
-                        .with_context("topic", record.topic)
+                        .with_context(context::TOPIC, record.topic)
                         .with_send_state(SendState::NotSent));
                 }
             }
@@ -300,7 +300,7 @@ impl ProducerContext for DeliveryContext {
                 Err(self
                     .callbacks
                     .explain(error::from_kafka(PRODUCE, error.clone()))
-                    .with_context("topic", message.topic()))
+                    .with_context(context::TOPIC, message.topic()))
             }
         };
         batch.complete(index, result);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
     CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaType, SchemaVersion,
 };
@@ -89,7 +90,7 @@ impl SchemaRegistry {
             if !report.compatible {
                 return Err(
                     NetworkError::new(ErrorKind::Incompatible, REGISTER, report.problems.join("; "))
-                        .with_context("subject", subject)
+                        .with_context(context::SUBJECT, subject)
                         .with_context("level", report.level.as_str())
                         .with_send_state(SendState::Sent),
                 );
@@ -116,7 +117,8 @@ impl SchemaRegistry {
             SchemaVersion::Number(number) => number as usize,
         };
         let id = number.checked_sub(1).and_then(|index| versions.get(index));
-        let id = id.ok_or_else(|| NetworkError::not_found(GET, "version", number).with_context("subject", subject))?;
+        let id =
+            id.ok_or_else(|| NetworkError::not_found(GET, "version", number).with_context(context::SUBJECT, subject))?;
         Ok(state.registered(subject, *id, number))
     }
 
@@ -139,7 +141,9 @@ impl SchemaRegistry {
     pub fn lookup(&self, subject: &str, schema: &Schema) -> Result<RegisteredSchema> {
         let (_, identity) = self.parse(GET, subject, schema)?;
         let found = self.state.read().find(subject, &identity);
-        found.ok_or_else(|| NetworkError::not_found(GET, "schema", "with this text").with_context("subject", subject))
+        found.ok_or_else(|| {
+            NetworkError::not_found(GET, "schema", "with this text").with_context(context::SUBJECT, subject)
+        })
     }
 
     /// Checks whether a schema is compatible with the versions of a subject, without registering it.
@@ -191,7 +195,7 @@ impl SchemaRegistry {
     /// subjects is reached.
     pub fn set_subject_level(&self, subject: &str, level: Option<CompatibilityLevel>) -> Result<()> {
         const SET: &str = "kafka.set_compatibility";
-        validate::name(subject, 255, "subject").map_err(|error| error.with_operation(SET))?;
+        validate::name(subject, 255, "subject").in_operation(SET)?;
         let mut state = self.state.write();
         state.ensure_room(SET, &self.limits, subject)?;
         state.subjects.entry(subject.to_owned()).or_default().level = level;
@@ -205,7 +209,7 @@ impl SchemaRegistry {
         if schema.text.len() > self.limits.schema_bytes {
             return Err(
                 NetworkError::new(ErrorKind::TooLarge, operation, "the schema is larger than schema_bytes")
-                    .with_context("bytes", schema.text.len().to_string())
+                    .with_context(context::BYTES, schema.text.len().to_string())
                     .with_send_state(SendState::NotSent),
             );
         }

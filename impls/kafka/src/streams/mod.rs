@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     DeliveryGuarantee, KafkaClient, ProcessorId, StreamProcessor, StreamProcessorConfig, StreamStatus,
 };
@@ -46,7 +47,7 @@ impl Streams {
 
     pub(super) fn create(&self, config: StreamProcessorConfig, code: Arc<dyn StreamProcessor>) -> Result<ProcessorId> {
         const CREATE: &str = "kafka.create_stream_processor";
-        config.validate().map_err(|error| error.with_operation(CREATE))?;
+        config.validate().in_operation(CREATE)?;
         if config.guarantee != DeliveryGuarantee::AtLeastOnce {
             return Err(NetworkError::unsupported(CREATE, "exactly_once"));
         }

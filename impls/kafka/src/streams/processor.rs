@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     ConsumerConfig, KafkaClient, OffsetReset, ProducerConfig, StreamProcessor, StreamProcessorConfig, StreamState,
     StreamStatus,
@@ -70,11 +71,7 @@ impl Processor {
             StreamState::Running | StreamState::Stopping => return Ok(()),
             _ => return Err(NetworkError::closed(START, "the processor")),
         }
-        let job = Arc::new(
-            self.prepare(client)
-                .await
-                .map_err(|error| error.with_operation(START))?,
-        );
+        let job = Arc::new(self.prepare(client).await.in_operation(START)?);
         self.progress.set_state(StreamState::Running);
         let task = tokio::spawn(work(Arc::clone(&job), self.stop.subscribe()));
         *run = Some(Run { job, task });

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     CompatibilityReport, KafkaClient, KafkaDiagnostics, KafkaExtended, KafkaExtendedCapabilities, KafkaSecurity,
     OptimizationGoal, OptimizationReport, ProcessorId, RegisteredSchema, Schema, SchemaVersion, StreamProcessor,
@@ -183,11 +184,11 @@ impl KafkaExtended for KafkaToolkit {
 
     async fn kafka_diagnostics(&self, topic: &str) -> Result<KafkaDiagnostics> {
         const DIAGNOSE: &str = "kafka.kafka_diagnostics";
-        validate_topic_name(topic, "topic").map_err(|error| error.with_operation(DIAGNOSE))?;
+        validate_topic_name(topic, "topic").in_operation(DIAGNOSE)?;
         let groups = self.inner.client.groups();
         diagnose(&*self.inner.client, topic, groups, self.inner.lag_limit)
             .await
-            .map_err(|error| error.with_operation(DIAGNOSE))
+            .in_operation(DIAGNOSE)
     }
 
     async fn configure_kafka_security(&self, security: KafkaSecurity) -> Result<()> {
@@ -195,8 +196,8 @@ impl KafkaExtended for KafkaToolkit {
         let Some(factory) = &self.inner.factory else {
             return Err(NetworkError::unsupported(CONFIGURE, "security"));
         };
-        security.validate().map_err(|error| error.with_operation(CONFIGURE))?;
-        let client = factory(security).map_err(|error| error.with_operation(CONFIGURE))?;
+        security.validate().in_operation(CONFIGURE)?;
+        let client = factory(security).in_operation(CONFIGURE)?;
         self.inner.client.replace(client);
         Ok(())
     }

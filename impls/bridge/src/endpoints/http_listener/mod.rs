@@ -17,6 +17,7 @@ use networking_spi::bridge::{
     Acknowledge, BridgeMessage, BridgeProtocol, BridgeReceipt, BridgeSource, Delivery, EndpointHealth, HealthState,
 };
 use networking_spi::clock::Clock;
+use networking_spi::error::context;
 use networking_spi::validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
@@ -231,7 +232,7 @@ impl BridgeSource for HttpListenerSource {
                 "http_listener.start",
                 "the listener cannot bind its address",
             )
-            .with_context("address", bind.to_string())
+            .with_context(context::ADDRESS, bind.to_string())
             .with_source(error)
         })?;
         let _ = self.shared.address.set(address);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_spi::bridge::{BridgeProtocol, BridgeSource, Delivery, DeliveryRetry, EndpointHealth, HealthState};
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{ConsumerConfig, KafkaClient};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -101,7 +102,7 @@ impl KafkaSource {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
     pub fn new(client: Arc<dyn KafkaClient>, consumer: ConsumerConfig) -> Result<Self> {
-        consumer.validate().map_err(|error| error.in_field("consumer"))?;
+        consumer.validate().in_field("consumer")?;
         let settings = Settings {
             consumer,
             window: 64,

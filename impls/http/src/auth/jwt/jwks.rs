@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpClient, HttpRequest, JwtAlgorithm, Method, header};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, redact};
@@ -257,7 +258,7 @@ impl Inner {
         let mut state = self.state.lock();
         let now = self.clock.elapsed();
         state.attempted = Some(now);
-        let keys = fetched.map_err(|error| error.with_operation(OPERATION))?;
+        let keys = fetched.in_operation(OPERATION)?;
         state.keys = Some(Arc::clone(&keys));
         state.fetched = now;
         Ok(keys)

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use networking_spi::clock::Clock;
+use networking_spi::error::context;
 use networking_spi::http::{JwtAlgorithm, JwtClaims};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -214,5 +215,5 @@ fn decode(part: &str) -> Result<Vec<u8>> {
 
 /// The error for a token that fails verification. It contains no part of the token.
 fn refused(reason: &'static str, message: &'static str) -> NetworkError {
-    NetworkError::new(ErrorKind::Authentication, OPERATION, message).with_context("reason", reason)
+    NetworkError::new(ErrorKind::Authentication, OPERATION, message).with_context(context::REASON, reason)
 }

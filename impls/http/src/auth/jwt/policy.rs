@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use networking_spi::Result;
+use networking_spi::error::context;
 use networking_spi::http::JwtAlgorithm;
 use networking_spi::validate::{self, Validate};
 use serde_json::{Map, Value};
@@ -122,7 +123,7 @@ impl JwtPolicy {
 
     pub(super) fn check_claims(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<()> {
         if let Some(missing) = self.required_claims.iter().find(|name| !claims.contains_key(*name)) {
-            return Err(refused("missing_claim", "a required claim is missing").with_context("claim", missing));
+            return Err(refused("missing_claim", "a required claim is missing").with_context(context::CLAIM, missing));
         }
         self.check_times(claims, now)?;
         if !self.issuers.is_empty() {
@@ -197,7 +198,7 @@ fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Optio
         None => Ok(None),
         Some(value) => match value.as_f64() {
             Some(seconds) => Ok(Some(seconds)),
-            None => Err(refused("malformed", "a time is not a number").with_context("claim", name)),
+            None => Err(refused("malformed", "a time is not a number").with_context(context::CLAIM, name)),
         },
     }
 }

@@ -2,9 +2,10 @@
 //! ambiguous if another crate enables a second implementation.
 
 use jsonwebtoken::crypto::CryptoProvider;
-#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 use networking_spi::NetworkError;
 use networking_spi::Result;
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+use networking_spi::error::context;
 
 #[cfg(feature = "aws-lc-rs")]
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
@@ -23,5 +24,5 @@ pub(super) fn provider(_operation: &'static str) -> Result<&'static CryptoProvid
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 pub(super) fn provider(operation: &'static str) -> Result<&'static CryptoProvider> {
-    Err(NetworkError::unsupported(operation, "jwt").with_context("feature", "aws-lc-rs or ring"))
+    Err(NetworkError::unsupported(operation, "jwt").with_context(context::FEATURE, "aws-lc-rs or ring"))
 }

@@ -5,6 +5,7 @@ mod token_source;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpClient, HttpRequest, Method, OAuth2Grant, OAuth2Request, OAuth2Token};
 use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
@@ -61,7 +62,7 @@ pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, lim
     exchanged
         .await
         .unwrap_or_else(|_| Err(NetworkError::timeout(OPERATION, Phase::Total, limit)))
-        .map_err(|error| error.with_operation(OPERATION))
+        .in_operation(OPERATION)
 }
 
 fn check(request: &OAuth2Request) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use networking_spi::clock::Clock;
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpClient, OAuth2Grant, OAuth2Request, OAuth2Token};
 use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
@@ -105,7 +106,7 @@ impl OAuth2Credentials {
 
 impl Validate for OAuth2Credentials {
     fn validate(&self) -> Result<()> {
-        check(&self.request).map_err(|error| error.in_field("request"))?;
+        check(&self.request).in_field("request")?;
         #[cfg(feature = "jwt")]
         match &self.assertion {
             Some(Assertion::OfClient(_)) if self.request.client_secret.is_some() => {
@@ -115,7 +116,7 @@ impl Validate for OAuth2Credentials {
                 ));
             }
             Some(Assertion::OfClient(jwt) | Assertion::OfGrant(jwt)) => {
-                jwt.validate().map_err(|error| error.in_field("assertion"))?;
+                jwt.validate().in_field("assertion")?;
             }
             None => {}
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use networking_spi::clock::Clock;
+use networking_spi::error::{ResultExt, context};
 use networking_spi::http::{HttpBody, HttpClient, HttpRequest, HttpResponse, Method, RequestTarget, RetryPolicy};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
@@ -191,7 +192,7 @@ impl Download {
     /// [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and others of the file system. The part is kept for another call, unless it is too large or
     /// has another SHA-256.
     pub async fn run(&self, client: &(impl HttpClient + ?Sized)) -> Result<Downloaded> {
-        self.retry.validate().map_err(|error| error.in_field("retry"))?;
+        self.retry.validate().in_field("retry")?;
         let mut run = Run {
             download: self,
             part: Part::open(&self.path, &self.request.target).await?,
@@ -256,7 +257,7 @@ impl Run<'_> {
                 let range = ContentRange::of(&response)?;
                 if range.first != from {
                     return Err(protocol("the server sent a range that was not requested")
-                        .with_context("content-range", range.to_string())
+                        .with_context(context::CONTENT_RANGE, range.to_string())
                         .with_context("asked_from", from.to_string()));
                 }
                 // A server without support for `If-Range` sends a range of the current version.
@@ -334,7 +335,9 @@ impl Run<'_> {
             self.check_size(length).await?;
             if let Some(end) = end.filter(|end| length > *end) {
                 self.part.discard().await?;
-                return Err(protocol("the body is longer than announced").with_context("announced", end.to_string()));
+                return Err(
+                    protocol("the body is longer than announced").with_context(context::ANNOUNCED, end.to_string())
+                );
             }
             self.part.write(&chunk).await?;
             progress.received = self.part.length();
@@ -356,7 +359,7 @@ impl Run<'_> {
             )
             .with_send_state(SendState::Sent)
             .with_context("received", progress.received.to_string())
-            .with_context("announced", total.to_string())),
+            .with_context(context::ANNOUNCED, total.to_string())),
             _ => Ok(Outcome::Complete),
         }
     }
@@ -378,7 +381,7 @@ impl Run<'_> {
                     "the file is larger than the limit",
                 )
                 .with_send_state(SendState::Sent)
-                .with_context("limit", limit.to_string()))
+                .with_context(context::LIMIT, limit.to_string()))
             }
             _ => Ok(()),
         }
@@ -403,7 +406,7 @@ impl Run<'_> {
         if has_path {
             return error;
         }
-        error.with_context("path", super::file_source::shown(&self.download.path))
+        error.with_context(context::PATH, super::file_source::shown(&self.download.path))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use networking_spi::error::context;
 use networking_spi::http::{HttpResponse, RequestTarget};
 use networking_spi::{NetworkError, Result};
 use serde::{Deserialize, Serialize};
@@ -114,10 +115,14 @@ impl Part {
             validator: Validator::default(),
         };
         if target.file_name().is_none() {
-            return Err(NetworkError::invalid_input("path", "does not name a file").with_context("path", shown(target)));
+            return Err(
+                NetworkError::invalid_input("path", "does not name a file").with_context(context::PATH, shown(target))
+            );
         }
         if fs::metadata(target).await.is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(NetworkError::invalid_input("path", "is a directory").with_context("path", shown(target)));
+            return Err(
+                NetworkError::invalid_input("path", "is a directory").with_context(context::PATH, shown(target))
+            );
         }
         let Some(sidecar) = part.read_sidecar().await? else {
             return Ok(part);
@@ -211,7 +216,7 @@ impl Part {
         };
         let json = serde_json::to_vec(&sidecar).map_err(|error| {
             protocol("the validator cannot be encoded")
-                .with_context("path", shown(&self.sidecar))
+                .with_context(context::PATH, shown(&self.sidecar))
                 .with_source(error)
         })?;
         fs::write(&self.sidecar, json)
@@ -262,7 +267,7 @@ impl Part {
             if actual != expected {
                 self.discard().await?;
                 return Err(protocol("the file does not have the expected SHA-256")
-                    .with_context("path", shown(&self.target))
+                    .with_context(context::PATH, shown(&self.target))
                     .with_context("expected", hex::encode(expected))
                     .with_context("actual", hex::encode(actual)));
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::header;
 use networking_spi::Result;
+use networking_spi::error::context;
 use networking_spi::http::HttpResponse;
 
 use super::protocol;
@@ -26,7 +27,7 @@ impl ContentRange {
         let value = text(response);
         value.and_then(parse).ok_or_else(|| {
             protocol("the range of a partial response is invalid")
-                .with_context("content-range", value.unwrap_or("(absent)").to_owned())
+                .with_context(context::CONTENT_RANGE, value.unwrap_or("(absent)").to_owned())
         })
     }
 

@@ -13,6 +13,7 @@ use http::Request;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use networking_spi::error::context;
 use networking_spi::http::HttpBody;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, Sleep, sleep};
@@ -158,7 +159,7 @@ impl Download {
     /// Ends the exchange, and adds the peer to the error.
     fn give_up(&mut self, error: NetworkError) -> NetworkError {
         match self.exchange.take() {
-            Some((connection, _in_flight)) => error.with_context("host", connection.host()),
+            Some((connection, _in_flight)) => error.with_context(context::HOST, connection.host()),
             None => error,
         }
     }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use networking_spi::error::context;
 use networking_spi::http::{
     ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
 };
@@ -188,7 +189,7 @@ impl fmt::Debug for HyperTransport {
 
 /// Adds the peer to an error.
 fn at(url: &Url, error: NetworkError) -> NetworkError {
-    error.with_context("host", host::of(url))
+    error.with_context(context::HOST, host::of(url))
 }
 
 impl Base {

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpRequest, HttpResponse, hop_by_hop};
 use networking_spi::{NetworkError, Result};
 use serde::{Deserialize, Serialize};
@@ -96,8 +97,8 @@ impl RecordedResponse {
         let status = StatusCode::from_u16(self.status)
             .map_err(|error| NetworkError::invalid_input("response.status", "is not a status").with_source(error))?;
         let mut response = HttpResponse::new(status);
-        response.headers = self.headers.to_http().map_err(|error| error.in_field("response"))?;
-        let body = self.body.to_bytes().map_err(|error| error.in_field("response"))?;
+        response.headers = self.headers.to_http().in_field("response")?;
+        let body = self.body.to_bytes().in_field("response")?;
         // Redaction or an edit of the file may have changed the length. The length of a response to HEAD is kept.
         if !to_head && !body.is_empty() && response.headers.contains_key(header::CONTENT_LENGTH) {
             response.headers.insert(header::CONTENT_LENGTH, body.len().into());
@@ -115,11 +116,8 @@ impl RecordedRequest {
     pub(super) fn check(&self) -> Result<()> {
         Method::from_bytes(self.method.as_bytes())
             .map_err(|error| NetworkError::invalid_input("request.method", "is not a method").with_source(error))?;
-        self.headers.to_http().map_err(|error| error.in_field("request"))?;
-        self.body
-            .to_bytes()
-            .map(drop)
-            .map_err(|error| error.in_field("request"))
+        self.headers.to_http().in_field("request")?;
+        self.body.to_bytes().map(drop).in_field("request")
     }
 }
 

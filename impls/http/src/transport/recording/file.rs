@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Result};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<RecordedExchange>>> {
             .map_err(|error| {
                 error
                     .in_field(&format!("exchanges[{index}]"))
-                    .with_context("file", shown(path))
+                    .with_context(context::FILE, shown(path))
             })?;
     }
     Ok(Some(cassette.exchanges))
@@ -96,12 +97,12 @@ fn unfinished(path: &Path) -> PathBuf {
 }
 
 fn wrong(path: &Path, message: &'static str) -> NetworkError {
-    NetworkError::invalid_input("cassette", message).with_context("file", shown(path))
+    NetworkError::invalid_input("cassette", message).with_context(context::FILE, shown(path))
 }
 
 fn failed(path: &Path) -> NetworkError {
     NetworkError::new(ErrorKind::Internal, "http.record", "the cassette cannot be written")
-        .with_context("file", shown(path))
+        .with_context(context::FILE, shown(path))
 }
 
 fn shown(path: &Path) -> String {

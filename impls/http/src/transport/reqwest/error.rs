@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 
 pub(super) use crate::connect::diagnosis::Stage;
@@ -35,7 +36,7 @@ pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host:
     if let Some(own) = facts.own {
         mapped = mapped.with_retryability(own.retryability());
     }
-    mapped.with_context("host", host).with_source(error)
+    mapped.with_context(context::HOST, host).with_source(error)
 }
 
 /// The facts in the chain of causes.

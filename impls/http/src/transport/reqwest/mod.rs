@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
+use networking_spi::error::context;
 use networking_spi::http::{
     ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode,
 };
@@ -109,11 +110,11 @@ impl HttpClient for ReqwestTransport {
                 tokio::time::timeout(config.connect_timeout, checked)
                     .await
                     .unwrap_or_else(|_| Err(no_connection_in_time()))
-                    .map_err(|error| error.with_context("host", &*host))?;
+                    .map_err(|error| error.with_context(context::HOST, &*host))?;
             } else {
                 guard
                     .check_url(&url)
-                    .map_err(|error| error.with_context("host", &*host))?;
+                    .map_err(|error| error.with_context(context::HOST, &*host))?;
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use networking_spi::error::context;
 use networking_spi::http::HttpExtended;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
@@ -177,7 +178,7 @@ fn closed_by_peer(frame: Option<&CloseFrame>) -> NetworkError {
     match frame {
         Some(frame) => error
             .with_context("code", frame.code.to_string())
-            .with_context("reason", frame.reason.clone()),
+            .with_context(context::REASON, frame.reason.clone()),
         None => error,
     }
 }

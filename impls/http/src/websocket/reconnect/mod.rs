@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::stream;
+use networking_spi::error::{ResultExt, context};
 use networking_spi::http::HttpExtended;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketRequest};
@@ -151,7 +152,7 @@ impl ReconnectingWebSocketBuilder {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and those of the hook.
     pub async fn connect(self) -> Result<Arc<ReconnectingWebSocket>> {
-        self.policy.validate().map_err(|error| error.in_field("policy"))?;
+        self.policy.validate().in_field("policy")?;
         let options = &self.request.options;
         let (close_timeout, max_message_size) = (options.close_timeout, options.max_message_size);
         let shared = Arc::new(Shared {
@@ -300,7 +301,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
 
 fn too_large(limit: usize) -> NetworkError {
     NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-        .with_context("limit", limit.to_string())
+        .with_context(context::LIMIT, limit.to_string())
 }
 
 /// The error of sending during an outage.

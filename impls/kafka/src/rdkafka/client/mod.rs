@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
     KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
@@ -103,11 +104,8 @@ impl KafkaClient for RdKafkaClient {
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
         const OPERATION: &str = "kafka.create_producer";
         let inner = &self.inner;
-        config.validate().map_err(|error| error.with_operation(OPERATION))?;
-        let settings = inner
-            .settings
-            .producer(&config)
-            .map_err(|error| error.with_operation(OPERATION))?;
+        config.validate().in_operation(OPERATION)?;
+        let settings = inner.settings.producer(&config).in_operation(OPERATION)?;
         let full = || exhausted(OPERATION, "max_producers", inner.limits.producers);
         if inner.producers.lock().len() >= inner.limits.producers {
             return Err(full());
@@ -131,14 +129,11 @@ impl KafkaClient for RdKafkaClient {
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
         const OPERATION: &str = "kafka.create_consumer";
         let inner = &self.inner;
-        config.validate().map_err(|error| error.with_operation(OPERATION))?;
+        config.validate().in_operation(OPERATION)?;
         if config.group_instance_id.is_some() && !inner.capabilities.static_membership {
             return Err(NetworkError::unsupported(OPERATION, "static_membership"));
         }
-        let settings = inner
-            .settings
-            .consumer(&config)
-            .map_err(|error| error.with_operation(OPERATION))?;
+        let settings = inner.settings.consumer(&config).in_operation(OPERATION)?;
         let full = || exhausted(OPERATION, "max_consumers", inner.limits.consumers);
         if inner.consumers.lock().len() >= inner.limits.consumers {
             return Err(full());
@@ -214,27 +209,27 @@ impl KafkaClient for RdKafkaClient {
         if !inner.capabilities.group_info {
             return Err(NetworkError::unsupported(OPERATION, "group_info"));
         }
-        validate::name(group, 255, "group").map_err(|error| error.with_operation(OPERATION))?;
+        validate::name(group, 255, "group").in_operation(OPERATION)?;
         let reader = inner.settings.group_reader(group);
         group::info(inner.control().await?, group, reader, inner.callbacks.for_new_handle()).await
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
         const OPERATION: &str = "kafka.create_topic";
-        topic.validate().map_err(|error| error.with_operation(OPERATION))?;
+        topic.validate().in_operation(OPERATION)?;
         let (admin, control) = self.inner.admin(OPERATION).await?;
         admin.create(control, topic).await
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
         const OPERATION: &str = "kafka.delete_topic";
-        validate_topic_name(topic, "topic").map_err(|error| error.with_operation(OPERATION))?;
+        validate_topic_name(topic, "topic").in_operation(OPERATION)?;
         let (admin, control) = self.inner.admin(OPERATION).await?;
         admin.delete(control, topic).await
     }
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
-        validate_topic_name(topic, "topic").map_err(|error| error.with_operation("kafka.topic_metadata"))?;
+        validate_topic_name(topic, "topic").in_operation("kafka.topic_metadata")?;
         admin::describe(self.inner.control().await?, topic).await
     }
 
@@ -263,10 +258,7 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.close_producer";
         let closing = self.inner.producers.lock().remove(producer);
         let closing = closing.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
-        closing
-            .flush(closing.delivery_timeout())
-            .await
-            .map_err(|error| error.with_operation(OPERATION))
+        closing.flush(closing.delivery_timeout()).await.in_operation(OPERATION)
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
