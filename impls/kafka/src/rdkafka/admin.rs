@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use networking_spi::backoff::{Backoff, Jitter};
+use networking_spi::error::context;
 use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
 use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::Offset;

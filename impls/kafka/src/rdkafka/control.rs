@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::{Metadata, MetadataTopic};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use networking_spi::error::context;
 use networking_spi::kafka::{ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
