@@ -4,17 +4,17 @@
 //!
 //! | type | purpose |
 //! |---|---|
-//! | [`HttpClientBuilder`] | the standard client: [`HyperHttpClient`], `ReqwestHttpClient` (feature `reqwest`), or [`StandardHttpClient`] over any transport |
+//! | [`HttpClientBuilder`] | builds the standard client over hyper, reqwest, or any transport ([`StandardHttpClient`]) |
 //! | [`layer`] | the wrappers of the standard client, for other stacks |
 //! | [`HyperTransport`] | a bare transport over hyper and rustls, with exact pool statistics |
 //! | `ReqwestTransport` (feature `reqwest`) | a bare transport over reqwest and rustls |
-//! | [`MemoryHttpClient`] | tests without a network |
-//! | [`recording`] | tests with recorded exchanges |
+//! | [`MemoryHttpClient`] | a transport for tests without a network |
+//! | [`recording`] | a transport for tests with recorded exchanges |
 //! | [`TransportConfig`], [`DnsResolver`], [`SsrfGuard`] | how connections are opened |
 //! | `websocket` (feature `websocket`) | WebSocket connections, callbacks, and reconnection |
 //! | `cache` (feature `cache`) | a private HTTP cache |
-//! | `jwt`, `oauth2` (features of the same names) | tokens |
-//! | [`FileSource`] | files as request bodies and as parts of forms |
+//! | `jwt`, `oauth2` (features of the same names) | JSON Web Tokens, and token requests |
+//! | [`FileSource`] | files as request bodies and as parts of multipart forms |
 //! | [`Download`] | resumable downloads to files |
 //! | [`EventSource`] | server-sent events, with reconnection |
 //!
@@ -24,7 +24,7 @@
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | TLS and signatures with aws-lc-rs; needs a C compiler, and CMake on some platforms |
 //! | `ring` | | TLS with ring and signatures with RustCrypto, without CMake; `aws-lc-rs` takes precedence |
-//! | `compression` | yes | the content codings `gzip`, `brotli` and `zstd`, which are also separate features |
+//! | `compression` | yes | the features `gzip` (also deflate), `brotli` and `zstd`: content codings |
 //! | `charset` | yes | text in charsets other than UTF-8 |
 //! | `cookies` | yes | a cookie jar |
 //! | `public-suffix` | yes | the public suffix list for the cookie jar |
@@ -34,7 +34,7 @@
 //! | `socks` | yes | SOCKS 5 proxies |
 //! | `websocket` | yes | WebSocket connections |
 //! | `cache` | | a private HTTP cache (RFC 9111), in memory or on disk |
-//! | `metrics` | | measurements through the crate `metrics` |
+//! | `metrics` | | measurements, written through the crate `metrics` |
 //! | `reqwest` | | the transport over reqwest |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,4 @@
-//! Harnesses of the standard stack with a cache: it must not show.
+//! Harnesses of the standard stack with a cache, which must not change the results of the suite.
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Most cases wait for a peer.
+    // Most cases spend their time waiting for a peer.
     let mut runner = Runner::new().threads(8);
     if servers.is_none() {
         runner = runner

@@ -13,7 +13,7 @@ use networking_http::{
 };
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
-/// The standard stack directly over hyper.
+/// The standard stack over hyper.
 pub(crate) struct Hyper;
 
 /// The bare transport over hyper.
@@ -34,7 +34,7 @@ pub(crate) struct EveryLayer;
 /// The bare in-memory client.
 pub(crate) struct BareMemory;
 
-/// The standard stack over reqwest, through pointers.
+/// The standard stack over reqwest, behind `Arc` and `Box`.
 pub(crate) struct Pointers;
 
 impl Harness for Hyper {
@@ -231,7 +231,7 @@ impl HttpHarness for Pointers {
     }
 }
 
-/// What the wrappers add to any transport, and a transport that streams downloads.
+/// The capabilities of the wrappers over a transport that streams downloads.
 pub(crate) fn standard() -> HttpCapabilities {
     let mut capabilities = HttpCapabilities::none();
     capabilities.base_url = true;
@@ -278,13 +278,13 @@ fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
         .expect("the settings are valid")
 }
 
-/// None of them has a reason to act on what the suite does, so that it must see no difference.
+/// All wrappers, with settings that must not change the results of the suite.
 fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
-    let often = RateLimit::per_second(1_000_000).with_burst(1_000_000);
+    let high_rate = RateLimit::per_second(1_000_000).with_burst(1_000_000);
     let builder = HttpClientBuilder::over(in_process(origin))
         .base_url(origin.base_url())
-        .rate_limit(often)
-        .rate_limit_per_host(often)
+        .rate_limit(high_rate)
+        .rate_limit_per_host(high_rate)
         .concurrency_limit(ConcurrencyLimit::per_host(1_000))
         .hedging(HedgePolicy::after(Duration::from_secs(86_400)))
         .trace_contexts(Arc::new(NewTraces));

@@ -1,4 +1,4 @@
-//! Every case of the HTTP suite finds the saboteur it is there for, and no other case does.
+//! Each saboteur of the HTTP suite is caught by its cases, and by no other case.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use networking_conformance::proof::http::{Saboteur, SaboteurHarness};
 
 use crate::http_harness;
 
-/// The in-memory client is fast: saboteurs that show there are looked for there.
+/// The in-memory client is fast, so every saboteur that can be caught in memory is tested there.
 #[test]
-fn saboteurs_that_show_in_memory() {
+fn saboteurs_are_caught_in_memory() {
     let saboteurs = Saboteur::ALL.iter().copied();
     check(
         saboteurs.filter(|saboteur| applies(*saboteur, &http_harness::Memory)),
@@ -19,14 +19,14 @@ fn saboteurs_that_show_in_memory() {
 }
 
 #[test]
-fn saboteurs_that_show_without_layers() {
+fn saboteurs_are_caught_without_layers() {
     check([Saboteur::InventsMetrics], |saboteur| {
         SaboteurHarness::new(http_harness::BareMemory, saboteur)
     });
 }
 
 #[test]
-fn saboteurs_that_show_on_the_network() {
+fn saboteurs_are_caught_on_the_network() {
     check(network_saboteurs(), |saboteur| {
         SaboteurHarness::new(http_harness::Reqwest, saboteur)
     });
@@ -42,7 +42,7 @@ fn every_case_has_a_saboteur() {
     suite().assert_every_case_catches(Saboteur::ALL.iter().flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
-/// Whether the case that catches the saboteur runs against this harness, and is about something that it has.
+/// Whether the case that catches the saboteur applies to this harness.
 fn applies(saboteur: Saboteur, harness: &dyn HttpHarness) -> bool {
     let suite = suite();
     let case = suite

@@ -1,5 +1,5 @@
-//! What the contract does not say: order, timing, configuration, errors of the transports, files, caches, recordings. And the
-//! proof that each case of the suites can fail.
+//! Tests of what the contract does not specify: order, timing, configuration, errors of the transports, files, caches, and
+//! recordings. Also tests that each case of the suites can fail.
 
 mod bodies;
 mod cache;
@@ -7,9 +7,9 @@ mod client;
 mod errors;
 mod http_harness;
 mod http_saboteurs;
+mod import_order;
 mod raw;
 mod recording;
-mod rooms;
 mod websocket;
 mod websocket_harness;
 mod websocket_saboteurs;

@@ -1,4 +1,4 @@
-//! A loopback server that speaks whatever bytes a test wants.
+//! A loopback server that sends the bytes that a test provides.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Stops when it is dropped.
+/// A server. Dropping it stops it.
 pub(crate) struct RawServer {
     pub(crate) address: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
 impl RawServer {
-    /// Hands every connection to `speak`.
-    pub(crate) async fn start<F, Fut>(speak: F) -> Self
+    /// Passes every connection to `serve`.
+    pub(crate) async fn start<F, Fut>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let speak = Arc::new(speak);
+        let serve = Arc::new(serve);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let speak = Arc::clone(&speak);
-                tokio::spawn(async move { speak(stream).await });
+                let serve = Arc::clone(&serve);
+                tokio::spawn(async move { serve(stream).await });
             }
         });
         Self { address, accepting }
     }
 
-    /// Reads a request's head and answers with these bytes; what it read goes to `seen`.
+    /// Reads a request's head, sends it to `seen`, and responds with these bytes.
     pub(crate) async fn answering(answer: &'static str, seen: tokio::sync::mpsc::UnboundedSender<String>) -> Self {
         Self::start(move |mut stream| {
             let seen = seen.clone();

@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 const URL: &str = "http://api.test/users";
 
-struct World {
+struct Fixture {
     path: PathBuf,
     _dir: TempDir,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("made/users.json");
@@ -57,8 +57,8 @@ async fn text(client: &impl HttpClient, url: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_replayed() {
-    let world = World::new();
+async fn recorded_exchanges_are_replayed() {
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::new();
     let created = Reply::new(StatusCode::CREATED)
         .with_header("x-id", "7")
@@ -72,14 +72,14 @@ async fn what_was_recorded_is_replayed() {
     peer.route(Method::POST, "/users", created).unwrap();
     let image = Reply::ok().with_body(vec![0xff, 0xd8, 0x00]);
     peer.route(Method::GET, "/users/7/image", image).unwrap();
-    let recorder = world.recording(peer, CassetteConfig::new()).await;
+    let recorder = fixture.recording(peer, CassetteConfig::new()).await;
     let parts = ["{\"name\": ", "\"Ada\"}"].map(|part| Ok(Bytes::from_static(part.as_bytes())));
     let streamed = HttpBody::stream(stream::iter(parts).boxed(), None);
     let request = HttpRequest::new(Method::POST, URL).with_body(streamed);
     assert_eq!(recorder.request(request).await.unwrap().status, 201);
     recorder.get("http://api.test/users/7/image").await.unwrap();
 
-    let (client, cassette) = world.replay().await;
+    let (client, cassette) = fixture.replay().await;
     assert_eq!(cassette.unused().len(), 2);
     let json = serde_json::json!({"name": "Ada"});
     let response = client.post(URL).json(&json).await.unwrap();
@@ -104,7 +104,7 @@ async fn what_was_recorded_is_replayed() {
 
 #[tokio::test]
 async fn no_secret_reaches_the_file() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::new();
     let reply = Reply::ok()
         .with_header("set-cookie", "session=s3cr3t")
@@ -131,7 +131,7 @@ async fn no_secret_reaches_the_file() {
                 }
             })
     };
-    let recorder = world.recording(peer, config()).await;
+    let recorder = fixture.recording(peer, config()).await;
     let request = |secret: &str| {
         HttpRequest::new(
             Method::POST,
@@ -146,11 +146,11 @@ async fn no_secret_reaches_the_file() {
     let response = recorder.request(request("s3cr3t")).await.unwrap();
     assert_eq!(
         response.headers["set-cookie"], "session=s3cr3t",
-        "the caller gets what came"
+        "the caller gets the original response"
     );
     assert!(response.text().await.unwrap().contains("s3cr3t"));
 
-    let file = world.text();
+    let file = fixture.text();
     assert!(!file.contains("s3cr3t"), "{file}");
     for kept in [
         "page=1",
@@ -164,7 +164,7 @@ async fn no_secret_reaches_the_file() {
         assert!(file.contains(kept), "{kept} is not in {file}");
     }
     // Other credentials find the same recording.
-    let (client, cassette) = world.replay_with(config()).await;
+    let (client, cassette) = fixture.replay_with(config()).await;
     let response = client.request(request("another")).await.unwrap();
     let length: usize = response.headers["content-length"].to_str().unwrap().parse().unwrap();
     assert_eq!(length, response.bytes().await.unwrap().len(), "after redaction");
@@ -174,7 +174,7 @@ async fn no_secret_reaches_the_file() {
 
 #[tokio::test]
 async fn secrets_in_unusual_places_do_not_reach_the_file() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::new();
     let reply = Reply::ok()
         .with_header("location", "/next#access_token=s3cr3t")
@@ -186,13 +186,13 @@ async fn secrets_in_unusual_places_do_not_reach_the_file() {
         )
         .unwrap();
     peer.route(Method::POST, "/users", reply).unwrap();
-    let recorder = world.recording(peer, CassetteConfig::new()).await;
+    let recorder = fixture.recording(peer, CassetteConfig::new()).await;
     let request = HttpRequest::new(Method::POST, URL)
         .with_body("client_secret=s3cr3t&grant=x")
         .with_header("content-type", "Application/X-WWW-Form-URLencoded; charset=utf-8")
         .unwrap();
     recorder.request(request).await.unwrap();
-    let file = world.text();
+    let file = fixture.text();
     assert!(!file.contains("s3cr3t"), "{file}");
     for kept in ["/next", "/here?page=2", "plain", "\\\"max_tokens\\\":7", "grant=x"] {
         assert!(file.contains(kept), "{kept} is not in {file}");
@@ -201,7 +201,7 @@ async fn secrets_in_unusual_places_do_not_reach_the_file() {
 
 #[tokio::test]
 async fn each_recording_is_used_once_in_order() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::new();
     peer.route(
         Method::GET,
@@ -209,11 +209,11 @@ async fn each_recording_is_used_once_in_order() {
         ["one", "two"].map(|body| Reply::ok().with_body(body)),
     )
     .unwrap();
-    let recorder = world.recording(peer, CassetteConfig::new()).await;
+    let recorder = fixture.recording(peer, CassetteConfig::new()).await;
     for _ in 0..2 {
         recorder.get(URL).await.unwrap();
     }
-    let (client, _) = world.replay().await;
+    let (client, _) = fixture.replay().await;
     assert_eq!(
         (text(&client, URL).await, text(&client, URL).await),
         ("one".into(), "two".into())
@@ -225,20 +225,20 @@ async fn each_recording_is_used_once_in_order() {
     );
     assert!(error.to_string().contains("used already"), "{error}");
 
-    let (client, _) = world.replay_with(CassetteConfig::new().allow_repeats(true)).await;
+    let (client, _) = fixture.replay_with(CassetteConfig::new().allow_repeats(true)).await;
     for expected in ["one", "two", "two", "two"] {
         assert_eq!(text(&client, URL).await, expected);
     }
 }
 
 #[tokio::test]
-async fn a_request_without_a_recording_is_told_the_nearest() {
-    let world = World::new();
-    let recorder = world.recording(answering(), CassetteConfig::new()).await;
+async fn the_error_for_a_missing_recording_names_the_nearest() {
+    let fixture = Fixture::new();
+    let recorder = fixture.recording(answering(), CassetteConfig::new()).await;
     recorder.get("http://other.test/far").await.unwrap();
     recorder.get("http://api.test/users?page=1").await.unwrap();
     recorder.post(URL).body("one").await.unwrap();
-    let (client, _) = world.replay().await;
+    let (client, _) = fixture.replay().await;
     let error = client
         .get("http://api.test/users?page=2&api_key=s3cr3t")
         .await
@@ -264,9 +264,9 @@ async fn a_request_without_a_recording_is_told_the_nearest() {
 }
 
 #[tokio::test]
-async fn how_requests_are_compared_can_be_said() {
-    let world = World::new();
-    let recorder = world.recording(answering(), CassetteConfig::new()).await;
+async fn the_matching_of_requests_can_be_configured() {
+    let fixture = Fixture::new();
+    let recorder = fixture.recording(answering(), CassetteConfig::new()).await;
     recorder
         .post(URL)
         .header("accept", "text/plain")
@@ -274,16 +274,16 @@ async fn how_requests_are_compared_can_be_said() {
         .await
         .unwrap();
     let accepts = |config: CassetteConfig, accept: &'static str, body: &'static str| {
-        let world = &world;
+        let fixture = &fixture;
         async move {
-            let (client, _) = world.replay_with(config).await;
+            let (client, _) = fixture.replay_with(config).await;
             client.post(URL).header("accept", accept).body(body).await.is_ok()
         }
     };
     let same = r#"{"b":[2],"a":1}"#;
     assert!(
         accepts(CassetteConfig::new(), "text/html", same).await,
-        "JSON by its values"
+        "JSON is compared by its values"
     );
     assert!(!accepts(CassetteConfig::new(), "text/html", r#"{"b":[2]}"#).await);
     assert!(accepts(CassetteConfig::new().match_body(false), "text/html", "other").await);
@@ -295,14 +295,14 @@ async fn how_requests_are_compared_can_be_said() {
 }
 
 #[tokio::test]
-async fn only_what_is_missing_is_sent() {
-    let world = World::new();
+async fn only_missing_exchanges_are_sent() {
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::serving(|request| async move {
         Ok(HttpResponse::new(StatusCode::OK).with_body(request.url.path().to_owned()))
     });
     for (run, asked) in [1, 0].into_iter().enumerate() {
         peer.clear_received();
-        let cassette = world.open(CassetteMode::RecordMissing, CassetteConfig::new()).await;
+        let cassette = fixture.open(CassetteMode::RecordMissing, CassetteConfig::new()).await;
         let client = RecordingClient::new(peer.clone(), cassette.clone());
         assert_eq!(text(&client, "http://api.test/a").await, "/a");
         assert_eq!(
@@ -312,12 +312,16 @@ async fn only_what_is_missing_is_sent() {
         );
         cassette.verify_all_used().unwrap();
     }
-    let cassette = world.open(CassetteMode::RecordMissing, CassetteConfig::new()).await;
+    let cassette = fixture.open(CassetteMode::RecordMissing, CassetteConfig::new()).await;
     let client = RecordingClient::new(peer.clone(), cassette);
     assert_eq!(text(&client, "http://api.test/b").await, "/b");
-    assert_eq!(world.replay().await.1.exchanges().len(), 2, "what was there stays");
+    assert_eq!(
+        fixture.replay().await.1.exchanges().len(),
+        2,
+        "earlier exchanges are kept"
+    );
 
-    let cassette = world.open(CassetteMode::Replay, CassetteConfig::new()).await;
+    let cassette = fixture.open(CassetteMode::Replay, CassetteConfig::new()).await;
     peer.clear_received();
     let client = RecordingClient::new(peer.clone(), cassette);
     assert_eq!(
@@ -329,7 +333,7 @@ async fn only_what_is_missing_is_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_whole_client_replays_its_retries() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let peer = MemoryHttpClient::new();
     peer.route(
         Method::GET,
@@ -346,15 +350,15 @@ async fn a_whole_client_replays_its_retries() {
             .build()
             .unwrap()
     };
-    let client = build(world.recording(peer.clone(), CassetteConfig::new()).await);
+    let client = build(fixture.recording(peer.clone(), CassetteConfig::new()).await);
     assert_eq!(text(&client, URL).await, "Ada");
     assert_eq!(
         peer.received()[0].header("accept-encoding"),
         None,
-        "bodies are to be read by people"
+        "recorded bodies are not compressed"
     );
     peer.clear_received();
-    let cassette = world.open(CassetteMode::Replay, CassetteConfig::new()).await;
+    let cassette = fixture.open(CassetteMode::Replay, CassetteConfig::new()).await;
     let client = build(RecordingClient::new(peer.clone(), cassette.clone()));
     assert_eq!(text(&client, URL).await, "Ada");
     assert_eq!(
@@ -365,21 +369,21 @@ async fn a_whole_client_replays_its_retries() {
 }
 
 #[tokio::test]
-async fn everything_is_bounded() {
-    let world = World::new();
+async fn bodies_and_exchanges_are_limited() {
+    let fixture = Fixture::new();
     let peer = || MemoryHttpClient::serving(|_| async { Ok(HttpResponse::new(StatusCode::OK).with_body("12345")) });
-    let recorder = world.recording(peer(), CassetteConfig::new().max_body_size(4)).await;
+    let recorder = fixture.recording(peer(), CassetteConfig::new().max_body_size(4)).await;
     assert_eq!(recorder.get(URL).await.unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(
         recorder.post(URL).body("12345").await.unwrap_err().kind(),
         ErrorKind::TooLarge
     );
-    assert!(!world.path.exists());
-    let recorder = world.recording(peer(), CassetteConfig::new().max_exchanges(1)).await;
+    assert!(!fixture.path.exists());
+    let recorder = fixture.recording(peer(), CassetteConfig::new().max_exchanges(1)).await;
     recorder.get(URL).await.unwrap();
     assert_eq!(recorder.get(URL).await.unwrap_err().kind(), ErrorKind::Exhausted);
 
-    let (client, _) = world.replay().await;
+    let (client, _) = fixture.replay().await;
     let limited = RequestOptions::new().with_max_response_size(4);
     assert_eq!(
         client.get(URL).options(limited).await.unwrap_err().kind(),
@@ -388,18 +392,18 @@ async fn everything_is_bounded() {
 }
 
 #[tokio::test]
-async fn requests_side_by_side_are_all_in_the_file() {
-    let world = World::new();
-    let recorder = world.recording(answering(), CassetteConfig::new()).await;
+async fn concurrent_requests_are_all_recorded() {
+    let fixture = Fixture::new();
+    let recorder = fixture.recording(answering(), CassetteConfig::new()).await;
     let urls: Vec<String> = (0..20).map(|number| format!("{URL}/{number}")).collect();
     futures_util::future::join_all(urls.iter().map(|url| async { recorder.get(url).await.unwrap() })).await;
-    let (client, cassette) = world.replay().await;
+    let (client, cassette) = fixture.replay().await;
     for url in &urls {
         client.get(url).await.unwrap();
     }
     cassette.verify_all_used().unwrap();
-    let left: Vec<PathBuf> = files(world.path.parent().unwrap());
-    assert_eq!(left, std::slice::from_ref(&world.path), "nothing unfinished stays");
+    let left: Vec<PathBuf> = files(fixture.path.parent().unwrap());
+    assert_eq!(left, std::slice::from_ref(&fixture.path), "no unfinished file is left");
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -408,12 +412,12 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn wrong_files_are_named() {
+async fn invalid_files_name_their_field() {
     const GET: &str = r#"{"method": "GET", "url": "http://api.test/"}"#;
-    let world = World::new();
-    let replay = || Cassette::open(&world.path, CassetteMode::Replay, CassetteConfig::new());
+    let fixture = Fixture::new();
+    let replay = || Cassette::open(&fixture.path, CassetteMode::Replay, CassetteConfig::new());
     assert_eq!(replay().await.unwrap_err().kind(), ErrorKind::NotFound);
-    std::fs::create_dir_all(world.path.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(fixture.path.parent().unwrap()).unwrap();
     let exchange = |request: &str, response: &str| {
         format!(r#"{{"format": 1, "exchanges": [{{"request": {request}, "response": {response}}}]}}"#)
     };
@@ -434,7 +438,7 @@ async fn wrong_files_are_named() {
             "exchanges[0].request.method",
         ),
     ] {
-        std::fs::write(&world.path, &text).unwrap();
+        std::fs::write(&fixture.path, &text).unwrap();
         let error = replay().await.unwrap_err();
         assert_eq!(
             (error.kind(), error.field()),
@@ -444,7 +448,7 @@ async fn wrong_files_are_named() {
         assert!(error.to_string().contains("users.json"), "{error}");
     }
     let config = CassetteConfig::new().max_body_size(0);
-    let error = Cassette::open(&world.path, CassetteMode::Record, config)
+    let error = Cassette::open(&fixture.path, CassetteMode::Record, config)
         .await
         .unwrap_err();
     assert_eq!(error.field(), Some("max_body_size"));

@@ -20,7 +20,7 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 /// The connections of the standard client.
 pub(crate) struct Tungstenite;
 
-/// The same, each within a connection that could come back, and is told not to.
+/// The same, each in a reconnecting connection that is configured not to reconnect.
 pub(crate) struct Reconnecting;
 
 impl Harness for Tungstenite {
@@ -31,7 +31,7 @@ impl Harness for Tungstenite {
 
 impl WebSocketHarness for Tungstenite {
     fn client(&self) -> Arc<dyn HttpExtended> {
-        // The transport has no part in it: one without a network is made faster.
+        // The transport is not used, and one without a network is created faster.
         let connector = WebSocketConnector::new(TransportConfig::default()).expect("the defaults are valid");
         let client = HttpClientBuilder::over(MemoryHttpClient::new())
             .websocket(connector)

@@ -1,4 +1,4 @@
-//! Every case of the WebSocket suite finds the saboteur it is there for, and no other case does.
+//! Each saboteur of the WebSocket suite is caught by its case, and by no other case.
 
 use std::sync::Arc;
 

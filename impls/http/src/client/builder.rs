@@ -35,21 +35,23 @@ pub type DefaultTransport = HyperTransport;
 /// ([`hyper`](HttpClientBuilder::hyper), [`reqwest`](HttpClientBuilder::reqwest)), or over any transport
 /// ([`over`](HttpClientBuilder::over)).
 ///
-/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature `cache`) - rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker -
-/// trace - attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
+/// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature `cache`) -
+/// rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker - trace -
+/// attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
 /// decompression and size limit - transport.
 ///
 /// | setting | default |
 /// |---|---|
-/// | timeouts | none for a whole call or an attempt; the transport's (10 s to connect, 60 s without data) limit every wait |
-/// | retries, circuit breaker, rate limits, limit of requests in flight, hedging | off; the first two can be configured later on the client |
+/// | timeouts | no total timeout and no attempt timeout; the transport's apply (10 s to connect, 60 s without data) |
+/// | retries, circuit breaker | off; can be configured on the built client |
+/// | rate limits, limit of requests in flight, hedging | off |
 /// | redirects | up to 10 |
-/// | cookies | none kept |
+/// | cookies | not stored |
 /// | decompression | on |
 /// | largest response body | 64 MiB; `stream_request` is not limited |
 /// | error statuses | responses, not errors |
 ///
-/// An invalid setting is reported by `build`.
+/// `build` fails with the first invalid setting.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,7 +73,7 @@ pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
     settings: Settings,
 }
 
-/// The builder creates the transport from its configuration.
+/// A builder that creates its transport from a [`TransportConfig`].
 pub struct Configured<T> {
     config: TransportConfig,
     resolver: Arc<dyn DnsResolver>,
@@ -142,8 +144,8 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         })
     }
 
-    /// Sets the configuration of the transport. It replaces earlier calls of [`ssrf_guard`](Self::ssrf_guard),
-    /// [`proxy`](Self::proxy), [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout).
+    /// Sets the configuration of the transport. It replaces what earlier calls of [`ssrf_guard`](Self::ssrf_guard),
+    /// [`proxy`](Self::proxy), [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout) have set.
     pub fn transport(mut self, config: TransportConfig) -> Self {
         self.transport.config = config;
         self
@@ -224,12 +226,12 @@ impl<T> fmt::Debug for Configured<T> {
     }
 }
 
-/// An existing transport, which the builder does not create.
+/// A builder over an existing transport.
 #[derive(Debug)]
 pub struct Transport<T>(T);
 
 impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
-    /// A client over `transport`, which only has to send requests: the wrappers do everything else.
+    /// A client over `transport`. The transport only has to send requests: the wrappers implement the other features.
     ///
     /// ```
     /// use networking_http::{HttpClientBuilder, MemoryHttpClient};
@@ -277,8 +279,8 @@ impl<S> HttpClientBuilder<S> {
         }
     }
 
-    /// Resolves relative targets against this URL; a slash is appended to a path without one. Credentials and secret default headers
-    /// are then sent only to its origin.
+    /// Resolves relative targets against this URL. A slash is appended to a path that does not end in one. Credentials and secret
+    /// default headers are then sent only to the origin of this URL.
     pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
         let parsed = Url::parse(url.as_ref())
             .map_err(|error| NetworkError::invalid_input("base_url", "is not a URL").with_source(error));
@@ -332,7 +334,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Requires a permit of a circuit of `breaker` for every attempt.
+    /// Guards every attempt with a circuit of `breaker`.
     pub fn circuit_breaker(mut self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Self {
         self.settings.breaker = Some((breaker, options));
         self
@@ -377,7 +379,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Adds an interceptor inside the interceptors that were added before.
+    /// Adds an interceptor, inside those that were added earlier.
     pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
         self.settings.interceptors.push(interceptor);
         self
@@ -389,7 +391,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Stores cookies in this jar, and sends them. Without a jar, cookies are ignored.
+    /// Stores the cookies of responses in this jar, and sends its cookies with requests. Without a jar, cookies are ignored.
     #[cfg(feature = "cookies")]
     pub fn cookies(mut self, jar: crate::cookies::CookieJar) -> Self {
         self.settings.cookies = Some(jar);
@@ -408,13 +410,13 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the largest response body in bytes, after decoding, also for `decompress_response`. `None`: no limit.
+    /// Sets the largest size of a decoded response body, in bytes. It also limits `decompress_response`. `None`: no limit.
     pub fn max_response_size(mut self, bytes: Option<u64>) -> Self {
         self.settings.max_response_size = bytes;
         self
     }
 
-    /// Answers requests from this cache if that is allowed, and stores responses there: see
+    /// Answers requests from this cache where RFC 9111 allows it, and stores responses in it: see
     /// [`CacheClient`](crate::layer::CacheClient).
     #[cfg(feature = "cache")]
     pub fn cache(mut self, cache: HttpCache) -> Self {
@@ -422,9 +424,9 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the connector of [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect). The default is one with the
-    /// configuration of the transport. Over other transports there is no default, and without this call `websocket_connect` is
-    /// `Unsupported`.
+    /// Sets the connector of [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect). Defaults to a
+    /// connector with the configuration of the transport. [Over](HttpClientBuilder::over) an existing transport there is no
+    /// default: `websocket_connect` is `Unsupported` without this call.
     #[cfg(feature = "websocket")]
     pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
         self.settings.websocket = Some(connector);
@@ -438,7 +440,7 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the clock for dates in `Retry-After`, and for the times and ages of tokens and cached responses.
+    /// Sets the clock for dates in `Retry-After`, the validity of tokens, and the age of cached responses.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.settings.clock = Some(clock);
         self

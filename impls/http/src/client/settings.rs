@@ -21,7 +21,7 @@ use crate::transport::PoolStatsSource;
 #[cfg(feature = "websocket")]
 use crate::websocket::WebSocketConnector;
 
-/// The default of the largest response body, in bytes.
+/// The default limit on a response body, in bytes.
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
 pub(super) struct Settings {

@@ -66,7 +66,7 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
     settings.redirects.validate().in_field("redirects")?;
     let counters = Arc::new(HttpCounters::new());
     let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-    // A wait that is longer than the time limit of the call is useless.
+    // A call that waits longer than its total timeout fails anyway, so it is refused immediately.
     let in_time = |limit: RateLimit| {
         let max_wait = settings
             .timeout

@@ -33,8 +33,8 @@ pub type ReqwestHttpClient = StandardHttpClient<ReqwestTransport>;
 
 /// All wrappers over a transport `T`, made by [`HttpClientBuilder`](super::HttpClientBuilder). Clones share everything.
 ///
-/// It implements streaming, compression and pool statistics (if the transport has them) of [`HttpExtended`], and the operations
-/// of the cargo features `jwt`, `oauth2` and `websocket`. Other operations are `Unsupported`;
+/// Of [`HttpExtended`] it implements streaming, compression, pool statistics (if the transport has them), and the operations of
+/// the cargo features `jwt`, `oauth2` and `websocket`. Other operations are `Unsupported`;
 /// [`extended_capabilities`](HttpExtended::extended_capabilities) lists what is supported.
 pub struct StandardHttpClient<T>(Arc<Inner<T>>);
 
@@ -87,7 +87,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         if chunk_size == 0 {
             return Err(NetworkError::invalid_input("chunk_size", "must be at least 1"));
         }
-        // Only one chunk is in memory, so the client's limit, which protects the memory, does not apply.
+        // The client's limit protects the memory. It does not apply here, because only one chunk is in memory.
         request.options.max_response_size.get_or_insert(u64::MAX);
         let response = self.request(request).await?;
         let HttpResponse {

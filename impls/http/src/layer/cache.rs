@@ -16,18 +16,19 @@ use networking_runtime::clock::TokioClock;
 /// The extensions of each response contain a [`CacheStatus`](crate::cache::CacheStatus). Responses from the cache have an `Age`
 /// header.
 ///
-/// * **Used**: responses to GET and HEAD, depending on the freshness of the response (`max-age`, `Expires`, or a share of the time
+/// * **Used**: for GET and HEAD, depending on the freshness of the stored response (`max-age`, `Expires`, or a share of the time
 ///   since its last modification) and on the request's `Cache-Control` (`no-cache`, `max-age`, `min-fresh`, `max-stale`,
-///   `only-if-cached`). Without a usable response, `only-if-cached` gets a 504. A stale response is validated (`ETag`,
-///   `Last-Modified`) and used again after a 304.
+///   `only-if-cached`). Without a usable response, a request with `only-if-cached` gets a 504. A stale response is validated
+///   (`ETag`, `Last-Modified`) and used again after a 304.
 /// * **Used although stale**: within `stale-while-revalidate`, while it is revalidated in the background; within
 ///   `stale-if-error` (of the response, the request, or the [configuration](crate::cache::CacheConfig::stale_if_error)) if the
 ///   origin cannot be reached, times out, has an open circuit, or responds with 500, 502, 503 or 504. Never with
 ///   `must-revalidate` or `no-cache`.
-/// * **Stored**: responses to GET whose headers allow it and that can be used again, when their body has been read to its end.
-///   A body that is dropped, fails, or is larger than [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not
-///   stored. Several responses of one URL are kept according to their `Vary`. Redirects, responses after a redirect, partial
-///   responses, and `Set-Cookie` headers are not stored.
+/// * **Stored**: responses to GET whose headers allow it and that can be used again. A response is stored when its body has been
+///   read to its end; a body that is dropped, fails, or is larger than
+///   [`max_entry_size`](crate::cache::CacheConfig::max_entry_size) is not stored. Responses of one URL with different values of
+///   the headers in `Vary` are stored separately. Redirects, responses after a redirect, partial responses, and `Set-Cookie`
+///   headers are not stored.
 /// * **Separated**: a response to a request with a secret header (`Authorization`, `Cookie`, an API key, a sensitive value) is
 ///   used only for requests with the same value, regardless of `Vary`. The store sees only hashes of these values.
 /// * **Invalidated**: the URL, and the URLs in `Location` and `Content-Location` of the same origin, when a request with an
@@ -36,7 +37,7 @@ use networking_runtime::clock::TokioClock;
 ///   certificates.
 ///
 /// A failure of the store counts as a miss, is counted in [`CacheStats`](crate::cache::CacheStats), and is logged once. Requests
-/// wait for the store without a time limit. Concurrent misses for one URL are all sent.
+/// wait for the store without a time limit. Concurrent misses for one URL are not coalesced: each is sent.
 ///
 /// Cancel safety: as for the inner client; a request that is dropped stores nothing.
 ///
@@ -68,8 +69,7 @@ pub struct CacheClient<C> {
 
 inner_access!(
     shared CacheClient,
-    "The client is in an `Arc`: a response that is being revalidated in the background may still use it. The cache itself keeps \
-     its responses."
+    "The client is in an `Arc`, because a background revalidation may still use it. The cache keeps its responses."
 );
 
 impl<C> CacheClient<C> {

@@ -24,13 +24,15 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::origin_name;
 use networking_runtime::clock::TokioClock;
 
-/// At most this many circuit handles are cached. When the limit is reached all are dropped; the breaker keeps the circuits.
+/// The largest number of cached circuit handles. When it is reached, all are dropped; the breaker keeps the circuits.
 const MAX_HANDLES: usize = 1_024;
 
-/// Acquires a permit from a circuit for every attempt, and records the outcome of the attempt, up to the response head.
+/// Acquires a permit from a circuit for every attempt, and records the outcome of the attempt when the response head or an error
+/// arrives.
 ///
-/// Statuses 5xx, 408 and 429 are failures, and other statuses are successes. Errors are classified by the circuit's
-/// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). A `Retry-After` of the peer is passed to the circuit. Without a breaker every request is passed on.
+/// Statuses 5xx, 408 and 429 are failures; other statuses are successes. Errors are classified by the circuit's
+/// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). The `Retry-After` of a failure is passed to the
+/// circuit. Without a breaker, every request is passed on.
 ///
 /// # Order
 ///

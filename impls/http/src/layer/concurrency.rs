@@ -78,7 +78,7 @@ impl Validate for ConcurrencyLimit {
         validate::ensure(
             self.max_queue == 0 || !self.max_wait.is_zero(),
             "max_wait",
-            "must be longer than zero if requests may wait",
+            "must be positive if requests may wait",
         )
     }
 }
@@ -86,11 +86,12 @@ impl Validate for ConcurrencyLimit {
 /// Limits the requests in flight per host. A request is in flight until the body of its response has been read to its end or
 /// dropped. Waiting requests are served in order of arrival.
 ///
-/// A request fails immediately with `Exhausted` if the queue is full, and with a `Timeout` in the phase `Queue` after it has waited
-/// for [`max_wait`](ConcurrencyLimit::max_wait). In both cases nothing was sent, and the request may be retried. Dropping a waiting
-/// call removes it from the queue.
+/// A request fails immediately with `Exhausted` if the queue is full, and with a `Timeout` in the phase `Queue` after it has
+/// waited for [`max_wait`](ConcurrencyLimit::max_wait). In both cases nothing was sent, and the request may be retried. Dropping
+/// a waiting call removes it from the queue.
 ///
-/// Hedges of a [`HedgeClient`](super::HedgeClient) do not wait, because they could wait for the permit of their own first attempt.
+/// Hedges of a [`HedgeClient`](super::HedgeClient) do not wait: the permit that they wait for could be that of their first
+/// attempt.
 ///
 /// A redirect to another host counts for the host of the original request.
 ///

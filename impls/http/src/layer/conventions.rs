@@ -1,12 +1,12 @@
-//! Spans and attributes of requests, by OpenTelemetry's semantic conventions for HTTP clients.
+//! Spans and attributes of requests, according to OpenTelemetry's semantic conventions for HTTP clients.
 
 use http::{Method, StatusCode};
 use networking_spi::http::{HttpRequest, RequestTarget};
 use networking_spi::{NetworkError, redact};
 use tracing::Span;
 
-/// A span for a request, at the level `INFO`. The fields of the outcome are empty until [`note_status`] or [`note_error`].
-/// Further fields follow the request.
+/// A span for a request, at the level `INFO`. [`note_status`] or [`note_error`] sets the fields of the outcome. Additional fields
+/// are given after the request.
 macro_rules! client_span {
     ($name:literal, $request:expr, $($field:tt)+) => {{
         let request: &::networking_spi::http::HttpRequest = $request;
@@ -32,7 +32,7 @@ pub(super) use client_span;
 
 const OTHER_METHOD: &str = "_OTHER";
 
-/// The method if it is a known one, and one name for all others, so that the number of values is limited.
+/// The name of a known method, and `_OTHER` for all others, which limits the number of distinct values.
 pub(super) fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -56,7 +56,7 @@ pub(super) fn span_name(method: &Method) -> &'static str {
     }
 }
 
-/// The method if its [name](method_name) is that of all others.
+/// The method if its [name](method_name) is `_OTHER`.
 pub(super) fn unknown_method(method: &Method) -> Option<&str> {
     (method_name(method) == OTHER_METHOD).then(|| method.as_str())
 }

@@ -9,15 +9,15 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::cookies::CookieJar;
 use crate::marks::WithoutCredentials;
 
-/// Sends the cookies of a [`CookieJar`], and stores those that responses set.
+/// Sends the cookies of a [`CookieJar`], and stores the cookies of responses in it.
 ///
-/// A `Cookie` header of the request is kept. The jar's cookies are appended, except those whose names the header has already.
+/// A `Cookie` header of the request is kept. The jar's cookies are appended to it, except those whose names it already contains.
 /// Requests marked [`WithoutCredentials`] neither send nor store cookies. A rejected cookie does not affect the response.
 ///
 /// # Order
 ///
-/// Right: inside [`RedirectClient`](super::RedirectClient), so that each hop sends the cookies of its host, and cookies that a
-/// redirect sets are stored.
+/// Right: inside [`RedirectClient`](super::RedirectClient), so that each hop sends the cookies of its host, and the cookies of
+/// redirects are stored.
 ///
 /// ```
 /// # use networking_http::{CookieJar, MemoryHttpClient, layer::{CookieClient, RedirectClient, RedirectPolicy}};
@@ -25,8 +25,8 @@ use crate::marks::WithoutCredentials;
 /// let client = RedirectClient::new(CookieClient::new(transport, Some(CookieJar::new())), RedirectPolicy::default());
 /// ```
 ///
-/// Wrong: outside `RedirectClient`, or over a transport that follows redirects. Cookies that are set by a redirect would be
-/// missed, and the cookies of the first host would be sent to the target of the redirect.
+/// Wrong: outside `RedirectClient`, or over a transport that follows redirects. The cookies of redirects would not be stored, and
+/// the cookies of the first host would be sent to the target of the redirect.
 #[derive(Debug)]
 pub struct CookieClient<C> {
     inner: C,
@@ -82,7 +82,7 @@ fn send(jar: &CookieJar, url: &Url, request: &mut HttpRequest) {
         .iter()
         .map(|value| value.to_str().ok())
         .collect();
-    // A header that is not text cannot be extended, and is kept.
+    // A header that is not text is sent unchanged.
     let Some(own) = own else { return };
     let own = (!own.is_empty()).then(|| own.join("; "));
     if let Some(value) = jar.merged_header(url, own.as_deref()) {

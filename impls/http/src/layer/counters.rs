@@ -51,7 +51,7 @@ impl HttpCounters {
         }
     }
 
-    /// A snapshot. It is not atomic: calls that end meanwhile may be counted in one counter and not in another.
+    /// A snapshot. It is not atomic: a call that ends during the snapshot may be counted in some counters only.
     pub fn snapshot(&self) -> HttpClientMetrics {
         let mut metrics = HttpClientMetrics::default();
         for (status, count) in self.statuses.iter().enumerate() {

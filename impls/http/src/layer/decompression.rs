@@ -11,7 +11,7 @@ use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, 
 use crate::body::codec;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
-/// The largest number of codings of one body that are decoded.
+/// The largest number of codings of one body. A body with more codings is not decoded.
 const MAX_CODINGS: usize = 4;
 
 /// The codings in `Accept-Encoding`, preferred ones first.
@@ -24,11 +24,11 @@ static ACCEPTED: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// Requests compressed responses, decodes them (`gzip`, `deflate`, `br`, `zstd`, depending on cargo features), and limits the
 /// size of decoded bodies.
 ///
-/// The response to a request with an `Accept-Encoding` or a `Range` is not decoded. A body in an unknown coding is passed on with
-/// its `Content-Encoding`. Decoding removes `Content-Encoding` and `Content-Length`. Bodies are decoded while they are read, and
-/// are not buffered.
+/// The response to a request with an `Accept-Encoding` or a `Range` header is not decoded. A body with an unknown coding is
+/// passed on with its `Content-Encoding`. Decoding removes `Content-Encoding` and `Content-Length`. Bodies are decoded while they
+/// are read, and are not buffered.
 ///
-/// The limit applies to the decoded size, which protects against compression bombs.
+/// The limit applies to the decoded size, which protects against decompression bombs.
 ///
 /// # Order
 ///
@@ -41,7 +41,7 @@ static ACCEPTED: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// let client = InterceptorClient::new(DecompressionClient::new(transport, true, Some(64 << 20)), Vec::new());
 /// ```
 ///
-/// Wrong: outside an interceptor that reads bodies. It would have to decode them.
+/// Wrong: outside an interceptor that reads bodies. The interceptor would get encoded bodies.
 #[derive(Debug)]
 pub struct DecompressionClient<C> {
     inner: C,

@@ -19,8 +19,9 @@ use networking_runtime::clock::TokioClock;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ClientDefaults {
-    /// Relative targets are resolved against it (RFC 3986, section 5). A slash is appended to a path without one, so that `users`
-    /// on `https://api.test/v1` is `https://api.test/v1/users`; `/users` starts at the root.
+    /// The URL that relative targets are resolved against (RFC 3986, section 5). A slash is appended to a path that does not end
+    /// in one: with `https://api.test/v1`, `users` is `https://api.test/v1/users`, and `/users` is `https://api.test/users`. A
+    /// relative target must stay on the origin of this URL.
     pub base_url: Option<Url>,
     /// Added to requests that do not have the header. With a base URL, secret headers are added only to requests to its origin.
     pub headers: HeaderMap,
@@ -57,7 +58,7 @@ impl ClientDefaults {
 ///
 /// # Order
 ///
-/// Right: outermost. Every other wrapper then sees absolute URLs, and sees a 503 as the response that it is.
+/// Right: outermost. Every other wrapper then sees absolute URLs, and sees a 503 as a response, not as an error.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{ClientDefaults, DefaultsClient, RetryClient}};
@@ -68,7 +69,8 @@ impl ClientDefaults {
 /// ```
 ///
 /// Wrong: inside a [`RetryClient`](super::RetryClient) or [`MetricsClient`](super::MetricsClient). With `raise_for_status` they
-/// would see errors in place of responses, without the headers that say when to retry.
+/// would see errors in place of responses: the statuses of the retry policy would not apply, and the metrics would not count
+/// statuses.
 pub struct DefaultsClient<C> {
     inner: C,
     defaults: ClientDefaults,

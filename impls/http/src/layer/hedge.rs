@@ -25,11 +25,11 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 pub enum HedgeDelay {
     /// A fixed time.
     Fixed(#[serde(with = "humantime_serde")] Duration),
-    /// A percentile of the latencies of the client's last 512 requests.
+    /// A percentile of the latencies of the last 512 hedgeable requests with a good response.
     Percentile {
         /// The percentile as a share, above 0.0 and below 1.0.
         share: f64,
-        /// The delay until 32 requests were measured, and the upper limit after that.
+        /// The delay until 32 latencies have been measured, and the upper limit of the delay after that.
         #[serde(with = "humantime_serde")]
         at_most: Duration,
     },
@@ -51,8 +51,8 @@ pub struct HedgePolicy {
     pub delay: HedgeDelay,
     /// Attempts in addition to the first one, 1 to 5.
     pub max_hedges: u32,
-    /// The largest long-term share of hedges among requests, above 0.0 and up to 0.5. It limits the additional load on a server that
-    /// is slow for all requests.
+    /// The largest long-term share of hedges among requests, above 0.0 and up to 0.5. It limits the additional load on a server
+    /// that is slow for all requests.
     pub share: f64,
     /// The largest number of hedges in a burst, at least 1.
     pub burst: u32,
@@ -64,8 +64,8 @@ impl HedgePolicy {
         Self::new(HedgeDelay::Fixed(delay))
     }
 
-    /// One hedge when a request takes longer than the percentile `share` of the last requests, or than `at_most`; for at most 10 % of
-    /// requests, in bursts of up to 10.
+    /// One hedge when a request takes longer than the percentile `share` of recent requests, or longer than `at_most`; for at
+    /// most 10 % of requests, in bursts of up to 10.
     pub const fn after_percentile(share: f64, at_most: Duration) -> Self {
         Self::new(HedgeDelay::Percentile { share, at_most })
     }
@@ -129,8 +129,8 @@ impl Validate for HedgePolicy {
 /// * The other attempts are cancelled when a good response arrives.
 /// * A [budget](HedgePolicy::with_budget) limits the share of hedges, so that an overloaded server does not get twice the load.
 /// * A hedge does not wait for a permit of a [`ConcurrencyClient`](super::ConcurrencyClient): if none is free, it is skipped.
-/// * If the first attempt fails before the delay has passed, its failure is the outcome: retries are done by
-///   [`RetryClient`](super::RetryClient).
+/// * If the first attempt fails before the delay has passed, its failure is the outcome: hedging does not retry. Use
+///   [`RetryClient`](super::RetryClient) for retries.
 ///
 /// # Order
 ///
@@ -392,7 +392,7 @@ mod tests {
         for millis in 0..31 {
             latencies.record(Duration::from_millis(millis));
         }
-        assert_eq!(latencies.percentile(), Duration::from_millis(500), "too few");
+        assert_eq!(latencies.percentile(), Duration::from_millis(500), "too few latencies");
         latencies.record(Duration::from_millis(31));
         assert_eq!(latencies.percentile(), Duration::from_millis(28));
         for _ in 0..KEPT {
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!(
             latencies.percentile(),
             Duration::from_millis(7),
-            "old ones are forgotten"
+            "old latencies are dropped"
         );
         for _ in 0..KEPT {
             latencies.record(Duration::from_secs(7));

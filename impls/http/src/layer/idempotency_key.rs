@@ -9,7 +9,7 @@ use http::HeaderValue;
 /// Generates unique keys.
 #[derive(Debug)]
 pub(super) struct KeyMaker {
-    /// A keyed hash whose key comes from the operating system's random numbers.
+    /// A hash function with a random key from the operating system.
     secret: RandomState,
     made: AtomicU64,
 }

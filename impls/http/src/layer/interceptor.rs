@@ -10,15 +10,16 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 
 /// Runs [`Interceptor`]s around each attempt: the first one's `before` runs first and its `after` last.
 ///
-/// When a `before` hook ends the attempt with a response or an error, only the interceptors outside of it get that outcome.
+/// When a `before` hook ends the attempt with a response or an error, only the interceptors outside it get that outcome.
 /// `after` and `on_error` get the method and URL of the request as they were passed to `before` of the same interceptor.
 ///
-/// The [send state](NetworkError::send_state) of an error from a hook is replaced by that of the attempt, so that a hook cannot
-/// change whether the request may be repeated.
+/// The [send state](NetworkError::send_state) of an error from a hook is replaced by that of the attempt: a hook cannot change
+/// whether the request may be repeated.
 ///
 /// # Order
 ///
-/// Right: inside the retries, so that every attempt is seen, and outside the credentials.
+/// Right: inside the retries, so that interceptors see every attempt, and outside [`AuthClient`](super::AuthClient), so that they
+/// do not see the credentials.
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -1,11 +1,11 @@
-//! A histogram of durations that is written without locks.
+//! A lock-free histogram of durations.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use networking_spi::http::LatencySummary;
 
-/// Buckets per power of two, in microseconds: percentiles are at most 12.5 % too high.
+/// Buckets per power of two of microseconds. Percentiles are at most 12.5 % too high.
 const STEPS: u64 = 1 << STEP_BITS;
 const STEP_BITS: u32 = 3;
 

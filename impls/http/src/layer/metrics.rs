@@ -36,7 +36,8 @@ use crate::marks::host;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt would count as a call, and latencies would exclude the waits.
+/// Wrong: inside a [`RetryClient`](super::RetryClient). Each attempt would count as a call, and latencies would exclude the
+/// waits.
 #[derive(Debug)]
 pub struct MetricsClient<C> {
     inner: C,
@@ -56,7 +57,7 @@ impl<C> MetricsClient<C> {
         Self::with_counters(inner, Arc::default())
     }
 
-    /// Counts into `counters`, which other wrappers share.
+    /// Counts into `counters`, which can be shared with other wrappers.
     pub fn with_counters(inner: C, counters: Arc<HttpCounters>) -> Self {
         Self {
             inner,
@@ -66,18 +67,18 @@ impl<C> MetricsClient<C> {
         }
     }
 
-    /// Also writes measurements to the recorder that is installed with the crate `metrics`, under the names of OpenTelemetry's semantic
+    /// Also writes measurements to the installed recorder of the crate `metrics`, under the names of OpenTelemetry's semantic
     /// conventions:
     ///
     /// | name | kind | unit | |
     /// |---|---|---|---|
-    /// | `http.client.request.duration` | histogram | seconds | from the call to the response head, retries and waits included |
-    /// | `http.client.active_requests` | gauge | calls | up to the response head |
-    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, if it is known |
-    /// | `http.client.response.body.size` | histogram | bytes | if the response announces it |
+    /// | `http.client.request.duration` | histogram | seconds | up to the response head or the error, with retries and waits |
+    /// | `http.client.active_requests` | gauge | calls | up to the response head or the error |
+    /// | `http.client.request.body.size` | histogram | bytes | of requests that got a response, if the size is known |
+    /// | `http.client.response.body.size` | histogram | bytes | if the size is known when the head arrives |
     ///
-    /// Labels: `http.request.method`, `server.address` (the first 200 hosts; `_other` for all others), `server.port`, and, except for
-    /// the gauge, `http.response.status_code` and `error.type`.
+    /// Labels: `http.request.method`, `server.address` (`_other` after the first 200 hosts), `server.port`, and, except for the
+    /// gauge, `http.response.status_code` and `error.type`.
     #[cfg(feature = "metrics")]
     pub fn recorded(mut self) -> Self {
         self.recorder = Some(Recorder::new());
@@ -149,7 +150,7 @@ impl<C: HttpClient> HttpClient for MetricsClient<C> {
 }
 
 impl<C> MetricsClient<C> {
-    /// Counts the bytes of a body: of a body in memory immediately, of a stream while it is read.
+    /// Counts the bytes of a body: immediately if it is in memory, and while it is read if it is a stream.
     fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);

@@ -5,36 +5,36 @@
 //! transport obeys the options that are left, or refuses the request. A wrapper that has nothing to do for a request passes
 //! it on unchanged.
 //!
-//! A wrapper outside this crate is an `HttpClient` around an `HttpClient`, and can stand anywhere between or around these.
-//! `get_ref` gives the inner client of a wrapper, and `into_inner` removes the wrapper.
+//! A wrapper of another crate is an `HttpClient` around an `HttpClient`, and can be placed between or around these. `get_ref`
+//! returns the inner client of a wrapper, and `into_inner` removes the wrapper.
 //!
 //! [`HttpClientBuilder`](crate::client::HttpClientBuilder) composes the standard stack. Outermost first:
 //!
-//! | wrapper | why there |
+//! | wrapper | reason for its position |
 //! |---|---|
-//! | [`DefaultsClient`] | all others see absolute URLs; a status that is raised as an error is still a response for all others |
+//! | [`DefaultsClient`] | all others see absolute URLs, and see responses where `raise_for_status` returns errors |
 //! | [`MetricsClient`] | counts calls, including all their waits |
 //! | `CacheClient` (feature `cache`) | a hit skips all wrappers below; a stale response can replace a failure of all of them |
 //! | [`RateLimitClient`] | a call waits once, even when it is retried |
 //! | [`TotalTimeoutClient`] | limits all attempts and the waits between them |
 //! | [`RetryClient`] | repeats everything below |
 //! | [`HedgeClient`] | each hedge is a separate attempt for everything below |
-//! | [`ConcurrencyClient`] | waiting for a permit does not count as a slow peer, and a request that waits for a retry holds none |
+//! | [`ConcurrencyClient`] | a wait for a permit does not count as a slow peer; the wait before a retry holds no permit |
 //! | [`CircuitBreakerClient`] | sees every attempt, and its rejections can be retried |
 //! | [`TraceClient`] | each attempt that is sent has its own span |
 //! | [`AttemptTimeoutClient`] | inside the breaker, so that a timeout counts as a failure |
 //! | [`InterceptorClient`] | sees every attempt, before credentials are added |
-//! | [`AuthClient`] | adds credentials to each attempt, invisible to everything above |
+//! | [`AuthClient`] | adds credentials to each attempt; nothing above sees them |
 //! | [`RedirectClient`] | removes secrets when a redirect leads to another origin |
 //! | [`AuthClient`] again | credentials that depend on the URL: digests, and keys in the query |
-//! | `CookieClient` (feature `cookies`) | each hop has the cookies of its host |
-//! | [`DecompressionClient`] | everything above sees decoded bodies, and the size limit applies to those |
+//! | `CookieClient` (feature `cookies`) | each hop sends the cookies of its host |
+//! | [`DecompressionClient`] | everything above sees decoded bodies, and the size limit applies to decoded bodies |
 //!
 //! # Writing a wrapper in this crate
 //!
-//! The wrappers of the standard stack do not call each other through [`HttpClient::request`], which boxes a future per
-//! call, but through `chain::Next`, so that one box holds the futures of all. A wrapper implements `chain::Wrapper`, gets its
-//! `HttpClient` methods from `pass_on!`, and `get_ref` and `into_inner` from `inner_access!`:
+//! The wrappers of the standard stack do not call each other through [`HttpClient::request`], which boxes a future per call, but
+//! through `chain::Next`, so that one box holds the futures of all wrappers. A wrapper implements `chain::Wrapper`, gets its
+//! `HttpClient` methods from `pass_on!`, and gets `get_ref` and `into_inner` from `inner_access!`:
 //!
 //! ```text
 //! pub struct StampClient<C> {
@@ -65,8 +65,8 @@
 //! }
 //! ```
 //!
-//! The future of a stack is as large as the futures of its wrappers together. A wrapper should keep little across
-//! `next.send(..)`, and box what only a rare path needs. A test limits the sum.
+//! The size of a stack's future is the sum of the sizes of its wrappers' futures. A wrapper should hold little state across
+//! `next.send(..)`, and box the futures of rare code paths. A test limits the sum.
 //!
 //! [`HttpClient::request`]: networking_spi::http::HttpClient::request
 

@@ -10,7 +10,7 @@ use crate::marks::origin_name;
 
 /// A value that can be removed while it is idle.
 pub(super) trait Evictable {
-    /// Whether a new value would behave in the same way.
+    /// Whether the value behaves like a new one.
     fn is_idle(&self) -> bool;
 }
 
@@ -44,7 +44,7 @@ impl<V: Evictable> PerOrigin<V> {
             return Arc::clone(value);
         }
         if known.len() >= self.most {
-            // The write lock is held, so a value with one reference is not about to be used.
+            // References are cloned only under the lock, so a value with one reference is not in use.
             known.retain(|_, value| Arc::strong_count(value) > 1 || !value.is_idle());
             if known.len() >= self.most {
                 return Arc::clone(&self.others);
@@ -84,7 +84,7 @@ mod tests {
         drop(get("http://b.test/"));
         let c = get("http://c.test/");
         assert!(Arc::ptr_eq(&busy, &get("http://a.test/other")), "busy ones stay");
-        assert!(Arc::ptr_eq(&c, &get("http://c.test/")), "it took the place of b");
+        assert!(Arc::ptr_eq(&c, &get("http://c.test/")), "it has replaced b");
         assert!(Arc::ptr_eq(&values.others, &get("http://d.test/")), "c is in use");
         drop(c);
         assert!(

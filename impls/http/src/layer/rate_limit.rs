@@ -32,7 +32,7 @@ use networking_runtime::clock::TokioClock;
 pub struct RateLimit {
     /// Calls in each `period`, at least 1.
     pub calls: u32,
-    /// The time to which `calls` applies, at most a day.
+    /// The period that `calls` refers to, at most a day.
     #[serde(with = "humantime_serde")]
     pub period: Duration,
     /// The largest number of calls without a wait after an idle time, at least 1.
@@ -40,8 +40,8 @@ pub struct RateLimit {
     /// The longest wait of a call; a call that would wait longer fails immediately.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
-    /// The longest pause after a 429 or 503 with `Retry-After`, at most a day: no call is sent for the time in the header, up to this
-    /// limit. Zero, the default: no pause.
+    /// The longest pause after a 429 or 503 with `Retry-After`, at most a day. No call is sent for the time in the header, up to
+    /// this limit. Defaults to zero: no pause.
     #[serde(with = "humantime_serde", default)]
     pub max_pause: Duration,
 }
@@ -80,7 +80,7 @@ impl RateLimit {
         self
     }
 
-    /// Sends no call for the time in `Retry-After` of a 429 or 503, at most for `max_pause`.
+    /// Pauses calls for the time in the `Retry-After` of a 429 or 503, for at most `max_pause`.
     pub const fn with_max_pause(mut self, max_pause: Duration) -> Self {
         self.max_pause = max_pause;
         self
@@ -99,7 +99,7 @@ impl Validate for RateLimit {
         validate::ensure(
             self.period.as_nanos() >= u128::from(self.calls),
             "calls",
-            "must not be above one in a nanosecond",
+            "must be at most one per nanosecond",
         )?;
         validate::ensure(self.burst > 0, "burst", "must be at least 1")?;
         validate::ensure(
@@ -113,14 +113,14 @@ impl Validate for RateLimit {
 /// Limits the rate of calls (generic cell rate algorithm): of all calls, of the calls to each host (scheme, host and port), or of
 /// both. Waiting calls are sent in order of arrival.
 ///
-/// A call that would wait longer than [`RateLimit::max_wait`] or than its timeout fails immediately with `RateLimited`; the error
+/// A call that would wait longer than [`RateLimit::max_wait`] or its timeout fails immediately with `RateLimited`; the error
 /// contains the wait. A call that is dropped while it waits still counts.
 ///
-/// A [pause](RateLimit::with_max_pause) starts with the response of a call. Responses that are retried further inside do not start
-/// a pause.
+/// A [pause](RateLimit::with_max_pause) starts with the response of a call. Responses that are retried further inside do not
+/// start a pause.
 ///
-/// At most 1,000 hosts have separate limits. Idle hosts are removed when there are more; if none is idle, further hosts share one
-/// limit.
+/// At most 1,000 hosts have separate limits. When there are more, idle hosts are removed; if none is idle, further hosts share
+/// one limit.
 ///
 /// # Order
 ///
@@ -135,7 +135,7 @@ impl Validate for RateLimit {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient). The wait would look like a slow peer, and count against
+/// Wrong: inside an [`AttemptTimeoutClient`](super::AttemptTimeoutClient). The wait would look like a slow peer, and could open
 /// its circuit.
 #[derive(Debug)]
 pub struct RateLimitClient<C> {
@@ -277,10 +277,10 @@ impl Gates<'_> {
         self.all.into_iter().chain(self.host.as_deref())
     }
 
-    /// Reserves a call at each gate, or at none. Returns the longest wait, or as the error the wait that would be too long.
+    /// Reserves a call at each gate, or at none. Returns the longest wait; the error is the wait that is too long.
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         if let (Some(all), Some(host)) = (self.all, &self.host) {
-            // Both are checked first, so that no call is reserved at one gate and refused by the other.
+            // Both are checked first, so that a call that one gate refuses does not count at the other.
             all.peek(timeout)?;
             host.peek(timeout)?;
         }
@@ -301,7 +301,7 @@ struct Gate {
     origin: Instant,
     /// Nanoseconds between calls.
     interval: u64,
-    /// How far ahead of the schedule a call may be, in nanoseconds.
+    /// The longest time that a call may be ahead of the schedule, in nanoseconds.
     tolerance: u64,
     max_wait: Duration,
     max_pause: Duration,
@@ -333,7 +333,7 @@ impl Gate {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Reserves a call. Returns its wait, or as the error the wait that would be too long.
+    /// Reserves a call. Returns its wait; the error is the wait that is too long.
     fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         let now = self.now();
         let mut due = self.due.load(Ordering::Relaxed);
@@ -350,7 +350,7 @@ impl Gate {
         }
     }
 
-    /// The same, without reserving the call.
+    /// Like `take_turn`, without reserving the call.
     fn peek(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
         self.wait(self.due.load(Ordering::Relaxed), self.now(), timeout)
     }

@@ -1,4 +1,4 @@
-//! Measurements of calls, through the `metrics` facade.
+//! Measurements of calls, written through the `metrics` facade.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 
 use super::conventions::{method_name, server_of};
 
-/// The largest number of hosts with separate series. Recorders keep series forever.
+/// The largest number of hosts with separate series. Recorders never drop a series.
 const MAX_SERVERS: usize = 200;
 
 /// The `server.address` of all other hosts.
@@ -23,7 +23,7 @@ const ACTIVE: &str = "http.client.active_requests";
 const REQUEST_SIZE: &str = "http.client.request.body.size";
 const RESPONSE_SIZE: &str = "http.client.response.body.size";
 
-/// Writes to the recorder that is installed with the crate `metrics`.
+/// Writes to the installed recorder of the crate `metrics`.
 pub(super) struct Recorder {
     /// The label of each server.
     servers: RwLock<HashMap<Box<str>, SharedString>>,

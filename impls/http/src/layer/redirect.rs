@@ -57,12 +57,13 @@ impl Validate for RedirectPolicy {
 
 /// Follows redirects (RFC 9110, section 15.4) for transports that do not.
 ///
-/// * 301 and 302 turn a POST into a GET, 303 turns everything but HEAD into a GET; 307 and 308 send method and body again.
-/// * Secret headers are not sent to another origin (scheme, host or port): known ones, those with secret names, and those
-///   marked sensitive.
+/// * 301 and 302 turn a POST into a GET, and 303 turns every method except HEAD into a GET. 307 and 308 keep method and body.
+/// * Secret headers are not sent to another origin (scheme, host and port). A header is secret if its name is that of a secret
+///   (`Authorization`, `Cookie`, `X-Api-Key`, ...) or its value is marked sensitive.
 /// * Only `http` and `https` targets are followed.
 ///
-/// If the transport follows redirects, it keeps doing so, with the setting of this policy.
+/// If the transport can follow redirects, it does so, provided that [`follow`](RedirectPolicy::follow) is set; the
+/// [`limit`](RedirectPolicy::limit) does not apply.
 ///
 /// # Order
 ///
@@ -112,8 +113,8 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
         for _ in 0..=self.policy.limit {
             let mut hop = NextHop::of(&request)?;
             let mut response = next.send(request).await.map_err(|error| {
-                // The redirecting server has received the request and may have processed it, so the request must not be sent
-                // again because a later hop cannot be reached.
+                // The redirecting server has received the request and may have processed it. A failure of a later hop must not
+                // make the request look unsent.
                 if followed.is_empty() {
                     error
                 } else {
@@ -194,7 +195,7 @@ impl NextHop {
                 header::CONTENT_LANGUAGE,
                 header::CONTENT_LOCATION,
                 header::TRANSFER_ENCODING,
-                // Without content there is nothing to expect a 100 for (RFC 9110, section 10.1.1).
+                // A request without content must not expect a 100 (RFC 9110, section 10.1.1).
                 header::EXPECT,
             ] {
                 self.headers.remove(name);
@@ -203,10 +204,10 @@ impl NextHop {
         if self.body.is_none() {
             return Err(refused(
                 "body_not_repeatable",
-                "the redirect requires the body again, which can be sent only once",
+                "the redirect requires the body to be sent again, but it can be sent only once",
             ));
         }
-        // The header is only valid for the host of the previous hop.
+        // The header names the host of the previous hop.
         self.headers.remove(header::HOST);
         if !same_origin {
             self.drop_secrets();

@@ -31,13 +31,12 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Retries requests after transient failures, according to a [`RetryPolicy`].
 ///
-/// * The statuses of the policy are retried, and errors with a retryable
-///   [retryability](NetworkError::retryability), including an open circuit that has a time to retry. The policy's predicate takes
-///   precedence.
+/// * The statuses of the policy are retried, and errors whose [retryability](NetworkError::retryability) allows it, including
+///   rejections by a circuit that is not forced open. The policy's predicate takes precedence.
 /// * Idempotent requests are retried, and requests of any method that did not reach the peer. The body must be one that can be
-///   sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys) a POST or PATCH gets a key by which the server recognizes
-///   it, which makes it idempotent.
-/// * A retry happens up to the response head. A body that fails later is an error for its reader.
+///   sent again. With [`idempotency_keys`](RetryPolicy::idempotency_keys), a POST or PATCH gets a key by which the server
+///   recognizes a repetition, and is retried like an idempotent request.
+/// * Only failures before the response head are retried. A body that fails while it is read is an error for its reader.
 /// * The call returns the response or error of the last attempt. The number of attempts is in the error's `attempts`, or in the
 ///   response's extensions as [`Attempts`].
 /// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The budget is
@@ -57,9 +56,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: inside the circuit breaker. It would count three failed attempts of a call as one failure, or as none if the third one
-/// succeeds, and would not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack, which multiply the
-/// attempts.
+/// Wrong: inside the circuit breaker. The breaker would count two failed attempts and a successful one as one success, and could
+/// not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack, whose numbers of attempts multiply.
 pub struct RetryClient<C> {
     inner: C,
     state: ArcSwap<State>,
@@ -221,13 +219,13 @@ impl<C> RetryClient<C> {
     }
 }
 
-/// An attempt has a separate box, so that it and the rest of the call stay small: allocators have fast paths for small blocks.
+/// Boxes an attempt, so that its future and that of the call stay small: allocators have fast paths for small blocks.
 fn attempt_once(next: &impl Next, request: Box<HttpRequest>) -> BoxFuture<'_, Result<Box<HttpResponse>>> {
     Box::pin(next.send(request))
 }
 
 enum Verdict {
-    /// A success: it refills the budget.
+    /// A success. It refills the budget.
     Good,
     /// A failure that is not retried.
     Final,
@@ -264,13 +262,13 @@ fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpRe
     }
 }
 
-/// Waits. Meanwhile reads the rest of a small response, so that its connection can be reused by the next attempt.
+/// Waits, and reads the rest of a small response during the wait, so that the next attempt can reuse its connection.
 async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
     let mut over = pin!(sleep(wait));
     if let Ok(HttpResponse { body, .. }) = given_up.map(|response| *response)
         && body.length().is_some_and(|length| length <= MAX_DRAIN as u64)
     {
-        // An error or a timeout only means that the connection is closed.
+        // After an error or a timeout, the connection is closed.
         tokio::select! {
             biased;
             _ = body.collect(MAX_DRAIN) => {}
@@ -288,7 +286,7 @@ impl State {
     }
 }
 
-/// Tokens in thousandths.
+/// A token bucket that counts in thousandths of a token.
 #[derive(Debug)]
 pub(super) struct Bucket {
     capacity: u64,

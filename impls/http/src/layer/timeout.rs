@@ -111,7 +111,7 @@ impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 ///
-/// Wrong: outside the breaker. The breaker would record a cancelled call, not a failure of the peer.
+/// Wrong: outside the circuit breaker. The breaker would record a timeout as a cancelled call, not as a failure of the peer.
 #[derive(Debug)]
 pub struct AttemptTimeoutClient<C> {
     inner: C,

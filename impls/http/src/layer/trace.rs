@@ -16,7 +16,7 @@ use crate::marks::ResendCount;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Provides the trace context of requests that have none in their extensions: the connection to a tracing system.
+/// Provides the trace context for requests that have none in their extensions: the adapter to a tracing system.
 ///
 /// ```
 /// use networking_http::layer::{TraceContext, TraceContextSource};
@@ -35,18 +35,18 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// }
 /// ```
 pub trait TraceContextSource: fmt::Debug + Send + Sync + 'static {
-    /// The context of the current span. It is called once per attempt, inside the span of the attempt: return the id of that span if
-    /// spans have ids. Must not block.
+    /// The context of the current span. Called once per attempt, inside the span of the attempt: if the tracing system assigns
+    /// ids to spans, return the id of that span. Must not block.
     fn current(&self) -> Option<TraceContext>;
 }
 
 /// Sends `traceparent` and `tracestate` (W3C Trace Context) with each attempt, and opens a span for it (`http.attempt`, level
 /// `INFO`, with the attributes of OpenTelemetry's semantic conventions for HTTP clients).
 ///
-/// * The context is the one in the request's [extensions](networking_spi::http::HttpRequest::extensions), or else the one of the
-///   [`TraceContextSource`]. A request without either, and one that has a `traceparent` header, is sent unchanged, without a span.
-/// * A context in the extensions is that of the caller. Each attempt gets a child context with a new span id, which is sent to
-///   the peer and recorded as `span_id`. If the span is disabled, the caller's context is sent unchanged.
+/// * The context is taken from the request's [extensions](networking_spi::http::HttpRequest::extensions), or else from the
+///   [`TraceContextSource`]. Requests without a context, and requests with a `traceparent` header, are sent unchanged.
+/// * A context in the extensions is the caller's. Each attempt gets a child context with a new span id, which is sent to the peer
+///   and recorded as `span_id`. If the span is disabled, the caller's context is sent unchanged.
 /// * A context from the source is sent unchanged.
 ///
 /// # Order
@@ -74,7 +74,7 @@ pub struct TraceClient<C> {
 inner_access!(TraceClient);
 
 impl<C> TraceClient<C> {
-    /// Sends the trace contexts of requests to `inner`, and those of `source` for requests that have none.
+    /// Sends requests to `inner` with their trace context, or with that of `source` if they have none.
     pub fn new(inner: C, source: Option<Arc<dyn TraceContextSource>>) -> Self {
         Self { inner, source }
     }

@@ -7,14 +7,15 @@ use std::str::FromStr;
 use http::HeaderValue;
 use networking_spi::{NetworkError, Result};
 
-/// The longest `tracestate` that is sent, in bytes, and its largest number of members.
+/// The longest `tracestate` that is sent, in bytes.
 const MAX_STATE: usize = 512;
+/// The largest number of members of a `tracestate`.
 const MAX_MEMBERS: usize = 32;
 
 const SAMPLED: u8 = 1;
 
-/// The trace and the span that a request belongs to (W3C Trace Context). [`TraceClient`](super::TraceClient) sends the context that is
-/// in the extensions of a request.
+/// The trace and the span that a request belongs to (W3C Trace Context). [`TraceClient`](super::TraceClient) sends the context in
+/// the extensions of a request.
 ///
 /// ```
 /// use networking_http::layer::TraceContext;
@@ -64,7 +65,8 @@ impl TraceContext {
     /// Sets the vendor-specific state (`tracestate`).
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for text that is not a list of up to 32 `key=value` members in up to 512 bytes.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for text that is longer than 512 bytes, or is not a list of up
+    /// to 32 `key=value` members.
     pub fn with_state(mut self, state: &str) -> Result<Self> {
         let wrong = |message| NetworkError::invalid_input("tracestate", message);
         if state.len() > MAX_STATE {
@@ -76,7 +78,7 @@ impl TraceContext {
             .filter(|member| !member.is_empty())
             .collect();
         if members.len() > MAX_MEMBERS || !members.iter().all(|member| is_member(member)) {
-            return Err(wrong("is not a list of up to 32 key=value"));
+            return Err(wrong("is not a list of up to 32 key=value members"));
         }
         let value = members.join(",");
         self.state = if value.is_empty() {
@@ -87,17 +89,17 @@ impl TraceContext {
         Ok(self)
     }
 
-    /// The trace's id.
+    /// The id of the trace.
     pub const fn trace_id(&self) -> NonZeroU128 {
         self.trace_id
     }
 
-    /// The id of the span, which is the parent of the peer's spans.
+    /// The id of the span. It is the parent of the peer's spans.
     pub const fn span_id(&self) -> NonZeroU64 {
         self.span_id
     }
 
-    /// Whether the trace is recorded.
+    /// Whether the `sampled` flag is set.
     pub const fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
@@ -128,7 +130,7 @@ impl fmt::Display for TraceContext {
 impl FromStr for TraceContext {
     type Err = NetworkError;
 
-    /// Parses a `traceparent`. Of later versions, the fields of version 00 are read.
+    /// Parses a `traceparent`. For later versions, only the fields of version 00 are read.
     ///
     /// # Errors
     /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for other text.

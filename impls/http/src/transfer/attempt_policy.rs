@@ -1,4 +1,4 @@
-//! How downloads and event streams, which make their own attempts, use a [`RetryPolicy`].
+//! How a [`RetryPolicy`] applies to downloads and event streams, which make their own attempts.
 
 use http::StatusCode;
 use networking_spi::clock::Clock;
@@ -7,8 +7,8 @@ use networking_spi::{NetworkError, Retryability};
 
 use crate::layer::retry_after;
 
-/// The error of a 4xx or 5xx status. If the status is transient, the error carries the wait of `Retry-After`, in either form;
-/// dates are compared with `clock`.
+/// The error of a 4xx or 5xx status. If the status is transient, the error carries the wait of `Retry-After`. A date in it is
+/// compared with `clock`.
 pub(super) fn status_error(response: &HttpResponse, policy: &RetryPolicy, clock: &dyn Clock) -> Option<NetworkError> {
     let error = response.status_error()?;
     let transient = error.retryability().is_retryable() || policy.statuses.contains(&response.status.as_u16());

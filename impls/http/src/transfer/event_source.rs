@@ -1,4 +1,4 @@
-//! A client of server-sent events that reconnects.
+//! Server-sent events with reconnection.
 
 use std::fmt;
 use std::future::Future;
@@ -23,17 +23,17 @@ use tokio::time::{Sleep, sleep};
 use super::attempt_policy;
 use networking_runtime::clock::TokioClock;
 
-/// Server-sent events (WHATWG HTML standard) over any client: a stream of events that reconnects.
+/// A stream of server-sent events (WHATWG HTML standard) over any client, which reconnects.
 ///
 /// * When a connection ends or fails, the source reconnects with `Last-Event-ID`, after the delay of its policy, and not before
 ///   the time in the server's `retry` field (at most an hour). After `max_attempts` attempts in a row without an event, the
-///   stream ends with the last error. The end of a response alone does not end the stream.
+///   stream ends with the last error. The end of a response does not end the stream.
 /// * Statuses that the policy lists (429, 503, ...) are retried, and `Retry-After` is obeyed. Other statuses except 200 and 204,
 ///   and content types other than `text/event-stream`, end the stream with an error.
 /// * 204 ends the stream without an error.
 ///
-/// The client's size limit for responses does not apply: events have [`EventLimits`]. The client's time limits apply, and end a
-/// connection, which is then opened again. If events are rare, the server should send comments, or the client should have a
+/// The client's size limit for responses does not apply: [`EventLimits`] limit the events. The client's timeouts apply. They end
+/// a connection, and the source reconnects. If events are rare, the server should send comments, or the client should have a
 /// longer read timeout.
 ///
 /// Cancel safety: dropping the future of the next event loses neither events nor a connection attempt. Dropping the source
@@ -70,7 +70,7 @@ pub struct EventSource {
 
 type Observer = Box<dyn Fn(&Reconnect<'_>) + Send + Sync>;
 
-/// The longest `retry` of a server that is obeyed; a longer one counts as this.
+/// The upper limit of the server's `retry` field.
 const MAX_SERVER_DELAY: Duration = Duration::from_secs(3600);
 
 enum State {
@@ -81,11 +81,11 @@ enum State {
     Ended,
 }
 
-/// A connection ended, and another one will be opened.
+/// A connection ended or an attempt failed, and another attempt follows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Reconnect<'e> {
-    /// The error that ended it; `None` if the response ended regularly.
+    /// The error; `None` if the response ended without one.
     pub error: Option<&'e NetworkError>,
     /// The wait before the next connection attempt.
     pub delay: Duration,
@@ -102,7 +102,7 @@ impl EventSource {
         if request.body.try_clone().is_none() {
             return Err(NetworkError::invalid_input(
                 "body",
-                "must be one that can be sent again",
+                "must be a body that can be sent again",
             ));
         }
         let headers = &mut request.headers;
@@ -112,7 +112,7 @@ impl EventSource {
         headers
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        // Statuses are handled by the source.
+        // The source handles statuses itself.
         request.options.raise_for_status = Some(false);
         if client.capabilities().response_size_limit {
             request.options.max_response_size.get_or_insert(u64::MAX);
@@ -131,8 +131,8 @@ impl EventSource {
         })
     }
 
-    /// Sets the number of attempts in a row without an event, the delays between them, and the statuses that are retried. The policy's
-    /// predicate takes precedence; its budget is not used.
+    /// Sets the number of attempts in a row without an event, the delays between them, and the statuses that are retried. The
+    /// policy's predicate takes precedence; its budget is not used.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field.
@@ -152,7 +152,7 @@ impl EventSource {
         Ok(self)
     }
 
-    /// Starts after an event that was received earlier, for example by another process.
+    /// Resumes after an event that was received earlier, for example by another process.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an id that a header cannot have.

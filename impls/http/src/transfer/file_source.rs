@@ -18,8 +18,8 @@ const CHUNK: usize = 64 << 10;
 
 /// A file as a request body, or as a [`Part`] of a form. It is streamed from disk, and opened for each attempt.
 ///
-/// The length is read when the source is created, and sent as `Content-Length`. If the file has another length when it is read, the
-/// body fails.
+/// The length is read when the source is created, and sent as `Content-Length`. If the file has another length when it is sent,
+/// the body fails.
 ///
 /// ```no_run
 /// use networking_http::FileSource;
@@ -106,7 +106,7 @@ async fn read(path: PathBuf, announced: u64) -> Result<ByteStream> {
     if length != announced {
         return Err(changed(&path, announced));
     }
-    // Bytes that are appended meanwhile are not sent.
+    // Bytes that are appended while the file is sent are ignored.
     let chunks = ReaderStream::with_capacity(file.take(announced), CHUNK);
     let state = Some((chunks, announced, path));
     Ok(stream::unfold(state, move |state| async move {

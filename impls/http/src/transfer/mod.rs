@@ -1,4 +1,4 @@
-//! Files and streams over any client: resumable downloads, event streams that reconnect, uploads from disk.
+//! Transfers over any client: resumable downloads, event streams with reconnection, and uploads from disk.
 
 mod attempt_policy;
 mod download;

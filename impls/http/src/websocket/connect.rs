@@ -76,7 +76,7 @@ fn to_http(connector: &WebSocketConnector, request: &WebSocketRequest) -> Result
     }
     if !request.protocols.is_empty() {
         let offered = HeaderValue::from_str(&request.protocols.join(", "))
-            .map_err(|_| NetworkError::invalid_input("protocols", "must be different tokens"))?;
+            .map_err(|_| NetworkError::invalid_input("protocols", "must be distinct tokens"))?;
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
     }
     Ok(handshake)

@@ -1,4 +1,4 @@
-//! An open connection: a task that reads and sends pings, and a sink that all senders share.
+//! An open connection: a task that reads messages and sends pings, and a sink that all senders share.
 
 use std::fmt;
 use std::future::Future;
@@ -29,13 +29,13 @@ use super::keepalive::{Due, KeepAlive};
 use super::wire::Activity;
 use super::{RECEIVE, SEND, error};
 
-/// The number of messages that are read before they are received.
+/// The largest number of messages that are buffered until the application receives them.
 const INBOX: usize = 16;
 
 /// The payload of keepalive pings. Pongs with this payload are not delivered.
 const PING: Bytes = Bytes::from_static(b"networking-keepalive");
 
-/// The most bytes that are read after a close frame for a protocol error.
+/// The largest number of bytes that are read after a close frame for a protocol error.
 const LINGER: u64 = 1 << 20;
 
 pub(super) struct Connection {
@@ -49,7 +49,7 @@ struct Shared {
     /// `None` after the end of the connection.
     sink: Mutex<Option<SplitSink<Socket, Message>>>,
     options: WebSocketOptions,
-    /// Set when one side has started to close: nothing more is sent.
+    /// Set when one side has started to close. Nothing is sent after that.
     closing: AtomicBool,
     /// The application has called `close`: the reader no longer waits for a receiver.
     closed_here: CancellationToken,
@@ -57,7 +57,7 @@ struct Shared {
     dropped: CancellationToken,
     /// Reading has ended.
     ended: CancellationToken,
-    /// The error that ended reading, unless a closing handshake did.
+    /// The error that ended reading; unset after a closing handshake.
     failure: OnceLock<NetworkError>,
 }
 
@@ -218,7 +218,7 @@ impl Shared {
         }
     }
 
-    /// Reads until the end.
+    /// Reads until the connection ends.
     async fn read(
         self: &Arc<Self>,
         stream: &mut SplitStream<Socket>,
@@ -266,7 +266,7 @@ impl Shared {
             };
             if let Err(TrySendError::Full(message)) = inbox.try_send(message) {
                 self.deliver(inbox, message).await;
-                // Waiting for the receiver must not count as silence of the peer.
+                // The wait for the receiver must not count as inactivity of the peer.
                 activity.record_read();
             }
         }
@@ -303,7 +303,7 @@ async fn wait_until_due(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive
     Some(due)
 }
 
-/// The close frame for an error of the peer; `None` for other errors.
+/// The close frame for a violation by the peer; `None` for other errors.
 fn close_frame(failure: &NetworkError) -> Option<Frame> {
     let code = match failure.kind() {
         ErrorKind::TooLarge => CloseCode::Size,
@@ -317,8 +317,8 @@ fn close_frame(failure: &NetworkError) -> Option<Frame> {
     })
 }
 
-/// Sends the close frame, and then reads for a while: closing a socket with unread bytes resets it, and the peer may not receive
-/// the frame.
+/// Sends the close frame, and then reads up to [`LINGER`] bytes: closing a socket with unread bytes resets the connection, and
+/// the peer may not receive the frame.
 async fn send_close(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
     if sink.send(Message::Close(Some(frame))).await.is_err() {
         return;

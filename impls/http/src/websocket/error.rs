@@ -47,7 +47,7 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
         Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
         Error::Utf8(_) => (ErrorKind::Decode, "a text message is not UTF-8"),
         Error::Capacity(_) => (ErrorKind::TooLarge, "a message is longer than the limit"),
-        Error::WriteBufferFull(_) => (ErrorKind::Exhausted, "the peer does not take what is sent"),
+        Error::WriteBufferFull(_) => (ErrorKind::Exhausted, "the write buffer is full"),
         Error::Tls(_) => (ErrorKind::Tls, "the TLS connection failed"),
         _ => (ErrorKind::Protocol, "the peer broke the protocol"),
     };

@@ -11,7 +11,7 @@ use super::RECEIVE;
 use super::wire::Activity;
 use crate::connect::config::FOREVER;
 
-/// The state of pings. Messages cost nothing: the timer reads the activity when it fires.
+/// The state of pings. Messages do not reset the timer: it reads the activity when it fires.
 pub(super) struct KeepAlive {
     interval: Duration,
     timeout: Duration,
@@ -21,7 +21,7 @@ pub(super) struct KeepAlive {
 
 struct Ping {
     at: Instant,
-    /// Empty while the ping waits for other messages to be written.
+    /// Unset while the ping waits for other messages to be written.
     sent: Arc<OnceLock<Instant>>,
 }
 
@@ -137,7 +137,7 @@ mod tests {
         advance(SECOND).await;
         assert!(
             matches!(alive.due(), Due::Nothing),
-            "a part of a long message, for instance"
+            "the byte may be part of a long message"
         );
     }
 
@@ -153,7 +153,7 @@ mod tests {
         advance(9 * SECOND).await;
         assert!(
             matches!(alive.due(), Due::Nothing),
-            "the time runs from when it was sent"
+            "the timeout starts when the ping is sent"
         );
         advance(SECOND).await;
         assert!(matches!(alive.due(), Due::TimedOut(_)));
@@ -170,6 +170,6 @@ mod tests {
             assert!(matches!(alive.due(), Due::Nothing));
         }
         advance(10 * SECOND).await;
-        assert!(matches!(alive.due(), Due::TimedOut(_)), "it does not move any more");
+        assert!(matches!(alive.due(), Due::TimedOut(_)), "no more bytes are written");
     }
 }

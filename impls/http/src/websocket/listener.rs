@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::RECEIVE;
 
-/// A task that receives from a [`WebSocketConnection`] and calls a [`WebSocketHandler`], as that trait specifies. Do not receive from
-/// the connection elsewhere; sending is allowed.
+/// A task that receives from a [`WebSocketConnection`] and calls a [`WebSocketHandler`], as that trait specifies. Other code must
+/// not receive from the connection; it may send.
 ///
 /// Dropping the listener does not stop the task: it runs until the connection ends or [`stop`](Self::stop) is called.
 ///
@@ -55,8 +55,8 @@ impl WebSocketListener {
         }
     }
 
-    /// Requests the end without waiting for it. After the callback that is running, the connection is closed (1000) and `on_close` is
-    /// called. Callbacks may call this.
+    /// Asks the task to stop, without waiting. When the running callback has returned, the task closes the connection (1000) and
+    /// calls `on_close`. Callbacks may call this.
     pub fn stop(&self) {
         self.stop.cancel();
     }

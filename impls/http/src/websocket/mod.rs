@@ -34,16 +34,17 @@ const RECEIVE: &str = "websocket.receive";
 
 /// Opens WebSocket connections with the resolver, guard, proxy, certificates and user agent of a [`TransportConfig`].
 ///
-/// It supports `ws` and `wss` (rustls), and all kinds of proxies: HTTP and HTTPS proxies with CONNECT, also for `ws`, and SOCKS 5,
-/// with credentials. The client's credentials are not added: put them into the request's headers. User information in the URL
-/// becomes a Basic `Authorization` header. Redirects and other statuses than 101 are errors with their status.
+/// It supports `ws` and `wss` (rustls), and proxies with credentials: HTTP and HTTPS proxies with CONNECT, also for `ws`, and
+/// SOCKS 5. The client's credentials are not added: put them into the request's headers. User information in the URL becomes a
+/// Basic `Authorization` header. A status other than 101, including a redirect, is an error with that status.
 ///
-/// A background task of each connection reads up to 16 messages before they are received. It answers pings, sends a ping when nothing
-/// arrives for [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and ends the connection when the pong
-/// is missing. Every received byte counts as a sign of life, also within a long message. Dropping the connection drops the
-/// socket. A cancelled `send` sends its message completely or not at all; in the first case possibly only before the next one.
+/// A background task of each connection buffers up to 16 messages until they are received. It answers pings, sends a ping when
+/// nothing arrives for [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and ends the connection if
+/// nothing arrives within the `pong_timeout` after it. Every received byte counts as activity, also within a long message.
+/// Dropping the connection drops the socket. A cancelled `send` sends its message completely or not at all; a message may stay in
+/// the write buffer until the next one is sent.
 ///
-/// Clones share the TLS configuration, which is created for the first connection that needs it and reads certificates.
+/// Clones share the TLS configuration. It is created, and certificates are read, for the first connection that needs it.
 ///
 /// ```no_run
 /// use networking_http::HttpClientBuilder;
@@ -65,7 +66,7 @@ struct Inner {
     setup: Setup,
     /// For connections that use TLS, to the server or to the proxy.
     secure: OnceLock<Connector>,
-    /// For all others.
+    /// For connections without TLS.
     plain: OnceLock<Connector>,
 }
 
@@ -147,7 +148,7 @@ fn check(request: &WebSocketRequest) -> Result<()> {
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte));
         let first = !request.protocols[..index].contains(protocol);
-        validate::ensure(token && first, "protocols", "must be different tokens")?;
+        validate::ensure(token && first, "protocols", "must be distinct tokens")?;
     }
     check_headers(&request.headers)
 }

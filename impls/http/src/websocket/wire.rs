@@ -15,8 +15,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
-/// The times of the last read and write, in nanoseconds from the start. Keepalive uses bytes, not messages, because a long message
-/// may take longer than its timeouts.
+/// The times of the last read and write, in nanoseconds from the start. Keepalive counts bytes, not messages, because the
+/// transfer of a long message may take longer than the timeouts.
 pub(super) struct Activity {
     start: Instant,
     heard: AtomicU64,

@@ -1,4 +1,4 @@
-//! Many requests at a time.
+//! Batches of requests with bounded concurrency.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,13 +11,14 @@ use networking_spi::http::{Batch, HttpResponse, Method, StatusCode};
 use networking_spi::prelude::*;
 use tokio::time::Instant;
 
-/// Answers `/n` with `n` after `10 - n` seconds, 500 for number `failing`, and counts how many run at a time.
+/// Counts the requests in flight of [`client`].
 #[derive(Default)]
 struct Load {
     running: AtomicUsize,
-    most: AtomicUsize,
+    max_running: AtomicUsize,
 }
 
+/// A client whose server responds to `/n` with the body `n` after `10 - n` seconds, with the status 500 for `failing`.
 fn client(failing: Option<usize>) -> (Arc<dyn HttpClient>, MemoryHttpClient, Arc<Load>) {
     let memory = MemoryHttpClient::new();
     let load = Arc::new(Load::default());
@@ -27,7 +28,7 @@ fn client(failing: Option<usize>) -> (Arc<dyn HttpClient>, MemoryHttpClient, Arc
         async move {
             let number: usize = request.param("n").unwrap().parse().unwrap();
             let running = load.running.fetch_add(1, SeqCst) + 1;
-            load.most.fetch_max(running, SeqCst);
+            load.max_running.fetch_max(running, SeqCst);
             tokio::time::sleep(Duration::from_secs(10 - number as u64)).await;
             load.running.fetch_sub(1, SeqCst);
             let status = if failing == Some(number) { 500 } else { 200 };
@@ -47,10 +48,10 @@ async fn text(response: HttpResponse) -> Result<String, NetworkError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_keep_the_order_of_their_requests_and_errors_their_place() {
+async fn results_and_errors_are_in_the_order_of_their_requests() {
     let (http, _, load) = client(Some(4));
     let results = Batch::new(&http, 3).unwrap().run(requests(), text).await;
-    assert_eq!(load.most.load(SeqCst), 3);
+    assert_eq!(load.max_running.load(SeqCst), 3);
     for (index, result) in results.into_iter().enumerate() {
         match result {
             Ok(text) => assert_eq!(text, index.to_string()),
@@ -60,7 +61,7 @@ async fn results_keep_the_order_of_their_requests_and_errors_their_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_error_stops_the_rest() {
+async fn the_first_error_ends_the_batch() {
     let (http, memory, _) = client(Some(1));
     let error = Batch::new(&http, 2)
         .unwrap()
@@ -69,7 +70,7 @@ async fn the_first_error_stops_the_rest() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Status);
     assert!(error.to_string().contains("batch_index: 1"), "{error}");
-    assert_eq!(memory.received().len(), 2, "no third one was sent");
+    assert_eq!(memory.received().len(), 2, "no third request was sent");
 
     let (http, _, _) = client(None);
     let all = Batch::new(&http, 4).unwrap().try_run(requests(), text).await.unwrap();
@@ -77,7 +78,7 @@ async fn the_first_error_stops_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_come_as_they_complete_and_dropping_sends_no_more() {
+async fn results_are_returned_as_they_complete_and_dropping_ends_the_batch() {
     let (http, memory, load) = client(None);
     let batch = Batch::new(&http, 10).unwrap();
     let order: Vec<usize> = batch
@@ -97,11 +98,11 @@ async fn results_come_as_they_complete_and_dropping_sends_no_more() {
     drop(some);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(memory.received().len(), 2);
-    assert_eq!(load.most.load(SeqCst), 10);
+    assert_eq!(load.max_running.load(SeqCst), 10);
 }
 
 #[test]
-fn a_batch_of_nothing_at_a_time_is_refused() {
+fn a_concurrency_of_zero_is_refused() {
     let (http, _, _) = client(None);
     assert_eq!(Batch::new(&http, 0).unwrap_err().field(), Some("concurrency"));
 }

@@ -1,4 +1,4 @@
-//! Downloads that break off, resume, start again, and are refused.
+//! Downloads that are interrupted, resumed, started over, and refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use crate::bodies::clock::In1994;
+use crate::bodies::clock::FixedClock;
 use crate::bodies::server::{Received, Server, response};
 
 const ETAG: (&str, &str) = ("etag", "\"v1\"");
@@ -35,13 +35,13 @@ fn policy(attempts: u32) -> RetryPolicy {
         .with_jitter(Jitter::None)
 }
 
-/// Where a request's range starts.
+/// The first byte of a request's range.
 fn from(request: &Received) -> Option<usize> {
     let range = request.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?;
     Some(range.parse().unwrap())
 }
 
-/// A server of `content` that knows ranges, and sends at most `burst` bytes before it breaks the connection.
+/// The response of a server that supports ranges. It announces the rest of `content`, but sends at most `burst` bytes of it.
 fn serve(content: &[u8], request: &Received, burst: usize) -> Vec<u8> {
     let start = from(request).filter(|_| request.header("if-range") == Some(ETAG.1));
     let rest = &content[start.unwrap_or_default()..];
@@ -80,7 +80,7 @@ async fn a_broken_connection_is_resumed_within_the_call() {
     let seen = Arc::new(Mutex::new(Vec::<DownloadProgress>::new()));
     let sink = Arc::clone(&seen);
 
-    // Over the standard client with decompression, as most would.
+    // The standard client would request compressed responses.
     let http: Arc<dyn HttpClient> = Arc::new(HttpClientBuilder::new().max_response_size(Some(1_000)).build().unwrap());
     let done = Download::new(server.url("/disk.img?token=SECRET").as_str(), &path)
         .with_retry(policy(6))
@@ -112,7 +112,7 @@ async fn a_broken_connection_is_resumed_within_the_call() {
 }
 
 #[tokio::test]
-async fn a_later_call_goes_on_where_the_first_one_gave_up() {
+async fn a_later_call_resumes_a_failed_one() {
     let whole = content();
     let copy = whole.clone();
     let server = Server::start(move |request, number| serve(&copy, request, [200_000, usize::MAX][number])).await;
@@ -136,7 +136,7 @@ async fn a_later_call_goes_on_where_the_first_one_gave_up() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_loses_nothing() {
+async fn a_dropped_call_is_resumed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let memory = MemoryHttpClient::new();
@@ -151,7 +151,7 @@ async fn a_dropped_call_loses_nothing() {
                     .with_header("content-range", "bytes 5-9/10")?
                     .with_header("etag", "\"a\"");
             }
-            // Five bytes, then silence.
+            // Sends five bytes, and then nothing.
             let chunks = futures_util::stream::unfold(0, move |step| {
                 let signal = Arc::clone(&signal);
                 async move {
@@ -170,7 +170,7 @@ async fn a_dropped_call_loses_nothing() {
     memory.route(Method::GET, "/file", answer).unwrap();
     let download = Download::new("http://files.test/file", &path);
     tokio::select! {
-        _ = download.run(&memory) => panic!("it cannot end"),
+        _ = download.run(&memory) => panic!("the download cannot finish"),
         () = reached.notified() => {}
     }
     assert!(!path.exists());
@@ -179,7 +179,7 @@ async fn a_dropped_call_loses_nothing() {
     assert_eq!((done.resumed_from, done.attempts), (5, 1));
 }
 
-/// Leaves a part of `01234` with the validator `"a"`, then answers with `replies`.
+/// Creates a part of `01234` with the validator `"a"`, and then routes `/file` to `replies`.
 async fn resumed_with(directory: &Path, replies: Vec<Reply>) -> (MemoryHttpClient, Download) {
     let memory = MemoryHttpClient::new();
     let start = Reply::ok()
@@ -212,7 +212,7 @@ fn whole(body: &str, etag: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn what_changed_on_the_server_is_downloaded_anew() {
+async fn a_changed_resource_is_downloaded_from_the_start() {
     let unsatisfied = |total: &str| {
         Reply::new(StatusCode::RANGE_NOT_SATISFIABLE)
             .with_header("content-range", total)
@@ -231,7 +231,7 @@ async fn what_changed_on_the_server_is_downloaded_anew() {
             2,
         ),
         (
-            "416, it shrank",
+            "416 of a shorter resource",
             vec![unsatisfied("bytes */3"), whole("new", "\"b\"")],
             2,
         ),
@@ -257,7 +257,7 @@ async fn what_changed_on_the_server_is_downloaded_anew() {
         assert_eq!(files(directory.path()), ["file"], "{name}");
     }
 
-    // It shrank to the size of what is there, and is another one all the same.
+    // Another version whose size is that of the part.
     let directory = tempfile::tempdir().unwrap();
     let replies = vec![unsatisfied("bytes */5"), whole("other", "\"b\"")];
     let (memory, download) = resumed_with(directory.path(), replies).await;
@@ -267,20 +267,20 @@ async fn what_changed_on_the_server_is_downloaded_anew() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_the_whole_is_taken_as_it_is_unless_it_changed_or_is_too_large() {
+async fn a_complete_part_is_used_unless_the_resource_changed_or_is_too_large() {
     for (limit, etag, expected) in [
         (10, "\"a\"", Ok((10, "0123456789"))),
         (10, "\"b\"", Ok((0, "other"))),
         (9, "\"a\"", Err(ErrorKind::TooLarge)),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let nothing_left = Reply::new(StatusCode::RANGE_NOT_SATISFIABLE)
+        let unsatisfied = Reply::new(StatusCode::RANGE_NOT_SATISFIABLE)
             .with_header("content-range", "bytes */10")
             .and_then(|reply| reply.with_header("etag", etag))
             .unwrap();
-        let replies = vec![nothing_left, whole("other", "\"b\"")];
+        let replies = vec![unsatisfied, whole("other", "\"b\"")];
         let (memory, download) = resumed_with(directory.path(), replies).await;
-        // All bytes were there, only the end of the call was missing.
+        // All bytes were received, but the part was not renamed.
         std::fs::write(directory.path().join("file.part"), "0123456789").unwrap();
         let done = download.with_max_size(limit).run(&memory).await;
         assert_eq!(
@@ -296,8 +296,8 @@ async fn a_part_that_is_the_whole_is_taken_as_it_is_unless_it_changed_or_is_too_
 }
 
 #[tokio::test]
-async fn a_range_of_a_whole_of_unknown_size_is_taken_no_further_and_no_less_far_than_it_says() {
-    // The first response does not say how large it is, either.
+async fn without_a_total_size_the_end_of_the_range_is_the_end_of_the_file() {
+    // The first response does not announce a size, either.
     let start = |directory: &Path, replies: Vec<Reply>| {
         let memory = MemoryHttpClient::new();
         let start = Responder::from_fn(|_| async {
@@ -333,7 +333,7 @@ async fn a_range_of_a_whole_of_unknown_size_is_taken_no_further_and_no_less_far_
 }
 
 #[tokio::test]
-async fn the_same_strong_tag_is_the_same_thing_whatever_its_date() {
+async fn equal_strong_tags_identify_the_same_version_regardless_of_dates() {
     let directory = tempfile::tempdir().unwrap();
     let dated = |reply: Reply, modified: &str| {
         let reply = reply.with_header("date", "Sat, 21 Nov 2026 06:00:00 GMT").unwrap();
@@ -358,10 +358,10 @@ async fn the_same_strong_tag_is_the_same_thing_whatever_its_date() {
 }
 
 #[tokio::test]
-async fn answers_that_do_not_fit_are_errors_that_say_why_and_keep_the_part() {
-    let coded = whole("new", "\"b\"").with_header("content-encoding", "gzip").unwrap();
-    let unasked = Reply::new(StatusCode::PARTIAL_CONTENT).with_body("56789");
-    for (reply, kind, said) in [
+async fn unexpected_responses_are_errors_with_the_cause_and_keep_the_part() {
+    let encoded = whole("new", "\"b\"").with_header("content-encoding", "gzip").unwrap();
+    let without_range = Reply::new(StatusCode::PARTIAL_CONTENT).with_body("56789");
+    for (reply, kind, expected_text) in [
         (
             partial("6789", "bytes 6-9/10", "\"a\""),
             ErrorKind::Protocol,
@@ -372,8 +372,8 @@ async fn answers_that_do_not_fit_are_errors_that_say_why_and_keep_the_part() {
             ErrorKind::Protocol,
             "content-range: items 5-9/10",
         ),
-        (unasked, ErrorKind::Protocol, "content-range: (absent)"),
-        (coded, ErrorKind::Protocol, "content-encoding: gzip"),
+        (without_range, ErrorKind::Protocol, "content-range: (absent)"),
+        (encoded, ErrorKind::Protocol, "content-encoding: gzip"),
         (Reply::new(StatusCode::NO_CONTENT), ErrorKind::Protocol, "neither 200"),
         (
             Reply::new(StatusCode::NOT_FOUND),
@@ -386,9 +386,9 @@ async fn answers_that_do_not_fit_are_errors_that_say_why_and_keep_the_part() {
         let (memory, download) = resumed_with(directory.path(), vec![reply]).await;
         let error = download.run(&memory).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(expected_text), "{error}");
         assert!(error.to_string().contains("path: "), "{error}");
-        assert_eq!(memory.received().len(), 1, "trying again would not help: {error}");
+        assert_eq!(memory.received().len(), 1, "not retried: {error}");
         assert_eq!(
             std::fs::read(directory.path().join("file.part")).unwrap(),
             b"01234",
@@ -398,7 +398,7 @@ async fn answers_that_do_not_fit_are_errors_that_say_why_and_keep_the_part() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_has_another_digest_is_not_kept() {
+async fn a_file_that_is_too_large_or_has_another_digest_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let memory = MemoryHttpClient::new();
@@ -418,7 +418,7 @@ async fn what_is_too_large_or_has_another_digest_is_not_kept() {
     assert!(files(directory.path()).is_empty());
     assert_eq!(download.clone().with_sha256("xyz").unwrap_err().field(), Some("sha256"));
 
-    // Nobody says how large it is, and it is too large.
+    // A body without an announced size that exceeds the limit.
     let endless = Responder::from_fn(|_| async {
         let chunks = futures_util::stream::repeat_with(|| Ok(bytes::Bytes::from(vec![0; 64 << 10])));
         Ok(HttpResponse::new(StatusCode::OK).with_body(HttpBody::stream(Box::pin(chunks), None)))
@@ -430,7 +430,7 @@ async fn what_is_too_large_or_has_another_digest_is_not_kept() {
 }
 
 #[tokio::test]
-async fn without_a_strong_validator_a_download_starts_again() {
+async fn without_a_strong_validator_a_download_starts_over() {
     let weak = [("etag", "W/\"a\"")];
     let recent = [
         ("last-modified", "Sat, 21 Nov 2026 05:00:00 GMT"),
@@ -490,7 +490,7 @@ async fn without_a_strong_validator_a_download_starts_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn busy_servers_are_waited_for_as_they_ask() {
+async fn retry_after_delays_the_next_attempt() {
     let directory = tempfile::tempdir().unwrap();
     let memory = MemoryHttpClient::new();
     let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
@@ -508,7 +508,7 @@ async fn busy_servers_are_waited_for_as_they_ask() {
     assert_eq!(done.attempts, 2);
     assert!(start.elapsed() >= Duration::from_secs(7));
 
-    // A date is a wait, too, and a status that only this policy lists is no exception.
+    // A date is obeyed, too, also for a status that only this policy lists.
     let clock = TokioClock::new();
     let date = httpdate::fmt_http_date(clock.now() + Duration::from_secs(30));
     let busy = Reply::new(StatusCode::from_u16(520).unwrap())
@@ -526,11 +526,11 @@ async fn busy_servers_are_waited_for_as_they_ask() {
     assert!(start.elapsed() >= Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
-/// 404 may pass, 503 does not.
+/// Retries 404, and does not retry 503.
 #[derive(Debug)]
-struct Backwards;
+struct CustomRules;
 
-impl RetryPredicate for Backwards {
+impl RetryPredicate for CustomRules {
     fn on_status(&self, status: StatusCode) -> Option<bool> {
         match status.as_u16() {
             404 => Some(true),
@@ -550,7 +550,7 @@ async fn the_predicate_of_the_policy_decides_about_statuses() {
     let path = directory.path().join("file");
     let memory = MemoryHttpClient::new();
     let download =
-        Download::new("http://files.test/file", &path).with_retry(policy(2).with_predicate(Arc::new(Backwards)));
+        Download::new("http://files.test/file", &path).with_retry(policy(2).with_predicate(Arc::new(CustomRules)));
     for (status, attempts) in [(404, Some(2)), (503, None)] {
         let refused = Reply::new(StatusCode::from_u16(status).unwrap());
         memory
@@ -561,15 +561,15 @@ async fn the_predicate_of_the_policy_decides_about_statuses() {
     }
 }
 
-/// Refuses requests without its mark.
+/// Refuses requests without a [`Mark`].
 #[derive(Debug)]
-struct Marked;
+struct RequiresMark;
 
 #[derive(Clone)]
 struct Mark;
 
 #[async_trait::async_trait]
-impl Interceptor for Marked {
+impl Interceptor for RequiresMark {
     async fn before(&self, request: HttpRequest) -> Result<Intercepted, NetworkError> {
         match request.extensions.get::<Mark>() {
             Some(Mark) => Ok(Intercepted::Continue(request)),
@@ -579,7 +579,7 @@ impl Interceptor for Marked {
 }
 
 #[tokio::test]
-async fn what_a_request_has_for_layers_goes_with_each_attempt() {
+async fn each_attempt_has_the_extensions_of_the_request() {
     let directory = tempfile::tempdir().unwrap();
     let memory = MemoryHttpClient::new();
     let replies = [
@@ -587,7 +587,7 @@ async fn what_a_request_has_for_layers_goes_with_each_attempt() {
         partial("23", "bytes 2-3/4", "\"a\""),
     ];
     memory.route(Method::GET, "/file", replies).unwrap();
-    let http = InterceptorClient::new(memory, vec![Arc::new(Marked)]);
+    let http = InterceptorClient::new(memory, vec![Arc::new(RequiresMark)]);
     let mut request = HttpRequest::new(Method::GET, "http://files.test/file");
     request.extensions.insert(Mark);
     let download = Download::of(request, directory.path().join("file")).unwrap();
@@ -596,7 +596,7 @@ async fn what_a_request_has_for_layers_goes_with_each_attempt() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_written_and_requests_that_are_no_downloads_are_refused() {
+async fn invalid_paths_and_requests_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let memory = MemoryHttpClient::new();
     memory.route(Method::GET, "/file", whole("done", "\"a\"")).unwrap();
@@ -659,7 +659,7 @@ async fn dates_are_compared_with_the_clock_of_the_download() {
     let begin = tokio::time::Instant::now();
     let done = Download::new("http://a.test/x", directory.path().join("x"))
         .with_retry(policy(2))
-        .with_clock(Arc::new(In1994))
+        .with_clock(Arc::new(FixedClock))
         .run(&memory)
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Server-sent events: connections that end, break, are refused, and are made again.
+//! Server-sent events: connections that end, fail, are refused, and are reopened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use networking_spi::prelude::*;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::bodies::clock::In1994;
+use crate::bodies::clock::FixedClock;
 use crate::bodies::server::{Server, response};
 
 fn events(text: &str) -> Reply {
@@ -36,24 +36,24 @@ fn source(replies: Vec<Reply>) -> (MemoryHttpClient, EventSource) {
     (memory, source)
 }
 
-/// Exactly one second between attempts, then two, then four.
+/// Waits of exactly 1 s, 2 s, 4 s, ... between attempts.
 fn seconds(attempts: u32) -> RetryPolicy {
     RetryPolicy::new(attempts)
         .with_delays(Duration::from_secs(1), Duration::from_secs(60))
         .with_jitter(Jitter::None)
 }
 
-fn gone() -> Reply {
+fn no_content() -> Reply {
     Reply::new(StatusCode::NO_CONTENT)
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_reconnects_with_the_last_id_until_the_server_says_no_more() {
+async fn it_reconnects_with_the_last_event_id_until_a_204() {
     let (memory, source) = source(vec![
         events("id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: cut"),
         events("data: cut off\n\nid: 3\n\n").with_truncated_body(17),
         events("data: c\n\n"),
-        gone(),
+        no_content(),
     ]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
@@ -82,9 +82,9 @@ async fn it_reconnects_with_the_last_id_until_the_server_says_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_says_how_long_to_wait_and_no_more_than_an_hour() {
+async fn the_retry_field_delays_a_reconnection_by_at_most_an_hour() {
     for (retry, expected) in [("500", 1), ("5000", 5), ("99999999999999999", 3_600)] {
-        let (_, source) = source(vec![events(&format!("retry: {retry}\ndata: a\n\n")), gone()]);
+        let (_, source) = source(vec![events(&format!("retry: {retry}\ndata: a\n\n")), no_content()]);
         let start = Instant::now();
         assert_eq!(source.count().await, 1);
         assert_eq!(start.elapsed().as_secs(), expected, "{retry}");
@@ -92,7 +92,7 @@ async fn the_server_says_how_long_to_wait_and_no_more_than_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_without_an_event_are_bounded_and_an_event_starts_the_count_again() {
+async fn attempts_without_an_event_are_bounded_and_an_event_resets_the_count() {
     let down = || Reply::error(ErrorKind::ConnectionRefused);
     let (memory, source) = source(vec![down(), down(), events("data: a\n\n"), down()]);
     let start = Instant::now();
@@ -101,7 +101,7 @@ async fn attempts_without_an_event_are_bounded_and_an_event_starts_the_count_aga
     assert_eq!(items[0].as_ref().unwrap().data, "a");
     let error = items[1].as_ref().unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::ConnectionRefused, 3));
-    assert_eq!(memory.received().len(), 6, "three to the event, and three after it");
+    assert_eq!(memory.received().len(), 6, "three up to the event, and three after it");
     assert_eq!(start.elapsed().as_secs(), (1 + 2) + 1 + (1 + 2));
 
     let (memory, source) = self::source(vec![events(": nothing but comments\n\n")]);
@@ -111,7 +111,7 @@ async fn attempts_without_an_event_are_bounded_and_an_event_starts_the_count_aga
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_not_pass_ends_the_stream_at_once() {
+async fn permanent_errors_end_the_stream_and_a_503_is_retried() {
     let html = Reply::ok()
         .with_header("content-type", "text/html")
         .unwrap()
@@ -133,7 +133,7 @@ async fn what_will_not_pass_ends_the_stream_at_once() {
         Reply::new(StatusCode::SERVICE_UNAVAILABLE)
             .with_header("retry-after", "9")
             .unwrap(),
-        gone(),
+        no_content(),
     ]);
     let start = Instant::now();
     assert_eq!(source.count().await, 0);
@@ -141,31 +141,31 @@ async fn what_will_not_pass_ends_the_stream_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_to_come_back_at_is_waited_for_and_the_policy_decides_about_statuses() {
+async fn a_date_in_retry_after_is_obeyed_and_the_predicate_decides_about_statuses() {
     let at = httpdate::fmt_http_date(TokioClock::new().now() + Duration::from_secs(30));
     let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
         .with_header("retry-after", &at)
         .unwrap();
-    let (_, busy_source) = source(vec![busy.clone(), gone()]);
+    let (_, busy_source) = source(vec![busy.clone(), no_content()]);
     let start = Instant::now();
     assert_eq!(busy_source.count().await, 0);
     assert!((20..=31).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 
     for (reply, attempts) in [(Reply::new(StatusCode::NOT_FOUND), 2), (busy, 1)] {
-        let (memory, source) = source(vec![reply, gone()]);
+        let (memory, source) = source(vec![reply, no_content()]);
         let source = source
-            .with_reconnect(seconds(3).with_predicate(Arc::new(Backwards)))
+            .with_reconnect(seconds(3).with_predicate(Arc::new(CustomRules)))
             .unwrap();
         source.count().await;
         assert_eq!(memory.received().len(), attempts);
     }
 }
 
-/// 404 may pass, 503 does not.
+/// Retries 404, and does not retry 503.
 #[derive(Debug)]
-struct Backwards;
+struct CustomRules;
 
-impl RetryPredicate for Backwards {
+impl RetryPredicate for CustomRules {
     fn on_status(&self, status: StatusCode) -> Option<bool> {
         match status.as_u16() {
             404 => Some(true),
@@ -180,9 +180,9 @@ impl RetryPredicate for Backwards {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_wait_loses_no_attempt() {
+async fn dropping_the_next_future_does_not_cancel_the_attempt() {
     let slow = events("data: a\n\n").with_delay(Duration::from_secs(10));
-    let (memory, mut source) = source(vec![slow, gone()]);
+    let (memory, mut source) = source(vec![slow, no_content()]);
     for _ in 0..9 {
         let wait = tokio::time::timeout(Duration::from_secs(1), source.next()).await;
         assert!(wait.is_err());
@@ -190,7 +190,7 @@ async fn dropping_a_wait_loses_no_attempt() {
     assert_eq!(source.next().await.unwrap().unwrap().data, "a");
     assert_eq!(memory.received().len(), 1);
     assert!(source.next().await.is_none());
-    assert!(source.next().await.is_none(), "the end stays the end");
+    assert!(source.next().await.is_none(), "the stream stays ended");
 }
 
 #[test]
@@ -241,8 +241,8 @@ async fn dates_are_compared_with_the_clock_of_the_source() {
     let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE)
         .with_header("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")
         .unwrap();
-    let (_, source) = source(vec![busy, gone()]);
+    let (_, source) = source(vec![busy, no_content()]);
     let begin = Instant::now();
-    let events: Vec<_> = source.with_clock(Arc::new(In1994)).try_collect().await.unwrap();
+    let events: Vec<_> = source.with_clock(Arc::new(FixedClock)).try_collect().await.unwrap();
     assert_eq!((events.len(), begin.elapsed()), (0, Duration::from_secs(10)));
 }

@@ -1,4 +1,4 @@
-//! Bodies in both directions: forms, files, progress, downloads and event streams, over memory and over loopback.
+//! Request and response bodies: batches, forms, files, progress, downloads and event streams, in memory and over loopback.
 
 mod batch;
 mod clock;

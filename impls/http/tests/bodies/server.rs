@@ -1,4 +1,4 @@
-//! A loopback server that reads whole requests and answers with whatever bytes a test wants.
+//! A loopback server that reads complete requests, and responds with bytes that the test provides.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A request as it was on the wire.
+/// A request as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) head: String,
@@ -25,7 +25,7 @@ impl Received {
     }
 }
 
-/// Answers each request on a connection of its own; stops when it is dropped.
+/// A server that handles one request per connection. Dropping it stops it.
 pub(crate) struct Server {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
@@ -33,7 +33,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `answer` is told the request and its number, from 0; what it returns is written, and the connection closed.
+    /// `answer` gets a request and its number, from 0. The bytes that it returns are written, and the connection is closed.
     pub(crate) async fn start(answer: impl Fn(&Received, usize) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ impl Server {
                     };
                     let _ = stream.write_all(&answer(&request, number)).await;
                     let _ = stream.shutdown().await;
-                    // Closing with unread bytes would reset the connection before the answer is read.
+                    // Closing with unread bytes would reset the connection before the client has read the response.
                     while matches!(stream.read(&mut [0; 4096]).await, Ok(count) if count > 0) {}
                 });
             }
@@ -81,7 +81,7 @@ impl Drop for Server {
     }
 }
 
-/// Reads a head, and a body of the length it announces.
+/// Reads a request head, and a body of the announced length.
 async fn read(stream: &mut TcpStream) -> Option<Received> {
     let mut bytes = Vec::new();
     let end = loop {
@@ -107,7 +107,7 @@ async fn read(stream: &mut TcpStream) -> Option<Received> {
     Some(request)
 }
 
-/// A response of these headers, `length` bytes announced and `body` sent.
+/// A response with these headers and this body. Its `Content-Length` is `length`.
 pub(crate) fn response(status: &str, headers: &[(&str, &str)], length: usize, body: &[u8]) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n").into_bytes();
     for (name, value) in headers {

@@ -13,14 +13,14 @@ use parking_lot::Mutex;
 
 use crate::bodies::server::{Server, response};
 
-fn at_once(attempts: u32) -> RetryPolicy {
+fn quick_retries(attempts: u32) -> RetryPolicy {
     RetryPolicy::new(attempts)
         .with_delays(Duration::from_millis(1), Duration::from_millis(1))
         .with_jitter(Jitter::None)
 }
 
 #[tokio::test]
-async fn a_file_in_a_form_goes_out_whole_with_its_length_and_again_after_a_503() {
+async fn a_file_in_a_form_is_sent_with_its_length_and_again_after_a_503() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("große \"Datei\".bin");
     let content: Vec<u8> = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
@@ -31,7 +31,7 @@ async fn a_file_in_a_form_goes_out_whole_with_its_length_and_again_after_a_503()
         _ => response("201 Created", &[], 0, b""),
     })
     .await;
-    let http: Arc<dyn HttpClient> = Arc::new(HttpClientBuilder::new().retry(at_once(3)).build().unwrap());
+    let http: Arc<dyn HttpClient> = Arc::new(HttpClientBuilder::new().retry(quick_retries(3)).build().unwrap());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
     let form = Multipart::new()
@@ -74,7 +74,7 @@ async fn a_file_in_a_form_goes_out_whole_with_its_length_and_again_after_a_503()
     assert_eq!(
         seen.iter().filter(|progress| progress.sent == 0).count(),
         2,
-        "starts again"
+        "each attempt starts at 0"
     );
 }
 
@@ -97,7 +97,7 @@ async fn a_plain_file_is_streamed_as_the_body() {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_or_is_gone_is_an_error_that_names_it() {
+async fn a_changed_or_missing_file_is_an_error_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("report.csv");
     let error = FileSource::new(&path).await.unwrap_err();
@@ -110,7 +110,7 @@ async fn a_file_that_changed_or_is_gone_is_an_error_that_names_it() {
     let source = FileSource::new(&path).await.unwrap();
     let memory = MemoryHttpClient::new();
     let server = Server::start(|_, _| response("200 OK", &[], 0, b"")).await;
-    let real = HttpClientBuilder::new().retry(at_once(3)).build().unwrap();
+    let real = HttpClientBuilder::new().retry(quick_retries(3)).build().unwrap();
     for content in ["123", "1234567890abc"] {
         std::fs::write(&path, content).unwrap();
         let error = memory
@@ -123,13 +123,13 @@ async fn a_file_that_changed_or_is_gone_is_an_error_that_names_it() {
 
         let error = real.put(&server.url("/data")).body(source.clone()).await.unwrap_err();
         assert!(chain(&error).contains("report.csv"), "{}", chain(&error));
-        assert_eq!(error.attempts(), 1, "trying again would not help");
+        assert_eq!(error.attempts(), 1, "not retried");
     }
-    assert!(server.received().is_empty(), "no request was whole");
+    assert!(server.received().is_empty(), "no complete request was received");
 }
 
 #[tokio::test]
-async fn a_file_that_shrinks_while_it_is_sent_is_an_error_of_a_request_that_may_have_been_seen() {
+async fn a_file_that_shrinks_while_it_is_sent_is_an_error_with_maybe_sent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     std::fs::write(&path, vec![0; 1 << 20]).unwrap();
@@ -146,9 +146,9 @@ async fn a_file_that_shrinks_while_it_is_sent_is_an_error_of_a_request_that_may_
 }
 
 #[tokio::test]
-async fn a_form_of_a_stream_is_chunked_and_not_retried() {
+async fn a_form_with_a_stream_is_chunked_and_not_retried() {
     let server = Server::start(|_, _| response("503 Service Unavailable", &[], 0, b"")).await;
-    let http = HttpClientBuilder::new().retry(at_once(3)).build().unwrap();
+    let http = HttpClientBuilder::new().retry(quick_retries(3)).build().unwrap();
     let stream = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"abc"))]);
     let body = networking_spi::http::HttpBody::stream(Box::pin(stream), None);
     let form = Multipart::new().part("log", Part::body(body).with_file_name("a.log"));

@@ -10,7 +10,7 @@ use networking_http::cache::{CacheConfig, CacheStore, DiskCacheStore};
 use networking_runtime::clock::TokioClock;
 use tempfile::TempDir;
 
-use super::{World, origin, wall};
+use super::{Fixture, origin, wall};
 
 const LIMIT: u64 = 1 << 20;
 
@@ -38,9 +38,9 @@ async fn records_survive_a_restart() {
     let answers = [("cache-control", "max-age=60")];
     for expected in [Miss, Hit] {
         let store = Arc::new(open(dir.path()).await);
-        let world = World::with_store(origin(200, &answers), CacheConfig::default(), store);
+        let fixture = Fixture::with_store(origin(200, &answers), CacheConfig::default(), store);
         assert_eq!(
-            world.get(&[("authorization", "s3cr3t")]).await,
+            fixture.get(&[("authorization", "s3cr3t")]).await,
             (expected, "1".to_owned())
         );
     }
@@ -56,7 +56,7 @@ async fn records_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn damaged_files_are_missing_and_go() {
+async fn damaged_files_are_misses_and_are_removed() {
     let whole = Bytes::from(vec![7; 100]);
     for damage in [
         (|bytes: &mut Vec<u8>| bytes.clear()) as fn(&mut Vec<u8>),
@@ -85,7 +85,7 @@ async fn damaged_files_are_missing_and_go() {
 }
 
 #[tokio::test]
-async fn keys_lead_nowhere_else() {
+async fn keys_cannot_escape_the_directory() {
     let dir = TempDir::new().unwrap();
     let inside = dir.path().join("cache");
     let store = open(&inside).await;
@@ -104,7 +104,7 @@ async fn keys_lead_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_space_is_bounded_and_the_least_recently_used_goes() {
+async fn the_size_is_limited_and_the_least_recently_used_record_is_evicted() {
     let dir = TempDir::new().unwrap();
     let clock = Arc::new(TokioClock::starting_at(wall(0)));
     let store = DiskCacheStore::open_with_clock(dir.path(), LIMIT, clock).await.unwrap();
@@ -112,7 +112,7 @@ async fn the_space_is_bounded_and_the_least_recently_used_goes() {
     for number in 0..40 {
         store.put(&number.to_string(), record.clone()).await.unwrap();
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(store.get("0").await.unwrap().is_some(), "used after each: {number}");
+        assert!(store.get("0").await.unwrap().is_some(), "used after each put: {number}");
         let total: u64 = files(dir.path())
             .iter()
             .map(|file| file.metadata().unwrap().len())
@@ -122,18 +122,18 @@ async fn the_space_is_bounded_and_the_least_recently_used_goes() {
     assert!(store.get("1").await.unwrap().is_none());
     assert!(store.get("39").await.unwrap().is_some());
     store.put("0", Bytes::from(vec![0; 2 << 20])).await.unwrap();
-    assert!(store.get("0").await.unwrap().is_none(), "larger than all the space");
+    assert!(store.get("0").await.unwrap().is_none(), "larger than the limit");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_crash_left_is_removed() {
+async fn unfinished_files_of_a_crash_are_removed() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).await;
     store.put("a", Bytes::from_static(b"x")).await.unwrap();
     let unfinished = dir.path().join("responses-v1/unfinished/1-0");
     std::fs::write(&unfinished, b"half").unwrap();
     open(dir.path()).await;
-    assert!(unfinished.exists(), "somebody may be writing it");
+    assert!(unfinished.exists(), "another store may be writing it");
     let tomorrow = std::fs::metadata(&unfinished).unwrap().modified().unwrap() + Duration::from_secs(86_400);
     let clock = Arc::new(TokioClock::starting_at(tomorrow));
     DiskCacheStore::open_with_clock(dir.path(), LIMIT, clock).await.unwrap();
@@ -141,7 +141,7 @@ async fn what_a_crash_left_is_removed() {
     assert!(store.get("a").await.unwrap().is_some());
 }
 
-/// Two stores know nothing of each other, as in two processes.
+/// The stores share no state, as in separate processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_that_share_a_directory_see_whole_records() {
     let dir = TempDir::new().unwrap();
@@ -155,7 +155,7 @@ async fn stores_that_share_a_directory_see_whole_records() {
                     let key = (round % 5).to_string();
                     store.put(&key, Bytes::from(vec![writer; size])).await.unwrap();
                     if let Some(read) = store.get(&key).await.unwrap() {
-                        assert!(read.iter().all(|byte| *byte == read[0]), "mixed up");
+                        assert!(read.iter().all(|byte| *byte == read[0]), "bytes of different records");
                         let of = usize::from(read[0]);
                         assert!((20_000 + of * 1_000..20_040 + of * 1_000).contains(&read.len()));
                     }
@@ -171,7 +171,7 @@ async fn stores_that_share_a_directory_see_whole_records() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_named() {
+async fn invalid_settings_name_their_field() {
     let dir = TempDir::new().unwrap();
     let error = DiskCacheStore::open(dir.path(), 100).await.unwrap_err();
     assert_eq!(error.field(), Some("max_bytes"));

@@ -1,4 +1,4 @@
-//! Stale responses in place of errors and of waits, and stores that fail.
+//! Stale responses in place of errors and waits, and failing stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,9 +12,9 @@ use networking_http::{MemoryHttpClient, Reply};
 use networking_spi::http::{HttpClientExt, Method, StatusCode};
 use networking_spi::{ErrorKind, NetworkError, Result};
 
-use super::{URL, World, origin};
+use super::{Fixture, URL, origin};
 
-/// Fresh for 5 seconds at first, then in trouble.
+/// An origin whose first response has this `Cache-Control`, and whose later responses are `trouble`.
 fn failing(control: &str, trouble: Reply) -> MemoryHttpClient {
     let memory = MemoryHttpClient::new();
     let first = Reply::ok()
@@ -27,12 +27,18 @@ fn failing(control: &str, trouble: Reply) -> MemoryHttpClient {
     memory
 }
 
-/// Whether the first response stands in for the trouble, so many seconds later.
-async fn stands_in(control: &str, trouble: Reply, seconds: u64, request: &[(&str, &str)], config: CacheConfig) -> bool {
-    let world = World::of(failing(control, trouble), config);
-    world.get(&[]).await;
+/// Whether the first response is used in place of `trouble`, `seconds` later.
+async fn is_used_stale(
+    control: &str,
+    trouble: Reply,
+    seconds: u64,
+    request: &[(&str, &str)],
+    config: CacheConfig,
+) -> bool {
+    let fixture = Fixture::of(failing(control, trouble), config);
+    fixture.get(&[]).await;
     tokio::time::advance(Duration::from_secs(seconds)).await;
-    let mut call = world.http.get(URL);
+    let mut call = fixture.http.get(URL);
     for (name, value) in request {
         call = call.header(*name, *value);
     }
@@ -48,12 +54,15 @@ async fn stands_in(control: &str, trouble: Reply, seconds: u64, request: &[(&str
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_response_stands_in_for_an_outage() {
+async fn a_stale_response_is_used_during_an_outage() {
     const ALLOWED: &str = "max-age=5, stale-if-error=10";
     let status = |status: u16| Reply::new(StatusCode::from_u16(status).unwrap());
     let none = CacheConfig::default;
     for trouble in [500, 502, 503, 504] {
-        assert!(stands_in(ALLOWED, status(trouble), 15, &[], none()).await, "{trouble}");
+        assert!(
+            is_used_stale(ALLOWED, status(trouble), 15, &[], none()).await,
+            "{trouble}"
+        );
     }
     for trouble in [
         ErrorKind::ConnectionRefused,
@@ -63,88 +72,88 @@ async fn a_stale_response_stands_in_for_an_outage() {
         ErrorKind::Protocol,
     ] {
         assert!(
-            stands_in(ALLOWED, Reply::error(trouble), 15, &[], none()).await,
+            is_used_stale(ALLOWED, Reply::error(trouble), 15, &[], none()).await,
             "{trouble}"
         );
     }
-    // Answers, and errors of the caller's own.
-    assert!(!stands_in(ALLOWED, status(404), 15, &[], none()).await);
-    assert!(!stands_in(ALLOWED, status(501), 15, &[], none()).await);
-    assert!(!stands_in(ALLOWED, Reply::error(ErrorKind::InvalidInput), 15, &[], none()).await);
-    assert!(!stands_in(ALLOWED, status(503), 16, &[], none()).await, "too old");
+    // Other statuses, and errors of the caller.
+    assert!(!is_used_stale(ALLOWED, status(404), 15, &[], none()).await);
+    assert!(!is_used_stale(ALLOWED, status(501), 15, &[], none()).await);
+    assert!(!is_used_stale(ALLOWED, Reply::error(ErrorKind::InvalidInput), 15, &[], none()).await);
+    assert!(!is_used_stale(ALLOWED, status(503), 16, &[], none()).await, "too old");
     assert!(
-        !stands_in("max-age=5", status(503), 6, &[], none()).await,
-        "nobody allowed it"
+        !is_used_stale("max-age=5", status(503), 6, &[], none()).await,
+        "not allowed"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_allows_stale_responses_and_who_forbids_them() {
+async fn response_request_and_configuration_decide_about_stale_responses() {
     let down = || Reply::error(ErrorKind::ConnectionRefused);
     let configured = || CacheConfig::new().with_stale_if_error(Duration::from_secs(10));
-    assert!(stands_in("max-age=5", down(), 15, &[], configured()).await);
-    assert!(!stands_in("max-age=5", down(), 16, &[], configured()).await);
-    assert!(!stands_in("max-age=5, stale-if-error=1", down(), 15, &[], configured()).await);
+    assert!(is_used_stale("max-age=5", down(), 15, &[], configured()).await);
+    assert!(!is_used_stale("max-age=5", down(), 16, &[], configured()).await);
+    assert!(!is_used_stale("max-age=5, stale-if-error=1", down(), 15, &[], configured()).await);
     let request = [("cache-control", "stale-if-error=100")];
-    assert!(stands_in("max-age=5", down(), 50, &request, CacheConfig::default()).await);
+    assert!(is_used_stale("max-age=5", down(), 50, &request, CacheConfig::default()).await);
     for strict in ["must-revalidate", "no-cache"] {
         let control = format!("max-age=5, stale-if-error=100, {strict}");
-        assert!(!stands_in(&control, down(), 6, &[], configured()).await, "{strict}");
+        assert!(!is_used_stale(&control, down(), 6, &[], configured()).await, "{strict}");
     }
     let request = [("cache-control", "no-cache")];
-    assert!(!stands_in("max-age=5, stale-if-error=100", down(), 6, &request, configured()).await);
+    assert!(!is_used_stale("max-age=5, stale-if-error=100", down(), 6, &request, configured()).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_the_response_is_still_there() {
-    let world = World::of(
+async fn a_stale_response_stays_stored_during_an_outage() {
+    let fixture = Fixture::of(
         failing("max-age=5, stale-if-error=100", Reply::new(StatusCode::BAD_GATEWAY)),
         CacheConfig::default(),
     );
-    world.get(&[]).await;
+    fixture.get(&[]).await;
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(world.get(&[]).await, (Stale, "1".to_owned()));
+        assert_eq!(fixture.get(&[]).await, (Stale, "1".to_owned()));
     }
-    assert_eq!(world.asked(), 4, "each time the origin was asked");
+    assert_eq!(fixture.asked(), 4, "each request was sent to the origin");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_response_is_used_while_a_new_one_is_fetched() {
     let control = [("cache-control", "max-age=5, stale-while-revalidate=10")];
-    let world = World::of(origin(200, &control), CacheConfig::default());
-    world.get(&[]).await;
+    let fixture = Fixture::of(origin(200, &control), CacheConfig::default());
+    fixture.get(&[]).await;
     tokio::time::advance(Duration::from_secs(15)).await;
-    // The task runs when this one waits: two requests before that cause one.
+    // The revalidation runs when this task yields. Two requests before that start only one.
     for _ in 0..2 {
-        assert_eq!(world.get(&[]).await, (Stale, "1".to_owned()));
+        assert_eq!(fixture.get(&[]).await, (Stale, "1".to_owned()));
     }
-    while world.cache.stats().stored < 2 {
+    while fixture.cache.stats().stored < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(world.get(&[]).await, (Hit, "2".to_owned()));
-    assert_eq!(world.asked(), 2);
+    assert_eq!(fixture.get(&[]).await, (Hit, "2".to_owned()));
+    assert_eq!(fixture.asked(), 2);
 
     tokio::time::advance(Duration::from_secs(16)).await;
-    assert_eq!(world.get(&[]).await, (Miss, "3".to_owned()), "too old");
+    assert_eq!(fixture.get(&[]).await, (Miss, "3".to_owned()), "too old");
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(
-        world.get(&[("cache-control", "no-cache")]).await,
+        fixture.get(&[("cache-control", "no-cache")]).await,
         (Miss, "4".to_owned())
     );
 }
 
-/// Fails at everything, or returns nonsense.
+/// A store whose calls all fail, or whose `get` returns invalid records.
 #[derive(Debug, Default)]
 struct BrokenStore {
     calls: AtomicUsize,
-    nonsense: Option<Bytes>,
+    invalid_record: Option<Bytes>,
 }
 
 impl BrokenStore {
     fn outcome<V>(&self, value: V) -> Result<V> {
         self.calls.fetch_add(1, Relaxed);
-        match &self.nonsense {
+        match &self.invalid_record {
             Some(_) => Ok(value),
             None => Err(NetworkError::new(ErrorKind::Internal, "test.store", "is broken")),
         }
@@ -154,7 +163,7 @@ impl BrokenStore {
 #[async_trait]
 impl CacheStore for BrokenStore {
     async fn get(&self, _key: &str) -> Result<Option<Bytes>> {
-        self.outcome(self.nonsense.clone())
+        self.outcome(self.invalid_record.clone())
     }
 
     async fn put(&self, _key: &str, _record: Bytes) -> Result<()> {
@@ -171,21 +180,21 @@ impl CacheStore for BrokenStore {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_store_fails_no_request() {
-    for nonsense in [None, Some(Bytes::new()), Some(Bytes::from_static(b"\x01\x01nonsense"))] {
+async fn a_failing_store_does_not_fail_requests() {
+    for invalid_record in [None, Some(Bytes::new()), Some(Bytes::from_static(b"\x01\x01nonsense"))] {
         let store = Arc::new(BrokenStore {
-            nonsense: nonsense.clone(),
+            invalid_record: invalid_record.clone(),
             ..BrokenStore::default()
         });
         let answers = [("cache-control", "max-age=60")];
-        let world = World::with_store(origin(200, &answers), CacheConfig::default(), Arc::clone(&store) as _);
+        let fixture = Fixture::with_store(origin(200, &answers), CacheConfig::default(), Arc::clone(&store) as _);
         for expected in ["1", "2"] {
-            assert_eq!(world.get(&[]).await, (Miss, expected.to_owned()));
+            assert_eq!(fixture.get(&[]).await, (Miss, expected.to_owned()));
         }
-        world.send(Method::DELETE, URL, &[]).await;
-        let errors = world.cache.stats().store_errors;
+        fixture.send(Method::DELETE, URL, &[]).await;
+        let errors = fixture.cache.stats().store_errors;
         let calls = store.calls.load(Relaxed) as u64;
-        assert_eq!(errors, if nonsense.is_none() { calls } else { 0 });
+        assert_eq!(errors, if invalid_record.is_none() { calls } else { 0 });
         assert!(calls >= 5, "{calls}");
     }
 }

@@ -1,4 +1,4 @@
-//! The private HTTP cache: what it stores, when it uses it, and where it keeps it.
+//! The private HTTP cache: which responses it stores, when it uses them, and its stores.
 
 mod disk;
 mod failures;
@@ -18,7 +18,7 @@ use networking_spi::http::{HttpClientExt, HttpResponse, Method, StatusCode};
 
 const URL: &str = "http://api.test/x";
 
-/// 2026-01-01, plus so many seconds.
+/// 2026-01-01 plus `seconds`.
 fn wall(seconds: i64) -> SystemTime {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
     if seconds < 0 {
@@ -32,7 +32,7 @@ fn date(seconds: i64) -> String {
     httpdate::fmt_http_date(wall(seconds))
 }
 
-/// `{+60}` stands for the date 60 seconds after the start of the test.
+/// Replaces `{60}` by the date 60 seconds after the start of the test.
 fn with_dates(value: &str) -> String {
     match value.strip_prefix('{').and_then(|value| value.strip_suffix('}')) {
         Some(seconds) => date(seconds.parse().unwrap()),
@@ -40,15 +40,15 @@ fn with_dates(value: &str) -> String {
     }
 }
 
-/// A cache before an origin that gives every answer the same headers and another body: `1`, `2`, and so on. It confirms
-/// what has its `ETag` or `Last-Modified`.
-struct World {
+/// A cache in front of an origin. All responses of the origin have the same headers; their bodies are `1`, `2`, and so on. A
+/// request with a matching `If-None-Match` or `If-Modified-Since` gets a 304.
+struct Fixture {
     http: CacheClient<MemoryHttpClient>,
     cache: HttpCache,
     origin: MemoryHttpClient,
 }
 
-impl World {
+impl Fixture {
     fn answering(headers: &[(&str, &str)]) -> Self {
         Self::of(origin(200, headers), CacheConfig::default())
     }
@@ -64,7 +64,7 @@ impl World {
         Self { http, cache, origin }
     }
 
-    /// Status and body of a GET with these headers.
+    /// The cache status and the body of a GET with these headers.
     async fn get(&self, headers: &[(&str, &str)]) -> (CacheStatus, String) {
         let (status, response) = self.send(Method::GET, URL, headers).await;
         (status, response.text().await.unwrap())
@@ -79,6 +79,7 @@ impl World {
         (*response.extensions.get().unwrap(), response)
     }
 
+    /// The number of requests that the origin has received.
     fn asked(&self) -> usize {
         self.origin.received().len()
     }

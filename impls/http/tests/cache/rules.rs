@@ -1,4 +1,4 @@
-//! When a stored response is used: freshness, validation, the request's wishes, `Vary`.
+//! When a stored response is used: freshness, validation, directives of the request, `Vary`.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use networking_http::cache::CacheStatus::{self, Bypass, Hit, Miss, Revalidated, 
 use networking_http::cache::{CacheConfig, CacheStatus as Status};
 use networking_spi::http::{Method, StatusCode};
 
-use super::{URL, World, origin};
+use super::{Fixture, URL, origin};
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// The answer to a second request, so many seconds after the first one.
+/// The cache status of a second request, `seconds` after the first one.
 async fn second(answer: Headers, seconds: u64, request: Headers) -> Status {
-    let world = World::answering(answer);
-    assert_eq!(world.get(&[]).await, (Miss, "1".to_owned()));
+    let fixture = Fixture::answering(answer);
+    assert_eq!(fixture.get(&[]).await, (Miss, "1".to_owned()));
     tokio::time::advance(Duration::from_secs(seconds)).await;
-    let (status, body) = world.get(request).await;
+    let (status, body) = fixture.get(request).await;
     let from_origin = matches!(status, Miss | Bypass) && body == "2";
     let from_cache = matches!(status, Hit | Stale | Revalidated) && body == "1";
     assert!(from_origin || from_cache, "{answer:?}: {status} with body {body}");
@@ -30,7 +30,7 @@ async fn check(cases: &[(Headers, u64, Headers, CacheStatus)]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn freshness_is_what_the_origin_says() {
+async fn freshness_follows_the_response_headers() {
     check(&[
         (&[("cache-control", "max-age=60")], 59, &[], Hit),
         (&[("cache-control", "max-age=60")], 60, &[], Miss),
@@ -47,7 +47,7 @@ async fn freshness_is_what_the_origin_says() {
         (&[("cache-control", "foo=\"max-age=60\"")], 1, &[], Miss),
         (&[("cache-control", "foo=\"a, no-store\", max-age=60")], 1, &[], Hit),
         (&[("cache-control", "private, max-age=60")], 1, &[], Hit),
-        // What is for shared caches does not concern a private one.
+        // A private cache ignores directives for shared caches.
         (&[("cache-control", "s-maxage=60")], 1, &[], Miss),
         (&[("cache-control", "s-maxage=0, max-age=60")], 1, &[], Hit),
         (&[("cache-control", "no-store, max-age=60")], 1, &[], Miss),
@@ -63,7 +63,7 @@ async fn freshness_is_what_the_origin_says() {
         (&[("expires", "{-60}"), ("cache-control", "max-age=60")], 1, &[], Hit),
         (&[("expires", "0")], 0, &[], Miss),
         (&[("expires", "Thursday, 01-Jan-26 01:00:00 GMT")], 60, &[], Hit),
-        // The time that the origin's clock and other caches saw pass counts.
+        // `Age` and `Date` count towards the age.
         (&[("cache-control", "max-age=60"), ("age", "30")], 29, &[], Hit),
         (&[("cache-control", "max-age=60"), ("age", "30")], 30, &[], Miss),
         (
@@ -79,7 +79,7 @@ async fn freshness_is_what_the_origin_says() {
         (&[("last-modified", "{-1000}")], 99, &[], Hit),
         (&[("last-modified", "{-1000}")], 101, &[], Revalidated),
         (&[], 0, &[], Miss),
-        // That a response does not change says nothing of how long it is fresh.
+        // `immutable` does not make a response fresh.
         (&[("cache-control", "immutable")], 1, &[], Miss),
         (&[("cache-control", "immutable"), ("expires", "0")], 1, &[], Miss),
         (&[("cache-control", "immutable, max-age=60")], 59, &[], Hit),
@@ -88,7 +88,7 @@ async fn freshness_is_what_the_origin_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_have_wishes() {
+async fn directives_of_the_request_are_obeyed() {
     const FRESH: Headers = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
     const STALE: Headers = &[("cache-control", "max-age=5"), ("etag", "\"a\"")];
     const STRICT: Headers = &[("cache-control", "max-age=5, must-revalidate"), ("etag", "\"a\"")];
@@ -112,7 +112,7 @@ async fn requests_have_wishes() {
         (STRICT, 10, &[("cache-control", "max-stale")], Revalidated),
         (NO_CACHE, 10, &[("cache-control", "max-stale")], Revalidated),
         (FRESH, 10, &[("cache-control", "only-if-cached")], Hit),
-        // Conditions and ranges of the caller's own are the origin's to answer.
+        // Requests with conditions or ranges are passed on to the origin.
         (FRESH, 10, &[("if-none-match", "\"other\"")], Bypass),
         (FRESH, 10, &[("if-modified-since", "{0}")], Bypass),
         (FRESH, 10, &[("range", "bytes=0-0")], Bypass),
@@ -122,31 +122,31 @@ async fn requests_have_wishes() {
 
 #[tokio::test(start_paused = true)]
 async fn only_if_cached_never_reaches_the_origin() {
-    let world = World::answering(&[("cache-control", "max-age=5"), ("etag", "\"a\"")]);
+    let fixture = Fixture::answering(&[("cache-control", "max-age=5"), ("etag", "\"a\"")]);
     let only = [("cache-control", "only-if-cached")];
-    let (status, response) = world.send(Method::GET, URL, &only).await;
+    let (status, response) = fixture.send(Method::GET, URL, &only).await;
     assert_eq!((status, response.status), (Miss, StatusCode::GATEWAY_TIMEOUT));
-    world.get(&[]).await;
+    fixture.get(&[]).await;
     tokio::time::advance(Duration::from_secs(9)).await;
-    let (_, response) = world.send(Method::GET, URL, &only).await;
+    let (_, response) = fixture.send(Method::GET, URL, &only).await;
     assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT, "stale");
     for headers in [
         [("cache-control", "only-if-cached, no-store"), ("accept", "*/*")],
         [("cache-control", "only-if-cached"), ("range", "bytes=0-1")],
     ] {
-        let (_, response) = world.send(Method::GET, URL, &headers).await;
+        let (_, response) = fixture.send(Method::GET, URL, &headers).await;
         assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT, "{headers:?}");
     }
-    assert_eq!(world.asked(), 1);
+    assert_eq!(fixture.asked(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn heuristics_can_be_switched_off() {
+async fn heuristics_can_be_disabled() {
     let headers = [("last-modified", "{-1000}")];
     let config = CacheConfig::new().with_heuristic_fraction(0.0);
-    let world = World::of(origin(200, &headers), config);
-    world.get(&[]).await;
-    assert_eq!(world.get(&[]).await.0, Revalidated);
+    let fixture = Fixture::of(origin(200, &headers), config);
+    fixture.get(&[]).await;
+    assert_eq!(fixture.get(&[]).await.0, Revalidated);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,16 +166,16 @@ async fn which_statuses_are_stored() {
         (503, Miss),
         (599, Miss),
     ] {
-        let world = World::of(origin(status, EXPLICIT), CacheConfig::default());
-        world.get(&[]).await;
-        let (cache_status, response) = world.send(Method::GET, URL, &[]).await;
+        let fixture = Fixture::of(origin(status, EXPLICIT), CacheConfig::default());
+        fixture.get(&[]).await;
+        let (cache_status, response) = fixture.send(Method::GET, URL, &[]).await;
         assert_eq!((cache_status, response.status.as_u16()), (expected, status));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_renews_the_stored_response() {
-    let world = World::answering(&[
+async fn a_304_renews_the_stored_response() {
+    let fixture = Fixture::answering(&[
         ("cache-control", "max-age=10"),
         ("etag", "W/\"a\""),
         ("last-modified", "{-5}"),
@@ -183,17 +183,17 @@ async fn a_confirmation_renews_the_stored_response() {
         ("link", "<b>"),
         ("date", "{0}"),
     ]);
-    world.get(&[]).await;
+    fixture.get(&[]).await;
     tokio::time::advance(Duration::from_secs(8)).await;
-    let (status, response) = world.send(Method::GET, URL, &[]).await;
+    let (status, response) = fixture.send(Method::GET, URL, &[]).await;
     assert_eq!((status, response.headers["age"].to_str().unwrap()), (Hit, "8"));
     assert_eq!(response.headers.get_all("link").iter().count(), 2, "no value is lost");
     tokio::time::advance(Duration::from_secs(8)).await;
-    assert_eq!(world.get(&[]).await, (Revalidated, "1".to_owned()));
-    let asked = &world.origin.received()[1];
+    assert_eq!(fixture.get(&[]).await, (Revalidated, "1".to_owned()));
+    let asked = &fixture.origin.received()[1];
     assert_eq!(asked.header("if-none-match"), Some("W/\"a\""));
     assert_eq!(asked.header("if-modified-since"), Some(super::date(-5).as_str()));
-    let counted = world.cache.stats();
+    let counted = fixture.cache.stats();
     assert_eq!(
         (counted.hits, counted.misses, counted.revalidated, counted.stored),
         (1, 1, 1, 2)
@@ -201,7 +201,7 @@ async fn a_confirmation_renews_the_stored_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_brings_headers_up_to_date() {
+async fn a_304_updates_the_stored_headers() {
     let memory = networking_http::MemoryHttpClient::new();
     let reply = |status: u16, headers: &[(&str, &str)]| {
         headers.iter().fold(
@@ -230,11 +230,11 @@ async fn a_confirmation_brings_headers_up_to_date() {
             [reply(200, &first).with_body("body"), reply(304, &confirmation)],
         )
         .unwrap();
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
     tokio::time::advance(Duration::from_secs(6)).await;
     for expected in [Revalidated, Hit] {
-        let (status, response) = world.send(Method::GET, URL, &[]).await;
+        let (status, response) = fixture.send(Method::GET, URL, &[]).await;
         let shown = |name| response.headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(status, expected);
         assert_eq!(
@@ -252,7 +252,7 @@ async fn a_confirmation_brings_headers_up_to_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_confirmation_of_something_else_is_not_believed() {
+async fn a_304_for_another_version_is_ignored() {
     let memory = networking_http::MemoryHttpClient::serving(|request| async move {
         let response = match request.header("if-none-match") {
             Some(_) => {
@@ -264,69 +264,73 @@ async fn a_confirmation_of_something_else_is_not_believed() {
         };
         Ok(response)
     });
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
-    assert_eq!(world.get(&[]).await, (Miss, "whole".to_owned()));
-    assert_eq!(world.asked(), 3);
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
+    assert_eq!(fixture.get(&[]).await, (Miss, "whole".to_owned()));
+    assert_eq!(fixture.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn vary_selects() {
-    let world = World::answering(&[("cache-control", "max-age=60"), ("vary", "Accept, x-b")]);
+async fn vary_selects_the_stored_response() {
+    let fixture = Fixture::answering(&[("cache-control", "max-age=60"), ("vary", "Accept, x-b")]);
     let json = [("accept", "application/json, text/plain")];
-    assert_eq!(world.get(&json).await, (Miss, "1".to_owned()));
-    assert_eq!(world.get(&[("accept", "text/html")]).await, (Miss, "2".to_owned()));
-    assert_eq!(world.get(&[]).await, (Miss, "3".to_owned()));
+    assert_eq!(fixture.get(&json).await, (Miss, "1".to_owned()));
+    assert_eq!(fixture.get(&[("accept", "text/html")]).await, (Miss, "2".to_owned()));
+    assert_eq!(fixture.get(&[]).await, (Miss, "3".to_owned()));
     assert_eq!(
-        world.get(&[("accept", "")]).await,
+        fixture.get(&[("accept", "")]).await,
         (Miss, "4".to_owned()),
         "empty is not absent"
     );
-    // White space and headers that are not named make no difference.
+    // Whitespace, and headers that `Vary` does not name, are ignored.
     assert_eq!(
-        world
+        fixture
             .get(&[("accept", "application/json,text/plain"), ("x-c", "1")])
             .await,
         (Hit, "1".to_owned())
     );
-    assert_eq!(world.get(&[("accept", "text/html")]).await, (Hit, "2".to_owned()));
-    assert_eq!(world.get(&[]).await, (Hit, "3".to_owned()));
+    assert_eq!(fixture.get(&[("accept", "text/html")]).await, (Hit, "2".to_owned()));
+    assert_eq!(fixture.get(&[]).await, (Hit, "3".to_owned()));
 
     for vary in ["*", "accept, *"] {
-        let world = World::answering(&[("cache-control", "max-age=60"), ("vary", vary)]);
-        world.get(&[]).await;
-        assert_eq!(world.get(&[]).await.0, Miss, "{vary}");
+        let fixture = Fixture::answering(&[("cache-control", "max-age=60"), ("vary", vary)]);
+        fixture.get(&[]).await;
+        assert_eq!(fixture.get(&[]).await.0, Miss, "{vary}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_gets_what_was_for_other_credentials() {
+async fn responses_are_separated_by_credentials() {
     for name in ["authorization", "cookie", "x-api-key", "x-session-token"] {
-        let world = World::answering(&[("cache-control", "max-age=60")]);
-        assert_eq!(world.get(&[(name, "ada")]).await, (Miss, "1".to_owned()));
-        assert_eq!(world.get(&[(name, "bob")]).await, (Miss, "2".to_owned()), "{name}");
-        assert_eq!(world.get(&[]).await, (Miss, "3".to_owned()), "{name}");
-        assert_eq!(world.get(&[(name, "ada")]).await, (Hit, "1".to_owned()), "{name}");
+        let fixture = Fixture::answering(&[("cache-control", "max-age=60")]);
+        assert_eq!(fixture.get(&[(name, "ada")]).await, (Miss, "1".to_owned()));
+        assert_eq!(fixture.get(&[(name, "bob")]).await, (Miss, "2".to_owned()), "{name}");
+        assert_eq!(fixture.get(&[]).await, (Miss, "3".to_owned()), "{name}");
+        assert_eq!(fixture.get(&[(name, "ada")]).await, (Hit, "1".to_owned()), "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn head_is_answered_from_a_get_and_tells_about_it() {
-    let world = World::answering(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
-    let (status, _) = world.send(Method::HEAD, URL, &[]).await;
+async fn a_head_is_answered_from_a_stored_get_and_revalidates_it() {
+    let fixture = Fixture::answering(&[("cache-control", "max-age=10"), ("etag", "\"a\"")]);
+    let (status, _) = fixture.send(Method::HEAD, URL, &[]).await;
     assert_eq!(status, Miss);
-    assert_eq!(world.get(&[]).await.0, Miss, "a HEAD stores nothing");
-    let (status, response) = world.send(Method::HEAD, URL, &[]).await;
+    assert_eq!(fixture.get(&[]).await.0, Miss, "a HEAD stores nothing");
+    let (status, response) = fixture.send(Method::HEAD, URL, &[]).await;
     assert_eq!((status, response.headers["etag"].to_str().unwrap()), (Hit, "\"a\""));
     assert!(response.bytes().await.unwrap().is_empty());
 
     tokio::time::advance(Duration::from_secs(11)).await;
-    assert_eq!(world.send(Method::HEAD, URL, &[]).await.0, Miss);
-    assert_eq!(world.get(&[]).await.0, Hit, "the HEAD said that nothing has changed");
+    assert_eq!(fixture.send(Method::HEAD, URL, &[]).await.0, Miss);
+    assert_eq!(
+        fixture.get(&[]).await.0,
+        Hit,
+        "the HEAD has confirmed the stored response"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_differs_makes_the_stored_response_useless() {
+async fn a_head_with_another_etag_invalidates_the_stored_response() {
     let memory = networking_http::MemoryHttpClient::serving(|request| async move {
         let tag = if request.method == Method::HEAD {
             "\"new\""
@@ -337,17 +341,20 @@ async fn a_head_that_differs_makes_the_stored_response_useless() {
             .with_header("etag", tag)?
             .with_header("cache-control", "max-age=10")
     });
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
     assert_eq!(
-        world.send(Method::HEAD, URL, &[("cache-control", "no-cache")]).await.0,
+        fixture
+            .send(Method::HEAD, URL, &[("cache-control", "no-cache")])
+            .await
+            .0,
         Miss
     );
-    assert_eq!(world.get(&[]).await.0, Miss);
+    assert_eq!(fixture.get(&[]).await.0, Miss);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_of_another_length_makes_the_stored_response_useless() {
+async fn a_head_with_another_length_invalidates_the_stored_response() {
     let memory = networking_http::MemoryHttpClient::serving(|request| async move {
         let length = if request.method == Method::HEAD { "5" } else { "4" };
         networking_spi::http::HttpResponse::new(StatusCode::OK)
@@ -356,8 +363,8 @@ async fn a_head_of_another_length_makes_the_stored_response_useless() {
             .with_header("cache-control", "max-age=10")?
             .with_header("content-length", length)
     });
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
-    world.send(Method::HEAD, URL, &[("cache-control", "no-cache")]).await;
-    assert_eq!(world.get(&[]).await.0, Miss);
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
+    fixture.send(Method::HEAD, URL, &[("cache-control", "no-cache")]).await;
+    assert_eq!(fixture.get(&[]).await.0, Miss);
 }

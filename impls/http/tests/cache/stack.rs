@@ -24,7 +24,7 @@ fn status(response: &HttpResponse) -> CacheStatus {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_decoded() {
+async fn decoded_bodies_are_stored() {
     let codec = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
     let packed = codec
         .compress_request("plain".into(), CompressionType::Gzip)
@@ -47,14 +47,14 @@ async fn what_is_stored_is_decoded() {
         assert!(!response.headers.contains_key("content-encoding"));
         assert_eq!(response.text().await.unwrap(), "plain");
     }
-    // Who asks for a coding gets what the origin sends for it.
+    // A request with an `Accept-Encoding` gets the encoded response of the origin.
     let response = client.get(URL).header("accept-encoding", "gzip").await.unwrap();
     assert_eq!(status(&response), CacheStatus::Miss);
     assert_eq!(response.headers["content-encoding"], "gzip");
 }
 
 #[tokio::test(start_paused = true)]
-async fn hits_cost_no_permits_and_retries_go_on_before_something_stale_is_used() {
+async fn hits_take_no_permits_and_stale_responses_are_used_only_after_retries() {
     let memory = MemoryHttpClient::new();
     let good = Reply::ok()
         .with_header("cache-control", "max-age=5, stale-if-error=100")
@@ -85,7 +85,7 @@ async fn hits_cost_no_permits_and_retries_go_on_before_something_stale_is_used()
 }
 
 #[tokio::test]
-async fn redirects_and_other_ways_to_the_origin_pass_by() {
+async fn redirects_are_not_stored() {
     let memory = MemoryHttpClient::new();
     let moved = Reply::new(StatusCode::FOUND)
         .with_header("location", "/y")

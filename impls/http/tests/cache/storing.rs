@@ -1,4 +1,4 @@
-//! What gets into the store, and what is forgotten.
+//! Which responses are stored, and which are invalidated.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,7 +16,7 @@ use networking_spi::http::{
 use networking_spi::{ErrorKind, Result};
 use tokio::sync::Notify;
 
-use super::{URL, World, origin};
+use super::{Fixture, URL, origin};
 
 const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
@@ -32,20 +32,20 @@ fn streaming(chunks: &'static [&'static str], announced: Option<u64>) -> MemoryH
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_stored_when_it_was_read_to_its_end() {
-    let world = World::of(streaming(&["ab", "cd", "e"], None), CacheConfig::default());
+    let fixture = Fixture::of(streaming(&["ab", "cd", "e"], None), CacheConfig::default());
     for chunks_read in [0, 1, 3] {
-        let (status, response) = world.send(Method::GET, URL, &[]).await;
+        let (status, response) = fixture.send(Method::GET, URL, &[]).await;
         assert_eq!(status, Miss);
         let mut body = response.into_stream();
         for _ in 0..chunks_read {
             body.next().await.unwrap().unwrap();
         }
         drop(body);
-        assert_eq!(world.cache.stats().stored, 0, "after {chunks_read} chunks");
+        assert_eq!(fixture.cache.stats().stored, 0, "after {chunks_read} chunks");
     }
-    let (_, response) = world.send(Method::GET, URL, &[]).await;
+    let (_, response) = fixture.send(Method::GET, URL, &[]).await;
     assert_eq!(response.text().await.unwrap(), "abcde");
-    assert_eq!(world.get(&[]).await, (Hit, "abcde".to_owned()));
+    assert_eq!(fixture.get(&[]).await, (Hit, "abcde".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,25 +57,25 @@ async fn broken_and_short_bodies_are_not_stored() {
         .with_body("0123456789")
         .with_truncated_body(5);
     memory.route(Method::GET, "/x", reply).unwrap();
-    let world = World::of(memory, CacheConfig::default());
+    let fixture = Fixture::of(memory, CacheConfig::default());
     for _ in 0..2 {
-        let (status, response) = world.send(Method::GET, URL, &[]).await;
+        let (status, response) = fixture.send(Method::GET, URL, &[]).await;
         assert_eq!(status, Miss);
         assert_eq!(response.text().await.unwrap_err().kind(), ErrorKind::TruncatedBody);
     }
-    let world = World::of(streaming(&["ab"], Some(5)), CacheConfig::default());
-    assert_eq!(world.get(&[]).await.0, Miss);
-    assert_eq!(world.get(&[]).await.0, Miss, "less than was announced");
+    let fixture = Fixture::of(streaming(&["ab"], Some(5)), CacheConfig::default());
+    assert_eq!(fixture.get(&[]).await.0, Miss);
+    assert_eq!(fixture.get(&[]).await.0, Miss, "less than was announced");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_size_limit_is_exact_and_passes_larger_bodies_on() {
     for (limit, announced, expected) in [(5, None, Hit), (4, None, Miss), (5, Some(5), Hit), (4, Some(5), Miss)] {
         let config = CacheConfig::new().with_max_entry_size(limit);
-        let world = World::of(streaming(&["ab", "cd", "e"], announced), config);
-        assert_eq!(world.get(&[]).await, (Miss, "abcde".to_owned()));
+        let fixture = Fixture::of(streaming(&["ab", "cd", "e"], announced), config);
+        assert_eq!(fixture.get(&[]).await, (Miss, "abcde".to_owned()));
         assert_eq!(
-            world.get(&[]).await,
+            fixture.get(&[]).await,
             (expected, "abcde".to_owned()),
             "{limit}, {announced:?}"
         );
@@ -84,28 +84,31 @@ async fn the_size_limit_is_exact_and_passes_larger_bodies_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hit_obeys_the_requests_own_limits() {
-    let world = World::answering(FRESH);
-    world.get(&[]).await;
+    let fixture = Fixture::answering(FRESH);
+    fixture.get(&[]).await;
     let limited = RequestOptions::new().with_max_response_size(0);
-    let error = world.http.get(URL).options(limited).await.unwrap_err();
+    let error = fixture.http.get(URL).options(limited).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // Neither does it ignore what the client cannot do.
-    let error = world.http.get(URL).timeout(Duration::from_secs(1)).await.unwrap_err();
+    // An option that the inner client does not support is refused, too.
+    let error = fixture.http.get(URL).timeout(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cookies_and_connection_headers_are_not_stored() {
-    let world = World::answering(&[
+    let fixture = Fixture::answering(&[
         ("cache-control", "max-age=60"),
         ("set-cookie", "session=1"),
         ("connection", "x-hop"),
         ("x-hop", "1"),
         ("x-end", "1"),
     ]);
-    let (_, response) = world.send(Method::GET, URL, &[]).await;
-    assert!(response.headers.contains_key("set-cookie"), "the first answer is whole");
-    let (status, response) = world.send(Method::GET, URL, &[]).await;
+    let (_, response) = fixture.send(Method::GET, URL, &[]).await;
+    assert!(
+        response.headers.contains_key("set-cookie"),
+        "the first response has all headers"
+    );
+    let (status, response) = fixture.send(Method::GET, URL, &[]).await;
     assert_eq!(status, Hit);
     let names: Vec<&str> = ["set-cookie", "connection", "x-hop", "x-end"]
         .into_iter()
@@ -116,7 +119,7 @@ async fn cookies_and_connection_headers_are_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_methods_invalidate() {
+async fn unsafe_methods_invalidate() {
     for (method, status, expected) in [
         (Method::POST, 200, Miss),
         (Method::PUT, 204, Miss),
@@ -129,14 +132,14 @@ async fn other_methods_invalidate() {
         memory
             .route(method.clone(), "/x", Reply::new(StatusCode::from_u16(status).unwrap()))
             .unwrap();
-        let world = World::of(memory, CacheConfig::default());
+        let fixture = Fixture::of(memory, CacheConfig::default());
         for name in ["ada", "bob"] {
-            world.get(&[("authorization", name)]).await;
+            fixture.get(&[("authorization", name)]).await;
         }
-        assert_eq!(world.send(method.clone(), URL, &[]).await.0, Bypass);
+        assert_eq!(fixture.send(method.clone(), URL, &[]).await.0, Bypass);
         for name in ["ada", "bob"] {
             assert_eq!(
-                world.get(&[("authorization", name)]).await.0,
+                fixture.get(&[("authorization", name)]).await.0,
                 expected,
                 "{method} {status}"
             );
@@ -145,7 +148,7 @@ async fn other_methods_invalidate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_post_names_is_invalidated_on_the_same_origin() {
+async fn location_and_content_location_are_invalidated_on_the_same_origin() {
     let memory = origin(200, FRESH);
     let reply = Reply::new(StatusCode::CREATED)
         .with_header("location", "/users/7")
@@ -153,18 +156,18 @@ async fn what_a_post_names_is_invalidated_on_the_same_origin() {
         .with_header("content-location", "http://other.test/users/8")
         .unwrap();
     memory.route(Method::POST, "/users", reply).unwrap();
-    let world = World::of(memory, CacheConfig::default());
+    let fixture = Fixture::of(memory, CacheConfig::default());
     let urls = [
         "http://api.test/users/7",
         "http://other.test/users/8",
         "http://api.test/users",
     ];
     for url in urls {
-        world.send(Method::GET, url, &[]).await;
+        fixture.send(Method::GET, url, &[]).await;
     }
-    world.send(Method::POST, "http://api.test/users", &[]).await;
+    fixture.send(Method::POST, "http://api.test/users", &[]).await;
     for (url, expected) in urls.into_iter().zip([Miss, Hit, Miss]) {
-        assert_eq!(world.send(Method::GET, url, &[]).await.0, expected, "{url}");
+        assert_eq!(fixture.send(Method::GET, url, &[]).await.0, expected, "{url}");
     }
 }
 
@@ -173,15 +176,15 @@ async fn a_post_that_may_have_arrived_invalidates() {
     for (kind, expected) in [(ErrorKind::Timeout, Miss), (ErrorKind::Dns, Hit)] {
         let memory = origin(200, FRESH);
         memory.route(Method::POST, "/x", Reply::error(kind)).unwrap();
-        let world = World::of(memory, CacheConfig::default());
-        world.get(&[]).await;
-        world.http.post(URL).await.unwrap_err();
-        assert_eq!(world.get(&[]).await.0, expected, "{kind}");
+        let fixture = Fixture::of(memory, CacheConfig::default());
+        fixture.get(&[]).await;
+        fixture.http.post(URL).await.unwrap_err();
+        assert_eq!(fixture.get(&[]).await.0, expected, "{kind}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_from_before_a_change_is_not_stored_after_it() {
+async fn a_response_from_before_an_invalidation_is_not_stored_after_it() {
     let change = Arc::new(Notify::new());
     let changed = Arc::clone(&change);
     let memory = MemoryHttpClient::serving(move |request| {
@@ -193,14 +196,14 @@ async fn an_answer_from_before_a_change_is_not_stored_after_it() {
             HttpResponse::new(StatusCode::OK).with_header("cache-control", "max-age=60")
         }
     });
-    let world = World::of(memory, CacheConfig::default());
-    let (_, ()) = tokio::join!(world.get(&[]), async {
-        world.send(Method::PUT, URL, &[]).await;
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    let (_, ()) = tokio::join!(fixture.get(&[]), async {
+        fixture.send(Method::PUT, URL, &[]).await;
         change.notify_one();
     });
     change.notify_one();
-    assert_eq!(world.get(&[]).await.0, Miss);
-    assert_eq!(world.get(&[]).await.0, Hit);
+    assert_eq!(fixture.get(&[]).await.0, Miss);
+    assert_eq!(fixture.get(&[]).await.0, Hit);
 }
 
 #[derive(Debug, Default)]
@@ -235,18 +238,18 @@ impl CacheStore for SlowStore {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_invalidated_while_it_is_being_stored_is_not_there_afterwards() {
+async fn a_response_that_is_invalidated_while_it_is_stored_is_not_used() {
     let store = Arc::new(SlowStore::default());
-    let world = World::with_store(origin(200, FRESH), CacheConfig::default(), Arc::clone(&store) as _);
-    let (first, ()) = tokio::join!(world.get(&[]), async {
+    let fixture = Fixture::with_store(origin(200, FRESH), CacheConfig::default(), Arc::clone(&store) as _);
+    let (first, ()) = tokio::join!(fixture.get(&[]), async {
         store.putting.notified().await;
-        world.cache.invalidate(&URL.parse().unwrap()).await.unwrap();
+        fixture.cache.invalidate(&URL.parse().unwrap()).await.unwrap();
         store.is_fast.store(true, Relaxed);
         store.put.notify_one();
     });
     assert_eq!(first, (Miss, "1".to_owned()));
-    assert_eq!(world.get(&[]).await, (Miss, "2".to_owned()));
-    assert_eq!(world.get(&[]).await, (Hit, "2".to_owned()));
+    assert_eq!(fixture.get(&[]).await, (Miss, "2".to_owned()));
+    assert_eq!(fixture.get(&[]).await, (Hit, "2".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,44 +260,44 @@ async fn a_post_that_is_dropped_invalidates() {
         }
         HttpResponse::new(StatusCode::OK).with_header("cache-control", "max-age=60")
     });
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
     let post = HttpRequest::new(Method::POST, URL);
-    let dropped = tokio::time::timeout(Duration::from_secs(1), world.http.request(post)).await;
+    let dropped = tokio::time::timeout(Duration::from_secs(1), fixture.http.request(post)).await;
     assert!(dropped.is_err());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(world.get(&[]).await.0, Miss);
-    assert_eq!(world.cache.stats().invalidated, 1);
+    assert_eq!(fixture.get(&[]).await.0, Miss);
+    assert_eq!(fixture.cache.stats().invalidated, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn redirected_answers_are_not_stored() {
+async fn redirected_responses_are_not_stored() {
     let memory = MemoryHttpClient::serving(|_| async {
         let mut response = HttpResponse::new(StatusCode::OK).with_header("cache-control", "max-age=60")?;
         response.url = "http://api.test/elsewhere".parse().ok();
         Ok(response)
     });
-    let world = World::of(memory, CacheConfig::default());
-    assert_eq!(world.get(&[]).await.0, Miss);
-    assert_eq!(world.get(&[]).await.0, Miss);
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    assert_eq!(fixture.get(&[]).await.0, Miss);
+    assert_eq!(fixture.get(&[]).await.0, Miss);
 }
 
 #[tokio::test(start_paused = true)]
-async fn fragments_do_not_matter_and_queries_do() {
-    let world = World::answering(FRESH);
-    world.send(Method::GET, "http://api.test/x?a=1#top", &[]).await;
-    assert_eq!(world.send(Method::GET, "http://api.test/x?a=1#end", &[]).await.0, Hit);
-    assert_eq!(world.send(Method::GET, "http://api.test/x?a=2", &[]).await.0, Miss);
+async fn fragments_are_ignored_and_queries_are_not() {
+    let fixture = Fixture::answering(FRESH);
+    fixture.send(Method::GET, "http://api.test/x?a=1#top", &[]).await;
+    assert_eq!(fixture.send(Method::GET, "http://api.test/x?a=1#end", &[]).await.0, Hit);
+    assert_eq!(fixture.send(Method::GET, "http://api.test/x?a=2", &[]).await.0, Miss);
 }
 
 #[tokio::test(start_paused = true)]
 async fn caches_share_a_store_by_partition() {
     let store = Arc::new(MemoryCacheStore::default());
-    let world = |partition: &str| {
+    let fixture = |partition: &str| {
         let config = CacheConfig::new().with_partition(partition);
-        World::with_store(origin(200, FRESH), config, Arc::clone(&store) as _)
+        Fixture::with_store(origin(200, FRESH), config, Arc::clone(&store) as _)
     };
-    let (ada, again, bob) = (world("ada"), world("ada"), world("bob"));
+    let (ada, again, bob) = (fixture("ada"), fixture("ada"), fixture("bob"));
     assert_eq!(ada.get(&[]).await.0, Miss);
     assert_eq!(again.get(&[]).await.0, Hit);
     assert_eq!(bob.get(&[]).await.0, Miss);
@@ -305,7 +308,7 @@ async fn caches_share_a_store_by_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newer_answer_that_may_not_be_stored_ends_the_old_one() {
+async fn a_newer_response_that_is_not_stored_removes_the_old_one() {
     let memory = MemoryHttpClient::serving(|request| async move {
         let control = if request.header("cache-control").is_some() {
             "no-store"
@@ -314,15 +317,15 @@ async fn a_newer_answer_that_may_not_be_stored_ends_the_old_one() {
         };
         HttpResponse::new(StatusCode::OK).with_header("cache-control", control)
     });
-    let world = World::of(memory, CacheConfig::default());
-    world.get(&[]).await;
-    assert_eq!(world.get(&[]).await.0, Hit);
-    assert_eq!(world.get(&[("cache-control", "no-cache")]).await.0, Miss);
-    assert_eq!(world.get(&[]).await.0, Miss);
+    let fixture = Fixture::of(memory, CacheConfig::default());
+    fixture.get(&[]).await;
+    assert_eq!(fixture.get(&[]).await.0, Hit);
+    assert_eq!(fixture.get(&[("cache-control", "no-cache")]).await.0, Miss);
+    assert_eq!(fixture.get(&[]).await.0, Miss);
 }
 
 #[test]
-fn wrong_settings_are_named() {
+fn invalid_settings_name_their_field() {
     let store = || Arc::new(MemoryCacheStore::default());
     for (config, field) in [
         (CacheConfig::new().with_max_entry_size(0), "max_entry_size"),
@@ -339,7 +342,7 @@ fn wrong_settings_are_named() {
 }
 
 #[tokio::test]
-async fn without_a_cache_the_layer_is_not_there() {
+async fn without_a_cache_requests_are_passed_on_unchanged() {
     let memory = origin(200, FRESH);
     let client = networking_http::layer::CacheClient::new(memory.clone(), None);
     for _ in 0..2 {

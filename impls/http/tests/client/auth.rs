@@ -45,14 +45,14 @@ async fn each_kind_has_its_header() {
         assert_eq!(
             received[1].header(header),
             Some("mine"),
-            "the request's own comes first"
+            "the header of the request takes precedence"
         );
         assert!(received.iter().all(|request| request.headers[header].is_sensitive()));
     }
 }
 
 #[tokio::test]
-async fn with_a_base_url_they_stay_there() {
+async fn with_a_base_url_credentials_stay_on_its_origin() {
     let memory = memory();
     memory
         .route(
@@ -107,7 +107,7 @@ async fn with_a_base_url_they_stay_there() {
 }
 
 #[test]
-fn what_a_header_cannot_hold_is_named() {
+fn invalid_credentials_name_their_field() {
     for (credentials, field) in [
         (Credentials::basic("a:b", "x"), "username"),
         (Credentials::basic("a", "line\nfeed"), "password"),
@@ -144,7 +144,7 @@ fn redirecting() -> MemoryHttpClient {
 }
 
 #[tokio::test]
-async fn a_key_in_the_query_is_on_each_hop_of_its_origin_and_nowhere_else() {
+async fn a_key_in_the_query_is_sent_until_a_redirect_leaves_the_origin() {
     let memory = redirecting();
     let client = HttpClientBuilder::over(memory.clone())
         .credentials(Credentials::api_key_in_query("k", "s3 cr3t").unwrap())
@@ -203,7 +203,7 @@ async fn a_key_that_a_redirect_repeats_is_not_shown() {
 }
 
 #[tokio::test]
-async fn with_a_base_url_a_key_in_the_query_stays_there() {
+async fn with_a_base_url_a_key_in_the_query_stays_on_its_origin() {
     let memory = memory();
     let client = HttpClientBuilder::over(memory.clone())
         .base_url("https://api.test")

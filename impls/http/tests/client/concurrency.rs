@@ -27,7 +27,7 @@ fn limited(limit: ConcurrencyLimit) -> StandardHttpClient<MemoryHttpClient> {
         .unwrap()
 }
 
-/// A client over a server whose bodies do not end, so that they hold their turns.
+/// A client over a server with streamed bodies, which hold their permits until they are read or dropped.
 fn streaming(limit: ConcurrencyLimit) -> StandardHttpClient<MemoryHttpClient> {
     let memory = MemoryHttpClient::serving(|_| async {
         let mut response = HttpResponse::new(StatusCode::OK);
@@ -41,7 +41,7 @@ fn streaming(limit: ConcurrencyLimit) -> StandardHttpClient<MemoryHttpClient> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn turns_come_in_order() {
+async fn permits_are_granted_in_order() {
     let client = limited(ConcurrencyLimit::per_host(2));
     let start = Instant::now();
     let ended = join_all((0..5).map(|_| async {
@@ -72,18 +72,18 @@ async fn hosts_beyond_the_bound_share_a_limit_until_others_are_idle() {
     let start = Instant::now();
     let urls = [URL, "http://b.test/x", "http://c.test/x"];
     join_all(urls.map(|url| async { client.get(url).await.unwrap() })).await;
-    assert_eq!(start.elapsed(), SECOND * 2, "b and c take turns");
+    assert_eq!(start.elapsed(), SECOND * 2, "b and c share a limit");
     join_all(urls[1..].iter().map(|url| async { client.get(url).await.unwrap() })).await;
-    assert_eq!(start.elapsed(), SECOND * 3, "b has a limit of its own now");
+    assert_eq!(start.elapsed(), SECOND * 3, "b has a separate limit now");
 }
 
 #[tokio::test]
-async fn a_turn_ends_with_the_body() {
+async fn a_permit_is_returned_when_the_body_ends_or_is_dropped() {
     let client = streaming(ConcurrencyLimit::per_host(1));
     let response = client.get(URL).await.unwrap();
     assert!(
         client.get(URL).into_future().now_or_never().is_none(),
-        "the body was not read"
+        "the body has not been read"
     );
     let mut body = response.into_stream();
     while body.next().await.is_some() {}
@@ -96,7 +96,7 @@ async fn a_turn_ends_with_the_body() {
 }
 
 #[tokio::test]
-async fn a_body_in_memory_has_ended_and_so_has_a_failure() {
+async fn bodies_in_memory_and_failures_hold_no_permit() {
     let memory = MemoryHttpClient::new();
     memory.route(Method::GET, "/x", Reply::ok().with_body("body")).unwrap();
     memory
@@ -136,13 +136,13 @@ async fn the_wait_and_the_queue_are_bounded() {
         (ErrorKind::Timeout, Some(Phase::Queue), SendState::NotSent)
     );
     assert_eq!(start.elapsed(), SECOND * 5);
-    // Who gave up has left the queue.
+    // The call that timed out has left the queue.
     let again = client.get(URL).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_dropped_leaves_the_queue() {
+async fn a_dropped_call_leaves_the_queue() {
     let client = streaming(ConcurrencyLimit::per_host(1).with_max_queue(1));
     let held = client.get(URL).await.unwrap();
     for _ in 0..3 {
@@ -153,7 +153,7 @@ async fn who_is_dropped_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_holds_a_turn_while_it_waits_to_be_retried() {
+async fn no_permit_is_held_during_the_wait_before_a_retry() {
     let memory = MemoryHttpClient::new();
     let busy = Reply::new(StatusCode::SERVICE_UNAVAILABLE);
     memory
@@ -176,7 +176,7 @@ async fn nobody_holds_a_turn_while_it_waits_to_be_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_more_than_the_limit() {
+async fn the_limit_is_never_exceeded() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (current, highest) = (Arc::clone(&now), Arc::clone(&most));
     let memory = MemoryHttpClient::serving(move |request| {
@@ -205,7 +205,7 @@ async fn never_more_than_the_limit() {
 }
 
 #[test]
-fn bad_limits_are_named() {
+fn invalid_limits_name_their_field() {
     let limit = ConcurrencyLimit::per_host(1);
     for (limit, field) in [
         (ConcurrencyLimit::per_host(0), "concurrency_limit.max_in_flight"),

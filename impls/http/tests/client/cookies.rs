@@ -21,9 +21,9 @@ fn sent(jar: &CookieJar, to: &str) -> String {
     header.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
-/// Each row: what `from` sets, and the URLs that get it, and those that do not.
+/// Each row: a cookie that `from` sets, URLs that it is sent to, and URLs that it is not sent to.
 #[tokio::test]
-async fn cookies_go_where_they_belong() {
+async fn cookies_are_sent_to_matching_urls() {
     for (from, cookie, to, not_to) in [
         (
             "https://api.example.com/a/b",
@@ -69,7 +69,7 @@ async fn cookies_go_where_they_belong() {
             &["http://127.0.0.2/"],
         ),
         ("http://[::1]/", "c=1", &["http://[::1]:81/"], &["http://localhost/"]),
-        // The host is itself a public suffix: for this host only.
+        // The host is a public suffix, so the cookie is for this host only.
         (
             "https://github.io/",
             "c=1; Domain=github.io",
@@ -95,7 +95,7 @@ async fn cookies_go_where_they_belong() {
 }
 
 #[tokio::test]
-async fn cookies_that_do_not_belong_to_their_host_are_refused() {
+async fn cookies_that_their_host_may_not_set_are_refused() {
     let long = format!("c={}", "x".repeat(5_000));
     let endless = format!("c=1; Path=/{}", "x".repeat(10_000));
     for (from, cookie) in [
@@ -150,7 +150,7 @@ async fn an_insecure_host_cannot_replace_a_secure_cookie() {
 
 #[tokio::test(start_paused = true)]
 async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
-    // Each row: where a secure cookie is set and how, where one of its name comes from over plain HTTP, and whether it is taken.
+    // Each row: a host and its secure cookie, a host and its cookie over plain HTTP, and whether the latter is accepted.
     for (safe, secure, from, other, taken) in [
         (
             "www.example.com",
@@ -215,17 +215,21 @@ async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
         .unwrap();
     tokio::time::advance(Duration::from_secs(60)).await;
     jar.set(&url("http://example.com/"), "c=2").unwrap();
-    assert_eq!(sent(&jar, "http://example.com/"), "c=2", "the other one is over");
+    assert_eq!(
+        sent(&jar, "http://example.com/"),
+        "c=2",
+        "the secure cookie has expired"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn cookies_end_in_time() {
+async fn cookies_expire() {
     let jar = CookieJar::new();
     let from = url("https://example.com/");
     for cookie in [
         "session=1",
         "short=1; Max-Age=10",
-        // `Max-Age` goes first.
+        // `Max-Age` takes precedence.
         "both=1; Max-Age=20; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
         "long=1; Max-Age=999999999999999",
         "far=1; Expires=Fri, 31 Dec 9999 23:59:59 GMT",
@@ -239,11 +243,11 @@ async fn cookies_end_in_time() {
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(names(&jar), "session; both; long; far");
     tokio::time::advance(Duration::from_secs(401 * 86_400)).await;
-    assert_eq!(names(&jar), "session", "400 days are the end");
+    assert_eq!(names(&jar), "session", "no cookie is kept for more than 400 days");
 }
 
 #[tokio::test]
-async fn a_cookie_replaces_its_namesake_and_keeps_its_place() {
+async fn a_cookie_replaces_one_with_the_same_name_and_keeps_its_position() {
     let jar = CookieJar::new();
     let from = url("https://example.com/");
     jar.set(&from, "a=1").unwrap();
@@ -253,7 +257,7 @@ async fn a_cookie_replaces_its_namesake_and_keeps_its_place() {
     assert_eq!(
         sent(&jar, "https://example.com/x"),
         "deep=1; a=2; b=1",
-        "longer paths go first"
+        "longer paths come first"
     );
     jar.set(&from, "a=; Max-Age=0").unwrap();
     assert_eq!(sent(&jar, "https://example.com/"), "b=1");
@@ -263,7 +267,7 @@ async fn a_cookie_replaces_its_namesake_and_keeps_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_jar_survives_the_process() {
+async fn a_jar_can_be_exported_and_imported() {
     let jar = CookieJar::new();
     let from = url("https://app.example.com/");
     jar.set(&from, "session=s3cr3t; HttpOnly").unwrap();
@@ -285,11 +289,11 @@ async fn a_jar_survives_the_process() {
     assert!(!format!("{jar:?} {restored:?}").contains("s3cr3t"));
 }
 
-/// The clock of a machine that is ahead of its time.
+/// A clock that is ahead by a fixed time.
 #[derive(Debug)]
-struct Ahead(TokioClock, Duration);
+struct AheadClock(TokioClock, Duration);
 
-impl Clock for Ahead {
+impl Clock for AheadClock {
     fn now(&self) -> SystemTime {
         self.0.now() + self.1
     }
@@ -300,9 +304,9 @@ impl Clock for Ahead {
 }
 
 #[tokio::test(start_paused = true)]
-async fn imported_cookies_live_no_longer_than_others() {
+async fn imported_cookies_expire_after_400_days_at_most() {
     const DAY: Duration = Duration::from_secs(86_400);
-    let ahead = CookieJar::with_clock(Arc::new(Ahead(TokioClock::new(), DAY * 3_650)));
+    let ahead = CookieJar::with_clock(Arc::new(AheadClock(TokioClock::new(), DAY * 3_650)));
     let from = url("https://example.com/");
     ahead.set(&from, "c=1; Max-Age=31536000").unwrap();
     let jar = CookieJar::new();
@@ -314,7 +318,7 @@ async fn imported_cookies_live_no_longer_than_others() {
 }
 
 #[tokio::test]
-async fn what_no_host_could_have_set_is_not_imported() {
+async fn forged_cookies_are_not_imported() {
     let jar = CookieJar::new();
     jar.set(&url("https://example.com/"), "c=s3cr3t; Domain=example.com")
         .unwrap();
@@ -413,7 +417,7 @@ async fn a_requests_own_cookies_come_first_and_stay_on_its_origin() {
 }
 
 #[tokio::test]
-async fn a_client_without_a_jar_and_requests_on_its_own_account_have_none() {
+async fn without_a_jar_or_credentials_no_cookies_are_sent() {
     let memory = MemoryHttpClient::new();
     memory
         .route(Method::GET, "/", Reply::ok().with_header("set-cookie", "c=1").unwrap())

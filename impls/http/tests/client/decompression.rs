@@ -1,4 +1,4 @@
-//! Decoding, and the limit on what comes out.
+//! Decoding, and the limit on the decoded size.
 
 use bytes::Bytes;
 use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
@@ -53,7 +53,7 @@ async fn every_coding_and_their_combinations_are_decoded() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_is_left_alone() {
+async fn unknown_codings_are_not_decoded() {
     for header in ["compress", "gzip, compress", "gzip, gzip, gzip, gzip, gzip"] {
         let (client, _) = answering(Bytes::from_static(b"as it is"), header);
         let response = client.get(URL).await.unwrap();
@@ -63,7 +63,7 @@ async fn what_is_not_known_is_left_alone() {
 }
 
 #[tokio::test]
-async fn who_asks_for_a_coding_or_a_range_gets_the_body_as_it_was_sent() {
+async fn responses_to_requests_with_accept_encoding_or_range_are_not_decoded() {
     let body = packed(&Bytes::from_static(b"data"), &[CompressionType::Gzip]).await;
     for (name, value) in [("accept-encoding", "gzip"), ("range", "bytes=0-99")] {
         let (client, memory) = answering(body.clone(), "gzip");

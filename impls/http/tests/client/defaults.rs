@@ -60,7 +60,7 @@ async fn a_reference_cannot_name_another_host() {
 }
 
 #[tokio::test]
-async fn default_headers_fill_gaps() {
+async fn default_headers_do_not_replace_headers_of_requests() {
     let memory = memory();
     let client = HttpClientBuilder::over(memory.clone())
         .default_header("x-one", "default")

@@ -1,4 +1,4 @@
-//! Digest authentication, against a server that checks the answers itself.
+//! Digest authentication, against a server that computes the expected responses independently.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const USER: &str = "Mufasa";
 const PASSWORD: &str = "Circle of Life";
 
-/// A server that knows one nonce at a time, and takes each count of it once.
+/// A server with one valid nonce at a time. It accepts each nonce count once.
 struct Server {
     nonce: u32,
     seen: Vec<String>,
@@ -37,13 +37,13 @@ impl Server {
         if request.url.path() == "/moved" {
             let mut response = HttpResponse::new(StatusCode::TEMPORARY_REDIRECT);
             response.headers.insert("location", "/landed".parse().unwrap());
-            return if self.is_right(request) {
+            return if self.is_authorized(request) {
                 response
             } else {
                 self.challenge()
             };
         }
-        if self.is_right(request) {
+        if self.is_authorized(request) {
             HttpResponse::new(StatusCode::OK)
         } else {
             self.challenge()
@@ -65,7 +65,7 @@ impl Server {
         response
     }
 
-    fn is_right(&mut self, request: &ReceivedRequest) -> bool {
+    fn is_authorized(&mut self, request: &ReceivedRequest) -> bool {
         let Some(answer) = request
             .header("authorization")
             .and_then(|value| value.strip_prefix("Digest "))
@@ -141,7 +141,7 @@ impl Setup {
 }
 
 #[tokio::test]
-async fn the_first_request_is_challenged_and_those_after_it_are_not() {
+async fn only_the_first_request_is_challenged() {
     let setup = setup(PASSWORD);
     assert_eq!(setup.get("https://a.test/x?page=2").await, (200, 2));
     assert_eq!(setup.get("https://a.test/x").await, (200, 1));
@@ -149,7 +149,7 @@ async fn the_first_request_is_challenged_and_those_after_it_are_not() {
     assert_eq!(
         setup.server.lock().seen,
         ["00000001", "00000002", "00000003"],
-        "the nonce is counted"
+        "the nonce count increases"
     );
     setup.server.lock().renew();
     assert_eq!(setup.get("https://a.test/x").await, (200, 2), "a new nonce");
@@ -157,20 +157,20 @@ async fn the_first_request_is_challenged_and_those_after_it_are_not() {
     assert_eq!(
         setup.get("https://b.test/x").await,
         (401, 2),
-        "another host has counts of its own"
+        "another host has a separate nonce count"
     );
     assert!(setup.memory.received()[1].headers["authorization"].is_sensitive());
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_once_a_request() {
+async fn a_wrong_password_is_tried_once_per_request() {
     let setup = setup("wrong");
     assert_eq!(setup.get("https://a.test/x").await, (401, 2));
     assert_eq!(setup.get("https://a.test/x").await, (401, 2));
 }
 
 #[tokio::test]
-async fn sessions_are_challenged_each_time() {
+async fn a_session_algorithm_is_challenged_for_each_nonce() {
     let setup = setup(PASSWORD);
     setup.server.lock().session = true;
     assert_eq!(setup.get("https://a.test/x").await, (200, 2));
@@ -179,14 +179,14 @@ async fn sessions_are_challenged_each_time() {
 }
 
 #[tokio::test]
-async fn each_hop_within_the_origin_is_answered() {
+async fn each_hop_within_the_origin_is_authorized() {
     let setup = setup(PASSWORD);
-    // Challenge, redirect, and the landing with an answer of its own.
+    // The challenge, the redirect, and the target with a digest for its URI.
     assert_eq!(setup.get("https://a.test/moved").await, (200, 3));
 }
 
 #[tokio::test]
-async fn another_origin_gets_no_answer() {
+async fn another_origin_gets_no_credentials() {
     let server = Arc::new(Mutex::new(Server::default()));
     let memory = MemoryHttpClient::serving(move |request| {
         let response = if request.url.host_str() == Some("a.test") {
@@ -214,7 +214,7 @@ async fn another_origin_gets_no_answer() {
 }
 
 #[tokio::test]
-async fn bodies_are_sent_again_if_they_can_be() {
+async fn repeatable_bodies_are_sent_again() {
     let setup = setup(PASSWORD);
     let response = setup.client.post("https://a.test/x").body("payload").await.unwrap();
     assert_eq!(response.status, 200);
@@ -222,13 +222,13 @@ async fn bodies_are_sent_again_if_they_can_be() {
     setup.server.lock().renew();
     let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
     let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
-    assert_eq!(response.status, 401, "the peer's answer stands");
+    assert_eq!(response.status, 401, "the 401 is the response");
     assert_eq!(response.text().await.unwrap(), "who are you?");
 }
 
 /// RFC 7616, section 3.4.3.
 #[tokio::test]
-async fn the_integrity_of_bodies_is_protected_where_the_server_wants_it() {
+async fn auth_int_is_used_if_the_server_offers_it() {
     for qop in ["auth-int", "auth, auth-int"] {
         let setup = setup(PASSWORD);
         setup.server.lock().qop = qop;
@@ -243,12 +243,12 @@ async fn the_integrity_of_bodies_is_protected_where_the_server_wants_it() {
         setup.server.lock().renew();
         let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
         let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
-        assert_eq!(response.status, 401, "the body of a stream is not known: {qop}");
+        assert_eq!(response.status, 401, "a stream cannot be hashed: {qop}");
     }
 }
 
 #[tokio::test]
-async fn a_requests_own_header_is_left_alone() {
+async fn a_header_of_the_request_is_kept() {
     let setup = setup(PASSWORD);
     let response = setup
         .client
@@ -261,7 +261,7 @@ async fn a_requests_own_header_is_left_alone() {
 }
 
 #[test]
-fn nothing_is_shown() {
+fn the_password_is_not_shown() {
     let credentials = Credentials::digest(USER, PASSWORD).unwrap();
     assert!(!format!("{credentials:?}").contains("Circle"));
     assert_eq!(Credentials::digest("", "p").unwrap_err().field(), Some("username"));

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::raw::{RawServer, read_head};
 
 #[tokio::test]
-async fn pool_stats_say_what_is_known_and_nothing_else() {
+async fn unknown_pool_stats_are_none() {
     let gate = std::sync::Arc::new(Notify::new());
     let at_peer = std::sync::Arc::clone(&gate);
     let server = RawServer::start(move |mut stream| {
@@ -38,7 +38,7 @@ async fn pool_stats_say_what_is_known_and_nothing_else() {
     assert_eq!(
         (stats.opened, stats.idle, stats.active, stats.closed),
         (None, None, None, None),
-        "no guesses"
+        "unknown"
     );
     gate.notify_one();
     assert_eq!(stream.chunks.try_next().await.unwrap().unwrap(), "4567");

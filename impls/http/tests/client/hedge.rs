@@ -33,7 +33,7 @@ fn hedging(policy: HedgePolicy, replies: &[Reply]) -> (StandardHttpClient<Memory
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_good_answer_wins() {
+async fn the_first_good_response_is_returned() {
     let policy = HedgePolicy::after(SECOND);
     // Each row: the replies to the attempts, the outcome, the time it takes, and the hedges made.
     for (name, policy, replies, outcome, seconds, hedges) in [
@@ -55,7 +55,7 @@ async fn the_first_good_answer_wins() {
             1,
         ),
         (
-            "a client error is an answer",
+            "a 404 is a good response",
             policy,
             vec![slow(Reply::ok(), 9), failing(404)],
             Ok(404),
@@ -63,7 +63,7 @@ async fn the_first_good_answer_wins() {
             1,
         ),
         (
-            "a bad hedge waits for the first",
+            "after a bad hedge, the first attempt is awaited",
             policy,
             vec![slow(Reply::ok(), 5), failing(503)],
             Ok(200),
@@ -71,7 +71,7 @@ async fn the_first_good_answer_wins() {
             1,
         ),
         (
-            "a bad first waits for the hedge",
+            "after a bad first attempt, the hedge is awaited",
             policy,
             vec![slow(failing(500), 2), slow(Reply::ok(), 3)],
             Ok(200),
@@ -79,7 +79,7 @@ async fn the_first_good_answer_wins() {
             1,
         ),
         (
-            "a failure before the delay is the answer",
+            "a failure before the delay is returned",
             policy,
             vec![failing(503), Reply::ok()],
             Ok(503),
@@ -87,7 +87,7 @@ async fn the_first_good_answer_wins() {
             0,
         ),
         (
-            "a response goes before an error",
+            "a response is preferred to an error",
             policy,
             vec![
                 slow(Reply::error(ErrorKind::ConnectionClosed), 2),
@@ -98,7 +98,7 @@ async fn the_first_good_answer_wins() {
             1,
         ),
         (
-            "the first error goes before the second",
+            "an earlier error is preferred to a later one",
             policy,
             vec![
                 slow(Reply::error(ErrorKind::ConnectionClosed), 2),
@@ -139,7 +139,7 @@ async fn the_first_good_answer_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_can_be_sent_twice_is() {
+async fn only_repeatable_requests_are_hedged() {
     let replies = || vec![slow(Reply::ok(), 9)];
     let policy = HedgePolicy::after(SECOND);
     let (client, memory) = hedging(policy, &replies());
@@ -179,7 +179,7 @@ async fn an_outage_does_not_double_the_load() {
         client.get(URL).await.unwrap();
     }
     let hedges = client.client_metrics().unwrap().hedges;
-    assert!((20..=25).contains(&hedges), "a tenth, and five at once: {hedges}");
+    assert!((20..=25).contains(&hedges), "a tenth, and a burst of five: {hedges}");
     assert_eq!(memory.received().len() as u64, 200 + hedges);
 }
 
@@ -214,7 +214,7 @@ impl Drop for Running {
 }
 
 #[tokio::test(start_paused = true)]
-async fn losers_are_cancelled_and_free_their_turns() {
+async fn other_attempts_are_cancelled_and_release_their_permits() {
     let running = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&running);
     let attempts = Arc::new(AtomicUsize::new(0));
@@ -238,19 +238,19 @@ async fn losers_are_cancelled_and_free_their_turns() {
     let start = Instant::now();
     client.get(URL).await.unwrap();
     assert_eq!(start.elapsed(), SECOND);
-    assert_eq!(running.load(Ordering::Relaxed), 0, "the first attempt is gone");
+    assert_eq!(running.load(Ordering::Relaxed), 0, "the first attempt was cancelled");
     let (one, two) = tokio::join!(client.get(URL).into_future(), client.get(URL).into_future());
     one.and(two).unwrap();
-    assert_eq!(start.elapsed(), SECOND, "both turns are free");
+    assert_eq!(start.elapsed(), SECOND, "both permits are free");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_does_not_wait_for_the_turn_of_its_first_attempt() {
+async fn a_hedge_does_not_wait_for_the_permit_of_its_first_attempt() {
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK] {
         let memory = MemoryHttpClient::serving(move |_| async move {
             tokio::time::sleep(SECOND * 2).await;
             let mut response = HttpResponse::new(status);
-            // It holds its turn until it is read.
+            // The body holds the permit until it is read.
             response.body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
             Ok(response)
         });
@@ -267,7 +267,7 @@ async fn a_hedge_does_not_wait_for_the_turn_of_its_first_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_without_a_turn_does_not_hide_why_the_first_attempt_failed() {
+async fn a_hedge_without_a_permit_does_not_hide_the_error_of_the_first_attempt() {
     let memory = MemoryHttpClient::new();
     memory
         .route(Method::GET, "/x", slow(Reply::error(ErrorKind::ConnectionClosed), 2))
@@ -297,7 +297,7 @@ async fn each_attempt_has_its_own_time_limit() {
 }
 
 #[test]
-fn bad_policies_are_named() {
+fn invalid_policies_name_their_field() {
     let policy = HedgePolicy::after(SECOND);
     for (policy, field) in [
         (HedgePolicy::after(Duration::ZERO), "hedging.delay.fixed"),

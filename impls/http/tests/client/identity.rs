@@ -1,4 +1,4 @@
-//! Servers that want to know who calls, and roots of one's own.
+//! Client certificates, and configured root certificates.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::raw::{RawServer, read_head_of};
 
 super::for_each_transport!(
-    a_client_can_show_a_certificate,
-    the_machines_roots_can_be_left_out,
-    a_bad_identity_is_named,
+    a_client_certificate_is_sent,
+    system_roots_can_be_disabled,
+    an_invalid_identity_names_its_field,
 );
 
-/// Whoever has a certificate from it is trusted by both sides.
+/// A certificate authority that clients and servers trust.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -43,7 +43,7 @@ impl Authority {
         ClientIdentity::from_pem(certificate.pem(), key.serialize_pem())
     }
 
-    /// A server for `localhost` that asks for a certificate, if `demanding`.
+    /// A server for `localhost`. It requires a client certificate if `demanding` is set.
     async fn server(&self, demanding: bool) -> RawServer {
         let (certificate, key) = self.issue("localhost");
         let builder = ServerConfig::builder();
@@ -79,7 +79,7 @@ fn client<T: ConfiguredTransport>(config: TransportConfig) -> T {
     T::from_config(config, Arc::new(SystemResolver)).unwrap()
 }
 
-async fn a_client_can_show_a_certificate<T: ConfiguredTransport>() {
+async fn a_client_certificate_is_sent<T: ConfiguredTransport>() {
     let authority = Authority::new();
     let server = authority.server(true).await;
     let url = format!("https://localhost:{}/", server.address.port());
@@ -88,16 +88,16 @@ async fn a_client_can_show_a_certificate<T: ConfiguredTransport>() {
     let known: T = client(trusting().with_client_identity(authority.identity()));
     assert_eq!(known.get(&url).await.unwrap().status, 204);
 
-    let nobody: T = client(trusting());
-    let error = nobody.get(&url).await.unwrap_err();
+    let anonymous: T = client(trusting());
+    let error = anonymous.get(&url).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
 
-    let stranger: T = client(trusting().with_client_identity(Authority::new().identity()));
-    let error = stranger.get(&url).await.unwrap_err();
+    let untrusted: T = client(trusting().with_client_identity(Authority::new().identity()));
+    let error = untrusted.get(&url).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
 }
 
-async fn the_machines_roots_can_be_left_out<T: ConfiguredTransport>() {
+async fn system_roots_can_be_disabled<T: ConfiguredTransport>() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = authority.server(false).await;
     let url = format!("https://localhost:{}/", server.address.port());
@@ -114,7 +114,7 @@ async fn the_machines_roots_can_be_left_out<T: ConfiguredTransport>() {
     }
 }
 
-async fn a_bad_identity_is_named<T: ConfiguredTransport>() {
+async fn an_invalid_identity_names_its_field<T: ConfiguredTransport>() {
     let authority = Authority::new();
     let (certificate, key) = authority.issue("client.test");
     let (_, foreign_key) = authority.issue("other.test");

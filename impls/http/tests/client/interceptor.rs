@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// Writes down what it sees, and does what it is told.
+/// Logs its calls, and acts as configured.
 #[derive(Debug)]
 struct Spy {
     name: &'static str,
@@ -79,7 +79,7 @@ fn client(acts: [Acts; 3], reply: Reply) -> (StandardHttpClient<MemoryHttpClient
 }
 
 #[tokio::test]
-async fn the_first_is_the_outermost() {
+async fn the_first_interceptor_is_the_outermost() {
     let (client, memory, log) = client([Acts::Never, Acts::Marks, Acts::Never], Reply::ok());
     client.get("http://api.test/x").await.unwrap();
     assert_eq!(
@@ -97,7 +97,7 @@ async fn the_first_is_the_outermost() {
 }
 
 #[tokio::test]
-async fn who_responds_is_seen_from_outside_only() {
+async fn a_response_of_before_is_seen_by_outer_interceptors_only() {
     let (client, memory, log) = client([Acts::Never, Acts::Responds, Acts::Never], Reply::ok());
     assert_eq!(client.get("http://api.test/x").await.unwrap().status, 418);
     assert_eq!(*log.lock(), ["a before", "b before", "a after GET 418"]);
@@ -105,7 +105,7 @@ async fn who_responds_is_seen_from_outside_only() {
 }
 
 #[tokio::test]
-async fn who_refuses_is_seen_from_outside_only() {
+async fn an_error_of_before_is_seen_by_outer_interceptors_only() {
     let (client, memory, log) = client([Acts::Never, Acts::Never, Acts::Refuses], Reply::ok());
     assert_eq!(
         client.get("http://api.test/x").await.unwrap_err().kind(),
@@ -143,7 +143,7 @@ async fn an_error_can_become_a_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_is_seen() {
+async fn interceptors_see_every_attempt() {
     let memory = MemoryHttpClient::new();
     memory
         .route(Method::GET, "/x", [Reply::new(StatusCode::BAD_GATEWAY), Reply::ok()])
@@ -165,7 +165,7 @@ async fn every_attempt_is_seen() {
     );
 }
 
-/// Sends requests elsewhere.
+/// Replaces the target of requests.
 #[derive(Debug)]
 struct Reroute(&'static str);
 
@@ -178,7 +178,7 @@ impl Interceptor for Reroute {
 }
 
 #[tokio::test]
-async fn hooks_are_told_of_the_request_that_they_were_given() {
+async fn later_hooks_get_the_request_head_of_their_before_hook() {
     let memory = MemoryHttpClient::new();
     memory
         .route(Method::GET, "/{any}", Reply::error(ErrorKind::Protocol))
@@ -218,43 +218,43 @@ async fn hooks_are_told_of_the_request_that_they_were_given() {
     );
 }
 
-/// Fails in one of its hooks, with an error that claims that nothing was sent, or that everything was.
+/// Fails in one of its hooks, with an error that has this send state.
 #[derive(Debug)]
-struct Liar {
+struct FailingHook {
     hook: &'static str,
-    claims: SendState,
+    state: SendState,
 }
 
-impl Liar {
-    fn lie(&self) -> NetworkError {
-        NetworkError::new(ErrorKind::Exhausted, "test", "out of luck").with_send_state(self.claims)
+impl FailingHook {
+    fn error_of_hook(&self) -> NetworkError {
+        NetworkError::new(ErrorKind::Exhausted, "test", "failed").with_send_state(self.state)
     }
 }
 
 #[async_trait]
-impl Interceptor for Liar {
+impl Interceptor for FailingHook {
     async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
         match self.hook {
-            "before" => Err(self.lie()),
+            "before" => Err(self.error_of_hook()),
             _ => Ok(Intercepted::Continue(request)),
         }
     }
 
     async fn after(&self, _: &RequestHead, response: HttpResponse) -> Result<HttpResponse> {
         match self.hook {
-            "after" => Err(self.lie()),
+            "after" => Err(self.error_of_hook()),
             _ => Ok(response),
         }
     }
 
     async fn on_error(&self, _: &RequestHead, _: NetworkError) -> Result<HttpResponse> {
-        Err(self.lie())
+        Err(self.error_of_hook())
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn hooks_do_not_decide_what_was_sent() {
-    for (hook, claims, path, sent, attempts) in [
+async fn hooks_cannot_change_the_send_state() {
+    for (hook, state, path, sent, attempts) in [
         ("before", SendState::Sent, "/fine", SendState::NotSent, 2),
         ("after", SendState::NotSent, "/fine", SendState::Sent, 1),
         ("on_error", SendState::NotSent, "/broken", SendState::MaybeSent, 1),
@@ -265,7 +265,7 @@ async fn hooks_do_not_decide_what_was_sent() {
         memory.route(Method::POST, "/broken", broken).unwrap();
         let client = HttpClientBuilder::over(memory)
             .retry(RetryPolicy::new(2))
-            .interceptor(Arc::new(Liar { hook, claims }))
+            .interceptor(Arc::new(FailingHook { hook, state }))
             .build()
             .unwrap();
         let error = client.post(&format!("http://api.test{path}")).await.unwrap_err();

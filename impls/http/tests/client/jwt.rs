@@ -1,4 +1,4 @@
-//! Verifying tokens: the vectors of the RFCs, what must be refused, and key sets.
+//! Verifying tokens: test vectors of the RFCs, tokens that must be refused, and key sets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,7 +85,7 @@ fn reason(result: Result<JwtClaims, NetworkError>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_vectors_of_the_rfcs_verify_and_their_neighbours_do_not() {
+async fn the_vectors_of_the_rfcs_verify_and_modified_ones_do_not() {
     let es256 = JwtKey::jwk(&a3_jwk()).unwrap();
     let rs256 = JwtKey::jwk(&a2_jwk()).unwrap();
     for (algorithm, header, signature, key) in [
@@ -128,7 +128,7 @@ async fn the_vectors_of_the_rfcs_verify_and_their_neighbours_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_are_compared_with_the_clock_that_was_given() {
+async fn times_are_compared_with_the_injected_clock() {
     let token = format!("{A1_HEADER}.{CLAIMS}.{A1_SIGNATURE}");
     let policy = JwtPolicy::new([JwtAlgorithm::Hs256]).with_leeway(Duration::from_secs(5));
     let verifier = JwtVerifier::with_keys(vec![a1_key()], policy)
@@ -173,7 +173,7 @@ async fn times_are_compared_with_the_clock_that_was_given() {
 
 #[tokio::test]
 async fn the_key_decides_the_algorithm() {
-    // The modulus of a public key is no secret: a token signed with it as one must not pass.
+    // Algorithm confusion: a token that is signed with the public modulus as an HMAC secret must be refused.
     let modulus = URL_SAFE_NO_PAD.decode(A2_MODULUS).unwrap();
     let confused = sign_with(&modulus, &json!({"alg": "HS256"}), &json!({"sub": "eve"}));
     let policy = || JwtPolicy::new([JwtAlgorithm::Hs256, JwtAlgorithm::Rs256]).with_require_expiry(false);
@@ -194,7 +194,7 @@ async fn the_key_decides_the_algorithm() {
 }
 
 #[tokio::test]
-async fn what_a_header_can_try_is_refused_or_ignored() {
+async fn dangerous_headers_are_refused_or_ignored() {
     let verifier = hs256(|policy| policy.with_max_token_bytes(600));
     let claims = json!({"sub": "ada"});
     let none = format!(
@@ -224,7 +224,7 @@ async fn what_a_header_can_try_is_refused_or_ignored() {
     verifier
         .verify(&sign(&header, &claims), JwtAlgorithm::Hs256)
         .await
-        .expect("such headers do no harm");
+        .expect("keys in the header are ignored");
 
     for token in ["", "a.b", "a.b.c.d", "é.é.é", "e30.e30.e30", "=.=.="] {
         assert_eq!(
@@ -283,7 +283,7 @@ async fn the_policy_is_checked_claim_by_claim() {
 }
 
 #[test]
-fn keys_that_cannot_be_right_are_refused() {
+fn invalid_keys_are_refused() {
     for (key, field) in [
         (JwtKey::hmac(JwtAlgorithm::Hs256, &[1; 31]), "secret"),
         (JwtKey::hmac(JwtAlgorithm::Hs512, &[1; 63]), "secret"),
@@ -328,7 +328,7 @@ async fn a_client_without_keys_verifies_nothing() {
     assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("jwt")));
 }
 
-/// A server of key sets whose answer can be changed, and a verifier that has its keys from there.
+/// A server of key sets whose response can be changed, and a verifier that fetches its keys from it.
 struct Fixture {
     memory: MemoryHttpClient,
     verifier: JwtVerifier,
@@ -366,7 +366,7 @@ impl Fixture {
         self.verifier.verify(&token, JwtAlgorithm::Es256).await
     }
 
-    /// A token whose header names `kid`. Its signature is not good.
+    /// Verifies a token with this `kid` and an invalid signature.
     async fn verify_named(&self, kid: &str) -> Result<JwtClaims, NetworkError> {
         let header = URL_SAFE_NO_PAD.encode(json!({"alg": "ES256", "kid": kid}).to_string());
         let token = format!("{header}.{CLAIMS}.{A3_SIGNATURE}");
@@ -385,7 +385,7 @@ fn key_set(kid: &str) -> Reply {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_set_is_kept_until_it_is_old() {
+async fn a_key_set_is_cached_for_its_ttl() {
     let fixture = Fixture::new(key_set("1"));
     for _ in 0..3 {
         assert_eq!(fixture.verify().await.unwrap().key_id.as_deref(), Some("1"));
@@ -393,7 +393,7 @@ async fn a_key_set_is_kept_until_it_is_old() {
     assert_eq!(fixture.fetches(), 1);
     let symmetric = format!("{A1_HEADER}.{CLAIMS}.{A1_SIGNATURE}");
     let result = fixture.verifier.verify(&symmetric, JwtAlgorithm::Hs256).await;
-    assert_eq!(reason(result), "signature", "a published secret is none");
+    assert_eq!(reason(result), "signature", "symmetric keys of a key set are ignored");
     tokio::time::advance(Duration::from_secs(600)).await;
     fixture.answer(key_set("2"));
     assert_eq!(fixture.verify().await.unwrap().key_id.as_deref(), Some("2"));
@@ -401,7 +401,7 @@ async fn a_key_set_is_kept_until_it_is_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_causes_one_fetch_a_cooldown() {
+async fn an_unknown_key_causes_one_fetch_per_cooldown() {
     let fixture = Fixture::new(key_set("1"));
     fixture.verify().await.unwrap();
     for kid in ["2", "3", "4"] {
@@ -413,14 +413,14 @@ async fn an_unknown_key_causes_one_fetch_a_cooldown() {
     assert_eq!(
         reason(fixture.verify_named("2").await),
         "signature",
-        "the key is there now"
+        "the key is known now"
     );
     assert_eq!(reason(fixture.verify_named("3").await), "unknown_key");
     assert_eq!(fixture.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_set_can_be_kept_for_ever() {
+async fn a_key_set_can_be_cached_without_limit() {
     let config = JwksConfig::new(KEYS_URL.parse().unwrap())
         .with_ttl(Duration::MAX)
         .with_refresh_cooldown(Duration::MAX)
@@ -435,13 +435,16 @@ async fn a_key_set_can_be_kept_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_key_set_helps_out_for_a_while() {
+async fn a_stale_key_set_is_used_if_fetching_fails() {
     let fixture = Fixture::new(key_set("1"));
     fixture.verify().await.unwrap();
     fixture.answer(Reply::new(StatusCode::BAD_GATEWAY));
     tokio::time::advance(Duration::from_secs(4_199)).await;
     fixture.verify().await.expect("stale");
-    fixture.verify().await.expect("stale, and not fetched again so soon");
+    fixture
+        .verify()
+        .await
+        .expect("stale, and not fetched again within the cooldown");
     assert_eq!(fixture.fetches(), 2);
     tokio::time::advance(Duration::from_secs(1)).await;
     let error = fixture.verify().await.unwrap_err();
@@ -453,7 +456,7 @@ async fn an_old_key_set_helps_out_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_tokens_wait_for_one_fetch_and_none_of_them_can_stop_it() {
+async fn concurrent_verifications_share_one_fetch_and_cannot_cancel_it() {
     let (gate, fetches) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let (at_server, counted) = (Arc::clone(&gate), Arc::clone(&fetches));
     let memory = MemoryHttpClient::serving(move |_| {
@@ -490,7 +493,7 @@ async fn many_tokens_wait_for_one_fetch_and_none_of_them_can_stop_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_no_key_set_are_errors() {
+async fn responses_without_a_key_set_are_errors() {
     let many: Vec<Value> = (0..101).map(|_| a3_jwk()).collect();
     for (reply, kind) in [
         (Reply::ok().with_body("<html>"), ErrorKind::Protocol),
@@ -539,7 +542,7 @@ async fn a_client_fetches_its_keys_without_its_credentials() {
 }
 
 #[test]
-fn a_key_set_must_come_from_a_safe_place() {
+fn insecure_urls_of_key_sets_are_refused() {
     for url in ["http://id.test/keys", "ftp://id.test/keys", "file:///keys"] {
         let keys = KeySource::Jwks(JwksConfig::new(url.parse().unwrap()));
         let built = HttpClientBuilder::over(MemoryHttpClient::new())

@@ -1,4 +1,4 @@
-//! No planted secret shows in any `Debug` or `Display`.
+//! No `Debug` or `Display` output contains a secret.
 
 use std::error::Error as _;
 use std::fmt::Debug;
@@ -20,7 +20,7 @@ const SECRET: &str = "pl4nt3d-s3cr3t";
 #[track_caller]
 fn clean(shown: &str) {
     assert!(!shown.contains(SECRET), "{shown}");
-    // The Basic form of the secret as user and as password.
+    // The secret in Base64, as a user name or password in Basic credentials.
     assert!(!shown.contains("cGw0bnQzZC1zM2NyM3"), "{shown}");
 }
 

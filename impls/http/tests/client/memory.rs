@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const URL: &str = "http://api.test/x";
 
 #[tokio::test]
-async fn replies_come_in_order_and_the_last_one_stays() {
+async fn replies_are_used_in_order_and_the_last_one_repeats() {
     let http = MemoryHttpClient::new();
     let replies = [500, 502, 200].map(|status| Reply::new(StatusCode::from_u16(status).unwrap()));
     http.route(Method::GET, "/x", replies).unwrap();
@@ -22,7 +22,7 @@ async fn replies_come_in_order_and_the_last_one_stays() {
 }
 
 #[tokio::test]
-async fn later_routes_go_first_and_methods_matter() {
+async fn later_routes_take_precedence_and_methods_must_match() {
     let http = MemoryHttpClient::new();
     http.route(Method::GET, "/{any}", Reply::ok().with_body("old")).unwrap();
     http.route(Method::GET, "/x", Reply::ok().with_body("new")).unwrap();
@@ -58,7 +58,7 @@ async fn functions_see_the_whole_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_errors_and_silence() {
+async fn delays_errors_and_hangs() {
     let http = MemoryHttpClient::new();
     let replies = [
         Reply::ok().with_delay(Duration::from_secs(5)),
@@ -79,7 +79,7 @@ async fn delays_errors_and_silence() {
 }
 
 #[tokio::test]
-async fn what_it_cannot_do_it_refuses() {
+async fn unsupported_options_are_refused() {
     let http = MemoryHttpClient::new();
     let error = http
         .get(URL)

@@ -1,4 +1,4 @@
-//! Counters beyond the contract.
+//! Counters and spans that the contract does not specify.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use networking_spi::http::{HttpClient, HttpClientExt, HttpRequest, HttpResponse,
 use super::spans::Spans;
 
 #[tokio::test(start_paused = true)]
-async fn latencies_are_those_of_calls() {
+async fn latencies_are_measured_per_call() {
     let memory = MemoryHttpClient::new();
     memory
         .route(Method::GET, "/slow", Reply::ok().with_delay(Duration::from_secs(2)))
@@ -56,7 +56,7 @@ async fn only_bytes_that_are_read_count() {
 }
 
 #[tokio::test]
-async fn spans_of_methods_that_are_not_known_are_named_as_the_conventions_say() {
+async fn spans_of_unknown_methods_follow_the_conventions() {
     let spans = Spans::default();
     let _guard = spans.listen();
     let memory = MemoryHttpClient::serving(|_| async { Ok(HttpResponse::new(StatusCode::OK)) });
@@ -66,7 +66,7 @@ async fn spans_of_methods_that_are_not_known_are_named_as_the_conventions_say() 
     client.request(request).await.unwrap();
     for name in ["http.request", "http.attempt"] {
         let found = spans.of(name);
-        // Spans end inside out.
+        // Inner spans end first.
         let own = found.last().unwrap().split(&format!("{name}{{")).nth(1).unwrap();
         for part in [
             r#"otel.name="HTTP""#,

@@ -1,5 +1,5 @@
-//! The HTTP wrappers and transports, one module a subject. What the contract says is tested by the conformance suite;
-//! these are the things beyond it: order, timing, configuration, and the errors of the transports.
+//! The HTTP wrappers and transports, one module per subject. The conformance suite tests the contract; these tests cover order,
+//! timing, configuration, and the errors of the transports.
 
 /// Runs generic tests with each transport over a network: `hyper::name` and `reqwest::name`.
 macro_rules! for_each_transport {

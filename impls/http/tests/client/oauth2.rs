@@ -1,4 +1,4 @@
-//! Token requests, and tokens that renew themselves.
+//! Token requests, and credentials that renew their token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,7 +82,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn each_grant_has_its_form() {
+async fn each_grant_sends_its_form() {
     let reply = Reply::ok()
         .with_json(
             &json!({"access_token": "a", "token_type": "bearer", "expires_in": "3600",
@@ -123,7 +123,7 @@ async fn each_grant_has_its_form() {
     assert_eq!(
         received.header("authorization"),
         None,
-        "a public client, and not the client's own"
+        "a public client does not authenticate, and the credentials of the HTTP client are not sent"
     );
     assert_eq!(
         form(received),
@@ -145,7 +145,7 @@ async fn each_grant_has_its_form() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_becomes_an_error_without_secrets() {
+async fn error_responses_become_errors_without_secrets() {
     let json = |status: u16, body: Value| {
         Reply::new(StatusCode::from_u16(status).unwrap())
             .with_json(&body)
@@ -213,7 +213,7 @@ async fn what_the_server_says_becomes_an_error_without_secrets() {
             code
         );
         assert!(!format!("{error} {error:?}").contains(SECRET), "{error:?}");
-        assert_eq!(memory.received().len(), 1, "sent once, to one place: {error}");
+        assert_eq!(memory.received().len(), 1, "sent once, and not redirected: {error}");
     }
 }
 
@@ -224,7 +224,7 @@ async fn a_silent_server_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn mistakes_are_named_and_not_sent() {
+async fn invalid_requests_name_their_field_and_are_not_sent() {
     let mut own = request();
     own.extra.insert("grant_type".to_owned(), "password".to_owned());
     let mut verifier = code_request();
@@ -266,7 +266,7 @@ fn no_secret_is_shown() {
     }
 }
 
-/// An API that takes one token at a time, and a client with credentials.
+/// An API that can be restricted to one token, and a client with OAuth 2.0 credentials.
 struct Api {
     memory: MemoryHttpClient,
     client: StandardHttpClient<MemoryHttpClient>,
@@ -295,8 +295,8 @@ impl Api {
         Self { memory, client }
     }
 
-    /// The API takes this token only.
-    fn takes(&self, token: &'static str) {
+    /// Makes the API accept only this token.
+    fn accept_only(&self, token: &'static str) {
         let wanted = format!("Bearer {token}");
         let check = Responder::from_fn(move |request: ReceivedRequest| {
             let good = request.header("authorization") == Some(&wanted);
@@ -323,7 +323,7 @@ impl Api {
         received
     }
 
-    /// The tokens that the API saw.
+    /// The `Authorization` headers that the API has received.
     fn sent(&self) -> Vec<String> {
         let received = self.memory.received();
         let to_api = received
@@ -335,7 +335,7 @@ impl Api {
     }
 }
 
-/// Lets tasks of their own come to their end.
+/// Lets background tasks finish.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -343,7 +343,7 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() {
+async fn a_token_is_renewed_in_the_background_before_it_expires() {
     let api = Api::new(request(), [token("1"), token("2"), token("3")]);
     api.get().await.unwrap();
     tokio::time::advance(Duration::from_secs(239)).await;
@@ -359,7 +359,7 @@ async fn a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_early_renewal_that_fails_does_no_harm() {
+async fn a_failed_early_renewal_does_not_fail_calls() {
     let api = Api::new(request(), [token("1"), Reply::new(StatusCode::BAD_GATEWAY), token("2")]);
     api.get().await.unwrap();
     tokio::time::advance(Duration::from_secs(240)).await;
@@ -367,7 +367,7 @@ async fn an_early_renewal_that_fails_does_no_harm() {
         api.get().await.unwrap();
         settle().await;
     }
-    assert_eq!(api.token_requests().len(), 2, "not again at once");
+    assert_eq!(api.token_requests().len(), 2, "not repeated immediately");
     tokio::time::advance(Duration::from_secs(5)).await;
     api.get().await.unwrap();
     settle().await;
@@ -376,7 +376,7 @@ async fn an_early_renewal_that_fails_does_no_harm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_credentials_go_to_the_base_url_only() {
+async fn credentials_are_sent_only_to_the_base_url() {
     let api = Api::new(request(), token("1"));
     api.memory
         .route(Method::GET, "https://other.test/", Reply::ok())
@@ -390,23 +390,23 @@ async fn the_credentials_go_to_the_base_url_only() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_replaced_once() {
     let api = Api::new(request(), [token("1"), token("2"), token("3"), token("4")]);
-    api.takes("2");
+    api.accept_only("2");
     assert_eq!(api.get().await.unwrap(), StatusCode::OK);
     assert_eq!(api.sent(), ["Bearer 1", "Bearer 2"]);
 
     tokio::time::advance(Duration::from_secs(30)).await;
-    api.takes("nothing");
+    api.accept_only("nothing");
     for _ in 0..3 {
         assert_eq!(api.get().await.unwrap(), StatusCode::UNAUTHORIZED);
     }
-    assert_eq!(api.token_requests().len(), 3, "one more token, whatever the API says");
+    assert_eq!(api.token_requests().len(), 3, "only one more token");
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_with_the_same_refused_token_share_one_renewal() {
     let api = Arc::new(Api::new(request(), [token("1"), token("2")]));
     api.get().await.unwrap();
-    api.takes("2");
+    api.accept_only("2");
     let calls = (0..10).map(|_| {
         let api = Arc::clone(&api);
         tokio::spawn(async move { api.get().await.unwrap() })
@@ -418,7 +418,7 @@ async fn calls_with_the_same_refused_token_share_one_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_can_be_sent_once_is_sent_once() {
+async fn a_body_that_cannot_be_repeated_is_sent_once() {
     let api = Api::new(request(), [token("1"), token("2")]);
     api.memory
         .route(
@@ -436,7 +436,7 @@ async fn a_body_that_can_be_sent_once_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_request_for_all_who_wait_and_none_of_them_can_stop_it() {
+async fn concurrent_calls_share_one_token_request_and_cannot_cancel_it() {
     let (gate, asked) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let (at_server, counted) = (Arc::clone(&gate), Arc::clone(&asked));
     let tokens = Responder::from_fn(move |_| {
@@ -474,7 +474,7 @@ fn rotated(access: &str, refresh: &str) -> Reply {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_is_used_once_and_then_refresh_tokens_are() {
+async fn a_code_is_used_once_and_refresh_tokens_after_it() {
     let api = Api::new(
         code_request(),
         [rotated("1", "r1"), rotated("2", "r2"), token("3"), token("4")],
@@ -489,11 +489,15 @@ async fn a_code_is_used_once_and_then_refresh_tokens_are() {
         .iter()
         .map(|request| field(request, "refresh_token").unwrap())
         .collect();
-    assert_eq!(refresh, ["r1", "r2", "r2"], "the latest one, also when no new one came");
+    assert_eq!(
+        refresh,
+        ["r1", "r2", "r2"],
+        "the latest refresh token, also after a response without one"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_grant_is_the_end() {
+async fn a_refused_grant_fails_permanently() {
     let api = Api::new(refresh_request(), [refusal("invalid_grant"), token("1")]);
     for _ in 0..3 {
         let error = api.get().await.unwrap_err();
@@ -514,7 +518,7 @@ async fn a_refused_grant_is_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_that_nothing_can_replace_goes_on_being_sent() {
+async fn a_refused_token_that_cannot_be_replaced_is_still_sent() {
     for (credentials, tokens) in [
         (code_request(), vec![token("1")]),
         (refresh_request(), vec![rotated("1", "r1"), refusal("invalid_grant")]),
@@ -522,29 +526,33 @@ async fn a_refused_token_that_nothing_can_replace_goes_on_being_sent() {
         let requests = tokens.len();
         let api = Api::new(credentials, tokens);
         api.get().await.unwrap();
-        // The early renewal of the second one fails for good.
+        // The early renewal of the second case fails permanently.
         tokio::time::advance(Duration::from_secs(60)).await;
         api.get().await.unwrap();
         settle().await;
-        api.takes("nothing");
+        api.accept_only("nothing");
         for _ in 0..2 {
             assert_eq!(api.get().await.unwrap(), StatusCode::UNAUTHORIZED);
         }
-        api.takes("1");
-        assert_eq!(api.get().await.unwrap(), StatusCode::OK, "it was about that one answer");
+        api.accept_only("1");
+        assert_eq!(
+            api.get().await.unwrap(),
+            StatusCode::OK,
+            "the token is still sent after a refusal"
+        );
         assert_eq!(api.token_requests().len(), requests);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_can_be_renewed_as_early_as_one_likes() {
+async fn a_token_is_renewed_at_half_of_its_lifetime_at_the_earliest() {
     let credentials = OAuth2Credentials::new(request()).with_renewal(Duration::MAX, Duration::MAX);
     let api = Api::with_credentials(credentials, [token("1"), token("2")]);
     api.get().await.unwrap();
     tokio::time::advance(Duration::from_secs(149)).await;
     api.get().await.unwrap();
     settle().await;
-    assert_eq!(api.token_requests().len(), 1, "not before half its life");
+    assert_eq!(api.token_requests().len(), 1, "not before half of its lifetime");
     tokio::time::advance(Duration::from_secs(1)).await;
     api.get().await.unwrap();
     settle().await;
@@ -552,7 +560,7 @@ async fn a_token_can_be_renewed_as_early_as_one_likes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_used_is_not_sent_again() {
+async fn single_use_grants_that_may_have_been_used_are_not_sent_again() {
     let unsure = || Reply::error(ErrorKind::ConnectionClosed);
     let unsent = || Reply::error_with(|| NetworkError::new(ErrorKind::ConnectionRefused, "http.request", "refused"));
 
@@ -571,12 +579,14 @@ async fn what_may_have_been_used_is_not_sent_again() {
     assert_eq!(
         api.token_requests().len(),
         2,
-        "a refresh token that the server replaces"
+        "a rotated refresh token that may have arrived"
     );
 
     let api = Api::new(refresh_request(), [unsure(), token("1")]);
     assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::ConnectionClosed);
-    api.get().await.expect("one that is not known to be replaced is");
+    api.get()
+        .await
+        .expect("a refresh token that is not rotated is sent again");
 }
 
 #[tokio::test(start_paused = true)]

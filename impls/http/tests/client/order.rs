@@ -1,4 +1,4 @@
-//! The order of the standard stack, seen from outside.
+//! The order of the standard stack.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use networking_spi::http::{
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 
-/// A circuit that lets everything through and keeps the records.
+/// A circuit that grants every permit and stores the records.
 #[derive(Debug, Default)]
 struct Recording(Mutex<Vec<CallRecord>>);
 
@@ -90,7 +90,7 @@ async fn a_call_that_times_out_as_a_whole_is_a_cancelled_attempt() {
 }
 
 #[tokio::test]
-async fn handles_are_asked_for_once_per_host() {
+async fn circuit_handles_are_requested_once_per_host() {
     let mut breaker = MockCircuitBreaker::new();
     for name in ["http://a.test", "http://a.test:8080", "https://b.test"] {
         breaker
@@ -115,7 +115,7 @@ async fn handles_are_asked_for_once_per_host() {
 }
 
 #[tokio::test]
-async fn handles_do_not_keep_a_breaker_full() {
+async fn cached_handles_are_dropped_if_the_breaker_is_exhausted() {
     let made = Mutex::new(Vec::<Weak<Recording>>::new());
     let mut breaker = MockCircuitBreaker::new();
     breaker.expect_circuit().returning(move |_| {
@@ -143,7 +143,7 @@ async fn handles_do_not_keep_a_breaker_full() {
 }
 
 #[tokio::test]
-async fn a_circuit_without_a_breaker_is_a_mistake() {
+async fn a_circuit_without_a_breaker_is_invalid_input() {
     let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
     let options = RequestOptions::new().with_circuit("payments");
     let error = client.get("http://api.test/").options(options).await.unwrap_err();
@@ -153,11 +153,12 @@ async fn a_circuit_without_a_breaker_is_a_mistake() {
     );
 }
 
+/// Checks what interceptors can see.
 #[derive(Debug)]
-struct Curious;
+struct CheckVisibility;
 
 #[async_trait]
-impl Interceptor for Curious {
+impl Interceptor for CheckVisibility {
     async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
         assert!(
             !request.headers.contains_key("authorization"),
@@ -176,7 +177,7 @@ impl Interceptor for Curious {
 }
 
 #[tokio::test]
-async fn interceptors_stand_between_attempts_and_credentials() {
+async fn interceptors_are_inside_attempts_and_outside_credentials() {
     let memory = MemoryHttpClient::new();
     // An empty gzip file.
     let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -186,7 +187,7 @@ async fn interceptors_stand_between_attempts_and_credentials() {
         .unwrap();
     memory.route(Method::GET, "/x", reply).unwrap();
     let client = HttpClientBuilder::over(memory.clone())
-        .interceptor(Arc::new(Curious))
+        .interceptor(Arc::new(CheckVisibility))
         .credentials(Credentials::bearer("t").unwrap())
         .build()
         .unwrap();

@@ -1,4 +1,4 @@
-//! The connection pool of the transport over hyper: what is kept, what is closed, and that the figures are true.
+//! The connection pool of the transport over hyper: which connections are kept and closed, and its statistics.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,19 +27,23 @@ fn transport(config: TransportConfig) -> HyperTransport {
     HyperTransport::new(config).unwrap()
 }
 
-/// What is true in the end, if not at once: a connection closes in a task of its own.
+/// Waits until the statistics match, because background tasks close connections.
 async fn eventually(client: &HyperTransport, is: impl Fn(&ConnectionPoolStats) -> bool) {
     let settled = async {
         while !is(&client.pool_stats()) {
             tokio::task::yield_now().await;
         }
     };
-    // Only to fail rather than to hang.
+    // So that the test fails instead of hanging.
     let in_time = tokio::time::timeout(Duration::from_secs(60), settled).await;
-    assert!(in_time.is_ok(), "not so: {:?}", client.pool_stats());
+    assert!(
+        in_time.is_ok(),
+        "the statistics do not match: {:?}",
+        client.pool_stats()
+    );
 }
 
-/// Answers each request with this, on as many as the client sends on a connection.
+/// A server that keeps connections open and sends this response to each request.
 async fn keeping_alive(answer: &'static str) -> RawServer {
     RawServer::start(move |mut stream| async move {
         while !read_head(&mut stream).await.is_empty() {
@@ -50,7 +54,7 @@ async fn keeping_alive(answer: &'static str) -> RawServer {
 }
 
 #[tokio::test]
-async fn figures_follow_a_connection_through_its_life() {
+async fn statistics_follow_the_lifetime_of_a_connection() {
     let gate = Arc::new(Notify::new());
     let at_server = Arc::clone(&gate);
     let server = RawServer::start(move |mut stream| {
@@ -88,11 +92,11 @@ async fn figures_follow_a_connection_through_its_life() {
         let response = client.get(&server.url("/")).await.unwrap();
         (expected.opened, expected.reused) = (Some(1), Some(reused));
         (expected.in_flight, expected.active, expected.idle) = (Some(1), Some(1), Some(0));
-        assert_eq!(client.pool_stats(), expected, "the body is still to come");
+        assert_eq!(client.pool_stats(), expected, "before the end of the body");
         gate.notify_one();
         assert_eq!(response.bytes().await.unwrap(), "0123456789");
         (expected.in_flight, expected.active, expected.idle) = (Some(0), Some(0), Some(1));
-        assert_eq!(client.pool_stats(), expected, "the body is there");
+        assert_eq!(client.pool_stats(), expected, "after the body");
     }
     gate.notify_one();
     eventually(&client, |stats| stats.closed == Some(1)).await;
@@ -120,7 +124,7 @@ async fn failures_are_counted_and_dropped_attempts_are_not() {
         let request = client.get(&handshake).into_future();
         tokio::pin!(request);
         tokio::select! {
-            outcome = &mut request => panic!("nobody answers: {outcome:?}"),
+            outcome = &mut request => panic!("the server does not respond: {outcome:?}"),
             () = eventually(&client, |stats| stats.connecting == Some(1)) => {}
         }
     }
@@ -130,10 +134,10 @@ async fn failures_are_counted_and_dropped_attempts_are_not() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_in_the_pool_is_replaced() {
-    let server = keeping_alive_once().await;
+    let server = closing_after_one_response().await;
     let client = transport(TransportConfig::new());
     for round in 1..=5 {
-        // Not idempotent, with a body: it was not sent yet.
+        // Not idempotent, and with a body. It can be sent on another connection, because it was not sent yet.
         let response = client.post(&server.url("/")).body("x").await.unwrap();
         assert_eq!(response.status, 204, "{round}");
     }
@@ -141,8 +145,8 @@ async fn a_connection_that_was_closed_in_the_pool_is_replaced() {
     assert_eq!(client.pool_stats().opened, Some(5));
 }
 
-/// Closes each connection after its first answer, without a word before.
-async fn keeping_alive_once() -> RawServer {
+/// A server that closes each connection after its first response, without `Connection: close`.
+async fn closing_after_one_response() -> RawServer {
     RawServer::start(|mut stream| async move {
         let mut received = Vec::new();
         while !received.ends_with(b"x") {
@@ -154,10 +158,10 @@ async fn keeping_alive_once() -> RawServer {
 }
 
 #[tokio::test]
-async fn only_so_many_idle_connections_are_kept() {
+async fn the_number_of_idle_connections_is_limited() {
     for kept in [0, 1, 2] {
-        let both_there = Arc::new(tokio::sync::Barrier::new(3));
-        let barrier = Arc::clone(&both_there);
+        let all_connected = Arc::new(tokio::sync::Barrier::new(3));
+        let barrier = Arc::clone(&all_connected);
         let server = RawServer::start(move |mut stream| {
             let barrier = Arc::clone(&barrier);
             async move {
@@ -181,7 +185,7 @@ async fn only_so_many_idle_connections_are_kept() {
 }
 
 #[tokio::test]
-async fn idle_connections_grow_old() {
+async fn idle_connections_are_closed_after_the_idle_timeout() {
     let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = transport(TransportConfig::new().with_pool(8, Duration::from_secs(30)));
     client.get(&server.url("/")).await.unwrap();
@@ -194,7 +198,7 @@ async fn idle_connections_grow_old() {
 }
 
 #[test]
-fn idle_connections_grow_old_in_the_next_runtime_too() {
+fn idle_connections_are_closed_in_the_next_runtime_too() {
     let client = transport(TransportConfig::new().with_pool(8, Duration::from_secs(30)));
     for round in 1..=2 {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -216,7 +220,7 @@ fn idle_connections_grow_old_in_the_next_runtime_too() {
 }
 
 #[tokio::test]
-async fn the_pool_closes_with_the_transport() {
+async fn dropping_the_transport_closes_its_connections() {
     let closed = Arc::new(Notify::new());
     let at_server = Arc::clone(&closed);
     let server = RawServer::start(move |mut stream| {
@@ -236,7 +240,7 @@ async fn the_pool_closes_with_the_transport() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_not_read_gives_its_connection_back_if_it_can() {
+async fn the_connection_of_an_unread_response_is_reused_if_possible() {
     let server = keeping_alive("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
     let client = transport(TransportConfig::new());
     for _ in 0..3 {
@@ -253,7 +257,7 @@ async fn a_response_that_is_not_read_gives_its_connection_back_if_it_can() {
 }
 
 #[tokio::test]
-async fn an_answer_before_the_end_of_the_upload_is_an_answer() {
+async fn a_response_before_the_end_of_the_upload_is_returned() {
     let server = RawServer::start(|mut stream| async move {
         read_head(&mut stream).await;
         stream
@@ -272,7 +276,7 @@ async fn an_answer_before_the_end_of_the_upload_is_an_answer() {
         .await
         .unwrap();
     assert_eq!(response.status, 413);
-    // The rest of the upload never comes: the connection is given up.
+    // The upload never ends, so the connection is closed.
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(31)).await;
     tokio::time::resume();
@@ -281,7 +285,7 @@ async fn an_answer_before_the_end_of_the_upload_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_peer_does_not_read_the_upload_is_not_waited_for() {
+async fn a_connection_whose_peer_does_not_read_the_upload_is_not_reused() {
     let server = RawServer::start(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
@@ -296,7 +300,7 @@ async fn a_connection_whose_peer_does_not_read_the_upload_is_not_waited_for() {
     }
     let client = transport(TransportConfig::new());
     let url = server.url("/");
-    // So that hyper takes all of it, and the sockets do not.
+    // More than fits into the buffers of the sockets, but hyper accepts all of it.
     let upload = Bytes::from(vec![0; taken_by_sockets + (300 << 10)]);
     client.post(&url).body(upload).await.unwrap();
     let next = tokio::time::timeout(Duration::from_secs(20), client.get(&url).into_future()).await;
@@ -325,7 +329,7 @@ async fn streams_of_a_known_length_use_one_connection() {
 }
 
 #[tokio::test]
-async fn a_slow_upload_is_no_silence() {
+async fn a_slow_upload_is_not_a_read_timeout() {
     let (seen, mut bodies) = mpsc::unbounded_channel();
     let server = RawServer::start(move |mut stream| {
         let seen = seen.clone();
@@ -360,7 +364,7 @@ async fn a_slow_upload_is_no_silence() {
 }
 
 #[tokio::test]
-async fn each_proxy_and_each_trust_has_its_own_connections() {
+async fn requests_without_verification_have_separate_connections() {
     let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = transport(TransportConfig::new());
     let lax = || RequestOptions::new().with_verify_tls(false);
@@ -373,10 +377,14 @@ async fn each_proxy_and_each_trust_has_its_own_connections() {
         client.get(&server.url("/")).options(options).await.unwrap();
         assert_eq!(client.pool_stats().opened, Some(opened));
     }
-    assert_eq!(client.pool_stats().idle, Some(2), "the figures are of all together");
+    assert_eq!(
+        client.pool_stats().idle,
+        Some(2),
+        "the statistics cover all connections"
+    );
 }
 
-/// Answers with the request's body, over HTTP/2; holds answers to `/held` until `gate` opens.
+/// An HTTP/2 server that responds with the request's body. Responses to `/held` wait for `gate`.
 async fn echo(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static, gate: Arc<Notify>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let gate = Arc::clone(&gate);
@@ -461,7 +469,7 @@ async fn a_silent_http2_connection_gets_no_further_requests() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_tls_negotiates_it() {
+async fn http2_is_used_if_tls_negotiates_it() {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
     let mut config = ServerConfig::builder()
@@ -494,7 +502,7 @@ async fn http2_is_spoken_where_tls_negotiates_it() {
 }
 
 #[tokio::test]
-async fn connect_is_not_a_method_for_callers() {
+async fn the_method_connect_is_refused() {
     let client = transport(TransportConfig::new());
     let error = client
         .build(networking_spi::http::Method::CONNECT, "http://127.0.0.1:9/")

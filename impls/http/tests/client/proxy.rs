@@ -1,4 +1,4 @@
-//! Through proxies that help.
+//! Requests through proxies.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ super::for_each_transport!(
     an_https_proxy_forwards,
     an_https_proxy_tunnels_tls,
     a_socks_proxy_gets_addresses,
-    a_socks_proxy_can_resolve,
+    a_socks5h_proxy_resolves_names,
     socks_carries_tls_and_credentials,
-    an_https_proxy_that_is_not_trusted_is_a_tls_error_of_nobody_else,
+    an_untrusted_https_proxy_gets_no_request,
 );
 
 const OK: &[u8] = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 
-/// A certificate for `origin.test` and `localhost`, and who trusts it.
+/// A certificate for `origin.test` and `localhost`, and clients that trust it.
 pub(super) struct Pki {
     pub(super) acceptor: TlsAcceptor,
     pub(super) pem: String,
@@ -63,7 +63,7 @@ impl Pki {
         .await
     }
 
-    /// A client that trusts it, and finds `origin.test` on loopback.
+    /// A client that trusts the certificate, and resolves `origin.test` to loopback.
     fn client<T: ConfiguredTransport>(&self) -> T {
         let names = DnsOverrides::new().with("origin.test", [[127, 0, 0, 1]]);
         let config = TransportConfig::new().with_root_certificate(self.pem.clone());
@@ -76,7 +76,7 @@ fn through(url: &str) -> RequestOptions {
     RequestOptions::new().with_proxy(proxy)
 }
 
-/// An HTTP proxy: every CONNECT leads to `origin`, and what it is asked goes to `seen`. Other requests it answers itself.
+/// An HTTP proxy. It connects every CONNECT to `origin`, responds to other requests itself, and sends request heads to `seen`.
 async fn serve_http(mut stream: impl AsyncRead + AsyncWrite + Unpin, origin: u16, seen: UnboundedSender<String>) {
     let head = read_head_of(&mut stream).await;
     let tunnel = head.starts_with("CONNECT ");
@@ -113,7 +113,7 @@ pub(super) async fn http_proxy(origin: u16, tls: Option<TlsAcceptor>) -> (RawSer
     (server, requests)
 }
 
-/// A SOCKS 5 proxy that wants credentials: every request leads to `origin`, and its address goes to `seen`.
+/// A SOCKS 5 proxy that requires credentials. It connects every request to `origin`, and sends the requested address to `seen`.
 pub(super) async fn socks_proxy(origin: u16) -> (RawServer, UnboundedReceiver<String>) {
     let (seen, requests) = mpsc::unbounded_channel();
     let server = RawServer::start(move |mut stream| {
@@ -152,7 +152,7 @@ pub(super) async fn socks_proxy(origin: u16) -> (RawServer, UnboundedReceiver<St
     (server, requests)
 }
 
-/// A text after its length.
+/// Reads a text with a length prefix.
 async fn counted(stream: &mut TcpStream) -> String {
     let mut text = vec![0; stream.read_u8().await.unwrap().into()];
     stream.read_exact(&mut text).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_socks_proxy_gets_addresses<T: ConfiguredTransport>() {
     assert_eq!(requests.recv().await.unwrap(), "127.0.0.1:81");
 }
 
-async fn a_socks_proxy_can_resolve<T: ConfiguredTransport>() {
+async fn a_socks5h_proxy_resolves_names<T: ConfiguredTransport>() {
     let origin = RawServer::answering(std::str::from_utf8(OK).unwrap(), mpsc::unbounded_channel().0).await;
     let (proxy, mut requests) = socks_proxy(origin.address.port()).await;
     let options = through(&format!("socks5h://{}", proxy.address));
@@ -232,9 +232,9 @@ async fn socks_carries_tls_and_credentials<T: ConfiguredTransport>() {
     let response = client.get("https://origin.test/").options(through(&url)).await.unwrap();
     assert_eq!(response.status, 204);
     assert_eq!(requests.recv().await.unwrap(), "origin.test:443");
-    // The proxy turned out not to know this one.
-    let stranger = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
-    let options = RequestOptions::new().with_proxy(stranger);
+    // The proxy refuses this password.
+    let wrong = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
+    let options = RequestOptions::new().with_proxy(wrong);
     let error = client.get("https://origin.test/").options(options).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.send_state()),
@@ -242,14 +242,14 @@ async fn socks_carries_tls_and_credentials<T: ConfiguredTransport>() {
     );
 }
 
-async fn an_https_proxy_that_is_not_trusted_is_a_tls_error_of_nobody_else<T: ConfiguredTransport>() {
+async fn an_untrusted_https_proxy_gets_no_request<T: ConfiguredTransport>() {
     let (proxy, mut requests) = http_proxy(9, Some(Pki::new().acceptor)).await;
     let options = through(&format!("https://localhost:{}", proxy.address.port()));
     let client: T = Pki::new().client();
     let error = client.get("http://origin.test/").options(options).await.unwrap_err();
     assert!(error.is_a(ErrorKind::Connection), "{error:?}");
     assert_eq!(error.send_state(), SendState::NotSent);
-    assert!(requests.try_recv().is_err(), "nothing was asked of it");
+    assert!(requests.try_recv().is_err(), "the proxy has received no request");
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn socks_uses_the_resolver_of_the_transport() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_blames_the_request_is_not_asked_again() {
+async fn proxy_errors_are_retryable_depending_on_their_status() {
     for (answer, status, retryability) in [
         (
             "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n",
@@ -287,10 +287,10 @@ async fn a_proxy_that_blames_the_request_is_not_asked_again() {
             (ErrorKind::Proxy, retryability),
             "{error:?}"
         );
-        let told = error
+        let found = error
             .context()
             .find(|(key, _)| *key == "proxy_status")
             .map(|(_, value)| value.to_owned());
-        assert_eq!(told.as_deref(), Some(status));
+        assert_eq!(found.as_deref(), Some(status));
     }
 }

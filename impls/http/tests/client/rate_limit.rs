@@ -35,19 +35,19 @@ async fn calls_are_spaced_evenly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_comes_after_a_pause() {
+async fn a_burst_is_available_after_an_idle_time() {
     let client = limited(RateLimit::per_second(4).with_burst(3).with_max_wait(SECOND * 10));
     assert_eq!(times(&client, 5).await, [0, 0, 0, 250, 500]);
     tokio::time::advance(SECOND * 60).await;
     assert_eq!(
         times(&client, 4).await,
         [0, 0, 0, 250],
-        "a long pause does not make a longer burst"
+        "a longer idle time does not allow a larger burst"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_would_wait_too_long_is_told_so_at_once() {
+async fn a_call_that_would_wait_too_long_fails_immediately() {
     let client = limited(RateLimit::new(1, SECOND * 10).with_max_wait(SECOND * 5));
     client.get(URL).await.unwrap();
     let start = Instant::now();
@@ -58,14 +58,14 @@ async fn who_would_wait_too_long_is_told_so_at_once() {
     );
     assert_eq!(error.retryability().delay(), Some(SECOND * 10));
     assert_eq!(start.elapsed(), Duration::ZERO);
-    // The call that was refused has not used up a turn.
+    // The refused call does not count.
     tokio::time::advance(SECOND * 6).await;
     client.get(URL).await.unwrap();
     assert_eq!(start.elapsed(), SECOND * 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_beyond_his_own_timeout() {
+async fn a_call_that_would_wait_longer_than_its_timeout_fails() {
     let client = limited(RateLimit::new(1, SECOND * 10).with_max_wait(SECOND * 60));
     client.get(URL).await.unwrap();
     let error = client.get(URL).timeout(SECOND * 9).await.unwrap_err();
@@ -73,7 +73,7 @@ async fn nobody_waits_beyond_his_own_timeout() {
 }
 
 #[test]
-fn bad_limits_are_named() {
+fn invalid_limits_name_their_field() {
     let memory = || HttpClientBuilder::over(MemoryHttpClient::new());
     for (limit, field) in [
         (RateLimit::per_second(0), "rate_limit.calls"),
@@ -89,7 +89,7 @@ fn bad_limits_are_named() {
     }
 }
 
-/// A client whose `/busy` answers 429 once and whose other paths are fine, on any host.
+/// A client whose server responds to `/busy` with 429 and to `/x` with 200, on any host.
 fn per_host(limit: RateLimit, retry_after: &str) -> StandardHttpClient<MemoryHttpClient> {
     let memory = MemoryHttpClient::new();
     memory.route(Method::GET, "/x", Reply::ok()).unwrap();
@@ -125,7 +125,7 @@ async fn each_host_has_its_own_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_limits_hold_and_a_refused_call_uses_up_no_turn_of_either() {
+async fn both_limits_apply_and_a_refused_call_counts_for_neither() {
     let memory = MemoryHttpClient::new();
     memory.route(Method::GET, "/x", Reply::ok()).unwrap();
     let client = HttpClientBuilder::over(memory)
@@ -145,12 +145,12 @@ async fn both_limits_hold_and_a_refused_call_uses_up_no_turn_of_either() {
         }
     }))
     .await;
-    // The third call to `a` would wait for two seconds; `b` and `c` have the client's next turns.
+    // The third call to `a` would wait for two seconds. The calls to `b` and `c` are next in the client's schedule.
     assert_eq!(ended, [(true, 0), (true, 1_000), (false, 0), (true, 500), (true, 750)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_can_pause_its_host_where_that_is_wanted() {
+async fn retry_after_pauses_the_host_if_enabled() {
     let limit = RateLimit::per_second(1_000).with_max_wait(SECOND * 60);
     for (limit, retry_after, waited) in [
         (limit, "7", 0),
@@ -163,7 +163,7 @@ async fn a_peer_can_pause_its_host_where_that_is_wanted() {
         client.get("http://a.test/busy").await.unwrap();
         let start = Instant::now();
         client.get("http://b.test/x").await.unwrap();
-        assert!(start.elapsed() < SECOND, "another host is not concerned");
+        assert!(start.elapsed() < SECOND, "other hosts are not paused");
         client.get("http://a.test/x").await.unwrap();
         assert_eq!(start.elapsed().as_secs(), waited, "{limit:?} {retry_after}");
     }

@@ -1,4 +1,4 @@
-//! What a recorder of the `metrics` facade gets.
+//! Measurements that are written to the recorder of the `metrics` facade.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn read(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
             let values = match value {
                 DebugValue::Gauge(value) => vec![value.into_inner()],
                 DebugValue::Histogram(values) => values.into_iter().map(f64::from).collect(),
-                DebugValue::Counter(count) => panic!("nothing is counted: {count}"),
+                DebugValue::Counter(count) => panic!("an unexpected counter: {count}"),
             };
             (format!("{}{{{}}}", key.key().name(), labels.join(",")), values)
         })
@@ -43,7 +43,7 @@ fn memory() -> MemoryHttpClient {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_measured_by_the_names_of_the_conventions() {
+async fn calls_are_measured_under_the_names_of_the_conventions() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -88,7 +88,7 @@ async fn calls_are_measured_by_the_names_of_the_conventions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn methods_and_hosts_are_bounded() {
+async fn the_numbers_of_methods_and_hosts_are_limited() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);
@@ -111,7 +111,7 @@ async fn methods_and_hosts_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_unless_it_is_asked_for() {
+async fn nothing_is_recorded_by_default() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _guard = metrics::set_default_local_recorder(&recorder);

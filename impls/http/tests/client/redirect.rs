@@ -1,4 +1,4 @@
-//! Redirects beyond the contract.
+//! Rules for redirects that the contract does not specify.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -58,7 +58,7 @@ async fn a_stream_cannot_be_redirected_with_its_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_left_behind_takes_its_headers_along() {
+async fn a_dropped_body_drops_its_headers() {
     let (client, memory) = redirecting(Method::POST, StatusCode::FOUND, "/to");
     client
         .post("http://api.test/from")
@@ -69,8 +69,8 @@ async fn a_body_that_is_left_behind_takes_its_headers_along() {
         .await
         .unwrap();
     let to = &memory.received()[1];
-    for left_behind in ["content-type", "host", "expect"] {
-        assert_eq!(to.header(left_behind), None, "{left_behind}");
+    for dropped in ["content-type", "host", "expect"] {
+        assert_eq!(to.header(dropped), None, "{dropped}");
     }
     assert_eq!(to.header("x-kept"), Some("1"));
 }
@@ -108,7 +108,7 @@ async fn the_limit_counts_redirects() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_follow_can_be_told_to() {
+async fn a_request_can_enable_redirects() {
     let (_, memory) = redirecting(Method::GET, StatusCode::FOUND, "/to");
     let client = HttpClientBuilder::over(memory)
         .redirects(RedirectPolicy::none())
@@ -138,7 +138,7 @@ async fn a_redirect_without_location_is_a_response() {
 }
 
 #[tokio::test]
-async fn what_was_redirected_is_not_sent_again() {
+async fn a_redirected_request_is_not_retried() {
     for status in [StatusCode::SEE_OTHER, StatusCode::TEMPORARY_REDIRECT] {
         let memory = MemoryHttpClient::new();
         let moved = Reply::new(status).with_header("location", "/gone").unwrap();

@@ -1,4 +1,4 @@
-//! Where names lead, and where requests may go.
+//! Name resolution, and the guard against denied destinations.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::raw::{RawServer, closed_port};
 
 super::for_each_transport!(
     names_can_be_overridden,
-    the_errors_of_a_resolver_come_through,
+    errors_of_the_resolver_are_returned,
     a_resolver_that_hangs_is_a_connect_timeout,
     addresses_are_guarded,
     names_are_guarded_after_resolution,
     hosts_and_networks_can_be_allowed,
     redirects_are_guarded,
-    what_is_denied_is_not_tried_again,
-    a_proxy_does_not_get_around_the_guard,
+    a_denied_request_is_not_retried,
+    a_proxy_does_not_bypass_the_guard,
     the_proxy_itself_is_not_guarded,
 );
 
@@ -52,7 +52,7 @@ async fn server() -> (RawServer, mpsc::UnboundedReceiver<String>) {
     (RawServer::answering(OK, seen).await, requests)
 }
 
-/// No name is known.
+/// A resolver that knows no name.
 #[derive(Debug)]
 struct NoNames;
 
@@ -63,7 +63,7 @@ impl DnsResolver for NoNames {
     }
 }
 
-/// Public at first, private from then on.
+/// Resolves to a public address first, and to a private one after that.
 #[derive(Debug, Default)]
 struct Rebinding(AtomicUsize);
 
@@ -99,7 +99,7 @@ async fn names_can_be_overridden<T: ConfiguredTransport>() {
     assert!(head.contains(&format!("host: public.test:{port}")), "{head}");
 }
 
-async fn the_errors_of_a_resolver_come_through<T: ConfiguredTransport>() {
+async fn errors_of_the_resolver_are_returned<T: ConfiguredTransport>() {
     let client: T = client(None);
     for host in ["unknown.test", "nowhere.test"] {
         let error = client.get(&format!("http://{host}/")).await.unwrap_err();
@@ -155,7 +155,7 @@ async fn names_are_guarded_after_resolution<T: ConfiguredTransport>() {
     let guarded: T = client(Some(SsrfGuard::new()));
     assert_denied(&guarded.get(&format!("http://inside.test:{port}/")).await.unwrap_err());
 
-    // The answer that is checked is the one that is used: there is one for each connection.
+    // The addresses that are checked are the ones that are used: a name is resolved once per connection.
     let resolver = Arc::new(Rebinding::default());
     let config = TransportConfig::new()
         .with_connect_timeout(Duration::from_millis(1))
@@ -204,7 +204,7 @@ async fn redirects_are_guarded<T: ConfiguredTransport>() {
         let http = HttpClientBuilder::over(client::<T>(Some(guard))).build().unwrap();
         let url = format!("http://public.test:{}/", redirecting.address.port());
         let error = http.get(&url).await.unwrap_err();
-        // The one that redirects has seen the request.
+        // The redirecting server has received the request.
         assert_eq!(
             (error.kind(), error.send_state()),
             (ErrorKind::DestinationDenied, SendState::Sent),
@@ -214,7 +214,7 @@ async fn redirects_are_guarded<T: ConfiguredTransport>() {
     assert!(reached.try_recv().is_err());
 }
 
-async fn what_is_denied_is_not_tried_again<T: ConfiguredTransport>() {
+async fn a_denied_request_is_not_retried<T: ConfiguredTransport>() {
     let http = HttpClientBuilder::over(client::<T>(Some(SsrfGuard::new())))
         .retry(RetryPolicy::new(5))
         .build()
@@ -224,7 +224,7 @@ async fn what_is_denied_is_not_tried_again<T: ConfiguredTransport>() {
     assert_eq!(error.attempts(), 1);
 }
 
-async fn a_proxy_does_not_get_around_the_guard<T: ConfiguredTransport>() {
+async fn a_proxy_does_not_bypass_the_guard<T: ConfiguredTransport>() {
     let (proxy, mut asked) = server().await;
     let through = |options: RequestOptions| {
         options.with_proxy(ProxyConfig::new(
@@ -251,7 +251,11 @@ async fn a_proxy_does_not_get_around_the_guard<T: ConfiguredTransport>() {
         .options(through(RequestOptions::new()))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Dns, "what cannot be checked is not asked for");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Dns,
+        "a name that cannot be checked is not requested"
+    );
     assert!(asked.try_recv().is_err());
 
     let trusting: T = client(Some(SsrfGuard::new().with_resolve_before_proxy(false)));
@@ -297,7 +301,7 @@ async fn the_builder_takes_resolver_and_guard() {
 }
 
 #[tokio::test]
-async fn web_sockets_obey_resolver_and_guard() {
+async fn websockets_use_resolver_and_guard() {
     use networking_spi::http::HttpExtended;
     use networking_spi::websocket::WebSocketRequest;
 
@@ -311,7 +315,7 @@ async fn web_sockets_obey_resolver_and_guard() {
         assert_eq!(error.kind(), ErrorKind::DestinationDenied, "{host}: {error}");
     }
     assert!(requests.try_recv().is_err());
-    // The server speaks no WebSocket, but it was found.
+    // The server does not support WebSockets, but it receives the request.
     builder()
         .build()
         .unwrap()
@@ -322,7 +326,7 @@ async fn web_sockets_obey_resolver_and_guard() {
 }
 
 #[tokio::test]
-async fn the_system_knows_localhost() {
+async fn the_system_resolver_resolves_localhost() {
     let addresses = SystemResolver.resolve("localhost").await.unwrap();
     assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback));
 }

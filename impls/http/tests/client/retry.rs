@@ -47,7 +47,7 @@ async fn waits_double_from_retry_to_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_retries_says_nothing_of_attempts() {
+async fn a_response_without_retries_has_no_attempts() {
     let (_, client) = answering(&[Reply::ok()], exact(4));
     assert_eq!(client.get(URL).await.unwrap().extensions.get::<Attempts>(), None);
 }
@@ -66,7 +66,7 @@ async fn retry_after_is_a_lower_bound_of_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dates_in_retry_after_are_read_against_the_clock() {
+async fn dates_in_retry_after_are_compared_with_the_clock() {
     let now: SystemTime = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     // Seven seconds later.
     let date = "Fri, 15 Jan 2027 08:00:07 GMT";
@@ -81,7 +81,7 @@ async fn dates_in_retry_after_are_read_against_the_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_beyond_what_the_clock_can_count_is_a_wait() {
+async fn a_wait_beyond_the_range_of_the_clock_does_not_end() {
     let replies = [busy().with_header("retry-after", "99999999999999999999999999").unwrap()];
     let (_, client) = answering(&replies, exact(2).with_max_retry_after(Duration::MAX));
     let answer = tokio::time::timeout(Duration::from_secs(3_600), client.get(URL).into_future()).await;
@@ -89,9 +89,9 @@ async fn a_wait_beyond_what_the_clock_can_count_is_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_that_is_absurd_does_not_hold_a_call_up() {
+async fn a_retry_after_above_the_limit_ends_the_call() {
     let now: SystemTime = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    // Each row: what the peer asks for, the attempts made, and the time they take.
+    // Each row: the `Retry-After`, the number of attempts, and the time they take.
     for (value, attempts, millis) in [
         ("Thu, 01 Jan 1970 00:00:00 GMT", 2, 100),
         ("Fri, 15 Jan 2027 07:59:59 GMT", 2, 100),
@@ -114,15 +114,15 @@ async fn a_retry_after_that_is_absurd_does_not_hold_a_call_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_post_can_have_a_key_that_is_the_same_for_all_attempts() {
+async fn all_attempts_of_a_post_have_the_same_idempotency_key() {
     let policy = || exact(3).with_idempotency_keys(true);
     let (memory, client) = answering(&[busy(), busy(), Reply::ok()], policy());
     assert_eq!(client.post(URL).body("order").await.unwrap().status, 200);
     client.post(URL).header("idempotency-key", "mine").await.unwrap();
     client.post(URL).await.unwrap();
     client.get(URL).await.unwrap();
-    let said = RequestOptions::new().with_idempotent(false);
-    client.post(URL).options(said).await.unwrap();
+    let not_idempotent = RequestOptions::new().with_idempotent(false);
+    client.post(URL).options(not_idempotent).await.unwrap();
     let received = memory.received();
     let keys: Vec<Option<&str>> = received
         .iter()
@@ -138,20 +138,16 @@ async fn a_post_can_have_a_key_that_is_the_same_for_all_attempts() {
     );
     assert!(
         keys[5..].iter().all(Option::is_none),
-        "idempotent by its method, and not by the caller's word"
+        "a GET is idempotent, and the caller has declared that the POST is not"
     );
 
     let (memory, client) = answering(&[busy(), Reply::ok()], exact(3));
-    assert_eq!(
-        client.post(URL).await.unwrap().status,
-        503,
-        "not without being asked for"
-    );
+    assert_eq!(client.post(URL).await.unwrap().status, 503, "keys are off by default");
     assert_eq!(memory.received()[0].header("idempotency-key"), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_sent_once_whatever_the_policy() {
+async fn a_stream_is_never_retried() {
     let (memory, client) = answering(&[busy(), Reply::ok()], exact(3).with_idempotency_keys(true));
     let body = HttpBody::stream(stream::iter([Ok("part".into())]).boxed(), None);
     assert_eq!(client.post(URL).body(body).await.unwrap().status, 503);
@@ -172,11 +168,15 @@ async fn an_empty_budget_stops_retries_and_not_requests() {
     }
     memory.clear_received();
     client.get(URL).await.unwrap();
-    assert_eq!(memory.received().len(), 2, "two successes have paid for a retry");
+    assert_eq!(
+        memory.received().len(),
+        2,
+        "two successes refill the budget for one retry"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_without_budget_does_not_draw_on_it() {
+async fn a_policy_without_budget_does_not_use_the_budget_of_the_client() {
     let (memory, client) = answering(&[busy()], exact(2).with_budget(Some(RetryBudget::new(1, 0.5))));
     let own = || RequestOptions::new().with_retry(exact(3));
     for calls in 1..=3 {
@@ -189,7 +189,7 @@ async fn a_policy_without_budget_does_not_draw_on_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_are_retried_by_what_they_say() {
+async fn errors_are_retried_according_to_retryability_and_send_state() {
     let error = |retryability, sent| {
         Reply::error_with(move || {
             NetworkError::new(ErrorKind::Connection, "test", "broken")
@@ -246,10 +246,11 @@ async fn errors_are_retried_by_what_they_say() {
     }
 }
 
+/// Retries 404 and `Internal` errors, and does not retry 503.
 #[derive(Debug)]
-struct Backwards;
+struct CustomRules;
 
-impl RetryPredicate for Backwards {
+impl RetryPredicate for CustomRules {
     fn on_status(&self, status: StatusCode) -> Option<bool> {
         match status.as_u16() {
             404 => Some(true),
@@ -265,7 +266,7 @@ impl RetryPredicate for Backwards {
 
 #[tokio::test(start_paused = true)]
 async fn a_predicate_decides_first() {
-    let policy = || exact(2).with_predicate(Arc::new(Backwards));
+    let policy = || exact(2).with_predicate(Arc::new(CustomRules));
     let table = [
         (Reply::new(StatusCode::NOT_FOUND), 2),
         (busy(), 1),
@@ -288,7 +289,7 @@ async fn a_predicate_decides_first() {
 }
 
 #[tokio::test]
-async fn a_bad_policy_of_a_request_is_named() {
+async fn an_invalid_policy_of_a_request_names_its_field() {
     let (memory, client) = answering(&[Reply::ok()], exact(2));
     let options = RequestOptions::new().with_retry(exact(2).with_multiplier(0.5));
     let error = client.get(URL).options(options).await.unwrap_err();
@@ -303,7 +304,7 @@ async fn a_bad_policy_of_a_request_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_policy_holds_for_calls_that_start_after_it() {
+async fn a_new_policy_applies_to_later_calls() {
     let (memory, client) = answering(&[busy()], RetryPolicy::disabled());
     client.get(URL).await.unwrap();
     client.configure_retry_policy(exact(3)).unwrap();

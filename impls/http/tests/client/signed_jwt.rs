@@ -39,7 +39,7 @@ fn part(token: &str, index: usize) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_audience_has_its_token_and_it_verifies() {
+async fn each_origin_has_a_valid_token() {
     let (client, memory) = client(
         jwt()
             .with_issuer("billing")
@@ -49,7 +49,7 @@ async fn each_audience_has_its_token_and_it_verifies() {
     for url in ["https://a.test/1", "https://a.test/2", "https://b.test:8443/1"] {
         client.get(url).await.unwrap();
     }
-    assert_eq!(token(&memory, 0), token(&memory, 1), "kept");
+    assert_eq!(token(&memory, 0), token(&memory, 1), "reused");
     for (index, audience) in [(0, "https://a.test"), (2, "https://b.test:8443")] {
         let token = token(&memory, index);
         assert_eq!(part(&token, 0), json!({"typ": "JWT", "alg": "HS256", "kid": "k1"}));
@@ -84,7 +84,7 @@ async fn a_token_is_renewed_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_requests_own_header_comes_first() {
+async fn a_header_of_the_request_takes_precedence() {
     let (client, memory) = client(jwt());
     client
         .get("https://a.test/1")
@@ -123,7 +123,7 @@ async fn private_keys_sign_what_public_keys_verify() {
 }
 
 #[test]
-fn mistakes_are_named() {
+fn invalid_settings_name_their_field() {
     for (jwt, field) in [
         (jwt().with_lifetime(Duration::ZERO), "jwt.lifetime"),
         (jwt().with_lifetime(SECOND * 90_000), "jwt.lifetime"),
@@ -150,7 +150,8 @@ mod assertions {
 
     const TOKEN_URL: &str = "https://id.test/token";
 
-    async fn asked(credentials: OAuth2Credentials) -> Vec<(String, String)> {
+    /// The form of the token request.
+    async fn token_request(credentials: OAuth2Credentials) -> Vec<(String, String)> {
         let memory = MemoryHttpClient::new();
         memory.route(Method::GET, "/{*any}", Reply::ok()).unwrap();
         let granted = json!({"access_token": "granted", "token_type": "Bearer", "expires_in": 3600});
@@ -180,9 +181,9 @@ mod assertions {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_can_prove_itself_with_its_key() {
+    async fn a_client_can_authenticate_with_an_assertion() {
         let credentials = OAuth2Credentials::new(public_client()).with_assertion(Assertion::OfClient(jwt()));
-        let form = asked(credentials).await;
+        let form = token_request(credentials).await;
         assert_eq!(field(&form, "grant_type"), "client_credentials");
         assert_eq!(
             field(&form, "client_assertion_type"),
@@ -198,7 +199,7 @@ mod assertions {
     #[tokio::test(start_paused = true)]
     async fn an_assertion_can_be_the_grant() {
         let jwt = jwt().with_issuer("service").with_subject("user");
-        let form = asked(OAuth2Credentials::new(public_client()).with_assertion(Assertion::OfGrant(jwt))).await;
+        let form = token_request(OAuth2Credentials::new(public_client()).with_assertion(Assertion::OfGrant(jwt))).await;
         assert_eq!(
             field(&form, "grant_type"),
             "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -208,7 +209,7 @@ mod assertions {
     }
 
     #[test]
-    fn a_grant_of_this_kind_has_its_name_and_its_mistakes() {
+    fn a_jwt_bearer_grant_is_serialized_and_validated() {
         let grant = OAuth2Grant::JwtBearer {
             assertion: "a.b.c".into(),
         };

@@ -1,4 +1,4 @@
-//! Listening to spans on the thread of one test, while other tests run on others.
+//! Collects the spans of one test, while other tests run on other threads.
 
 use std::io;
 use std::sync::{Arc, Once};
@@ -10,14 +10,14 @@ use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// The spans that ended while a test listened, a line each.
+/// The spans that ended while a test was listening, one per line.
 #[derive(Clone, Default)]
 pub(super) struct Spans(Arc<Mutex<Vec<u8>>>);
 
 impl Spans {
     /// Listens on this thread until the guard is dropped.
     pub(super) fn listen(&self) -> DefaultGuard {
-        ask_each_thread();
+        prevent_interest_cache();
         let writer = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -51,16 +51,17 @@ impl io::Write for Spans {
     }
 }
 
-/// Whether a span is wanted is remembered for all threads, as soon as one of them asks. With this for those that do not
-/// listen, the answer is never remembered.
-pub(super) fn ask_each_thread() {
+/// tracing caches for all threads whether a span is enabled. A global subscriber that returns `Interest::sometimes` prevents
+/// this: each thread is asked again.
+pub(super) fn prevent_interest_cache() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Deaf).expect("no other test sets it"));
+    ONCE.call_once(|| tracing::subscriber::set_global_default(IgnoreSpans).expect("no other test sets it"));
 }
 
-struct Deaf;
+/// The subscriber of threads that do not listen.
+struct IgnoreSpans;
 
-impl Subscriber for Deaf {
+impl Subscriber for IgnoreSpans {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         Interest::sometimes()
     }

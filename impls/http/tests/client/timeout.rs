@@ -18,7 +18,7 @@ fn answering<const N: usize>(replies: [Reply; N]) -> MemoryHttpClient {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_total_bounds_attempts_and_waits() {
+async fn the_total_timeout_limits_attempts_and_waits() {
     let memory = answering([Reply::new(StatusCode::SERVICE_UNAVAILABLE).with_delay(SECOND)]);
     let policy = RetryPolicy::new(100)
         .with_delays(SECOND, SECOND)
@@ -88,7 +88,7 @@ async fn a_limit_beyond_the_clock_is_no_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_a_turn_counts() {
+async fn the_wait_for_the_rate_limit_counts() {
     let limit = RateLimit::new(1, SECOND * 4).with_max_wait(SECOND * 60);
     let client = HttpClientBuilder::over(answering([Reply::ok().with_delay(SECOND * 2)]))
         .rate_limit(limit)
@@ -97,7 +97,7 @@ async fn the_wait_for_a_turn_counts() {
         .unwrap();
     assert_eq!(client.get(URL).await.unwrap().status, 200);
     let start = Instant::now();
-    // Two seconds to the turn, and three are left of five.
+    // The rate limit takes two of the five seconds.
     assert_eq!(client.get(URL).await.unwrap().status, 200);
     assert_eq!(start.elapsed(), SECOND * 4);
     let error = client.get(URL).timeout(SECOND * 3).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn the_wait_for_a_turn_counts() {
 }
 
 #[tokio::test]
-async fn zero_is_not_a_limit() {
+async fn zero_timeouts_are_refused() {
     for (builder, field) in [
         (HttpClientBuilder::new().timeout(Duration::ZERO), "timeout"),
         (

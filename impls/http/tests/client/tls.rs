@@ -1,4 +1,4 @@
-//! TLS: who is trusted.
+//! TLS: which certificates are trusted.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::raw::{RawServer, read_head_of};
 
-/// A server with a certificate of its own for `localhost`, and the certificate in PEM.
+/// A server with a self-signed certificate for `localhost`, and the certificate in PEM.
 async fn server() -> (RawServer, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
@@ -24,7 +24,7 @@ async fn server() -> (RawServer, String) {
     let server = RawServer::start(move |stream| {
         let acceptor = acceptor.clone();
         async move {
-            // Clients that do not trust the certificate break the handshake off.
+            // Clients that do not trust the certificate abort the handshake.
             if let Ok(mut stream) = acceptor.accept(stream).await {
                 read_head_of(&mut stream).await;
                 let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
@@ -43,7 +43,7 @@ fn transport<T: ConfiguredTransport>(config: TransportConfig) -> T {
 super::for_each_transport!(
     an_unknown_certificate_is_a_tls_error,
     a_certificate_can_be_trusted,
-    a_request_can_do_without_verification,
+    a_request_can_disable_verification,
 );
 
 fn url(server: &RawServer, host: &str) -> String {
@@ -66,7 +66,7 @@ async fn a_certificate_can_be_trusted<T: ConfiguredTransport>() {
     assert_eq!(error.kind(), ErrorKind::Tls, "the certificate is not for this name");
 }
 
-async fn a_request_can_do_without_verification<T: ConfiguredTransport>() {
+async fn a_request_can_disable_verification<T: ConfiguredTransport>() {
     let (server, _) = server().await;
     let client = transport::<T>(TransportConfig::new());
     let options = RequestOptions::new().with_verify_tls(false);
@@ -80,5 +80,5 @@ async fn a_request_can_do_without_verification<T: ConfiguredTransport>() {
         204
     );
     let error = client.get(&url(&server, "127.0.0.1")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Tls, "other requests do not follow");
+    assert_eq!(error.kind(), ErrorKind::Tls, "other requests are still verified");
 }

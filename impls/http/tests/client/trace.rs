@@ -1,4 +1,4 @@
-//! Traces that go along with requests.
+//! Propagation of trace contexts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use networking_spi::http::{HttpClient, HttpRequest, Method, RetryPolicy, StatusC
 
 use parking_lot::Mutex;
 
-use super::spans::{Spans, ask_each_thread};
+use super::spans::{Spans, prevent_interest_cache};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -95,7 +95,7 @@ async fn each_attempt_is_a_child_of_the_caller_and_has_a_span() {
         ] {
             assert!(line.contains(&part), "{part}: {line}");
         }
-        assert!(line.contains("http.request{"), "inside of the call's span: {line}");
+        assert!(line.contains("http.request{"), "inside the span of the call: {line}");
     }
     let own = |line: &str| line.split("http.attempt{").nth(1).unwrap().to_owned();
     let (first, second) = (own(&attempts[0]), own(&attempts[1]));
@@ -112,7 +112,7 @@ async fn each_attempt_is_a_child_of_the_caller_and_has_a_span() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_times_out_has_its_end() {
+async fn an_attempt_that_times_out_records_its_error() {
     let spans = Spans::default();
     let _guard = spans.listen();
     let memory = memory();
@@ -132,16 +132,16 @@ async fn an_attempt_that_times_out_has_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_is_the_parent_itself_where_nobody_listens() {
-    ask_each_thread();
+async fn without_a_subscriber_the_context_of_the_caller_is_sent() {
+    prevent_interest_cache();
     let memory = memory();
     client(&memory, None).request(request(Some(CALLER))).await.unwrap();
     assert_eq!(parents(&memory), [Some(CALLER.to_owned()), Some(CALLER.to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_speaks_for_requests_that_do_not() {
-    ask_each_thread();
+async fn a_source_provides_contexts_for_requests_without_one() {
+    prevent_interest_cache();
     let other = "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-00";
     let from_source = memory();
     client(&from_source, Some(Fixed(Some(other))))
@@ -164,7 +164,7 @@ async fn a_source_speaks_for_requests_that_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_of_the_request_is_left_alone() {
+async fn a_traceparent_of_the_request_is_kept() {
     let spans = Spans::default();
     let _guard = spans.listen();
     let memory = memory();
@@ -177,7 +177,7 @@ async fn a_header_of_the_request_is_left_alone() {
     assert!(spans.of("http.attempt").is_empty());
 }
 
-/// Shows that the source is asked inside of the attempt's span.
+/// Records the name of the span in which the source is called.
 #[derive(Debug, Default)]
 struct Asked(Mutex<Vec<Option<&'static str>>>);
 
@@ -190,7 +190,7 @@ impl TraceContextSource for Asked {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_is_asked_inside_of_the_span() {
+async fn a_source_is_called_inside_the_span() {
     let _guard = Spans::default().listen();
     let asked = Arc::new(Asked::default());
     let client = HttpClientBuilder::over(memory())

@@ -1,4 +1,4 @@
-//! The errors of the transports, and what a request can ask of them: the same for each.
+//! Errors, and options of requests. The tests run with each transport.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ fn both(config: TransportConfig) -> (HyperTransport, ReqwestTransport) {
 
 super::for_each_transport!(
     silence_is_a_read_timeout,
-    times_can_be_as_long_as_they_like,
-    a_length_that_is_not_the_bodys_is_refused,
+    timeouts_of_any_length_are_accepted,
+    a_wrong_content_length_is_refused,
     a_handshake_that_stalls_is_a_connect_timeout,
     a_name_that_cannot_be_resolved_is_dns,
-    errors_of_the_proxy_are_the_proxys,
+    errors_of_the_proxy_have_the_kind_proxy,
     a_request_can_have_its_own_proxy,
-    a_bad_proxy_is_named,
+    an_invalid_proxy_names_its_field,
     user_information_of_the_url_becomes_basic_credentials,
 );
 
@@ -72,7 +72,7 @@ async fn silence_is_a_read_timeout<T: ConfiguredTransport>() {
     }
 }
 
-async fn times_can_be_as_long_as_they_like<T: ConfiguredTransport>() {
+async fn timeouts_of_any_length_are_accepted<T: ConfiguredTransport>() {
     let server = RawServer::start(|mut stream| async move {
         while !read_head(&mut stream).await.is_empty() {
             let head = b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n";
@@ -92,7 +92,7 @@ async fn times_can_be_as_long_as_they_like<T: ConfiguredTransport>() {
     }
 }
 
-async fn a_length_that_is_not_the_bodys_is_refused<T: ConfiguredTransport>() {
+async fn a_wrong_content_length_is_refused<T: ConfiguredTransport>() {
     let (seen, mut heads) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
     let client = transport::<T>(TransportConfig::new());
@@ -102,7 +102,7 @@ async fn a_length_that_is_not_the_bodys_is_refused<T: ConfiguredTransport>() {
         let error = request.await.unwrap_err();
         assert_eq!(error.field(), Some("headers.content-length"), "{length:?}");
     }
-    // The peer would wait for a body, and take the next request for it.
+    // The peer would wait for a body, and read the next request as the body.
     let error = client.get(&url).header("content-length", "5").await.unwrap_err();
     assert_eq!(error.field(), Some("headers.content-length"));
     client
@@ -161,7 +161,7 @@ async fn a_name_that_cannot_be_resolved_is_dns<T: ConfiguredTransport>() {
     assert_eq!((error.kind(), error.send_state()), (ErrorKind::Dns, SendState::NotSent));
 }
 
-async fn errors_of_the_proxy_are_the_proxys<T: ConfiguredTransport>() {
+async fn errors_of_the_proxy_have_the_kind_proxy<T: ConfiguredTransport>() {
     let client = transport::<T>(TransportConfig::new());
     for scheme in ["http", "https"] {
         let url = format!("{scheme}://origin.test/");
@@ -235,7 +235,7 @@ async fn a_request_can_have_its_own_proxy<T: ConfiguredTransport>() {
     );
 }
 
-async fn a_bad_proxy_is_named<T: ConfiguredTransport>() {
+async fn an_invalid_proxy_names_its_field<T: ConfiguredTransport>() {
     let client = transport::<T>(TransportConfig::new());
     let options = RequestOptions::new().with_proxy(ProxyConfig::new("ftp://127.0.0.1".parse().unwrap()));
     let error = error_of(&client, "http://127.0.0.1:9/", options).await;
@@ -258,19 +258,19 @@ async fn user_information_of_the_url_becomes_basic_credentials<T: ConfiguredTran
 }
 
 #[tokio::test]
-async fn the_environment_names_no_proxy() {
-    // Set for the child only: see `child_ignores_the_environments_proxy`.
+async fn proxies_of_the_environment_are_ignored() {
+    // Set for the child only: see `child_with_proxies_in_the_environment`.
     let port = closed_port().await;
     let proxy = format!("http://127.0.0.1:{port}");
     run_child(
-        "client::transport::child_ignores_the_environments_proxy",
+        "client::transport::child_with_proxies_in_the_environment",
         &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)],
     );
 }
 
 #[tokio::test]
-#[ignore = "run by the_environment_names_no_proxy, with its environment"]
-async fn child_ignores_the_environments_proxy() {
+#[ignore = "run by proxies_of_the_environment_are_ignored, with its environment"]
+async fn child_with_proxies_in_the_environment() {
     let (seen, _requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
     let (hyper, reqwest) = both(TransportConfig::new());
@@ -279,7 +279,7 @@ async fn child_ignores_the_environments_proxy() {
 }
 
 #[test]
-fn a_machine_without_certificates_can_have_a_client() {
+fn clients_work_without_system_certificates() {
     let nowhere = "/nonexistent/certificates";
     run_child(
         "client::transport::child_without_certificates",
@@ -288,7 +288,7 @@ fn a_machine_without_certificates_can_have_a_client() {
 }
 
 #[tokio::test]
-#[ignore = "run by a_machine_without_certificates_can_have_a_client, with its environment"]
+#[ignore = "run by clients_work_without_system_certificates, with its environment"]
 async fn child_without_certificates() {
     let (seen, _requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
@@ -315,7 +315,7 @@ fn run_child(test: &str, environment: &[(&str, &str)]) {
 }
 
 #[test]
-fn bad_settings_are_named() {
+fn invalid_settings_name_their_field() {
     let zero = Duration::ZERO;
     let mut keepalive = TransportConfig::new();
     keepalive.tcp_keepalive = Some(zero);

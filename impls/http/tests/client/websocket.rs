@@ -1,4 +1,4 @@
-//! WebSocket connections over TLS and through proxies: what the conformance suite has no server for.
+//! WebSocket connections over TLS and through proxies, for which the conformance suite has no servers.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn echo() -> (RawServer, String) {
     let server = RawServer::start(move |stream| {
         let acceptor = acceptor.clone();
         async move {
-            // Clients that do not trust the certificate break the handshake off.
+            // Clients that do not trust the certificate abort the handshake.
             if let Ok(stream) = acceptor.accept(stream).await {
                 let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
                 let message = socket.next().await.unwrap().unwrap();
@@ -75,7 +75,7 @@ async fn certificates_are_trusted_as_over_http() {
 }
 
 #[tokio::test]
-async fn an_http_proxy_is_asked_for_a_tunnel() {
+async fn an_http_proxy_opens_a_tunnel() {
     let (server, pem) = echo().await;
     let address = server.address;
     let (heads, mut asked) = mpsc::unbounded_channel();
@@ -110,8 +110,8 @@ async fn an_http_proxy_is_asked_for_a_tunnel() {
         head.starts_with(&format!("CONNECT localhost:{} HTTP/1.1\r\n", address.port())),
         "{head}"
     );
-    let gone = ProxyConfig::new(format!("http://127.0.0.1:{}", closed_port().await).parse().unwrap());
-    for refused in [open, gone] {
+    let unreachable_proxy = ProxyConfig::new(format!("http://127.0.0.1:{}", closed_port().await).parse().unwrap());
+    for refused in [open, unreachable_proxy] {
         let error = talk(config(refused), "localhost", address.port()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Proxy);
     }
@@ -170,13 +170,13 @@ async fn a_socks_proxy_is_given_credentials_and_the_name() {
     let known = config.clone().with_proxy(through(&url));
     talk(known, "localhost", 4443).await.unwrap();
     assert_eq!(requests.recv().await.unwrap(), "localhost:4443");
-    let stranger = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
-    let error = talk(config.with_proxy(stranger), "localhost", 4443).await.unwrap_err();
+    let wrong = ProxyConfig::new(url.parse().unwrap()).with_credentials("Aladdin", "close sesame");
+    let error = talk(config.with_proxy(wrong), "localhost", 4443).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Proxy);
 }
 
 #[tokio::test]
-async fn the_resolver_and_the_guard_are_asked() {
+async fn the_resolver_and_the_guard_are_used() {
     let server = plain_echo().await;
     let url = format!("ws://origin.test:{}/", server.address.port());
     let names = || Arc::new(DnsOverrides::new().with("origin.test", [[127, 0, 0, 1]]));

@@ -1,4 +1,4 @@
-//! What wrappers give back.
+//! Access to the inner clients of wrappers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use networking_http::layer::{
 use networking_spi::http::RetryPolicy;
 use networking_spi::prelude::*;
 
-/// Sends a request through `client`, which the transport has received afterwards.
+/// Sends a request through `client`, and returns whether the transport has received it.
 async fn is_over(client: &impl HttpClient, transport: &MemoryHttpClient) -> bool {
     let before = transport.received().len();
     client.get("http://a.test/").await.unwrap();
@@ -19,7 +19,7 @@ async fn is_over(client: &impl HttpClient, transport: &MemoryHttpClient) -> bool
 }
 
 #[tokio::test]
-async fn every_wrapper_shows_and_gives_back_its_inner_client() {
+async fn every_wrapper_gives_access_to_its_inner_client() {
     let transport = MemoryHttpClient::new();
     macro_rules! check {
         ($($wrapper:expr),+ $(,)?) => {$({

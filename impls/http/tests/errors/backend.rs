@@ -8,16 +8,16 @@ use networking_spi::NetworkError;
 use networking_spi::http::{HttpClient, HttpRequest, Method, RetryPolicy};
 use url::Position;
 
-/// In headers, bodies and URLs of every request; in no error.
+/// A secret in the headers, body and URL of every request. No error may contain it.
 pub(crate) const SECRET: &str = "pl4nt3d-s3cr3t";
 
 /// A transport under test.
 pub(crate) struct Backend {
-    pub(crate) transport: fn(Wires) -> Arc<dyn HttpClient>,
+    pub(crate) transport: fn(ConnectSettings) -> Arc<dyn HttpClient>,
 }
 
 /// How the transport connects.
-pub(crate) struct Wires {
+pub(crate) struct ConnectSettings {
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
     /// A trusted root certificate, PEM.
@@ -26,8 +26,8 @@ pub(crate) struct Wires {
     pub(crate) guarded: bool,
 }
 
-impl Default for Wires {
-    /// No limit that a test comes to.
+impl Default for ConnectSettings {
+    /// Limits that no test reaches.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(3_600),
@@ -39,39 +39,39 @@ impl Default for Wires {
 }
 
 pub(crate) const REQWEST: Backend = Backend {
-    transport: |wires| Arc::new(ReqwestTransport::new(config(wires)).unwrap()),
+    transport: |settings| Arc::new(ReqwestTransport::new(config(settings)).unwrap()),
 };
 
 pub(crate) const HYPER: Backend = Backend {
-    transport: |wires| Arc::new(HyperTransport::new(config(wires)).unwrap()),
+    transport: |settings| Arc::new(HyperTransport::new(config(settings)).unwrap()),
 };
 
-fn config(wires: Wires) -> TransportConfig {
+fn config(settings: ConnectSettings) -> TransportConfig {
     let mut config = TransportConfig::new()
-        .with_connect_timeout(wires.connect_timeout)
-        .with_read_timeout(wires.read_timeout);
-    config.root_certificates.extend(wires.root);
-    config.ssrf_guard = wires.guarded.then(SsrfGuard::new);
+        .with_connect_timeout(settings.connect_timeout)
+        .with_read_timeout(settings.read_timeout);
+    config.root_certificates.extend(settings.root);
+    config.ssrf_guard = settings.guarded.then(SsrfGuard::new);
     config
 }
 
 impl Backend {
-    /// The standard client with one retry and nothing else set.
+    /// The standard client with one retry, and otherwise the defaults.
     pub(crate) fn client(&self) -> Arc<dyn HttpClient> {
-        self.client_with(Wires::default(), |builder| builder)
+        self.client_with(ConnectSettings::default(), |builder| builder)
     }
 
     pub(crate) fn client_with(
         &self,
-        wires: Wires,
+        settings: ConnectSettings,
         adapt: impl FnOnce(
             HttpClientBuilder<Transport<Arc<dyn HttpClient>>>,
         ) -> HttpClientBuilder<Transport<Arc<dyn HttpClient>>>,
     ) -> Arc<dyn HttpClient> {
-        let once_more = RetryPolicy::new(2)
+        let one_retry = RetryPolicy::new(2)
             .with_delays(Duration::ZERO, Duration::ZERO)
             .with_max_retry_after(Duration::ZERO);
-        let builder = HttpClientBuilder::over((self.transport)(wires)).retry(once_more);
+        let builder = HttpClientBuilder::over((self.transport)(settings)).retry(one_retry);
         Arc::new(adapt(builder).build().unwrap())
     }
 }
@@ -79,11 +79,11 @@ impl Backend {
 /// A call that failed.
 pub(crate) struct Failed {
     pub(crate) error: NetworkError,
-    /// Whom it was for, if that was known.
+    /// The host of the request, if its URL is valid.
     pub(crate) host: Option<String>,
 }
 
-/// A request that must not be repeated lightly, with secrets.
+/// A request with secrets that is not idempotent.
 pub(crate) fn post(url: &str) -> HttpRequest {
     HttpRequest::new(Method::POST, url)
         .with_query("api_key", SECRET)
@@ -93,7 +93,7 @@ pub(crate) fn post(url: &str) -> HttpRequest {
         .with_body(SECRET)
 }
 
-/// The error of a call, up to the last byte of the response.
+/// The error of a call, or of reading its response to the end.
 pub(crate) async fn failing(client: &dyn HttpClient, request: HttpRequest) -> Failed {
     let host = host_of(&request);
     let error = match client.request(request).await {

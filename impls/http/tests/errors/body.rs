@@ -7,7 +7,7 @@ use networking_spi::compression::CompressionType;
 use networking_spi::http::{HttpClient, HttpExtended, HttpResponse, RequestOptions};
 use tokio::io::AsyncWriteExt;
 
-use crate::errors::backend::{Backend, Failed, Wires, failing, host_of, post};
+use crate::errors::backend::{Backend, ConnectSettings, Failed, failing, host_of, post};
 use crate::errors::exchange::{read_request, until_closed};
 use crate::raw::RawServer;
 
@@ -38,20 +38,20 @@ async fn server(answer: Vec<u8>, then: Then) -> RawServer {
 }
 
 pub(crate) async fn silent_body(backend: &Backend) -> Failed {
-    let wires = Wires {
+    let settings = ConnectSettings {
         read_timeout: Duration::from_secs(5),
-        ..Wires::default()
+        ..ConnectSettings::default()
     };
-    in_silence(&*backend.client_with(wires, |builder| builder)).await
+    stalled_call(&*backend.client_with(settings, |builder| builder)).await
 }
 
 pub(crate) async fn slow_body(backend: &Backend) -> Failed {
     let limit = Duration::from_secs(5);
-    in_silence(&*backend.client_with(Wires::default(), |builder| builder.timeout(limit))).await
+    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.timeout(limit))).await
 }
 
-/// A call to a peer that falls silent in the body. Time flies from there on.
-async fn in_silence(client: &dyn HttpClient) -> Failed {
+/// A call to a peer that stops sending within the body. The clock is paused from then on, so that timeouts pass immediately.
+async fn stalled_call(client: &dyn HttpClient) -> Failed {
     let server = server(format!("{OK}content-length: 10\r\n\r\n012").into(), Then::Stay).await;
     let request = post(&server.url("/"));
     let host = host_of(&request);
@@ -88,21 +88,21 @@ async fn answered(backend: &Backend, answer: &str, then: Then) -> Failed {
 }
 
 pub(crate) async fn bad_gzip(backend: &Backend) -> Failed {
-    coded(backend, b"this was never compressed", RequestOptions::new()).await
+    encoded(backend, b"this was never compressed", RequestOptions::new()).await
 }
 
 pub(crate) async fn short_gzip(backend: &Backend) -> Failed {
     let whole = gzip(b"0123456789").await;
-    coded(backend, &whole[..whole.len() - 4], RequestOptions::new()).await
+    encoded(backend, &whole[..whole.len() - 4], RequestOptions::new()).await
 }
 
 pub(crate) async fn bomb(backend: &Backend) -> Failed {
     let bomb = gzip(&vec![0; 1 << 20]).await;
     let limit = RequestOptions::new().with_max_response_size(1 << 14);
-    coded(backend, &bomb, limit).await
+    encoded(backend, &bomb, limit).await
 }
 
-async fn coded(backend: &Backend, body: &[u8], options: RequestOptions) -> Failed {
+async fn encoded(backend: &Backend, body: &[u8], options: RequestOptions) -> Failed {
     let head = format!("{OK}content-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
     let server = server([head.as_bytes(), body].concat(), Then::Stay).await;
     failing(&*backend.client(), post(&server.url("/")).with_options(options)).await
@@ -151,7 +151,7 @@ pub(crate) async fn endless_body(backend: &Backend) -> Failed {
     .await
 }
 
-/// A call that takes ten bytes.
+/// A call that accepts at most ten bytes.
 async fn limited(backend: &Backend, answer: &str) -> Failed {
     let server = server(format!("{OK}{answer}").into(), Then::Stay).await;
     let limit = RequestOptions::new().with_max_response_size(10);

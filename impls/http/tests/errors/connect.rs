@@ -1,25 +1,25 @@
-//! No connection.
+//! Connections that cannot be opened.
 
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::errors::backend::{Backend, Failed, Wires, failing, post};
+use crate::errors::backend::{Backend, ConnectSettings, Failed, failing, post};
 use crate::raw::closed_port;
 
 pub(crate) async fn unknown_name(backend: &Backend) -> Failed {
-    // No resolver asks anyone for a label of more than 63 characters: this needs no network.
+    // Resolvers refuse a label of more than 63 characters without a query, so this needs no network.
     let url = format!("http://{}.invalid/", "x".repeat(64));
     failing(&*backend.client(), post(&url)).await
 }
 
 pub(crate) async fn denied_destination(backend: &Backend) -> Failed {
-    let wires = Wires {
+    let settings = ConnectSettings {
         guarded: true,
-        ..Wires::default()
+        ..ConnectSettings::default()
     };
     let url = format!("http://localhost:{}/", closed_port().await);
-    failing(&*backend.client_with(wires, |builder| builder), post(&url)).await
+    failing(&*backend.client_with(settings, |builder| builder), post(&url)).await
 }
 
 pub(crate) async fn refused(backend: &Backend) -> Failed {
@@ -27,7 +27,7 @@ pub(crate) async fn refused(backend: &Backend) -> Failed {
     failing(&*backend.client(), post(&url)).await
 }
 
-/// A listener that accepts nobody and whose queue is full: the system does not answer those who knock.
+/// Connects to a listener that accepts no connection and whose backlog is full: the system does not answer.
 pub(crate) async fn connect_timeout(backend: &Backend) -> Failed {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -38,9 +38,9 @@ pub(crate) async fn connect_timeout(backend: &Backend) -> Failed {
         queue.push(TcpStream::connect(address).await.unwrap());
     }
     let client = backend.client_with(
-        Wires {
+        ConnectSettings {
             connect_timeout: Duration::from_secs(5),
-            ..Wires::default()
+            ..ConnectSettings::default()
         },
         |builder| builder,
     );

@@ -1,4 +1,4 @@
-//! Calls that nobody waits for any more.
+//! Dropped calls.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) async fn closes_its_connection(backend: &Backend) {
     let client = backend.client();
     let request = post(&server.url("/"));
     tokio::select! {
-        result = client.request(request) => panic!("nobody answers: {result:?}"),
+        result = client.request(request) => panic!("the server does not respond: {result:?}"),
         () = was_taken.notified() => {}
     }
     was_closed.notified().await;

@@ -1,4 +1,4 @@
-//! Nothing usable comes back.
+//! Exchanges without a usable response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::errors::backend::{Backend, Failed, SECRET, Wires, failing, post};
+use crate::errors::backend::{Backend, ConnectSettings, Failed, SECRET, failing, post};
 use crate::raw::{RawServer, read_head};
 
 pub(crate) async fn closed_without_answer(backend: &Backend) -> Failed {
@@ -53,25 +53,26 @@ async fn answered(backend: &Backend, answer: Vec<u8>) -> Failed {
 }
 
 pub(crate) async fn silent_peer(backend: &Backend) -> Failed {
-    let wires = Wires {
+    let settings = ConnectSettings {
         read_timeout: Duration::from_secs(5),
-        ..Wires::default()
+        ..ConnectSettings::default()
     };
-    in_silence(&*backend.client_with(wires, |builder| builder)).await
+    stalled_call(&*backend.client_with(settings, |builder| builder)).await
 }
 
 pub(crate) async fn slow_attempt(backend: &Backend) -> Failed {
     let limit = Duration::from_secs(5);
-    in_silence(&*backend.client_with(Wires::default(), |builder| builder.attempt_timeout(limit))).await
+    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.attempt_timeout(limit))).await
 }
 
 pub(crate) async fn slow_call(backend: &Backend) -> Failed {
     let limit = Duration::from_secs(5);
-    in_silence(&*backend.client_with(Wires::default(), |builder| builder.timeout(limit))).await
+    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.timeout(limit))).await
 }
 
-/// A call to a peer that takes the request and says nothing. Time flies from there on.
-async fn in_silence(client: &dyn HttpClient) -> Failed {
+/// A call to a peer that receives the request and does not respond. The clock is paused from then on, so that timeouts pass
+/// immediately.
+async fn stalled_call(client: &dyn HttpClient) -> Failed {
     let taken = Arc::new(Notify::new());
     let noted = Arc::clone(&taken);
     let server = RawServer::start(move |mut stream| {
@@ -103,7 +104,7 @@ pub(crate) async fn failing_upload(backend: &Backend) -> Failed {
     failing(&*backend.client(), request).await
 }
 
-/// Reads a whole request: closing with bytes unread would be a reset.
+/// Reads a complete request: closing with unread bytes would reset the connection.
 pub(crate) async fn read_request(stream: &mut TcpStream) {
     let mut received = Vec::new();
     while !received.ends_with(SECRET.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Many requests to a server that does everything wrong.
+//! Many requests to a server that misbehaves in every way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use networking_spi::http::{HttpClient, HttpClientExt, RetryPolicy};
 use networking_spi::{ErrorKind, Phase, Result};
 use tokio::task::JoinSet;
 
-use crate::errors::backend::{Backend, Wires};
+use crate::errors::backend::{Backend, ConnectSettings};
 
 const SEED: u64 = 20;
 const REQUESTS: u64 = 300;
 
-/// Every request has the right body, or an error that says what happened, in no time.
-pub(crate) async fn is_seen_through(backend: &Backend) {
+/// Every request returns the correct body, or an error of the expected kind. Timeouts pass immediately.
+pub(crate) async fn is_classified(backend: &Backend) {
     let server = HostileServer::start(SEED).await.unwrap();
     let client = || {
-        backend.client_with(Wires::default(), |builder| {
+        backend.client_with(ConnectSettings::default(), |builder| {
             builder
                 .retry(RetryPolicy::disabled())
                 .timeout(Duration::from_secs(20))
@@ -45,7 +45,7 @@ pub(crate) async fn is_seen_through(backend: &Backend) {
         .map(|(url, plan)| async move { (read(&**pooling, url).await, plan) })
         .buffer_unordered(32)
         .collect::<Vec<_>>();
-    let mut as_due = HashSet::new();
+    let mut as_expected = HashSet::new();
     for (result, plan) in ended.await {
         let verdict = plan.judge(&result);
         assert!(
@@ -53,11 +53,11 @@ pub(crate) async fn is_seen_through(backend: &Backend) {
             "{verdict:?}: {plan:?} became {result:?}"
         );
         if result.err().map(|error| error.kind()) == plan.behaviour.error() {
-            as_due.insert(plan.behaviour);
+            as_expected.insert(plan.behaviour);
         }
     }
 
-    // Nothing is left but waiting for the end of time.
+    // Only the requests that time out are left.
     server.stalled(left_hanging).await;
     tokio::time::pause();
     while let Some(ended) = hanging.join_next().await {
@@ -68,13 +68,13 @@ pub(crate) async fn is_seen_through(backend: &Backend) {
             (ErrorKind::Timeout, Some(Phase::Total)),
             "{plan:?}"
         );
-        as_due.insert(plan.behaviour);
+        as_expected.insert(plan.behaviour);
     }
     let missing: Vec<_> = Behaviour::ALL
         .iter()
-        .filter(|behaviour| !as_due.contains(behaviour))
+        .filter(|behaviour| !as_expected.contains(behaviour))
         .collect();
-    assert!(missing.is_empty(), "never seen as what it is: {missing:?}");
+    assert!(missing.is_empty(), "never classified as expected: {missing:?}");
 }
 
 async fn read(client: &dyn HttpClient, url: &str) -> Result<Bytes> {

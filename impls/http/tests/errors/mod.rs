@@ -1,8 +1,7 @@
-//! Every row of the table of errors in `docs/contract/http.md`, brought about on loopback over every transport.
+//! Every row of the table of errors in `docs/contract/http.md`, caused on loopback with every transport.
 //!
-//! A case causes the real thing and gives back the error; the table says what the error has to be. Requests are POSTs with
-//! secrets wherever there is room for them, through the standard wrappers with one retry: it must be used where nothing was
-//! sent, and nowhere else.
+//! A case causes the failure and returns the error; the table specifies the error. Requests are POSTs with secrets in every part,
+//! through the standard wrappers with one retry. The retry must be used if and only if nothing was sent.
 
 mod backend;
 mod body;
@@ -17,7 +16,7 @@ mod status;
 mod table;
 mod tls;
 
-/// A test for each case over one backend. The order is the table's.
+/// A test for each case with one backend, in the order of the table.
 macro_rules! suite {
     ($name:ident: $backend:expr) => {
         mod $name {
@@ -43,8 +42,8 @@ macro_rules! suite {
             }
 
             #[tokio::test]
-            async fn a_hostile_server_is_seen_through() {
-                super::hostile::is_seen_through(&$backend).await;
+            async fn responses_of_a_hostile_server_are_classified() {
+                super::hostile::is_classified(&$backend).await;
             }
         }
     };

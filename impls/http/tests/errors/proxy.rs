@@ -1,4 +1,4 @@
-//! Proxies that do not help.
+//! Proxies that fail.
 
 use networking_spi::http::{ProxyConfig, RequestOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,10 +7,10 @@ use crate::errors::backend::{Backend, Failed, SECRET, failing, post};
 use crate::errors::exchange::until_closed;
 use crate::raw::{RawServer, closed_port, read_head};
 
-/// Never resolved: that is for the proxy to do.
+/// The client does not resolve this name: the proxy does.
 const HTTP: &str = "http://origin.test/";
 const HTTPS: &str = "https://origin.test/";
-/// Of a SOCKS proxy, addresses are asked for.
+/// An address, because with `socks5` the client would resolve a name.
 const BY_ADDRESS: &str = "http://127.0.0.1:9/";
 
 pub(crate) async fn proxy_refused(backend: &Backend) -> Failed {
@@ -54,12 +54,12 @@ pub(crate) async fn socks_garbage(backend: &Backend) -> Failed {
     socks(backend, &[b"220 mail.test ESMTP\r\n"]).await
 }
 
-/// RFC 1929: user name and password are asked for, and refused.
+/// RFC 1929: user name and password are requested, and refused.
 pub(crate) async fn socks_credentials(backend: &Backend) -> Failed {
     socks(backend, &[&[5, 2], &[1, 1]]).await
 }
 
-/// A SOCKS proxy that says these things, one after each that it is told.
+/// A SOCKS proxy that sends the next entry of `script` after each message that it receives.
 async fn socks(backend: &Backend, script: &'static [&'static [u8]]) -> Failed {
     let proxy = RawServer::start(move |mut stream| async move {
         for reply in script {

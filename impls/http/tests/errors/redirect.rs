@@ -1,4 +1,4 @@
-//! Redirects that lead nowhere.
+//! Redirects that fail.
 
 use futures_util::{StreamExt, stream};
 use networking_spi::http::HttpBody;
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::errors::backend::{Backend, Failed, failing, post};
 use crate::raw::{RawServer, read_head};
 
-/// A server that redirects `/N` to where `target` says.
+/// A server that redirects `/N` to `target(N)`.
 async fn redirecting(target: fn(u32) -> String) -> RawServer {
     RawServer::start(move |mut stream| async move {
         let head = read_head(&mut stream).await;

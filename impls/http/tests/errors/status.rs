@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use networking_spi::clock::Clock;
 use tokio::io::AsyncWriteExt;
 
-use crate::errors::backend::{Backend, Failed, Wires, failing, post};
+use crate::errors::backend::{Backend, ConnectSettings, Failed, failing, post};
 use crate::errors::exchange::{read_request, until_closed};
 use crate::raw::RawServer;
 
-/// 1994-11-06 08:49:37 GMT, and no later.
+/// A clock that always returns 1994-11-06 08:49:37 GMT.
 #[derive(Debug)]
-struct At1994;
+struct FixedClock;
 
-impl Clock for At1994 {
+impl Clock for FixedClock {
     fn now(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(784_111_777)
     }
@@ -64,8 +64,8 @@ async fn raised(backend: &Backend, status: &'static str) -> Failed {
         until_closed(&mut stream).await;
     })
     .await;
-    let client = backend.client_with(Wires::default(), |builder| {
-        builder.raise_for_status(true).clock(Arc::new(At1994))
+    let client = backend.client_with(ConnectSettings::default(), |builder| {
+        builder.raise_for_status(true).clock(Arc::new(FixedClock))
     });
     failing(&*client, post(&server.url("/"))).await
 }

@@ -1,4 +1,4 @@
-//! The table of errors in the contract, and what it demands.
+//! The table of errors in the contract, and the comparison of an error with its row.
 
 use std::error::Error;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn rows() -> impl Iterator<Item = Row> {
         })
 }
 
-/// What stands between backquotes.
+/// The text between backquotes.
 fn in_code(cell: &'static str) -> &'static str {
     cell.split('`').nth(1).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! TLS that fails.
+//! TLS failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::errors::backend::{Backend, Failed, Wires, failing, post};
+use crate::errors::backend::{Backend, ConnectSettings, Failed, failing, post};
 use crate::errors::exchange::until_closed;
 use crate::raw::RawServer;
 
@@ -25,11 +25,11 @@ pub(crate) async fn handshake_timeout(backend: &Backend) -> Failed {
         }
     })
     .await;
-    let wires = Wires {
+    let settings = ConnectSettings {
         connect_timeout: Duration::from_secs(5),
-        ..Wires::default()
+        ..ConnectSettings::default()
     };
-    let client = backend.client_with(wires, |builder| builder);
+    let client = backend.client_with(settings, |builder| builder);
     let request = post(&format!("https://{}/", server.address));
     let (failed, ()) = tokio::join!(failing(&*client, request), async {
         noted.notified().await;
@@ -40,7 +40,7 @@ pub(crate) async fn handshake_timeout(backend: &Backend) -> Failed {
 
 pub(crate) async fn handshake_cut_short(backend: &Backend) -> Failed {
     let server = RawServer::start(|mut stream| async move {
-        // Not before the client has said hello: closing with bytes unread would be a reset.
+        // Reads the ClientHello first: closing with unread bytes would reset the connection.
         let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4_096]).await;
     })
     .await;
@@ -104,7 +104,7 @@ impl Authority {
     }
 }
 
-/// A call to `localhost`, whose certificate `authority` has made from `params`.
+/// A call to `localhost`, whose certificate `authority` has issued from `params`.
 async fn handshake(
     backend: &Backend,
     authority: &Authority,
@@ -126,15 +126,15 @@ async fn handshake(
         async move {
             assert!(
                 acceptor.accept(stream).await.is_err(),
-                "the client breaks the handshake off"
+                "the client aborts the handshake"
             );
         }
     })
     .await;
-    let wires = Wires {
+    let settings = ConnectSettings {
         root,
-        ..Wires::default()
+        ..ConnectSettings::default()
     };
-    let client = backend.client_with(wires, |builder| builder);
+    let client = backend.client_with(settings, |builder| builder);
     failing(&*client, post(&format!("https://localhost:{}/", server.address.port()))).await
 }

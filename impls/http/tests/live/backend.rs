@@ -1,4 +1,4 @@
-//! What is tested, and how each case gets a client of it.
+//! The transports under test, and the clients of the cases.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use url::Url;
 
 use super::servers::Servers;
 
-/// A transport. The wrappers over it are the same for all.
+/// A transport. All have the same wrappers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Backend {
     Hyper,
@@ -57,17 +57,17 @@ impl Live {
         self.servers.is_some()
     }
 
-    /// Cases run only with servers.
+    /// The servers. Cases run only with servers.
     pub(crate) fn servers(&self) -> &Servers {
         self.servers.as_deref().expect("cases apply only with servers")
     }
 
-    /// The configuration that trusts the servers with TLS.
+    /// A configuration that trusts the certificates of the servers.
     pub(crate) fn config(&self) -> TransportConfig {
         TransportConfig::new().with_root_certificate(self.servers().authority())
     }
 
-    /// A standard client of this configuration, to be finished by the case.
+    /// A builder of a standard client with this configuration.
     pub(crate) fn builder_of(&self, config: TransportConfig) -> Result<Builder> {
         let (transport, pool) = self.backend.transport(config.clone())?;
         Ok(HttpClientBuilder::over(transport)
@@ -88,7 +88,7 @@ impl Live {
         self.client(&self.servers().httpbin)
     }
 
-    /// A name that no other case uses, and no other backend.
+    /// A name that is unique per case and backend.
     pub(crate) fn tenant(&self, case: &str) -> String {
         format!("{}-{case}", self.backend())
     }

@@ -1,4 +1,4 @@
-//! httpbin: answers that need not be fetched again.
+//! httpbin: responses from the cache.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) async fn fresh_answers_are_not_fetched(live: Arc<Live>) -> CaseResult
     check_eq!(
         client.get("/cache/60").await?.bytes().await?,
         first,
-        "the stored answer"
+        "the stored response"
     );
     check_eq!((cache.stats().misses, cache.stats().hits), (1, 1), "misses and hits");
     clock.advance(61);
@@ -30,7 +30,7 @@ pub(crate) async fn fresh_answers_are_not_fetched(live: Arc<Live>) -> CaseResult
     check_eq!(
         (cache.stats().misses, cache.stats().hits),
         (2, 1),
-        "an old answer is fetched again"
+        "a stale response is fetched again"
     );
     Ok(())
 }
@@ -45,9 +45,9 @@ pub(crate) async fn old_answers_are_confirmed(live: Arc<Live>) -> CaseResult {
     let first = client.get("/etag/v1").await?.bytes().await?;
     for _ in 0..2 {
         let again = client.get("/etag/v1").await?;
-        check_eq!(again.status, 200, "the server's 304 is the cache's own business");
-        check_eq!(again.bytes().await?, first, "the stored answer");
+        check_eq!(again.status, 200, "the cache handles the 304 of the server");
+        check_eq!(again.bytes().await?, first, "the stored response");
     }
-    check_eq!(cache.stats().revalidated, 2, "answers that the server confirmed");
+    check_eq!(cache.stats().revalidated, 2, "responses that the server confirmed");
     Ok(())
 }

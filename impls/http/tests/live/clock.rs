@@ -1,11 +1,11 @@
-//! Time that a case moves on by itself: tokens grow old without anybody waiting.
+//! A clock that a case can advance, so that tokens expire without waiting.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use networking_spi::clock::{Clock, SystemClock};
 
-/// The machine's clock, put forward.
+/// The machine's clock, ahead by the seconds that were added.
 #[derive(Debug, Default)]
 pub(crate) struct AheadClock {
     machine: SystemClock,

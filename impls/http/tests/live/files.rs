@@ -1,4 +1,4 @@
-//! Files on their way to httpbin and back.
+//! httpbin: uploads and downloads of files.
 
 use std::sync::Arc;
 
@@ -48,6 +48,6 @@ pub(crate) async fn downloads_arrive_whole(live: Arc<Live>) -> CaseResult {
     let left = std::fs::read_dir(folder.path())
         .map_err(|error| Failure::new(error.to_string()))?
         .count();
-    check_eq!(left, 1, "files: nothing is left beside the download");
+    check_eq!(left, 1, "files: only the download is left");
     Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::backend::Live;
 
-/// The file that nghttpd serves.
+/// The size in bytes of the file that nghttpd serves.
 const LARGE: usize = 8 << 20;
 
 pub(crate) async fn alpn_chooses_the_version(live: Arc<Live>) -> CaseResult {
@@ -43,7 +43,7 @@ pub(crate) async fn alpn_chooses_the_version(live: Arc<Live>) -> CaseResult {
 
 pub(crate) async fn requests_share_a_connection(live: Arc<Live>) -> CaseResult {
     let client = live.client(&live.servers().nginx)?;
-    // The version is known from the first answer on.
+    // The client knows the version after the first response.
     client.get("/get").await?.bytes().await?;
     let connections: BTreeSet<String> = stream::iter(0..100)
         .map(|number| {
@@ -56,7 +56,11 @@ pub(crate) async fn requests_share_a_connection(live: Arc<Live>) -> CaseResult {
                     .json()
                     .await?;
                 if echo["headers"]["X-Number"].as_str() != Some(&format!("{number}")) {
-                    return Err(NetworkError::new(ErrorKind::Internal, "live", "answers were mixed up"));
+                    return Err(NetworkError::new(
+                        ErrorKind::Internal,
+                        "live",
+                        "responses were mixed up",
+                    ));
                 }
                 Ok(echo["headers"]["X-Live-Connection"].to_string())
             }
@@ -65,7 +69,7 @@ pub(crate) async fn requests_share_a_connection(live: Arc<Live>) -> CaseResult {
         .try_collect()
         .await?;
     check_eq!(connections.len(), 1, "connections: {connections:?}");
-    // What the client says of its connections is what the server saw, or nothing.
+    // The client's statistics agree with the server, or are unknown.
     let stats = client.connection_pool_stats()?;
     check!(stats.opened.is_none_or(|opened| opened == 1), "{stats:?}");
     Ok(())
@@ -107,9 +111,13 @@ pub(crate) async fn a_stream_that_nobody_reads_holds_up_no_other(live: Arc<Live>
     // Its window fills up, and the server has to wait.
     let unread = client.get("/large.bin").await?;
     for _ in 0..3 {
-        check_eq!(client.get("/small.txt").await?.text().await?, "small", "a small answer");
+        check_eq!(
+            client.get("/small.txt").await?.text().await?,
+            "small",
+            "a small response"
+        );
         let large = client.get("/large.bin").await?.bytes().await?;
-        check_eq!(large.len(), LARGE, "a large answer");
+        check_eq!(large.len(), LARGE, "a large response");
     }
     check!(unread.bytes().await? == file(LARGE), "the first one arrived changed");
     Ok(())
@@ -131,7 +139,7 @@ pub(crate) async fn more_requests_than_streams_wait_their_turn(live: Arc<Live>) 
         .try_collect::<Vec<bool>>()
         .await?;
     check!(echoed.iter().all(|same| *same), "an echo is not what was sent");
-    check_eq!(echoed.len(), 300, "answers");
+    check_eq!(echoed.len(), 300, "responses");
     Ok(())
 }
 
@@ -142,7 +150,7 @@ pub(crate) async fn prior_knowledge_needs_no_tls(live: Arc<Live>) -> CaseResult 
         .build()?;
     let response = client.get("/small.txt").await?;
     check_eq!(response.version, Version::HTTP_2, "the version");
-    check_eq!(response.text().await?, "small", "the answer");
+    check_eq!(response.text().await?, "small", "the response");
     let body = file(1 << 20);
     let back = client.put("/echo").body(body.clone()).await?.bytes().await?;
     check!(back == body, "{} bytes came back, and not those sent", back.len());
@@ -165,7 +173,7 @@ pub(crate) async fn a_stranger_is_not_trusted(live: Arc<Live>) -> CaseResult {
     Ok(())
 }
 
-/// What is in the file, and in files of other lengths.
+/// The content of the file, or of a file of another length.
 fn file(length: usize) -> Vec<u8> {
     (0..length)
         .map(|index| u8::try_from(index % 251).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! httpbin: what a request looks like to a server, and answers of all kinds.
+//! httpbin: requests as a server sees them, and responses of all kinds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(crate) async fn queries_and_headers_arrive_as_they_are(live: Arc<Live>) -> C
         .await?
         .json()
         .await?;
-    check_eq!(echo["args"]["kept"], "1", "what the URL had");
+    check_eq!(echo["args"]["kept"], "1", "the query of the URL");
     check_eq!(
         echo["args"]["text"],
         json!(["blue & green = größe / 水", "+ %2B #?"]),
@@ -75,7 +75,11 @@ pub(crate) async fn queries_and_headers_arrive_as_they_are(live: Arc<Live>) -> C
         .await?
         .json()
         .await?;
-    check_eq!(echo["headers"]["X-Of-Client"], "own", "the request's header wins");
+    check_eq!(
+        echo["headers"]["X-Of-Client"],
+        "own",
+        "the header of the request takes precedence"
+    );
     Ok(())
 }
 
@@ -129,7 +133,7 @@ pub(crate) async fn compressed_answers_are_decoded(live: Arc<Live>) -> CaseResul
         let response = client.get(path).await?;
         check!(
             !response.headers.contains_key(header::CONTENT_ENCODING),
-            "{path}: the coding is gone, and so is its header"
+            "{path}: the decoded response still has a `Content-Encoding`"
         );
         let answer: Value = response.json().await?;
         check_eq!(answer[mark], true, "{path}");
@@ -190,7 +194,7 @@ pub(crate) async fn redirects_are_followed(live: Arc<Live>) -> CaseResult {
     let options = RequestOptions::new().with_follow_redirects(false);
     let response = client.get("/redirect/1").options(options).await?;
     check_eq!(response.status, 302, "not followed");
-    check_eq!(response.headers[header::LOCATION], "/get", "where it leads");
+    check_eq!(response.headers[header::LOCATION], "/get", "the location");
     Ok(())
 }
 
@@ -244,7 +248,7 @@ pub(crate) async fn statuses_are_answers_or_errors(live: Arc<Live>) -> CaseResul
         check_eq!(
             client.get(&path).await?.status.as_u16(),
             status,
-            "an answer like any other"
+            "without raise_for_status, a response"
         );
         let error = check_error!(client.get(&path).options(raise.clone()).await, kind, "{status} raised");
         check_eq!(error.status(), Some(status), "the error's status");
@@ -294,7 +298,7 @@ pub(crate) async fn ranges_are_parts_of_the_whole(live: Arc<Live>) -> CaseResult
         check_eq!(part.status, 206, "{range}");
         joined.extend_from_slice(&part.bytes().await?);
     }
-    check!(whole == joined, "the parts do not make the whole");
+    check!(whole == joined, "the parts are not the whole body");
     let beyond = client
         .get("/range/4096")
         .header(header::RANGE, "bytes=5000-6000")
@@ -305,7 +309,7 @@ pub(crate) async fn ranges_are_parts_of_the_whole(live: Arc<Live>) -> CaseResult
 
 pub(crate) async fn a_slow_body_arrives_whole(live: Arc<Live>) -> CaseResult {
     let response = live.httpbin()?.get("/drip?numbytes=10&duration=1&delay=0").await?;
-    check_eq!(response.bytes().await?, "*".repeat(10), "the drops");
+    check_eq!(response.bytes().await?, "*".repeat(10), "the bytes");
     Ok(())
 }
 
@@ -333,7 +337,7 @@ pub(crate) async fn a_slow_head_is_a_timeout(live: Arc<Live>) -> CaseResult {
     let error = check_error!(
         impatient.get("/delay/3").await,
         ErrorKind::Timeout,
-        "silence is limited"
+        "the time without data is limited"
     );
     check_eq!(error.phase(), Some(Phase::Read), "the phase");
     Ok(())
@@ -343,14 +347,18 @@ pub(crate) async fn a_slow_body_is_a_timeout(live: Arc<Live>) -> CaseResult {
     let path = "/drip?numbytes=2&duration=6&delay=0";
     let total = RequestOptions::new().with_timeout(Duration::from_millis(500));
     let result = body_of(live.httpbin()?.get(path).options(total).await).await;
-    let error = check_error!(result, ErrorKind::Timeout, "reading the body is part of the call");
+    let error = check_error!(result, ErrorKind::Timeout, "the limit of the call includes the body");
     check_eq!(error.phase(), Some(Phase::Total), "the phase");
     let impatient = live
         .builder_of(live.config().with_read_timeout(Duration::from_millis(300)))?
         .base_url(&live.servers().httpbin)
         .build()?;
     let result = body_of(impatient.get(path).await).await;
-    let error = check_error!(result, ErrorKind::Timeout, "silence within the body is limited");
+    let error = check_error!(
+        result,
+        ErrorKind::Timeout,
+        "the time without data in the body is limited"
+    );
     check_eq!(error.phase(), Some(Phase::Read), "the phase");
     Ok(())
 }
@@ -373,7 +381,7 @@ pub(crate) async fn entity_tags_are_conditions(live: Arc<Live>) -> CaseResult {
 
 pub(crate) async fn chunked_answers_are_streamed(live: Arc<Live>) -> CaseResult {
     let response = live.httpbin()?.get("/stream/20").await?;
-    check!(response.body.length().is_none(), "nobody knows the length beforehand");
+    check!(response.body.length().is_none(), "the length is known before the end");
     let text = response.text().await?;
     let ids: Vec<Value> = text
         .lines()
@@ -401,7 +409,7 @@ pub(crate) async fn chunks_have_the_size_asked_for(live: Arc<Live>) -> CaseResul
     let (last, full) = chunks.split_last().expect("there are chunks");
     check!(full.iter().all(|chunk| chunk.len() == 4096), "a chunk of another size");
     check_eq!(last.len(), 100_000 % 4096, "the rest");
-    check!(chunks.concat() == whole, "the chunks do not make the whole");
+    check!(chunks.concat() == whole, "the chunks are not the whole body");
     Ok(())
 }
 
@@ -418,12 +426,12 @@ pub(crate) async fn text_and_bytes_are_what_was_sent(live: Arc<Live>) -> CaseRes
     check_error!(
         client.get("/image/png").await?.text().await,
         ErrorKind::Decode,
-        "an image is no text"
+        "an image is not text"
     );
     check_error!(
         client.get("/xml").await?.json::<Value>().await,
         ErrorKind::Decode,
-        "XML is no JSON"
+        "XML is not JSON"
     );
     Ok(())
 }
@@ -441,12 +449,12 @@ pub(crate) async fn failures_are_tried_again(live: Arc<Live>) -> CaseResult {
         .base_url(&live.servers().httpbin)
         .retry(RetryPolicy::new(3).with_delays(Duration::from_millis(1), Duration::from_millis(2)))
         .build()?;
-    check_eq!(client.get("/status/503").await?.status, 503, "the last answer");
+    check_eq!(client.get("/status/503").await?.status, 503, "the last response");
     check_eq!(client.client_metrics()?.retries, 2, "two more attempts");
     check_eq!(client.post("/status/503").body("x").await?.status, 503, "a POST");
-    check_eq!(client.client_metrics()?.retries, 2, "is not sent again");
-    check_eq!(client.get("/status/404").await?.status, 404, "the client's mistake");
-    check_eq!(client.client_metrics()?.retries, 2, "neither");
+    check_eq!(client.client_metrics()?.retries, 2, "a POST is not retried");
+    check_eq!(client.get("/status/404").await?.status, 404, "a client error");
+    check_eq!(client.client_metrics()?.retries, 2, "a client error is not retried");
     Ok(())
 }
 
@@ -472,7 +480,7 @@ pub(crate) async fn many_at_once_get_their_own_answers(live: Arc<Live>) -> CaseR
     let expected: BTreeSet<String> = (0..200)
         .map(|number| format!("\"{number}\" \"body {number}\""))
         .collect();
-    check!(answers == expected, "answers were mixed up");
+    check!(answers == expected, "responses were mixed up");
     Ok(())
 }
 
@@ -491,7 +499,7 @@ async fn body_of(response: Result<HttpResponse>) -> Result<Bytes> {
     response?.bytes().await
 }
 
-/// Text of this length that tells where something is missing.
+/// Text of this length. A missing part makes a difference.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length)
         .map(|index| b'a' + u8::try_from((index / 26 + index) % 26).unwrap_or_default())

@@ -1,5 +1,5 @@
-//! The HTTP client against servers that nobody here wrote. `cargo xtask live http` starts them and runs this; without
-//! them every case is listed as ignored.
+//! The HTTP client against third-party servers. `cargo xtask live http` starts them and runs these cases. Without servers, every
+//! case is listed as ignored.
 
 mod backend;
 mod cached;
@@ -38,7 +38,7 @@ macro_rules! cases {
     ($($server:literal $module:ident::$case:ident),+ $(,)?) => {
         vec![$(Case {
             id: concat!(stringify!($module), "::", stringify!($case)),
-            // The report is counted by server.
+            // The report counts cases by server.
             clause: $server,
             applies,
             run: |live| Box::pin($module::$case(live)),

@@ -1,4 +1,4 @@
-//! oauth2-mock-server: tokens, and what they open.
+//! oauth2-mock-server: token requests, and the use and verification of tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +24,18 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 pub(crate) async fn client_credentials_open_the_door(live: Arc<Live>) -> CaseResult {
     let tenant = Tenant::of(&live, "door");
-    let stranger = live.client(&tenant.url)?;
-    check_eq!(stranger.get("protected").await?.status, 401, "without a token");
-    let token = stranger.authenticate_oauth2(tenant.request(3600)).await?;
+    let anonymous = live.client(&tenant.url)?;
+    check_eq!(anonymous.get("protected").await?.status, 401, "without a token");
+    let token = anonymous.authenticate_oauth2(tenant.request(3600)).await?;
     check_eq!(token.expires_in, Some(Duration::from_secs(3600)), "the lifetime");
-    let answer = stranger.get("protected").bearer(token.access_token.expose()).await?;
+    let answer = anonymous.get("protected").bearer(token.access_token.expose()).await?;
     check_eq!(answer.status, 200, "with the token");
 
     let client = tenant.client(&live, 3600, &Arc::default())?;
     check_eq!(
         client.get("protected").await?.status,
         200,
-        "the client asks for one by itself"
+        "the client requests its token"
     );
     Ok(())
 }
@@ -48,29 +48,29 @@ pub(crate) async fn many_requests_share_a_token(live: Arc<Live>) -> CaseResult {
         tokens.iter().all(|token| *token == tokens[0]),
         "different tokens were used"
     );
-    check_eq!(tenant.grants(&live).await?["client_credentials"], 1, "tokens asked for");
+    check_eq!(tenant.grants(&live).await?["client_credentials"], 1, "token requests");
     Ok(())
 }
 
 pub(crate) async fn tokens_are_renewed_early(live: Arc<Live>) -> CaseResult {
     let tenant = Tenant::of(&live, "renewal");
     let clock = Arc::new(AheadClock::default());
-    // Renewed 60 s before its end, behind the back of the requests.
+    // Renewed in the background, 60 s before it expires.
     let client = tenant.client(&live, 3600, &clock)?;
     let first = token_in_use(&client).await?;
     clock.advance(3500);
     check_eq!(token_in_use(&client).await?, first, "too early");
     clock.advance(50);
-    check_eq!(token_in_use(&client).await?, first, "nobody waits for a renewal");
+    check_eq!(token_in_use(&client).await?, first, "no request waits for the renewal");
     let mut second = first.clone();
     while second == first {
         second = token_in_use(&client).await?;
     }
-    check_eq!(tenant.grants(&live).await?["client_credentials"], 2, "tokens asked for");
-    // After its end it is not used any more.
+    check_eq!(tenant.grants(&live).await?["client_credentials"], 2, "token requests");
+    // An expired token is not used.
     clock.advance(3600);
     check!(token_in_use(&client).await? != second, "an expired token was used");
-    check_eq!(tenant.grants(&live).await?["client_credentials"], 3, "tokens asked for");
+    check_eq!(tenant.grants(&live).await?["client_credentials"], 3, "token requests");
     Ok(())
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn a_refused_token_is_replaced(live: Arc<Live>) -> CaseResult {
     let first = token_in_use(&client).await?;
     tenant.rotate(&live).await?;
     check!(token_in_use(&client).await? != first, "the refused token was used");
-    check_eq!(tenant.grants(&live).await?["client_credentials"], 2, "tokens asked for");
+    check_eq!(tenant.grants(&live).await?["client_credentials"], 2, "token requests");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn codes_are_exchanged_with_pkce(live: Arc<Live>) -> CaseResult
     let token = client
         .authenticate_oauth2(tenant.code(&client, VERIFIER).await?)
         .await?;
-    check!(token.id_token.is_some(), "there is an id token");
+    check!(token.id_token.is_some(), "the id token is missing");
     let refresh_token = token.refresh_token.expect("the server always gives one");
     let refreshed = client
         .authenticate_oauth2(
@@ -101,14 +101,14 @@ pub(crate) async fn codes_are_exchanged_with_pkce(live: Arc<Live>) -> CaseResult
         .await?;
     check!(
         refreshed.access_token != token.access_token,
-        "the refreshed token is another one"
+        "the refreshed token is the same"
     );
 
     let other = "another-verifier-that-has-the-length-it-needs";
     let error = check_error!(
         client.authenticate_oauth2(tenant.code(&client, other).await?).await,
         ErrorKind::Authentication,
-        "a verifier that does not fit"
+        "a wrong verifier"
     );
     check!(
         error.context().any(|pair| pair == ("error", "invalid_request")),
@@ -129,7 +129,7 @@ pub(crate) async fn tokens_verify_until_they_expire(live: Arc<Live>) -> CaseResu
     let error = check_error!(
         client.authenticate_jwt(&foreign, JwtAlgorithm::Es256).await,
         ErrorKind::Authentication,
-        "for somebody else"
+        "a token for another audience"
     );
     check!(
         error.context().any(|pair| pair == ("reason", "audience")),
@@ -154,7 +154,7 @@ pub(crate) async fn tokens_verify_until_they_expire(live: Arc<Live>) -> CaseResu
     let error = check_error!(
         client.authenticate_jwt(&token, JwtAlgorithm::Es256).await,
         ErrorKind::Authentication,
-        "an old token"
+        "an expired token"
     );
     check!(
         error.context().any(|pair| pair == ("reason", "expired")),
@@ -180,18 +180,18 @@ pub(crate) async fn replaced_keys_are_fetched(live: Arc<Live>) -> CaseResult {
         error.context().any(|pair| pair == ("reason", "unknown_key")),
         "another reason: {error}"
     );
-    // After the cooldown they are.
+    // After the cooldown, the keys are fetched.
     clock.advance(31);
     client.authenticate_jwt(&new, JwtAlgorithm::Es256).await?;
     check_error!(
         client.authenticate_jwt(&old, JwtAlgorithm::Es256).await,
         ErrorKind::Authentication,
-        "the old key is gone"
+        "the old key was removed"
     );
     Ok(())
 }
 
-/// A server of the case's own.
+/// A tenant of the server that only one case uses.
 struct Tenant {
     url: Url,
 }
@@ -248,7 +248,7 @@ impl Tenant {
         Ok(token.access_token.expose().to_owned())
     }
 
-    /// What the user's browser brings back, to be exchanged with this verifier.
+    /// The request that exchanges the authorization code with this verifier.
     async fn code(&self, client: &Client, verifier: &str) -> Result<OAuth2Request> {
         let redirect_uri: Url = "http://127.0.0.1/callback".parse().expect("a URL");
         let back = client
@@ -294,7 +294,7 @@ impl Tenant {
 async fn token_in_use(client: &Client) -> Result<String> {
     let response = client.get("protected").await?;
     if response.status != StatusCode::OK {
-        return Err(NetworkError::new(ErrorKind::Status, "live", "the door stays closed"));
+        return Err(NetworkError::new(ErrorKind::Status, "live", "the token was refused"));
     }
     Ok(response.json::<Value>().await?["jti"].to_string())
 }

@@ -35,8 +35,8 @@ pub(crate) async fn discovery_leads_to_keys(live: Arc<Live>) -> CaseResult {
         .await?
         .json()
         .await?;
-    check!(keys["keys"][0]["kid"].is_string(), "there is a key with a name");
-    check!(keys["keys"][0]["d"].is_null(), "and it is public");
+    check!(keys["keys"][0]["kid"].is_string(), "the key has no id");
+    check!(keys["keys"][0]["d"].is_null(), "the key is not public");
     Ok(())
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn access_tokens_are_verified(live: Arc<Live>) -> CaseResult {
     let claims = client
         .authenticate_jwt(token.access_token.expose(), JwtAlgorithm::Rs256)
         .await?;
-    check_eq!(claims.claims["client_id"], "service", "whose token it is");
+    check_eq!(claims.claims["client_id"], "service", "the client of the token");
 
     let foreign = client
         .authenticate_oauth2(provider.service("https://payments.test/")?)
@@ -59,7 +59,7 @@ pub(crate) async fn access_tokens_are_verified(live: Arc<Live>) -> CaseResult {
     let refused = client
         .authenticate_jwt(foreign.access_token.expose(), JwtAlgorithm::Rs256)
         .await;
-    let error = check_error!(refused, ErrorKind::Authentication, "for somebody else");
+    let error = check_error!(refused, ErrorKind::Authentication, "a token for another audience");
     check!(
         error.context().any(|pair| pair == ("reason", "audience")),
         "another reason: {error}"
@@ -69,7 +69,7 @@ pub(crate) async fn access_tokens_are_verified(live: Arc<Live>) -> CaseResult {
     let refused = client
         .authenticate_jwt(token.access_token.expose(), JwtAlgorithm::Rs256)
         .await;
-    let error = check_error!(refused, ErrorKind::Authentication, "an old token");
+    let error = check_error!(refused, ErrorKind::Authentication, "an expired token");
     check!(
         error.context().any(|pair| pair == ("reason", "expired")),
         "another reason: {error}"
@@ -102,7 +102,7 @@ pub(crate) async fn a_user_signs_in_with_pkce(live: Arc<Live>) -> CaseResult {
         .await?;
     let id_token = token.id_token.as_ref().expect("openid was asked for");
     let claims = client.authenticate_jwt(id_token.expose(), JwtAlgorithm::Rs256).await?;
-    check_eq!(claims.subject(), Some("ada"), "who signed in");
+    check_eq!(claims.subject(), Some("ada"), "the user");
     check_eq!(claims.claims["nonce"], "n0nce", "the nonce of the request");
     let user: Value = client
         .get(provider.endpoint("userinfo_endpoint")?.as_str())
@@ -111,7 +111,7 @@ pub(crate) async fn a_user_signs_in_with_pkce(live: Arc<Live>) -> CaseResult {
         .error_for_status()?
         .json()
         .await?;
-    check_eq!(user["sub"], "ada", "the token opens the user's page");
+    check_eq!(user["sub"], "ada", "the user of the access token");
     Ok(())
 }
 
@@ -123,7 +123,7 @@ pub(crate) async fn a_wrong_verifier_is_refused(live: Arc<Live>) -> CaseResult {
     let error = check_error!(
         live.client(&provider.url)?.authenticate_oauth2(request).await,
         ErrorKind::Authentication,
-        "a verifier that does not fit"
+        "a wrong verifier"
     );
     check!(
         error.context().any(|pair| pair == ("error", "invalid_grant")),
@@ -139,11 +139,14 @@ pub(crate) async fn refresh_tokens_rotate_and_reuse_is_noticed(live: Arc<Live>) 
         .authenticate_oauth2(provider.sign_in(&live, VERIFIER).await?)
         .await?;
     let second = client.authenticate_oauth2(provider.refresh(&first)?).await?;
-    check!(second.refresh_token.is_some(), "a new refresh token");
-    check!(second.refresh_token != first.refresh_token, "which is another one");
+    check!(second.refresh_token.is_some(), "the new refresh token is missing");
+    check!(
+        second.refresh_token != first.refresh_token,
+        "the refresh token is the same"
+    );
     let third = client.authenticate_oauth2(provider.refresh(&second)?).await?;
-    // Whoever uses an old one may have stolen it: all of them end.
-    for (token, what) in [(&first, "a used refresh token"), (&third, "and with it the newest one")] {
+    // The reuse of an old token may mean that it was stolen, so the provider revokes all of them.
+    for (token, what) in [(&first, "a used refresh token"), (&third, "the newest refresh token")] {
         let error = check_error!(
             client.authenticate_oauth2(provider.refresh(token)?).await,
             ErrorKind::Authentication,
@@ -169,7 +172,7 @@ pub(crate) async fn a_client_keeps_its_rotating_token(live: Arc<Live>) -> CaseRe
         .clock(Arc::clone(&clock) as _)
         .build()?;
     let page = provider.endpoint("userinfo_endpoint")?;
-    // Each round the token is too old, and the next refresh token has to be the right one.
+    // In each round the access token has expired, and the client must send the latest refresh token.
     for round in 0..5 {
         let user: Value = client.get(page.as_str()).await?.error_for_status()?.json().await?;
         check_eq!(user["sub"], "ada", "round {round}");
@@ -192,7 +195,7 @@ pub(crate) async fn keys_rotate(live: Arc<Live>) -> CaseResult {
     clock.advance(31);
     let second = token().await?;
     let renewed = client.authenticate_jwt(&second, JwtAlgorithm::Rs256).await?;
-    check!(renewed.key_id != claims.key_id, "another key signs");
+    check!(renewed.key_id != claims.key_id, "the key is the same");
     client.authenticate_jwt(&first, JwtAlgorithm::Rs256).await?;
 
     provider.control(&live, "retire").await?;
@@ -208,7 +211,7 @@ pub(crate) async fn keys_rotate(live: Arc<Live>) -> CaseResult {
     Ok(())
 }
 
-/// A provider of the case's own.
+/// A tenant of the provider that only one case uses.
 struct Provider {
     url: Url,
     document: Value,
@@ -261,7 +264,7 @@ impl Provider {
             .build()
     }
 
-    /// A token for the client `service`, to be used at this resource.
+    /// The request of the client `service` for a token for this resource.
     fn service(&self, resource: &str) -> Result<OAuth2Request> {
         let mut request =
             OAuth2Request::client_credentials(self.endpoint("token_endpoint")?, "service", SECRET).with_scope("read");
@@ -269,7 +272,7 @@ impl Provider {
         Ok(request)
     }
 
-    /// A token for the public client `app`.
+    /// The token request of the public client `app`.
     fn app(&self, grant: OAuth2Grant) -> Result<OAuth2Request> {
         let mut request =
             OAuth2Request::client_credentials(self.endpoint("token_endpoint")?, "app", "").with_grant(grant);
@@ -282,7 +285,7 @@ impl Provider {
         self.app(OAuth2Grant::RefreshToken { refresh_token })
     }
 
-    /// Goes through the provider's pages as a user called `ada`, and gives the request that exchanges the code.
+    /// Signs in at the provider's pages as the user `ada`, and returns the request that exchanges the code.
     async fn sign_in(&self, live: &Live, verifier: &str) -> Result<OAuth2Request, Failure> {
         let mut start = self.endpoint("authorization_endpoint")?;
         start.query_pairs_mut().extend_pairs([
@@ -321,7 +324,7 @@ impl Provider {
     }
 }
 
-/// As much of a browser as signing in needs: it keeps cookies, and follows redirects up to the application's page.
+/// A minimal browser for signing in. It keeps cookies, and follows redirects up to the application's page.
 struct Browser {
     client: Client,
 }
@@ -347,7 +350,7 @@ impl Browser {
         self.follow(url, response).await
     }
 
-    /// The page where redirects end: one that shows something, or the application's.
+    /// Follows redirects to a page with the status 200 or to the application's page, and returns its URL.
     async fn follow(&self, mut url: Url, mut response: HttpResponse) -> Result<Url, Failure> {
         for _ in 0..10 {
             let Some(location) = response.headers.get(header::LOCATION) else {
@@ -356,12 +359,12 @@ impl Browser {
             };
             url = url
                 .join(location.to_str().unwrap_or_default())
-                .map_err(|error| Failure::new(format!("{location:?} is no location: {error}")))?;
+                .map_err(|error| Failure::new(format!("{location:?} is not a location: {error}")))?;
             if url.as_str().starts_with(REDIRECT) {
                 return Ok(url);
             }
             response = self.client.get(url.as_str()).await?;
         }
-        Err(Failure::new(format!("redirects without end, at {url}")))
+        Err(Failure::new(format!("too many redirects, at {url}")))
     }
 }

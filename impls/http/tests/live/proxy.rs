@@ -1,4 +1,4 @@
-//! tinyproxy: requests that are handed on, and tunnels.
+//! tinyproxy: forwarded requests, and tunnels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::backend::{Client, Live};
 
 pub(crate) async fn requests_go_through_it(live: Arc<Live>) -> CaseResult {
-    // tinyproxy closes a connection after the answer and does not say so: a request may have been on its way already.
-    // One that can be repeated is.
+    // tinyproxy closes a connection after a response without announcing it. A request may then fail on the closed connection;
+    // requests that can be repeated are retried.
     let client = live
         .builder_of(live.config().with_proxy(open(&live)))?
         .retry(RetryPolicy::new(3).with_delays(Duration::from_millis(1), Duration::from_millis(10)))
@@ -23,13 +23,13 @@ pub(crate) async fn requests_go_through_it(live: Arc<Live>) -> CaseResult {
     let target = live.servers().httpbin.join("/anything?a=1").expect("a path");
     for number in 0..20 {
         let response = client.put(target.as_str()).body(format!("{number}")).await?;
-        check!(is_from_proxy(&response), "the proxy has no part in {response:?}");
+        check!(is_from_proxy(&response), "not from the proxy: {response:?}");
         let echo: Value = response.json().await?;
         check_eq!(echo["data"], number.to_string(), "the body");
         check_eq!(echo["args"]["a"], "1", "the query");
         check!(
             echo["headers"]["Proxy-Authorization"].is_null(),
-            "meant for nobody else"
+            "the credentials of the proxy were forwarded"
         );
     }
     Ok(())
@@ -42,7 +42,10 @@ pub(crate) async fn a_request_can_have_one_of_its_own(live: Arc<Live>) -> CaseRe
         is_from_proxy(&client.get("/get").options(options).await?),
         "the request did not go through its proxy"
     );
-    check!(!is_from_proxy(&client.get("/get").await?), "the next one did, too");
+    check!(
+        !is_from_proxy(&client.get("/get").await?),
+        "the next request went through the proxy, too"
+    );
     Ok(())
 }
 
@@ -51,11 +54,14 @@ pub(crate) async fn tls_goes_through_a_tunnel(live: Arc<Live>) -> CaseResult {
     let target = live.servers().nginx.join("/headers").expect("a path");
     let response = client.get(target.as_str()).await?;
     check_eq!(response.version, Version::HTTP_2, "ALPN inside the tunnel");
-    check!(!is_from_proxy(&response), "the proxy looked into the tunnel");
+    check!(
+        !is_from_proxy(&response),
+        "the response in the tunnel is from the proxy"
+    );
     let echo: Value = response.json().await?;
     check!(
         echo["headers"]["Proxy-Authorization"].is_null(),
-        "meant for nobody else"
+        "the credentials of the proxy were forwarded"
     );
     Ok(())
 }
@@ -87,18 +93,18 @@ pub(crate) async fn wrong_credentials_are_a_proxy_error(live: Arc<Live>) -> Case
         let error = check_error!(client.get(target.as_str()).await, ErrorKind::Proxy, "{target}");
         check!(
             proxy.username.is_some() || !error.retryability().is_retryable(),
-            "it stays wrong: {error}"
+            "missing credentials are retryable: {error}"
         );
         check!(!format!("{error:?}").contains("wrong"), "the password is in {error:?}");
     }
-    // Without a tunnel tinyproxy answers a wrong password like an origin would, and not with 407.
+    // Without a tunnel, tinyproxy responds to a wrong password with 401 like an origin, not with 407.
     let refused = through(&live, wrong)?.get(httpbin.as_str()).await?;
-    check_eq!(refused.status, 401, "tinyproxy's own answer");
+    check_eq!(refused.status, 401, "the status of tinyproxy");
     Ok(())
 }
 
 pub(crate) async fn a_refused_tunnel_is_a_proxy_error(live: Arc<Live>) -> CaseResult {
-    // Not one of the ports that the proxy lets through.
+    // A port that the proxy does not allow.
     let target = format!(
         "https://127.0.0.1:{}/",
         live.servers().oauth2.port().unwrap_or_default()
@@ -149,7 +155,7 @@ fn through(live: &Live, proxy: ProxyConfig) -> Result<Client> {
     live.builder_of(live.config().with_proxy(proxy))?.build()
 }
 
-/// The proxy names itself in what it hands on.
+/// Whether the response has the `Via` header that the proxy adds to responses that it forwards.
 fn is_from_proxy(response: &HttpResponse) -> bool {
     response
         .headers

@@ -1,4 +1,4 @@
-//! Where the servers are.
+//! The addresses of the servers.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use url::Url;
 /// Set by `cargo xtask live http`.
 const VARIABLE: &str = "NETWORKING_LIVE_HTTP";
 
-/// The addresses of all servers, as the command gives them.
+/// The addresses of all servers, as `cargo xtask live http` sets them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Servers {
     pub(crate) httpbin: Url,
     /// httpbin behind nginx, with TLS and HTTP/2.
     pub(crate) nginx: Url,
-    /// Serves files and sends uploads back, with HTTP/2 over TLS only.
+    /// Serves files and echoes uploads, with HTTP/2 over TLS only.
     pub(crate) nghttpd: Url,
     /// The same without TLS.
     pub(crate) nghttpd_clear: Url,
@@ -29,15 +29,15 @@ pub(crate) struct Servers {
     pub(crate) websocket_tls: Url,
     /// Nothing listens there.
     pub(crate) closed: Url,
-    /// Of the proxies that want a user.
+    /// The user of the proxies that require credentials.
     pub(crate) user: String,
     pub(crate) password: String,
-    /// A PEM file with the certificate that vouches for the servers with TLS.
+    /// A PEM file with the root certificate of the servers with TLS.
     authority: PathBuf,
 }
 
 impl Servers {
-    /// `None` when they were not started.
+    /// `None` if the servers were not started.
     pub(crate) fn from_environment() -> Result<Option<Self>, String> {
         let Ok(json) = std::env::var(VARIABLE) else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! httpbin: what a client remembers from one request to the next.
+//! httpbin: cookies, and digest authentication.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) async fn cookies_are_kept_and_taken_back(live: Arc<Live>) -> CaseResu
         .base_url(&live.servers().httpbin)
         .cookies(jar.clone())
         .build()?;
-    // The answer that sets them is a redirect.
+    // The response that sets them is a redirect.
     let shown: Value = client.get("/cookies/set?flavour=oat&size=2").await?.json().await?;
     check_eq!(
         shown["cookies"],
@@ -28,10 +28,10 @@ pub(crate) async fn cookies_are_kept_and_taken_back(live: Arc<Live>) -> CaseResu
     check_eq!(
         shown["cookies"],
         json!({"flavour": "oat", "size": "2"}),
-        "at the next request"
+        "in the next request"
     );
     let shown: Value = client.get("/cookies/delete?size").await?.json().await?;
-    check_eq!(shown["cookies"], json!({"flavour": "oat"}), "one was taken back");
+    check_eq!(shown["cookies"], json!({"flavour": "oat"}), "one was deleted");
     let shown: Value = live.httpbin()?.get("/cookies").await?.json().await?;
     check_eq!(shown["cookies"], json!({}), "a client without a jar has none");
     Ok(())

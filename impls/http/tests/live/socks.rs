@@ -37,7 +37,7 @@ pub(crate) async fn tls_goes_through_it(live: Arc<Live>) -> CaseResult {
 
 pub(crate) async fn names_can_be_resolved_by_it(live: Arc<Live>) -> CaseResult {
     let mut proxy = live.servers().socks.clone();
-    // Not a change between special schemes, so it is allowed.
+    // Neither scheme is a special one, so `Url` allows the change.
     proxy.set_scheme("socks5h").expect("a scheme like the old one");
     let client = through(&live, ProxyConfig::new(proxy))?;
     check_eq!(
@@ -45,7 +45,7 @@ pub(crate) async fn names_can_be_resolved_by_it(live: Arc<Live>) -> CaseResult {
         200,
         "localhost"
     );
-    // The proxy does not know the name either, and says so.
+    // The proxy cannot resolve this name, and reports that.
     let unknown = client.get("http://origin.invalid/").await;
     check_error!(unknown, ErrorKind::Proxy, "a name that does not exist");
     Ok(())

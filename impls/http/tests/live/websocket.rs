@@ -36,7 +36,7 @@ pub(crate) async fn large_messages_come_back(live: Arc<Live>) -> CaseResult {
     options.max_message_size = 32 << 20;
     options.max_frame_size = 32 << 20;
     let connection = open(&live, request(&live, "/")?.with_options(options)).await?;
-    // Around the lengths where the frame's header changes, and one that does not fit into any buffer.
+    // Lengths at which the frame header changes, and one that exceeds every buffer.
     for length in [125, 126, 65_535, 65_536, 8 << 20] {
         let data: Vec<u8> = (0..length).map(|index: u32| (index % 251) as u8).collect();
         connection.send_binary(data.clone()).await?;
@@ -62,7 +62,7 @@ pub(crate) async fn headers_and_sub_protocols_are_negotiated(live: Arc<Live>) ->
     check_eq!(
         connection.protocol().as_deref(),
         Some("echo.v1"),
-        "the first that the server knows"
+        "the first protocol that the server supports"
     );
     let Some(WebSocketMessage::Text(headers)) = connection.next_data().await? else {
         return Err(networking_conformance::Failure::new("no headers"));
@@ -141,7 +141,7 @@ pub(crate) async fn refusals_have_their_status(live: Arc<Live>) -> CaseResult {
     let mut nowhere = live.servers().closed.clone();
     nowhere.set_scheme("ws").expect("a scheme like the old one");
     let refused = open(&live, WebSocketRequest::new(nowhere.as_str())?).await;
-    check_error!(refused, ErrorKind::ConnectionRefused, "nobody listens");
+    check_error!(refused, ErrorKind::ConnectionRefused, "nothing listens");
     Ok(())
 }
 
@@ -182,9 +182,9 @@ pub(crate) async fn tls_is_verified(live: Arc<Live>) -> CaseResult {
         Some(WebSocketMessage::text("secret")),
         "the echo"
     );
-    let stranger = live.builder_of(TransportConfig::new())?.build()?;
+    let distrusting = live.builder_of(TransportConfig::new())?.build()?;
     check_error!(
-        stranger.websocket_connect(secure()?).await,
+        distrusting.websocket_connect(secure()?).await,
         ErrorKind::Tls,
         "an unknown authority"
     );

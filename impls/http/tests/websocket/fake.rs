@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// What the next attempt to connect comes to.
+/// The outcome of an attempt to connect.
 pub(crate) type Attempt = Result<(), NetworkError>;
 
 /// The peer of all connections of one client.
@@ -21,12 +21,12 @@ pub(crate) struct Peer {
 
 /// The other end of one connection.
 pub(crate) struct Remote {
-    /// What the application sent; it ends when the connection is dropped.
+    /// The messages that the application has sent. The channel closes when the connection is dropped.
     pub(crate) sent: mpsc::UnboundedReceiver<WebSocketMessage>,
     inbound: mpsc::UnboundedSender<Result<WebSocketMessage>>,
 }
 
-/// A client whose attempts come to what the peer says, and succeed when it says nothing.
+/// A client whose attempts have the outcomes that the peer sets, and succeed otherwise.
 pub(crate) fn client() -> (Arc<dyn HttpExtended>, Peer) {
     let (remotes, connected) = mpsc::unbounded_channel();
     let (attempts, outcomes) = mpsc::unbounded_channel::<Attempt>();
@@ -54,8 +54,8 @@ pub(crate) fn pair() -> (Arc<dyn WebSocketConnection>, Remote) {
 }
 
 impl Peer {
-    /// Says what the next attempts come to.
-    pub(crate) fn answer(&self, attempts: impl IntoIterator<Item = Attempt>) {
+    /// Sets the outcomes of the next attempts.
+    pub(crate) fn set_outcomes(&self, attempts: impl IntoIterator<Item = Attempt>) {
         for attempt in attempts {
             self.attempts.send(attempt).expect("a client");
         }
@@ -68,7 +68,8 @@ impl Peer {
 }
 
 impl Remote {
-    pub(crate) fn say(&self, text: &str) {
+    /// Sends a text to the application.
+    pub(crate) fn send_to_client(&self, text: &str) {
         self.deliver(Ok(WebSocketMessage::text(text)));
     }
 
@@ -77,10 +78,11 @@ impl Remote {
     }
 
     pub(crate) fn fail(&self, kind: ErrorKind) {
-        self.deliver(Err(NetworkError::new(kind, "test", "as the test says")));
+        self.deliver(Err(NetworkError::new(kind, "test", "caused by the test")));
     }
 
-    pub(crate) async fn hears(&mut self) -> WebSocketMessage {
+    /// The next message of the application.
+    pub(crate) async fn next_from_client(&mut self) -> WebSocketMessage {
         self.sent.recv().await.expect("a connection")
     }
 
@@ -96,7 +98,7 @@ struct Connection {
     closed: CancellationToken,
 }
 
-/// What a connection never takes.
+/// The text of a message whose `send` never completes.
 pub(crate) const STUCK: &str = "stuck";
 
 #[async_trait]

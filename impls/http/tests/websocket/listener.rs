@@ -18,7 +18,7 @@ fn reporting() -> (WebSocketCallbacks, mpsc::UnboundedReceiver<String>) {
             let messages = messages.clone();
             async move {
                 if let WebSocketMessage::Text(text) = message {
-                    assert!(text != "panic", "as the test says");
+                    assert!(text != "panic", "caused by the test");
                     messages.send(text).unwrap();
                 }
             }
@@ -48,11 +48,11 @@ async fn all(mut calls: mpsc::UnboundedReceiver<String>) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_in_order_and_the_end_is_told_once() {
+async fn messages_are_delivered_in_order_and_on_close_is_called_once() {
     let (connection, remote) = pair();
     let (callbacks, calls) = reporting();
     for text in ["one", "two", "three"] {
-        remote.say(text);
+        remote.send_to_client(text);
     }
     remote.close(4000);
     let listener = WebSocketListener::start(connection, Arc::new(callbacks));
@@ -61,10 +61,10 @@ async fn messages_come_in_order_and_the_end_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_is_told_before_the_end() {
+async fn on_error_is_called_before_on_close() {
     let (connection, remote) = pair();
     let (callbacks, calls) = reporting();
-    remote.say("one");
+    remote.send_to_client("one");
     remote.fail(ErrorKind::ConnectionClosed);
     let listener = WebSocketListener::start(connection, Arc::new(callbacks));
     let end = listener.finished().await.unwrap_err();
@@ -73,27 +73,27 @@ async fn an_error_is_told_before_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_closes_the_connection_and_is_told() {
+async fn a_panic_closes_the_connection_and_is_reported() {
     let (connection, mut remote) = pair();
     let (callbacks, calls) = reporting();
-    for text in ["one", "panic", "never handed on"] {
-        remote.say(text);
+    for text in ["one", "panic", "never delivered"] {
+        remote.send_to_client(text);
     }
     let listener = WebSocketListener::start(connection, Arc::new(callbacks));
     let end = listener.finished().await.unwrap_err();
     assert_eq!(end.kind(), ErrorKind::Internal);
     assert_eq!(all(calls).await, ["one", "error internal", "close None"]);
-    let WebSocketMessage::Close(Some(frame)) = remote.hears().await else {
-        panic!("the peer is told")
+    let WebSocketMessage::Close(Some(frame)) = remote.next_from_client().await else {
+        panic!("a close frame is sent")
     };
     assert_eq!(frame.code, CloseFrame::INTERNAL_ERROR);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_on_error_does_not_keep_the_end_from_being_told() {
+async fn on_close_is_called_after_a_panic_in_on_error() {
     let (connection, remote) = pair();
     let (callbacks, calls) = reporting();
-    let callbacks = callbacks.on_error(|_| async { panic!("as the test says") });
+    let callbacks = callbacks.on_error(|_| async { panic!("caused by the test") });
     remote.fail(ErrorKind::Protocol);
     let end = WebSocketListener::start(connection, Arc::new(callbacks))
         .finished()
@@ -103,7 +103,7 @@ async fn a_panic_in_on_error_does_not_keep_the_end_from_being_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_waits_for_the_callback_that_runs_and_hands_nothing_on_after_it() {
+async fn stopping_waits_for_the_running_callback_and_delivers_nothing_after_it() {
     let (connection, mut remote) = pair();
     let gate = Arc::new(Semaphore::new(0));
     let (sender, mut entered) = mpsc::unbounded_channel();
@@ -115,17 +115,17 @@ async fn stopping_waits_for_the_callback_that_runs_and_hands_nothing_on_after_it
             gate.acquire().await.unwrap().forget();
         }
     });
-    remote.say("one");
-    remote.say("two");
+    remote.send_to_client("one");
+    remote.send_to_client("two");
     let listener = WebSocketListener::start(connection, Arc::new(callbacks));
     assert_eq!(entered.recv().await, Some(WebSocketMessage::text("one")));
     listener.stop();
     assert!(!listener.is_finished());
     gate.add_permits(2);
     listener.finished().await.unwrap();
-    assert_eq!(entered.recv().await, None, "the second message is not handed on");
-    let WebSocketMessage::Close(Some(frame)) = remote.hears().await else {
-        panic!("the peer is told")
+    assert_eq!(entered.recv().await, None, "the second message is not delivered");
+    let WebSocketMessage::Close(Some(frame)) = remote.next_from_client().await else {
+        panic!("a close frame is sent")
     };
     assert_eq!(frame.code, CloseFrame::NORMAL);
 }

@@ -1,4 +1,4 @@
-//! Connections that come back, under a paused clock: the test is the peer.
+//! Connections that reconnect, under a paused clock. The test is the peer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance};
 use super::fake::{Peer, STUCK, client};
 
 fn error(kind: ErrorKind) -> NetworkError {
-    NetworkError::new(kind, "test", "as the test says")
+    NetworkError::new(kind, "test", "caused by the test")
 }
 
 async fn connect(policy: ReconnectPolicy) -> (Arc<ReconnectingWebSocket>, Peer) {
@@ -34,20 +34,20 @@ fn text(text: &str) -> WebSocketMessage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_go_on_over_the_next_connection() {
+async fn messages_continue_on_the_next_connection() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     let mut events = connection.events();
     let mut first = peer.accept().await;
-    assert_eq!(first.hears().await, text("hello"));
-    first.say("one");
+    assert_eq!(first.next_from_client().await, text("hello"));
+    first.send_to_client("one");
     first.fail(ErrorKind::ConnectionClosed);
     let mut second = peer.accept().await;
     assert_eq!(
-        second.hears().await,
+        second.next_from_client().await,
         text("hello"),
         "the hook runs for every connection"
     );
-    second.say("two");
+    second.send_to_client("two");
     assert_eq!(connection.next_data().await.unwrap(), Some(text("one")));
     assert_eq!(connection.next_data().await.unwrap(), Some(text("two")));
     assert!(
@@ -62,11 +62,11 @@ async fn messages_go_on_over_the_next_connection() {
         Some(ReconnectEvent::Reconnected { attempts: 1 })
     ));
     connection.send_text("over the second").await.unwrap();
-    assert_eq!(second.hears().await, text("over the second"));
+    assert_eq!(second.next_from_client().await, text("over the second"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_codes_decide() {
+async fn final_close_codes_end_the_connection() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     let first = peer.accept().await;
     first.close(CloseFrame::GOING_AWAY);
@@ -77,7 +77,7 @@ async fn close_codes_decide() {
     assert_eq!(
         received,
         Some(WebSocketMessage::Close(Some(CloseFrame::new(1000, "bye")))),
-        "only the last close frame is handed on"
+        "only the last close frame is delivered"
     );
     assert_eq!(connection.receive().await.unwrap(), None);
     assert!(!connection.is_open());
@@ -95,13 +95,13 @@ async fn close_codes_decide() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_that_are_not_worth_a_retry_are_final() {
+async fn errors_that_are_not_retryable_are_final() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     peer.accept().await.fail(ErrorKind::TooLarge);
     assert_eq!(connection.receive().await.unwrap_err().kind(), ErrorKind::TooLarge);
 
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
-    peer.answer([
+    peer.set_outcomes([
         Err(error(ErrorKind::ConnectionRefused)),
         Err(error(ErrorKind::Authentication)),
     ]);
@@ -109,23 +109,23 @@ async fn errors_that_are_not_worth_a_retry_are_final() {
     let end = connection.receive().await.unwrap_err();
     assert_eq!((end.kind(), end.attempts()), (ErrorKind::Authentication, 2));
     let again = connection.receive().await.unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Authentication, "as often as it is asked");
+    assert_eq!(again.kind(), ErrorKind::Authentication, "every call returns the error");
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_are_counted_in_a_row() {
+async fn attempts_are_counted_until_a_connection_is_stable() {
     let policy = ReconnectPolicy::new()
         .with_max_attempts(2)
         .with_stable_after(Duration::from_secs(60));
     let (connection, mut peer) = connect(policy).await;
     let first = peer.accept().await;
     first.fail(ErrorKind::ConnectionClosed);
-    // It does not last: the row goes on.
+    // The second connection is not stable, so the count continues.
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     let third = peer.accept().await;
-    // It lasts: the row is over.
+    // The third one is stable, so the count is reset.
     advance(Duration::from_secs(61)).await;
-    peer.answer([
+    peer.set_outcomes([
         Err(error(ErrorKind::ConnectionRefused)),
         Err(error(ErrorKind::ConnectionRefused)),
     ]);
@@ -135,10 +135,10 @@ async fn attempts_are_counted_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_wish_is_waited_for() {
+async fn the_wait_of_the_server_is_obeyed() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     let asked = Duration::from_secs(300);
-    peer.answer([Err(
+    peer.set_outcomes([Err(
         error(ErrorKind::RateLimited).with_retryability(Retryability::After(asked))
     )]);
     let begun = Instant::now();
@@ -186,12 +186,12 @@ async fn the_queue_is_sent_in_order_and_bounded() {
     );
     let mut second = peer.accept().await;
     for expected in ["hello", "12345", "1", "2"] {
-        assert_eq!(second.hears().await, text(expected));
+        assert_eq!(second.next_from_client().await, text(expected));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_does_not_take_the_queue_is_given_up() {
+async fn a_connection_that_does_not_accept_the_queue_is_dropped() {
     let (connection, mut peer) = connect(ReconnectPolicy::new().with_queue(2, 100)).await;
     let mut events = connection.events();
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
@@ -199,10 +199,10 @@ async fn a_connection_that_does_not_take_the_queue_is_given_up() {
     connection.send_text(STUCK).await.unwrap();
     connection.send_text("next").await.unwrap();
     let mut stuck = peer.accept().await;
-    assert_eq!(stuck.hears().await, text("hello"));
+    assert_eq!(stuck.next_from_client().await, text("hello"));
     let mut third = peer.accept().await;
     for expected in ["hello", "next"] {
-        assert_eq!(third.hears().await, text(expected));
+        assert_eq!(third.next_from_client().await, text(expected));
     }
     assert_eq!(stuck.sent.recv().await, None, "it was dropped");
 }
@@ -211,7 +211,7 @@ async fn a_connection_that_does_not_take_the_queue_is_given_up() {
 async fn closing_ends_an_outage() {
     let (connection, mut peer) = connect(ReconnectPolicy::new().with_queue(1, 10)).await;
     let mut events = connection.events();
-    peer.answer((0..100).map(|_| Err(error(ErrorKind::ConnectionRefused))));
+    peer.set_outcomes((0..100).map(|_| Err(error(ErrorKind::ConnectionRefused))));
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { .. })));
     connection.send_text("never").await.unwrap();
@@ -223,7 +223,7 @@ async fn closing_ends_an_outage() {
             unsent = Some(left);
         }
     }
-    assert_eq!(unsent, Some(1), "the message that was never sent is told");
+    assert_eq!(unsent, Some(1), "the message that was never sent is reported");
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +237,7 @@ async fn a_failing_hook_is_a_failed_attempt() {
             let run = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             async move {
                 match run {
-                    // The first one after the first outage fails, the next never ends.
+                    // The first run after the outage fails, and the second never completes.
                     1 => Err(error(ErrorKind::ConnectionClosed)),
                     2 => std::future::pending().await,
                     _ => Ok(()),
@@ -251,9 +251,13 @@ async fn a_failing_hook_is_a_failed_attempt() {
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     for _ in 0..2 {
         let mut failed = peer.accept().await;
-        assert_eq!(failed.sent.recv().await, None, "what the hook refused is dropped");
+        assert_eq!(
+            failed.sent.recv().await,
+            None,
+            "a connection whose hook failed is dropped"
+        );
     }
-    peer.accept().await.say("at last");
+    peer.accept().await.send_to_client("at last");
     assert_eq!(connection.next_data().await.unwrap(), Some(text("at last")));
     let mut failures = Vec::new();
     while let Some(event) = events.next().await {
@@ -273,7 +277,7 @@ async fn a_failing_hook_is_a_failed_attempt() {
 async fn dropping_it_drops_the_connection_and_the_task() {
     let (connection, mut peer) = connect(ReconnectPolicy::new()).await;
     let mut remote = peer.accept().await;
-    assert_eq!(remote.hears().await, text("hello"));
+    assert_eq!(remote.next_from_client().await, text("hello"));
     drop(connection);
     assert_eq!(remote.sent.recv().await, None);
 }
@@ -281,7 +285,7 @@ async fn dropping_it_drops_the_connection_and_the_task() {
 #[tokio::test(start_paused = true)]
 async fn a_first_connection_that_fails_is_an_error() {
     let (client, peer) = client();
-    peer.answer([Err(error(ErrorKind::ConnectionRefused))]);
+    peer.set_outcomes([Err(error(ErrorKind::ConnectionRefused))]);
     let request = WebSocketRequest::new("ws://peer.test/").unwrap();
     let refused = ReconnectingWebSocket::builder(Arc::clone(&client), request.clone())
         .connect()

@@ -1,4 +1,4 @@
-//! Downloads to files that can be resumed.
+//! Resumable downloads to files.
 
 mod part;
 mod range;
@@ -22,17 +22,16 @@ use self::range::ContentRange;
 use super::attempt_policy;
 use networking_runtime::clock::TokioClock;
 
-/// A download to a file that can be resumed: within one call, in a later call, and in another process.
+/// A resumable download to a file. It can be resumed within one call, by a later call, and by another process.
 ///
-/// The bytes are written to `<file>.part`, and the validator of the resource to `<file>.part.json`. When the download is complete and
-/// checked, the part is renamed to the file, so that the file is never a partial download, and an existing file stays until then.
-/// A download is resumed with a range, `If-Range` and a strong validator (a strong `ETag`, or a `Last-Modified` that is strong by
-/// RFC 9110, section 8.8.2.2). It starts again without a strong validator, if the resource has changed, or if the server does not
-/// support ranges.
+/// The bytes are written to `<file>.part`, and the validator of the resource to `<file>.part.json`. When the download is complete
+/// and verified, the part is renamed to the file. The file is therefore never a partial download, and an existing file is kept
+/// until then. A download is resumed with `Range` and `If-Range` headers and a strong validator (a strong `ETag`, or a
+/// `Last-Modified` that is strong by RFC 9110, section 8.8.2.2). It starts over if there is no strong validator, if the resource
+/// has changed, or if the server does not support ranges.
 ///
-/// It works over any client. Retries of the client repeat a request until its response head; retries of the download continue with
-/// the rest of the body. If both are configured, the numbers of attempts multiply. A time limit of the client applies to each
-/// attempt.
+/// It works over any client. The client's retries cover a request up to its response head; the download's retries request the
+/// rest of the body. If both are configured, the numbers of attempts multiply. The client's timeouts apply to each attempt.
 ///
 /// Cancel safety: after the future is dropped, the next call resumes with the bytes that were written. Two downloads to the same
 /// file at the same time are not supported.
@@ -76,9 +75,9 @@ struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DownloadProgress {
-    /// Bytes in the part, including those of earlier calls. 0 when the download starts again.
+    /// Bytes in the part, including those of earlier calls. 0 when the download starts over.
     pub received: u64,
-    /// The size of the whole file in bytes, if the server has sent it.
+    /// The size of the whole file in bytes, if known.
     pub total: Option<u64>,
     /// Bytes in the part when the current attempt started.
     pub resumed_from: u64,
@@ -120,8 +119,8 @@ impl Download {
     /// A download with the target, headers, options and extensions of `request`.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download sets (`Range`,
-    /// `If-Range`, `Accept-Encoding`).
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a method other than GET, a body, and headers that the download sets
+    /// (`Range`, `If-Range`, `Accept-Encoding`).
     pub fn of(request: HttpRequest, path: impl Into<PathBuf>) -> Result<Self> {
         let refused = |field: &str, message| Err(NetworkError::invalid_input(field, message));
         if request.method != Method::GET {
@@ -142,8 +141,8 @@ impl Download {
         Ok(download)
     }
 
-    /// Sets the number of attempts and the delays between them. An attempt follows a body that ended early, and a status that the
-    /// policy lists. The policy's predicate takes precedence; its budget is not used.
+    /// Sets the number of attempts and the delays between them. Another attempt follows a retryable error, such as a body that
+    /// ended early, and a status that the policy lists. The policy's predicate takes precedence; its budget is not used.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
@@ -174,8 +173,8 @@ impl Download {
         self
     }
 
-    /// Reports the progress to `observer`: at the start and the end of each attempt, and in between about a hundred times if the size
-    /// is known, or every 256 KiB otherwise. The observer must not block.
+    /// Reports the progress to `observer`: at the start and the end of each body, and in between about every 1 % of a known size
+    /// (at least 64 KiB), or every 256 KiB otherwise. The observer must not block.
     pub fn on_progress(mut self, observer: impl Fn(DownloadProgress) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
@@ -184,13 +183,17 @@ impl Download {
     /// Runs the download.
     ///
     /// # Errors
-    /// Each names the file. Besides those of [`HttpClient::request`] and
-    /// [`error_for_status`](networking_spi::http::HttpResponse::error_for_status):
-    /// [`TooLarge`](ErrorKind::TooLarge) above the largest size; [`Protocol`](ErrorKind::Protocol) for a range that was not requested, a
-    /// content coding, or an unexpected SHA-256; [`TruncatedBody`](ErrorKind::TruncatedBody) if the body of the last attempt ended
-    /// early;
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and others of the file system. The part is kept for another call, unless it is too large or
-    /// has another SHA-256.
+    /// The errors of [`HttpClient::request`] and [`error_for_status`](networking_spi::http::HttpResponse::error_for_status) with
+    /// the path in their context, and in addition:
+    /// * [`InvalidInput`](ErrorKind::InvalidInput) for an invalid retry policy or path.
+    /// * [`TooLarge`](ErrorKind::TooLarge) if the file is larger than the limit.
+    /// * [`Protocol`](ErrorKind::Protocol) for a range that was not requested, a content coding, a body that is longer than
+    ///   announced, a resource that changes during each attempt, or an unexpected SHA-256.
+    /// * [`TruncatedBody`](ErrorKind::TruncatedBody) if the body of the last attempt ended early.
+    /// * [`PermissionDenied`](ErrorKind::PermissionDenied), [`Exhausted`](ErrorKind::Exhausted) and other kinds for errors of the
+    ///   file system.
+    ///
+    /// The part is kept for another call, unless it is too large, longer than announced, or has an unexpected SHA-256.
     pub async fn run(&self, client: &(impl HttpClient + ?Sized)) -> Result<Downloaded> {
         self.retry.validate().in_field("retry")?;
         let mut run = Run {
@@ -280,7 +283,7 @@ impl Run<'_> {
             }
             _ => match attempt_policy::status_error(&response, &self.download.retry, &*self.download.clock) {
                 Some(error) => Err(error),
-                None => Err(protocol("the status is neither 200 nor 206 to a range request")
+                None => Err(protocol("the status is neither 200 nor 206 for a range request")
                     .with_status(response.status.as_u16())),
             },
         }
@@ -297,7 +300,7 @@ impl Run<'_> {
         request.headers.clone_from(headers);
         request.options = options.clone();
         request.extensions = extensions.clone();
-        // Statuses are handled by the download, and the size limit for responses in memory does not apply to files.
+        // The download handles statuses itself. The size limit for responses in memory does not apply to files.
         let capabilities = client.capabilities();
         request.options.raise_for_status = Some(false);
         if capabilities.response_size_limit {
@@ -416,13 +419,13 @@ fn announced(response: &HttpResponse) -> Option<u64> {
     length.to_str().ok()?.trim().parse().ok()
 }
 
-/// Fails for a coded body: a range of coded bytes is not a range of the file.
+/// Fails for an encoded body: a range of its bytes is not a range of the file.
 fn check_coding(response: &HttpResponse) -> Result<()> {
     let codings = response.headers.get_all(header::CONTENT_ENCODING);
     for coding in codings {
         if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
             return Err(
-                protocol("the server sent a coded body although the request does not accept codings").with_context(
+                protocol("the body is encoded although the request accepts only `identity`").with_context(
                     "content-encoding",
                     String::from_utf8_lossy(coding.as_bytes()).into_owned(),
                 ),

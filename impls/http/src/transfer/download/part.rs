@@ -16,7 +16,7 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use super::protocol;
 use crate::transfer::file_source::{file_error, shown};
 
-/// The largest sidecar that is read, in bytes: it holds two header values.
+/// The largest sidecar that is read, in bytes. It contains two header values.
 const MAX_SIDECAR: u64 = 64 << 10;
 
 /// Identifies the version of the resource that a part belongs to.
@@ -43,7 +43,7 @@ impl Validator {
         self.etag.as_deref().or(self.last_modified.as_deref())
     }
 
-    /// Whether these are different versions. A member that only one of them has is not compared. Tags take precedence over dates,
+    /// Whether these are different versions. A field that only one of them has is not compared. Tags take precedence over dates,
     /// because replicas of the same version may have different dates.
     fn differs(&self, other: &Self) -> bool {
         fn differ<T: PartialEq>(left: Option<&T>, right: Option<&T>) -> bool {
@@ -57,7 +57,7 @@ impl Validator {
     }
 }
 
-/// `Last-Modified` if it is a strong validator: it is at least a second older than the response.
+/// `Last-Modified` if it is a strong validator: at least a second older than the response.
 fn strong_date(headers: &HeaderMap) -> Option<&str> {
     let modified = text(headers, &header::LAST_MODIFIED)?;
     let date = httpdate::parse_http_date(text(headers, &header::DATE)?).ok()?;
@@ -69,7 +69,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The file beside a part on disk.
+/// The JSON file next to a part on disk.
 #[derive(Serialize, Deserialize)]
 struct Sidecar {
     /// A hash of the URL, because the URL may contain secrets.
@@ -93,7 +93,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The part of an earlier call for `url`; an empty one if that cannot be resumed.
+    /// The part of an earlier call for `url`, or an empty part if that cannot be resumed.
     pub(super) async fn open(target: &Path, url: &RequestTarget) -> Result<Self> {
         let beside = |extension: &str| {
             let mut name = target.as_os_str().to_owned();
@@ -142,7 +142,7 @@ impl Part {
         Ok(part)
     }
 
-    /// `None` for a sidecar that is absent or invalid: the download starts again.
+    /// `None` for a sidecar that is absent or invalid: the download starts over.
     async fn read_sidecar(&self) -> Result<Option<Sidecar>> {
         match fs::metadata(&self.sidecar).await {
             Ok(metadata) if metadata.len() <= MAX_SIDECAR => {}
@@ -186,10 +186,10 @@ impl Part {
         )))
     }
 
-    /// Starts an empty part of the version that `validator` identifies.
+    /// Creates an empty part for the version that `validator` identifies.
     pub(super) async fn start(&mut self, validator: Validator) -> Result<()> {
         self.discard().await?;
-        // A new file, not the truncated old one: a write of a cancelled call may still go to the old one.
+        // A new file, not the truncated old one: a cancelled call may still write to the old one.
         let file = OpenOptions::new().write(true).create_new(true).open(&self.path).await;
         self.file = Some(self.named(file)?);
         self.validator = validator;
@@ -205,7 +205,7 @@ impl Part {
         Ok(())
     }
 
-    /// Writes the sidecar. Without a strong validator there is none, because the part cannot be resumed.
+    /// Writes the sidecar, unless there is no strong validator: then the part cannot be resumed.
     async fn write_sidecar(&self) -> Result<()> {
         if self.validator.strong().is_none() {
             return Ok(());
@@ -251,12 +251,12 @@ impl Part {
         self.length = 0;
         self.kept = 0;
         self.validator = Validator::default();
-        // The sidecar first: a part without a sidecar starts again, but a sidecar without its part would be misleading.
+        // The sidecar first: a part without a sidecar is ignored, but an old sidecar could be applied to a new part.
         remove(&self.sidecar).await?;
         remove(&self.path).await
     }
 
-    /// Checks the part, and renames it to the file.
+    /// Verifies the part, and renames it to the file.
     pub(super) async fn finish(&mut self, expected: Option<[u8; 32]>) -> Result<()> {
         if let Some(file) = self.file.take() {
             let synced = file.sync_all().await;

@@ -9,7 +9,7 @@ use networking_spi::http::HttpResponse;
 
 use super::protocol;
 
-/// The range of a 206.
+/// The `Content-Range` of a 206.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) first: u64,
@@ -22,7 +22,7 @@ impl ContentRange {
     /// The range of a 206.
     ///
     /// # Errors
-    /// `Protocol` naming the header when it is absent, not a byte range, or contradicts itself.
+    /// `Protocol` with the header's value if the header is absent, not a byte range, or inconsistent.
     pub(super) fn of(response: &HttpResponse) -> Result<Self> {
         let value = text(response);
         value.and_then(parse).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The task that receives, and that reconnects after a disconnect.
+//! The task that receives messages, and reconnects after a disconnect.
 
 use std::sync::Arc;
 
@@ -57,13 +57,13 @@ impl Driver {
             timeout(limit, hook(Arc::clone(&fresh))).await.unwrap_or_else(late)?;
         }
         while let Some(message) = self.shared.outbox.next_for(&fresh) {
-            // Bounded: nothing is received yet, and the peer may not read before it can send.
+            // With a timeout: nothing is received yet, and the peer may not read until it has sent.
             timeout(limit, fresh.send(message)).await.unwrap_or_else(late)?;
         }
         Ok(fresh)
     }
 
-    /// Runs until the permanent end, and returns its error, if there is one.
+    /// Runs until the connection ends permanently. Returns the error that ended it, if any.
     async fn drive(&self, first: Arc<dyn WebSocketConnection>) -> Option<NetworkError> {
         let mut connection = first;
         let mut attempts = 0;
@@ -76,7 +76,7 @@ impl Driver {
                 Disconnect::Failed(error) => return Some(error),
                 Disconnect::Outage(cause) => cause,
             };
-            // A `close` without a connection stops this task; one with a connection is noticed here.
+            // `close` stops this task if there is no connection. With a connection, it is handled here.
             if self.shared.closing.is_cancelled() {
                 return None;
             }
@@ -130,7 +130,7 @@ impl Driver {
         }
     }
 
-    /// Tries to connect until it succeeds, or until the failure is permanent.
+    /// Tries to connect until an attempt succeeds or the failure is permanent.
     async fn reopen(
         &self,
         attempts: &mut u32,

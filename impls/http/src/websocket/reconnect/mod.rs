@@ -1,4 +1,4 @@
-//! Connections that reconnect.
+//! WebSocket connections that reconnect.
 
 mod driver;
 mod outbox;
@@ -27,13 +27,13 @@ use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
 
-/// The number of messages that are read before they are received, in addition to those of the inner connection.
+/// The largest number of messages that are buffered until they are received, in addition to those of the inner connection.
 const INBOX: usize = 16;
 
-/// The number of events that are kept for a slow subscriber.
+/// The largest number of events that are kept for a slow subscriber.
 const EVENTS: usize = 64;
 
-/// Runs with every new connection before other messages are sent on it, for example to subscribe.
+/// Runs on every new connection before other messages are sent, for example to subscribe.
 pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// A WebSocket connection over any [`HttpExtended`] that reconnects after a failure.
@@ -41,10 +41,10 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 /// It is a [`WebSocketConnection`], so it can replace a plain one, also in a [`WebSocketListener`](super::WebSocketListener).
 ///
 /// * **Reconnection**: after retryable errors ([`NetworkError::retryability`]), and after a close frame of the peer whose code is
-///   not one of [`final_codes`](ReconnectPolicy::final_codes). Other errors (a message above the limit, refused credentials),
-///   `close`, and [`max_attempts`](ReconnectPolicy::max_attempts) failures in a row end it permanently, and `receive` returns the
-///   last error.
-/// * **Receiving**: an outage is not visible. Messages of the new connection follow those of the old one. A close frame is
+///   not one of [`final_codes`](ReconnectPolicy::final_codes). Other errors (a message above the limit, refused credentials) and
+///   [`max_attempts`](ReconnectPolicy::max_attempts) attempts without a stable connection end it permanently, and `receive`
+///   returns the last error. A final close code and `close` end it without an error.
+/// * **Receiving**: `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
 ///   delivered only at the permanent end. [`events`](Self::events) reports outages.
 /// * **Sending**: a message that was sent shortly before an outage may be lost, because `send` only means that the connection
 ///   accepted it; no message is sent twice. During an outage, `send` fails with
@@ -82,7 +82,7 @@ pub struct ReconnectingWebSocket {
     _alive: DropGuard,
 }
 
-/// What happened to a [`ReconnectingWebSocket`].
+/// An event of a [`ReconnectingWebSocket`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ReconnectEvent {
@@ -93,21 +93,21 @@ pub enum ReconnectEvent {
     },
     /// Another attempt follows.
     Reconnecting {
-        /// The number of the attempt in a row, from 1.
+        /// The number of this attempt since the last stable connection, from 1.
         attempt: u32,
         /// The wait before the attempt.
         delay: Duration,
     },
     /// An attempt failed.
     Failed {
-        /// The number of the attempt in a row, from 1.
+        /// The number of this attempt since the last stable connection, from 1.
         attempt: u32,
         /// The error.
         cause: NetworkError,
     },
-    /// A new connection is open, the hook has run, and the queue was sent.
+    /// A new connection is open, the hook has run, and the queue has been sent.
     Reconnected {
-        /// The number of attempts in a row.
+        /// The number of attempts since the last stable connection.
         attempts: u32,
     },
     /// The permanent end. No event follows.
@@ -135,8 +135,8 @@ impl ReconnectingWebSocketBuilder {
         self
     }
 
-    /// Sets a hook that runs with every new connection, including the first, before other messages are sent on it. If it fails or
-    /// exceeds the request's `handshake_timeout`, the attempt has failed. The hook must not receive.
+    /// Sets a hook that runs on every new connection, including the first, before other messages are sent. If it fails or exceeds
+    /// the request's `handshake_timeout`, the attempt fails. The hook must not receive.
     pub fn on_open<F: Future<Output = Result<()>> + Send + 'static>(
         mut self,
         hook: impl Fn(Arc<dyn WebSocketConnection>) -> F + Send + Sync + 'static,
@@ -145,12 +145,13 @@ impl ReconnectingWebSocketBuilder {
         self
     }
 
-    /// Opens the first connection. There is one attempt, without retries.
+    /// Opens the first connection, in one attempt without retries.
     ///
     /// Cancel safety: dropping the future drops the connection.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and those of the hook.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and those of the
+    /// hook.
     pub async fn connect(self) -> Result<Arc<ReconnectingWebSocket>> {
         self.policy.validate().in_field("policy")?;
         let options = &self.request.options;
@@ -197,7 +198,7 @@ struct Shared {
 }
 
 impl ReconnectingWebSocket {
-    /// A connection that is opened by `request` over `client`, with the default policy.
+    /// A builder of a connection that is opened with `request` over `client`. The policy is the default one.
     pub fn builder(client: Arc<dyn HttpExtended>, request: WebSocketRequest) -> ReconnectingWebSocketBuilder {
         ReconnectingWebSocketBuilder {
             client,
@@ -207,7 +208,8 @@ impl ReconnectingWebSocket {
         }
     }
 
-    /// A stream of events from now on, up to the permanent end. If a subscriber lags by more than 64 events, the oldest are dropped.
+    /// A stream of events from now on, up to the permanent end. If a subscriber lags by more than 64 events, the oldest are
+    /// dropped.
     pub fn events(&self) -> BoxStream<'static, ReconnectEvent> {
         if self.shared.ended.is_cancelled() {
             return Box::pin(stream::empty());
@@ -256,7 +258,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
         match self.shared.outbox.route(message)? {
             Route::Queued => Ok(()),
             Route::Direct(connection, message) => match connection.send(message).await {
-                // The connection ended just now, and the next one is not open yet.
+                // The connection has just ended, and the next one is not open yet.
                 Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => Err(absent().with_source(error)),
                 sent => sent,
             },

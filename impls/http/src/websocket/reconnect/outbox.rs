@@ -1,4 +1,4 @@
-//! Sending over the current connection, or into the queue while there is none.
+//! Sends messages over the current connection, or queues them during an outage.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -18,15 +18,15 @@ pub struct ReconnectPolicy {
     /// The wait before each attempt.
     #[serde(deserialize_with = "backoff")]
     pub backoff: Backoff,
-    /// The largest number of attempts in a row. `None`: no limit; 0: never reconnects.
+    /// The largest number of attempts without a stable connection. `None`: no limit; 0: never reconnects.
     pub max_attempts: Option<u32>,
-    /// A connection that lasted at least this long resets the number of attempts.
+    /// A connection that lasts at least this long is stable: it resets the number of attempts.
     #[serde(with = "humantime_serde")]
     pub stable_after: Duration,
     /// Close codes of the peer that end the connection permanently. After other codes, and after a close frame without a code, it
     /// reconnects.
     pub final_codes: Vec<u16>,
-    /// The largest number of messages that are queued during an outage. 0: sending fails during an outage.
+    /// The largest number of messages that are queued during an outage. 0: `send` fails during an outage.
     pub queue_messages: usize,
     /// The largest total size of queued messages, in bytes.
     pub queue_bytes: usize,
@@ -74,7 +74,7 @@ impl ReconnectPolicy {
         self
     }
 
-    /// Sets the largest number of attempts in a row.
+    /// Sets the largest number of attempts without a stable connection.
     pub fn with_max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
@@ -92,7 +92,7 @@ impl ReconnectPolicy {
         self
     }
 
-    /// Queues up to `messages` messages of together `bytes` bytes during an outage.
+    /// Queues at most `messages` messages, with at most `bytes` bytes in total, during an outage.
     pub fn with_queue(mut self, messages: usize, bytes: usize) -> Self {
         self.queue_messages = messages;
         self.queue_bytes = bytes;
@@ -113,7 +113,7 @@ impl Validate for ReconnectPolicy {
         validate::ensure(
             self.queue_messages == 0 || self.queue_bytes > 0,
             "queue_bytes",
-            "must be at least 1 where messages are queued",
+            "must be at least 1 if messages are queued",
         )
     }
 }

@@ -1,11 +1,11 @@
-//! The import direction inside the crate: a room imports only rooms below it.
+//! The import direction inside the crate: a top-level module imports only modules below it.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lowest first.
-const ROOMS: [&str; 12] = [
+const MODULES: [&str; 12] = [
     "marks",
     "connect",
     "transport",
@@ -21,25 +21,32 @@ const ROOMS: [&str; 12] = [
 ];
 
 #[test]
-fn no_room_imports_a_room_above_it() {
+fn no_module_imports_a_module_above_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let level: HashMap<&str, usize> = ROOMS.iter().enumerate().map(|(level, room)| (*room, level)).collect();
+    let level: HashMap<&str, usize> = MODULES
+        .iter()
+        .enumerate()
+        .map(|(level, module)| (*module, level))
+        .collect();
     let mut checked = 0;
     for file in rust_files(&source) {
         let name = file.strip_prefix(&source).unwrap().to_str().unwrap().replace('\\', "/");
-        let room = name.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        if room == "lib" {
+        let module = name.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if module == "lib" {
             continue;
         }
         let own = *level
-            .get(&*room)
-            .unwrap_or_else(|| panic!("{name} is in no known room"));
+            .get(&*module)
+            .unwrap_or_else(|| panic!("{name} is in no listed module"));
         for imported in imports(&fs::read_to_string(&file).unwrap()) {
             checked += 1;
             let other = *level
                 .get(&*imported)
-                .unwrap_or_else(|| panic!("{name} imports crate::{imported}, which is not a room"));
-            assert!(other <= own, "{name} imports crate::{imported}, which is above {room}");
+                .unwrap_or_else(|| panic!("{name} imports crate::{imported}, which is not a listed module"));
+            assert!(
+                other <= own,
+                "{name} imports crate::{imported}, which is above {module}"
+            );
         }
     }
     assert!(checked > 50, "only {checked} imports were found");
@@ -52,7 +59,7 @@ fn grouped_and_plain_imports_are_found() {
     assert_eq!(imports(source), ["marks", "body", "chain", "layer"]);
 }
 
-/// The rooms that a file names outside of comments and unit tests.
+/// The top-level modules that a file names outside comments and unit tests.
 fn imports(source: &str) -> Vec<String> {
     let code: String = source
         .split("#[cfg(test)]\nmod tests")
@@ -62,21 +69,21 @@ fn imports(source: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| [line, "\n"])
         .collect();
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for (start, _) in code.match_indices("crate::") {
         let rest = &code[start + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {
             let group = group.split('}').next().unwrap();
-            rooms.extend(group.split(',').filter_map(room));
+            modules.extend(group.split(',').filter_map(module));
         } else {
-            rooms.extend(room(rest));
+            modules.extend(module(rest));
         }
     }
-    rooms
+    modules
 }
 
 /// The first part of a path; `None` for items of the crate's root.
-fn room(path: &str) -> Option<String> {
+fn module(path: &str) -> Option<String> {
     let name: String = path
         .trim_start()
         .chars()
