@@ -14,8 +14,8 @@ use crate::validate::{self, Validate};
 #[must_use = "a message does nothing until it is sent through a bridge"]
 #[non_exhaustive]
 pub struct BridgeMessage {
-    /// The id of the message: the one that the source reports (a delivery id), or one that the source or the bridge
-    /// generated.
+    /// The id of the message: the one that the source reports (a delivery id), or one that the source or the
+    /// application generated.
     pub id: String,
     /// The payload.
     pub payload: Bytes,
