@@ -93,7 +93,8 @@ pub struct RetryPolicy {
     pub retry_non_idempotent: bool,
     /// Whether each POST and PATCH without an `Idempotency-Key` gets one, the same for all attempts, and is retried like an
     /// idempotent request. For peers that process requests with the same key only once; other peers may process them twice.
-    /// A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key.
+    /// A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key. No key is added
+    /// if `max_attempts` is 1.
     pub idempotency_keys: bool,
     /// The limit on the share of retries, which all requests of a client share. `None`: no limit.
     pub budget: Option<RetryBudget>,
