@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt.
+//! Delays between attempts.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// The waits between attempts: exponential growth up to a maximum, with jitter.
+/// Exponential backoff with jitter: the delays between attempts.
 ///
-/// The delay after failure *n* is `initial * multiplier^(n-1)`, at most `maximum`, randomised by `jitter`. The result is
-/// never longer than `maximum`.
+/// The delay after failure *n* is `initial * multiplier^(n-1)`, at most `maximum`, randomised by `jitter`. The randomised
+/// delay is never longer than `maximum` either.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,10 +34,10 @@ pub struct Backoff {
     /// The delay after the first failure, before jitter.
     #[serde(with = "humantime_serde")]
     pub initial: Duration,
-    /// The longest delay, jitter included. Not shorter than `initial`.
+    /// The longest delay, including jitter. Must not be shorter than `initial`.
     #[serde(with = "humantime_serde")]
     pub maximum: Duration,
-    /// Growth per failure, at least 1.0.
+    /// The factor by which each failure lengthens the delay, at least 1.0.
     pub multiplier: f64,
     /// How the delay is randomised.
     pub jitter: Jitter,
@@ -45,7 +45,7 @@ pub struct Backoff {
 
 /// How a delay is randomised, so that clients do not retry at the same moment.
 ///
-/// Exhaustive on purpose: a policy or a model that computes delays handles each case.
+/// Exhaustive on purpose: code that computes delays handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Jitter {
@@ -54,9 +54,9 @@ pub enum Jitter {
     Full,
     /// Uniform between half of the computed delay and all of it.
     Equal,
-    /// Uniform between the computed delay minus and plus this share of it, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
+    /// Uniform around the computed delay, plus or minus this share of it (0.0 ..= 1.0): 0.1 gives 90 % to 110 %.
     Proportional(f64),
-    /// Exactly the computed delay.
+    /// No jitter: exactly the computed delay.
     None,
 }
 
@@ -68,7 +68,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// From `initial`, doubling up to `maximum`, with full jitter.
+    /// Starts with `initial`, doubles up to `maximum`, with full jitter.
     pub const fn new(initial: Duration, maximum: Duration) -> Self {
         Self {
             initial,
@@ -78,7 +78,7 @@ impl Backoff {
         }
     }
 
-    /// Exactly `delay` after every failure.
+    /// Waits exactly `delay` after every failure.
     pub const fn fixed(delay: Duration) -> Self {
         Self {
             initial: delay,
@@ -100,7 +100,7 @@ impl Backoff {
         self
     }
 
-    /// Sets the growth per failure.
+    /// Sets the factor by which each failure lengthens the delay.
     pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
         self.multiplier = multiplier;
         self
@@ -112,11 +112,11 @@ impl Backoff {
         self
     }
 
-    /// The wait after failure number `attempt`, counted from 1 (0 counts as 1). `random` is drawn by the caller, uniformly
-    /// from `0.0..1.0`.
+    /// Returns the delay after failure number `attempt`, counted from 1 (0 counts as 1). The caller draws `random`
+    /// uniformly from `0.0..1.0`.
     ///
-    /// It never panics: a product that is too large becomes `maximum`, and values that [`validate`](Validate::validate)
-    /// refuses are replaced by the nearest valid ones. Without jitter, whole multiples of `initial` are exact to the
+    /// Never panics: a product that is too large becomes `maximum`, and values that [`validate`](Validate::validate)
+    /// refuses are replaced by the nearest valid ones. Without jitter, integer multiples of `initial` are exact to the
     /// nanosecond.
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let computed = self.computed(attempt);
@@ -130,8 +130,8 @@ impl Backoff {
         scaled(computed, factor).min(self.maximum)
     }
 
-    /// Reads a backoff in which absent fields are those of `defaults`: for the `deserialize_with` of a policy whose
-    /// defaults are not those of [`Backoff::default`].
+    /// Deserializes a backoff, and takes absent fields from `defaults`. For the `deserialize_with` of a policy whose
+    /// defaults differ from [`Backoff::default`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -145,7 +145,7 @@ impl Backoff {
     /// ```
     ///
     /// # Errors
-    /// Those of the deserializer; also for unknown fields.
+    /// Returns the error of the deserializer, also for an unknown field.
     pub fn deserialize_over<'de, D: Deserializer<'de>>(defaults: Self, deserializer: D) -> Result<Self, D::Error> {
         let given = Given::deserialize(deserializer)?;
         Ok(Self {
@@ -200,7 +200,7 @@ struct Given {
     jitter: Option<Jitter>,
 }
 
-/// A factor as an integer, if it is one that [`Duration`] multiplies by exactly.
+/// Returns the factor as an integer, if `Duration` can be multiplied by it exactly.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -210,7 +210,7 @@ fn whole(factor: f64) -> Option<u32> {
     (factor.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&factor)).then_some(factor as u32)
 }
 
-/// `duration * factor` for a factor of at least zero; [`Duration::MAX`] where the product is too large.
+/// `duration * factor` for a factor of at least zero; [`Duration::MAX`] if the product is too large.
 fn scaled(duration: Duration, factor: f64) -> Duration {
     if duration.is_zero() {
         // Zero times infinity is not a number.
@@ -226,7 +226,7 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The least and the greatest random number, some between, and some that are not allowed.
+    /// The smallest and the largest random number, some in between, and some invalid ones.
     const RANDOMS: [f64; 9] = [
         0.0,
         0.25,

@@ -1,9 +1,10 @@
-//! What implementations declare that they can do.
+//! Capabilities: what an implementation declares that it supports.
 
-/// Defines a set of capabilities: fields, documentation and names in one list. Gives `NAMES`, `none`, `entries` and
-/// `require`, and for a set of flags `all`.
+/// Defines a set of capabilities: fields, documentation and names in one list. Generates `NAMES`, `none`, `entries` and
+/// `require`, and also `all` if every field is a flag.
 ///
-/// A field without a type is a flag. One with a type is a list of what is supported, declared when it is not empty.
+/// A field without a type is a flag. A field with a type is a flag or a list of supported values; a list is declared if it
+/// is not empty.
 macro_rules! capabilities {
     (
         $(#[$attribute:meta])*
@@ -48,18 +49,18 @@ macro_rules! capabilities {
                 Self { $($capability: <$type as $crate::capabilities::Capability>::NONE),+ }
             }
 
-            /// The name of each capability, and whether it is declared. A list is declared when it is not empty.
+            /// The name of each capability, and whether it is declared. A list is declared if it is not empty.
             pub fn entries(&self) -> impl Iterator<Item = (&'static str, bool)> + use<> {
                 use $crate::capabilities::Capability;
                 [$((stringify!($capability), self.$capability.is_declared())),+].into_iter()
             }
 
-            /// For implementers: fails in `operation` unless the capability of this name, one of
+            /// For implementers: fails with an error of `operation` unless `capability`, one of
             /// [`NAMES`](Self::NAMES), is declared.
             ///
             /// # Errors
-            /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability; also for a name that is not in the
-            /// list.
+            /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability, also if the name is not in
+            /// [`NAMES`](Self::NAMES).
             pub fn require(&self, operation: &'static str, capability: &'static str) -> $crate::Result<()> {
                 if self.entries().any(|(name, declared)| declared && name == capability) {
                     return Ok(());
@@ -72,7 +73,7 @@ macro_rules! capabilities {
 
 pub(crate) use capabilities;
 
-/// What a field of a set of capabilities may be.
+/// The type of a field in a set of capabilities.
 pub(crate) trait Capability {
     /// The value that declares nothing.
     const NONE: Self;

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 /// A source of time.
 ///
-/// An implementation over tokio follows its paused clock, so that a test advances time instead of waiting.
+/// An implementation over tokio follows tokio's paused clock, so that tests advance the time instead of waiting.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// Wall-clock time, for timestamps that leave the process. It may jump: do not measure durations with it.
+    /// Wall-clock time, for timestamps outside this process. It may jump: do not measure durations with it.
     fn now(&self) -> SystemTime;
 
-    /// Monotonic time since a fixed origin of this clock, for measuring and deadlines.
+    /// Monotonic time since the fixed origin of this clock, for durations and deadlines.
     fn elapsed(&self) -> Duration;
 }
 

@@ -1,4 +1,4 @@
-//! Content codings of HTTP bodies. The record batches of Kafka have their own codings:
+//! Content codings of HTTP bodies. For the compression of Kafka's record batches, see
 //! [`KafkaCompression`](crate::kafka::KafkaCompression).
 
 use crate::names::named_enum;
@@ -14,7 +14,7 @@ named_enum! {
         None => "none",
         /// gzip, RFC 1952.
         Gzip => "gzip",
-        /// Deflate in the zlib format, RFC 1950: the coding `deflate` of HTTP (RFC 9110, section 8.4.1.2).
+        /// The content coding `deflate`: DEFLATE data in the zlib format, RFC 1950 (RFC 9110, section 8.4.1.2).
         Deflate => "deflate",
         /// Brotli, RFC 7932.
         Brotli => "brotli",
@@ -24,7 +24,7 @@ named_enum! {
 }
 
 impl CompressionType {
-    /// The token in `Content-Encoding`; `None` for no compression.
+    /// The token for `Content-Encoding`; `None` for no compression.
     pub const fn content_coding(self) -> Option<&'static str> {
         match self {
             Self::None => None,

@@ -15,7 +15,7 @@
 //! use std::sync::Arc;
 //! use networking_spi::prelude::*;
 //!
-//! /// Business code names a contract, never a library.
+//! /// Application code depends on the contract, not on a library.
 //! async fn open_issues(http: Arc<dyn HttpClient>, repo: &str) -> Result<u64, NetworkError> {
 //!     let response = http.get(&format!("https://api.example.com/repos/{repo}")).await?.error_for_status()?;
 //!     let body: serde_json::Value = response.json().await?;
@@ -25,7 +25,7 @@
 //!
 //! # Responsibilities
 //!
-//! This crate has the contracts, their values, one error type for all of them ([`NetworkError`]), and mocks. A line belongs
+//! This crate has the contracts, their values, one error type for all of them ([`NetworkError`]), and mocks. Code belongs
 //! here if it is part of the signature of a contract, or if it needs no I/O and two backends need it. The crate does no
 //! I/O, starts no runtime, links no C code, and depends on no other crate of the project.
 //!
@@ -37,7 +37,8 @@
 //! |---|---|---|
 //! | `mock` | no | mockall mocks of every trait (`MockHttpClient`, ...) |
 //!
-//! A mock is for tests: enable `mock` only in `[dev-dependencies]`. The version of mockall is then a part of the public API.
+//! Mocks are for tests: enable `mock` only in `[dev-dependencies]`. With this feature, the version of mockall is part of the
+//! public API.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -58,7 +59,7 @@ pub mod websocket;
 
 pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 
-/// The names that calling the contracts needs: traits, extension traits and common values.
+/// The traits, extension traits and common values that callers of the contracts need.
 ///
 /// ```
 /// use networking_spi::prelude::*;
@@ -75,7 +76,7 @@ pub mod prelude {
     /// Content codings of HTTP bodies.
     #[doc(no_inline)]
     pub use crate::compression::CompressionType;
-    /// The error of every operation, its kinds, whether to retry, and changes of the error in a result.
+    /// The error of every operation, its kinds and retryability, and the extension trait for results.
     #[doc(no_inline)]
     pub use crate::error::{ErrorKind, NetworkError, ResultExt, Retryability};
     /// HTTP: the contracts, the extension trait, requests and responses.
@@ -89,7 +90,7 @@ pub mod prelude {
     pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
 }
 
-/// The examples of the README compile.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,7 +1,7 @@
-//! Typed identifiers of handles, and enums whose values have names.
+//! Typed ids of handles, and enums with named values.
 
-/// Defines an identifier: a distinct type per kind of handle, so that a consumer's id cannot be passed for a producer's.
-/// A clone shares the text.
+/// Defines an id: a distinct type per kind of handle, so that a consumer's id cannot be passed as a producer's. Clones
+/// share the text.
 macro_rules! define_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -10,7 +10,7 @@ macro_rules! define_id {
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// For backends, which make the ids. Applications only pass them on.
+            /// For backends, which create the ids. Applications get ids from a backend.
             pub fn new(value: impl Into<std::sync::Arc<str>>) -> Self {
                 Self(value.into())
             }
@@ -31,7 +31,7 @@ macro_rules! define_id {
 
 pub(crate) use define_id;
 
-/// Defines an enum whose values have names: variants, documentation and names in one list. Gives `ALL`, `as_str` and
+/// Defines an enum with named values: variants, documentation and names in one list. Generates `ALL`, `as_str` and
 /// `Display`.
 macro_rules! name_enum {
     (
@@ -49,7 +49,7 @@ macro_rules! name_enum {
             /// Every value, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The stable name, as in messages, logs, metrics and configuration files.
+            /// The stable name, which is used in messages, logs, metrics and configuration files.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -65,8 +65,8 @@ macro_rules! name_enum {
 
 pub(crate) use name_enum;
 
-/// A [`name_enum`] that is also read: `FromStr` and `serde` by name, and an unknown name is an error that names the field
-/// `$field`.
+/// A [`name_enum`] that can also be parsed: generates `FromStr` and the `serde` traits by name. An unknown name is an
+/// error that names the field `$field`.
 macro_rules! named_enum {
     (
         $field:literal,
@@ -86,7 +86,7 @@ macro_rules! named_enum {
             type Err = $crate::NetworkError;
 
             /// # Errors
-            /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not in the list.
+            /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an unknown name.
             fn from_str(text: &str) -> $crate::Result<Self> {
                 match text {
                     $($text => Ok(Self::$variant),)+

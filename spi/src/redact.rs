@@ -8,10 +8,10 @@ use url::Url;
 /// Printed in place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// Headers whose values are secret although their names do not match [`is_secret_name`].
+/// Secret headers whose names do not match [`is_secret_name`].
 const SECRET_HEADERS: &[&str] = &["cookie", "set-cookie"];
 
-/// A name that contains one of these marks its value as secret. Separators between words are ignored.
+/// The value is secret if the name contains one of these words. Separators between words are ignored.
 const SECRET_WORDS: &[&str] = &[
     "token",
     "secret",
@@ -34,12 +34,12 @@ const SECRET_WORDS: &[&str] = &[
     "devicecode",
 ];
 
-/// Whether values of this header must not be shown.
+/// Whether the values of this header are secret.
 pub fn is_secret_header(name: &HeaderName) -> bool {
     SECRET_HEADERS.contains(&name.as_str()) || is_secret_name(name.as_str())
 }
 
-/// Whether a parameter or field of this name holds a secret (`access_token`, `client-secret`, `apiKey`, ...).
+/// Whether the value of a parameter or field with this name is secret (`access_token`, `client-secret`, `apiKey`, ...).
 pub fn is_secret_name(name: &str) -> bool {
     let joined = |char: &char| !matches!(char, '-' | '_' | '.' | ' ');
     let name: String = name
@@ -51,7 +51,7 @@ pub fn is_secret_name(name: &str) -> bool {
         || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// The URL with its user information and the values of secret query parameters replaced, and without its fragment.
+/// Returns the URL without its fragment, and with its user information and the values of secret query parameters replaced.
 ///
 /// ```
 /// use networking_spi::redact::url;
@@ -80,7 +80,7 @@ pub fn url(url: &Url) -> String {
     out
 }
 
-/// A query, or a URL-encoded form, with the values of secret parameters replaced.
+/// Returns a query or a URL-encoded form with the values of secret parameters replaced.
 pub fn query(query: &str) -> String {
     let mut out = String::with_capacity(query.len());
     for (index, pair) in query.split('&').enumerate() {
@@ -101,7 +101,7 @@ pub fn query(query: &str) -> String {
     out
 }
 
-/// `Debug` of a header map with secret values replaced.
+/// Prints a header map with secret values replaced.
 ///
 /// Exhaustive on purpose: it wraps one reference.
 #[derive(Clone, Copy)]

@@ -1,14 +1,14 @@
-//! Credentials that are never printed.
+//! Credentials whose value is not printed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A credential. `Debug` and `Display` print `[redacted]`, and its memory is wiped when dropped.
+/// A credential. `Debug` and `Display` print `[redacted]`. Its memory is overwritten with zeros when it is dropped.
 ///
-/// Serialization writes the credential: a configuration that is saved and loaded again must keep its password. Write
-/// serialized configuration only to places where secrets may be stored.
+/// Serialization writes the credential, so that a configuration can be saved and loaded again. Store serialized
+/// configuration only where secrets may be stored.
 ///
 /// ```
 /// use networking_spi::secret::Secret;
@@ -26,7 +26,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The credential. Call this only where it is sent or written.
+    /// Returns the credential. Call this only to send or store it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -10,11 +10,11 @@ pub trait Validate {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the first field that is wrong.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the first field that is invalid.
     fn validate(&self) -> Result<()>;
 }
 
-/// Checks a configuration inside another one: a failure names the whole path (`retry.max_attempts`).
+/// Checks a nested configuration. The error names the whole path of the field (`retry.max_attempts`).
 ///
 /// ```
 /// use networking_spi::http::RetryPolicy;
@@ -25,12 +25,12 @@ pub trait Validate {
 /// ```
 ///
 /// # Errors
-/// That of `value`, with `field.` before the field that it names.
+/// The error of `value`, with `field.` before the field that it names.
 pub fn nested(value: &(impl Validate + ?Sized), field: &str) -> Result<()> {
     value.validate().in_field(field)
 }
 
-/// Fails unless `ok`.
+/// Fails with `message` unless `ok` is true.
 pub fn ensure(ok: bool, field: &str, message: &'static str) -> Result<()> {
     if ok {
         Ok(())
@@ -39,22 +39,22 @@ pub fn ensure(ok: bool, field: &str, message: &'static str) -> Result<()> {
     }
 }
 
-/// Fails for an empty (or blank) string.
+/// Fails if the string is empty or has only whitespace.
 pub fn not_blank(value: &str, field: &str) -> Result<()> {
     ensure(!value.trim().is_empty(), field, "must not be empty")
 }
 
-/// Fails for a zero duration.
+/// Fails if the duration is zero.
 pub fn positive(value: Duration, field: &str) -> Result<()> {
     ensure(!value.is_zero(), field, "must be longer than zero")
 }
 
-/// Fails for a share outside 0.0 ..= 1.0, or one that is not a number.
+/// Fails if the value is not in 0.0 ..= 1.0, or is NaN.
 pub fn share(value: f64, field: &str) -> Result<()> {
     ensure((0.0..=1.0).contains(&value), field, "must be between 0.0 and 1.0")
 }
 
-/// Fails for a name that is blank, longer than `max` bytes, or has control characters.
+/// Fails if the name is blank, is longer than `max` bytes, or has control characters.
 pub fn name(value: &str, max: usize, field: &str) -> Result<()> {
     not_blank(value, field)?;
     ensure(value.len() <= max, field, "is too long")?;

@@ -1,4 +1,4 @@
-//! The contract of bridges.
+//! The contract `CommunicationBridge`.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +14,7 @@ use crate::capabilities::capabilities;
 use crate::error::Result;
 
 capabilities! {
-    /// What a [`CommunicationBridge`] can do. A bridge without capabilities passes every message to one target.
+    /// What a [`CommunicationBridge`] supports. Without capabilities, a bridge delivers every message to one target.
     pub struct BridgeCapabilities {
         /// Routing rules with conditions.
         routing,
@@ -22,7 +22,7 @@ capabilities! {
         dead_letters,
         /// [`CommunicationBridge::pause_bridge`] and [`CommunicationBridge::resume_bridge`].
         pause,
-        /// Messages of the same key are delivered in the order of their arrival.
+        /// Messages with the same key are delivered in the order of their arrival.
         ordering_by_key,
     }
 }
@@ -31,22 +31,23 @@ capabilities! {
 ///
 /// # Behaviour of every implementation
 ///
-/// * A message is acknowledged to its source only after the sink has acknowledged it: at least once.
+/// * A message is acknowledged to its source only after the sink has acknowledged it: delivery is at least once.
 /// * Payloads are delivered byte for byte.
-/// * A message that cannot be delivered or routed goes to the dead-letter target; without a dead-letter target its
-///   source gets the error. No message is lost silently.
-/// * At most [`max_in_flight`](BridgeConfig::max_in_flight) messages are processed at the same time; at the limit the
-///   source waits.
-/// * Destroying a bridge first finishes the messages that are being processed.
+/// * A message that cannot be delivered or routed is delivered to the dead-letter target. Without a dead-letter target,
+///   it is rejected to its source with the error. No message is lost silently.
+/// * At most [`max_in_flight`](BridgeConfig::max_in_flight) messages are in flight. At the limit, the bridge receives no
+///   further messages from the source.
+/// * Destroying a bridge first finishes the messages in flight.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
-    /// Starts a bridge named `name`. When this returns, the source accepts messages.
+    /// Creates and starts a bridge named `name`. When this returns, the source accepts messages.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field (also for a condition that does not compile),
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for a name in use, [`Exhausted`](crate::ErrorKind::Exhausted)
-    /// for too many bridges, and the errors of starting both endpoints. After an error neither endpoint is running.
+    /// if there are too many bridges, and the errors of starting the endpoints. After an error, neither endpoint is
+    /// running.
     async fn create_bridge(
         &self,
         name: &str,
@@ -55,79 +56,79 @@ pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
         config: BridgeConfig,
     ) -> Result<BridgeId>;
 
-    /// Stops and removes a bridge: the source takes no further messages, messages that are being processed are finished
-    /// within the drain timeout, and both endpoints are stopped.
+    /// Stops and removes a bridge. The source accepts no further messages, messages in flight are finished within
+    /// [`drain_timeout`](BridgeConfig::drain_timeout), and both endpoints are stopped.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) when messages were still being
-    /// processed; the source gets an error for each.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge, [`Timeout`](crate::ErrorKind::Timeout) if
+    /// messages were still in flight after the drain timeout; these are rejected.
     async fn destroy_bridge(&self, bridge: &BridgeId) -> Result<()>;
 
     /// Sends a message through a bridge as if its source had received it, and waits for its final outcome.
     ///
-    /// Cancel safety: a cancelled call may have delivered the message.
+    /// Cancel safety: the message may be delivered although the call was cancelled.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for a bridge that is paused or
-    /// draining, [`TooLarge`](crate::ErrorKind::TooLarge), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the
-    /// field, and the errors of the sink if there is no dead-letter target.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge, [`Closed`](crate::ErrorKind::Closed) for a
+    /// bridge that is not running, [`TooLarge`](crate::ErrorKind::TooLarge),
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, and the errors of the sink if there is no
+    /// dead-letter target.
     async fn send_message_through_bridge(&self, bridge: &BridgeId, message: BridgeMessage) -> Result<BridgeReceipt>;
 
-    /// The status of a bridge.
+    /// Returns the status of a bridge.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge.
     async fn bridge_status(&self, bridge: &BridgeId) -> Result<BridgeStatus>;
 
-    /// A bridge's counters.
+    /// Returns the counters of a bridge.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge.
     async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics>;
 
-    /// Replaces the routing of a running bridge, for messages received from now on.
+    /// Replaces the routing of a bridge. It applies to messages that are received afterwards.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field; the
-    /// previous routing then remains in force.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field; the previous routing then remains in use.
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()>;
 
-    /// All bridges, by name.
+    /// Lists all bridges, ordered by name.
     ///
     /// # Errors
     /// Connection errors, for implementations that ask a remote service.
     async fn all_bridges(&self) -> Result<Vec<BridgeInfo>>;
 
-    /// Checks the health of both endpoints of a bridge now.
+    /// Checks the health of a bridge and of both its endpoints now.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge.
     async fn monitor_bridge_health(&self, bridge: &BridgeId) -> Result<BridgeHealth>;
 
-    /// Stops taking messages from the source; those that were taken are finished. Pausing a paused bridge is not an
-    /// error.
+    /// Stops receiving messages from the source. Messages in flight are finished. Pausing a paused bridge is not an error.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for a bridge that has stopped,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pause`.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge, [`Closed`](crate::ErrorKind::Closed) for a
+    /// bridge that has stopped, [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pause`.
     async fn pause_bridge(&self, bridge: &BridgeId) -> Result<()>;
 
-    /// Takes messages from the source again. Resuming a running bridge is not an error.
+    /// Receives messages from the source again. Resuming a running bridge is not an error.
     ///
     /// # Errors
-    /// As [`pause_bridge`](Self::pause_bridge).
+    /// Same as [`pause_bridge`](Self::pause_bridge).
     async fn resume_bridge(&self, bridge: &BridgeId) -> Result<()>;
 
-    /// What this implementation can do.
+    /// What this implementation supports.
     fn capabilities(&self) -> BridgeCapabilities;
 }
 
 /// Conveniences for every [`CommunicationBridge`]. Do not implement it.
 pub trait CommunicationBridgeExt: CommunicationBridge {
-    /// The id of the bridge named `name`, if there is one.
+    /// Returns the id of the bridge named `name`, if there is one.
     ///
     /// # Errors
-    /// As [`CommunicationBridge::all_bridges`].
+    /// Same as [`CommunicationBridge::all_bridges`].
     fn find_bridge(&self, name: &str) -> impl Future<Output = Result<Option<BridgeId>>> + Send {
         async move {
             Ok(self
@@ -139,10 +140,11 @@ pub trait CommunicationBridgeExt: CommunicationBridge {
         }
     }
 
-    /// Destroys all bridges concurrently, and returns the first error in the order of their names.
+    /// Destroys all bridges concurrently, and waits for all of them.
     ///
     /// # Errors
-    /// As [`CommunicationBridge::destroy_bridge`].
+    /// The errors of [`all_bridges`](CommunicationBridge::all_bridges), or the first error of
+    /// [`destroy_bridge`](CommunicationBridge::destroy_bridge) in the order of the names.
     fn shutdown(&self) -> impl Future<Output = Result<()>> + Send {
         async move {
             let bridges = self.all_bridges().await?;

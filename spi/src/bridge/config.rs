@@ -8,20 +8,20 @@ use crate::backoff::Backoff;
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// The longest text of a routing condition, in bytes.
+/// The maximum length of a routing condition, in bytes.
 pub const MAX_CONDITION_LENGTH: usize = 2048;
 
-/// The most rules of a bridge.
+/// The maximum number of rules of a bridge.
 pub const MAX_RULES: usize = 1000;
 
-/// What a rule does with messages that match.
+/// The action of a rule for messages that match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouteAction {
     /// Deliver to this target.
     Deliver {
-        /// The target, in the notation of the sink: a topic, a path.
+        /// The target, in the notation of the sink: for example a topic or a path.
         target: String,
     },
     /// Acknowledge without delivering.
@@ -34,14 +34,14 @@ pub enum RouteAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RouteRule {
-    /// Its name, unique within the bridge.
+    /// The name, unique within the bridge.
     pub name: String,
-    /// The condition, a [CEL](https://cel.dev) expression that gives a boolean. It sees `payload` (the parsed JSON
-    /// payload, or null), `headers` (a map of the first value of each name, in lower case), `key`, `content_type`,
-    /// `origin` and `size` (of the payload in bytes). `key` and `content_type` are null if the message has none; a key
-    /// or header that is not UTF-8 is bytes.
+    /// The condition, a [CEL](https://cel.dev) expression with a boolean result. Its variables are `payload` (the parsed
+    /// JSON payload, or null), `headers` (a map from each name, in lower case, to its first value), `key`,
+    /// `content_type`, `origin` and `size` (of the payload, in bytes). `key` and `content_type` are null if the message
+    /// has none. A key or header value that is not UTF-8 has the type `bytes`.
     pub condition: String,
-    /// What happens to messages that match.
+    /// The action for messages that match.
     #[serde(flatten)]
     pub action: RouteAction,
 }
@@ -66,7 +66,7 @@ impl RouteRule {
     }
 }
 
-/// What happens when a condition cannot be evaluated (a missing field, a wrong type).
+/// The action for a condition that cannot be evaluated (a missing field, a wrong type).
 ///
 /// Exhaustive on purpose: a bridge handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,25 +75,25 @@ pub enum ErrorAction {
     /// The rule does not match; the error is counted.
     #[default]
     NoMatch,
-    /// The message goes to the dead-letter target.
+    /// The message is delivered to the dead-letter target.
     DeadLetter,
 }
 
-/// Where messages go.
+/// The routing of a bridge: its rules and its default target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RoutingConfig {
-    /// Rules, tried in order.
+    /// The rules, evaluated in order.
     pub rules: Vec<RouteRule>,
     /// The target of messages that match no rule. `None`: the dead-letter target.
     pub default_target: Option<String>,
-    /// What happens when a condition cannot be evaluated.
+    /// The action for a condition that cannot be evaluated.
     pub on_error: ErrorAction,
 }
 
 impl RoutingConfig {
-    /// No rules.
+    /// Routing without rules and without a default target.
     pub fn new() -> Self {
         Self::default()
     }
@@ -110,7 +110,7 @@ impl RoutingConfig {
         self
     }
 
-    /// Sets what happens when a condition cannot be evaluated.
+    /// Sets the action for a condition that cannot be evaluated.
     pub fn with_on_error(mut self, action: ErrorAction) -> Self {
         self.on_error = action;
         self
@@ -119,7 +119,7 @@ impl RoutingConfig {
 
 impl Validate for RoutingConfig {
     fn validate(&self) -> Result<()> {
-        validate::ensure(self.rules.len() <= MAX_RULES, "rules", "must be at most 1000")?;
+        validate::ensure(self.rules.len() <= MAX_RULES, "rules", "must have at most 1000 rules")?;
         let mut names = std::collections::HashSet::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let field = |name: &str| format!("rules[{index}].{name}");
@@ -146,15 +146,15 @@ impl Validate for RoutingConfig {
     }
 }
 
-/// How often, and after which waits, a delivery is retried.
+/// How often, and with which delays, a delivery is retried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct DeliveryRetry {
-    /// Attempts in all, the first included, 1 ..= 100.
+    /// The maximum number of attempts, including the first, 1 ..= 100.
     pub max_attempts: u32,
-    /// The wait before each further attempt. If the sink asks for a wait longer than `maximum`, the bridge stops retrying at
-    /// once; the error that the source gets has the wait that the sink asked for.
+    /// The delay before each retry. If the sink's error asks for a delay above `maximum`, the bridge does not retry; the
+    /// error of the rejection then has the delay that the sink asked for.
     #[serde(deserialize_with = "delivery_backoff")]
     pub backoff: Backoff,
 }
@@ -176,7 +176,8 @@ impl Default for DeliveryRetry {
 }
 
 impl DeliveryRetry {
-    /// At most `max_attempts` attempts; waits from `initial_delay`, doubling up to `max_delay`, with full jitter.
+    /// At most `max_attempts` attempts. The delay starts with `initial_delay` and doubles up to `max_delay`, with full
+    /// jitter.
     pub const fn new(max_attempts: u32, initial_delay: Duration, max_delay: Duration) -> Self {
         Self {
             max_attempts,
@@ -184,7 +185,7 @@ impl DeliveryRetry {
         }
     }
 
-    /// Sets the wait before each further attempt.
+    /// Sets the delay before each retry.
     pub const fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
@@ -204,28 +205,28 @@ impl Validate for DeliveryRetry {
 
 /// The configuration of a bridge.
 ///
-/// A message whose delivery fails in the last attempt, and one without a matching rule and a default target, goes to the
-/// dead-letter target with [header fields](super::dead_letter_headers) that give the reason. Without a dead-letter
-/// target the source gets the error, and its peer keeps the message.
+/// A message whose last attempt fails, or for which there is neither a matching rule nor a default target, is delivered to
+/// the dead-letter target with [header fields](super::dead_letter_headers) that give the reason. Without a dead-letter
+/// target, the message is rejected with the error, and the peer of the source keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BridgeConfig {
-    /// Where messages go.
+    /// The routing.
     pub routing: RoutingConfig,
     /// The target of messages that cannot be delivered or routed.
     pub dead_letter_target: Option<String>,
-    /// How often, and after which waits, a delivery is retried.
+    /// How often, and with which delays, a delivery is retried.
     pub retry: DeliveryRetry,
-    /// Messages processed at the same time, 1 ..= 100 000. At the limit no message is taken from the source.
+    /// The maximum number of messages in flight, 1 ..= 100 000. At the limit, no message is received from the source.
     pub max_in_flight: usize,
-    /// Largest payload delivered, in bytes. A larger one goes to the dead-letter target; without one it is rejected as
-    /// [`TooLarge`](crate::ErrorKind::TooLarge).
+    /// The largest payload, in bytes. A message with a larger one is delivered to the dead-letter target, or, without a
+    /// dead-letter target, rejected with [`TooLarge`](crate::ErrorKind::TooLarge).
     pub max_payload_size: usize,
-    /// Time limit of one attempt to deliver.
+    /// Time limit of one delivery attempt.
     #[serde(with = "humantime_serde")]
     pub delivery_timeout: Duration,
-    /// How long destroying a bridge waits for messages that are being processed.
+    /// How long destroying a bridge waits at most for messages in flight.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
 }
@@ -270,25 +271,25 @@ impl BridgeConfig {
         self
     }
 
-    /// Sets how many messages are processed at the same time.
+    /// Sets the maximum number of messages in flight.
     pub fn with_max_in_flight(mut self, messages: usize) -> Self {
         self.max_in_flight = messages;
         self
     }
 
-    /// Sets the largest payload in bytes.
+    /// Sets the largest payload, in bytes.
     pub fn with_max_payload_size(mut self, bytes: usize) -> Self {
         self.max_payload_size = bytes;
         self
     }
 
-    /// Sets the time limit of one attempt.
+    /// Sets the time limit of one delivery attempt.
     pub fn with_delivery_timeout(mut self, timeout: Duration) -> Self {
         self.delivery_timeout = timeout;
         self
     }
 
-    /// Sets how long destroying waits.
+    /// Sets how long destroying the bridge waits at most for messages in flight.
     pub fn with_drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self

@@ -1,6 +1,6 @@
-//! Header fields that every bridge adds to a message that it writes to the dead-letter target.
+//! Header fields that every bridge adds to messages for the dead-letter target.
 //!
-//! All names start with `dead-letter-`. Fields of an earlier dead-lettering are replaced.
+//! All names start with `dead-letter-`. If the message already has such fields, they are replaced.
 
 /// The reason: one of the `REASON_` values.
 pub const REASON: &str = "dead-letter-reason";
@@ -12,16 +12,16 @@ pub const RULE: &str = "dead-letter-rule";
 pub const ERROR_KIND: &str = "dead-letter-error-kind";
 /// The error as one line of text, shortened; absent without an error.
 pub const ERROR: &str = "dead-letter-error";
-/// Attempts to deliver it to its target.
+/// The number of attempts to deliver the message to its target.
 pub const ATTEMPTS: &str = "dead-letter-attempts";
-/// When the bridge dead-lettered it, in milliseconds since 1970.
+/// When the bridge dead-lettered the message, in milliseconds since the Unix epoch.
 pub const TIME: &str = "dead-letter-time";
-/// The bridge's name.
+/// The name of the bridge.
 pub const BRIDGE: &str = "dead-letter-bridge";
 
 /// The delivery to the target failed.
 pub const REASON_DELIVERY_FAILED: &str = "delivery_failed";
-/// A rule dead-letters such messages.
+/// A rule with the action [`DeadLetter`](super::RouteAction::DeadLetter) matched.
 pub const REASON_RULE: &str = "rule";
 /// No rule matched, and there is no default target.
 pub const REASON_NO_ROUTE: &str = "no_route";

@@ -1,4 +1,4 @@
-//! The two endpoints of a bridge. Backends implement them, and the bridge calls them.
+//! The endpoints of a bridge. Backends implement them, and the bridge calls them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use async_trait::async_trait;
 use super::{BridgeMessage, BridgeProtocol, BridgeReceipt, EndpointHealth};
 use crate::error::{ErrorKind, NetworkError, Result};
 
-/// Receives the outcome of one message for its source.
+/// Callback of a source for the outcome of one message.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Acknowledge: Send + 'static {
-    /// Called once with the outcome. Must not block.
+    /// Is called once, with the outcome. Must not block.
     fn acknowledge(self: Box<Self>, result: Result<BridgeReceipt>);
 }
 
-/// A message that must be acknowledged or rejected.
+/// A received message that must be acknowledged or rejected.
 ///
-/// Exactly one of [`acknowledge`](Self::acknowledge) and [`reject`](Self::reject) is called. A delivery that is dropped
-/// is rejected as [`Cancelled`](ErrorKind::Cancelled): no message is lost silently.
+/// Call exactly one of [`acknowledge`](Self::acknowledge) and [`reject`](Self::reject). Dropping a delivery rejects it with
+/// [`Cancelled`](ErrorKind::Cancelled), so that no message is lost silently.
 #[must_use = "a dropped delivery is rejected"]
 pub struct Delivery {
     message: Option<BridgeMessage>,
@@ -34,12 +34,12 @@ impl Delivery {
         }
     }
 
-    /// The message; `None` once it was taken.
+    /// The message; `None` after [`take_message`](Self::take_message).
     pub const fn message(&self) -> Option<&BridgeMessage> {
         self.message.as_ref()
     }
 
-    /// Takes the message out, to deliver it. It must still be acknowledged or rejected.
+    /// Takes the message, to deliver it. The delivery must still be acknowledged or rejected.
     pub fn take_message(&mut self) -> Option<BridgeMessage> {
         self.message.take()
     }
@@ -82,35 +82,36 @@ impl fmt::Debug for Delivery {
 /// The source of a bridge.
 ///
 /// The bridge calls [`start`](Self::start) once, [`receive`](Self::receive) while it can process messages, and
-/// [`stop`](Self::stop) once. After `stop`, `receive` returns the messages that the source had already taken from its
-/// peer, and then `None`: each message is acknowledged or rejected.
+/// [`stop`](Self::stop) once. After `stop`, `receive` returns the messages that the source has already received from its
+/// peer, so that they are acknowledged or rejected, and then `None`.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
-    /// Its protocol.
+    /// The protocol of this endpoint.
     fn protocol(&self) -> BridgeProtocol;
 
-    /// Starts taking messages from the peer (binds, subscribes).
+    /// Starts to accept messages from the peer (binds a socket, subscribes).
     ///
     /// # Errors
     /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
-    /// The next message; `None` when the source has stopped and no message is left.
+    /// Returns the next message; `None` when the source has stopped and has no further message.
     ///
-    /// Cancel safety: cancel safe. A message that was not returned is returned by a later call.
+    /// Cancel safety: if the future is dropped, no message is lost. A later call returns it.
     ///
     /// # Errors
-    /// An error that is [retryable](NetworkError::retryability) leaves the source running; any other ends the bridge.
+    /// After an error that is [retryable](NetworkError::retryability), the bridge calls `receive` again. Any other error ends
+    /// the bridge.
     async fn receive(&self) -> Result<Option<Delivery>>;
 
-    /// Stops taking messages from the peer. Stopping twice is not an error.
+    /// Stops accepting messages from the peer. Stopping twice is not an error.
     ///
     /// # Errors
     /// Connection errors; the source is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// Its health.
+    /// The health of this endpoint.
     async fn health(&self) -> EndpointHealth;
 }
 
@@ -118,7 +119,7 @@ pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
-    /// Its protocol.
+    /// The protocol of this endpoint.
     fn protocol(&self) -> BridgeProtocol;
 
     /// Prepares for deliveries (connects, creates a producer).
@@ -127,13 +128,13 @@ pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
     /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
-    /// Delivers a message to a target and waits until the peer has acknowledged it. Returns the exact position, if the
-    /// peer reports one.
+    /// Delivers a message to `target`, and waits until the peer has acknowledged it. Returns the position of the message, if
+    /// the peer reports one.
     ///
-    /// Cancel safety: a cancelled call may have delivered the message.
+    /// Cancel safety: the message may be delivered although the call was cancelled.
     ///
     /// # Errors
-    /// The error's [retryability](NetworkError::retryability) decides whether the bridge retries.
+    /// Any. The [retryability](NetworkError::retryability) of the error decides whether the bridge retries.
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>>;
 
     /// Waits for deliveries in progress, and releases all resources. Stopping twice is not an error.
@@ -142,7 +143,7 @@ pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
     /// [`Timeout`](ErrorKind::Timeout) and connection errors; the sink is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// Its health.
+    /// The health of this endpoint.
     async fn health(&self) -> EndpointHealth;
 }
 

@@ -9,29 +9,30 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// A message in a bridge. The bridge does not change the payload: it is delivered byte for byte as it was received.
+/// A message in a bridge. The bridge delivers the payload byte for byte as it was received.
 #[derive(Clone, PartialEq, Eq)]
 #[must_use = "a message does nothing until it is sent through a bridge"]
 #[non_exhaustive]
 pub struct BridgeMessage {
-    /// Identifies the message: the id that the source has for it (a delivery id), or one that the bridge generated.
+    /// The id of the message: the one that the source reports (a delivery id), or one that the source or the
+    /// application generated.
     pub id: String,
     /// The payload.
     pub payload: Bytes,
-    /// Its media type, if the source knows.
+    /// The media type, if the source knows it.
     pub content_type: Option<String>,
-    /// The ordering key. Messages with the same key are delivered in order, and Kafka selects the partition by it.
+    /// The ordering key. Messages with the same key are delivered in order. A Kafka sink uses it as the record key.
     pub key: Option<Bytes>,
     /// Header fields, names in lower case, in the order of arrival; names may repeat.
     pub headers: Vec<(String, Bytes)>,
-    /// Where it came from: a URL path, a topic.
+    /// Where the message came from, for example a URL path or a topic.
     pub origin: String,
-    /// When it arrived.
+    /// When the message arrived.
     pub received_at: SystemTime,
 }
 
 impl BridgeMessage {
-    /// A message.
+    /// A message without key and header fields.
     pub fn new(id: impl Into<String>, payload: impl Into<Bytes>, received_at: SystemTime) -> Self {
         Self {
             id: id.into(),
@@ -56,19 +57,19 @@ impl BridgeMessage {
         self
     }
 
-    /// Appends a header field; the name is put in lower case.
+    /// Appends a header field. The name is converted to lower case.
     pub fn with_header(mut self, name: &str, value: impl Into<Bytes>) -> Self {
         self.headers.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Sets where it came from.
+    /// Sets where the message came from.
     pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = origin.into();
         self
     }
 
-    /// The first value of this header as text, if it is UTF-8. `name` in lower case.
+    /// The first value of a header field as text, if it is UTF-8. Pass `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
         std::str::from_utf8(value).ok()
@@ -82,7 +83,7 @@ impl Validate for BridgeMessage {
 }
 
 impl fmt::Debug for BridgeMessage {
-    /// Sizes only: payload, key and headers may contain secrets.
+    /// Prints only sizes: payload, key and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BridgeMessage")
             .field("id", &self.id)
@@ -101,34 +102,34 @@ impl fmt::Debug for BridgeMessage {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Disposition {
-    /// The sink acknowledged it at its target.
+    /// Delivered to its target.
     Delivered,
-    /// The sink acknowledged it at the dead-letter target.
+    /// Delivered to the dead-letter target.
     DeadLettered,
-    /// A rule dropped it.
+    /// Dropped by a rule.
     Dropped,
 }
 
-/// The result that a source gets for a message that was delivered, dead-lettered or dropped.
+/// The outcome of a message that was delivered, dead-lettered or dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BridgeReceipt {
-    /// The message's id.
+    /// The id of the message.
     pub message_id: String,
     /// The final outcome.
     pub disposition: Disposition,
-    /// Where it went (a topic); empty for a dropped message.
+    /// The target to which it was delivered (a topic); empty for a dropped message.
     pub target: String,
-    /// The exact position, in the notation of the sink (`3@1042` for offset 1042 of partition 3).
+    /// The position in the target, in the notation of the sink (`3@1042` for offset 1042 of partition 3).
     pub position: Option<String>,
     /// The rule that matched; `None` for the default target.
     pub rule: Option<String>,
-    /// Attempts to deliver it.
+    /// The number of delivery attempts.
     pub attempts: u32,
 }
 
 impl BridgeReceipt {
-    /// A receipt of the first attempt.
+    /// A receipt after one attempt.
     pub fn new(message_id: impl Into<String>, disposition: Disposition, target: impl Into<String>) -> Self {
         Self {
             message_id: message_id.into(),
@@ -140,7 +141,7 @@ impl BridgeReceipt {
         }
     }
 
-    /// Sets the exact position.
+    /// Sets the position in the target.
     pub fn with_position(mut self, position: impl Into<String>) -> Self {
         self.position = Some(position.into());
         self
@@ -152,7 +153,7 @@ impl BridgeReceipt {
         self
     }
 
-    /// Sets the attempts.
+    /// Sets the number of delivery attempts.
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self

@@ -1,9 +1,9 @@
-//! Bridges: messages from a source, through routing rules, to a sink.
+//! Bridges: they route messages from a source to a sink.
 //!
-//! A [`CommunicationBridge`] runs bridges. Each bridge takes messages from a [`BridgeSource`] (an HTTP listener, a
-//! Kafka consumer), selects the target of each by its [`RoutingConfig`], and passes it to a [`BridgeSink`] (a Kafka
-//! producer, an HTTP client). The source gets the result, and acknowledges to its peer only the messages that the sink
-//! has acknowledged.
+//! A [`CommunicationBridge`] runs bridges. Each bridge receives messages from a [`BridgeSource`] (an HTTP listener, a
+//! Kafka consumer), selects the target of each message by its [`RoutingConfig`], and delivers it to a [`BridgeSink`] (a
+//! Kafka producer, an HTTP client). The bridge then reports the outcome to the source, so that the source acknowledges a
+//! message to its peer only after the sink has acknowledged it.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -50,7 +50,7 @@ pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
 use crate::names::{define_id, named_enum};
 
 define_id! {
-    /// A bridge of a [`CommunicationBridge`].
+    /// The id of a bridge of a [`CommunicationBridge`].
     BridgeId
 }
 
@@ -70,7 +70,7 @@ named_enum! {
         Tcp => "tcp",
         /// UDP.
         Udp => "udp",
-        /// In the same process.
+        /// In memory, in the same process.
         Memory => "memory",
     }
 }

@@ -17,15 +17,15 @@ named_enum! {
         /// Its endpoints are being started.
         #[default]
         Starting => "starting",
-        /// Messages are taken from the source.
+        /// Messages are received from the source.
         Running => "running",
-        /// No messages are taken from the source; those that were taken are finished.
+        /// No messages are received from the source; messages in flight are finished.
         Paused => "paused",
-        /// It is being destroyed, and finishes the messages that were taken.
+        /// The bridge is ending, and finishes the messages in flight.
         Draining => "draining",
-        /// It has stopped.
+        /// The bridge has stopped.
         Stopped => "stopped",
-        /// It has stopped because of an error.
+        /// The bridge has stopped because of an error.
         Failed => "failed",
     }
 }
@@ -77,14 +77,14 @@ pub struct BridgeStatus {
     pub state: BridgeState,
     /// When it was created.
     pub created_at: SystemTime,
-    /// Messages that are being processed.
+    /// Messages in flight.
     pub in_flight: usize,
     /// The latest error, if there was one.
     pub last_error: Option<String>,
 }
 
 impl BridgeStatus {
-    /// The status of a bridge that processes no message.
+    /// The status of a bridge without messages in flight and without errors.
     pub fn new(id: BridgeId, name: impl Into<String>, state: BridgeState, created_at: SystemTime) -> Self {
         Self {
             id,
@@ -97,34 +97,34 @@ impl BridgeStatus {
     }
 }
 
-/// A snapshot of a bridge's counters. Every received message ends in exactly one of `delivered`, `dead_lettered`,
-/// `dropped` and `failed`.
+/// A snapshot of a bridge's counters. Every received message is finally counted in exactly one of `delivered`,
+/// `dead_lettered`, `dropped` and `failed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct BridgeMetrics {
-    /// Messages taken from the source, or sent by the application.
+    /// Messages received from the source, or sent by the application.
     pub received: u64,
-    /// Messages acknowledged by the sink at their target.
+    /// Messages delivered to their target.
     pub delivered: u64,
-    /// Messages acknowledged by the sink at the dead-letter target.
+    /// Messages delivered to the dead-letter target.
     pub dead_lettered: u64,
     /// Messages dropped by a rule.
     pub dropped: u64,
-    /// Messages that were rejected to their source.
+    /// Messages that were rejected.
     pub failed: u64,
-    /// Attempts beyond the first.
+    /// Retries of deliveries.
     pub retries: u64,
     /// Conditions that could not be evaluated.
     pub condition_errors: u64,
-    /// Payload bytes delivered.
+    /// Payload bytes of the messages counted in `delivered`.
     pub bytes_delivered: u64,
-    /// Messages delivered, by target.
+    /// Messages delivered, by target; includes the dead-letter target.
     pub by_target: BTreeMap<String, u64>,
     /// Counters by rule.
     pub by_rule: BTreeMap<String, RouteMetrics>,
-    /// Mean time from receiving a message to its acknowledgement or rejection.
+    /// Mean time from the receipt of a message to its acknowledgement or rejection.
     pub mean_latency: Duration,
-    /// Longest time from receiving a message to its acknowledgement or rejection.
+    /// Longest time from the receipt of a message to its acknowledgement or rejection.
     pub max_latency: Duration,
 }
 
@@ -132,9 +132,9 @@ pub struct BridgeMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct RouteMetrics {
-    /// Messages that matched it.
+    /// Messages that matched the rule.
     pub matched: u64,
-    /// Times its condition could not be evaluated.
+    /// Evaluations of the condition that failed.
     pub errors: u64,
 }
 
@@ -146,11 +146,11 @@ named_enum! {
     pub enum HealthState {
         /// It works.
         Up => "up",
-        /// It works, but not fully.
+        /// It works with restrictions.
         Degraded => "degraded",
         /// It does not work.
         Down => "down",
-        /// Its health is not known.
+        /// The health is not known.
         #[default]
         Unknown => "unknown",
     }
@@ -162,7 +162,7 @@ named_enum! {
 pub struct EndpointHealth {
     /// Its state.
     pub state: HealthState,
-    /// The reason, or the address where it listens.
+    /// Details, for example a reason or the address on which it listens.
     pub detail: Option<String>,
 }
 
@@ -183,13 +183,13 @@ impl EndpointHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct BridgeHealth {
-    /// The worst of the two endpoints and the bridge.
+    /// The worst state among the two endpoints and the bridge.
     pub state: HealthState,
-    /// Its source.
+    /// The health of the source.
     pub source: EndpointHealth,
-    /// Its sink.
+    /// The health of the sink.
     pub sink: EndpointHealth,
-    /// Share of the messages that failed or were dead-lettered among the latest ones, 0 ..= 100 percent.
+    /// The percentage of the latest messages that failed or were dead-lettered, 0 ..= 100.
     pub error_percent: u8,
 }
 

@@ -1,4 +1,4 @@
-//! The registry of circuits.
+//! The contract `CircuitBreaker`: a registry of circuits.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,20 +15,21 @@ use super::{Circuit, CircuitBreakerConfig, CircuitEvent, CircuitExt, CircuitMetr
 use crate::capabilities::capabilities;
 use crate::error::{ErrorKind, NetworkError, Result};
 
-/// The output of an operation of [`CircuitBreaker::execute_with_circuit_breaker`], of any type.
+/// The output, of any type, of an operation of [`CircuitBreaker::execute_with_circuit_breaker`].
 pub type OperationOutput = Box<dyn Any + Send>;
 
 /// An operation. It is called only if the circuit admits the call.
 pub type BoxedOperation = Box<dyn FnOnce() -> BoxFuture<'static, Result<OperationOutput>> + Send>;
 
 capabilities! {
-    /// What a circuit breaker can do. A breaker without capabilities counts consecutive failures.
+    /// What a [`CircuitBreaker`] supports. Without capabilities, it only has
+    /// [`TripPolicy::ConsecutiveFailures`](super::TripPolicy::ConsecutiveFailures).
     pub struct CircuitBreakerCapabilities {
         /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
         count_window,
         /// [`TripPolicy::TimeWindow`](super::TripPolicy::TimeWindow).
         time_window,
-        /// Slow-call rates.
+        /// [`RateThresholds::slow_call_duration`](super::RateThresholds::slow_call_duration).
         slow_call_rate,
         /// [`CircuitMode::MetricsOnly`](super::CircuitMode::MetricsOnly).
         metrics_only,
@@ -39,34 +40,35 @@ capabilities! {
 
 /// A registry of named circuits.
 ///
-/// A circuit is created on first use, with the default configuration of the breaker, or when it is configured. Clones
-/// of the `Arc` share all circuits. Operations other than
-/// [`execute_with_circuit_breaker`](Self::execute_with_circuit_breaker) return without blocking or waiting.
+/// A circuit is created when it is configured, or on first use, with the default configuration of the breaker. Clones of
+/// the `Arc` share all circuits. Operations other than
+/// [`execute_with_circuit_breaker`](Self::execute_with_circuit_breaker) do not block.
 ///
 /// # Behaviour of every implementation
 ///
-/// * A rejected call does not call its operation. Its error says when to retry, if the circuit knows.
+/// * If a call is rejected, its operation is not called. The error has the delay before a retry, if it is known.
 /// * A half-open circuit admits at most [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at the
 ///   same time, regardless of the number of callers.
 /// * A result counts only for the state generation in which its call was admitted.
-/// * Every permit is returned: by `record`, by a panic, by a cancellation, or when its lease expires.
-/// * Events are delivered outside every lock. For a slow subscriber the oldest events are dropped, and it gets their
-///   number.
+/// * Every permit is released: by `record`, or when it is dropped, also in a panic or with a cancelled future. The permit
+///   of a probe loses its slot when its lease ends.
+/// * No lock is held while events are delivered. For a subscriber that lags, the oldest events are dropped, and it
+///   receives their number.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
-    /// Runs `operation` under the circuit named `circuit`.
+    /// Runs `operation` with a permit of the circuit named `circuit`.
     ///
-    /// `timeout` limits the operation and counts as a failure; `None` takes the circuit's
-    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). Errors are classified by the circuit's
-    /// [`ErrorClassifier`](super::ErrorClassifier).
+    /// If the operation takes longer than `timeout`, it is dropped and counts as a failure. `None` means the circuit's
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). The circuit's [`ErrorClassifier`](super::ErrorClassifier)
+    /// classifies errors.
     ///
-    /// Cancel safety: dropping the future drops the operation and frees the permit by the circuit's
-    /// [`CancelPolicy`](super::CancelPolicy).
+    /// Cancel safety: dropping the future drops the operation and releases the permit. What the call counts as depends on
+    /// the circuit's [`CancelPolicy`](super::CancelPolicy).
     ///
     /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, [`Timeout`](ErrorKind::Timeout) (phase total) when the
-    /// operation did not end in time, otherwise what the operation returned; and those of [`circuit`](Self::circuit).
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) if the call is rejected, [`Timeout`](ErrorKind::Timeout) (phase total) if
+    /// the operation does not end in time, the error of the operation, and the errors of [`circuit`](Self::circuit).
     async fn execute_with_circuit_breaker(
         &self,
         operation: BoxedOperation,
@@ -74,42 +76,42 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> Result<OperationOutput>;
 
-    /// The handle of a circuit, which is created with the default configuration if it does not exist.
+    /// Returns the handle of a circuit. Creates the circuit with the default configuration if it does not exist.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name that is blank, has control characters, or is longer than
-    /// [`MAX_CIRCUIT_NAME`](super::MAX_CIRCUIT_NAME),
-    /// [`Exhausted`](ErrorKind::Exhausted) when the registry is full.
+    /// [`MAX_CIRCUIT_NAME`](super::MAX_CIRCUIT_NAME), [`Exhausted`](ErrorKind::Exhausted) if the registry is full.
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>>;
 
-    /// The state of a circuit.
+    /// Returns the state of a circuit.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn circuit_state(&self, name: &str) -> Result<CircuitState>;
 
-    /// Sets the configuration of a circuit, which is created if it does not exist. State and counters are kept; new
-    /// thresholds apply from the next outcome on. The configured mode takes effect unless the circuit is forced open or
-    /// closed: a forced state stays until the circuit is reset or forced otherwise.
+    /// Sets the configuration of a circuit. Creates the circuit if it does not exist. The state and the counters are kept;
+    /// new thresholds apply from the next outcome on. While the circuit is forced open or closed, the configured mode has no
+    /// effect.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, [`Unsupported`](ErrorKind::Unsupported) for a policy
-    /// that `capabilities()` does not declare; and those of [`circuit`](Self::circuit).
+    /// or mode that `capabilities()` does not declare, and the errors of [`circuit`](Self::circuit).
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()>;
 
-    /// Closes a circuit, in automatic mode (metrics-only mode if that is configured), with empty window and counters.
+    /// Closes a circuit, ends a forced state, and empties the window and the counters. The mode is then automatic, or
+    /// metrics-only if that is configured.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn reset_circuit_breaker(&self, name: &str) -> Result<()>;
 
-    /// The counters of a circuit.
+    /// Returns a snapshot of the counters of a circuit.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn circuit_metrics(&self, name: &str) -> Result<CircuitMetrics>;
 
-    /// The states of all circuits, by name.
+    /// Returns the states of all circuits, by name.
     fn all_circuit_states(&self) -> BTreeMap<String, CircuitState>;
 
     /// Opens a circuit until it is reset or forced closed.
@@ -124,26 +126,25 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
     fn force_circuit_closed(&self, name: &str) -> Result<()>;
 
-    /// Events of all circuits from now on. The stream does not end while the breaker exists. For a subscriber that is
-    /// too slow the oldest events are dropped, and one [`Lagged`](super::CircuitEventKind::Lagged) event takes their
-    /// place.
+    /// Subscribes to the events of all circuits. The stream does not end while the breaker exists. For a subscriber that
+    /// lags, the oldest events are dropped, and replaced by one [`Lagged`](super::CircuitEventKind::Lagged) event.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) without the capability `events`.
     fn subscribe(&self) -> Result<BoxStream<'static, CircuitEvent>>;
 
-    /// What this breaker can do.
+    /// What this breaker supports.
     fn capabilities(&self) -> CircuitBreakerCapabilities;
 }
 
 /// Conveniences for every [`CircuitBreaker`]. Do not implement it.
 pub trait CircuitBreakerExt: CircuitBreaker {
-    /// Runs the future that `operation` builds under the circuit named `circuit`, without boxing it.
+    /// Calls [`CircuitExt::call`] on the circuit named `circuit`. The future of the operation is not boxed.
     ///
-    /// See [`CircuitExt::call`]; keep the handle of [`circuit`](CircuitBreaker::circuit) to save the lookup.
+    /// To save the lookup of the name, keep the handle of [`circuit`](CircuitBreaker::circuit).
     ///
     /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, otherwise what the operation returned.
+    /// The errors of [`CircuitExt::call`] and of [`circuit`](CircuitBreaker::circuit).
     fn call<T, F, Fut>(&self, circuit: &str, operation: F) -> impl Future<Output = Result<T>> + Send
     where
         T: Send,
@@ -153,11 +154,11 @@ pub trait CircuitBreakerExt: CircuitBreaker {
         async move { self.circuit(circuit)?.call(operation).await }
     }
 
-    /// [`CircuitExt::call_with_fallback`] under the circuit named `circuit`.
+    /// Calls [`CircuitExt::call_with_fallback`] on the circuit named `circuit`.
     ///
     /// # Errors
-    /// As `CircuitExt::call_with_fallback`, and those of [`circuit`](CircuitBreaker::circuit), for which the fallback
-    /// is not called.
+    /// The errors of [`CircuitExt::call_with_fallback`] and of [`circuit`](CircuitBreaker::circuit). For the latter, the
+    /// fallback does not run.
     fn call_with_fallback<T, F, Fut, G, Alternative>(
         &self,
         circuit: &str,
@@ -174,10 +175,11 @@ pub trait CircuitBreakerExt: CircuitBreaker {
         async move { self.circuit(circuit)?.call_with_fallback(operation, fallback).await }
     }
 
-    /// [`execute_with_circuit_breaker`](CircuitBreaker::execute_with_circuit_breaker) for an operation of any output.
+    /// Calls [`execute_with_circuit_breaker`](CircuitBreaker::execute_with_circuit_breaker) with an operation of any output
+    /// type.
     ///
     /// # Errors
-    /// As `execute_with_circuit_breaker`.
+    /// Same as `execute_with_circuit_breaker`.
     fn execute<T, F, Fut>(
         &self,
         circuit: &str,
@@ -212,7 +214,7 @@ macro_rules! delegate {
     ($($pointer:ident),+) => {$(
         #[deny(clippy::missing_trait_methods)]
         impl<B: CircuitBreaker + ?Sized> CircuitBreaker for $pointer<B> {
-            // The expansion of `async_trait`, without a second box around the inner future.
+            // Like the expansion of `async_trait`, but without a second box around the inner future.
             fn execute_with_circuit_breaker<'life0, 'life1, 'async_trait>(
                 &'life0 self,
                 operation: BoxedOperation,

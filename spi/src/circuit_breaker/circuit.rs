@@ -1,4 +1,4 @@
-//! One circuit: permits and their outcomes.
+//! The contract `Circuit`: permits and their outcomes.
 
 use std::fmt;
 use std::future::Future;
@@ -20,12 +20,12 @@ use crate::error::{ErrorKind, NetworkError, Phase, Result, Retryability, context
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallOutcome {
-    /// The dependency works.
+    /// The call shows that the dependency works.
     Success,
-    /// The dependency is failing.
+    /// The call shows that the dependency is failing.
     Failure,
-    /// The call says nothing about the dependency (a bad request, a cancelled caller). Its permit is freed, and the
-    /// state does not change.
+    /// The call does not show whether the dependency works (a bad request, a cancelled caller). The permit is released, and
+    /// the state does not change.
     Ignored,
 }
 
@@ -33,12 +33,12 @@ pub enum CallOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallRecord {
-    /// How it ended. `None`: the permit was dropped without a record, and the circuit applies its
+    /// The outcome. `None`: the permit was dropped without a record, and the circuit applies its
     /// [`CancelPolicy`](super::CancelPolicy).
     pub outcome: Option<CallOutcome>,
-    /// Whether the permit was dropped by a panic, which is a failure under every policy.
+    /// Whether the permit was dropped in a panic, which counts as a failure with every policy.
     pub panicked: bool,
-    /// The shortest wait the dependency asked for (`Retry-After`): lengthens the open time, up to its cap.
+    /// The delay that the dependency asked for (`Retry-After`). The open time is at least this delay, up to its maximum.
     pub retry_after: Option<Duration>,
 }
 
@@ -52,7 +52,7 @@ impl CallRecord {
         }
     }
 
-    /// A permit dropped without a record.
+    /// A permit that was dropped without a record.
     pub const fn dropped(panicked: bool) -> Self {
         Self {
             outcome: None,
@@ -61,7 +61,7 @@ impl CallRecord {
         }
     }
 
-    /// Adds the wait the dependency asked for.
+    /// Sets the delay that the dependency asked for.
     pub const fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
@@ -80,10 +80,10 @@ impl From<CallOutcome> for CallRecord {
 pub struct CircuitRejection {
     /// The circuit's name.
     pub circuit: Arc<str>,
-    /// [`CircuitState::Open`], or [`CircuitState::HalfOpen`] when all probe slots are taken.
+    /// [`CircuitState::Open`], or [`CircuitState::HalfOpen`] if all probe slots are taken.
     pub state: CircuitState,
-    /// The time until a call may be admitted again. `None` for a circuit that was forced open, which waits for an
-    /// operator, and for a half-open one, which waits for its probes.
+    /// The remaining open time. `None` for a circuit that is forced open, and for a half-open circuit, which waits for its
+    /// probes.
     pub retry_after: Option<Duration>,
 }
 
@@ -111,8 +111,8 @@ impl fmt::Display for CircuitRejection {
 impl std::error::Error for CircuitRejection {}
 
 impl From<CircuitRejection> for NetworkError {
-    /// An [`ErrorKind::CircuitOpen`] error: retryable after the open time, immediately if only the probe slots are
-    /// taken, and never if the circuit is forced open.
+    /// An [`ErrorKind::CircuitOpen`] error. It is retryable after the remaining open time, immediately if only the probe
+    /// slots are taken, and never if the circuit is forced open.
     fn from(rejection: CircuitRejection) -> Self {
         let retryability = match (rejection.retry_after, rejection.state) {
             (Some(delay), _) => Retryability::After(delay),
@@ -125,11 +125,12 @@ impl From<CircuitRejection> for NetworkError {
     }
 }
 
-/// By what a circuit recognises a permit that comes back. Opaque to applications.
+/// Identifies a permit for its circuit. Opaque to applications.
 ///
 /// # For implementers of [`Circuit`]
 ///
-/// Only the circuit that made a token reads these three values. Their names describe the usual use.
+/// Only the circuit that created a token reads its three values, so it may use them for other purposes than their names
+/// suggest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PermitToken {
     generation: u64,
@@ -138,7 +139,7 @@ pub struct PermitToken {
 }
 
 impl PermitToken {
-    /// A token of this state generation, for a call that is neither a probe nor timed.
+    /// A token for a call that was admitted in `generation`, and that is neither a probe nor timed.
     #[inline]
     pub const fn new(generation: u64) -> Self {
         Self {
@@ -155,26 +156,26 @@ impl PermitToken {
         self
     }
 
-    /// Sets when the call was admitted, in nanoseconds of the circuit's clock.
+    /// Sets the time at which the call was admitted, in nanoseconds of the circuit's clock.
     #[inline]
     pub const fn with_started_nanos(mut self, nanos: u64) -> Self {
         self.started_nanos = nanos;
         self
     }
 
-    /// The state generation in which the call was admitted. Results of an earlier generation do not count.
+    /// The state generation in which the call was admitted. Results from an earlier generation do not count.
     #[inline]
     pub const fn generation(self) -> u64 {
         self.generation
     }
 
-    /// The number of the probe or of its slot; 0 for a call that was admitted while closed.
+    /// The number of the probe or of its slot; 0 for a call that is not a probe.
     #[inline]
     pub const fn probe(self) -> u64 {
         self.probe
     }
 
-    /// When the call was admitted, in nanoseconds of the circuit's clock; 0 if the circuit does not time calls.
+    /// The time at which the call was admitted, in nanoseconds of the circuit's clock; 0 if the circuit does not time calls.
     #[inline]
     pub const fn started_nanos(self) -> u64 {
         self.started_nanos
@@ -183,46 +184,46 @@ impl PermitToken {
 
 /// One named circuit.
 ///
-/// A handle stays valid for the life of its breaker: it follows configuration changes, resets and forced states.
-/// Clones of the `Arc` share everything.
+/// A handle stays valid: new configurations, resets and forced states also apply to it. Clones of the `Arc` share
+/// everything.
 ///
 /// # For implementers
 ///
-/// `try_acquire` must return `Permit::new(self, token)`. Each permit is then passed to [`complete`](Self::complete)
-/// exactly once, also when it is dropped in a panic or with a cancelled future.
+/// `try_acquire` must return `Permit::new(self, token)`. Each permit then calls [`complete`](Self::complete) exactly once,
+/// also if it is dropped in a panic or with a cancelled future.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 pub trait Circuit: fmt::Debug + Send + Sync + 'static {
-    /// Its name in the breaker.
+    /// The name of the circuit in its breaker.
     fn name(&self) -> &str;
 
-    /// Asks for a permit to make a call now. Does not block.
+    /// Returns a permit for one call, if the circuit admits it. Does not block.
     ///
     /// # Errors
-    /// A [`CircuitRejection`] when the circuit is open, or half-open with every probe slot taken.
+    /// A [`CircuitRejection`] if the circuit is open, or half-open with all probe slots taken.
     #[allow(clippy::elidable_lifetime_names, reason = "mockall needs the name")]
     fn try_acquire<'a>(&'a self) -> Result<Permit<'a>, CircuitRejection>;
 
-    /// The state now. When the open time has passed, it is [`CircuitState::HalfOpen`], also before the next call.
+    /// Returns the current state. When the open time has passed, it is [`CircuitState::HalfOpen`], even before the next call.
     fn state(&self) -> CircuitState;
 
-    /// A snapshot of the counters.
+    /// Returns a snapshot of the counters.
     fn metrics(&self) -> CircuitMetrics;
 
-    /// The configuration in force.
+    /// Returns the current configuration.
     fn config(&self) -> Arc<CircuitBreakerConfig>;
 
-    /// Starts the time limit of one call: `limit`, or the configured
-    /// [`call_timeout`](CircuitBreakerConfig::call_timeout) for `None`. Without either there is no deadline.
+    /// Starts the deadline of one call, after `limit`, or after the configured
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout) if `limit` is `None`. Returns `None` if neither is set.
     ///
-    /// The contracts have no timer. The implementation uses that of its runtime, and may panic outside of that runtime
-    /// if there is a limit. Without a limit it must be cheap: every call asks for its deadline.
+    /// The contracts have no timer. The implementation uses the timer of its runtime. If there is a limit, it may panic
+    /// outside of that runtime. Without a limit, this method must be cheap, because it is called for every call.
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline>;
 
-    /// Ends the call of a permit. [`Permit`] and [`OwnedPermit`] call it; applications do not.
+    /// Records the end of a call. [`Permit`] and [`OwnedPermit`] call this method; applications do not.
     fn complete(&self, token: PermitToken, record: CallRecord);
 }
 
-/// The running time limit of one call: a future that is ready when the time has passed.
+/// The deadline of one call: a future that is ready when the time limit has passed.
 #[must_use = "a deadline does nothing unless it is awaited"]
 pub struct Deadline {
     limit: Duration,
@@ -259,8 +260,8 @@ impl fmt::Debug for Deadline {
 
 /// Permission to make one call. Report its outcome with [`record`](Self::record).
 ///
-/// A permit that is dropped without a record frees its slot. It counts as a failure if the thread is panicking, and
-/// otherwise as the circuit's [`CancelPolicy`](super::CancelPolicy) says.
+/// A permit that is dropped without a record is released. The call counts as a failure if the thread is panicking;
+/// otherwise the circuit's [`CancelPolicy`](super::CancelPolicy) decides.
 #[must_use = "a dropped permit counts as a cancelled call"]
 pub struct Permit<'c> {
     circuit: &'c dyn Circuit,
@@ -273,7 +274,8 @@ impl<'c> Permit<'c> {
         Self { circuit, token }
     }
 
-    /// Ends the call. A record of an earlier state generation is counted as stale and has no other effect.
+    /// Records the outcome of the call, and releases the permit. If the state generation has changed since the call was
+    /// admitted, the result is counted as stale and has no other effect.
     pub fn record(self, record: impl Into<CallRecord>) {
         let (circuit, token) = (self.circuit, self.token);
         std::mem::forget(self);
@@ -297,7 +299,7 @@ impl fmt::Debug for Permit<'_> {
     }
 }
 
-/// A [`Permit`] that owns a reference to its circuit, and can be sent to another task.
+/// A [`Permit`] that owns a reference to its circuit and can be moved to another task.
 #[must_use = "a dropped permit counts as a cancelled call"]
 pub struct OwnedPermit {
     circuit: Arc<dyn Circuit>,
@@ -306,10 +308,10 @@ pub struct OwnedPermit {
 }
 
 impl OwnedPermit {
-    /// Asks `circuit` for a permit to make a call now.
+    /// Returns a permit of `circuit` for one call, if the circuit admits it.
     ///
     /// # Errors
-    /// A [`CircuitRejection`] as [`Circuit::try_acquire`].
+    /// Same as [`Circuit::try_acquire`].
     pub fn acquire(circuit: &Arc<dyn Circuit>) -> Result<Self, CircuitRejection> {
         let permit = circuit.try_acquire()?;
         let token = permit.token;
@@ -320,7 +322,7 @@ impl OwnedPermit {
         })
     }
 
-    /// Ends the call, as [`Permit::record`].
+    /// Same as [`Permit::record`].
     pub fn record(mut self, record: impl Into<CallRecord>) {
         if let Some(token) = self.token.take() {
             self.circuit.complete(token, record.into());
@@ -348,18 +350,18 @@ impl fmt::Debug for OwnedPermit {
 
 /// Conveniences for every [`Circuit`]. Do not implement it.
 pub trait CircuitExt: Circuit {
-    /// Runs the future that `operation` builds under a permit and the configured
-    /// [`call_timeout`](CircuitBreakerConfig::call_timeout); errors are classified by the circuit's
-    /// [`ErrorClassifier`](super::ErrorClassifier). `operation` is not called if the circuit rejects the call.
+    /// Runs the future that `operation` returns, with a permit and the configured
+    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). The circuit's [`ErrorClassifier`](super::ErrorClassifier)
+    /// classifies errors. `operation` is not called if the circuit rejects the call.
     ///
-    /// Configure a timeout in the circuit, not around this call: a timeout around it cancels the call, and the circuit
-    /// does not learn that the dependency hangs.
+    /// Configure a timeout in the circuit, not around this call: a timeout around it only cancels the call, and the circuit
+    /// does not count a failure.
     ///
     /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`].
     ///
     /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) when rejected, [`Timeout`](ErrorKind::Timeout) (phase total) when the
-    /// operation did not end in time, otherwise what the operation returned.
+    /// [`CircuitOpen`](ErrorKind::CircuitOpen) if the call is rejected, [`Timeout`](ErrorKind::Timeout) (phase total) if
+    /// the operation does not end in time, and the error of the operation.
     fn call<T, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T>> + Send
     where
         T: Send,
@@ -369,10 +371,10 @@ pub trait CircuitExt: Circuit {
         run(self, None, operation)
     }
 
-    /// [`call`](Self::call) with this time limit in place of the configured one.
+    /// Like [`call`](Self::call), with `limit` in place of the configured timeout.
     ///
     /// # Errors
-    /// As `call`.
+    /// Same as `call`.
     fn call_with_timeout<T, F, Fut>(&self, limit: Duration, operation: F) -> impl Future<Output = Result<T>> + Send
     where
         T: Send,
@@ -382,14 +384,14 @@ pub trait CircuitExt: Circuit {
         run(self, Some(limit), operation)
     }
 
-    /// Like [`call`](Self::call), with a fallback. `fallback` gets the error, and runs if the call was rejected, did
-    /// not end in time, or counts as a failure by the circuit's [`ErrorClassifier`](super::ErrorClassifier).
+    /// Like [`call`](Self::call), with a fallback. `fallback` is called with the error if the call was rejected, did not
+    /// end in time, or counts as a failure by the circuit's [`ErrorClassifier`](super::ErrorClassifier).
     ///
-    /// Errors that do not count as failures of the dependency (an ignored one, or a response such as 404) are returned
-    /// unchanged: a fallback would hide an error of the caller. The fallback runs without a permit, and its outcome is
-    /// not counted.
+    /// Errors that do not count as failures of the dependency (invalid input, a response such as 404) are returned
+    /// unchanged, because a fallback would hide a mistake of the caller. The fallback runs without a permit, and its outcome
+    /// is not counted.
     ///
-    /// Cancel safety: as `call`; while the fallback runs, dropping the future drops the fallback.
+    /// Cancel safety: same as `call`; while the fallback runs, dropping the future drops the fallback.
     ///
     /// ```
     /// # use networking_spi::prelude::*;
@@ -403,7 +405,7 @@ pub trait CircuitExt: Circuit {
     /// ```
     ///
     /// # Errors
-    /// The error of the operation if it does not count as a failure of the dependency, otherwise that of the fallback.
+    /// The error of the operation if it does not count as a failure of the dependency, otherwise the error of the fallback.
     fn call_with_fallback<T, F, Fut, G, Alternative>(
         &self,
         operation: F,
@@ -440,7 +442,7 @@ where
         .map_err(|unsuccessful| unsuccessful.error)
 }
 
-/// A call that returned no value: it was rejected, or it failed.
+/// The error of a call that was rejected or that failed.
 struct Unsuccessful {
     error: NetworkError,
     /// Whether the call was rejected or counted as a failure.
@@ -465,7 +467,7 @@ where
             match select(pin!(operation()), deadline).await {
                 Either::Left((result, _)) => result,
                 Either::Right(((), _)) => {
-                    // The classifier is not asked: a dependency that does not answer in time is failing.
+                    // A timeout is a failure whatever the classifier decides about errors.
                     permit.record(CallOutcome::Failure);
                     return Err(Unsuccessful {
                         error: NetworkError::timeout("circuit_breaker.call", Phase::Total, limit),

@@ -1,4 +1,4 @@
-//! Which errors count as failures of the dependency.
+//! Classifiers of errors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::http::status;
 
 /// Decides which errors count as failures of the dependency.
 pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
-    /// What a call that returned `error` counts as.
+    /// Returns what a call with this error counts as.
     fn classify(&self, error: &NetworkError) -> CallOutcome;
 }
 
@@ -20,12 +20,14 @@ pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
 /// | error | counts as |
 /// |---|---|
 /// | status 5xx, 408, 429 | failure |
-/// | any other status | success: the dependency answered |
-/// | connection, TLS, proxy and protocol failures, timeouts, truncated and undecodable bodies, failures of the peer | failure |
+/// | any other status | success: the dependency responded |
 /// | a rate limit of the peer | failure |
 /// | a local rate limit (nothing was sent) | ignored |
-/// | not found, exists already, authentication, permission, conflict, incompatible schema | success |
-/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application, local resources | ignored |
+/// | not found, already exists, authentication, permission denied, conflict, incompatible schema | success |
+/// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application | ignored |
+/// | exhausted local resource, closed handle | ignored |
+/// | connection, TLS, proxy, protocol, timeout, truncated or undecodable body, failure of the peer | failure |
+/// | any other error, for example too large, redirect, denied destination | failure |
 pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
     Arc::new(DefaultClassifier)
 }
@@ -43,7 +45,7 @@ impl ErrorClassifier for DefaultClassifier {
             };
         }
         match error.kind() {
-            // A local limiter: the request did not reach the dependency.
+            // The limiter is local: the request did not reach the dependency.
             ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
             ErrorKind::InvalidInput
             | ErrorKind::Unsupported
@@ -64,12 +66,12 @@ impl ErrorClassifier for DefaultClassifier {
     }
 }
 
-/// The classifier for Kafka: [`default_classifier`], except for kinds that mean something else in Kafka.
+/// The classifier for Kafka: [`default_classifier`], except for kinds that have another meaning in Kafka.
 ///
 /// | error | counts as |
 /// |---|---|
 /// | no broker, no leader, no coordinator, too few replicas, storage errors, throttling, timeouts | failure |
-/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker answered |
+/// | unknown topic, partition or group, no permission, fenced or rebalancing member | success: the broker responded |
 /// | a record or batch that is too large, or that cannot be decoded | ignored: the record is the cause |
 /// | invalid input, full local queue, closed handle, cancellation, policy violation | ignored |
 ///

@@ -1,4 +1,4 @@
-//! Configuration of a circuit.
+//! The configuration of a circuit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use crate::validate::{self, Validate};
 
 /// When a closed circuit opens.
 ///
-/// Written as `{"consecutive_failures": {"failures": 5}}` or `{"count_window": {"size": 100, "rates": {"failure_rate": 0.5}}}`.
+/// Serialized as `{"consecutive_failures": {"failures": 5}}` or
+/// `{"count_window": {"size": 100, "rates": {"failure_rate": 0.5}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TripPolicy {
     /// After `failures` consecutive failures.
     ConsecutiveFailures {
-        /// At least 1.
+        /// The number of consecutive failures, at least 1.
         failures: u32,
     },
-    /// When a rate of the last `size` calls reaches its threshold.
+    /// When the failure rate or slow-call rate of the last `size` calls reaches its threshold.
     CountWindow {
-        /// Calls in the window, 1 ..= 65 536.
+        /// The number of calls in the window, 1 ..= 65 536.
         size: u32,
-        /// The rates.
+        /// The thresholds.
         #[serde(default)]
         rates: RateThresholds,
     },
-    /// When a rate of the calls of the last `length` reaches its threshold. Memory and cost do not depend on the call
-    /// rate: the window is a fixed number of buckets.
+    /// When the failure rate or slow-call rate of the calls in the last `length` reaches its threshold. The window has a
+    /// fixed number of buckets, so memory and cost do not depend on the call rate.
     TimeWindow {
-        /// How far back the window reaches.
+        /// The length of the window, at least 10 ms.
         #[serde(with = "humantime_serde")]
         length: Duration,
-        /// The rates.
+        /// The thresholds.
         #[serde(default)]
         rates: RateThresholds,
     },
@@ -54,7 +55,7 @@ impl TripPolicy {
         Self::CountWindow { size, rates }
     }
 
-    /// Opens by the rates of the calls of the last `length`.
+    /// Opens by the rates of the calls in the last `length`.
     pub const fn time_window(length: Duration, rates: RateThresholds) -> Self {
         Self::TimeWindow { length, rates }
     }
@@ -86,19 +87,19 @@ impl Validate for TripPolicy {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RateThresholds {
-    /// Share of failed calls at which the circuit opens, above 0.0 and up to 1.0.
+    /// The share of failed calls at which the circuit opens, above 0.0 and at most 1.0.
     pub failure_rate: f64,
-    /// The least number of calls in the window. With fewer the rates are not evaluated.
+    /// The number of calls in the window below which the rates are not evaluated, at least 1.
     pub minimum_calls: u32,
-    /// Calls that take at least this long are slow. `None`: calls are not timed, which is cheaper.
+    /// A call that takes at least this long is slow. `None`: calls are not timed, which is cheaper.
     #[serde(with = "humantime_serde")]
     pub slow_call_duration: Option<Duration>,
-    /// Share of slow calls at which the circuit opens, above 0.0 and up to 1.0.
+    /// The share of slow calls at which the circuit opens, above 0.0 and at most 1.0.
     pub slow_call_rate: f64,
 }
 
 impl Default for RateThresholds {
-    /// Opens when half of at least 10 calls failed; no slow-call rate.
+    /// Opens when half of at least 10 calls have failed. Calls are not timed.
     fn default() -> Self {
         Self {
             failure_rate: 0.5,
@@ -110,7 +111,7 @@ impl Default for RateThresholds {
 }
 
 impl RateThresholds {
-    /// Opens at this share of failed calls among at least `minimum_calls`.
+    /// Opens when the share of failed calls reaches `failure_rate`, with at least `minimum_calls` calls in the window.
     pub fn new(failure_rate: f64, minimum_calls: u32) -> Self {
         Self {
             failure_rate,
@@ -119,7 +120,7 @@ impl RateThresholds {
         }
     }
 
-    /// Also opens when `rate` of the calls take at least `duration`.
+    /// Also opens when the share of calls that take at least `duration` reaches `rate`.
     pub fn with_slow_calls(mut self, duration: Duration, rate: f64) -> Self {
         self.slow_call_duration = Some(duration);
         self.slow_call_rate = rate;
@@ -141,24 +142,24 @@ impl Validate for RateThresholds {
     }
 }
 
-/// How a half-open circuit finds out whether the dependency has recovered.
+/// How a half-open circuit tests whether the dependency has recovered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HalfOpenPolicy {
-    /// Probes in flight at the same time, at least 1.
+    /// The maximum number of probes in flight, at least 1.
     pub max_concurrent_probes: u32,
-    /// Successful probes after which the circuit closes, at least 1. One failed probe opens it again, and so does a
-    /// slow probe if the trip policy times calls.
+    /// The number of successful probes after which the circuit closes, at least 1. One failed probe opens the circuit again.
+    /// If the trip policy times calls, a slow probe also does.
     pub success_threshold: u32,
-    /// How long a probe may hold its slot. After that the slot is free, and a late result of the probe does not count.
-    /// `None`: the first open time, or the call timeout if that is longer.
+    /// How long a probe may hold its slot. After that, the slot is free, and a late result of the probe does not count.
+    /// `None`: the initial open time, or the call timeout if that is longer.
     #[serde(with = "humantime_serde")]
     pub probe_lease: Option<Duration>,
 }
 
 impl Default for HalfOpenPolicy {
-    /// One probe at a time, one success closes.
+    /// One probe at a time; one success closes the circuit.
     fn default() -> Self {
         Self {
             max_concurrent_probes: 1,
@@ -169,8 +170,7 @@ impl Default for HalfOpenPolicy {
 }
 
 impl HalfOpenPolicy {
-    /// Closes after `success_threshold` successful probes, of which at most `max_concurrent_probes` are in flight at
-    /// the same time.
+    /// Admits at most `max_concurrent_probes` at a time, and closes the circuit after `success_threshold` successful probes.
     pub const fn new(max_concurrent_probes: u32, success_threshold: u32) -> Self {
         Self {
             max_concurrent_probes,
@@ -206,8 +206,8 @@ impl Validate for HalfOpenPolicy {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OpenPolicy {
-    /// The open time: `initial` for the first opening, longer for each further opening without a recovery (a closing) in
-    /// between. `maximum` is also the longest time that a `Retry-After` can ask for.
+    /// The open time: `initial` for the first opening, and longer for each further opening until the circuit has closed.
+    /// `maximum` also limits the open time that a `Retry-After` can cause.
     #[serde(deserialize_with = "open_backoff")]
     pub backoff: Backoff,
 }
@@ -227,35 +227,35 @@ impl Default for OpenPolicy {
 }
 
 impl OpenPolicy {
-    /// This backoff.
+    /// A policy with this backoff.
     pub const fn new(backoff: Backoff) -> Self {
         Self { backoff }
     }
 
-    /// Always exactly `duration`.
+    /// Always open for exactly `duration`.
     pub const fn fixed(duration: Duration) -> Self {
         Self::new(Backoff::fixed(duration))
     }
 
-    /// `duration` for the first opening, twice as long for each further one without a recovery in between, up to
-    /// `max_duration`; no jitter.
+    /// Open for `duration` at first, and twice as long for each further opening until the circuit has closed, up to
+    /// `max_duration`. No jitter.
     pub const fn exponential(duration: Duration, max_duration: Duration) -> Self {
         Self::new(Backoff::new(duration, max_duration).with_jitter(Jitter::None))
     }
 
-    /// Sets by which factor each opening lengthens the next.
+    /// Sets the factor by which each opening lengthens the next one.
     pub const fn with_multiplier(mut self, multiplier: f64) -> Self {
         self.backoff.multiplier = multiplier;
         self
     }
 
-    /// Sets the longest open time, which is also the longest that a `Retry-After` can ask for.
+    /// Sets the longest open time. It also limits the open time that a `Retry-After` can cause.
     pub const fn with_max_duration(mut self, duration: Duration) -> Self {
         self.backoff.maximum = duration;
         self
     }
 
-    /// Sets the share of the open time that is random, 0.0 ..= 1.0: 0.1 gives 90 % to 110 %.
+    /// Sets proportional jitter, with a share of 0.0 ..= 1.0: 0.1 gives 90 % to 110 % of the open time.
     pub const fn with_jitter(mut self, share: f64) -> Self {
         self.backoff.jitter = Jitter::Proportional(share);
         self
@@ -269,16 +269,16 @@ impl Validate for OpenPolicy {
     }
 }
 
-/// What a permit counts as when its call is cancelled (its future is dropped).
+/// What a cancelled call counts as: its future, or its permit, was dropped without a record.
 ///
 /// Exhaustive on purpose: a circuit handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelPolicy {
-    /// As ignored: a cancellation says nothing about the dependency.
+    /// Ignored: a cancellation does not show whether the dependency works.
     #[default]
     Ignore,
-    /// As a failure: for callers that cancel when an outer timeout expires.
+    /// Failure: for callers that cancel when an outer timeout expires.
     Failure,
 }
 
@@ -299,13 +299,13 @@ pub enum CancelPolicy {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CircuitBreakerConfig {
-    /// When the circuit opens. Default: 5 consecutive failures.
+    /// When the circuit opens. Defaults to 5 consecutive failures.
     pub trip: TripPolicy,
     /// How long it stays open.
     pub open: OpenPolicy,
-    /// How it probes for recovery.
+    /// How it tests whether the dependency has recovered.
     pub half_open: HalfOpenPolicy,
-    /// Default timeout of a call, applied inside the breaker so that it counts. `None`: no timeout.
+    /// The default timeout of a call. The circuit applies it, so that a timeout counts as a failure. `None`: no timeout.
     #[serde(with = "humantime_serde")]
     pub call_timeout: Option<Duration>,
     /// What cancelled calls count as.
@@ -313,7 +313,7 @@ pub struct CircuitBreakerConfig {
     /// The mode in which the circuit starts. A forced state (`force_circuit_open`, `force_circuit_closed`) overrides it
     /// until the circuit is reset or forced otherwise.
     pub mode: CircuitMode,
-    /// Which errors count. Not serialized: a deserialized configuration has the default classifier.
+    /// Decides what errors count as. Not serialized: a deserialized configuration has the default classifier.
     #[serde(skip, default = "default_classifier")]
     pub classifier: Arc<dyn ErrorClassifier>,
 }
@@ -350,7 +350,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Sets how it probes for recovery.
+    /// Sets how it tests whether the dependency has recovered.
     pub fn with_half_open(mut self, half_open: HalfOpenPolicy) -> Self {
         self.half_open = half_open;
         self
@@ -374,7 +374,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Sets which errors count.
+    /// Sets the classifier of errors.
     pub fn with_classifier(mut self, classifier: Arc<dyn ErrorClassifier>) -> Self {
         self.classifier = classifier;
         self

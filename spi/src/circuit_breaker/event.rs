@@ -26,11 +26,11 @@ named_enum! {
         ProbesSucceeded => "probes_succeeded",
         /// A probe failed.
         ProbeFailed => "probe_failed",
-        /// An operator forced it open or closed.
+        /// The circuit was forced open or closed.
         Forced => "forced",
-        /// An operator reset it.
+        /// The circuit was reset.
         Reset => "reset",
-        /// Its configuration changed.
+        /// The configuration changed.
         Configured => "configured",
     }
 }
@@ -41,9 +41,9 @@ named_enum! {
 pub struct CircuitEvent {
     /// The circuit's name.
     pub circuit: Arc<str>,
-    /// When it happened.
+    /// The time of the event.
     pub at: SystemTime,
-    /// What happened.
+    /// The kind of the event.
     pub kind: CircuitEventKind,
 }
 
@@ -54,7 +54,7 @@ impl CircuitEvent {
     }
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -65,7 +65,7 @@ pub enum CircuitEventKind {
         from: CircuitState,
         /// The state after.
         to: CircuitState,
-        /// Why.
+        /// The reason.
         reason: TransitionReason,
     },
     /// The mode changed.
@@ -77,7 +77,7 @@ pub enum CircuitEventKind {
     },
     /// A call was rejected.
     Rejected {
-        /// The time until a call may be admitted again, if it is known.
+        /// The remaining open time, if it is known.
         retry_after: Option<Duration>,
     },
     /// The configuration changed.

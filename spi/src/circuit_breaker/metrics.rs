@@ -6,49 +6,49 @@ use serde::{Deserialize, Serialize};
 
 use super::{CircuitMode, CircuitState, TransitionReason};
 
-/// A snapshot of one circuit's counters. Totals count since the circuit was created or last reset.
+/// A snapshot of the counters of one circuit. Totals are counted since the circuit was created or last reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CircuitMetrics {
-    /// The state now.
+    /// The current state.
     pub state: CircuitState,
-    /// The mode now.
+    /// The current mode.
     pub mode: CircuitMode,
     /// Calls that succeeded.
     pub successes: u64,
-    /// Calls that failed, timeouts and panics included.
+    /// Calls that failed, including timeouts and panics.
     pub failures: u64,
     /// Calls whose outcome was ignored.
     pub ignored: u64,
-    /// Calls that were rejected; in metrics-only mode, calls that would have been rejected.
+    /// Calls that were rejected. In metrics-only mode, calls that automatic mode would have rejected.
     pub rejected: u64,
-    /// Results of an earlier state generation, which had no effect.
+    /// Results from an earlier state generation, which had no other effect.
     pub stale: u64,
-    /// Calls that were slow (only where the policy times calls).
+    /// Calls that were slow, if the policy times calls.
     pub slow: u64,
     /// Calls in flight.
     pub in_flight: u64,
-    /// Consecutive failures, while closed.
+    /// Consecutive failures while closed.
     pub consecutive_failures: u32,
     /// The window of the trip policy.
     pub window: WindowMetrics,
-    /// How often the circuit opened.
+    /// The number of times that the circuit opened.
     pub times_opened: u64,
-    /// How long the circuit has been in its state.
+    /// The time since the circuit entered its current state.
     pub in_state_for: Duration,
-    /// How long the circuit has been in each state, the present one included.
+    /// The time spent in each state, including the current one.
     pub time_in: StateDurations,
-    /// The time until an open circuit admits a probe.
+    /// The remaining open time, while open.
     pub retry_after: Option<Duration>,
-    /// How often the state changed, including changes that are no longer in `transitions`.
+    /// The number of state changes, including those that are no longer in `transitions`.
     pub transition_count: u64,
-    /// The latest transitions, oldest first; bounded. A reset keeps them.
+    /// The latest transitions, oldest first. Their number is bounded. A reset keeps them.
     pub transitions: Vec<CircuitTransition>,
 }
 
 impl CircuitMetrics {
-    /// Calls that ended: successes, failures and ignored ones.
+    /// The number of calls that ended: successes, failures and ignored ones.
     pub const fn completed(&self) -> u64 {
         self.successes + self.failures + self.ignored
     }
@@ -77,7 +77,7 @@ impl StateDurations {
         }
     }
 
-    /// Adds `time` to that of `state`.
+    /// Adds `time` to the time spent in `state`.
     pub fn add(&mut self, state: CircuitState, time: Duration) {
         let sum = match state {
             CircuitState::Closed => &mut self.closed,
@@ -88,7 +88,8 @@ impl StateDurations {
     }
 }
 
-/// The calls in the window of the trip policy. All zero for consecutive counting.
+/// The calls in the window of the trip policy. All values are zero for
+/// [`ConsecutiveFailures`](super::TripPolicy::ConsecutiveFailures).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct WindowMetrics {
@@ -101,7 +102,7 @@ pub struct WindowMetrics {
 }
 
 impl WindowMetrics {
-    /// Share of failed calls, 0.0 for an empty window.
+    /// The share of failed calls; 0.0 for an empty window.
     pub fn failure_rate(&self) -> f64 {
         if self.calls == 0 {
             0.0
@@ -110,7 +111,7 @@ impl WindowMetrics {
         }
     }
 
-    /// Share of slow calls, 0.0 for an empty window.
+    /// The share of slow calls; 0.0 for an empty window.
     pub fn slow_call_rate(&self) -> f64 {
         if self.calls == 0 {
             0.0
@@ -128,9 +129,9 @@ pub struct CircuitTransition {
     pub from: CircuitState,
     /// The state after.
     pub to: CircuitState,
-    /// Why.
+    /// The reason.
     pub reason: TransitionReason,
-    /// When.
+    /// The time of the change.
     pub at: SystemTime,
 }
 

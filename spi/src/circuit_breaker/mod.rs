@@ -1,11 +1,11 @@
-//! Circuit breaker: named circuits that stop calls to a failing dependency.
+//! Circuit breakers: named circuits that reject calls to a failing dependency.
 //!
-//! Three ways to use one, from the cheapest to the most dynamic:
+//! There are three APIs, from the cheapest to the most dynamic:
 //!
-//! 1. A [`Circuit`] handle: [`Circuit::try_acquire`] gives a [`Permit`], [`Permit::record`] reports the outcome. No boxing,
-//!    no name lookup per call.
-//! 2. [`CircuitExt::call`] and [`CircuitBreakerExt::call`]: run a future under a permit, with timeout and classification.
-//! 3. [`CircuitBreaker::execute_with_circuit_breaker`]: the object-safe form with a boxed operation.
+//! 1. A [`Circuit`] handle: [`Circuit::try_acquire`] returns a [`Permit`], and [`Permit::record`] reports the outcome.
+//!    Without boxing, and without a name lookup per call.
+//! 2. [`CircuitExt::call`] and [`CircuitBreakerExt::call`]: run a future with a permit, a timeout and a classifier of errors.
+//! 3. [`CircuitBreaker::execute_with_circuit_breaker`]: the dyn-compatible form, with a boxed operation.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -40,14 +40,14 @@ pub use circuit::MockCircuit;
 
 use crate::names::named_enum;
 
-/// The longest name of a circuit, in bytes.
+/// The maximum length of a circuit's name, in bytes.
 pub const MAX_CIRCUIT_NAME: usize = 256;
 
 named_enum! {
     "circuit_state",
     /// The state of a circuit.
     ///
-    /// Exhaustive on purpose: these are the three states of the pattern, and callers handle each.
+    /// Exhaustive on purpose: callers handle each of the three states.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub enum CircuitState {
         /// Calls are admitted, and their outcomes are counted.
@@ -55,26 +55,26 @@ named_enum! {
         Closed => "closed",
         /// Calls are rejected until the open time has passed.
         Open => "open",
-        /// A bounded number of probes is admitted, to find out whether the dependency has recovered.
+        /// A bounded number of probes is admitted, to test whether the dependency has recovered.
         HalfOpen => "half_open",
     }
 }
 
 named_enum! {
     "circuit_mode",
-    /// Whether a circuit follows its policy or was forced by an operator.
+    /// Whether a circuit follows its trip policy.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum CircuitMode {
-        /// The trip policy decides.
+        /// The trip policy decides the state.
         #[default]
         Automatic => "automatic",
-        /// Open until reset or forced otherwise.
+        /// Open, until the circuit is reset or forced closed.
         ForcedOpen => "forced_open",
-        /// Closed until reset or forced otherwise; outcomes are still counted.
+        /// Closed, until the circuit is reset or forced open. Outcomes are still counted.
         ForcedClosed => "forced_closed",
-        /// Every call is admitted. The states change as in automatic mode, and calls that automatic mode would reject
-        /// are counted and reported; their outcomes do not change the state.
+        /// Every call is admitted. The state changes as in automatic mode. Calls that automatic mode would reject are
+        /// counted and reported as rejected, and their outcomes do not change the state.
         MetricsOnly => "metrics_only",
     }
 }

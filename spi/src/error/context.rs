@@ -1,7 +1,7 @@
 //! The keys of the context pairs of a [`NetworkError`](crate::NetworkError).
 //!
-//! These are the keys that more than one crate sets or reads. A backend may add keys: with
-//! [`ContextKey::new`] as a constant, or as a plain string.
+//! These are the keys that more than one crate sets or reads. Backends may use other keys: constants made with
+//! [`ContextKey::new`], or plain strings.
 //!
 //! ```
 //! use networking_spi::error::context::{self, ContextKey};
@@ -27,12 +27,12 @@ use std::fmt;
 pub struct ContextKey(&'static str);
 
 impl ContextKey {
-    /// A key. Names are in lower case.
+    /// Creates a key. Write its name in lower case.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// The key as it is shown in messages.
+    /// The name of the key, as messages show it.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
@@ -70,7 +70,7 @@ context_keys! {
     ADDRESS = "address";
     /// The length in bytes that the peer announced.
     ANNOUNCED = "announced";
-    /// The index of the request of a batch that failed, from 0.
+    /// The index of the failed request in its batch, from 0.
     BATCH_INDEX = "batch_index";
     /// The name or id of a bridge.
     BRIDGE = "bridge";
@@ -92,15 +92,15 @@ context_keys! {
     ERROR = "error";
     /// The type of a server-sent event.
     EVENT = "event";
-    /// The cargo feature that brings a capability that was not built in.
+    /// The cargo feature that adds a capability which this build lacks.
     FEATURE = "feature";
-    /// The configuration field or argument that is wrong, as a path (`retry.max_attempts`).
+    /// The invalid configuration field or argument, as a path (`retry.max_attempts`).
     FIELD = "field";
     /// A file.
     FILE = "file";
     /// A consumer group.
     GROUP = "group";
-    /// The host of the peer, with its port where that is not the default.
+    /// The host of the peer, with the port if it is not the default one.
     HOST = "host";
     /// The limit that was exceeded.
     LIMIT = "limit";
@@ -110,9 +110,9 @@ context_keys! {
     PARTITION = "partition";
     /// The path of a file.
     PATH = "path";
-    /// Why, as a short stable name (`expired`, `audience`) or in the words of the peer.
+    /// The reason: a short stable name (`expired`, `audience`), or the peer's text.
     REASON = "reason";
-    /// A setting of a backend, by the backend's name for it.
+    /// A setting of a backend, under the backend's name.
     SETTING = "setting";
     /// A subject of a schema registry.
     SUBJECT = "subject";

@@ -1,32 +1,33 @@
-//! What went wrong, and in which phase.
+//! Kinds of errors, and phases of timeouts.
 
 use crate::names::name_enum;
 
 name_enum! {
-    /// What went wrong, as far as a caller may want to act on it.
+    /// The kind of an error. Kinds differ where callers may want to act differently.
     ///
     /// Kinds form a hierarchy, see [`ErrorKind::parent`]: a DNS failure is also a connection failure.
     /// [`NetworkError::is_a`](crate::NetworkError::is_a) follows it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
     #[non_exhaustive]
     pub enum ErrorKind {
-        /// An argument or a configuration value is wrong; the error names the field. Nothing was sent.
+        /// An argument or a configuration value is invalid; the error names the field. Nothing was sent.
         InvalidInput => "invalid_input",
-        /// The backend cannot do this. Its `capabilities()` declare that beforehand.
+        /// The backend does not support the operation or option. Its `capabilities()` declare that beforehand.
         Unsupported => "unsupported",
         /// There is no usable connection to the peer.
         Connection => "connection",
-        /// The peer refused the connection, or no route leads to it.
+        /// The peer refused the connection, or there is no route to it.
         ConnectionRefused => "connection_refused",
         /// The peer closed or reset a connection that was in use.
         ConnectionClosed => "connection_closed",
         /// A host name could not be resolved.
         Dns => "dns",
-        /// The TLS handshake failed: an untrusted, expired or wrong certificate, or no parameters that both sides support.
+        /// The TLS handshake failed: the certificate is untrusted, expired or for another name, or the sides support no
+        /// common parameters.
         Tls => "tls",
-        /// The proxy refused the connection, failed, or asks for credentials.
+        /// The proxy refused the connection, failed, or requires credentials.
         Proxy => "proxy",
-        /// A deadline passed; [`NetworkError::phase`](crate::NetworkError::phase) has the phase.
+        /// A time limit was exceeded; [`NetworkError::phase`](crate::NetworkError::phase) has the phase.
         Timeout => "timeout",
         /// The peer violated the protocol.
         Protocol => "protocol",
@@ -40,23 +41,23 @@ name_enum! {
         TooLarge => "too_large",
         /// Too many redirects, a redirect loop, or a forbidden redirect.
         Redirect => "redirect",
-        /// The peer answered with an error status; [`NetworkError::status`](crate::NetworkError::status) has it.
+        /// The peer responded with an error status; [`NetworkError::status`](crate::NetworkError::status) has it.
         Status => "status",
-        /// The peer, or a local rate limiter, asks to slow down.
+        /// The peer or a local rate limiter limited the rate of requests.
         RateLimited => "rate_limited",
         /// Credentials are missing, wrong or expired.
         Authentication => "authentication",
-        /// The credentials are valid but lack the permission.
+        /// The credentials are valid, but do not permit the operation.
         PermissionDenied => "permission_denied",
         /// The named resource does not exist.
         NotFound => "not_found",
-        /// The named resource exists already.
+        /// The named resource already exists.
         AlreadyExists => "already_exists",
         /// The operation conflicts with the current state (a rebalance, a newer generation, a fenced producer).
         Conflict => "conflict",
         /// The circuit breaker rejected the call. The operation was not started.
         CircuitOpen => "circuit_open",
-        /// A bounded local resource is used up (a queue, a pool, a registry).
+        /// A bounded local resource is exhausted (a queue, a pool, a registry).
         Exhausted => "exhausted",
         /// The handle or the client was closed.
         Closed => "closed",
@@ -68,15 +69,15 @@ name_enum! {
         DestinationDenied => "destination_denied",
         /// A schema is not compatible with earlier versions.
         Incompatible => "incompatible",
-        /// The peer reported an internal failure that fits no other kind.
+        /// The peer reported a failure that fits no other kind.
         Remote => "remote",
-        /// A bug or a broken invariant in the backend.
+        /// A bug in the backend, or a panic of application code.
         Internal => "internal",
     }
 }
 
 impl ErrorKind {
-    /// The wider kind that this one belongs to, if any.
+    /// The more general kind that this one belongs to, if any.
     ///
     /// ```
     /// use networking_spi::ErrorKind;
@@ -107,13 +108,13 @@ impl ErrorKind {
 }
 
 name_enum! {
-    /// The phase in which a deadline passed.
+    /// The phase in which a time limit was exceeded.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum Phase {
         /// Waiting for a local resource: a rate-limit permit, a connection of the pool, a place in a queue.
         Queue => "queue",
-        /// Opening the connection, name resolution and TLS handshake included.
+        /// Opening the connection, including name resolution and the TLS handshake.
         Connect => "connect",
         /// Sending the request.
         Write => "write",
@@ -121,7 +122,7 @@ name_enum! {
         Read => "read",
         /// One whole attempt.
         Attempt => "attempt",
-        /// The whole operation, all attempts and waits included.
+        /// The whole operation, including all attempts and waits.
         Total => "total",
     }
 }

@@ -26,9 +26,9 @@ pub type Result<T, E = NetworkError> = std::result::Result<T, E>;
 /// It is opaque and one pointer wide. `Display` prints the operation, the message and the context. It does not print the
 /// source (see [`source`](StdError::source)), and it never prints a secret.
 ///
-/// A clone costs one reference count and shares everything, the source included: `source()` of each clone is the same
-/// error, which can be downcast to its concrete type. A `with_*` method changes only the error that it is called on; where
-/// clones exist, it copies the fields and the context first, and the source stays shared.
+/// Cloning increments one reference count. Clones share everything, including the source: `source()` of each clone is the
+/// same error, which can be downcast to its concrete type. A `with_*` method changes only the error that it is called on.
+/// If there are clones, it first copies the fields and the context; the source stays shared.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,9 +67,9 @@ struct Inner {
 }
 
 impl NetworkError {
-    /// An error of `kind` in `operation` (dotted, lower case: `kafka.produce_message`).
+    /// An error of `kind` in `operation` (lower case with dots: `kafka.produce_message`).
     ///
-    /// `kind` decides the initial values:
+    /// `kind` decides the initial retryability and send state:
     ///
     /// * [`retryability`](Self::retryability) is [`Now`](Retryability::Now) for `Connection`, `ConnectionRefused`,
     ///   `ConnectionClosed`, `Dns`, `Timeout`, `TruncatedBody`, `RateLimited`, `CircuitOpen` and `Exhausted`, and
@@ -120,7 +120,7 @@ impl NetworkError {
         }))
     }
 
-    /// [`ErrorKind::InvalidInput`] naming the field that is wrong.
+    /// [`ErrorKind::InvalidInput`] naming the invalid field.
     ///
     /// ```
     /// use networking_spi::NetworkError;
@@ -137,7 +137,7 @@ impl NetworkError {
             .with_context(context::CAPABILITY, capability)
     }
 
-    /// [`ErrorKind::Unsupported`] for a capability that a cargo feature brings. The message names the feature.
+    /// [`ErrorKind::Unsupported`] for a capability that a cargo feature adds. The message names the feature.
     ///
     /// ```
     /// use networking_spi::NetworkError;
@@ -165,12 +165,12 @@ impl NetworkError {
         Self::new(ErrorKind::Closed, operation, format!("{what} is closed")).with_send_state(SendState::NotSent)
     }
 
-    /// [`ErrorKind::NotFound`]: there is no `what` of that name.
+    /// [`ErrorKind::NotFound`]: there is no `what` with this name. `what` is also the key of the context pair.
     pub fn not_found(operation: impl Into<Cow<'static, str>>, what: &'static str, name: impl fmt::Display) -> Self {
         Self::new(ErrorKind::NotFound, operation, format!("no such {what}")).with_context(what, name.to_string())
     }
 
-    /// Replaces the operation. A wrapper keeps the inner failure and names the operation that its caller called.
+    /// Replaces the operation. A wrapper uses this to name the operation that its caller called.
     pub fn with_operation(mut self, operation: impl Into<Cow<'static, str>>) -> Self {
         self.fields().operation = operation.into();
         self
@@ -182,7 +182,7 @@ impl NetworkError {
         self
     }
 
-    /// Sets whether, and after which wait, the call may be retried.
+    /// Sets whether, and after which delay, the call may be retried.
     pub fn with_retryability(mut self, retryability: Retryability) -> Self {
         self.fields().retryability = retryability;
         self
@@ -194,26 +194,26 @@ impl NetworkError {
         self
     }
 
-    /// Sets the status code of the peer's answer (HTTP).
+    /// Sets the status code of the peer's response (HTTP).
     pub fn with_status(mut self, status: u16) -> Self {
         self.fields().status = Some(status);
         self
     }
 
-    /// Sets how many attempts were made.
+    /// Sets the number of attempts.
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.fields().attempts = attempts;
         self
     }
 
-    /// Adds a context pair. The key is one of [`context`], a [`ContextKey`](context::ContextKey) of the caller, or any string. `Display` shows the
-    /// value: never put a secret here.
+    /// Adds a context pair. The key is one of [`context`], a [`ContextKey`](context::ContextKey) of the caller, or any
+    /// string. `Display` shows the value: it must not be a secret.
     pub fn with_context(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.fields().context.push((key.into(), value.into()));
         self
     }
 
-    /// Sets the underlying error. Clones of this error made from now on share it.
+    /// Sets the underlying error. Later clones of this error share it.
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.fields().source = Some(Arc::from(source.into()));
         self
@@ -224,8 +224,9 @@ impl NetworkError {
         self.0.kind
     }
 
-    /// Whether the error is of `kind`, or of one that belongs to it. A timeout while connecting is also a
-    /// [`ErrorKind::Connection`] error, and a rate limit that came as a status is also a [`ErrorKind::Status`] error.
+    /// Whether the error is of `kind`, or of a kind that belongs to it. A timeout in the phase [`Phase::Connect`] is also
+    /// an [`ErrorKind::Connection`] error, and every error with a [`status`](Self::status) is also an
+    /// [`ErrorKind::Status`] error.
     pub fn is_a(&self, kind: ErrorKind) -> bool {
         self.0.kind.is_a(kind)
             || (kind == ErrorKind::Connection
@@ -244,12 +245,12 @@ impl NetworkError {
         &self.0.message
     }
 
-    /// The phase in which a deadline passed.
+    /// The phase in which a time limit was exceeded.
     pub fn phase(&self) -> Option<Phase> {
         self.0.phase
     }
 
-    /// Whether, and after which wait, the call may be retried.
+    /// Whether, and after which delay, the call may be retried.
     pub fn retryability(&self) -> Retryability {
         self.0.retryability
     }
@@ -259,12 +260,12 @@ impl NetworkError {
         self.0.send_state
     }
 
-    /// The status code of the peer's answer, if it gave one (HTTP).
+    /// The status code of the peer's response, if there was one (HTTP).
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// How many attempts were made; 1 if there was no retry.
+    /// The number of attempts; 1 if there was no retry.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
@@ -294,8 +295,8 @@ impl NetworkError {
         self.get(context::FIELD)
     }
 
-    /// Puts `prefix.` before the field that an [`ErrorKind::InvalidInput`] error names, so that the error of a nested
-    /// configuration names the whole path. [`ResultExt::in_field`] does the same to a result.
+    /// Puts `prefix.` before the field that the error names, so that the error of a nested configuration names the whole
+    /// path. An error that names no field is returned unchanged. [`ResultExt::in_field`] does the same for a result.
     pub fn in_field(mut self, prefix: &str) -> Self {
         if self.field().is_none() {
             return self;
@@ -308,7 +309,7 @@ impl NetworkError {
         self
     }
 
-    /// The fields for a change; clones keep theirs.
+    /// The fields, to be changed. Clones keep the old values.
     fn fields(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)
     }
@@ -367,7 +368,7 @@ impl fmt::Debug for NetworkError {
 
 impl StdError for NetworkError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        // The error itself, not the `Arc`: callers downcast it.
+        // Not the `Arc`: callers downcast the error inside it.
         self.0.source.as_deref().map(|source| source as _)
     }
 }

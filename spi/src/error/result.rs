@@ -1,10 +1,10 @@
-//! Errors inside results.
+//! An extension trait for results.
 
 use std::borrow::Cow;
 
 use super::Result;
 
-/// Changes of the error in a [`Result`], for the place where an operation or a nested configuration begins.
+/// Adds the operation or the outer field to the error in a [`Result`].
 ///
 /// ```
 /// use networking_spi::error::ResultExt;
@@ -20,13 +20,13 @@ use super::Result;
 /// assert_eq!(error.operation(), "http.configure_retry_policy");
 /// ```
 pub trait ResultExt: Sized {
-    /// [`NetworkError::in_field`](super::NetworkError::in_field) for the error, if there is one.
+    /// Calls [`NetworkError::in_field`](super::NetworkError::in_field) on the error, if there is one.
     ///
     /// # Errors
     /// The same error with a longer path.
     fn in_field(self, prefix: &str) -> Self;
 
-    /// [`NetworkError::with_operation`](super::NetworkError::with_operation) for the error, if there is one.
+    /// Calls [`NetworkError::with_operation`](super::NetworkError::with_operation) on the error, if there is one.
     ///
     /// # Errors
     /// The same error with this operation.

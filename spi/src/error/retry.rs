@@ -1,8 +1,8 @@
-//! Whether a failed call may be made again.
+//! Whether a failed call may be retried.
 
 use std::time::Duration;
 
-/// Whether the same call may succeed when it is made again.
+/// Whether the same call may succeed if it is retried.
 ///
 /// This describes the failure, not the operation: a caller that retries must also know that the operation is idempotent,
 /// or that the request was not sent ([`NetworkError::send_state`](crate::NetworkError::send_state)).
@@ -10,12 +10,12 @@ use std::time::Duration;
 /// Exhaustive on purpose: a caller that retries handles each case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retryability {
-    /// The same call fails again.
+    /// The same call would fail again.
     #[default]
     Never,
-    /// The failure is transient; retry after the usual backoff.
+    /// The failure is transient. Retry after the usual backoff.
     Now,
-    /// The failure is transient, and the peer (or a limiter or breaker) gave the shortest wait before a retry.
+    /// The failure is transient. The peer, a rate limiter or a circuit asks for at least this delay before a retry.
     After(Duration),
 }
 
@@ -25,7 +25,7 @@ impl Retryability {
         !matches!(self, Self::Never)
     }
 
-    /// The shortest wait that was asked for, if any.
+    /// The shortest delay that was asked for, if any.
     pub const fn delay(self) -> Option<Duration> {
         match self {
             Self::After(delay) => Some(delay),
@@ -36,14 +36,14 @@ impl Retryability {
 
 /// Whether the peer may have received the request.
 ///
-/// Exhaustive on purpose: a caller that retries handles each case, and there is no fourth.
+/// Exhaustive on purpose: a caller that retries handles each case, and there are only these three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SendState {
     /// No byte of the request was sent: retrying is safe for every operation.
     NotSent,
-    /// It is not known. Treat the request as possibly processed.
+    /// Unknown: the peer may have processed the request.
     #[default]
     MaybeSent,
-    /// The peer answered: it has received the request.
+    /// The peer responded, so it has received the request.
     Sent,
 }

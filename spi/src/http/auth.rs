@@ -14,23 +14,23 @@ use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// The grant by which a token is requested (RFC 6749).
+/// The grant of a token request (RFC 6749).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "grant_type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OAuth2Grant {
-    /// Client credentials, section 4.4.
+    /// Client credentials (RFC 6749, section 4.4).
     ClientCredentials,
-    /// Refresh of a token, section 6.
+    /// Refreshing an access token (RFC 6749, section 6).
     RefreshToken {
         /// The refresh token.
         refresh_token: Secret,
     },
-    /// Authorization code, section 4.1; with PKCE (RFC 7636) if there is a verifier.
+    /// Authorization code (RFC 6749, section 4.1), with PKCE (RFC 7636) if there is a verifier.
     AuthorizationCode {
         /// The code.
         code: Secret,
-        /// The redirect URI used in the authorization request.
+        /// The redirect URI of the authorization request.
         redirect_uri: Url,
         /// The PKCE verifier.
         pkce_verifier: Option<Secret>,
@@ -43,7 +43,7 @@ pub enum OAuth2Grant {
     },
 }
 
-/// A request for an access token. `Debug` shows no secrets, and only the names of further parameters.
+/// A request for an access token. `Debug` shows no secrets, and only the names of the `extra` parameters.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OAuth2Request {
@@ -60,7 +60,7 @@ pub struct OAuth2Request {
     /// The requested scopes.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The requested audience, for servers that support one.
+    /// The requested audience, for servers that support this parameter.
     #[serde(default)]
     pub audience: Option<String>,
     /// Further parameters of the request.
@@ -134,7 +134,7 @@ pub struct OAuth2Token {
     pub access_token: Secret,
     /// Its type, usually `Bearer`.
     pub token_type: String,
-    /// How long it is valid, from the time of the response.
+    /// The lifetime of the token, from the time of the response.
     #[serde(default, with = "humantime_serde")]
     pub expires_in: Option<Duration>,
     /// The refresh token, if the server issued one.
@@ -143,7 +143,7 @@ pub struct OAuth2Token {
     /// The granted scopes; empty if the server does not list them.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The id token of an `OpenID` Connect server, unverified.
+    /// The ID token of an `OpenID` Connect provider. It is not verified.
     #[serde(default)]
     pub id_token: Option<Secret>,
 }
@@ -164,7 +164,7 @@ impl OAuth2Token {
 
 named_enum! {
     "algorithm",
-    /// A JWS signature algorithm (RFC 7518, RFC 8037). There is no `none`.
+    /// A JWS signature algorithm (RFC 7518, RFC 8037). The algorithm `none` is not supported.
     ///
     /// Exhaustive on purpose: code that selects a key for an algorithm handles each one.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -189,16 +189,16 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JwtClaims {
-    /// The algorithm that verified it.
+    /// The algorithm of the signature.
     pub algorithm: JwtAlgorithm,
-    /// The id of the key that verified it, if the key has one.
+    /// The id of the key that verified the signature, if the key has one.
     pub key_id: Option<String>,
     /// All claims.
     pub claims: Map<String, Value>,
 }
 
 impl JwtClaims {
-    /// Claims that were verified.
+    /// The claims of a verified token.
     pub const fn new(algorithm: JwtAlgorithm, key_id: Option<String>, claims: Map<String, Value>) -> Self {
         Self {
             algorithm,
@@ -207,12 +207,12 @@ impl JwtClaims {
         }
     }
 
-    /// `sub`.
+    /// The claim `sub`.
     pub fn subject(&self) -> Option<&str> {
         self.claims.get("sub")?.as_str()
     }
 
-    /// `iss`.
+    /// The claim `iss`.
     pub fn issuer(&self) -> Option<&str> {
         self.claims.get("iss")?.as_str()
     }

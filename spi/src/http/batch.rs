@@ -12,10 +12,10 @@ use crate::error::{NetworkError, Result, context};
 /// Sends many requests over one client with bounded concurrency.
 ///
 /// A handler reads each response. A request counts as running until its handler is done, because a response with an
-/// unread body holds its connection. To get the responses themselves, use [`HttpResponse::buffered`] as the handler.
+/// unread body occupies its connection. To get the responses themselves, use [`HttpResponse::buffered`] as the handler.
 ///
-/// A request is taken from the iterator when it can be sent. Dropping the future or the stream aborts the running
-/// requests, and sends no further ones.
+/// A request is taken from the iterator only when it can be sent. Dropping the future or the stream aborts the running
+/// requests, and no further ones are sent.
 ///
 /// ```
 /// use networking_spi::http::{Batch, HttpRequest, Method};
@@ -35,10 +35,10 @@ pub struct Batch<'c, C: ?Sized> {
 }
 
 impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
-    /// Up to `concurrency` requests over `client` at a time.
+    /// A batch that sends at most `concurrency` requests over `client` at a time.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a concurrency of zero.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `concurrency` is zero.
     pub fn new(client: &'c C, concurrency: usize) -> Result<Self> {
         if concurrency == 0 {
             return Err(NetworkError::invalid_input("concurrency", "must be at least 1"));
@@ -46,7 +46,7 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         Ok(Self { client, concurrency })
     }
 
-    /// Sends all requests. The results, errors included, are in the order of the requests.
+    /// Sends all requests. Returns the results, including errors, in the order of the requests.
     pub async fn run<T, F, Fut>(&self, requests: impl IntoIterator<Item = HttpRequest>, handler: F) -> Vec<Result<T>>
     where
         F: Fn(HttpResponse) -> Fut,
@@ -56,11 +56,11 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         running.buffered(self.concurrency).collect().await
     }
 
-    /// Sends the requests until one fails. The results are in the order of the requests; the error that occurs first
-    /// aborts the other requests.
+    /// Sends the requests until one fails. Returns the results in the order of the requests. The first error aborts the
+    /// other requests.
     ///
     /// # Errors
-    /// The error that occurs first. The index of its request is in the context, as
+    /// The error that occurs first. Its context has the index of the request, as
     /// [`BATCH_INDEX`](crate::error::context::BATCH_INDEX).
     pub async fn try_run<T, F, Fut>(
         &self,
@@ -83,8 +83,8 @@ impl<'c, C: HttpClient + ?Sized> Batch<'c, C> {
         Ok(done.into_iter().map(|(_, value)| value).collect())
     }
 
-    /// The results in the order of completion, each with the index of its request. Requests are sent and received only
-    /// while the stream is polled.
+    /// Sends all requests. Returns the results in the order of completion, each with the index of its request. Requests
+    /// make progress only while the stream is polled.
     pub fn as_completed<T, F, Fut>(
         &self,
         requests: impl IntoIterator<Item = HttpRequest>,

@@ -16,22 +16,23 @@ use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
 /// The chunks of a body. Dropping the stream aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// While a body is collected, chunks below this size are copied together. Otherwise each small chunk would keep the
-/// whole buffer that it was received in.
+/// While a body is collected, chunks below this size are copied into one buffer. Otherwise each small chunk would keep the
+/// whole buffer in which it was received.
 const SMALL_CHUNK: usize = 4 << 10;
 
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
-    /// A new stream that begins at the first byte.
+    /// Opens a new stream that begins at the first byte.
     fn open(&self) -> ByteStream;
 
     /// The length in bytes, if it is known.
     fn length(&self) -> Option<u64>;
 }
 
-/// A body: nothing, bytes, a stream, or a source that can be opened again.
+/// A body: empty, bytes, a stream, or a source that can be opened again.
 ///
-/// Retries need a body that can be sent again: bytes and sources can, a stream cannot. See [`HttpBody::try_clone`].
+/// A retry needs a body that can be sent again. Bytes and sources can be sent again, streams cannot. See
+/// [`HttpBody::try_clone`].
 #[derive(Default)]
 pub struct HttpBody(Repr);
 
@@ -53,12 +54,13 @@ impl HttpBody {
         Self(Repr::Empty)
     }
 
-    /// A stream that can be sent once. `length` becomes the `Content-Length`; without it the body is chunked.
+    /// A stream that can be sent only once. `length` becomes the `Content-Length`. Without a length, HTTP/1.1 uses the
+    /// chunked transfer coding.
     pub fn stream(stream: ByteStream, length: Option<u64>) -> Self {
         Self(Repr::Stream { stream, length })
     }
 
-    /// A body that can be opened for each attempt.
+    /// A source that is opened for each attempt.
     pub fn source(source: Arc<dyn BodySource>) -> Self {
         Self(Repr::Source(source))
     }
@@ -73,7 +75,7 @@ impl HttpBody {
         }
     }
 
-    /// Whether there is no body.
+    /// Whether this is [`empty`](Self::empty).
     pub const fn is_empty(&self) -> bool {
         matches!(self.0, Repr::Empty)
     }
@@ -86,7 +88,7 @@ impl HttpBody {
         }
     }
 
-    /// The same body for another attempt; `None` for a stream.
+    /// Returns the same body for another attempt; `None` for a stream.
     pub fn try_clone(&self) -> Option<Self> {
         match &self.0 {
             Repr::Empty => Some(Self(Repr::Empty)),
@@ -96,7 +98,7 @@ impl HttpBody {
         }
     }
 
-    /// The body as chunks.
+    /// Converts the body into a stream of its chunks.
     pub fn into_stream(self) -> ByteStream {
         match self.0 {
             Repr::Empty => stream::empty().boxed(),
@@ -106,13 +108,13 @@ impl HttpBody {
         }
     }
 
-    /// The whole body in memory.
+    /// Reads the whole body into memory.
     ///
-    /// Cancel safety: the rest of the body is lost.
+    /// Cancel safety: dropping the future aborts the transfer.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) when it is longer than `limit` bytes (the transfer stops there), and the errors
-    /// of the transfer.
+    /// [`TooLarge`](ErrorKind::TooLarge) if the body is longer than `limit` bytes (the transfer is then aborted), and the
+    /// errors of the transfer.
     pub async fn collect(self, limit: usize) -> Result<Bytes> {
         let too_large = || {
             NetworkError::new(ErrorKind::TooLarge, "http.body", "the body is longer than the limit")
@@ -136,9 +138,9 @@ impl HttpBody {
         }
     }
 
-    /// The same body, which reports its progress to `observer`: at the start and the end of each attempt, and in
-    /// between about a hundred times at most if the length is known, otherwise every 256 KiB. A body that can be sent
-    /// again remains one. `observer` is called while the body is read and must not block.
+    /// Reports the progress of the body to `observer`: at the start and the end of each attempt, and in between at most
+    /// about a hundred times if the length is known, otherwise every 256 KiB. A body that can be sent again still can.
+    /// `observer` is called while the body is read, and must not block.
     ///
     /// ```
     /// use networking_spi::http::HttpBody;
@@ -152,7 +154,7 @@ impl HttpBody {
         progress::observe(self, Arc::new(observer))
     }
 
-    /// The body as one that can be opened for each attempt; a stream is returned unchanged.
+    /// Converts the body into one that can be opened for each attempt. A stream is returned unchanged, as the error.
     pub(super) fn into_replay(self) -> std::result::Result<Replay, Self> {
         match self.0 {
             Repr::Empty => Ok(Replay::Bytes(Bytes::new())),
@@ -162,9 +164,9 @@ impl HttpBody {
         }
     }
 
-    /// The same body with at most `limit` bytes. A body in memory that is not longer is returned unchanged; any other
-    /// becomes a stream that is sent or read once, and fails at the first chunk beyond the limit. Nothing more is then
-    /// read, and the transfer is aborted.
+    /// Limits the body to `limit` bytes. A body in memory that is not longer is returned unchanged. Any other body becomes a
+    /// stream that can be read only once, and that fails at the first chunk beyond the limit. Then nothing more is read, and
+    /// the transfer is aborted.
     ///
     /// ```
     /// use networking_spi::ErrorKind;
@@ -175,8 +177,8 @@ impl HttpBody {
     /// ```
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: immediately if the length is known and above it, otherwise
-    /// as an item of the stream.
+    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: immediately if the known length is above the limit,
+    /// otherwise as an item of the stream.
     pub fn limited(self, limit: u64) -> Result<Self> {
         match self.length() {
             Some(length) if length > limit => Err(response_too_large(limit)),
@@ -195,9 +197,8 @@ impl HttpBody {
         }
     }
 
-    /// The same body, where `look` gets each chunk and the first error, and may replace them. The stream ends after the first
-    /// error that `look` returns. `look`, and the chunks that were not read, are dropped at the end. An empty body is not
-    /// looked at.
+    /// Passes each chunk, and the first error, through `look`, which may replace them. The stream ends after the first error
+    /// that `look` returns; then `look` and the inner stream are dropped. For an empty body, `look` is not called.
     pub fn inspect<F>(self, look: F) -> Self
     where
         F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
@@ -205,7 +206,7 @@ impl HttpBody {
         self.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
     }
 
-    /// The same body with `wrap` around its chunks. An empty body and the length do not change.
+    /// Wraps the stream of chunks with `wrap`. The length does not change. An empty body is returned unchanged.
     pub fn map_stream(self, wrap: impl FnOnce(ByteStream) -> ByteStream) -> Self {
         if self.is_empty() {
             return self;
@@ -262,11 +263,11 @@ impl Replay {
     }
 }
 
-/// The chunks of a body that is being collected. No memory is reserved for the announced length, which may be wrong.
+/// The chunks of a body that is being collected. No memory is reserved by the announced length, because it may be wrong.
 #[derive(Default)]
 struct Chunks {
     whole: Vec<Bytes>,
-    /// The small chunks after `whole`, copied together.
+    /// The small chunks after `whole`, copied into one buffer.
     small: BytesMut,
     length: usize,
 }
@@ -292,7 +293,7 @@ impl Chunks {
         }
     }
 
-    /// One chunk is the usual case, and then nothing is copied.
+    /// In the usual case of one chunk, nothing is copied.
     fn into_bytes(mut self) -> Bytes {
         self.seal();
         if self.whole.len() > 1 {
@@ -337,7 +338,7 @@ impl From<&'static [u8]> for HttpBody {
 }
 
 impl fmt::Debug for HttpBody {
-    /// Kind and length only: a body may contain secrets.
+    /// Prints only kind and length: a body may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Empty => f.write_str("Empty"),

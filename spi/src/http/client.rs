@@ -1,4 +1,4 @@
-//! The client contract and its conveniences.
+//! The contract `HttpClient`, and its extension trait.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -19,35 +19,36 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::error::Result;
 
 capabilities! {
-    /// What a client, with all its layers, can do. A client without capabilities sends requests and returns responses.
+    /// What an [`HttpClient`] supports, with all its layers. Without capabilities, a client only sends requests and returns
+    /// responses.
     pub struct HttpCapabilities {
         /// Resolves relative targets against a base URL.
         base_url,
-        /// Obeys [`RequestOptions::timeout`].
+        /// [`RequestOptions::timeout`].
         timeout,
-        /// Obeys [`RequestOptions::attempt_timeout`].
+        /// [`RequestOptions::attempt_timeout`].
         attempt_timeout,
         /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
         retry,
-        /// [`HttpClient::configure_circuit_breaker`].
+        /// [`HttpClient::configure_circuit_breaker`] and [`RequestOptions::circuit`].
         circuit_breaker,
         /// [`HttpClient::client_metrics`].
         metrics,
-        /// Sends stream bodies without holding them in memory.
+        /// Sends stream bodies without collecting them in memory.
         streaming_upload,
-        /// Returns response bodies as they arrive, without holding them in memory.
+        /// Returns response bodies as they arrive, without collecting them in memory.
         streaming_download,
         /// Follows redirects, unless [`RequestOptions::follow_redirects`] is `false`.
         redirect_control,
-        /// Obeys [`RequestOptions::max_response_size`].
+        /// [`RequestOptions::max_response_size`].
         response_size_limit,
-        /// Obeys [`RequestOptions::raise_for_status`].
+        /// [`RequestOptions::raise_for_status`].
         raise_for_status,
-        /// Decodes `Content-Encoding` of responses.
+        /// Decodes the `Content-Encoding` of responses.
         decompression,
-        /// Obeys [`RequestOptions::proxy`].
+        /// [`RequestOptions::proxy`].
         per_request_proxy,
-        /// Obeys [`RequestOptions::verify_tls`].
+        /// [`RequestOptions::verify_tls`].
         per_request_tls,
         /// Uses HTTP/2 if the peer supports it.
         http2,
@@ -58,51 +59,52 @@ capabilities! {
 ///
 /// # Behaviour of every implementation
 ///
-/// * A response of any status is `Ok`, unless [`RequestOptions::raise_for_status`] (or the client's default) says
-///   otherwise.
-/// * An option that the client does not support is [`Unsupported`](crate::ErrorKind::Unsupported), never ignored: see
-///   [`HttpCapabilities`].
+/// * A response with any status is `Ok`, unless [`RequestOptions::raise_for_status`] (or the client's default) is `true`.
+/// * A request with an option that the client does not support fails with
+///   [`Unsupported`](crate::ErrorKind::Unsupported). The option is never ignored. See [`HttpCapabilities`].
 /// * Clones of the `Arc` share connections, counters and configuration. Requests run concurrently.
 /// * Errors and `Debug` output never show credentials.
 ///
 /// # Wrappers
 ///
-/// A wrapper implements this trait around another client, and changes the [`capabilities`](Self::capabilities) of that
-/// client by what it adds or takes away. `Arc<C>` and `Box<C>` are clients too.
+/// A wrapper implements this trait over another client. Its [`capabilities`](Self::capabilities) are those of the inner
+/// client, plus what it adds, minus what it removes. `Arc<C>` and `Box<C>` are also clients.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request, and returns when the head of the response has arrived. The body is received while it is read.
+    /// Sends a request, and returns the response when its head has arrived. The body is received while it is read.
     ///
     /// Cancel safety: dropping the future aborts the request; the peer may have processed it.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for an option that the capabilities do not declare,
-    /// [`Connection`](crate::ErrorKind::Connection) and the kinds under it, [`Timeout`](crate::ErrorKind::Timeout) with
-    /// its phase, [`Redirect`](crate::ErrorKind::Redirect), [`Protocol`](crate::ErrorKind::Protocol),
-    /// [`CircuitOpen`](crate::ErrorKind::CircuitOpen), [`RateLimited`](crate::ErrorKind::RateLimited), and with
-    /// `raise_for_status` those of [`HttpResponse::error_for_status`].
+    /// [`Connection`](crate::ErrorKind::Connection) and the kinds that belong to it,
+    /// [`Timeout`](crate::ErrorKind::Timeout) with its phase, [`Redirect`](crate::ErrorKind::Redirect),
+    /// [`Protocol`](crate::ErrorKind::Protocol), [`CircuitOpen`](crate::ErrorKind::CircuitOpen),
+    /// [`RateLimited`](crate::ErrorKind::RateLimited), and with `raise_for_status` the errors of
+    /// [`HttpResponse::error_for_status`].
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse>;
 
-    /// What this client can do.
+    /// What this client supports.
     fn capabilities(&self) -> HttpCapabilities;
 
-    /// A snapshot of the counters.
+    /// Returns a snapshot of the counters.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `metrics`.
     fn client_metrics(&self) -> Result<HttpClientMetrics>;
 
-    /// Replaces the retry policy for requests that start from now on.
+    /// Replaces the retry policy. It applies to requests that are started afterwards.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `retry`.
     fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()>;
 
-    /// Puts a circuit breaker, of any implementation, before every attempt that starts from now on. Statuses 5xx, 408 and
-    /// 429, connection errors and timeouts are failures; other statuses are successes.
+    /// Sets the circuit breaker, of any implementation, that guards every attempt that is started afterwards. Statuses
+    /// 5xx, 408 and 429 count as failures, other statuses as successes. The circuit's classifier decides about errors;
+    /// by default, connection errors and timeouts are failures.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
@@ -110,9 +112,9 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
     fn configure_circuit_breaker(&self, breaker: Arc<dyn CircuitBreaker>, options: HttpCircuitOptions) -> Result<()>;
 }
 
-/// Verbs and request building for every [`HttpClient`]. Do not implement it.
+/// Verbs and a request builder for every [`HttpClient`]. Do not implement it.
 ///
-/// Each verb returns a [`RequestBuilder`] that is awaited:
+/// Each verb returns a [`RequestBuilder`]. Awaiting it sends the request:
 ///
 /// ```
 /// # use networking_spi::prelude::*;
@@ -126,7 +128,7 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 /// # Ok(()) }
 /// ```
 pub trait HttpClientExt: HttpClient {
-    /// Starts a request of any method. A wrong URL is an error when the builder is awaited.
+    /// Starts a request with any method. An invalid URL is reported when the builder is awaited.
     fn build(&self, method: Method, target: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         RequestBuilder {
             client: self,
@@ -172,7 +174,7 @@ pub trait HttpClientExt: HttpClient {
 
 impl<C: HttpClient + ?Sized> HttpClientExt for C {}
 
-/// A request that is being built. Awaiting it sends it, or returns the first error made while building.
+/// A request that is being built. Awaiting it sends the request, or returns the first error of the building methods.
 #[must_use = "a request is sent when it is awaited"]
 pub struct RequestBuilder<'c, C: ?Sized> {
     client: &'c C,
@@ -185,7 +187,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self
     }
 
-    /// Sets a header, replacing its former values.
+    /// Sets a header, and replaces its previous values.
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -255,15 +257,15 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         })
     }
 
-    /// Sets the options, in place of all that were set before.
+    /// Replaces all options.
     pub fn options(self, options: RequestOptions) -> Self {
         self.try_map(|request| Ok(request.with_options(options)))
     }
 
-    /// The request, without sending it.
+    /// Returns the request without sending it.
     ///
     /// # Errors
-    /// The first error made while building.
+    /// The first error of the building methods.
     pub fn into_request(self) -> Result<HttpRequest> {
         self.request
     }

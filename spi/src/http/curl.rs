@@ -11,18 +11,18 @@ use super::request::without_user;
 use super::{HttpRequest, RequestTarget};
 use crate::redact::{self, REDACTED};
 
-/// The largest body that is printed.
+/// The largest body that is printed, in bytes.
 const MAX_INLINE: usize = 8 << 10;
 
-/// A request as a `curl` command, printed by `Display`; made by [`HttpRequest::to_curl`].
+/// A request that `Display` prints as a `curl` command. Created by [`HttpRequest::to_curl`].
 ///
 /// `{}` prints one line, `{:#}` one option per line. Every argument is quoted for a POSIX shell.
 ///
 /// * Secrets are printed as `[redacted]`: user information and secret parameters of the URL, secret headers, secret
 ///   fields of JSON and form bodies, and the password of a proxy. [`with_secrets`](Self::with_secrets) prints them.
-/// * A text body of up to 8 KiB is printed. Any other body becomes `--data-binary @-`, which reads standard input; a
-///   shell comment gives its length.
-/// * What a client adds later (its base URL, default headers, credentials) is not printed.
+/// * A text body of at most 8 KiB is printed. Any other body becomes `--data-binary @-`, which reads standard input; a
+///   shell comment has its length.
+/// * What the client adds to the request (base URL, default headers, credentials) is not printed.
 ///
 /// ```
 /// use networking_spi::http::{HttpRequest, Method};
@@ -45,7 +45,7 @@ pub struct CurlCommand<'r> {
 }
 
 impl HttpRequest {
-    /// The request as a `curl` command, without its secrets.
+    /// Returns the request as a `curl` command. Secrets are redacted.
     pub fn to_curl(&self) -> CurlCommand<'_> {
         CurlCommand {
             request: self,
@@ -56,13 +56,13 @@ impl HttpRequest {
 }
 
 impl CurlCommand<'_> {
-    /// Prints secrets too. The command can then be run; do not log it.
+    /// Also prints secrets, so that the command can be run. Do not log it.
     pub fn with_secrets(mut self) -> Self {
         self.secrets = true;
         self
     }
 
-    /// Also hides the values of these headers, in addition to those that are secret by name or marked as sensitive.
+    /// Hides the values of these headers too, in addition to headers with a secret name or a sensitive value.
     pub fn hiding(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.hidden.extend(headers);
         self
@@ -107,7 +107,7 @@ impl CurlCommand<'_> {
             } else {
                 String::from_utf8_lossy(value.as_bytes())
             };
-            // A colon without a value would remove the header.
+            // With a colon and no value, curl would remove the header.
             let header = if shown.is_empty() {
                 format!("{name};")
             } else {
@@ -116,7 +116,7 @@ impl CurlCommand<'_> {
             out.push(vec!["--header".into(), header.into()]);
         }
         if !body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
-            // curl would send the content type of a form.
+            // Otherwise curl would send the content type of a form.
             out.push(vec!["--header".into(), "content-type:".into()]);
         }
     }
@@ -227,7 +227,7 @@ impl fmt::Display for CurlCommand<'_> {
 }
 
 impl fmt::Debug for CurlCommand<'_> {
-    /// Prints no secrets, also after `with_secrets`.
+    /// Prints no secrets, even after `with_secrets`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CurlCommand")
             .field("request", &self.request)
@@ -235,7 +235,7 @@ impl fmt::Debug for CurlCommand<'_> {
     }
 }
 
-/// The body as text, if it is short enough for an argument and has no control characters that a terminal acts on.
+/// Returns the body as text, if it is short enough for an argument and has no control characters except newline and tab.
 fn printable(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let plain = !text
@@ -244,7 +244,7 @@ fn printable(bytes: &[u8]) -> Option<&str> {
     (bytes.len() <= MAX_INLINE && plain).then_some(text)
 }
 
-/// Replaces the values of secret fields; returns whether there were any.
+/// Replaces the values of secret fields. Returns whether there were any.
 fn hide_fields(json: &mut Value) -> bool {
     let mut found = false;
     match json {
@@ -301,7 +301,7 @@ mod tests {
     /// The arguments as a shell splits them.
     fn parsed(command: &CurlCommand<'_>) -> Vec<String> {
         let [line, lines] = [format!("{command}"), format!("{command:#}")].map(|shown| {
-            // The function stands for curl; each argument ends with a byte that no argument has.
+            // The shell function replaces curl. It prints each argument, followed by a NUL byte, which no argument has.
             let script = format!("curl() {{ printf '%s\\0' \"$@\"; }}\n{shown}\n");
             let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
             assert!(output.status.success(), "{shown}");

@@ -1,4 +1,4 @@
-//! The operations that not every client offers.
+//! The contract `HttpExtended`: operations that not every client supports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::redact;
 use crate::websocket::{WebSocketConnection, WebSocketRequest};
 
 capabilities! {
-    /// What an [`HttpExtended`] can do.
+    /// What an [`HttpExtended`] supports.
     pub struct HttpExtendedCapabilities {
         /// [`HttpExtended::stream_request`].
         streaming: bool,
@@ -25,21 +25,21 @@ capabilities! {
         oauth2: bool,
         /// [`HttpExtended::authenticate_jwt`].
         jwt: bool,
-        /// Codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
+        /// The codings of [`HttpExtended::compress_request`] and [`HttpExtended::decompress_response`].
         compression: Vec<CompressionType>,
         /// [`HttpExtended::connection_pool_stats`].
         pool_stats: bool,
     }
 }
 
-/// A response whose body arrives in chunks of a chosen size.
+/// A response whose body is returned in chunks of a requested size.
 #[non_exhaustive]
 pub struct HttpStream {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The chunks. Each has exactly the chosen size; the last may be shorter. At most one chunk is read ahead.
+    /// The chunks. Each has exactly the requested size; the last one may be shorter. At most one chunk is read ahead.
     pub chunks: ByteStream,
 }
 
@@ -67,13 +67,14 @@ impl fmt::Debug for HttpStream {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request, and returns the body of the response in chunks of exactly `chunk_size` bytes (the last may be
-    /// shorter). The peer can send no faster than the stream is read.
+    /// Sends a request, and returns the body of the response in chunks of exactly `chunk_size` bytes (the last one may be
+    /// shorter). Backpressure slows the peer down if the stream is read slowly.
     ///
     /// Cancel safety: dropping the future or the stream aborts the transfer.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a zero `chunk_size`, and those of
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `chunk_size` is zero,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `streaming`, and the errors of
     /// [`HttpClient::request`](super::HttpClient::request). The stream ends after its first error.
     async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream>;
 
@@ -82,26 +83,27 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
     /// capability `websocket`, connection errors, [`Timeout`](crate::ErrorKind::Timeout), and
-    /// [`Status`](crate::ErrorKind::Status) when the peer refuses the upgrade.
+    /// [`Status`](crate::ErrorKind::Status), or the kind for that status, if the peer refuses the upgrade.
     async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>>;
 
     /// Requests an access token.
     ///
-    /// Cancel safety: dropping the future aborts the request; a rotated refresh token may be lost with it.
+    /// Cancel safety: dropping the future aborts the request. If the server has already rotated the refresh token, the new
+    /// token is lost.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
-    /// capability `oauth2`, [`Authentication`](crate::ErrorKind::Authentication) when the server refuses, and those of
-    /// [`HttpClient::request`](super::HttpClient::request).
+    /// capability `oauth2`, [`Authentication`](crate::ErrorKind::Authentication) if the server refuses the request, and the
+    /// errors of [`HttpClient::request`](super::HttpClient::request).
     async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token>;
 
-    /// Verifies a JSON Web Token: signature, algorithm, issuer, audience and times, with the key source and the policy
-    /// of the client. `algorithm` is the one that the caller expects; the key decides which algorithms are accepted.
+    /// Verifies a JSON Web Token with the key source and the policy of the client: signature, algorithm, issuer, audience
+    /// and times. `algorithm` is the algorithm that the caller expects; the key must permit it.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) when no key source is configured,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if no key source is configured,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `jwt`,
-    /// [`Authentication`](crate::ErrorKind::Authentication) for a token that does not verify.
+    /// [`Authentication`](crate::ErrorKind::Authentication) if the token cannot be verified.
     async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims>;
 
     /// Compresses a request body.
@@ -113,18 +115,18 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// Decompresses a response body.
     ///
     /// # Errors
-    /// [`Decode`](crate::ErrorKind::Decode) for corrupt or truncated data, [`TooLarge`](crate::ErrorKind::TooLarge)
-    /// above the client's output limit, [`Unsupported`](crate::ErrorKind::Unsupported) for a coding that the
+    /// [`Decode`](crate::ErrorKind::Decode) for corrupt or truncated data, [`TooLarge`](crate::ErrorKind::TooLarge) if the
+    /// decompressed data exceeds the client's limit, [`Unsupported`](crate::ErrorKind::Unsupported) for a coding that the
     /// capabilities do not list.
     async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes>;
 
-    /// Statistics of the connections.
+    /// Returns statistics of the connections.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `pool_stats`.
     fn connection_pool_stats(&self) -> Result<ConnectionPoolStats>;
 
-    /// What this implementation can do.
+    /// What this implementation supports.
     fn extended_capabilities(&self) -> HttpExtendedCapabilities;
 }
 

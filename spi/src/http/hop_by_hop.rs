@@ -1,11 +1,12 @@
-//! Header fields that are about one connection, and are not forwarded, stored or recorded (RFC 9110, section 7.6.1).
+//! Hop-by-hop header fields: they apply to one connection only, and are not forwarded, stored or recorded (RFC 9110,
+//! section 7.6.1).
 //!
-//! A proxy, a gateway or a cache passes [`end_to_end`] fields on. Which other fields it leaves out depends on its role:
-//! a cache also leaves out those of [`is_for_proxy`], a gateway those that it writes itself (`Content-Length`, `Host`).
+//! A proxy, a gateway or a cache forwards only [`end_to_end`] fields. Depending on its role, it removes further fields: a
+//! cache those of [`is_for_proxy`], a gateway those that it sets itself (`Content-Length`, `Host`).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Fields that are about one connection, whether or not `Connection` names them. Names are in lower case.
+/// Hop-by-hop fields, whether or not `Connection` names them. Names are in lower case.
 pub const FIELDS: [&str; 7] = [
     "connection",
     "keep-alive",
@@ -16,11 +17,11 @@ pub const FIELDS: [&str; 7] = [
     "upgrade",
 ];
 
-/// Fields between a client and its next proxy (RFC 9110, section 11.7). A proxy may forward them where proxies cooperate,
-/// but a cache does not store them (RFC 9111, section 3.1). Names are in lower case.
+/// Fields between a client and the next proxy (RFC 9110, section 11.7). Cooperating proxies may forward them, but a cache
+/// does not store them (RFC 9111, section 3.1). Names are in lower case.
 pub const PROXY_FIELDS: [&str; 3] = ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization"];
 
-/// Whether the field is one of [`FIELDS`]. For a whole header section use [`end_to_end`], which also leaves out the fields
+/// Whether the field is one of [`FIELDS`]. For a whole header section, use [`end_to_end`], which also removes the fields
 /// that `Connection` names.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     FIELDS.contains(&name.as_str())
@@ -31,7 +32,7 @@ pub fn is_for_proxy(name: &HeaderName) -> bool {
     PROXY_FIELDS.contains(&name.as_str())
 }
 
-/// The field names and options that `Connection` lists, as they are written.
+/// Returns the options that `Connection` lists, with their original case.
 pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(header::CONNECTION)
@@ -42,7 +43,7 @@ pub fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .filter(|option| !option.is_empty())
 }
 
-/// The fields that are not about one connection: neither one of [`FIELDS`] nor named by `Connection`, in the order of the
+/// Returns the end-to-end fields: those that are neither one of [`FIELDS`] nor named by `Connection`, in the order of the
 /// map.
 ///
 /// ```
@@ -98,7 +99,7 @@ mod tests {
         }
         assert!(
             is_hop_by_hop(&"Proxy-Connection".parse().unwrap()),
-            "names have no case"
+            "names are case-insensitive"
         );
         for name in ["content-length", "host", "proxy-authorization", "via", "expect"] {
             assert!(!is_hop_by_hop(&HeaderName::from_static(name)), "{name}");

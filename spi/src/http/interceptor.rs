@@ -1,4 +1,4 @@
-//! Hooks around the sending of a request.
+//! Hooks around each attempt of a request.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use super::{HttpRequest, HttpResponse};
 use crate::error::{NetworkError, Result};
 use crate::redact;
 
-/// The decision of an interceptor about a request.
+/// The result of [`Interceptor::before`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Intercepted {
-    /// Send it, possibly changed.
+    /// Send this request, which may be changed.
     Continue(HttpRequest),
-    /// Send nothing, and return this response. Outer interceptors still process it.
+    /// Do not send the request, and return this response. Outer interceptors still process it.
     Respond(HttpResponse),
 }
 
-/// The part of a request that hooks get after it was sent.
+/// The part of a request that hooks receive after the request was sent.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestHead {
@@ -46,22 +46,22 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// A hook around each attempt. The first one added is the outermost: its `before` runs first and its `after` last.
+/// A hook around each attempt. The first interceptor added is the outermost: its `before` runs first, and its `after` last.
 ///
 /// Unlike the contracts, this trait has default bodies, which change nothing: applications write interceptors, and
 /// implement only the hooks that they need.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
-    /// Before the request is sent.
+    /// Runs before the request is sent.
     ///
     /// # Errors
-    /// An error ends the attempt; outer interceptors get it in [`on_error`](Self::on_error).
+    /// An error ends the attempt. Outer interceptors receive it in [`on_error`](Self::on_error).
     async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
         Ok(Intercepted::Continue(request))
     }
 
-    /// After a response, of any status.
+    /// Runs after a response with any status.
     ///
     /// # Errors
     /// An error replaces the response.
@@ -70,7 +70,7 @@ pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
         Ok(response)
     }
 
-    /// After an error. It may return a response in place of the error.
+    /// Runs after an error. May return a response in place of the error.
     ///
     /// # Errors
     /// The same error, or one that replaces it.

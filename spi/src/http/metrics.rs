@@ -1,4 +1,4 @@
-//! Counters of a client.
+//! Counters of an HTTP client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 pub struct HttpClientMetrics {
     /// Calls started. A call with retries counts once.
     pub requests: u64,
-    /// Calls in flight, up to the response head.
+    /// Calls in flight, until the response head.
     pub in_flight: u64,
-    /// Calls that got a response, of any status.
+    /// Calls that returned a response with any status.
     pub responses: u64,
-    /// Calls that ended with an error and no response.
+    /// Calls that returned an error.
     pub failures: u64,
-    /// Calls whose future was dropped before it ended.
+    /// Calls whose future was dropped before it completed.
     pub cancelled: u64,
-    /// Attempts beyond the first of each call.
+    /// Retries: attempts after the first one of each call.
     pub retries: u64,
-    /// Attempts that were started while a slow one was still running.
+    /// Hedged attempts: started while an earlier attempt of the call was still running.
     #[serde(default)]
     pub hedges: u64,
     /// Calls that waited for a rate limit.
@@ -32,19 +32,19 @@ pub struct HttpClientMetrics {
     pub by_status: BTreeMap<u16, u64>,
     /// Failures by the name of their [`ErrorKind`](crate::ErrorKind).
     pub by_error: BTreeMap<String, u64>,
-    /// Body bytes sent, where the length was known beforehand.
+    /// Bytes of request bodies with a known length.
     pub bytes_sent: u64,
-    /// Body bytes that callers read.
+    /// Bytes of response bodies that callers have read.
     pub bytes_received: u64,
-    /// Time from the call to the response head, retries included.
+    /// Time from the start of a call to the response head, including retries.
     pub latency: LatencySummary,
 }
 
-/// A summary of durations. Percentiles are upper bounds of the histogram bucket they fall into.
+/// A summary of durations. A percentile is the upper bound of its histogram bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct LatencySummary {
-    /// Durations recorded.
+    /// The number of durations.
     pub count: u64,
     /// Arithmetic mean.
     pub mean: Duration,
@@ -62,22 +62,22 @@ pub struct LatencySummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct ConnectionPoolStats {
-    /// Connections opened so far.
+    /// Connections opened since the client was created.
     pub opened: Option<u64>,
-    /// Connections being opened.
+    /// Connections that are being opened.
     pub connecting: Option<u64>,
     /// Connection attempts that failed.
     pub connect_failures: Option<u64>,
-    /// Requests that used a connection opened before.
+    /// Requests that reused a connection.
     pub reused: Option<u64>,
     /// Requests in flight.
     pub in_flight: Option<u64>,
     /// Connections in use.
     pub active: Option<u64>,
-    /// Connections waiting for a request.
+    /// Idle connections.
     pub idle: Option<u64>,
-    /// Connections closed so far.
+    /// Connections closed since the client was created.
     pub closed: Option<u64>,
-    /// The most idle connections kept per host.
+    /// The maximum number of idle connections per host.
     pub max_idle_per_host: Option<u64>,
 }

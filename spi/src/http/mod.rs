@@ -1,8 +1,8 @@
 //! HTTP: the client, its extended operations, and their values.
 //!
-//! Applications take an `Arc<dyn HttpClient>`. A backend implements [`HttpClient`], which has one method that sends
-//! requests; verbs and request building are in [`HttpClientExt`]. [`HttpExtended`] has the operations that not every
-//! client offers.
+//! Applications use an `Arc<dyn HttpClient>`. Backends implement [`HttpClient`], which has one method that sends requests.
+//! The verbs and the request builder are in [`HttpClientExt`]. [`HttpExtended`] has operations that not every client
+//! supports.
 
 mod auth;
 mod batch;

@@ -1,4 +1,4 @@
-//! `multipart/form-data` (RFC 7578), encoded as browsers do.
+//! `multipart/form-data` (RFC 7578), encoded as browsers encode it.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -19,10 +19,10 @@ use crate::validate;
 /// The longest boundary that RFC 2046 allows.
 const MAX_BOUNDARY: usize = 70;
 
-/// A form of named parts: text fields, bytes, files, streams.
+/// A `multipart/form-data` form of named parts: text fields, bytes, files, streams.
 ///
-/// The encoded body has a `Content-Length` when the length of every part is known, and can be sent again by retries and
-/// redirects when every part can. Nothing is copied, and no part is read before it is sent.
+/// The encoded body has a `Content-Length` if the length of every part is known. Retries and redirects can send it again
+/// if every part can be sent again. Parts are not copied, and are not read before they are sent.
 ///
 /// ```
 /// use networking_spi::http::{HttpRequest, Method, Multipart, Part};
@@ -55,23 +55,23 @@ impl Multipart {
         self.part(name, Part::text(value))
     }
 
-    /// Adds a part. Several may have the same name.
+    /// Adds a part. Several parts may have the same name.
     pub fn part(mut self, name: impl Into<String>, part: Part) -> Self {
         self.parts.push((name.into(), part));
         self
     }
 
-    /// Sets the boundary in place of a random one: for tests that compare whole bodies.
+    /// Sets the boundary, which is random by default. For tests that compare whole bodies.
     pub fn with_boundary(mut self, boundary: impl Into<String>) -> Self {
         self.boundary = Some(boundary.into());
         self
     }
 
-    /// The `Content-Type` and the body.
+    /// Returns the value of `Content-Type`, and the body.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `multipart.boundary` when the boundary that was set is
-    /// invalid by RFC 2046, or occurs in a part that is in memory.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `multipart.boundary` if the boundary that was set is
+    /// invalid (RFC 2046), or occurs in a part that is in memory.
     pub fn encode(self) -> Result<(HeaderValue, HttpBody)> {
         let boundary = match self.boundary {
             Some(boundary) => {
@@ -120,7 +120,7 @@ impl Part {
         Self::body(value.into())
     }
 
-    /// Any body: a [source](HttpBody::source) can be retried, a [stream](HttpBody::stream) only sent once.
+    /// Any body. A [source](HttpBody::source) can be sent again in a retry, a [stream](HttpBody::stream) cannot.
     pub fn body(body: impl Into<HttpBody>) -> Self {
         Self {
             file_name: None,
@@ -129,7 +129,7 @@ impl Part {
         }
     }
 
-    /// Makes the part a file. Without a content type it is then `application/octet-stream`.
+    /// Sets the file name. The content type of a part with a file name defaults to `application/octet-stream`.
     pub fn with_file_name(mut self, name: impl Into<String>) -> Self {
         self.file_name = Some(name.into());
         self
@@ -143,11 +143,11 @@ impl Part {
         self.with_header(header::CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header of the part, replacing its former values.
+    /// Sets a header of the part, and replaces its previous values.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow, and for
-    /// `Content-Disposition`, which is made from the name and the file name.
+    /// `Content-Disposition`, which is generated from the name and the file name.
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self>
     where
         N: TryInto<HeaderName>,
@@ -157,7 +157,7 @@ impl Part {
         validate::ensure(
             name != header::CONTENT_DISPOSITION,
             "multipart.header.content-disposition",
-            "is made from the name and file name of the part",
+            "is generated from the name and file name of the part",
         )?;
         self.headers.insert(name, value);
         Ok(self)
@@ -201,7 +201,7 @@ impl fmt::Debug for Part {
     }
 }
 
-/// What the HTML standard escapes in names and file names, and nothing else.
+/// Escapes exactly the bytes that the HTML standard escapes in names and file names.
 fn escape(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         match byte {
@@ -213,13 +213,13 @@ fn escape(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Every line break of a field name is CRLF, by the HTML standard.
+/// Converts every line break to CRLF, as the HTML standard requires for field names.
 fn with_crlf(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
 fn content_type(boundary: &str) -> Result<HeaderValue> {
-    // Only characters of a token need no quotes.
+    // A boundary with characters that a token cannot have must be quoted.
     let bare = boundary
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"'+_-.".contains(&byte));
@@ -246,13 +246,13 @@ fn check_boundary(boundary: &str, parts: &[(String, Part)]) -> Result<()> {
     validate::ensure(!occurs, "multipart.boundary", "occurs in a part")
 }
 
-/// 128 random bits, so that no part contains the boundary by accident or on purpose.
+/// 128 random bits, so that no part contains the boundary, by chance or on purpose.
 fn random_boundary() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("form-{:016x}{:016x}", random(), random())
 }
 
-/// The segments as one body, which can be sent again if each of them can.
+/// Joins the segments to one body, which can be sent again if each of them can.
 fn join(segments: Vec<HttpBody>) -> HttpBody {
     let length = segments
         .iter()
@@ -283,7 +283,7 @@ impl BodySource for Joined {
     }
 }
 
-/// The segments in order. Each is opened when the one before has ended; the stream ends after an error.
+/// Streams the segments in order. Each one is opened when the previous one has ended. The stream ends after an error.
 fn chain(segments: Vec<HttpBody>) -> ByteStream {
     stream::iter(segments)
         .flat_map(HttpBody::into_stream)

@@ -12,30 +12,31 @@ use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// Options of one request, which override the configuration of the client. `None`: the configuration of the client
+/// Options of one request, which override the configuration of the client. For `None`, the configuration of the client
 /// applies.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestOptions {
-    /// Time limit of the whole call: waits, all attempts, and reading the body.
+    /// Time limit of the whole call: waits, all attempts, and reading the body. Requires the capability `timeout`.
     pub timeout: Option<Duration>,
-    /// Time limit of one attempt, up to the response head. Requires the capability `attempt_timeout`.
+    /// Time limit of one attempt, until the response head. Requires the capability `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
-    /// The retry policy of this request.
+    /// The retry policy of this request. Requires the capability `retry`.
     pub retry: Option<Box<RetryPolicy>>,
-    /// Whether the request may be sent twice without harm; overrides the rule for its method.
+    /// Whether the request is idempotent. Overrides [`HttpRequest::is_idempotent`](super::HttpRequest::is_idempotent).
     pub idempotent: Option<bool>,
     /// A proxy for this request only. Requires the capability `per_request_proxy`.
     pub proxy: Option<Box<ProxyConfig>>,
-    /// `false` accepts any certificate. Requires the capability `per_request_tls`.
+    /// Whether certificates are verified. `false` accepts any certificate, and requires the capability `per_request_tls`.
     pub verify_tls: Option<bool>,
-    /// Whether redirects are followed. Requires the capability `redirect_control`.
+    /// Whether redirects are followed. `true` requires the capability `redirect_control`.
     pub follow_redirects: Option<bool>,
-    /// Largest response body, in bytes after decoding.
+    /// The largest response body, in bytes after decoding. Requires the capability `response_size_limit`.
     pub max_response_size: Option<u64>,
-    /// Whether a 4xx or 5xx status is an error.
+    /// Whether a 4xx or 5xx status is an error. `true` requires the capability `raise_for_status`.
     pub raise_for_status: Option<bool>,
-    /// The circuit to use, in place of the one that the client's scope selects.
+    /// The name of the circuit, in place of the one that the client's [`CircuitScope`] selects. Requires the capability
+    /// `circuit_breaker`.
     pub circuit: Option<String>,
 }
 
@@ -63,7 +64,7 @@ impl RequestOptions {
         self
     }
 
-    /// Sets whether the request may be sent twice without harm.
+    /// Sets whether the request is idempotent.
     pub fn with_idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = Some(idempotent);
         self
@@ -87,7 +88,7 @@ impl RequestOptions {
         self
     }
 
-    /// Sets the largest response body in bytes.
+    /// Sets the largest response body, in bytes.
     pub fn with_max_response_size(mut self, bytes: u64) -> Self {
         self.max_response_size = Some(bytes);
         self
@@ -99,15 +100,15 @@ impl RequestOptions {
         self
     }
 
-    /// Sets the circuit to use.
+    /// Sets the name of the circuit.
     pub fn with_circuit(mut self, name: impl Into<String>) -> Self {
         self.circuit = Some(name.into());
         self
     }
 
     /// For implementers of [`HttpClient`](super::HttpClient): fails if an option is set that a client with these
-    /// capabilities does not support. An option that asks for what such a client does anyway (not to follow redirects)
-    /// is accepted.
+    /// capabilities does not support. An option that selects the behaviour without the capability (not to follow
+    /// redirects) is accepted.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
@@ -132,16 +133,16 @@ impl RequestOptions {
     }
 }
 
-/// A proxy: `http://`, `https://` or `socks5://` (`socks5h://` resolves names at the proxy).
+/// A proxy: `http://`, `https://`, `socks5://`, or `socks5h://` (the proxy resolves names).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProxyConfig {
-    /// Where the proxy listens. Credentials belong in the fields below, not in the URL.
+    /// The URL of the proxy. Put credentials into the fields below, not into the URL.
     pub url: Url,
-    /// User name.
+    /// The user name.
     #[serde(default)]
     pub username: Option<String>,
-    /// Password.
+    /// The password.
     #[serde(default)]
     pub password: Option<Secret>,
 }
@@ -193,7 +194,7 @@ pub enum CircuitScope {
     /// One circuit per scheme, host and port: `https://api.example.com`, `http://10.0.0.1:8080`.
     #[default]
     Host,
-    /// One circuit of this name for all requests.
+    /// One circuit with this name for all requests.
     Named(String),
 }
 

@@ -11,15 +11,16 @@ use super::body::Replay;
 use super::{BodySource, ByteStream, HttpBody};
 use crate::error::Result;
 
-/// The largest chunk passed to the transport: a body in memory is split, so that its progress can be observed.
+/// The largest chunk that is passed to the transport, in bytes. A body in memory is split, so that its progress can be
+/// observed.
 const MAX_CHUNK: usize = 64 << 10;
 
 /// The progress of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadProgress {
-    /// Bytes passed to the transport in this attempt. Bytes in the buffers of the transport and of the operating system
-    /// count as sent.
+    /// Bytes passed to the transport in this attempt. This includes bytes that are still in buffers of the transport or of
+    /// the operating system.
     pub sent: u64,
     /// The length of the body, if it is known.
     pub total: Option<u64>,
@@ -28,7 +29,7 @@ pub struct UploadProgress {
 }
 
 impl UploadProgress {
-    /// Whether a body of known length was passed to the transport completely.
+    /// Whether the whole body was passed to the transport. Always `false` if the length is unknown.
     pub fn is_complete(&self) -> bool {
         self.total == Some(self.sent)
     }
@@ -36,7 +37,7 @@ impl UploadProgress {
 
 pub(super) type Observer = Arc<dyn Fn(UploadProgress) + Send + Sync>;
 
-/// The same body, which reports its progress to `observer`. An empty body reports nothing.
+/// Wraps the body, so that it reports its progress to `observer`. An empty body reports nothing.
 pub(super) fn observe(body: HttpBody, observer: Observer) -> HttpBody {
     let length = body.length();
     if body.is_empty() {
@@ -102,7 +103,7 @@ fn watch(body: HttpBody, observer: Observer, attempt: u32) -> ByteStream {
 
 struct Watch {
     chunks: ByteStream,
-    /// The rest of the last chunk of the body, not passed on yet.
+    /// The part of the last chunk that was not passed to the transport yet.
     pending: Bytes,
     observer: Observer,
     progress: UploadProgress,
@@ -130,7 +131,7 @@ impl Watch {
         let chunk = self.pending.split_to(self.pending.len().min(MAX_CHUNK));
         self.progress.sent += chunk.len() as u64;
         let since = self.progress.sent - self.reported.unwrap_or_default();
-        // A transport that counts the bytes may not poll for the end of the stream.
+        // A transport that counts the bytes may stop polling before the end of the stream.
         if since >= step(self.progress.total) || self.progress.is_complete() {
             self.report();
         }
@@ -143,7 +144,7 @@ impl Watch {
     }
 }
 
-/// Bytes between two reports: about a hundred reports at most for a known length.
+/// The number of bytes between two reports. For a known length, there are at most about a hundred reports.
 fn step(total: Option<u64>) -> u64 {
     total.map_or(256 << 10, |total| (total / 100).max(MAX_CHUNK as u64))
 }

@@ -24,10 +24,10 @@ pub enum RequestTarget {
 }
 
 impl RequestTarget {
-    /// The URL.
+    /// Returns the URL. For clients without a base URL.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a relative reference: the client has no base URL.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a relative reference.
     pub fn url(&self) -> Result<&Url> {
         match self {
             Self::Absolute(url) => Ok(url),
@@ -41,10 +41,10 @@ impl RequestTarget {
         }
     }
 
-    /// The target resolved against `base`; an absolute one stays as it is.
+    /// Resolves a relative reference against `base`. An absolute target is returned unchanged.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the reference does not parse.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the reference cannot be parsed.
     pub fn resolve(self, base: &Url) -> Result<Self> {
         match self {
             Self::Absolute(_) => Ok(self),
@@ -89,7 +89,7 @@ impl fmt::Debug for RequestTarget {
     }
 }
 
-/// A reference without its query and fragment, and without user information.
+/// Returns a reference without its query, fragment and user information.
 fn shown(reference: &str) -> Cow<'_, str> {
     let without_query = |text: &str| text.split(['?', '#']).next().unwrap_or_default().len();
     match without_user(reference) {
@@ -101,8 +101,8 @@ fn shown(reference: &str) -> Cow<'_, str> {
     }
 }
 
-/// A reference without user information. A URL that does not parse is treated as a reference, and may contain
-/// credentials too.
+/// Returns a reference with its user information replaced. A URL that cannot be parsed is treated as a reference, and may
+/// also contain credentials.
 pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
     let Some((before, rest)) = reference
         .split_once("//")
@@ -110,7 +110,7 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
     else {
         return reference.into();
     };
-    // A `?` or `#` in a password is one reason why a URL does not parse.
+    // A URL may fail to parse because its password contains `?` or `#`: then the user information ends at the last `@`.
     let end = if before.ends_with(':') {
         None
     } else {
@@ -124,7 +124,7 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
 
 /// A request.
 ///
-/// `extensions` carries typed values between layers (a trace span, a tenant); they are not sent.
+/// `extensions` has typed values for layers (a trace span, a tenant), which are not sent.
 ///
 /// ```
 /// use networking_spi::http::{HttpRequest, Method};
@@ -141,7 +141,7 @@ pub struct HttpRequest {
     pub method: Method,
     /// The target.
     pub target: RequestTarget,
-    /// The headers. Layers add defaults only where a header is absent.
+    /// The headers. Layers add a default header only if it is absent.
     pub headers: HeaderMap,
     /// The body.
     pub body: HttpBody,
@@ -164,7 +164,7 @@ impl HttpRequest {
         }
     }
 
-    /// Sets a header, replacing its former values.
+    /// Sets a header, and replaces its previous values.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
@@ -178,10 +178,10 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Appends a query parameter, percent-encoded.
+    /// Appends a query parameter. Name and value are percent-encoded.
     ///
     /// # Errors
-    /// None at present; the result leaves room for targets that cannot have a query.
+    /// Currently none. The `Result` is reserved for targets that cannot have a query.
     pub fn with_query(mut self, name: &str, value: &str) -> Result<Self> {
         match &mut self.target {
             RequestTarget::Absolute(url) => {
@@ -191,7 +191,7 @@ impl HttpRequest {
                 let pair: String = url::form_urlencoded::Serializer::new(String::new())
                     .append_pair(name, value)
                     .finish();
-                // The fragment, if there is one, stays last.
+                // The query is inserted before the fragment.
                 let (path, fragment) = match reference.split_once('#') {
                     Some((path, fragment)) => (path.to_owned(), format!("#{fragment}")),
                     None => (std::mem::take(reference), String::new()),
@@ -210,7 +210,7 @@ impl HttpRequest {
     /// Appends several query parameters.
     ///
     /// # Errors
-    /// As [`with_query`](Self::with_query).
+    /// Same as [`with_query`](Self::with_query).
     pub fn with_queries<N: AsRef<str>, V: AsRef<str>>(
         self,
         parameters: impl IntoIterator<Item = (N, V)>,
@@ -226,7 +226,7 @@ impl HttpRequest {
         self
     }
 
-    /// Sets a JSON body, and `Content-Type` unless it is set.
+    /// Sets a JSON body. Sets `Content-Type` if it is absent.
     ///
     /// # Errors
     /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be encoded as JSON.
@@ -246,7 +246,7 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Sets an `application/x-www-form-urlencoded` body, and `Content-Type` unless it is set.
+    /// Sets an `application/x-www-form-urlencoded` body. Sets `Content-Type` if it is absent.
     pub fn with_form<N: AsRef<str>, V: AsRef<str>>(mut self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
@@ -258,7 +258,7 @@ impl HttpRequest {
         self
     }
 
-    /// Sets a `multipart/form-data` body, and replaces `Content-Type`, which contains the boundary.
+    /// Sets a `multipart/form-data` body. Replaces `Content-Type`, which has the boundary.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid boundary.
@@ -275,7 +275,7 @@ impl HttpRequest {
         self
     }
 
-    /// Sets a bearer token, marked sensitive.
+    /// Sets a bearer token. The header is marked as sensitive.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a token with characters that a header cannot have.
@@ -287,7 +287,7 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Sets the time limit of the whole call, all attempts and the body included.
+    /// Sets the time limit of the whole call, including all attempts and the body.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -299,7 +299,7 @@ impl HttpRequest {
         self
     }
 
-    /// The same request for another attempt; `None` when the body is a plain stream.
+    /// Returns the same request for another attempt; `None` if the body is a stream.
     pub fn try_clone(&self) -> Option<Self> {
         Some(Self {
             method: self.method.clone(),
@@ -311,8 +311,8 @@ impl HttpRequest {
         })
     }
 
-    /// Whether sending the request twice has the same effect as sending it once: it has an idempotent method (RFC 9110,
-    /// section 9.2.2) or an `Idempotency-Key` header. [`RequestOptions::idempotent`] overrides both.
+    /// Whether the request is idempotent: it has an idempotent method (RFC 9110, section 9.2.2) or an `Idempotency-Key`
+    /// header. [`RequestOptions::idempotent`] overrides both.
     pub fn is_idempotent(&self) -> bool {
         self.options.idempotent.unwrap_or_else(|| {
             matches!(

@@ -11,8 +11,8 @@ use super::{ByteStream, HttpBody, status};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
-/// A response. Its body is read by exactly one of [`bytes`](Self::bytes), [`text`](Self::text), [`json`](Self::json) and
-/// [`into_stream`](Self::into_stream); dropping the response aborts the transfer.
+/// A response. Read its body with one of [`bytes`](Self::bytes), [`text`](Self::text), [`json`](Self::json) and
+/// [`into_stream`](Self::into_stream). Dropping the response aborts the transfer.
 #[non_exhaustive]
 pub struct HttpResponse {
     /// The status.
@@ -42,7 +42,7 @@ impl HttpResponse {
         }
     }
 
-    /// Sets a header, replacing its former values.
+    /// Sets a header, and replaces its previous values.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
@@ -80,20 +80,20 @@ impl HttpResponse {
         self.status.is_success()
     }
 
-    /// The wait that `Retry-After` asks for when it is a number of seconds (RFC 9110, section 10.2.3). The date form
-    /// needs a clock; the retry layer reads it.
+    /// The delay in `Retry-After`, if it is a number of seconds (RFC 9110, section 10.2.3). The date form needs a clock: the
+    /// retry layer evaluates it.
     pub fn retry_after_seconds(&self) -> Option<std::time::Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
         value.parse().ok().map(std::time::Duration::from_secs)
     }
 
-    /// The response itself for a status below 400.
+    /// Returns the response if its status is below 400.
     ///
     /// # Errors
     /// [`RateLimited`](ErrorKind::RateLimited) for 429, [`Authentication`](ErrorKind::Authentication) for 401 and 407,
     /// [`PermissionDenied`](ErrorKind::PermissionDenied) for 403, [`NotFound`](ErrorKind::NotFound) for 404 and 410,
-    /// [`Status`](ErrorKind::Status) for every other 4xx and 5xx. Each has the
-    /// [status](NetworkError::status), so that `is_a(ErrorKind::Status)` holds for all of them.
+    /// [`Status`](ErrorKind::Status) for every other 4xx and 5xx. Each error has the [status](NetworkError::status), so
+    /// that `is_a(ErrorKind::Status)` is true for all of them.
     pub fn error_for_status(self) -> Result<Self> {
         match self.status_error() {
             Some(error) => Err(error),
@@ -101,7 +101,7 @@ impl HttpResponse {
         }
     }
 
-    /// The error that [`error_for_status`](Self::error_for_status) returns, without consuming the response.
+    /// Returns the error of [`error_for_status`](Self::error_for_status), without consuming the response.
     pub fn status_error(&self) -> Option<NetworkError> {
         let status = self.status;
         if !(status.is_client_error() || status.is_server_error()) {
@@ -131,7 +131,7 @@ impl HttpResponse {
         Some(error)
     }
 
-    /// The whole body. The client's response size limit applies.
+    /// Reads the whole body. The client's response size limit applies.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge), [`TruncatedBody`](ErrorKind::TruncatedBody), [`Timeout`](ErrorKind::Timeout)
@@ -140,19 +140,19 @@ impl HttpResponse {
         self.body.collect(usize::MAX).await
     }
 
-    /// The same response with its whole body in memory. The client's response size limit applies.
+    /// Reads the whole body into memory, and returns the response. The client's response size limit applies.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes).
+    /// Same as [`bytes`](Self::bytes).
     pub async fn buffered(mut self) -> Result<Self> {
         let bytes = std::mem::take(&mut self.body).collect(usize::MAX).await?;
         Ok(self.with_body(bytes))
     }
 
-    /// The whole body as UTF-8 text, regardless of the charset in `Content-Type`.
+    /// Reads the whole body as UTF-8 text, regardless of the charset in `Content-Type`.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) if it is not UTF-8, and those of [`bytes`](Self::bytes).
+    /// [`Decode`](ErrorKind::Decode) if the body is not UTF-8, and the errors of [`bytes`](Self::bytes).
     pub async fn text(self) -> Result<String> {
         let Self { url, body, .. } = self;
         let bytes = body.collect(usize::MAX).await?;
@@ -160,10 +160,10 @@ impl HttpResponse {
             .map_err(|error| undecodable("utf8", "the body is not UTF-8", url.as_ref()).with_source(error.utf8_error()))
     }
 
-    /// The whole body decoded from JSON.
+    /// Reads the whole body and decodes it from JSON.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) if it is not JSON of this shape, and those of [`bytes`](Self::bytes).
+    /// [`Decode`](ErrorKind::Decode) if the body is not JSON for `T`, and the errors of [`bytes`](Self::bytes).
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let Self { url, body, .. } = self;
         let bytes = body.collect(usize::MAX).await?;
@@ -172,7 +172,7 @@ impl HttpResponse {
         })
     }
 
-    /// The body as chunks, as they arrive.
+    /// Returns the chunks of the body as they arrive.
     pub fn into_stream(self) -> ByteStream {
         self.body.into_stream()
     }

@@ -12,17 +12,17 @@ use crate::backoff::{Backoff, Jitter};
 use crate::error::{NetworkError, Result};
 use crate::validate::{self, Validate};
 
-/// A bound on the share of requests that are retries, so that retries do not add to the load of an outage.
+/// Limits the share of retries among the requests, so that retries do not overload a failing peer.
 ///
-/// A token bucket: each retry takes one token, each success returns `refill` tokens. An empty bucket stops retries, not
-/// requests.
+/// The budget is a token bucket: each retry takes one token, and each success returns `refill` tokens. While the bucket is
+/// empty, requests are sent but not retried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct RetryBudget {
-    /// Tokens at the start, and the most that the bucket holds; at least 1.
+    /// The initial and the maximum number of tokens, at least 1.
     pub capacity: u32,
-    /// Tokens that a success returns, above 0.0 and up to 1.0.
+    /// The number of tokens that a success returns, above 0.0 and at most 1.0.
     pub refill: f64,
 }
 
@@ -37,7 +37,7 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// A bucket of `capacity` tokens.
+    /// A bucket of `capacity` tokens, to which each success returns `refill` tokens.
     pub const fn new(capacity: u32, refill: f64) -> Self {
         Self { capacity, refill }
     }
@@ -51,19 +51,20 @@ impl Validate for RetryBudget {
     }
 }
 
-/// Decides about retries where the rules of the policy do not fit.
+/// Overrides the rules of a [`RetryPolicy`] for some statuses or errors.
 pub trait RetryPredicate: fmt::Debug + Send + Sync + 'static {
-    /// Whether to retry after a response of this status. `None` leaves it to the policy.
+    /// Whether to retry after a response with this status. `None`: the policy decides.
     fn on_status(&self, status: StatusCode) -> Option<bool>;
 
-    /// Whether to retry after this error. `None` leaves it to the policy.
+    /// Whether to retry after this error. `None`: the policy decides.
     fn on_error(&self, error: &NetworkError) -> Option<bool>;
 }
 
-/// When requests are sent again, and after which wait.
+/// When requests are retried, and after which delay.
 ///
-/// [`Backoff`] gives the wait before each retry. A `Retry-After` of the peer is a lower bound of the wait; one above
-/// `max_retry_after` ends the call. A request that is not idempotent is retried only if it was certainly not processed.
+/// [`Backoff`] computes the delay before each retry. A `Retry-After` of the peer is a lower bound of the delay; a
+/// `Retry-After` above `max_retry_after` ends the call. A request that is not idempotent is retried only if it was not sent
+/// ([`SendState::NotSent`](crate::SendState::NotSent)).
 ///
 /// ```
 /// use std::time::Duration;
@@ -78,32 +79,35 @@ pub trait RetryPredicate: fmt::Debug + Send + Sync + 'static {
 #[serde(default)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included; 1 means no retries. At most 100.
+    /// The maximum number of attempts, including the first, 1 ..= 100. 1 means no retries.
     pub max_attempts: u32,
-    /// The wait before each retry.
+    /// The delay before each retry.
     pub backoff: Backoff,
     /// Statuses that are retried.
     pub statuses: Vec<u16>,
-    /// The longest `Retry-After` that is obeyed. A longer one ends the call, which returns the response as it is.
+    /// The longest `Retry-After`, or other delay that an error asks for, after which a request is retried. A longer one ends
+    /// the call, which returns the response or error.
     #[serde(with = "humantime_serde")]
     pub max_retry_after: Duration,
-    /// Also retry requests that are not idempotent. The peer may then process them twice.
+    /// Whether requests that are not idempotent are also retried. The peer may then process them twice.
     pub retry_non_idempotent: bool,
-    /// Add an `Idempotency-Key` to each POST and PATCH that has none, the same key for all attempts, and retry these
-    /// requests as idempotent ones. For peers that process requests with the same key once; other peers may process them
-    /// twice. A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key.
+    /// Whether each POST and PATCH without an `Idempotency-Key` gets one, the same for all attempts, and is retried like an
+    /// idempotent request. For peers that process requests with the same key only once; other peers may process them twice.
+    /// A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key. No key is added
+    /// if `max_attempts` is 1.
     pub idempotency_keys: bool,
-    /// Bound on the share of retries, common to all requests of a client. `None`: no bound.
+    /// The limit on the share of retries, which all requests of a client share. `None`: no limit.
     pub budget: Option<RetryBudget>,
-    /// Decides about statuses and errors before the rules above. It cannot allow more than the idempotency of the request,
-    /// `max_attempts` and the budget allow. Not serialized.
+    /// Overrides the rules above for statuses and errors. The idempotency of the request, `max_attempts` and the budget
+    /// still apply. Not serialized.
     #[serde(skip)]
     pub predicate: Option<Arc<dyn RetryPredicate>>,
 }
 
 impl Default for RetryPolicy {
-    /// 3 attempts; 100 ms doubling up to 10 s with full jitter; the statuses of [`TRANSIENT`](super::status::TRANSIENT);
-    /// `Retry-After` up to 60 s; a budget of 100 retries and one more per five successes.
+    /// 3 attempts; delays of 100 ms doubling up to 10 s, with full jitter; the statuses of
+    /// [`TRANSIENT`](super::status::TRANSIENT); `Retry-After` up to 60 s; a budget of 100 retries, and one more per five
+    /// successes.
     fn default() -> Self {
         Self {
             max_attempts: 3,
@@ -132,13 +136,13 @@ impl RetryPolicy {
         Self::new(1)
     }
 
-    /// Sets the wait before each retry.
+    /// Sets the delay before each retry.
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets the first and the longest delay.
+    /// Sets the initial and the maximum delay.
     pub fn with_delays(mut self, initial: Duration, max: Duration) -> Self {
         self.backoff = self.backoff.with_initial(initial).with_maximum(max);
         self
@@ -150,7 +154,7 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the growth per retry.
+    /// Sets the factor by which each retry lengthens the delay.
     pub fn with_multiplier(mut self, multiplier: f64) -> Self {
         self.backoff.multiplier = multiplier;
         self
@@ -162,13 +166,13 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the longest `Retry-After` that is obeyed.
+    /// Sets the longest `Retry-After` after which a request is retried.
     pub fn with_max_retry_after(mut self, max: Duration) -> Self {
         self.max_retry_after = max;
         self
     }
 
-    /// Sets whether requests that are not idempotent are retried too.
+    /// Sets whether requests that are not idempotent are also retried.
     pub fn with_retry_non_idempotent(mut self, retry: bool) -> Self {
         self.retry_non_idempotent = retry;
         self

@@ -18,19 +18,19 @@ use crate::validate::{self, Validate};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerSentEvent {
-    /// The type; `message` unless the server sets another one.
+    /// The event type; `message` if the server does not set one.
     pub event: String,
     /// The lines of data, joined by `\n`.
     pub data: String,
-    /// The id of this event, or the last one before it; empty if the server has sent none.
+    /// The last event id: the id of this event, or of an earlier one; empty if the server has sent none.
     pub id: String,
 }
 
 impl ServerSentEvent {
-    /// The data decoded from JSON.
+    /// Decodes the data from JSON.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) if it is not JSON of this shape.
+    /// [`Decode`](ErrorKind::Decode) if the data is not JSON for `T`.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.data).map_err(|error| {
             NetworkError::new(
@@ -44,13 +44,13 @@ impl ServerSentEvent {
     }
 }
 
-/// Limits of the memory that a parser uses.
+/// Limits on the memory of an [`EventParser`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventLimits {
     /// The longest line, in bytes.
     pub max_line_bytes: usize,
-    /// The largest event, in bytes: its data, its type and its id.
+    /// The largest event, in bytes of data, type and id.
     pub max_event_bytes: usize,
 }
 
@@ -81,8 +81,8 @@ impl Validate for EventLimits {
     }
 }
 
-/// A parser of server-sent events. It holds the bytes that were pushed and not parsed yet, at most one incomplete line,
-/// and one incomplete event.
+/// A parser of server-sent events. It stores the bytes that were pushed and not parsed yet, at most one incomplete line,
+/// and at most one incomplete event.
 ///
 /// ```
 /// use networking_spi::http::{EventLimits, EventParser};
@@ -98,13 +98,13 @@ impl Validate for EventLimits {
 #[derive(Debug)]
 pub struct EventParser {
     limits: EventLimits,
-    /// Pushed, not parsed yet.
+    /// The bytes that were pushed and not parsed yet.
     pending: Bytes,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
     /// The first line may start with a byte order mark.
     first_line: bool,
-    /// The last line ended with CR: an LF that follows belongs to it.
+    /// Whether the last line ended with CR: a following LF then belongs to its line end.
     after_cr: bool,
     data: String,
     has_data: bool,
@@ -133,14 +133,14 @@ impl EventParser {
         }
     }
 
-    /// Sets the last event id of an earlier connection.
+    /// Sets the last event id from an earlier connection.
     pub fn with_last_event_id(mut self, id: impl Into<String>) -> Self {
         self.last_event_id = id.into();
         self.id.clone_from(&self.last_event_id);
         self
     }
 
-    /// Adds the next bytes of the stream, split at any place. Before pushing more, call
+    /// Adds the next bytes of the stream, which may be split anywhere. Before the next push, call
     /// [`next_event`](Self::next_event) until it returns `None`: bytes that are not parsed stay in memory.
     pub fn push(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
@@ -151,10 +151,10 @@ impl EventParser {
         };
     }
 
-    /// The next complete event; `None` when more bytes are needed.
+    /// Returns the next complete event; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) naming the limit. The parser cannot be used afterwards.
+    /// [`TooLarge`](ErrorKind::TooLarge) naming the exceeded limit. The parser must not be used afterwards.
     pub fn next_event(&mut self) -> Result<Option<ServerSentEvent>> {
         while !self.pending.is_empty() {
             if std::mem::take(&mut self.after_cr) && self.pending[0] == b'\n' {
@@ -185,12 +185,12 @@ impl EventParser {
         Ok(None)
     }
 
-    /// The last event id, to reconnect with; empty if there is none.
+    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if there is none.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// The wait before a reconnection that the server asked for, if any.
+    /// The reconnection time that the server has set, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -222,7 +222,7 @@ impl EventParser {
             b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
             b"id" if !value.contains(&0) => self.id = String::from_utf8_lossy(value).into_owned(),
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                // A number that is too large is the longest wait.
+                // A number that is too large becomes the longest time.
                 let millis = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
                 self.retry = Some(Duration::from_millis(millis.unwrap_or(u64::MAX)));
             }
@@ -259,10 +259,10 @@ fn too_large(limit: &'static str, bytes: usize) -> NetworkError {
         .with_context(limit, bytes.to_string())
 }
 
-/// The events of one response, as they arrive. The stream ends with the response, or after its first error; an
+/// A stream of the events of one response, as they arrive. The stream ends with the response, or after its first error. An
 /// incomplete event at the end is discarded. The stream does not reconnect.
 ///
-/// Dropping the stream aborts the transfer. Dropping a future that waits for the next event loses no event.
+/// Dropping the stream aborts the transfer. If a future that waits for the next event is dropped, no event is lost.
 ///
 /// ```
 /// use futures_util::TryStreamExt;
@@ -282,7 +282,7 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// The events in `chunks`.
+    /// Parses the events in `chunks` with `parser`.
     pub fn new(chunks: ByteStream, parser: EventParser) -> Self {
         Self {
             chunks: Some(chunks),
@@ -290,12 +290,12 @@ impl EventStream {
         }
     }
 
-    /// The last event id, to reconnect with; empty if there is none.
+    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if there is none.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
     }
 
-    /// The wait before a reconnection that the server asked for, if any.
+    /// The reconnection time that the server has set, if any.
     pub fn retry(&self) -> Option<Duration> {
         self.parser.retry()
     }
@@ -335,21 +335,21 @@ impl fmt::Debug for EventStream {
 }
 
 impl HttpResponse {
-    /// The body as server-sent events, with the default [`EventLimits`]. The client's response size limit applies to all of
-    /// them together: for a stream without end, set
-    /// [`max_response_size`](super::RequestOptions::max_response_size) of the request to `u64::MAX`.
+    /// Reads the body as server-sent events, with the default [`EventLimits`]. The client's response size limit applies to
+    /// the whole stream: for an endless stream, set [`max_response_size`](super::RequestOptions::max_response_size) of the
+    /// request to `u64::MAX`.
     ///
     /// # Errors
-    /// Those of [`error_for_status`](Self::error_for_status), and [`Protocol`](ErrorKind::Protocol) for a status other than
-    /// 200 or a `Content-Type` other than `text/event-stream`.
+    /// The errors of [`error_for_status`](Self::error_for_status), and [`Protocol`](ErrorKind::Protocol) for a status
+    /// other than 200 or a `Content-Type` other than `text/event-stream`.
     pub fn into_events(self) -> Result<EventStream> {
         self.into_events_with(EventParser::new(EventLimits::default()))
     }
 
-    /// The body as server-sent events, with the limits and the last event id of `parser`.
+    /// Reads the body as server-sent events, with the limits and the last event id of `parser`.
     ///
     /// # Errors
-    /// As [`into_events`](Self::into_events).
+    /// Same as [`into_events`](Self::into_events).
     pub fn into_events_with(self, parser: EventParser) -> Result<EventStream> {
         let response = self.error_for_status()?;
         check_event_stream(response.status, &response.headers)?;
@@ -358,7 +358,7 @@ impl HttpResponse {
 }
 
 impl HttpStream {
-    /// The chunks as server-sent events, with the default [`EventLimits`].
+    /// Reads the chunks as server-sent events, with the default [`EventLimits`].
     ///
     /// # Errors
     /// [`Protocol`](ErrorKind::Protocol) for a status other than 200 or a `Content-Type` other than `text/event-stream`.
@@ -368,7 +368,7 @@ impl HttpStream {
     }
 }
 
-/// Whether a response head announces server-sent events.
+/// Fails unless the response head announces server-sent events.
 fn check_event_stream(status: StatusCode, headers: &HeaderMap) -> Result<()> {
     let wrong = |message| {
         NetworkError::new(ErrorKind::Protocol, "http.events", message)
@@ -447,7 +447,7 @@ mod tests {
             events("\u{feff}data: a\r\ndata: b\rdata: c\n\r\ndata: d\r\r"),
             [event("message", "a\nb\nc", ""), event("message", "d", "")]
         );
-        // Only the first mark is one; later it is part of a field's name.
+        // Only the first byte order mark is removed. A later one is part of the field name.
         assert_eq!(
             events("\u{feff}\u{feff}data: a\n\ndata: b\n\n"),
             [event("message", "b", "")]

@@ -1,10 +1,10 @@
-//! What statuses mean to a caller that retries, and to a circuit breaker.
+//! Which statuses may be retried, and which count as failures of the server.
 
 use http::StatusCode;
 
 /// Statuses after which the same request may succeed later: 408, 425, 429, 500, 502, 503 and 504.
 ///
-/// They make an error [retryable](crate::NetworkError::retryability), and are the default of
+/// An error with one of these statuses is [retryable](crate::NetworkError::retryability). They are also the default of
 /// [`RetryPolicy::statuses`](super::RetryPolicy::statuses).
 pub const TRANSIENT: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 

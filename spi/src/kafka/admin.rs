@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::names::named_enum;
 use crate::validate::{self, Validate};
 
-/// Checks a topic name by Kafka's rule: 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
+/// Checks a topic name by Kafka's rules: 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and neither `.` nor `..`.
 ///
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `field`.
@@ -21,7 +21,7 @@ pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
         name.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')),
         field,
-        "may only have letters, digits, '.', '_' and '-'",
+        "may only contain letters, digits, '.', '_' and '-'",
     )
 }
 
@@ -32,7 +32,7 @@ pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
 pub struct TopicPartition {
     /// The topic.
     pub topic: String,
-    /// The partition.
+    /// The number of the partition.
     pub partition: i32,
 }
 
@@ -58,18 +58,18 @@ impl fmt::Display for TopicPartition {
 pub struct NewTopic {
     /// The name.
     pub name: String,
-    /// Partitions, 1 ..= 10 000.
+    /// The number of partitions, 1 ..= 10 000.
     pub partitions: i32,
-    /// Replicas of each partition. `None`: the broker's default.
+    /// The number of replicas of each partition. `None`: the broker's default.
     #[serde(default)]
     pub replication_factor: Option<i16>,
-    /// Topic settings (`retention.ms`, `cleanup.policy`, ...).
+    /// Topic configuration (`retention.ms`, `cleanup.policy`, ...).
     #[serde(default)]
     pub config: BTreeMap<String, String>,
 }
 
 impl NewTopic {
-    /// A topic with this number of partitions, and otherwise the defaults of the broker.
+    /// A topic with this number of partitions, and the broker's defaults for everything else.
     pub fn new(name: impl Into<String>, partitions: i32) -> Self {
         Self {
             name: name.into(),
@@ -85,7 +85,7 @@ impl NewTopic {
         self
     }
 
-    /// Sets a topic setting.
+    /// Sets a value of the topic configuration.
     pub fn with_config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.config.insert(name.into(), value.into());
         self
@@ -114,12 +114,12 @@ impl Validate for NewTopic {
 pub struct TopicMetadata {
     /// The name.
     pub name: String,
-    /// The partitions, by number.
+    /// The partitions, ordered by number.
     pub partitions: Vec<PartitionMetadata>,
 }
 
 impl TopicMetadata {
-    /// A topic's metadata.
+    /// The metadata of a topic.
     pub fn new(name: impl Into<String>, partitions: Vec<PartitionMetadata>) -> Self {
         Self {
             name: name.into(),
@@ -132,22 +132,22 @@ impl TopicMetadata {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartitionMetadata {
-    /// The number.
+    /// The number of the partition.
     pub partition: i32,
-    /// The broker that leads it; `None` while there is none.
+    /// The id of the broker that leads the partition; `None` while there is no leader.
     pub leader: Option<i32>,
-    /// Brokers that hold a replica.
+    /// The ids of the brokers with a replica.
     pub replicas: Vec<i32>,
-    /// Brokers whose replica is in sync.
+    /// The ids of the brokers whose replica is in sync.
     pub in_sync_replicas: Vec<i32>,
-    /// The first offset that can be read; -1 while there is no leader to ask.
+    /// The first offset that can be read; -1 while there is no leader.
     pub earliest_offset: i64,
-    /// The offset that the next record gets; -1 while there is no leader to ask.
+    /// The offset of the next record that is written; -1 while there is no leader.
     pub latest_offset: i64,
 }
 
 impl PartitionMetadata {
-    /// A partition on one broker.
+    /// A partition whose only replica is on `broker`.
     pub fn new(partition: i32, broker: i32, earliest_offset: i64, latest_offset: i64) -> Self {
         Self {
             partition,
@@ -166,14 +166,14 @@ named_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum GroupState {
-        /// The group has no members; committed offsets remain.
+        /// The group has no members. Its committed offsets are kept.
         #[default]
         Empty => "empty",
         /// Members are joining.
         PreparingRebalance => "preparing_rebalance",
         /// The new assignment is being distributed.
         CompletingRebalance => "completing_rebalance",
-        /// Every member has its partitions.
+        /// The partitions are assigned to the members.
         Stable => "stable",
         /// The group is being removed.
         Dead => "dead",
@@ -186,18 +186,18 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConsumerGroupInfo {
-    /// The group.
+    /// The id of the group.
     pub group: String,
-    /// Its state.
+    /// The state.
     pub state: GroupState,
-    /// Its members.
+    /// The members.
     pub members: Vec<GroupMember>,
-    /// Committed offsets with lag, by partition.
+    /// The committed offset and the lag of each partition.
     pub offsets: Vec<GroupOffset>,
 }
 
 impl ConsumerGroupInfo {
-    /// A group.
+    /// The information about a group.
     pub fn new(
         group: impl Into<String>,
         state: GroupState,
@@ -222,13 +222,13 @@ impl ConsumerGroupInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupMember {
-    /// The id that the coordinator gave it.
+    /// The member id, which the group coordinator assigned.
     pub member_id: String,
     /// Its `client.id`.
     pub client_id: String,
-    /// Where it connects from; empty if unknown.
+    /// The host from which it connects; empty if unknown.
     pub host: String,
-    /// Its partitions.
+    /// The partitions that are assigned to it.
     pub assignment: Vec<TopicPartition>,
 }
 
@@ -249,22 +249,22 @@ impl GroupMember {
     }
 }
 
-/// The position of a group in a partition.
+/// The committed offset and the lag of a group in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupOffset {
     /// The partition.
     pub partition: TopicPartition,
-    /// The next offset the group reads after a restart; `None` if nothing was committed.
+    /// The committed offset, which is the next one to read; `None` if nothing was committed.
     pub committed: Option<i64>,
-    /// The offset that the next record gets.
+    /// The offset of the next record that is written.
     pub latest: i64,
-    /// Records not yet committed, never negative; `None` if nothing was committed.
+    /// The number of records after the committed offset, never negative; `None` if nothing was committed.
     pub lag: Option<i64>,
 }
 
 impl GroupOffset {
-    /// The position of a group. The lag follows from the two offsets.
+    /// Computes the lag from the two offsets.
     pub fn new(partition: TopicPartition, committed: Option<i64>, latest: i64) -> Self {
         Self {
             partition,

@@ -1,4 +1,4 @@
-//! The client contract and its conveniences.
+//! The contract `KafkaClient`, and its extension trait.
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::capabilities::capabilities;
 use crate::error::Result;
 
 capabilities! {
-    /// What a [`KafkaClient`] can do. A client without capabilities produces and consumes.
+    /// What a [`KafkaClient`] supports. Without capabilities, a client only produces and consumes.
     pub struct KafkaCapabilities {
         /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
         topic_admin,
@@ -27,7 +27,7 @@ capabilities! {
         idempotent_producer,
         /// [`ConsumerConfig::group_instance_id`].
         static_membership,
-        /// Keeps [`ProducerRecord::timestamp`].
+        /// [`ProducerRecord::timestamp`] is kept.
         timestamps,
         /// [`ConsumerConfig::isolation_level`] has an effect.
         transactions,
@@ -39,12 +39,14 @@ capabilities! {
 /// # Behaviour of every implementation
 ///
 /// * Records of one producer to one partition keep their order.
-/// * A record with a key and no partition goes to the partition that Kafka's clients choose by murmur2 of the key.
+/// * A record with a key and without a partition is written to the partition that Kafka's Java client chooses, by murmur2
+///   of the key.
 /// * Only [`commit_offsets`](Self::commit_offsets) commits offsets.
 /// * The partitions of the topics are divided among the members of a group: each partition is assigned to one member.
-/// * The id of a closed producer or consumer, or of another client's, is [`NotFound`](crate::ErrorKind::NotFound).
-/// * Dropping the last clone of a client closes its producers and consumers; records not yet acknowledged may be lost, so
-///   [`flush`](Self::flush) first.
+/// * An operation with the id of a closed producer or consumer, or with an id of another client, fails with
+///   [`NotFound`](crate::ErrorKind::NotFound).
+/// * Dropping the last clone of a client closes its producers and consumers. Records that are not acknowledged yet may be
+///   lost: call [`flush`](Self::flush) first.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
@@ -54,128 +56,132 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field.
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId>;
 
-    /// Creates a consumer and joins its group. Partitions are assigned while it consumes.
+    /// Creates a consumer, which joins its group. Partitions are assigned while it consumes.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for
     /// a topic that does not exist, if the backend can detect that.
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId>;
 
-    /// Writes one record and waits for its acknowledgement.
+    /// Writes one record, and waits for its acknowledgement.
     ///
-    /// Cancel safety: a cancelled call may have written the record.
+    /// Cancel safety: the record may be written although the call was cancelled.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for a
     /// topic, partition or producer that does not exist, [`TooLarge`](crate::ErrorKind::TooLarge),
     /// [`Timeout`](crate::ErrorKind::Timeout) after `delivery_timeout`,
-    /// [`Exhausted`](crate::ErrorKind::Exhausted) when the queue stays full, and connection errors.
+    /// [`Exhausted`](crate::ErrorKind::Exhausted) if the queue stays full, and connection errors.
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata>;
 
-    /// Writes records in order and waits for all acknowledgements. The result has one entry per record, in the order of
-    /// the records: one that fails does not stop the others.
+    /// Writes records in order, and waits for all acknowledgements. Returns one result per record, in the order of the
+    /// records. If one record fails, the others are still written.
     ///
-    /// Cancel safety: a cancelled call may have written any of the records.
+    /// Cancel safety: any of the records may be written although the call was cancelled.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist; everything else is in the entries, as
-    /// for [`produce_message`](Self::produce_message).
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist. Other errors are in the results of the
+    /// records, see [`produce_message`](Self::produce_message).
     async fn produce_messages(
         &self,
         producer: &ProducerId,
         records: Vec<ProducerRecord>,
     ) -> Result<Vec<Result<RecordMetadata>>>;
 
-    /// The next messages. Waits up to `max_wait` for the first message, then returns the messages that are available,
-    /// at most `max_messages`. An empty list means that no message arrived in time.
+    /// Returns the next messages. Waits at most `max_wait` for the first message, and then returns the messages that are
+    /// available, at most `max_messages`. The list is empty if no message arrived in time.
     ///
     /// Messages of a partition are returned in the order of their offsets, without gaps. Make one call at a time per
-    /// consumer: each message is returned by only one of several concurrent calls.
+    /// consumer: of several concurrent calls, only one returns each message.
     ///
-    /// Cancel safety: cancel safe. Messages that were not returned are returned by a later call.
+    /// Cancel safety: if the future is dropped, no message is lost. A later call returns the messages.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist, and for one with
     /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no committed offset to start from,
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Conflict`](crate::ErrorKind::Conflict) when
-    /// the member was fenced by another one with the same instance id, and connection errors.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Conflict`](crate::ErrorKind::Conflict) if
+    /// another member with the same instance id has fenced this one, and connection errors.
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>>;
 
     /// Commits offsets for the consumer's group. Each offset is the next one to read. A commit does not change the
     /// position of the consumer.
     ///
-    /// [`CommitOffsets::Consumed`] commits the partitions that are assigned to the consumer now. Messages of partitions
-    /// that were taken away since are delivered again, to the new owner.
+    /// [`CommitOffsets::Consumed`] commits only partitions that are still assigned to the consumer. Messages of revoked
+    /// partitions are delivered again, to the new owner of the partition.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`InvalidInput`](crate::ErrorKind::InvalidInput) for a negative
-    /// offset, naming the field `offset`, [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not assigned
-    /// to this member, and for a member that was removed from its group.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field `offset` for a negative offset,
+    /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not assigned to this member, and for a member that
+    /// was removed from its group.
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
 
-    /// State, members, committed offsets and lag of a group.
+    /// Returns the state, members, committed offsets and lag of a group.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a group that does not exist,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `group_info`.
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo>;
 
-    /// Creates a topic. When this returns, the topic can be written to.
+    /// Creates a topic. When this returns, all its partitions can be written to.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists),
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the topic exists,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
     async fn create_topic(&self, topic: NewTopic) -> Result<()>;
 
     /// Deletes a topic and its records.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such topic,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
     async fn delete_topic(&self, topic: &str) -> Result<()>;
 
-    /// Partitions, leaders, replicas and offsets of a topic. This call does not create the topic.
+    /// Returns the partitions, leaders, replicas and offsets of a topic. This call does not create the topic.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such topic, and connection errors.
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata>;
 
-    /// A snapshot of the counters.
+    /// Returns a snapshot of the counters.
     ///
     /// # Errors
     /// Connection errors, if the backend has to ask the cluster.
     async fn kafka_metrics(&self) -> Result<KafkaMetrics>;
 
-    /// Waits until every record given to the producer so far is acknowledged or has failed.
+    /// Waits until all records that were passed to the producer before this call are acknowledged or have failed.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after `timeout`; the records
-    /// remain queued.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist,
+    /// [`Timeout`](crate::ErrorKind::Timeout) after `timeout`; the remaining records stay queued.
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()>;
 
-    /// Flushes, for at most the producer's `delivery_timeout`, and closes a producer.
+    /// Flushes a producer, for at most its `delivery_timeout`, and closes it.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout); it is closed anyway.
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist, [`Timeout`](crate::ErrorKind::Timeout)
+    /// if not all records were acknowledged in time; the producer is closed anyway.
     async fn close_producer(&self, producer: &ProducerId) -> Result<()>;
 
-    /// Leaves the group, without committing, and closes a consumer.
+    /// Closes a consumer, which leaves its group. Does not commit offsets.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist.
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()>;
 
-    /// What this client can do.
+    /// What this client supports.
     fn capabilities(&self) -> KafkaCapabilities;
 }
 
 /// Conveniences for every [`KafkaClient`]. Do not implement it.
 pub trait KafkaClientExt: KafkaClient {
-    /// Consumes until `count` messages have arrived, or none arrived for `idle`.
+    /// Consumes until `count` messages have arrived, or until none has arrived for `idle`. Returns all of them.
+    ///
+    /// Cancel safety: not cancel safe. Messages that were already consumed are discarded.
     ///
     /// # Errors
-    /// As [`KafkaClient::consume_messages`].
+    /// Same as [`KafkaClient::consume_messages`]. Messages that were consumed before the error are discarded.
     fn consume_exactly(
         &self,
         consumer: &ConsumerId,
@@ -198,10 +204,10 @@ pub trait KafkaClientExt: KafkaClient {
         }
     }
 
-    /// Creates a topic unless it exists.
+    /// Creates a topic if it does not exist.
     ///
     /// # Errors
-    /// As [`KafkaClient::create_topic`], except `AlreadyExists`.
+    /// Same as [`KafkaClient::create_topic`], except `AlreadyExists`.
     fn ensure_topic(&self, topic: NewTopic) -> impl Future<Output = Result<()>> + Send {
         async move {
             match self.create_topic(topic).await {
@@ -214,9 +220,11 @@ pub trait KafkaClientExt: KafkaClient {
 
 impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
 
-/// The messages of the consumer, one by one. They are fetched while the stream is polled; an error ends it.
+/// Returns a stream of the consumer's messages. Messages are consumed only while the stream is polled. The stream ends after
+/// its first error.
 ///
-/// Nothing is committed: use [`KafkaClient::commit_offsets`] with [`KafkaMessage::next_offset`].
+/// The stream commits nothing: use [`KafkaClient::commit_offsets`] with [`KafkaMessage::next_offset`]. Do not use
+/// [`CommitOffsets::Consumed`], which would also commit messages that the stream has not yielded yet.
 pub fn message_stream(
     client: Arc<dyn KafkaClient>,
     consumer: ConsumerId,

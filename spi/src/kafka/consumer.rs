@@ -12,17 +12,17 @@ use crate::validate::{self, Validate};
 
 named_enum! {
     "offset_reset",
-    /// Where a group starts in a partition without a committed offset.
+    /// Where a group starts to read a partition for which it has no committed offset.
     ///
     /// Exhaustive on purpose: Kafka defines these three cases.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub enum OffsetReset {
-        /// At the first record that is retained.
+        /// At the first retained record.
         Earliest => "earliest",
-        /// At the end: only new records.
+        /// At the end: it reads only new records.
         #[default]
         Latest => "latest",
-        /// It does not start: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
+        /// Nowhere: consuming fails with [`NotFound`](crate::ErrorKind::NotFound).
         Fail => "fail",
     }
 }
@@ -44,35 +44,37 @@ named_enum! {
 
 /// The configuration of a consumer.
 ///
-/// A consumer always belongs to a group. Offsets are committed only by
-/// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets): nothing is committed automatically. An
-/// application that commits a message after it has processed it gets at-least-once processing.
+/// A consumer always belongs to a group. Only
+/// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets) commits offsets; there is no automatic commit. An
+/// application that commits messages after it has processed them gets at-least-once processing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConsumerConfig {
-    /// The group.
+    /// The id of the group.
     pub group: String,
     /// The topics, at least one.
     pub topics: Vec<String>,
-    /// Name in the broker's logs and metrics. `None`: the default of the backend.
+    /// The client id in the broker's logs and metrics. `None`: the default of the backend.
     #[serde(default)]
     pub client_id: Option<String>,
-    /// A stable name of this member: a restart within the session timeout causes no rebalance (KIP-345).
+    /// The instance id of a static member: a restart within the session timeout causes no rebalance (KIP-345). Requires the
+    /// capability `static_membership`.
     #[serde(default)]
     pub group_instance_id: Option<String>,
-    /// Where to start without a committed offset.
+    /// Where to start if there is no committed offset.
     #[serde(default)]
     pub offset_reset: OffsetReset,
-    /// Whether open and aborted transactions are read.
+    /// Whether records of open and aborted transactions are read.
     #[serde(default)]
     pub isolation_level: IsolationLevel,
     /// A member that sends no heartbeat for this time is removed from the group.
     #[serde(default = "default_session_timeout", with = "humantime_serde")]
     pub session_timeout: Duration,
-    /// A member that does not consume for this time is removed from the group.
+    /// A member that does not call [`consume_messages`](super::KafkaClient::consume_messages) for this time is removed from
+    /// the group.
     #[serde(default = "default_max_poll_interval", with = "humantime_serde")]
     pub max_poll_interval: Duration,
-    /// Settings of the backend under the backend's names. They override the fields above.
+    /// Settings under the backend's own names. They override the fields above.
     #[serde(default)]
     pub backend: BTreeMap<String, String>,
 }
@@ -101,7 +103,7 @@ impl ConsumerConfig {
         }
     }
 
-    /// Sets where to start without a committed offset.
+    /// Sets where to start if there is no committed offset.
     pub fn with_offset_reset(mut self, reset: OffsetReset) -> Self {
         self.offset_reset = reset;
         self
@@ -113,13 +115,13 @@ impl ConsumerConfig {
         self
     }
 
-    /// Sets the stable name of this member.
+    /// Sets the instance id, which makes the consumer a static member.
     pub fn with_group_instance_id(mut self, id: impl Into<String>) -> Self {
         self.group_instance_id = Some(id.into());
         self
     }
 
-    /// Sets whether open and aborted transactions are read.
+    /// Sets whether records of open and aborted transactions are read.
     pub fn with_isolation_level(mut self, level: IsolationLevel) -> Self {
         self.isolation_level = level;
         self
@@ -131,13 +133,14 @@ impl ConsumerConfig {
         self
     }
 
-    /// Sets the longest time between two calls to consume.
+    /// Sets the longest time between two calls of
+    /// [`consume_messages`](super::KafkaClient::consume_messages).
     pub fn with_max_poll_interval(mut self, interval: Duration) -> Self {
         self.max_poll_interval = interval;
         self
     }
 
-    /// Sets a setting of the backend under the backend's name.
+    /// Sets a setting under the backend's own name.
     pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.backend.insert(name.into(), value.into());
         self
@@ -166,14 +169,14 @@ impl Validate for ConsumerConfig {
     }
 }
 
-/// How many messages one call to consume returns, and how long it waits.
+/// How many messages one call of [`consume_messages`](super::KafkaClient::consume_messages) returns, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ConsumeOptions {
-    /// Most messages returned, at least 1.
+    /// The maximum number of messages, at least 1.
     pub max_messages: usize,
-    /// How long to wait for the first message. Zero returns the messages that are already available.
+    /// How long to wait at most for the first message. With zero, only messages that are already available are returned.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
 }
@@ -194,13 +197,13 @@ impl ConsumeOptions {
         Self::default()
     }
 
-    /// Sets the most messages returned.
+    /// Sets the maximum number of messages.
     pub fn with_max_messages(mut self, messages: usize) -> Self {
         self.max_messages = messages;
         self
     }
 
-    /// Sets how long to wait for the first message.
+    /// Sets how long to wait at most for the first message.
     pub fn with_max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
@@ -213,7 +216,7 @@ impl Validate for ConsumeOptions {
     }
 }
 
-/// An offset of a partition: the next one to read.
+/// An offset of a partition, which is the next one to read.
 ///
 /// Exhaustive on purpose: it is a pair of values, which backends destructure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,14 +238,14 @@ impl PartitionOffset {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitOffsets {
-    /// All messages that the consumer has returned so far.
+    /// All messages that the consumer has returned.
     Consumed,
     /// These offsets, each the next one to read.
     Exact(Vec<PartitionOffset>),
 }
 
 impl CommitOffsets {
-    /// The highest [`next_offset`](KafkaMessage::next_offset) of each partition among these messages.
+    /// The highest [`next_offset`](KafkaMessage::next_offset) of these messages in each partition.
     ///
     /// ```
     /// use networking_spi::kafka::{CommitOffsets, KafkaMessage, PartitionOffset, TopicPartition};

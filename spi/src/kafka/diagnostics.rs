@@ -1,4 +1,4 @@
-//! The health of topics, and tuning.
+//! Values of diagnostics and tuning.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,16 @@ use crate::names::named_enum;
 pub struct KafkaDiagnostics {
     /// The topic.
     pub topic: String,
-    /// Its partitions.
+    /// The partitions.
     pub partitions: Vec<PartitionDiagnostics>,
-    /// Groups that committed offsets of this topic.
+    /// The groups with committed offsets of this topic.
     pub groups: Vec<GroupLag>,
-    /// What needs attention, worst first.
+    /// The warnings, the most severe first.
     pub warnings: Vec<DiagnosticWarning>,
 }
 
 impl KafkaDiagnostics {
-    /// A topic's health.
+    /// The health of a topic.
     pub fn new(
         topic: impl Into<String>,
         partitions: Vec<PartitionDiagnostics>,
@@ -40,20 +40,20 @@ impl KafkaDiagnostics {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartitionDiagnostics {
-    /// The partition.
+    /// The number of the partition.
     pub partition: i32,
-    /// The broker that leads it.
+    /// The id of the broker that leads the partition; `None` while there is no leader.
     pub leader: Option<i32>,
-    /// Whether fewer replicas are in sync than there are.
+    /// Whether some replicas are not in sync.
     pub under_replicated: bool,
-    /// Records that can be read.
+    /// The number of records that can be read.
     pub messages: i64,
-    /// Bytes on disk, if the backend knows.
+    /// The size on disk in bytes, if the backend knows it.
     pub bytes: Option<u64>,
 }
 
 impl PartitionDiagnostics {
-    /// A partition's health.
+    /// The health of a partition.
     pub const fn new(
         partition: i32,
         leader: Option<i32>,
@@ -75,18 +75,18 @@ impl PartitionDiagnostics {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupLag {
-    /// The group.
+    /// The id of the group.
     pub group: String,
-    /// Its state.
+    /// The state of the group.
     pub state: GroupState,
-    /// Its members.
+    /// The number of members.
     pub members: usize,
-    /// Lag in records, by partition.
+    /// The lag of each partition, in records.
     pub lag: Vec<(TopicPartition, i64)>,
 }
 
 impl GroupLag {
-    /// A group's lag.
+    /// The lag of a group.
     pub fn new(group: impl Into<String>, state: GroupState, members: usize, lag: Vec<(TopicPartition, i64)>) -> Self {
         Self {
             group: group.into(),
@@ -96,19 +96,19 @@ impl GroupLag {
         }
     }
 
-    /// The sum over all partitions.
+    /// The sum over all partitions, in records.
     pub fn total(&self) -> i64 {
         self.lag.iter().map(|(_, lag)| lag).sum()
     }
 }
 
-/// Something that needs attention.
+/// A warning about a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiagnosticWarning {
-    /// A stable name (`under_replicated`, `no_consumer`, `skewed_partitions`).
+    /// The stable name of the warning (`under_replicated`, `no_consumer`, `skewed_partitions`).
     pub code: String,
-    /// The observation, and why it matters.
+    /// What was observed, and its consequence.
     pub message: String,
 }
 
@@ -128,9 +128,9 @@ named_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum OptimizationGoal {
-        /// Records per second.
+        /// More records per second.
         Throughput => "throughput",
-        /// Time from producing to consuming.
+        /// Less time from producing to consuming.
         Latency => "latency",
         /// No acknowledged record is lost.
         Durability => "durability",
@@ -163,11 +163,11 @@ impl OptimizationReport {
 pub struct SettingChange {
     /// The setting (`producer.linger`).
     pub setting: String,
-    /// Its value before.
+    /// The value before.
     pub from: String,
-    /// Its value now.
+    /// The value after.
     pub to: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 

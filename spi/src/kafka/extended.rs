@@ -1,4 +1,4 @@
-//! The operations beyond producing and consuming.
+//! The contract `KafkaExtended`: operations beyond producing and consuming.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::capabilities::capabilities;
 use crate::error::Result;
 
 capabilities! {
-    /// What a [`KafkaExtended`] can do.
+    /// What a [`KafkaExtended`] supports.
     pub struct KafkaExtendedCapabilities {
-        /// Stream processing, at least once.
+        /// Stream processing with [`DeliveryGuarantee::AtLeastOnce`](super::DeliveryGuarantee::AtLeastOnce).
         streams: bool,
         /// [`DeliveryGuarantee::ExactlyOnce`](super::DeliveryGuarantee::ExactlyOnce).
         exactly_once: bool,
-        /// Schema languages that can be registered.
+        /// The schema languages that can be registered.
         schema_types: Vec<SchemaType>,
-        /// Schema languages whose compatibility can be checked.
+        /// The schema languages whose compatibility can be checked.
         compatibility_types: Vec<SchemaType>,
         /// [`KafkaExtended::kafka_diagnostics`].
         diagnostics: bool,
@@ -36,82 +36,84 @@ capabilities! {
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait KafkaExtended: fmt::Debug + Send + Sync + 'static {
-    /// Creates a stream processor. It starts with [`process_kafka_stream`](Self::process_kafka_stream).
+    /// Creates a stream processor. Call [`process_kafka_stream`](Self::process_kafka_stream) to start it.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) for an application id in use,
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a guarantee that the capabilities do not declare.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `streams`, or for a guarantee that the
+    /// capabilities do not declare.
     async fn create_stream_processor(
         &self,
         config: StreamProcessorConfig,
         processor: Arc<dyn StreamProcessor>,
     ) -> Result<ProcessorId>;
 
-    /// Starts a processor, which runs until it is stopped or fails. Starting a running one is not an error.
+    /// Starts a processor. It runs until it is stopped or fails. Starting a running processor is not an error.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Closed`](crate::ErrorKind::Closed) for one that was stopped,
-    /// and connection errors.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such processor, [`Closed`](crate::ErrorKind::Closed) if it
+    /// was stopped, and connection errors.
     async fn process_kafka_stream(&self, processor: &ProcessorId) -> Result<()>;
 
-    /// The status of a processor.
+    /// Returns the status of a processor.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such processor.
     async fn stream_status(&self, processor: &ProcessorId) -> Result<StreamStatus>;
 
-    /// Stops a processor: it takes no further messages, finishes those that it has begun, commits, and leaves the
-    /// group. Stopping a stopped processor is not an error. Returns the final status.
+    /// Stops a processor, and returns its final status. The processor consumes no further messages, finishes the messages
+    /// in progress, commits, and leaves the group. Stopping a stopped processor is not an error.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), [`Timeout`](crate::ErrorKind::Timeout) after the drain timeout;
-    /// messages that were not committed are processed again after a restart.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such processor, [`Timeout`](crate::ErrorKind::Timeout) after
+    /// [`drain_timeout`](StreamProcessorConfig::drain_timeout). Messages that were not committed are processed again after a
+    /// restart.
     async fn stop_stream(&self, processor: &ProcessorId) -> Result<StreamStatus>;
 
-    /// Registers a schema as the next version of a subject. For a schema that is registered already, returns its id and
+    /// Registers a schema as the next version of a subject. If the subject already has the schema, returns its id and
     /// version.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
-    /// [`Incompatible`](crate::ErrorKind::Incompatible), [`Unsupported`](crate::ErrorKind::Unsupported) for a language
-    /// that the capabilities do not list.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the schema cannot be parsed,
+    /// [`Incompatible`](crate::ErrorKind::Incompatible) if it is not compatible with earlier versions,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a language that the capabilities do not list.
     async fn register_schema(&self, subject: &str, schema: Schema) -> Result<RegisteredSchema>;
 
-    /// A schema of a subject.
+    /// Returns a version of a subject's schema.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such subject or version.
     async fn schema(&self, subject: &str, version: SchemaVersion) -> Result<RegisteredSchema>;
 
-    /// Whether a schema could be registered. A subject without versions accepts every schema.
+    /// Checks whether a schema could be registered. A subject without versions accepts every schema.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a schema that does not parse,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the schema cannot be parsed,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a language that the capabilities do not list.
     async fn check_schema_compatibility(&self, subject: &str, schema: Schema) -> Result<CompatibilityReport>;
 
-    /// Tunes producers and consumers that are created from now on.
+    /// Tunes the producers and consumers that are created afterwards. Returns the changed settings.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `tuning`.
     async fn optimize_kafka_performance(&self, goal: OptimizationGoal) -> Result<OptimizationReport>;
 
-    /// The health of a topic.
+    /// Returns the health of a topic.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such topic,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `diagnostics`.
     async fn kafka_diagnostics(&self, topic: &str) -> Result<KafkaDiagnostics>;
 
-    /// Sets encryption and credentials for connections that are opened from now on.
+    /// Sets encryption and credentials for connections that are opened afterwards.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `security`.
     async fn configure_kafka_security(&self, security: KafkaSecurity) -> Result<()>;
 
-    /// What this implementation can do.
+    /// What this implementation supports.
     fn extended_capabilities(&self) -> KafkaExtendedCapabilities;
 }
 

@@ -1,4 +1,4 @@
-//! Counters of a client.
+//! Counters of a Kafka client.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConsumerId, ProducerId};
 
-/// A snapshot of a client's counters. Closed producers and consumers remain in the totals, not in the maps.
+/// A snapshot of a client's counters. The totals include closed producers and consumers; the maps do not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct KafkaMetrics {
-    /// Records acknowledged.
+    /// Records that were acknowledged.
     pub messages_produced: u64,
-    /// Bytes of key, value and headers of the records acknowledged.
+    /// Bytes of key, value and headers of these records.
     pub bytes_produced: u64,
     /// Records that could not be written.
     pub produce_errors: u64,
     /// Records that consumers returned.
     pub messages_consumed: u64,
-    /// Bytes of key, value and headers of the records that consumers returned.
+    /// Bytes of key, value and headers of these records.
     pub bytes_consumed: u64,
-    /// Calls to consume that failed.
+    /// Calls of [`consume_messages`](super::KafkaClient::consume_messages) that failed.
     pub consume_errors: u64,
     /// Successful commits.
     pub commits: u64,
     /// Failed commits.
     pub commit_errors: u64,
-    /// Rebalances that gave a consumer of this client an assignment.
+    /// Rebalances in which a consumer of this client received an assignment.
     pub rebalances: u64,
-    /// Open producers.
+    /// Counters of the open producers.
     pub producers: BTreeMap<ProducerId, ProducerMetrics>,
-    /// Open consumers.
+    /// Counters of the open consumers.
     pub consumers: BTreeMap<ConsumerId, ConsumerMetrics>,
 }
 
@@ -38,13 +38,13 @@ pub struct KafkaMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct ProducerMetrics {
-    /// Records acknowledged.
+    /// Records that were acknowledged.
     pub messages: u64,
-    /// Their bytes.
+    /// Bytes of key, value and headers of these records.
     pub bytes: u64,
     /// Records that could not be written.
     pub errors: u64,
-    /// Records waiting for their acknowledgement.
+    /// Records that wait for their acknowledgement.
     pub in_flight: u64,
 }
 
@@ -52,12 +52,12 @@ pub struct ProducerMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[non_exhaustive]
 pub struct ConsumerMetrics {
-    /// Records returned.
+    /// Records that were returned.
     pub messages: u64,
-    /// Their bytes.
+    /// Bytes of key, value and headers of these records.
     pub bytes: u64,
-    /// Partitions assigned now.
+    /// Partitions that are currently assigned.
     pub assigned_partitions: u64,
-    /// Records in the assigned partitions beyond the position; `None` if unknown.
+    /// Records in the assigned partitions after the position of the consumer; `None` if unknown.
     pub lag: Option<u64>,
 }

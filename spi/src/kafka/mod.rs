@@ -3,7 +3,7 @@
 //! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
 //! processing, schemas, diagnostics, tuning and security.
 //!
-//! Offsets follow Kafka's rule: a committed offset is the **next** one to read. Use [`KafkaMessage::next_offset`].
+//! As in Kafka, a committed offset is the **next** offset to read. [`KafkaMessage::next_offset`] returns it.
 
 mod admin;
 mod client;
@@ -49,23 +49,23 @@ pub use stream::MockStreamProcessor;
 use crate::names::{define_id, named_enum};
 
 define_id! {
-    /// A producer of a [`KafkaClient`].
+    /// The id of a producer of a [`KafkaClient`].
     ProducerId
 }
 
 define_id! {
-    /// A consumer of a [`KafkaClient`].
+    /// The id of a consumer of a [`KafkaClient`].
     ConsumerId
 }
 
 define_id! {
-    /// A stream processor of a [`KafkaExtended`].
+    /// The id of a stream processor of a [`KafkaExtended`].
     ProcessorId
 }
 
 named_enum! {
     "compression",
-    /// Compression of record batches. HTTP bodies have other codings:
+    /// Compression of record batches. For the content codings of HTTP bodies, see
     /// [`CompressionType`](crate::compression::CompressionType).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]

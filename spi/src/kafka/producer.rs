@@ -17,11 +17,11 @@ named_enum! {
     /// Exhaustive on purpose: Kafka's protocol has these three levels.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub enum Acks {
-        /// None: records can be lost unnoticed, and their offsets are unknown.
+        /// None: records can be lost without an error, and their offsets are unknown.
         None => "none",
-        /// That of the partition leader.
+        /// The acknowledgement of the partition leader.
         Leader => "leader",
-        /// That of all in-sync replicas.
+        /// The acknowledgement of all in-sync replicas.
         #[default]
         All => "all",
     }
@@ -40,33 +40,33 @@ named_enum! {
 #[serde(default)]
 #[non_exhaustive]
 pub struct ProducerConfig {
-    /// Name in the broker's logs and metrics. `None`: the default of the backend.
+    /// The client id in the broker's logs and metrics. `None`: the default of the backend.
     pub client_id: Option<String>,
     /// The acknowledgement that a write waits for.
     pub acks: Acks,
-    /// Retries of the client cause no duplicates and no reordering (KIP-98). Requires `acks = all`.
+    /// Whether retries of the producer cause neither duplicates nor reordering (KIP-98). Requires `acks = all`.
     pub idempotent: bool,
-    /// Compression of batches.
+    /// The compression of batches.
     pub compression: KafkaCompression,
-    /// How long a record waits for further records of its batch.
+    /// How long a record waits for more records in its batch.
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
-    /// Largest batch, in bytes.
+    /// The largest batch, in bytes.
     pub batch_size: usize,
-    /// Largest record, in bytes of key, value and headers.
+    /// The largest record, in bytes of key, value and headers.
     pub max_message_size: usize,
-    /// The most records that wait to be sent; callers wait while the queue is full.
+    /// The maximum number of queued records. Callers wait while the queue is full.
     pub queue_size: usize,
-    /// Time limit from the call to the acknowledgement, retries included.
+    /// Time limit from the call to the acknowledgement, including retries.
     #[serde(with = "humantime_serde")]
     pub delivery_timeout: Duration,
-    /// Settings of the backend under the backend's names (librdkafka's, for example). They override the fields above.
+    /// Settings under the backend's own names (for example those of librdkafka). They override the fields above.
     pub backend: BTreeMap<String, String>,
 }
 
 impl Default for ProducerConfig {
-    /// All replicas acknowledge; idempotent; no compression; no linger; batches and records up to 1 MB; 100 000 queued
-    /// records; 30 s per write.
+    /// Acknowledgement of all in-sync replicas; idempotent; no compression; no linger; batches and records up to 1 MB;
+    /// 100 000 queued records; 30 s per write.
     fn default() -> Self {
         Self {
             client_id: None,
@@ -95,14 +95,14 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets the acknowledgement that a write waits for. Any other than `all` also turns idempotence off.
+    /// Sets the acknowledgement that a write waits for. Any level except `all` also disables idempotence.
     pub fn with_acks(mut self, acks: Acks) -> Self {
         self.acks = acks;
         self.idempotent = self.idempotent && acks == Acks::All;
         self
     }
 
-    /// Sets idempotence.
+    /// Sets whether the producer is idempotent.
     pub fn with_idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
         self
@@ -114,19 +114,19 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets how long a record waits for further records of its batch.
+    /// Sets how long a record waits for more records in its batch.
     pub fn with_linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
     }
 
-    /// Sets the largest record in bytes.
+    /// Sets the largest record, in bytes.
     pub fn with_max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
     }
 
-    /// Sets how many records may wait.
+    /// Sets the maximum number of queued records.
     pub fn with_queue_size(mut self, records: usize) -> Self {
         self.queue_size = records;
         self
@@ -138,7 +138,7 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets a setting of the backend under the backend's name.
+    /// Sets a setting under the backend's own name.
     pub fn with_backend_setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.backend.insert(name.into(), value.into());
         self

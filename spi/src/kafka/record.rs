@@ -1,4 +1,4 @@
-//! Records that are written and read.
+//! Records: those to write, and those that were read.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use super::TopicPartition;
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
-/// Headers of a record: ordered, names may repeat, a value may be absent (`None`), as in Kafka.
+/// The headers of a record. As in Kafka, they are ordered, names may repeat, and a value may be absent (`None`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KafkaHeaders(Vec<(String, Option<Bytes>)>);
 
@@ -24,7 +24,7 @@ impl KafkaHeaders {
         self.0.push((name.into(), value));
     }
 
-    /// The last value of this name.
+    /// The value of the last header with this name.
     pub fn get(&self, name: &str) -> Option<&Bytes> {
         self.0
             .iter()
@@ -33,12 +33,12 @@ impl KafkaHeaders {
             .and_then(|(_, value)| value.as_ref())
     }
 
-    /// The last value of this name as text, if it is UTF-8.
+    /// The value of the last header with this name as text, if it is UTF-8.
     pub fn get_str(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.get(name)?).ok()
     }
 
-    /// All headers in order.
+    /// All headers, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref()))
     }
@@ -64,7 +64,7 @@ impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for KafkaHeaders {
     }
 }
 
-/// A record to be written.
+/// A record to write.
 ///
 /// ```
 /// use networking_spi::kafka::ProducerRecord;
@@ -77,15 +77,16 @@ impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for KafkaHeaders {
 pub struct ProducerRecord {
     /// The topic.
     pub topic: String,
-    /// The partition. `None`: chosen by murmur2 of the key, as Kafka's clients do; by the producer if there is no key.
+    /// The partition. `None`: chosen by murmur2 of the key, as Kafka's Java client does; if there is no key, the producer
+    /// chooses it.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<Bytes>,
-    /// The value; `None` is a tombstone.
+    /// The value; `None` for a tombstone.
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: KafkaHeaders,
-    /// The timestamp, kept to the millisecond; not before 1970. `None`: the time of sending.
+    /// The timestamp, with a resolution of milliseconds, not before 1970. `None`: the time of sending.
     pub timestamp: Option<SystemTime>,
 }
 
@@ -132,7 +133,7 @@ impl ProducerRecord {
         self
     }
 
-    /// Bytes of key, value and headers.
+    /// The number of bytes of key, value and headers.
     pub fn size(&self) -> usize {
         self.key.as_ref().map_or(0, Bytes::len)
             + self.value.as_ref().map_or(0, Bytes::len)
@@ -161,7 +162,7 @@ impl Validate for ProducerRecord {
 }
 
 impl fmt::Debug for ProducerRecord {
-    /// Sizes only: keys, values and headers may contain secrets.
+    /// Prints only sizes: keys, values and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProducerRecord")
             .field("topic", &self.topic)
@@ -182,14 +183,14 @@ pub struct RecordMetadata {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The offset; `None` when the broker was not asked to acknowledge ([`Acks::None`](super::Acks::None)).
+    /// The offset; `None` with [`Acks::None`](super::Acks::None).
     pub offset: Option<i64>,
-    /// The record's timestamp, if known.
+    /// The timestamp of the record, if known.
     pub timestamp: Option<SystemTime>,
 }
 
 impl RecordMetadata {
-    /// The place of a record.
+    /// The metadata of a record.
     pub fn new(topic: impl Into<String>, partition: i32, offset: Option<i64>, timestamp: Option<SystemTime>) -> Self {
         Self {
             topic: topic.into(),
@@ -212,16 +213,16 @@ pub struct KafkaMessage {
     pub offset: i64,
     /// The key.
     pub key: Option<Bytes>,
-    /// The value; `None` is a tombstone.
+    /// The value; `None` for a tombstone.
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: KafkaHeaders,
-    /// The timestamp, to the millisecond.
+    /// The timestamp, with a resolution of milliseconds.
     pub timestamp: Option<SystemTime>,
 }
 
 impl KafkaMessage {
-    /// A record at a place, without key, value and headers.
+    /// A record at this offset, without key, value and headers.
     pub fn new(topic: impl Into<String>, partition: i32, offset: i64) -> Self {
         Self {
             topic: topic.into(),
@@ -234,12 +235,12 @@ impl KafkaMessage {
         }
     }
 
-    /// The offset to commit when this message has been processed.
+    /// The offset to commit after this message was processed.
     pub const fn next_offset(&self) -> i64 {
         self.offset + 1
     }
 
-    /// The partition it came from.
+    /// The topic and partition.
     pub fn topic_partition(&self) -> TopicPartition {
         TopicPartition::new(self.topic.clone(), self.partition)
     }
@@ -251,7 +252,7 @@ impl KafkaMessage {
 }
 
 impl fmt::Debug for KafkaMessage {
-    /// Sizes only: keys, values and headers may contain secrets.
+    /// Prints only sizes: keys, values and headers may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaMessage")
             .field("topic", &self.topic)

@@ -30,18 +30,18 @@ named_enum! {
     pub enum CompatibilityLevel {
         /// Every schema is compatible.
         None => "NONE",
-        /// The new schema reads data of the latest one.
+        /// The new schema can read data of the latest version.
         #[default]
         Backward => "BACKWARD",
-        /// The new schema reads data of all versions.
+        /// The new schema can read data of all versions.
         BackwardTransitive => "BACKWARD_TRANSITIVE",
-        /// The latest schema reads data of the new one.
+        /// The latest version can read data of the new schema.
         Forward => "FORWARD",
-        /// All versions read data of the new one.
+        /// All versions can read data of the new schema.
         ForwardTransitive => "FORWARD_TRANSITIVE",
-        /// Both ways with the latest.
+        /// `Backward` and `Forward`.
         Full => "FULL",
-        /// Both ways with all versions.
+        /// `BackwardTransitive` and `ForwardTransitive`.
         FullTransitive => "FULL_TRANSITIVE",
     }
 }
@@ -50,12 +50,12 @@ named_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Schema {
-    /// Its language.
+    /// The language of the schema.
     #[serde(default)]
     pub schema_type: SchemaType,
-    /// Its text.
+    /// The text of the schema.
     pub text: String,
-    /// Schemas it refers to.
+    /// The schemas that it refers to.
     #[serde(default)]
     pub references: Vec<SchemaReference>,
 }
@@ -88,9 +88,9 @@ impl Validate for Schema {
 /// Exhaustive on purpose: registries define these three values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SchemaReference {
-    /// The name by which it is referred to.
+    /// The name in the referring schema.
     pub name: String,
-    /// The subject it is registered under.
+    /// The subject under which it is registered.
     pub subject: String,
     /// The version.
     pub version: u32,
@@ -98,13 +98,13 @@ pub struct SchemaReference {
 
 /// A version of a subject.
 ///
-/// Exhaustive on purpose: registries accept a number or the newest version.
+/// Exhaustive on purpose: registries accept a number or the latest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SchemaVersion {
-    /// The newest.
+    /// The latest version.
     #[default]
     Latest,
-    /// This one; versions start at 1.
+    /// The version with this number. Numbers start at 1.
     Number(u32),
 }
 
@@ -112,7 +112,7 @@ pub enum SchemaVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RegisteredSchema {
-    /// The registry-wide id, which is part of each encoded record.
+    /// The id, which is unique in the registry and part of each encoded record.
     pub id: u32,
     /// The subject.
     pub subject: String,
@@ -140,17 +140,17 @@ impl RegisteredSchema {
 pub struct CompatibilityReport {
     /// Whether the schema may be registered.
     pub compatible: bool,
-    /// The level it was checked at.
+    /// The compatibility level of the check.
     pub level: CompatibilityLevel,
-    /// Versions it was checked against.
+    /// The versions that it was checked against.
     pub checked_versions: Vec<u32>,
-    /// The incompatibilities, one entry per difference. May be empty for an incompatible schema if the registry does
-    /// not report them.
+    /// The incompatibilities, one entry per difference. May be empty for an incompatible schema, if the registry does not
+    /// report details.
     pub problems: Vec<String>,
 }
 
 impl CompatibilityReport {
-    /// A report; it is compatible when there are no problems.
+    /// A report. The schema is compatible if there are no problems.
     pub fn new(level: CompatibilityLevel, checked_versions: Vec<u32>, problems: Vec<String>) -> Self {
         Self {
             compatible: problems.is_empty(),

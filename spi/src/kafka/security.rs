@@ -13,7 +13,7 @@ named_enum! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum SaslMechanism {
-        /// User name and password in plain text: only over TLS.
+        /// User name and password in plain text. Requires TLS.
         Plain => "PLAIN",
         /// SCRAM with SHA-256 (RFC 5802, RFC 7677).
         ScramSha256 => "SCRAM-SHA-256",
@@ -30,9 +30,9 @@ named_enum! {
 pub struct SaslConfig {
     /// The mechanism.
     pub mechanism: SaslMechanism,
-    /// The user; for `OAUTHBEARER` the principal.
+    /// The user name; for `OAUTHBEARER`, the principal.
     pub username: String,
-    /// The password; for `OAUTHBEARER` the token.
+    /// The password; for `OAUTHBEARER`, the token.
     pub password: Secret,
 }
 
@@ -47,18 +47,18 @@ impl SaslConfig {
     }
 }
 
-/// Encryption.
+/// TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct TlsConfig {
-    /// PEM certificates of the authorities to trust. `None`: those of the operating system.
+    /// The trusted CA certificates, in PEM. `None`: those of the operating system.
     pub ca_pem: Option<String>,
-    /// PEM certificate chain of the client.
+    /// The certificate chain of the client, in PEM.
     pub certificate_pem: Option<String>,
-    /// PEM private key of the client.
+    /// The private key of the client, in PEM.
     pub key_pem: Option<Secret>,
-    /// Accept certificates for any name. Only for tests.
+    /// Whether certificates for any host name are accepted. Only for tests.
     pub accept_any_hostname: bool,
 }
 
@@ -67,9 +67,9 @@ pub struct TlsConfig {
 #[serde(default)]
 #[non_exhaustive]
 pub struct KafkaSecurity {
-    /// Encryption; `None`: plain text.
+    /// TLS; `None`: plain text.
     pub tls: Option<TlsConfig>,
-    /// Credentials; `None`: anonymous, or by the client certificate.
+    /// Credentials; `None`: the client is anonymous, or authenticated by its certificate.
     pub sasl: Option<SaslConfig>,
 }
 
@@ -79,7 +79,7 @@ impl KafkaSecurity {
         Self::default()
     }
 
-    /// Sets the encryption.
+    /// Enables TLS.
     pub fn with_tls(mut self, tls: TlsConfig) -> Self {
         self.tls = Some(tls);
         self
@@ -91,7 +91,7 @@ impl KafkaSecurity {
         self
     }
 
-    /// Kafka's name of the combination (`SASL_SSL`).
+    /// Kafka's `security.protocol` for this configuration (for example `SASL_SSL`).
     pub const fn protocol(&self) -> &'static str {
         match (&self.tls, &self.sasl) {
             (None, None) => "PLAINTEXT",

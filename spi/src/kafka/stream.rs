@@ -16,12 +16,12 @@ use crate::validate::{self, Validate};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ProcessedRecord {
-    /// Records to write, in this order. An empty topic means the output topic of the processor.
+    /// The records to write, in this order. A record with an empty topic is written to the output topic of the processor.
     pub outputs: Vec<ProducerRecord>,
 }
 
 impl ProcessedRecord {
-    /// Nothing to write.
+    /// No records.
     pub const fn skip() -> Self {
         Self { outputs: Vec::new() }
     }
@@ -36,17 +36,18 @@ impl ProcessedRecord {
 
 /// Application code that transforms messages.
 ///
-/// Messages of one partition are processed one after the other, in order; partitions are processed concurrently. A
-/// message may be processed more than once (after a crash or a rebalance), unless the guarantee is exactly-once and the
-/// outputs are the only effect.
+/// Messages of one partition are processed in order, one at a time. Partitions are processed concurrently. A message may be
+/// processed more than once (after a crash or a rebalance). With exactly-once processing, its outputs are still written only
+/// once.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
     /// Transforms one message.
     ///
     /// # Errors
-    /// After a retryable error ([`Retryability`](crate::Retryability)) the message is processed again, up to the
-    /// configured attempts. Any other error, and the error of the last attempt, is handled by the [`PoisonPolicy`].
+    /// After a retryable error ([`Retryability`](crate::Retryability)), the message is processed again, up to
+    /// [`max_attempts`](StreamProcessorConfig::max_attempts) times in all. The [`PoisonPolicy`] applies to any other error,
+    /// and to the error of the last attempt.
     async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord>;
 }
 
@@ -55,7 +56,7 @@ pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
 #[serde(tag = "policy", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PoisonPolicy {
-    /// The processor fails, and does not commit the message: nothing is lost.
+    /// The processor fails, and does not commit the message, so that no message is lost.
     #[default]
     Fail,
     /// The message is counted, logged and skipped.
@@ -69,14 +70,14 @@ pub enum PoisonPolicy {
 
 named_enum! {
     "guarantee",
-    /// How often the effect of a message is applied.
+    /// How often the outputs of a message take effect.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     #[non_exhaustive]
     pub enum DeliveryGuarantee {
         /// At least once: outputs are acknowledged before the input's offset is committed.
         #[default]
         AtLeastOnce => "at_least_once",
-        /// Exactly once: outputs and offsets in one transaction (KIP-447).
+        /// Exactly once: outputs and offsets are written in one transaction (KIP-447).
         ExactlyOnce => "exactly_once",
     }
 }
@@ -87,27 +88,27 @@ named_enum! {
 pub struct StreamProcessorConfig {
     /// The application id, which is also the consumer group.
     pub application_id: String,
-    /// Topics it reads.
+    /// The topics that it reads.
     pub input_topics: Vec<String>,
-    /// Topic for outputs that name no topic.
+    /// The topic for outputs without a topic.
     #[serde(default)]
     pub output_topic: Option<String>,
-    /// How often the effect of a message is applied.
+    /// How often the outputs of a message take effect.
     #[serde(default)]
     pub guarantee: DeliveryGuarantee,
     /// What happens to messages that cannot be processed.
     #[serde(default)]
     pub on_poison: PoisonPolicy,
-    /// Attempts per message before the poison policy, at least 1.
+    /// The maximum number of attempts per message, including the first, 1 ..= 100.
     #[serde(default = "default_attempts")]
     pub max_attempts: u32,
-    /// The wait between two attempts for the same message.
+    /// The delay between two attempts for the same message.
     #[serde(default = "default_backoff", deserialize_with = "backoff")]
     pub backoff: Backoff,
-    /// The most messages that one read returns, at least 1.
+    /// The maximum number of messages that are consumed at once, at least 1.
     #[serde(default = "default_batch")]
     pub max_batch: usize,
-    /// How long stopping waits for messages that are being processed.
+    /// How long stopping waits at most for messages in progress.
     #[serde(default = "default_drain", with = "humantime_serde")]
     pub drain_timeout: Duration,
 }
@@ -149,13 +150,13 @@ impl StreamProcessorConfig {
         }
     }
 
-    /// Sets the topic for outputs that name no topic.
+    /// Sets the topic for outputs without a topic.
     pub fn with_output_topic(mut self, topic: impl Into<String>) -> Self {
         self.output_topic = Some(topic.into());
         self
     }
 
-    /// Sets how often a message takes effect.
+    /// Sets how often the outputs of a message take effect.
     pub fn with_guarantee(mut self, guarantee: DeliveryGuarantee) -> Self {
         self.guarantee = guarantee;
         self
@@ -167,15 +168,15 @@ impl StreamProcessorConfig {
         self
     }
 
-    /// Sets the attempts per message, and the wait after the first one: `delay`, or the maximum of the backoff (60 s unless
-    /// it was set) where that is shorter.
+    /// Sets the maximum number of attempts per message, and the delay after the first one. If the maximum of the backoff is
+    /// shorter than `delay`, it is used instead; it defaults to 60 s.
     pub fn with_attempts(mut self, attempts: u32, delay: Duration) -> Self {
         self.max_attempts = attempts;
         self.backoff.initial = delay.min(self.backoff.maximum);
         self
     }
 
-    /// Sets the wait between two attempts for the same message.
+    /// Sets the delay between two attempts for the same message.
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
@@ -227,7 +228,7 @@ named_enum! {
         Created => "created",
         /// Processing.
         Running => "running",
-        /// Finishing the messages that it has begun.
+        /// Finishing the messages in progress.
         Stopping => "stopping",
         /// Stopped by request.
         Stopped => "stopped",
@@ -250,9 +251,9 @@ pub struct StreamStatus {
     pub skipped: u64,
     /// Messages written to the dead-letter topic.
     pub dead_lettered: u64,
-    /// Attempts beyond the first.
+    /// Retries of messages.
     pub retries: u64,
-    /// The error that stopped it, or the latest one.
+    /// The error that stopped it, or the latest error.
     pub last_error: Option<String>,
 }
 

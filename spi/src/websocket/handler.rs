@@ -11,29 +11,29 @@ use super::{CloseFrame, WebSocketMessage};
 use crate::error::NetworkError;
 
 /// Callbacks of a connection, for applications that do not call [`receive`](super::WebSocketConnection::receive)
-/// themselves. The code that calls them is in the implementation crates, and follows these rules:
+/// themselves. The implementation crates call them by these rules:
 ///
-/// * One call at a time, in the order of arrival. Nothing more is received while a callback runs, so a slow callback
-///   slows the peer down.
-/// * [`on_message`](Self::on_message) gets text and binary messages, no pings and pongs.
-/// * [`on_error`](Self::on_error) is called at most once, when the connection ends otherwise than by a closing handshake.
-/// * [`on_close`](Self::on_close) is called exactly once, as the last.
-/// * A callback that panics ends the connection (close code 1011) like an error of the kind
-///   [`Internal`](crate::ErrorKind::Internal). `on_error` gets that error, unless it was `on_error` that panicked.
+/// * Callbacks are called one at a time, in the order of arrival. Nothing more is received while a callback runs, so a slow
+///   callback slows the peer down.
+/// * [`on_message`](Self::on_message) is called for text and binary messages, not for pings and pongs.
+/// * [`on_error`](Self::on_error) is called at most once, if the connection ends without a closing handshake.
+/// * [`on_close`](Self::on_close) is called exactly once, and last.
+/// * If a callback panics, the connection is closed with code 1011, and `on_error` is called with an error of the kind
+///   [`Internal`](crate::ErrorKind::Internal), unless `on_error` itself panicked.
 ///
-/// See [`WebSocketCallbacks`] for closures.
+/// For closures, use [`WebSocketCallbacks`].
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait WebSocketHandler: fmt::Debug + Send + Sync + 'static {
-    /// A text or binary message arrived.
+    /// Is called when a text or binary message has arrived.
     async fn on_message(&self, message: WebSocketMessage);
 
-    /// The connection broke.
+    /// Is called when the connection has ended without a closing handshake.
     async fn on_error(&self, error: NetworkError) {
         let _ = error;
     }
 
-    /// The connection ended. `frame` is the peer's close frame, if it sent one with a code.
+    /// Is called when the connection has ended. `frame` is the peer's close frame, if it sent one with a code.
     async fn on_close(&self, frame: Option<CloseFrame>) {
         let _ = frame;
     }
@@ -57,7 +57,7 @@ impl<H: WebSocketHandler + ?Sized> WebSocketHandler for Arc<H> {
 
 type Callback<T> = Arc<dyn Fn(T) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Closures as a [`WebSocketHandler`]. Events without a closure are ignored. Clones share the closures.
+/// A [`WebSocketHandler`] made of closures. Events without a closure are ignored. Clones share the closures.
 ///
 /// ```
 /// use networking_spi::websocket::{WebSocketCallbacks, WebSocketMessage};
@@ -94,7 +94,7 @@ impl WebSocketCallbacks {
         self
     }
 
-    /// Sets the callback for a broken connection.
+    /// Sets the callback for a connection that ends without a closing handshake.
     pub fn on_error<F: Future<Output = ()> + Send + 'static>(
         mut self,
         callback: impl Fn(NetworkError) -> F + Send + Sync + 'static,

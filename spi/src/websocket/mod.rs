@@ -25,7 +25,7 @@ use crate::validate::{self, Validate};
 pub use handler::MockWebSocketHandler;
 pub use handler::{WebSocketCallbacks, WebSocketHandler};
 
-/// One message.
+/// A message.
 ///
 /// Exhaustive on purpose: these are the data frames and control frames of RFC 6455.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub enum WebSocketMessage {
     Text(String),
     /// Bytes.
     Binary(Bytes),
-    /// A ping. The connection answers it; the receiver need not act.
+    /// A ping. The connection answers a received ping itself.
     Ping(Bytes),
     /// A pong.
     Pong(Bytes),
-    /// The peer starts, or answers, the closing handshake. No message follows.
+    /// A close frame: the peer starts or answers the closing handshake. No message follows.
     Close(Option<CloseFrame>),
 }
 
@@ -58,7 +58,7 @@ impl WebSocketMessage {
         matches!(self, Self::Text(_) | Self::Binary(_))
     }
 
-    /// The payload's length in bytes.
+    /// The length of the payload in bytes; for a close frame, that of the reason.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -73,7 +73,7 @@ impl WebSocketMessage {
     }
 }
 
-/// Why a connection is closed.
+/// The code and reason with which a connection is closed.
 ///
 /// Exhaustive on purpose: RFC 6455 defines these two values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,27 +85,27 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// 1000: the purpose of the connection is fulfilled.
+    /// 1000: normal closure.
     pub const NORMAL: u16 = 1000;
-    /// 1001: the endpoint goes away.
+    /// 1001: the endpoint is going away (a server shuts down, a page is left).
     pub const GOING_AWAY: u16 = 1001;
-    /// 1002: the peer broke the protocol.
+    /// 1002: a protocol error.
     pub const PROTOCOL_ERROR: u16 = 1002;
-    /// 1003: a type of message that the endpoint does not accept.
+    /// 1003: a message of a type that the endpoint does not accept.
     pub const UNSUPPORTED_DATA: u16 = 1003;
     /// 1007: a text message was not UTF-8.
     pub const INVALID_DATA: u16 = 1007;
-    /// 1008: a message broke the endpoint's policy.
+    /// 1008: a message violated the endpoint's policy.
     pub const POLICY_VIOLATION: u16 = 1008;
     /// 1009: a message was too big.
     pub const TOO_BIG: u16 = 1009;
-    /// 1011: an unexpected condition prevents the endpoint from going on.
+    /// 1011: an internal error of the endpoint.
     pub const INTERNAL_ERROR: u16 = 1011;
-    /// 1012: the endpoint restarts; the peer may reconnect.
+    /// 1012: the service restarts; the peer may reconnect.
     pub const SERVICE_RESTART: u16 = 1012;
     /// 1013: the endpoint is overloaded; the peer may reconnect later.
     pub const TRY_AGAIN_LATER: u16 = 1013;
-    /// The longest [`reason`](Self::reason), in bytes.
+    /// The maximum length of [`reason`](Self::reason), in bytes.
     pub const MAX_REASON: usize = 123;
 
     /// A close frame.
@@ -118,12 +118,12 @@ impl CloseFrame {
 }
 
 impl Validate for CloseFrame {
-    /// Codes that may be sent are 1000 to 1003, 1007 to 1013, and 3000 to 4999.
+    /// Codes 1000 to 1003, 1007 to 1013, and 3000 to 4999 may be sent.
     fn validate(&self) -> Result<()> {
         validate::ensure(
             matches!(self.code, 1000..=1003 | 1007..=1013 | 3000..=4999),
             "code",
-            "must be one that may be sent",
+            "must be 1000 to 1003, 1007 to 1013, or 3000 to 4999",
         )?;
         validate::ensure(
             self.reason.len() <= Self::MAX_REASON,
@@ -140,9 +140,9 @@ impl Validate for CloseFrame {
 pub struct WebSocketRequest {
     /// `ws://` or `wss://`.
     pub url: Url,
-    /// Extra headers.
+    /// Additional headers.
     pub headers: HeaderMap,
-    /// Offered sub-protocols, in order of preference.
+    /// The offered sub-protocols, in order of preference.
     pub protocols: Vec<String>,
     /// Limits and timeouts.
     pub options: WebSocketOptions,
@@ -201,22 +201,23 @@ impl fmt::Debug for WebSocketRequest {
 #[serde(default)]
 #[non_exhaustive]
 pub struct WebSocketOptions {
-    /// Time limit of the opening handshake, connecting included.
+    /// Time limit of the opening handshake, including connecting.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
-    /// Time limit of the closing handshake; the connection is dropped after it.
+    /// Time limit of the closing handshake. After it, the connection is dropped.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
     /// The time without a byte from the peer after which a ping is sent. `None`: no pings.
     #[serde(with = "humantime_serde")]
     pub ping_interval: Option<Duration>,
-    /// The time after a ping within which the peer must send something; otherwise the connection counts as broken.
+    /// How long to wait for any byte from the peer after a ping. After that, the connection ends with
+    /// [`Timeout`](crate::ErrorKind::Timeout).
     #[serde(with = "humantime_serde")]
     pub pong_timeout: Duration,
-    /// Largest message accepted, in bytes. It also limits what is sent.
+    /// The largest message that is received or sent, in bytes.
     pub max_message_size: usize,
-    /// Largest frame accepted, in bytes. It does not limit what is sent: each message is sent as one frame, and only
-    /// `max_message_size` applies to it.
+    /// The largest frame that is received, in bytes. It does not apply to sent messages: each is sent as one frame, and only
+    /// `max_message_size` applies.
     pub max_frame_size: usize,
 }
 
@@ -238,21 +239,21 @@ impl WebSocketOptions {
         self
     }
 
-    /// Sends a ping after `interval` without a byte from the peer. The connection counts as broken if nothing arrives
-    /// within `timeout` after the ping.
+    /// Sends a ping after `interval` without a byte from the peer. The connection ends with
+    /// [`Timeout`](crate::ErrorKind::Timeout) if no byte arrives within `timeout` after the ping.
     pub fn with_keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.ping_interval = Some(interval);
         self.pong_timeout = timeout;
         self
     }
 
-    /// Sends no pings. A broken connection is then noticed only when something is sent.
+    /// Sends no pings. A lost connection may then be detected only when something is sent.
     pub fn without_keepalive(mut self) -> Self {
         self.ping_interval = None;
         self
     }
 
-    /// Sets the largest message and the largest frame that are accepted, in bytes.
+    /// Sets the largest message and the largest frame, in bytes.
     pub fn with_max_size(mut self, message: usize, frame: usize) -> Self {
         self.max_message_size = message;
         self.max_frame_size = frame;
@@ -261,7 +262,7 @@ impl WebSocketOptions {
 }
 
 impl Default for WebSocketOptions {
-    /// 10 s for the opening handshake and 5 s for the closing one; a ping after 30 s and 10 s for its answer; messages
+    /// 10 s for the opening handshake, 5 s for the closing handshake; a ping after 30 s, and 10 s for its answer; messages
     /// up to 16 MiB, frames up to 4 MiB.
     fn default() -> Self {
         Self {
@@ -292,34 +293,36 @@ impl Validate for WebSocketOptions {
     }
 }
 
-/// An open connection. Sending and receiving may happen at the same time from different tasks.
+/// An open connection. It can send and receive concurrently, from different tasks.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
-    /// Sends a message. Waits while the peer reads more slowly than this side sends.
+    /// Sends a message. Waits if the peer reads more slowly than this side sends.
     ///
-    /// Cancel safety: not cancel safe. A cancelled call may have sent a part of the message; the connection is then
+    /// Cancel safety: not cancel safe. If the future is dropped after a part of the message was sent, the connection is
     /// closed.
     ///
     /// # Errors
-    /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake began, [`TooLarge`](crate::ErrorKind::TooLarge) above the
-    /// limits, and connection errors.
+    /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake has begun, [`TooLarge`](crate::ErrorKind::TooLarge)
+    /// for a message above the limit, and connection errors.
     async fn send(&self, message: WebSocketMessage) -> Result<()>;
 
-    /// The next message; `None` after the closing handshake.
+    /// Returns the next message; `None` after the closing handshake.
     ///
-    /// Cancel safety: cancel safe. No message is lost.
+    /// Cancel safety: if the future is dropped, no message is lost. A later call returns it.
     ///
     /// # Errors
-    /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) when the connection ended without a closing handshake,
-    /// [`TooLarge`](crate::ErrorKind::TooLarge) above the limits, [`Timeout`](crate::ErrorKind::Timeout) when a ping
-    /// was not answered.
+    /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) if the connection ends without a closing handshake,
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for a message or frame above the limits,
+    /// [`Decode`](crate::ErrorKind::Decode) for text that is not UTF-8, [`Timeout`](crate::ErrorKind::Timeout) if a ping is
+    /// not answered.
     async fn receive(&self) -> Result<Option<WebSocketMessage>>;
 
     /// Starts the closing handshake and waits for its end. Closing twice is not an error.
     ///
     /// # Errors
-    /// [`Timeout`](crate::ErrorKind::Timeout) if the peer did not answer; the connection is dropped anyway.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid frame: the connection stays open.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the peer does not answer: the connection is dropped anyway.
     async fn close(&self, frame: CloseFrame) -> Result<()>;
 
     /// The sub-protocol that the peer chose, if any.
@@ -334,7 +337,7 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
     /// Sends a text message.
     ///
     /// # Errors
-    /// As [`WebSocketConnection::send`].
+    /// Same as [`WebSocketConnection::send`].
     fn send_text(&self, text: impl Into<String> + Send) -> impl Future<Output = Result<()>> + Send {
         let message = WebSocketMessage::text(text);
         async move { self.send(message).await }
@@ -343,16 +346,17 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
     /// Sends a binary message.
     ///
     /// # Errors
-    /// As [`WebSocketConnection::send`].
+    /// Same as [`WebSocketConnection::send`].
     fn send_binary(&self, data: impl Into<Bytes> + Send) -> impl Future<Output = Result<()>> + Send {
         let message = WebSocketMessage::binary(data);
         async move { self.send(message).await }
     }
 
-    /// The next text or binary message; pings and pongs are skipped. `None` after the closing handshake.
+    /// Returns the next text or binary message, and skips pings and pongs. `None` after a close frame or the closing
+    /// handshake.
     ///
     /// # Errors
-    /// As [`WebSocketConnection::receive`].
+    /// Same as [`WebSocketConnection::receive`].
     fn next_data(&self) -> impl Future<Output = Result<Option<WebSocketMessage>>> + Send {
         async move {
             loop {
