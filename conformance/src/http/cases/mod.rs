@@ -14,6 +14,13 @@ pub(super) mod retry;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::HttpHarness;
 
 type H = Arc<dyn HttpHarness>;
+
+/// The byte values in order, `times` times.
+fn every_byte(times: usize) -> Bytes {
+    (0..=255).collect::<Vec<u8>>().repeat(times).into()
+}

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, stream};
 use networking_spi::ErrorKind;
 use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
 
-use super::H;
+use super::{H, every_byte};
 use crate::http::harness::set_up;
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
@@ -14,7 +14,7 @@ pub(in crate::http) async fn method_and_body_arrive(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = setup.origin.url("/echo");
     // Every byte value, in more bytes than one TCP segment holds.
-    let body: Bytes = (0..=255).cycle().take(100_000).collect();
+    let body = every_byte(400);
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"] {
         let method = Method::from_bytes(method.as_bytes()).expect("a valid method");
         let sent = if matches!(method, Method::POST | Method::PUT | Method::PATCH) {

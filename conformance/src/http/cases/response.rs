@@ -1,10 +1,9 @@
 //! Responses are returned unchanged.
 
-use bytes::Bytes;
 use networking_spi::ErrorKind;
 use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, StatusCode};
 
-use super::H;
+use super::{H, every_byte};
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::kit::CaseResult;
@@ -27,7 +26,7 @@ pub(in crate::http) async fn every_status_is_a_response(harness: H) -> CaseResul
 
 pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    let body: Bytes = (0..=255).cycle().take(1 << 20).collect();
+    let body = every_byte(4_096);
     let sent = body.clone();
     setup.origin.on("/large", move |_| {
         let sent = sent.clone();
