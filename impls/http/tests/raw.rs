@@ -1,10 +1,10 @@
 //! A loopback server that sends the bytes that a test provides.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A server. Dropping it stops it.
@@ -71,12 +71,13 @@ pub(crate) async fn read_head_of(stream: &mut (impl AsyncRead + Unpin)) -> Strin
     String::from_utf8_lossy(&received).into_owned()
 }
 
-/// A loopback port on which nothing listens.
-pub(crate) async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+/// A loopback port on which nothing listens. A socket of this process is bound to it, so that no other can listen there.
+pub(crate) fn closed_port() -> u16 {
+    static BOUND: LazyLock<TcpSocket> = LazyLock::new(|| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        socket
+    });
+
+    BOUND.local_addr().unwrap().port()
 }

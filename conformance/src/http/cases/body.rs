@@ -96,9 +96,10 @@ pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> Ca
     .await?;
     let response = setup.client.get(&server.url("/")).await?;
     // The body is not read: the peer must stop writing.
-    // It has stopped when nothing was written in several looks: on a busy machine, a single one can come before the peer's turn.
+    // It has stopped when nothing is written in many looks, 1.5 s together. A single one can come before the peer's turn on a busy
+    // machine, and after a full window the kernel can take 200 ms to send more, then 400 ms, and so on.
     let mut looks = 0;
-    while looks < 10 {
+    while looks < 50 {
         match tokio::time::timeout(Duration::from_millis(30), written.changed()).await {
             Ok(_) => looks = 0,
             Err(_) => looks += 1,

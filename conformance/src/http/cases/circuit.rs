@@ -45,7 +45,7 @@ pub(in crate::http) async fn outcomes_are_reported_by_status(harness: H) -> Case
         check_eq!(outcomes[index].1, Some(outcome), "outcome of status {status}");
     }
     if setup.origin.network() {
-        let url = format!("http://127.0.0.1:{}/", closed_port().await?);
+        let url = format!("http://127.0.0.1:{}/", closed_port()?);
         check_error!(
             setup.client.get(&url).await,
             ErrorKind::ConnectionRefused,

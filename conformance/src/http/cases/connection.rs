@@ -1,10 +1,12 @@
 //! Connections that fail, and calls that are dropped.
 
-use std::sync::Arc;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, OnceLock};
 
 use networking_spi::http::{HttpClientExt, StatusCode};
 use networking_spi::{ErrorKind, SendState};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 use super::H;
@@ -14,20 +16,25 @@ use crate::http::server::Server;
 use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq, check_error};
 
-/// A loopback port on which nothing listens.
-pub(super) async fn closed_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|error| Failure::new(error.to_string()))?;
-    Ok(listener
-        .local_addr()
-        .map_err(|error| Failure::new(error.to_string()))?
-        .port())
+/// A loopback port on which nothing listens. A socket of this process is bound to it, so that no other can listen there.
+pub(super) fn closed_port() -> Result<u16, Failure> {
+    static BOUND: OnceLock<TcpSocket> = OnceLock::new();
+
+    let failure = |error: io::Error| Failure::new(error.to_string());
+    let bound = match BOUND.get() {
+        Some(bound) => bound,
+        None => {
+            let socket = TcpSocket::new_v4().map_err(failure)?;
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failure)?;
+            BOUND.get_or_init(|| socket)
+        }
+    };
+    Ok(bound.local_addr().map_err(failure)?.port())
 }
 
 pub(in crate::http) async fn a_refused_connection_is_connection_refused(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    let url = format!("http://127.0.0.1:{}/", closed_port().await?);
+    let url = format!("http://127.0.0.1:{}/", closed_port()?);
     let error = check_error!(
         setup.client.post(&url).body("x").await,
         ErrorKind::ConnectionRefused,

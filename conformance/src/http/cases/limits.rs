@@ -15,7 +15,7 @@ use crate::http::harness::set_up;
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(400);
 
 pub(in crate::http) async fn a_silent_peer_times_out(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;

@@ -41,7 +41,7 @@ pub(in crate::http) async fn calls_and_outcomes_are_counted(harness: H) -> CaseR
 
 pub(in crate::http) async fn failures_are_counted_by_kind(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    let url = format!("http://127.0.0.1:{}/", closed_port().await?);
+    let url = format!("http://127.0.0.1:{}/", closed_port()?);
     check!(
         setup.client.get(&url).await.is_err(),
         "a call to a closed port succeeded"

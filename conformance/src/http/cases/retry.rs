@@ -91,7 +91,7 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
 pub(in crate::http) async fn unsent_requests_are_always_retried(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     setup.client.configure_retry_policy(policy(3))?;
-    let url = format!("http://127.0.0.1:{}/", closed_port().await?);
+    let url = format!("http://127.0.0.1:{}/", closed_port()?);
     let error = check_error!(
         setup.client.post(&url).body("x").await,
         ErrorKind::ConnectionRefused,

@@ -141,7 +141,7 @@ async fn errors() {
 }
 
 async fn errors_of(client: &impl HttpClient) {
-    let port = closed_port().await;
+    let port = closed_port();
     for url in [
         format!("http://u:{SECRET}@127.0.0.1:{port}/?token={SECRET}"),
         format!("https://u:{SECRET}@127.0.0.1:{port}/?token={SECRET}"),

@@ -107,7 +107,7 @@ async fn statistics_follow_the_lifetime_of_a_connection() {
 #[tokio::test]
 async fn failures_are_counted_and_dropped_attempts_are_not() {
     let client = transport(TransportConfig::new());
-    let refused = format!("http://127.0.0.1:{}/", closed_port().await);
+    let refused = format!("http://127.0.0.1:{}/", closed_port());
     client.get(&refused).await.unwrap_err();
     let stats = client.pool_stats();
     assert_eq!(

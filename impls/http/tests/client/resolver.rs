@@ -151,7 +151,7 @@ async fn addresses_are_guarded<T: ConfiguredTransport>() {
 }
 
 async fn names_are_guarded_after_resolution<T: ConfiguredTransport>() {
-    let port = closed_port().await;
+    let port = closed_port();
     let guarded: T = client(Some(SsrfGuard::new()));
     assert_denied(&guarded.get(&format!("http://inside.test:{port}/")).await.unwrap_err());
 

@@ -165,7 +165,7 @@ async fn errors_of_the_proxy_have_the_kind_proxy<T: ConfiguredTransport>() {
     let client = transport::<T>(TransportConfig::new());
     for scheme in ["http", "https"] {
         let url = format!("{scheme}://origin.test/");
-        let error = error_of(&client, &url, proxied(closed_port().await)).await;
+        let error = error_of(&client, &url, proxied(closed_port())).await;
         assert_eq!(
             (error.kind(), error.send_state()),
             (ErrorKind::Proxy, SendState::NotSent),
@@ -260,7 +260,7 @@ async fn user_information_of_the_url_becomes_basic_credentials<T: ConfiguredTran
 #[tokio::test]
 async fn proxies_of_the_environment_are_ignored() {
     // Set for the child only: see `child_with_proxies_in_the_environment`.
-    let port = closed_port().await;
+    let port = closed_port();
     let proxy = format!("http://127.0.0.1:{port}");
     run_child(
         "client::transport::child_with_proxies_in_the_environment",

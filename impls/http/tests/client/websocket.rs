@@ -110,7 +110,7 @@ async fn an_http_proxy_opens_a_tunnel() {
         head.starts_with(&format!("CONNECT localhost:{} HTTP/1.1\r\n", address.port())),
         "{head}"
     );
-    let unreachable_proxy = ProxyConfig::new(format!("http://127.0.0.1:{}", closed_port().await).parse().unwrap());
+    let unreachable_proxy = ProxyConfig::new(format!("http://127.0.0.1:{}", closed_port()).parse().unwrap());
     for refused in [open, unreachable_proxy] {
         let error = talk(config(refused), "localhost", address.port()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Proxy);

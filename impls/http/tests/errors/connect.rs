@@ -18,12 +18,12 @@ pub(crate) async fn denied_destination(backend: &Backend) -> Failed {
         guarded: true,
         ..ConnectSettings::default()
     };
-    let url = format!("http://localhost:{}/", closed_port().await);
+    let url = format!("http://localhost:{}/", closed_port());
     failing(&*backend.client_with(settings, |builder| builder), post(&url)).await
 }
 
 pub(crate) async fn refused(backend: &Backend) -> Failed {
-    let url = format!("http://127.0.0.1:{}/", closed_port().await);
+    let url = format!("http://127.0.0.1:{}/", closed_port());
     failing(&*backend.client(), post(&url)).await
 }
 

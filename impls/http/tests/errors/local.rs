@@ -36,7 +36,7 @@ pub(crate) async fn circuit_open(backend: &Backend) -> Failed {
             .retry(RetryPolicy::disabled())
             .circuit_breaker(Arc::new(breaker), HttpCircuitOptions::default())
     });
-    let url = format!("http://127.0.0.1:{}/", closed_port().await);
+    let url = format!("http://127.0.0.1:{}/", closed_port());
     client.request(post(&url)).await.unwrap_err();
     failing(&*client, post(&url)).await
 }

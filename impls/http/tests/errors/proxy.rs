@@ -14,11 +14,11 @@ const HTTPS: &str = "https://origin.test/";
 const BY_ADDRESS: &str = "http://127.0.0.1:9/";
 
 pub(crate) async fn proxy_refused(backend: &Backend) -> Failed {
-    through(backend, "http", closed_port().await, HTTP).await
+    through(backend, "http", closed_port(), HTTP).await
 }
 
 pub(crate) async fn proxy_refused_for_tunnel(backend: &Backend) -> Failed {
-    through(backend, "http", closed_port().await, HTTPS).await
+    through(backend, "http", closed_port(), HTTPS).await
 }
 
 pub(crate) async fn proxy_407(backend: &Backend) -> Failed {
@@ -42,7 +42,7 @@ pub(crate) async fn tunnel_cut_short(backend: &Backend) -> Failed {
 }
 
 pub(crate) async fn socks_refused(backend: &Backend) -> Failed {
-    through(backend, "socks5", closed_port().await, BY_ADDRESS).await
+    through(backend, "socks5", closed_port(), BY_ADDRESS).await
 }
 
 /// RFC 1928: no authentication, then reply 5, "connection refused".
