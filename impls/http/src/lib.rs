@@ -67,7 +67,9 @@ pub use client::{
     Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, HyperHttpClient, StandardHttpClient,
     Transport,
 };
-pub use connect::{ClientIdentity, DnsOverrides, DnsResolver, HttpVersion, SsrfGuard, SystemResolver, TransportConfig};
+pub use connect::{
+    ClientIdentity, DnsOverrides, DnsResolver, Http2Config, HttpVersion, SsrfGuard, SystemResolver, TransportConfig,
+};
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;
 pub use transfer::{Download, DownloadProgress, Downloaded, EventSource, FileSource, Reconnect};

@@ -102,6 +102,8 @@ context_keys! {
     GROUP = "group";
     /// The host of the peer, with the port if it is not the default one.
     HOST = "host";
+    /// The HTTP/2 error code of a reset or of the end of a connection, by its name (`REFUSED_STREAM`; RFC 9113, section 7).
+    HTTP2_ERROR = "http2_error";
     /// The limit that was exceeded.
     LIMIT = "limit";
     /// The method of a request.

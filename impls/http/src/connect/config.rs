@@ -31,6 +31,15 @@ pub struct TransportConfig {
     pub pool_idle_timeout: Duration,
     /// The maximum number of idle connections per host; 0 keeps none.
     pub pool_max_idle_per_host: usize,
+    /// The largest number of connections per host, open and being opened, at least 1. Further requests wait for at most
+    /// `pool_timeout`. `None`: no limit. Not used by `ReqwestTransport`.
+    pub max_connections_per_host: Option<usize>,
+    /// The longest wait for a connection while the limit of connections or of HTTP/2 streams is reached. Not used by
+    /// `ReqwestTransport`.
+    #[serde(with = "humantime_serde")]
+    pub pool_timeout: Duration,
+    /// The largest response head, in bytes, between 8,192 and 67,108,864.
+    pub max_response_head: u32,
     /// The idle time before TCP keep-alive probes are sent. `None`: no probes.
     #[serde(with = "humantime_serde")]
     pub tcp_keepalive: Option<Duration>,
@@ -50,6 +59,77 @@ pub struct TransportConfig {
     pub ssrf_guard: Option<SsrfGuard>,
     /// The HTTP versions that are used.
     pub version: HttpVersion,
+    /// Settings of HTTP/2 connections.
+    pub http2: Http2Config,
+}
+
+/// Settings of HTTP/2 connections (RFC 9113).
+///
+/// A response that is not read occupies its stream window. Other requests on the connection do not wait for it as long as
+/// `connection_window` is at least `stream_window` times the number of responses that are not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Http2Config {
+    /// The bytes of a response body that the peer may send before they are read, between 65,535 and 2,147,483,647.
+    pub stream_window: u32,
+    /// The same for all responses of a connection together.
+    pub connection_window: u32,
+    /// The time between pings on a connection with open streams. `None`: no pings.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_interval: Option<Duration>,
+    /// How long the peer may take to answer a ping before the connection is closed.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for Http2Config {
+    /// Windows of 2 MiB per stream and 1 GiB per connection; no pings, and 20 s to answer one.
+    fn default() -> Self {
+        Self {
+            stream_window: 2 << 20,
+            connection_window: 1 << 30,
+            keepalive_interval: None,
+            keepalive_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Http2Config {
+    /// Sets the windows of a stream and of a connection, in bytes.
+    #[must_use]
+    pub const fn with_windows(mut self, stream: u32, connection: u32) -> Self {
+        self.stream_window = stream;
+        self.connection_window = connection;
+        self
+    }
+
+    /// Sends pings, `interval` apart, and closes the connection if the peer takes longer than `timeout` to answer one.
+    #[must_use]
+    pub const fn with_keepalive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.keepalive_interval = Some(interval);
+        self.keepalive_timeout = timeout;
+        self
+    }
+}
+
+impl Validate for Http2Config {
+    fn validate(&self) -> Result<()> {
+        for (window, field) in [
+            (self.stream_window, "stream_window"),
+            (self.connection_window, "connection_window"),
+        ] {
+            validate::ensure(
+                (65_535..=(1 << 31) - 1).contains(&window),
+                field,
+                "must be between 65535 and 2147483647",
+            )?;
+        }
+        if let Some(interval) = self.keepalive_interval {
+            validate::positive(interval, "keepalive_interval")?;
+        }
+        validate::positive(self.keepalive_timeout, "keepalive_timeout")
+    }
 }
 
 /// The HTTP versions that are used.
@@ -78,14 +158,17 @@ impl HttpVersion {
 }
 
 impl Default for TransportConfig {
-    /// A connect timeout of 10 s, a read timeout of 60 s, at most 256 idle connections per host for 90 s each, TCP keep-alive
-    /// probes after 60 s, verified TLS, and no proxy.
+    /// 10 s to connect, 60 s without data, 90 s idle, at most 256 idle connections per host and any number of open ones, 30 s to
+    /// wait for a connection, response heads of 256 KiB, TCP keep-alive after 60 s, verified TLS, no proxy.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             pool_idle_timeout: Duration::from_secs(90),
             pool_max_idle_per_host: 256,
+            max_connections_per_host: None,
+            pool_timeout: Duration::from_secs(30),
+            max_response_head: 256 << 10,
             tcp_keepalive: Some(Duration::from_secs(60)),
             user_agent: Some(concat!("networking-impls/", env!("CARGO_PKG_VERSION")).to_owned()),
             proxy: None,
@@ -95,6 +178,7 @@ impl Default for TransportConfig {
             client_identity: None,
             ssrf_guard: None,
             version: HttpVersion::Negotiated,
+            http2: Http2Config::default(),
         }
     }
 }
@@ -121,6 +205,24 @@ impl TransportConfig {
     pub fn with_pool(mut self, max_idle_per_host: usize, idle_timeout: Duration) -> Self {
         self.pool_max_idle_per_host = max_idle_per_host;
         self.pool_idle_timeout = idle_timeout;
+        self
+    }
+
+    /// Sets the largest number of connections per host.
+    pub fn with_max_connections_per_host(mut self, connections: usize) -> Self {
+        self.max_connections_per_host = Some(connections);
+        self
+    }
+
+    /// Sets the longest wait for a connection.
+    pub fn with_pool_timeout(mut self, timeout: Duration) -> Self {
+        self.pool_timeout = timeout;
+        self
+    }
+
+    /// Sets the largest response head, in bytes.
+    pub fn with_max_response_head(mut self, bytes: u32) -> Self {
+        self.max_response_head = bytes;
         self
     }
 
@@ -171,12 +273,27 @@ impl TransportConfig {
         self.version = version;
         self
     }
+
+    /// Sets the settings of HTTP/2 connections.
+    pub fn with_http2(mut self, http2: Http2Config) -> Self {
+        self.http2 = http2;
+        self
+    }
 }
+
+/// The largest number of fields in a response head of HTTP/1.1. The parser reserves space for all of them.
+pub(crate) const MAX_HEADERS: usize = 1_024;
 
 /// About 34 years. Longer times could overflow when they are added to an instant.
 pub(crate) const FOREVER: Duration = Duration::from_secs(1 << 30);
 
 impl TransportConfig {
+    /// The limit of a response head that is announced to peers of HTTP/2. It is 16 times `max_response_head`, because h2 reports a
+    /// head above it as a violation of the protocol; the transport checks `max_response_head` itself.
+    pub(crate) fn http2_header_list_size(&self) -> u32 {
+        self.max_response_head.saturating_mul(16)
+    }
+
     /// The validated configuration, with times that can be added to any instant.
     pub(crate) fn checked(mut self) -> Result<Self> {
         self.validate()?;
@@ -184,6 +301,7 @@ impl TransportConfig {
             &mut self.connect_timeout,
             &mut self.read_timeout,
             &mut self.pool_idle_timeout,
+            &mut self.pool_timeout,
         ] {
             *time = (*time).min(FOREVER);
         }
@@ -196,6 +314,18 @@ impl Validate for TransportConfig {
         validate::positive(self.connect_timeout, "connect_timeout")?;
         validate::positive(self.read_timeout, "read_timeout")?;
         validate::positive(self.pool_idle_timeout, "pool_idle_timeout")?;
+        validate::positive(self.pool_timeout, "pool_timeout")?;
+        validate::ensure(
+            self.max_connections_per_host != Some(0),
+            "max_connections_per_host",
+            "must be at least 1",
+        )?;
+        validate::ensure(
+            (8_192..=64 << 20).contains(&self.max_response_head),
+            "max_response_head",
+            "must be between 8192 and 67108864",
+        )?;
+        validate::nested(&self.http2, "http2")?;
         if let Some(keepalive) = self.tcp_keepalive {
             validate::positive(keepalive, "tcp_keepalive")?;
         }

@@ -44,8 +44,8 @@ pub(crate) struct Connector {
 
 struct Tls {
     origin: TlsConnector,
-    /// Offers only HTTP/1.1, because the CONNECT request to the proxy is sent in HTTP/1.1.
-    proxy: TlsConnector,
+    /// Offers only HTTP/1.1: for proxies, to which CONNECT requests are sent in it, and for servers that require it.
+    http1: TlsConnector,
 }
 
 /// An open stream, and the protocol to use on it.
@@ -87,8 +87,15 @@ impl Connector {
     }
 
     /// Opens a connection for a URL and runs `handshake` on it, within the connect timeout.
-    pub(crate) async fn connect<T>(&self, url: &Url, handshake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
-        let opening = async { handshake(self.open(url, true).await?).await };
+    ///
+    /// `http1`: the server is offered HTTP/1.1 only.
+    pub(crate) async fn connect<T>(
+        &self,
+        url: &Url,
+        http1: bool,
+        handshake: impl AsyncFnOnce(Opened) -> Result<T>,
+    ) -> Result<T> {
+        let opening = async { handshake(self.open(url, true, http1).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),
@@ -99,11 +106,11 @@ impl Connector {
     /// the time.
     #[cfg(feature = "websocket")]
     pub(crate) async fn tunnel(&self, url: &Url) -> Result<Stream> {
-        Ok(self.open(url, false).await?.stream)
+        Ok(self.open(url, false, false).await?.stream)
     }
 
     /// `forwards`: the stream is used for HTTP requests, which a proxy may forward.
-    async fn open(&self, url: &Url, forwards: bool) -> Result<Opened> {
+    async fn open(&self, url: &Url, forwards: bool, http1: bool) -> Result<Opened> {
         let https = matches!(url.scheme(), "https" | "wss");
         let Some(proxy) = &self.proxy else {
             if let Some(guard) = &self.resolution.guard {
@@ -111,7 +118,8 @@ impl Connector {
             }
             let tcp = self.tcp(url, url.port_or_known_default().unwrap_or(80)).await?;
             return if https {
-                self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+                self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+                    .await
             } else {
                 Ok(self.plain(Stream::Plain(tcp), false))
             };
@@ -126,7 +134,8 @@ impl Connector {
                 let target = self.socks_target(url, *resolves).await?;
                 let tcp = socks::connect(tcp, target, credentials.as_ref()).await?;
                 return if https {
-                    self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+                    self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+                        .await
                 } else {
                     Ok(self.plain(Stream::Plain(tcp), false))
                 };
@@ -139,7 +148,7 @@ impl Connector {
             let name = server_name(&proxy.url)?;
             let tls = self
                 .tls()?
-                .proxy
+                .http1
                 .connect(name, tcp)
                 .await
                 .map_err(|cause| proxy.unreachable(handshake_failed(cause)))?;
@@ -148,7 +157,7 @@ impl Connector {
             }
             let tls = proxy::tunnel(tls, &authority(url), authorization).await?;
             return if https {
-                self.origin_tls(url, tls, |stream| Stream::TlsInTls(Box::new(stream)))
+                self.origin_tls(url, http1, tls, |stream| Stream::TlsInTls(Box::new(stream)))
                     .await
             } else {
                 Ok(self.plain(Stream::Tls(Box::new(tls)), false))
@@ -159,7 +168,8 @@ impl Connector {
         }
         let tcp = proxy::tunnel(tcp, &authority(url), authorization).await?;
         if https {
-            self.origin_tls(url, tcp, |stream| Stream::Tls(Box::new(stream))).await
+            self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+                .await
         } else {
             Ok(self.plain(Stream::Plain(tcp), false))
         }
@@ -177,13 +187,19 @@ impl Connector {
         }
     }
 
-    async fn origin_tls<S>(&self, url: &Url, stream: S, wrap: impl FnOnce(TlsStream<S>) -> Stream) -> Result<Opened>
+    async fn origin_tls<S>(
+        &self,
+        url: &Url,
+        http1: bool,
+        stream: S,
+        wrap: impl FnOnce(TlsStream<S>) -> Stream,
+    ) -> Result<Opened>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let tls = self
-            .tls()?
-            .origin
+        let tls = self.tls()?;
+        let connector = if http1 { &tls.http1 } else { &tls.origin };
+        let tls = connector
             .connect(server_name(url)?, stream)
             .await
             .map_err(handshake_failed)?;
@@ -225,11 +241,11 @@ impl Connector {
 
 impl Tls {
     fn new(config: Arc<ClientConfig>) -> Self {
-        let mut proxy = ClientConfig::clone(&config);
-        proxy.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut http1 = ClientConfig::clone(&config);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             origin: TlsConnector::from(config),
-            proxy: TlsConnector::from(Arc::new(proxy)),
+            http1: TlsConnector::from(Arc::new(http1)),
         }
     }
 }

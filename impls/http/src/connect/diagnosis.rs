@@ -106,11 +106,21 @@ pub(crate) struct Broken {
     pub(crate) canceled: bool,
     pub(crate) parse: bool,
     pub(crate) too_large: bool,
+    /// The peer did not answer a keep-alive ping of HTTP/2.
+    pub(crate) unanswered_ping: bool,
+}
+
+/// The head of a response is above the limit.
+pub(crate) fn large_head() -> Diagnosis {
+    Diagnosis::new(ErrorKind::TooLarge, "the head of the response is too large")
 }
 
 pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
     if broken.too_large {
-        return Diagnosis::new(ErrorKind::TooLarge, "the head of the response is too large");
+        return large_head();
+    }
+    if broken.unanswered_ping {
+        return Diagnosis::new(ErrorKind::ConnectionClosed, "the peer did not answer a keep-alive ping");
     }
     if broken.parse {
         return Diagnosis::new(ErrorKind::Protocol, "the peer violated the protocol");

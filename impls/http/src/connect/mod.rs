@@ -13,7 +13,7 @@ pub(crate) mod socks;
 pub(crate) mod stream;
 pub(crate) mod tls;
 
-pub use config::{HttpVersion, TransportConfig};
+pub use config::{Http2Config, HttpVersion, TransportConfig};
 pub use dns::{DnsOverrides, DnsResolver, SystemResolver};
 pub use guard::SsrfGuard;
 pub use identity::ClientIdentity;

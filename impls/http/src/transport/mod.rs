@@ -1,5 +1,6 @@
 //! Transports over hyper and reqwest, the in-memory client, and recorded exchanges.
 
+mod http2_error;
 mod hyper;
 mod length;
 mod memory;
@@ -9,7 +10,9 @@ pub mod recording;
 mod reqwest;
 mod variants;
 
-use networking_spi::http::HttpCapabilities;
+use networking_spi::http::{HttpCapabilities, Method};
+use networking_spi::{NetworkError, Result};
+use url::Url;
 
 pub use self::hyper::HyperTransport;
 pub use self::memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
@@ -28,6 +31,20 @@ const CAPABILITIES: HttpCapabilities = {
     capabilities.http2 = true;
     capabilities
 };
+
+/// Fails for requests that cannot be sent on any connection.
+fn check_sendable(method: &Method, url: &Url) -> Result<()> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
+    }
+    if method == Method::CONNECT {
+        return Err(NetworkError::invalid_input(
+            "method",
+            "CONNECT is used only by the transport",
+        ));
+    }
+    Ok(())
+}
 
 /// The methods of `HttpClient` that bare transports implement in the same way: `CAPABILITIES`, and no
 /// metrics, retries or circuit breaker.

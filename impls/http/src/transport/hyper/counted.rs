@@ -1,18 +1,79 @@
-//! Counting of open connections.
+//! Counting of open connections, and of the bytes that move on them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::gauge::Open;
+use super::pool::OpenSlot;
 use crate::connect::stream::Stream;
 
 /// A stream that counts as an open connection until it is dropped.
 pub(super) struct Counted {
     pub(super) stream: Stream,
+    pub(super) activity: Arc<Activity>,
     pub(super) _open: Open,
+    pub(super) _slot: OpenSlot,
+}
+
+/// What moves on a connection.
+pub(super) struct Activity {
+    start: Instant,
+    /// Bytes.
+    received: AtomicU64,
+    /// When bytes last moved in either direction, in milliseconds from the start.
+    latest: AtomicU64,
+    /// Whether nothing waits for the first frames of the peer any more.
+    settled: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            received: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+            settled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+}
+
+impl Activity {
+    /// Wakes this task when what the peer has sent so far was processed, until [`settle`](Self::settle).
+    pub(super) fn register(&self, waker: &Waker) {
+        if !self.settled.load(Relaxed) {
+            self.waker.register(waker);
+        }
+    }
+
+    /// Ends the waking.
+    pub(super) fn settle(&self) {
+        self.settled.store(true, Relaxed);
+    }
+
+    /// The bytes that were received.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// When bytes last moved in either direction.
+    pub(super) fn latest(&self) -> Instant {
+        self.start + Duration::from_millis(self.latest.load(Relaxed))
+    }
+
+    fn touch(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.latest.store(millis, Relaxed);
+    }
 }
 
 impl Counted {
@@ -22,22 +83,35 @@ impl Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buffer)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // h2 reads again when it has processed what it has read before.
+        if !self.activity.settled.load(Relaxed) && self.activity.received.load(Relaxed) > 0 {
+            self.activity.waker.wake();
+        }
+        let before = buffer.filled().len();
+        ready!(self.as_mut().stream().poll_read(cx, buffer))?;
+        let bytes = buffer.filled().len() - before;
+        self.activity.received.fetch_add(bytes as u64, Relaxed);
+        self.activity.touch();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream().poll_write(cx, bytes)
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(self.as_mut().stream().poll_write(cx, bytes));
+        self.activity.touch();
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, slices)
+        let written = ready!(self.as_mut().stream().poll_write_vectored(cx, slices));
+        self.activity.touch();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -18,21 +18,27 @@ use networking_spi::http::HttpBody;
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::counted::Activity;
 use super::error::{classify, read_timeout};
 use super::gauge::InFlight;
 use super::pool::{Failure, PooledConnection};
 use super::upload::{Progress, Upload};
 use crate::connect::diagnosis::Stage;
+use crate::transport::http2_error;
 
 /// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
 
-/// Waits for a response head. Fails if the peer sends nothing for `limit`. The wait restarts with each piece of the upload that
-/// hyper takes, because a peer need not send anything while it receives.
+/// Waits for a response head. Fails if nothing moves for `limit`.
+///
+/// On a connection that serves one request at a time, every byte in either direction counts: a slow head, interim responses, an
+/// upload. Over HTTP/2, `activity` is `None`, because the bytes can be those of other streams: the pieces of the upload that hyper
+/// takes count.
 pub(super) async fn await_head<T>(
     response: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
     limit: Duration,
     progress: Option<Arc<Progress>>,
+    activity: Option<Arc<Activity>>,
 ) -> Result<T, Failure> {
     let mut response = pin!(response);
     let mut silence = pin!(sleep(limit));
@@ -42,7 +48,9 @@ pub(super) async fn await_head<T>(
         }
         loop {
             ready!(silence.as_mut().poll(cx));
-            match progress.as_ref().map(|progress| progress.latest() + limit) {
+            let uploaded = progress.as_ref().map(|progress| progress.latest());
+            let moved = activity.as_ref().map(|activity| activity.latest());
+            match uploaded.max(moved).map(|latest| latest + limit) {
                 Some(later) if later > Instant::now() => silence.as_mut().reset(later),
                 _ => return Poll::Ready(Err(Failure::ReadTimeout)),
             }
@@ -110,7 +118,7 @@ impl Stream for Download {
         }
         ready!(self.poll_read_timeout(cx));
         if let Some((connection, _)) = &self.exchange {
-            connection.exclude_from_pool();
+            connection.exclude_if_silent();
         }
         let error = self.give_up(read_timeout(SendState::Sent));
         Poll::Ready(Some(Err(error)))
@@ -131,7 +139,13 @@ impl Download {
                     return Poll::Ready(Some(Ok(data)));
                 }
                 Some(Err(error)) => {
-                    let error = classify(error, Stage::Body, SendState::Sent);
+                    let missing = self.incoming.size_hint().exact().is_some_and(|left| left > 0);
+                    let error = classify(error, Stage::Body, SendState::Sent, missing);
+                    return Poll::Ready(Some(Err(self.give_up(error))));
+                }
+                // hyper ends a body of HTTP/2 after a reset without an error, too.
+                None if self.is_cut_off() => {
+                    let error = http2_error::short_body().into_error().with_send_state(SendState::Sent);
                     return Poll::Ready(Some(Err(self.give_up(error))));
                 }
                 None => {
@@ -140,6 +154,14 @@ impl Download {
                 }
             }
         }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        let http2 = self
+            .exchange
+            .as_ref()
+            .is_some_and(|(connection, _)| connection.is_http2());
+        http2 && !self.incoming.is_end_stream()
     }
 
     /// Ready when nothing has arrived for `limit`. The timer is reset when it fires, not with each chunk.

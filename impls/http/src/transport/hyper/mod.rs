@@ -14,22 +14,22 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use networking_spi::error::context;
 use networking_spi::http::{
-    ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
+    ConnectionPoolStats, HeaderMap, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
 };
-use networking_spi::{NetworkError, Result};
+use networking_spi::{NetworkError, Result, SendState};
 use rustls::ClientConfig;
 use url::Url;
 
 use self::gauge::{Gauges, InFlight};
 use self::outgoing::Outgoing;
-use self::pool::Pool;
+use self::pool::{Failed, Pool};
 use self::upload::Upload;
 use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
-use super::{length, without_wrappers};
+use super::{check_sendable, length, without_wrappers};
 use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
-use crate::connect::diagnosis::proxy_authentication;
+use crate::connect::diagnosis::{self, proxy_authentication};
 use crate::connect::dns::{DnsResolver, SystemResolver};
 use crate::connect::resolution::Setup;
 use crate::connect::tls;
@@ -45,8 +45,15 @@ use crate::marks::host;
 /// Wrappers add timeouts of whole calls, retries, redirects, decompression and so on: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
-/// If a pooled connection is closed before any part of a request was sent on it, the request is sent on another connection. The
-/// retry wrapper does all other retries.
+/// A request that the peer did not process is sent again on another connection, at most five times and whatever its method: the
+/// connection was closed before anything was sent, or the peer of an HTTP/2 connection refused the stream or was about to close the
+/// connection (RFC 9113, section 8.7). An idempotent request is also sent again if a pooled HTTP/1.1 connection is closed before
+/// the first byte of the response. A body that is a plain stream can be sent again until its first chunk was read. The retry
+/// wrapper does all other retries.
+///
+/// Requests to one origin share an HTTP/2 connection up to the peer's limit of streams. Further connections are opened up to
+/// [`max_connections_per_host`](TransportConfig::max_connections_per_host). Further requests wait in order of arrival, for at most
+/// [`pool_timeout`](TransportConfig::pool_timeout).
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
 ///
@@ -122,6 +129,7 @@ impl HyperTransport {
 impl HttpClient for HyperTransport {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
+        let idempotent = request.is_idempotent();
         let HttpRequest {
             method,
             target,
@@ -134,28 +142,49 @@ impl HttpClient for HyperTransport {
             RequestTarget::Absolute(url) => url,
             RequestTarget::Relative(_) => return Err(target.url().expect_err("the target is relative")),
         };
-        outgoing::check(&method, &url)?;
+        check_sendable(&method, &url)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&base.setup.config, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
         let read_timeout = base.setup.config.read_timeout;
 
-        let mut request = outgoing.request(method, &url, headers, Upload::new(body, length));
+        let source = body.try_clone();
+        let upload = Upload::new(body, length);
+        let replay = upload.replay(source, length);
+        let mut request = outgoing.request(method, &url, headers, upload);
+        let mut resends = 0;
         let (head, connection) = loop {
             let mut connection = pool.acquire(&url).await.map_err(|error| at(&url, error))?;
+            let again = connection
+                .may_refuse()
+                .then(|| (request.method().clone(), request.headers().clone()));
             connection.address(&mut request, &url)?;
-            let progress = request.body().progress();
-            match download::await_head(connection.send(request), read_timeout, progress).await {
+            let (progress, activity) = (request.body().progress(), connection.own_activity());
+            let failure = match download::await_head(connection.send(request), read_timeout, progress, activity).await {
                 Ok(head) => break (head, connection),
-                Err(failure) => request = connection.recover_request(failure).map_err(|error| at(&url, error))?,
-            }
+                Err(failure) => failure,
+            };
+            request = match (connection.fail(failure, idempotent), again) {
+                (Failed::Unsent(request), _) => request,
+                (Failed::Again(error), Some((method, headers))) if resends < MAX_RESENDS => {
+                    resends += 1;
+                    let Some(upload) = replay.upload() else {
+                        return Err(at(&url, error));
+                    };
+                    outgoing::again(method, headers, upload)
+                }
+                (Failed::Again(error) | Failed::Final(error), _) => return Err(at(&url, error)),
+            };
         };
 
         if connection.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(host::of(&url)));
         }
         let (parts, incoming) = head.into_parts();
+        if connection.is_http2() {
+            check_head_size(&parts.headers, base.setup.config.max_response_head).map_err(|error| at(&url, error))?;
+        }
         let mut response = HttpResponse::new(parts.status);
         response.version = parts.version;
         response.headers = parts.headers;
@@ -185,6 +214,23 @@ impl fmt::Debug for HyperTransport {
             .field("config", &self.0.base.setup.config)
             .finish_non_exhaustive()
     }
+}
+
+/// How often a request that the peer did not process is sent again.
+const MAX_RESENDS: u32 = 5;
+
+/// Fails for a head above the limit. Dropping the response then resets its stream, and no other.
+fn check_head_size(headers: &HeaderMap, limit: u32) -> Result<()> {
+    // RFC 9113, section 6.5.2.
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    if size <= limit as usize {
+        return Ok(());
+    }
+    let error = diagnosis::large_head().into_error().with_send_state(SendState::Sent);
+    Err(error.with_context(context::LIMIT, limit.to_string()))
 }
 
 /// Adds the peer to an error.

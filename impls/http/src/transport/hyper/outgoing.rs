@@ -1,13 +1,14 @@
 //! Conversion of requests for hyper, except the parts that depend on the connection.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use networking_spi::{NetworkError, Result};
+use http_body::Body;
 use url::Url;
 
 use super::upload::Upload;
 use crate::connect::basic;
 use crate::connect::config::TransportConfig;
 
+const NOTHING: HeaderValue = HeaderValue::from_static("0");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 /// The parts that all requests have in common.
@@ -15,18 +16,12 @@ pub(super) struct Outgoing {
     user_agent: Option<HeaderValue>,
 }
 
-/// Fails for requests that cannot be sent on any connection.
-pub(super) fn check(method: &Method, url: &Url) -> Result<()> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
-    }
-    if method == Method::CONNECT {
-        return Err(NetworkError::invalid_input(
-            "method",
-            "CONNECT is used only by the transport",
-        ));
-    }
-    Ok(())
+/// The same request for another connection.
+pub(super) fn again(method: Method, headers: HeaderMap, body: Upload) -> Request<Upload> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.headers_mut() = headers;
+    request
 }
 
 impl Outgoing {
@@ -49,9 +44,10 @@ impl Outgoing {
         if let Some(credentials) = basic::of_url(url) {
             headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.headers_mut() = headers;
-        request
+        // RFC 9110, section 8.6: a method that gives a body a meaning, and no body.
+        if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+            headers.entry(header::CONTENT_LENGTH).or_insert(NOTHING);
+        }
+        again(method, headers, body)
     }
 }

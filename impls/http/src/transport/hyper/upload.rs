@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use http_body::{Body, Frame, SizeHint};
 use networking_spi::http::{ByteStream, HttpBody};
 use networking_spi::{NetworkError, Result};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::transport::length::Announced;
@@ -28,11 +29,33 @@ enum Content {
     Empty,
     Bytes(Bytes),
     Stream {
-        chunks: ByteStream,
+        chunks: Arc<Chunks>,
         /// The rest of the latest chunk.
         rest: Bytes,
         announced: Announced,
     },
+}
+
+/// A body for another attempt.
+pub(super) struct Replay {
+    content: ReplayContent,
+    length: Option<u64>,
+}
+
+enum ReplayContent {
+    Body(HttpBody),
+    /// A stream that can be read once. It is whole until its first chunk has been read.
+    Stream(Arc<Chunks>),
+}
+
+#[derive(Default)]
+struct Chunks(Mutex<ChunksState>);
+
+#[derive(Default)]
+struct ChunksState {
+    /// `None` after it was taken back.
+    stream: Option<ByteStream>,
+    started: bool,
 }
 
 /// The progress of an upload. While it advances, the read timeout does not apply.
@@ -41,6 +64,8 @@ pub(super) struct Progress {
     /// When the last piece was taken, in milliseconds from the start.
     moved: AtomicU64,
     ended: AtomicBool,
+    /// The error of the body's stream. Over HTTP/2, hyper only resets the stream.
+    failure: Mutex<Option<NetworkError>>,
 }
 
 impl Upload {
@@ -50,18 +75,66 @@ impl Upload {
             _ if body.is_empty() => Content::Empty,
             Some(bytes) if bytes.is_empty() => Content::Empty,
             Some(bytes) => Content::Bytes(bytes.clone()),
-            None => Content::Stream {
-                announced: Announced::new(length),
-                chunks: body.into_stream(),
-                rest: Bytes::new(),
-            },
+            None => Content::stream(Arc::new(Chunks::new(body.into_stream())), length),
         };
+        Self::of(content)
+    }
+
+    fn of(content: Content) -> Self {
         let progress = (!matches!(content, Content::Empty)).then(|| Arc::new(Progress::new()));
         Self { content, progress }
     }
 
+    /// The body again, before anything of it was read. `source` is the body if it can be opened again.
+    pub(super) fn replay(&self, source: Option<HttpBody>, length: Option<u64>) -> Replay {
+        let content = match (&self.content, source) {
+            (Content::Stream { chunks, .. }, None) => ReplayContent::Stream(Arc::clone(chunks)),
+            (_, source) => ReplayContent::Body(source.unwrap_or_default()),
+        };
+        Replay { content, length }
+    }
+
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+}
+
+impl Replay {
+    /// The upload for another attempt; `None` if a part of the body was read and cannot be read again.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        match &self.content {
+            ReplayContent::Body(body) => Some(Upload::new(body.try_clone()?, self.length)),
+            ReplayContent::Stream(chunks) => {
+                let chunks = Arc::new(chunks.take_back()?);
+                Some(Upload::of(Content::stream(chunks, self.length)))
+            }
+        }
+    }
+}
+
+impl Chunks {
+    fn new(stream: ByteStream) -> Self {
+        Self(Mutex::new(ChunksState {
+            stream: Some(stream),
+            started: false,
+        }))
+    }
+
+    /// Moves a stream of which nothing was read. The other side finds an end.
+    fn take_back(&self) -> Option<Self> {
+        let mut state = self.0.lock();
+        let stream = if state.started { None } else { state.stream.take() };
+        stream.map(Self::new)
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let mut state = self.0.lock();
+        let Some(stream) = &mut state.stream else {
+            return Poll::Ready(None);
+        };
+        let next = ready!(stream.poll_next_unpin(cx));
+        state.started = true;
+        Poll::Ready(next)
     }
 }
 
@@ -71,7 +144,13 @@ impl Progress {
             start: Instant::now(),
             moved: AtomicU64::new(0),
             ended: AtomicBool::new(false),
+            failure: Mutex::default(),
         }
+    }
+
+    /// The error of the body's stream, if it failed.
+    pub(super) fn take_failure(&self) -> Option<NetworkError> {
+        self.failure.lock().take()
     }
 
     /// When hyper took the last piece.
@@ -106,7 +185,7 @@ impl Body for Upload {
                 announced,
             } => {
                 let more = if rest.is_empty() {
-                    ready!(chunks.poll_next_unpin(cx)).map(|chunk| chunk.map(|chunk| *rest = chunk))
+                    ready!(chunks.poll_next(cx)).map(|chunk| chunk.map(|chunk| *rest = chunk))
                 } else {
                     Some(Ok(()))
                 };
@@ -123,6 +202,9 @@ impl Body for Upload {
         if let Some(progress) = progress {
             progress.touch();
             progress.ended.store(frame.is_none() || content.is_taken(), Relaxed);
+            if let Some(Err(error)) = &frame {
+                *progress.failure.lock() = Some(error.clone());
+            }
         }
         Poll::Ready(frame.map(|chunk| chunk.map(Frame::data)))
     }
@@ -145,6 +227,14 @@ fn piece(of: &mut Bytes) -> Bytes {
 }
 
 impl Content {
+    fn stream(chunks: Arc<Chunks>, length: Option<u64>) -> Self {
+        Self::Stream {
+            chunks,
+            rest: Bytes::new(),
+            announced: Announced::new(length),
+        }
+    }
+
     /// Whether hyper took the whole body. Of a stream with a known length it may take all bytes without polling for the end.
     fn is_taken(&self) -> bool {
         match self {

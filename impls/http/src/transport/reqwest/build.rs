@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use rustls::ClientConfig;
 
-use crate::connect::config::HttpVersion;
+use crate::connect::config::{HttpVersion, MAX_HEADERS};
 use crate::connect::resolution::{Resolution, Setup};
 use crate::connect::tls;
 use crate::transport::variants::Variant;
@@ -25,7 +25,6 @@ pub(super) fn client(setup: &Setup, variant: &Variant) -> Result<reqwest::Client
     let mut builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(config.connect_timeout)
         .read_timeout(config.read_timeout)
@@ -33,6 +32,13 @@ pub(super) fn client(setup: &Setup, variant: &Variant) -> Result<reqwest::Client
         .pool_max_idle_per_host(config.pool_max_idle_per_host)
         .tcp_keepalive(config.tcp_keepalive)
         .tcp_nodelay(true)
+        .http1_max_headers(MAX_HEADERS)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http2_max_header_list_size(config.http2_header_list_size())
+        .http2_initial_stream_window_size(config.http2.stream_window)
+        .http2_initial_connection_window_size(config.http2.connection_window)
+        .http2_keep_alive_interval(config.http2.keepalive_interval)
+        .http2_keep_alive_timeout(config.http2.keepalive_timeout)
         .dns_resolver(Names(names))
         .tls_backend_preconfigured(ClientConfig::clone(&tls));
     if let Some(user_agent) = &config.user_agent {

@@ -11,12 +11,19 @@ use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 
 pub(super) use crate::connect::diagnosis::Stage;
 use crate::connect::diagnosis::{self, Broken, Diagnosis, PROXY_AUTHENTICATION, WANTS_CREDENTIALS};
+use crate::transport::http2_error;
 
 /// Maps an error of a request. `proxied`: the request was sent through a proxy, which the error does not show.
-pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, host: &str) -> NetworkError {
+///
+/// `missing`: bytes of the announced length of the response are missing.
+pub(super) fn classify(error: reqwest::Error, stage: Stage, proxied: bool, missing: bool, host: &str) -> NetworkError {
     // The URL may contain credentials, and the caller knows it.
     let error = error.without_url();
     let facts = Facts::of(&error);
+    let http2 = facts.http2.filter(|_| facts.own.is_none());
+    if let Some(mapped) = http2.and_then(|http2| http2_error::diagnose(http2, stage, missing)) {
+        return mapped.with_context(context::HOST, host).with_source(error);
+    }
     let diagnosis = facts.diagnose(&error, stage, proxied);
 
     let sent = match stage {
@@ -45,6 +52,7 @@ struct Facts<'e> {
     /// An error of the request body's stream.
     own: Option<&'e NetworkError>,
     tls: Option<&'e rustls::Error>,
+    http2: Option<&'e h2::Error>,
     /// The kind of the innermost I/O error.
     io: Option<io::ErrorKind>,
     incomplete: bool,
@@ -89,6 +97,10 @@ impl<'e> Facts<'e> {
             self.too_large |= hyper.is_parse_too_large();
         } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             self.tls = Some(tls);
+        } else if let Some(http2) = error.downcast_ref::<h2::Error>() {
+            self.http2 = Some(http2);
+            // h2 does not give its I/O error as its source.
+            self.io = http2.get_io().map(io::Error::kind).or(self.io);
         } else {
             // The tunnel errors of the connectors are private types, so their texts are compared. Tests cover them.
             let text = error.to_string();
@@ -139,6 +151,7 @@ impl<'e> Facts<'e> {
                 canceled: self.canceled,
                 parse: self.parse,
                 too_large: self.too_large,
+                unanswered_ping: false,
             },
         )
     }

@@ -5,21 +5,26 @@ mod error;
 mod upload;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt;
+use http_body::Body;
 use networking_spi::error::context;
 use networking_spi::http::{
-    ByteStream, ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode,
+    ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode, Version,
 };
-use networking_spi::{NetworkError, Result};
+use networking_spi::{Result, SendState};
 
 use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
-use super::{length, without_wrappers};
+use super::{check_sendable, http2_error, length, without_wrappers};
 use crate::connect::config::TransportConfig;
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
 use crate::connect::dns::{DnsResolver, SystemResolver};
@@ -33,6 +38,10 @@ use crate::marks::host;
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
 /// Clones share the connection pool.
+///
+/// Differences from [`HyperTransport`](super::HyperTransport), which reqwest's API does not let this transport avoid: over HTTP/2,
+/// a `Host` header does not become the `:authority`, further connections are not opened when a peer allows no more streams, and a
+/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice.
 ///
 /// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
@@ -95,9 +104,7 @@ impl HttpClient for ReqwestTransport {
             ..
         } = request;
         let url = target.url()?.clone();
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
-        }
+        check_sendable(&method, &url)?;
         length::announced(&headers, &body)?;
         let Inner { setup, clients, .. } = &*self.0;
         let Setup { config, resolution } = setup;
@@ -125,7 +132,7 @@ impl HttpClient for ReqwestTransport {
             client
                 .request(method, url)
                 .build()
-                .map_err(|error| classify(error, Stage::Head, proxied, &host))?
+                .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?
         };
         if outgoing.headers().is_empty() {
             *outgoing.headers_mut() = headers;
@@ -138,7 +145,7 @@ impl HttpClient for ReqwestTransport {
         let mut incoming = client
             .execute(outgoing)
             .await
-            .map_err(|error| classify(error, Stage::Head, proxied, &host))?;
+            .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?;
 
         if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(&host));
@@ -147,9 +154,17 @@ impl HttpClient for ReqwestTransport {
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
         response.url = Some(incoming.url().clone());
-        let length = incoming.content_length();
+        let http2 = incoming.version() == Version::HTTP_2;
+        let body = http::Response::from(incoming).into_body();
+        let length = body.size_hint().exact();
         if length != Some(0) {
-            response.body = HttpBody::stream(download(incoming, in_flight, proxied, host), length);
+            let download = Download {
+                body,
+                ended: false,
+                peer: Peer { host, proxied, http2 },
+                _in_flight: in_flight,
+            };
+            response.body = HttpBody::stream(download.boxed(), length);
         }
         if let Some(limit) = options.max_response_size {
             response.body = response.body.limited(limit)?;
@@ -179,14 +194,52 @@ impl fmt::Debug for ReqwestTransport {
     }
 }
 
-fn download(response: reqwest::Response, in_flight: InFlight, proxied: bool, host: Box<str>) -> ByteStream {
-    response
-        .bytes_stream()
-        .map_err(move |error| {
-            let _held_to_the_end = &in_flight;
-            classify(error, Stage::Body, proxied, &host)
-        })
-        .boxed()
+/// A response body.
+struct Download {
+    body: reqwest::Body,
+    ended: bool,
+    peer: Peer,
+    _in_flight: InFlight,
+}
+
+/// What the errors of an exchange need to know.
+struct Peer {
+    host: Box<str>,
+    proxied: bool,
+    http2: bool,
+}
+
+impl Stream for Download {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while !self.ended {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                // Trailers are dropped.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.ended = true;
+                    let missing = self.body.size_hint().exact().is_some_and(|left| left > 0);
+                    let Peer { host, proxied, .. } = &self.peer;
+                    let error = classify(error, Stage::Body, *proxied, missing, host);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.ended = true;
+                    // A reset without an error ends the body, too.
+                    if self.peer.http2 && !self.body.is_end_stream() {
+                        let error = http2_error::short_body().into_error().with_send_state(SendState::Sent);
+                        return Poll::Ready(Some(Err(error.with_context(context::HOST, &*self.peer.host))));
+                    }
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
 }
 
 /// Counts a request from its start to the end of its response body.

@@ -1,7 +1,7 @@
 //! One connection, and its use for one exchange.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
@@ -9,14 +9,16 @@ use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use networking_spi::{NetworkError, Result, SendState};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
 use super::Pool;
+use super::queue::Queue;
 use crate::connect::diagnosis::Stage;
+use crate::transport::hyper::counted::Activity;
 use crate::transport::hyper::error;
 use crate::transport::hyper::upload::{Progress, Upload};
 
@@ -34,9 +36,19 @@ pub(super) struct Peer {
     /// The task that drives the connection. When the sender is dropped, it ends after the current exchange.
     task: AbortHandle,
     /// Open streams of an HTTP/2 connection.
-    streams: AtomicU64,
+    streams: AtomicUsize,
     /// When the last stream of an HTTP/2 connection ended.
     pub(super) idle_since: Mutex<Instant>,
+    state: ConnectionState,
+}
+
+/// What the task that drives a connection and the pool share about it.
+pub(super) struct ConnectionState {
+    pub(super) activity: Arc<Activity>,
+    /// The largest number of open streams of an HTTP/2 connection: 1 until the peer has announced it.
+    pub(super) max_streams: Arc<AtomicUsize>,
+    /// The requests that wait for a connection to this peer.
+    pub(super) queue: Arc<Queue>,
 }
 
 pub(super) enum Sender {
@@ -56,6 +68,19 @@ pub(in crate::transport::hyper) struct PooledConnection {
     reused: bool,
     /// The progress of the request body, if there is one.
     progress: Option<Arc<Progress>>,
+    /// The bytes that the connection had received when the request was sent.
+    received_before: u64,
+}
+
+/// Why there is no response head, and what can be done about it.
+#[expect(clippy::large_enum_variant, reason = "moved once, and seldom made")]
+pub(in crate::transport::hyper) enum Failed {
+    /// Nothing of the request was sent, because the connection was closed while it was idle in the pool.
+    Unsent(Request<Upload>),
+    /// The request can be sent again on another connection, because the peer did not process it, or it may be processed twice.
+    Again(NetworkError),
+    /// The error of the request.
+    Final(NetworkError),
 }
 
 /// Why there is no response head.
@@ -80,6 +105,7 @@ impl Peer {
         forwarded: bool,
         authorization: Option<&HeaderValue>,
         task: AbortHandle,
+        state: ConnectionState,
     ) -> Result<Self> {
         let unusable = || NetworkError::invalid_input("url", "has a host that cannot be sent");
         let host = &url[Position::BeforeHost..Position::AfterPort];
@@ -97,17 +123,29 @@ impl Peer {
             http2,
             proxy_authorization: authorization.filter(|_| forwarded).cloned(),
             task,
-            streams: AtomicU64::new(0),
+            streams: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
+            state,
         })
     }
 
     /// Whether no stream of an HTTP/2 connection is open.
     pub(super) fn is_idle(&self) -> bool {
-        self.streams.load(Relaxed) == 0
+        self.streams.load(SeqCst) == 0
     }
 
-    fn uri(&self, url: &Url) -> Result<Uri> {
+    /// Whether the peer of an HTTP/2 connection accepts one more stream.
+    pub(super) fn has_free_stream(&self) -> bool {
+        self.streams.load(SeqCst) < self.state.max_streams.load(SeqCst)
+    }
+
+    /// Has the first waiting request look for a connection.
+    pub(super) fn wake_queue(&self) {
+        self.state.queue.wake();
+    }
+
+    /// `host`: the authority that the request names in place of the peer's.
+    fn uri(&self, url: &Url, host: Option<Authority>) -> Result<Uri> {
         let target = &url[Position::BeforePath..Position::AfterQuery];
         let target = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
             .map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))?;
@@ -116,7 +154,7 @@ impl Peer {
         }
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        parts.authority = Some(host.unwrap_or_else(|| self.authority.clone()));
         parts.path_and_query = Some(target);
         Uri::from_parts(parts).map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))
     }
@@ -124,10 +162,11 @@ impl Peer {
 
 impl PooledConnection {
     pub(super) fn new(sender: Sender, peer: Arc<Peer>, pool: Arc<Pool>, reused: bool) -> Self {
-        if !peer.http2 || peer.streams.fetch_add(1, Relaxed) == 0 {
+        if !peer.http2 || peer.streams.fetch_add(1, SeqCst) == 0 {
             pool.gauges.activate();
         }
         Self {
+            received_before: 0,
             sender: Some(sender),
             peer,
             pool,
@@ -139,6 +178,20 @@ impl PooledConnection {
     /// Whether the peer is a forwarding proxy.
     pub(in crate::transport::hyper) fn is_forwarded(&self) -> bool {
         self.peer.absolute && !self.peer.http2
+    }
+
+    /// Whether a request may have to be sent again on another connection: the peer may be closing this one.
+    pub(in crate::transport::hyper) fn may_refuse(&self) -> bool {
+        self.reused || self.peer.http2
+    }
+
+    pub(in crate::transport::hyper) fn is_http2(&self) -> bool {
+        self.peer.http2
+    }
+
+    /// The activity on a connection that serves one request at a time.
+    pub(in crate::transport::hyper) fn own_activity(&self) -> Option<Arc<Activity>> {
+        (!self.peer.http2).then(|| Arc::clone(&self.peer.state.activity))
     }
 
     /// Host and port, as errors show them.
@@ -161,10 +214,18 @@ impl PooledConnection {
 
     /// Sets the target of a request, and the headers that depend on the connection.
     pub(in crate::transport::hyper) fn address(&mut self, request: &mut Request<Upload>, url: &Url) -> Result<()> {
-        *request.uri_mut() = self.peer.uri(url)?;
         let chunked = request.body().size_hint().exact().is_none();
         let headers = request.headers_mut();
-        if !self.peer.http2 {
+        let mut authority = None;
+        if self.peer.http2 {
+            // RFC 9113, section 8.3.1: the authority takes the place of the field.
+            if let Some(host) = headers.remove(header::HOST) {
+                let host = Authority::try_from(host.as_bytes()).map_err(|error| {
+                    NetworkError::invalid_input("headers.host", "is not a host and port").with_source(error)
+                })?;
+                authority = Some(host);
+            }
+        } else {
             headers.entry(header::HOST).or_insert_with(|| self.peer.host.clone());
             if chunked {
                 // Without the header, hyper does not send the body of a GET.
@@ -176,7 +237,9 @@ impl PooledConnection {
                 .entry(header::PROXY_AUTHORIZATION)
                 .or_insert_with(|| authorization.clone());
         }
+        *request.uri_mut() = self.peer.uri(url, authority)?;
         self.progress = request.body().progress();
+        self.received_before = self.peer.state.activity.received();
         Ok(())
     }
 
@@ -198,19 +261,46 @@ impl PooledConnection {
         Ok(response)
     }
 
-    /// Returns the request if nothing of it was sent because this connection was closed while it was idle in the pool. The
-    /// request can then be sent on another connection. Fails otherwise.
-    pub(in crate::transport::hyper) fn recover_request(self, failure: Failure) -> Result<Request<Upload>> {
-        match failure {
-            Failure::ReadTimeout => {
-                self.exclude_from_pool();
-                Err(error::read_timeout(SendState::MaybeSent))
+    /// What follows from a failure before the response head. `idempotent`: the request may be processed twice.
+    pub(in crate::transport::hyper) fn fail(self, failure: Failure, idempotent: bool) -> Failed {
+        let Failure::Exchange(mut failure) = failure else {
+            self.exclude_if_silent();
+            return Failed::Final(error::read_timeout(SendState::MaybeSent));
+        };
+        match failure.take_message() {
+            Some(request) if self.reused => return Failed::Unsent(request),
+            Some(_) => {
+                let error = error::classify(failure.into_error(), Stage::Head, SendState::NotSent, false);
+                return Failed::Final(error);
             }
-            Failure::Exchange(mut failure) => match failure.take_message() {
-                Some(request) if self.reused => Ok(request),
-                Some(_) => Err(error::classify(failure.into_error(), Stage::Head, SendState::NotSent)),
-                None => Err(error::classify(failure.into_error(), Stage::Head, SendState::MaybeSent)),
-            },
+            None => {}
+        }
+        let failure = failure.into_error();
+        if let Some(own) = self.progress.as_ref().and_then(|progress| progress.take_failure()) {
+            return Failed::Final(error::failed_upload(&own, SendState::MaybeSent).with_source(failure));
+        }
+        let asks_for_http1 = error::asks_for_http1(&failure);
+        let error = error::classify(failure, Stage::Head, SendState::MaybeSent, false);
+        if asks_for_http1 {
+            return if self.pool.require_http1(&self.peer) {
+                Failed::Again(error)
+            } else {
+                Failed::Final(error.with_retryability(Retryability::Never))
+            };
+        }
+        if error.send_state() == SendState::NotSent {
+            self.exclude_from_pool();
+            return Failed::Again(error);
+        }
+        // The peer closed the connection while the request was on its way (RFC 9112, section 9.3.1).
+        let closed_before = self.reused
+            && !self.peer.http2
+            && error.kind() == ErrorKind::ConnectionClosed
+            && self.has_received_nothing();
+        if closed_before && idempotent {
+            Failed::Again(error)
+        } else {
+            Failed::Final(error)
         }
     }
 
@@ -228,8 +318,19 @@ impl PooledConnection {
         }
     }
 
-    /// Removes an HTTP/2 connection from the pool after a read timeout, so that no further request uses it.
-    pub(in crate::transport::hyper) fn exclude_from_pool(&self) {
+    /// Removes an HTTP/2 connection from the pool after a read timeout, unless its peer has sent anything since this request.
+    pub(in crate::transport::hyper) fn exclude_if_silent(&self) {
+        if self.has_received_nothing() {
+            self.exclude_from_pool();
+        }
+    }
+
+    fn has_received_nothing(&self) -> bool {
+        self.peer.state.activity.received() == self.received_before
+    }
+
+    /// Removes an HTTP/2 connection from the pool, so that no further request uses it.
+    fn exclude_from_pool(&self) {
         if self.peer.http2 {
             self.pool.remove_shared(&self.peer);
         }
@@ -269,10 +370,13 @@ impl PooledConnection {
     fn end_exchange(&self) {
         if !self.peer.http2 {
             self.pool.gauges.deactivate();
-        } else if self.peer.streams.fetch_sub(1, Relaxed) == 1 {
+            return;
+        }
+        if self.peer.streams.fetch_sub(1, SeqCst) == 1 {
             *self.peer.idle_since.lock() = Instant::now();
             self.pool.gauges.deactivate();
         }
+        self.peer.wake_queue();
     }
 }
 

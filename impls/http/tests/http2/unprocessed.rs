@@ -1,0 +1,169 @@
+//! Requests that the peer did not process (RFC 9113, sections 6.8 and 8.7) are sent again by the transport, whatever the method.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::{StreamExt, stream};
+use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
+use networking_spi::{ErrorKind, Retryability, SendState};
+
+use super::frames::{FrameServer, code};
+use super::{Make, config, error_of, over_both, over_hyper};
+
+over_both!(
+    a_refused_request_is_sent_again,
+    a_request_above_the_last_stream_of_a_goaway_is_sent_again,
+    a_request_that_is_always_refused_was_not_sent,
+);
+over_hyper!(
+    the_reason_of_a_goaway_does_not_matter,
+    a_stream_that_was_not_read_is_sent_again,
+    a_stream_that_was_read_is_not_sent_again,
+    recycled_connections_lose_nothing,
+);
+
+fn post(url: String) -> HttpRequest {
+    HttpRequest::new(Method::POST, url).with_body("once")
+}
+
+async fn a_refused_request_is_sent_again(make: Make) {
+    let server = FrameServer::start(&[], |mut connection| async move {
+        if connection.number == 0 {
+            let stream = connection.request().await.unwrap();
+            connection.reset(stream, code::REFUSED_STREAM).await;
+        }
+        connection.serve(b"done").await;
+    })
+    .await;
+    let response = make(config()).request(post(server.url("/"))).await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "done");
+}
+
+async fn a_request_above_the_last_stream_of_a_goaway_is_sent_again(make: Make) {
+    assert_sent_again_after_goaway(make, code::NO_ERROR).await;
+}
+
+async fn the_reason_of_a_goaway_does_not_matter(make: Make) {
+    assert_sent_again_after_goaway(make, code::ENHANCE_YOUR_CALM).await;
+}
+
+async fn assert_sent_again_after_goaway(make: Make, reason: u32) {
+    let server = FrameServer::start(&[], move |mut connection| async move {
+        if connection.number == 0 {
+            connection.request().await.unwrap();
+            connection.go_away(0, reason).await;
+            return connection.drain().await;
+        }
+        connection.serve(b"done").await;
+    })
+    .await;
+    let response = make(config()).request(post(server.url("/"))).await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "done");
+    assert_eq!(server.connections(), 2);
+}
+
+/// The number of attempts is limited, and the error says that nothing was processed.
+async fn a_request_that_is_always_refused_was_not_sent(make: Make) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let server = FrameServer::start(&[], move |mut connection| {
+        let count = Arc::clone(&count);
+        async move {
+            while let Some(stream) = connection.request().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                connection.reset(stream, code::REFUSED_STREAM).await;
+            }
+        }
+    })
+    .await;
+    let error = error_of(&*make(config()), post(server.url("/"))).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionClosed, "{error:?}");
+    assert_eq!(error.send_state(), SendState::NotSent, "{error:?}");
+    assert_eq!(error.retryability(), Retryability::Now, "{error:?}");
+    assert_eq!(error.get("http2_error"), Some("REFUSED_STREAM"), "{error:?}");
+    let sent = requests.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&sent), "sent {sent} times");
+}
+
+/// A server that refuses the first request of its first connection at once, and reads the others.
+async fn refusing(wait_for_body: bool) -> FrameServer {
+    FrameServer::start(&[], move |mut connection| async move {
+        if connection.number == 0 {
+            let stream = if wait_for_body {
+                connection.request().await.unwrap()
+            } else {
+                connection.frame().await.unwrap().stream
+            };
+            connection.reset(stream, code::REFUSED_STREAM).await;
+        }
+        connection.serve(b"done").await;
+    })
+    .await
+}
+
+/// A body that can be read once, and has not been asked for its first byte, is still whole.
+async fn a_stream_that_was_not_read_is_sent_again(make: Make) {
+    let server = refusing(false).await;
+    let (ready, go) = tokio::sync::oneshot::channel::<()>();
+    let chunks = stream::once(async move {
+        go.await.unwrap();
+        Ok("once".into())
+    });
+    let client = make(config());
+    let request = HttpRequest::new(Method::POST, server.url("/")).with_body(HttpBody::stream(chunks.boxed(), None));
+    let sending = tokio::spawn(async move { client.request(request).await });
+    while server.connections() < 2 && !sending.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    ready.send(()).unwrap();
+    match sending.await.unwrap() {
+        Ok(response) => assert_eq!(response.text().await.unwrap(), "done"),
+        Err(error) => assert_eq!(error.send_state(), SendState::NotSent, "{error:?}"),
+    }
+}
+
+async fn a_stream_that_was_read_is_not_sent_again(make: Make) {
+    let server = refusing(true).await;
+    let chunks = stream::iter([Ok("on".into()), Ok("ce".into())]);
+    let request = HttpRequest::new(Method::POST, server.url("/")).with_body(HttpBody::stream(chunks.boxed(), None));
+    let error = error_of(&*make(config()), request).await;
+    assert_eq!(error.send_state(), SendState::NotSent, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionClosed, "{error:?}");
+}
+
+/// What nginx does after `keepalive_requests`: it announces the end of the connection while further requests are on their way.
+async fn recycled_connections_lose_nothing(make: Make) {
+    const PER_CONNECTION: usize = 5;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    let server = FrameServer::start(&[], move |mut connection| {
+        let count = Arc::clone(&count);
+        async move {
+            let mut streams = Vec::new();
+            while streams.len() < PER_CONNECTION {
+                let Some(stream) = connection.request().await else {
+                    return;
+                };
+                streams.push(stream);
+                count.fetch_add(1, Ordering::SeqCst);
+                connection.head(stream, false, &[(":status", "200")]).await;
+                connection.data(stream, true, b"done").await;
+            }
+            connection.go_away(*streams.last().unwrap(), code::NO_ERROR).await;
+            connection.drain().await;
+        }
+    })
+    .await;
+    let client = make(config());
+    let bodies: Vec<_> = stream::iter(0..200)
+        .map(|_| {
+            let (client, url) = (Arc::clone(&client), server.url("/"));
+            async move { client.request(post(url)).await.unwrap().text().await.unwrap() }
+        })
+        .buffer_unordered(16)
+        .collect()
+        .await;
+    assert!(bodies.iter().all(|body| body == "done"));
+    assert_eq!(answered.load(Ordering::SeqCst), 200, "no request was processed twice");
+    let _ = client.get(server.url("/")).await;
+}
