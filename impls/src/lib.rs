@@ -26,7 +26,7 @@
 //! | `brotli` | yes | brotli |
 //! | `zstd` | no | zstd: compiles a C library |
 //! | `compression` | no | `gzip`, `brotli` and `zstd` |
-//! | `charset` | no | response text in charsets other than UTF-8 |
+//! | `charset` | no | response text in every charset, not only UTF-8, UTF-16 and Latin-1 |
 //! | `socks` | no | SOCKS 5 proxies |
 //! | `reqwest` | no | `ReqwestTransport` |
 //! | `http-cache` | no | a private cache (RFC 9111), in memory or on disk |

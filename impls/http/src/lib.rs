@@ -25,7 +25,7 @@
 //! | `aws-lc-rs` | yes | TLS and signatures with aws-lc-rs; needs a C compiler, and CMake on some platforms |
 //! | `ring` | | TLS with ring and signatures with RustCrypto, without CMake; `aws-lc-rs` takes precedence |
 //! | `compression` | yes | the features `gzip` (also deflate), `brotli` and `zstd`: content codings |
-//! | `charset` | yes | text in charsets other than UTF-8 |
+//! | `charset` | yes | text in every charset, not only UTF-8, UTF-16 and Latin-1 |
 //! | `cookies` | yes | a cookie jar |
 //! | `public-suffix` | yes | the public suffix list for the cookie jar |
 //! | `digest-auth` | yes | digest authentication (RFC 7616) |
@@ -59,8 +59,6 @@ pub mod websocket;
 pub use auth::jwt;
 #[cfg(feature = "oauth2")]
 pub use auth::oauth2;
-#[cfg(feature = "charset")]
-pub use body::TextWithCharset;
 #[cfg(feature = "reqwest")]
 pub use client::ReqwestHttpClient;
 pub use client::{

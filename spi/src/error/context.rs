@@ -78,6 +78,8 @@ context_keys! {
     BYTES = "bytes";
     /// The capability that is missing from `capabilities()`.
     CAPABILITY = "capability";
+    /// A charset.
+    CHARSET = "charset";
     /// The name of a circuit.
     CIRCUIT = "circuit";
     /// The claim of a token that is missing or wrong.

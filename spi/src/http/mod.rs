@@ -21,6 +21,7 @@ mod response;
 mod retry;
 mod sse;
 pub mod status;
+mod text;
 
 pub use crate::backoff::Jitter;
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};

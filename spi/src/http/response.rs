@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
-use super::{ByteStream, HttpBody, status};
+use super::{ByteStream, HttpBody, status, text};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
@@ -149,25 +149,42 @@ impl HttpResponse {
         Ok(self.with_body(bytes))
     }
 
-    /// Reads the whole body as UTF-8 text, regardless of the charset in `Content-Type`.
+    /// Reads the whole body as text. The charset is that of the byte order mark, else the `charset` of the `Content-Type`, else
+    /// UTF-8; a label that is not known is ignored. The byte order mark is not part of the text.
+    ///
+    /// UTF-8, UTF-16, ISO-8859-1 and windows-1252 are known; with the feature `charset`, all of the WHATWG Encoding standard.
+    ///
+    /// ```
+    /// use networking_spi::http::{HttpResponse, StatusCode};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> networking_spi::Result<()> {
+    /// let response = HttpResponse::new(StatusCode::OK)
+    ///     .with_header("content-type", "text/plain; charset=iso-8859-1")?
+    ///     .with_body(&b"caf\xE9"[..]);
+    /// assert_eq!(response.text().await?, "café");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode) if the body is not UTF-8, and the errors of [`bytes`](Self::bytes).
+    /// [`Decode`](ErrorKind::Decode) naming the charset if the body is not text in it, and the errors of [`bytes`](Self::bytes).
     pub async fn text(self) -> Result<String> {
-        let Self { url, body, .. } = self;
+        let Self { url, body, headers, .. } = self;
         let bytes = body.collect(usize::MAX).await?;
-        String::from_utf8(bytes.into())
-            .map_err(|error| undecodable("utf8", "the body is not UTF-8", url.as_ref()).with_source(error.utf8_error()))
+        text::decode(&headers, bytes.into()).map_err(|error| {
+            undecodable("charset", "the body is not text in its charset", url.as_ref())
+                .with_context(context::CHARSET, error.charset)
+        })
     }
 
-    /// Reads the whole body and decodes it from JSON.
+    /// Reads the whole body and decodes it from JSON, with or without a byte order mark.
     ///
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if the body is not JSON for `T`, and the errors of [`bytes`](Self::bytes).
     pub async fn json<T: DeserializeOwned>(self) -> Result<T> {
         let Self { url, body, .. } = self;
         let bytes = body.collect(usize::MAX).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        serde_json::from_slice(text::without_mark(&bytes)).map_err(|error| {
             undecodable("json", "the body is not JSON of the expected shape", url.as_ref()).with_source(error)
         })
     }

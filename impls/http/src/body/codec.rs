@@ -1,13 +1,15 @@
 //! Compression and decompression of streams and of bytes in memory.
 
 use std::io;
+#[cfg(feature = "gzip")]
+use std::mem;
 
 #[cfg(feature = "brotli")]
 use async_compression::Level;
 #[cfg(feature = "brotli")]
 use async_compression::tokio::bufread::{BrotliDecoder, BrotliEncoder};
 #[cfg(feature = "gzip")]
-use async_compression::tokio::bufread::{GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
+use async_compression::tokio::bufread::{DeflateDecoder, GzipDecoder, GzipEncoder, ZlibDecoder, ZlibEncoder};
 #[cfg(feature = "zstd")]
 use async_compression::tokio::bufread::{ZstdDecoder, ZstdEncoder};
 use bytes::{Bytes, BytesMut};
@@ -44,8 +46,24 @@ pub(crate) const CODINGS: &[CompressionType] = &[
 ];
 
 /// Decodes chunks as they are read. Corrupt, truncated and trailing data end the stream with `Decode`. An error of `chunks` is
-/// returned unchanged.
-pub(crate) fn decode_stream(chunks: ByteStream, coding: CompressionType) -> ByteStream {
+/// returned unchanged. No bytes are decoded to no bytes: many servers label an empty body, too.
+pub(crate) fn decode_stream(mut chunks: ByteStream, coding: CompressionType) -> ByteStream {
+    let decoded = async move {
+        loop {
+            match chunks.next().await {
+                None => return stream::empty().boxed(),
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(first) => {
+                    let chunks = stream::once(async move { first }).chain(chunks).boxed();
+                    return decode_bytes(chunks, coding);
+                }
+            }
+        }
+    };
+    stream::once(decoded).flatten().boxed()
+}
+
+fn decode_bytes(chunks: ByteStream, coding: CompressionType) -> ByteStream {
     let reader = StreamReader::new(chunks.map_err(io::Error::other));
     let Some(decoder) = Decoder::new(reader, coding) else {
         return stream::once(async move { Err(unknown("http.decode", coding)) }).boxed();
@@ -170,8 +188,16 @@ async fn encode(data: &[u8], coding: CompressionType, output: &mut BytesMut) -> 
 enum Decoder<R> {
     #[cfg(feature = "gzip")]
     Gzip(Box<GzipDecoder<R>>),
+    /// Before the first bytes show which of the two formats follows.
     #[cfg(feature = "gzip")]
-    Deflate(Box<ZlibDecoder<R>>),
+    AnyDeflate(R),
+    #[cfg(feature = "gzip")]
+    Zlib(Box<ZlibDecoder<R>>),
+    #[cfg(feature = "gzip")]
+    Deflate(Box<DeflateDecoder<R>>),
+    /// While a decoder is replaced.
+    #[cfg(feature = "gzip")]
+    Replaced,
     #[cfg(feature = "brotli")]
     Brotli(Box<BrotliDecoder<R>>),
     #[cfg(feature = "zstd")]
@@ -183,14 +209,9 @@ impl<R: AsyncBufRead + Unpin> Decoder<R> {
     fn new(reader: R, coding: CompressionType) -> Option<Self> {
         Some(match coding {
             #[cfg(feature = "gzip")]
-            CompressionType::Gzip => {
-                let mut decoder = GzipDecoder::new(reader);
-                // A gzip file may have several members (RFC 1952, section 2.2).
-                decoder.multiple_members(true);
-                Self::Gzip(Box::new(decoder))
-            }
+            CompressionType::Gzip => Self::Gzip(Box::new(GzipDecoder::new(reader))),
             #[cfg(feature = "gzip")]
-            CompressionType::Deflate => Self::Deflate(Box::new(ZlibDecoder::new(reader))),
+            CompressionType::Deflate => Self::AnyDeflate(reader),
             #[cfg(feature = "brotli")]
             CompressionType::Brotli => Self::Brotli(Box::new(BrotliDecoder::new(reader))),
             #[cfg(feature = "zstd")]
@@ -205,23 +226,82 @@ impl<R: AsyncBufRead + Unpin> Decoder<R> {
 
     /// Appends decoded bytes to `output` and returns their number; 0 at the end. Input after the end of the data is an error.
     async fn read(&mut self, output: &mut BytesMut) -> io::Result<usize> {
+        #[cfg(feature = "gzip")]
+        if let Self::AnyDeflate(reader) = self {
+            let zlib = starts_as_zlib(reader.fill_buf().await?);
+            let Self::AnyDeflate(reader) = mem::replace(self, Self::Replaced) else {
+                unreachable!("checked above");
+            };
+            *self = if zlib {
+                Self::Zlib(Box::new(ZlibDecoder::new(reader)))
+            } else {
+                Self::Deflate(Box::new(DeflateDecoder::new(reader)))
+            };
+        }
+        #[cfg(feature = "gzip")]
+        while let Self::Gzip(decoder) = self {
+            let count = decoder.read_buf(output).await?;
+            if count > 0 || !another_member(decoder.get_mut()).await? {
+                return Ok(count);
+            }
+            // A gzip file may have several members (RFC 1952, section 2.2).
+            let Self::Gzip(decoder) = mem::replace(self, Self::Replaced) else {
+                unreachable!("checked above");
+            };
+            *self = Self::Gzip(Box::new(GzipDecoder::new(decoder.into_inner())));
+        }
         let (count, rest) = match self {
             #[cfg(feature = "gzip")]
-            Self::Gzip(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            Self::Zlib(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
             #[cfg(feature = "gzip")]
             Self::Deflate(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
+            #[cfg(feature = "gzip")]
+            Self::Gzip(_) | Self::AnyDeflate(_) | Self::Replaced => unreachable!("handled above"),
             #[cfg(feature = "brotli")]
             Self::Brotli(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
             #[cfg(feature = "zstd")]
             Self::Zstd(decoder) => (decoder.read_buf(output).await?, decoder.get_mut()),
         };
         if count == 0 && !rest.fill_buf().await?.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "data after the end of the compressed data",
-            ));
+            return Err(trailing_data());
         }
         Ok(count)
+    }
+}
+
+#[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
+fn trailing_data() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "data after the end of the compressed data")
+}
+
+/// Whether data begins with a header of zlib (RFC 1950, section 2.2). The content coding `deflate` is zlib (RFC 9110, section
+/// 8.4.1.2), but some servers send raw deflate data (RFC 1951).
+#[cfg(feature = "gzip")]
+fn starts_as_zlib(data: &[u8]) -> bool {
+    let method_and_window = |byte: u8| byte & 0x0f == 8 && byte >> 4 <= 7;
+    match *data {
+        [first, second, ..] => method_and_window(first) && u16::from_be_bytes([first, second]).is_multiple_of(31),
+        [first] => method_and_window(first),
+        [] => true,
+    }
+}
+
+/// Whether another member of a gzip file follows. Zeros may fill up the file after its last member.
+#[cfg(feature = "gzip")]
+async fn another_member<R: AsyncBufRead + Unpin>(reader: &mut R) -> io::Result<bool> {
+    let mut padded = false;
+    loop {
+        let data = reader.fill_buf().await?;
+        let zeros = data.iter().take_while(|byte| **byte == 0).count();
+        match data.get(zeros) {
+            None if data.is_empty() => return Ok(false),
+            None => {
+                reader.consume(zeros);
+                padded = true;
+            }
+            Some(0x1f) if zeros == 0 && !padded => return Ok(true),
+            Some(_) => return Err(trailing_data()),
+        }
     }
 }
 
@@ -333,12 +413,7 @@ mod tests {
             let cut = packed.slice(..packed.len() - 3);
             let longer: Bytes = [&packed[..], b"garbage"].concat().into();
             let garbage = Bytes::from_static(b"\x01\x02\x03\x04 this was never compressed");
-            for (what, bad) in [
-                ("cut", cut),
-                ("longer", longer),
-                ("garbage", garbage),
-                ("empty", Bytes::new()),
-            ] {
+            for (what, bad) in [("cut", cut), ("longer", longer), ("garbage", garbage)] {
                 let error = decompress(bad.clone(), coding, 1 << 20)
                     .await
                     .expect_err(&format!("{coding} {what}"));
@@ -352,6 +427,64 @@ mod tests {
                     "{coding} {what} as a stream"
                 );
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_bytes_are_an_empty_body_but_no_compressed_data() {
+        for coding in real() {
+            for chunks in [vec![], vec![Ok(Bytes::new()), Ok(Bytes::new())]] {
+                let decoded: Vec<Bytes> = decode_stream(stream::iter(chunks).boxed(), coding)
+                    .try_collect()
+                    .await
+                    .unwrap();
+                assert!(decoded.is_empty(), "{coding}");
+            }
+            let error = decompress(Bytes::new(), coding, 1 << 20).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Decode, "{coding}");
+        }
+    }
+
+    #[cfg(feature = "gzip")]
+    #[tokio::test]
+    async fn raw_deflate_is_decoded_as_zlib_is() {
+        let data = sample(50_000);
+        let mut raw = Vec::new();
+        let mut encoder = async_compression::tokio::bufread::DeflateEncoder::new(&data[..]);
+        encoder.read_to_end(&mut raw).await.unwrap();
+        let decoded = decompress(raw.clone().into(), CompressionType::Deflate, data.len()).await;
+        assert_eq!(decoded.unwrap(), data);
+        for size in [1, 2, 777] {
+            let pieces: Vec<Result<Bytes>> = raw
+                .chunks(size)
+                .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+                .collect();
+            let decoded = decode_stream(stream::iter(pieces).boxed(), CompressionType::Deflate);
+            let decoded: Vec<Bytes> = decoded.try_collect().await.unwrap();
+            assert_eq!(decoded.concat(), data, "in pieces of {size}");
+        }
+    }
+
+    #[cfg(feature = "gzip")]
+    #[tokio::test]
+    async fn a_gzip_file_has_members_and_padding() {
+        let member = compress(sample(1_000), CompressionType::Gzip).await.unwrap();
+        let twice = [&member[..], &member].concat();
+        for (file, members) in [
+            (member.to_vec(), 1),
+            (twice.clone(), 2),
+            ([&member[..], &[0; 10]].concat(), 1),
+            ([&twice[..], &[0; 40_000]].concat(), 2),
+        ] {
+            let decoded = decompress(file.into(), CompressionType::Gzip, 1 << 20).await.unwrap();
+            assert_eq!(decoded.len(), members * 1_000);
+        }
+        for rest in [&b"\0\0x"[..], b"x", b"\x1f", &member[..20]] {
+            let file = [&member[..], rest].concat();
+            let error = decompress(file.into(), CompressionType::Gzip, 1 << 20)
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Decode, "{rest:?}");
         }
     }
 

@@ -1,9 +1,7 @@
-//! Adapters for bodies: deadlines, values that are held until a body ends, re-chunking, codings and charsets.
+//! Adapters for bodies: deadlines, values that are held until a body ends, re-chunking and codings.
 //!
 //! An adapter of a stream ends it after the first error, and drops the inner stream, which aborts the transfer.
 
-#[cfg(feature = "charset")]
-mod charset;
 pub(crate) mod codec;
 pub(crate) mod deadline;
 
@@ -18,8 +16,6 @@ use networking_spi::http::{ByteStream, HttpBody};
 use networking_spi::{NetworkError, Phase, Result, SendState};
 use tokio::time::Instant;
 
-#[cfg(feature = "charset")]
-pub use self::charset::TextWithCharset;
 use self::deadline::Alarm;
 
 /// Fails the body with a timeout when `deadline` passes. A body in memory is returned unchanged.

@@ -373,7 +373,7 @@ async fn unexpected_responses_are_errors_with_the_cause_and_keep_the_part() {
             "content-range: items 5-9/10",
         ),
         (without_range, ErrorKind::Protocol, "content-range: (absent)"),
-        (encoded, ErrorKind::Protocol, "content-encoding: gzip"),
+        (encoded, ErrorKind::Protocol, "coding: gzip"),
         (Reply::new(StatusCode::NO_CONTENT), ErrorKind::Protocol, "neither 200"),
         (
             Reply::new(StatusCode::NOT_FOUND),

@@ -419,20 +419,33 @@ fn announced(response: &HttpResponse) -> Option<u64> {
     length.to_str().ok()?.trim().parse().ok()
 }
 
-/// Fails for an encoded body: a range of its bytes is not a range of the file.
+/// Fails for an encoded body: a range of its bytes is not a range of the file. Names that are no codings of HTTP say nothing
+/// about the bytes (S3 keeps `aws-chunked` of the upload).
 fn check_coding(response: &HttpResponse) -> Result<()> {
-    let codings = response.headers.get_all(header::CONTENT_ENCODING);
-    for coding in codings {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
-            return Err(
-                protocol("the body is encoded although the request accepts only `identity`").with_context(
-                    "content-encoding",
-                    String::from_utf8_lossy(coding.as_bytes()).into_owned(),
-                ),
-            );
-        }
+    const CODINGS: [&str; 9] = [
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "br",
+        "zstd",
+        "compress",
+        "x-compress",
+        "dcb",
+        "dcz",
+    ];
+
+    let values = response.headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut names = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim);
+    match names.find(|name| CODINGS.iter().any(|coding| coding.eq_ignore_ascii_case(name))) {
+        Some(coding) => Err(
+            protocol("the body is encoded although the request accepts only `identity`")
+                .with_context(context::CODING, coding.to_owned()),
+        ),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn protocol(message: &'static str) -> NetworkError {

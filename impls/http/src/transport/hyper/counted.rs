@@ -30,6 +30,8 @@ pub(super) struct Activity {
     received: AtomicU64,
     /// When bytes last moved in either direction, in milliseconds from the start.
     latest: AtomicU64,
+    /// Whether the peer does not take any more.
+    broken: AtomicBool,
     /// Whether nothing waits for the first frames of the peer any more.
     settled: AtomicBool,
     waker: AtomicWaker,
@@ -41,6 +43,7 @@ impl Default for Activity {
             start: Instant::now(),
             received: AtomicU64::new(0),
             latest: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
@@ -60,6 +63,11 @@ impl Activity {
         self.settled.store(true, Relaxed);
     }
 
+    /// Whether the peer does not take any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
     /// The bytes that were received.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Relaxed)
@@ -68,6 +76,12 @@ impl Activity {
     /// When bytes last moved in either direction.
     pub(super) fn latest(&self) -> Instant {
         self.start + Duration::from_millis(self.latest.load(Relaxed))
+    }
+
+    fn touch_if(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.touch();
+        }
     }
 
     fn touch(&self) {
@@ -79,6 +93,20 @@ impl Activity {
 impl Counted {
     fn stream(self: Pin<&mut Self>) -> Pin<&mut Stream> {
         Pin::new(&mut self.get_mut().stream)
+    }
+
+    /// Turns a write to a peer that has closed the connection into a write that never ends. The peer may have responded before, and
+    /// the response is still to be read; if it has not, reading fails and ends the connection.
+    fn written<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) => {
+                self.activity.broken.store(true, Relaxed);
+                Poll::Pending
+            }
+            written => written,
+        }
     }
 }
 
@@ -99,9 +127,9 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(self.as_mut().stream().poll_write(cx, bytes));
-        self.activity.touch();
-        Poll::Ready(written)
+        let written = self.as_mut().stream().poll_write(cx, bytes);
+        self.activity.touch_if(&written);
+        self.written(written)
     }
 
     fn poll_write_vectored(
@@ -109,17 +137,18 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.as_mut().stream().poll_write_vectored(cx, slices));
-        self.activity.touch();
-        Poll::Ready(written)
+        let written = self.as_mut().stream().poll_write_vectored(cx, slices);
+        self.activity.touch_if(&written);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.as_mut().stream().poll_flush(cx);
+        self.written(flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,10 +14,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
+use http::header;
 use http_body::Body;
 use networking_spi::error::context;
 use networking_spi::http::{
-    ConnectionPoolStats, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, StatusCode, Version,
+    ConnectionPoolStats, HeaderValue, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Method,
+    StatusCode, Version,
 };
 use networking_spi::{Result, SendState};
 
@@ -138,6 +140,12 @@ impl HttpClient for ReqwestTransport {
             *outgoing.headers_mut() = headers;
         } else {
             outgoing.headers_mut().extend(headers);
+        }
+        if body.length() == Some(0) && matches!(*outgoing.method(), Method::POST | Method::PUT | Method::PATCH) {
+            let headers = outgoing.headers_mut();
+            headers
+                .entry(header::CONTENT_LENGTH)
+                .or_insert(HeaderValue::from_static("0"));
         }
         *outgoing.body_mut() = upload::to_reqwest(body);
 

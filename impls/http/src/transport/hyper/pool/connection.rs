@@ -355,6 +355,10 @@ impl PooledConnection {
             return;
         };
         let (pool, peer) = (Arc::clone(&self.pool), Arc::clone(&self.peer));
+        if peer.state.activity.is_broken() {
+            peer.task.abort();
+            return;
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             peer.task.abort();
             return;

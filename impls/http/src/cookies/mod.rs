@@ -1,5 +1,7 @@
 //! Cookie storage (RFC 6265bis).
 
+mod date;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -275,7 +277,7 @@ impl Inner {
         }
         let now = self.now();
         let latest = now + MAX_LIFE;
-        cookie.expires = match (raw.max_age(), raw.expires_datetime()) {
+        cookie.expires = match (raw.max_age(), date::expires(set_cookie)) {
             // Zero or less means that the cookie has expired.
             (Some(age), _) if !age.is_positive() => CookieExpiration::AtUtc(OffsetDateTime::UNIX_EPOCH),
             (Some(age), _) => CookieExpiration::AtUtc(now.checked_add(age).map_or(latest, |end| end.min(latest))),
