@@ -5,6 +5,7 @@ mod bodies;
 mod cache;
 mod client;
 mod errors;
+mod http1;
 mod http2;
 mod http_harness;
 mod http_saboteurs;

@@ -10,10 +10,10 @@ const MONTHS: [&str; 12] = [
 pub(super) fn expires(set_cookie: &str) -> Option<OffsetDateTime> {
     let attributes = set_cookie.split(';').skip(1);
     attributes
-        .rev()
         .filter_map(|attribute| attribute.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("expires"))
-        .find_map(|(_, date)| parse(date))
+        .filter_map(|(_, date)| parse(date))
+        .last()
 }
 
 fn parse(text: &str) -> Option<OffsetDateTime> {

@@ -35,7 +35,7 @@ pub(crate) async fn garbage(backend: &Backend) -> Failed {
 }
 
 pub(crate) async fn huge_head(backend: &Backend) -> Failed {
-    let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x-more: and more\r\n".repeat(1_000));
+    let head = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x-more: and more\r\n".repeat(20_000));
     answered(backend, head.into_bytes()).await
 }
 

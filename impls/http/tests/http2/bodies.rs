@@ -151,7 +151,13 @@ async fn a_body_that_ended_before_a_reset_is_whole(make: Make) {
         connection.drain().await;
     })
     .await;
-    let body = make(config()).get(server.url("/")).await.unwrap().text().await.unwrap();
+    let body = make(config())
+        .get(&server.url("/"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert_eq!(body, "partial and the rest");
 }
 
@@ -161,7 +167,13 @@ async fn trailers_end_a_body(make: Make) {
         connection.drain().await;
     })
     .await;
-    let body = make(config()).get(server.url("/")).await.unwrap().text().await.unwrap();
+    let body = make(config())
+        .get(&server.url("/"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert_eq!(body, "partial");
 }
 
@@ -179,7 +191,7 @@ async fn statuses_without_a_body_have_none(make: Make) {
             }
         })
         .await;
-        let response = make(config()).get(server.url("/")).await.unwrap();
+        let response = make(config()).get(&server.url("/")).await.unwrap();
         assert_eq!(response.status.as_str(), status);
         assert_eq!(response.bytes().await.unwrap(), "", "{status}");
     }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -45,10 +45,15 @@ pub(crate) struct FrameServer {
 
 /// A connection on which the preface and the first `SETTINGS` have been exchanged.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// The number of this connection, from 0.
     pub(crate) number: usize,
 }
+
+/// TCP, or TLS over it.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -72,6 +77,7 @@ impl FrameServer {
         let count = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let speak = Arc::clone(&speak);
                 tokio::spawn(async move {
@@ -105,8 +111,8 @@ impl Drop for FrameServer {
 }
 
 impl Connection {
-    async fn open(mut stream: TcpStream, number: usize, settings: &[(u16, u32)]) -> Option<Self> {
-        stream.set_nodelay(true).unwrap();
+    pub(crate) async fn open(stream: impl Stream, number: usize, settings: &[(u16, u32)]) -> Option<Self> {
+        let mut stream = Box::new(stream);
         let mut preface = [0; PREFACE.len()];
         stream.read_exact(&mut preface).await.ok()?;
         assert_eq!(preface, PREFACE);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use networking_spi::http::{HttpClientExt, HttpRequest, Method};
 use networking_spi::{ErrorKind, Phase, Retryability, SendState};
+use tokio::sync::Notify;
 
 use super::frames::{FrameServer, MAX_STREAMS};
 use super::{Make, config, error_of, over_both, over_hyper};
@@ -34,9 +35,9 @@ async fn unread_bodies_hold_up_no_other_request(make: Make) {
     let client = make(config());
     let mut unread = Vec::new();
     for _ in 0..6 {
-        unread.push(client.get(server.url("/large")).await.unwrap());
+        unread.push(client.get(&server.url("/large")).await.unwrap());
     }
-    let small = async { client.get(server.url("/small")).await.unwrap().bytes().await.unwrap() };
+    let small = async { client.get(&server.url("/small")).await.unwrap().bytes().await.unwrap() };
     let small = tokio::time::timeout(Duration::from_secs(60), small)
         .await
         .expect("the connection is starved");
@@ -49,7 +50,7 @@ async fn unread_bodies_hold_up_no_other_request(make: Make) {
 async fn simultaneous_first_requests_share_one_handshake(make: Make) {
     let server = FrameServer::start(&[], |mut connection| async move { connection.serve(b"done").await }).await;
     let client = make(config());
-    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().text().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().text().await.unwrap() });
     assert!(join_all(requests).await.iter().all(|body| body == "done"));
     assert_eq!(server.connections(), 1);
 }
@@ -60,7 +61,7 @@ async fn one_stream_at_a_time_is_enough_for_many_requests(make: Make) {
     })
     .await;
     let client = make(config().with_max_connections_per_host(1));
-    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().text().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().text().await.unwrap() });
     assert!(join_all(requests).await.iter().all(|body| body == "done"));
     assert_eq!(server.connections(), 1);
 }
@@ -75,7 +76,7 @@ async fn further_connections_are_opened_up_to_the_limit(make: Make) {
     })
     .await;
     let client = make(config().with_max_connections_per_host(3));
-    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().bytes().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().bytes().await.unwrap() });
     join_all(requests).await;
     assert_eq!(server.connections(), 3);
 }
@@ -93,7 +94,7 @@ async fn waiting_for_a_stream_has_a_limit_and_sends_nothing(make: Make) {
         .with_pool_timeout(Duration::from_secs(5))
         .with_read_timeout(Duration::from_secs(3));
     let client = make(config);
-    let held = client.get(server.url("/held")).await.unwrap();
+    let held = client.get(&server.url("/held")).await.unwrap();
     tokio::time::pause();
     let error = error_of(
         &*client,
@@ -109,26 +110,30 @@ async fn waiting_for_a_stream_has_a_limit_and_sends_nothing(make: Make) {
 
 /// One resource is slow; the connection is fine, as other responses on it show.
 async fn a_slow_response_does_not_condemn_its_connection(make: Make) {
-    let server = FrameServer::start(&[], |mut connection| async move {
-        let mut first = true;
-        while let Some(stream) = connection.request().await {
-            if std::mem::take(&mut first) {
-                continue;
+    let arrived = Arc::new(Notify::new());
+    let noted = Arc::clone(&arrived);
+    let server = FrameServer::start(&[], move |mut connection| {
+        let arrived = Arc::clone(&arrived);
+        async move {
+            connection.request().await.unwrap();
+            arrived.notify_one();
+            while let Some(stream) = connection.request().await {
+                connection.head(stream, true, &[(":status", "204")]).await;
             }
-            connection.head(stream, true, &[(":status", "204")]).await;
         }
     })
     .await;
     let client = make(config().with_read_timeout(Duration::from_secs(2)));
     let slow = {
         let (client, url) = (Arc::clone(&client), server.url("/slow"));
-        tokio::spawn(async move { client.get(url).await.unwrap_err() })
+        tokio::spawn(async move { client.get(&url).await.unwrap_err() })
     };
+    noted.notified().await;
     while !slow.is_finished() {
-        client.get(server.url("/")).await.unwrap();
+        client.get(&server.url("/")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(slow.await.unwrap().phase(), Some(Phase::Read));
-    client.get(server.url("/")).await.unwrap();
+    client.get(&server.url("/")).await.unwrap();
     assert_eq!(server.connections(), 1);
 }

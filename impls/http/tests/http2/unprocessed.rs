@@ -4,11 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, stream};
-use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
+use networking_http::HttpVersion;
+use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method, Version};
 use networking_spi::{ErrorKind, Retryability, SendState};
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::frames::{FrameServer, code};
+use super::frames::{Connection, FrameServer, code};
 use super::{Make, config, error_of, over_both, over_hyper};
+use crate::raw::{RawServer, read_head_of};
 
 over_both!(
     a_refused_request_is_sent_again,
@@ -20,6 +26,8 @@ over_hyper!(
     a_stream_that_was_not_read_is_sent_again,
     a_stream_that_was_read_is_not_sent_again,
     recycled_connections_lose_nothing,
+    a_peer_that_requires_http1_gets_it,
+    http1_is_not_used_if_only_http2_is_allowed,
 );
 
 fn post(url: String) -> HttpRequest {
@@ -82,7 +90,7 @@ async fn a_request_that_is_always_refused_was_not_sent(make: Make) {
     assert_eq!(error.retryability(), Retryability::Now, "{error:?}");
     assert_eq!(error.get("http2_error"), Some("REFUSED_STREAM"), "{error:?}");
     let sent = requests.load(Ordering::SeqCst);
-    assert!((2..=8).contains(&sent), "sent {sent} times");
+    assert!((2..=11).contains(&sent), "sent {sent} times");
 }
 
 /// A server that refuses the first request of its first connection at once, and reads the others.
@@ -133,7 +141,7 @@ async fn a_stream_that_was_read_is_not_sent_again(make: Make) {
 
 /// What nginx does after `keepalive_requests`: it announces the end of the connection while further requests are on their way.
 async fn recycled_connections_lose_nothing(make: Make) {
-    const PER_CONNECTION: usize = 5;
+    const PER_CONNECTION: usize = 10;
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);
     let server = FrameServer::start(&[], move |mut connection| {
@@ -165,5 +173,63 @@ async fn recycled_connections_lose_nothing(make: Make) {
         .await;
     assert!(bodies.iter().all(|body| body == "done"));
     assert_eq!(answered.load(Ordering::SeqCst), 200, "no request was processed twice");
-    let _ = client.get(server.url("/")).await;
+    let _ = client.get(&server.url("/")).await;
+}
+
+/// A server over TLS that offers both protocols, and resets every stream of HTTP/2.
+async fn requiring_http1() -> (RawServer, String) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let server = RawServer::start(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let mut connection = Connection::open(stream, 0, &[]).await.unwrap();
+                while let Some(stream) = connection.request().await {
+                    connection.reset(stream, code::HTTP_1_1_REQUIRED).await;
+                }
+            } else {
+                while !read_head_of(&mut stream).await.is_empty() {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+                    stream.write_all(answer).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            }
+        }
+    })
+    .await;
+    (server, certified.cert.pem())
+}
+
+async fn a_peer_that_requires_http1_gets_it(make: Make) {
+    let (server, root) = requiring_http1().await;
+    let client = make(
+        config()
+            .with_version(HttpVersion::Negotiated)
+            .with_root_certificate(root),
+    );
+    let url = format!("https://localhost:{}/", server.address.port());
+    for _ in 0..3 {
+        let response = client.request(HttpRequest::new(Method::DELETE, &*url)).await.unwrap();
+        assert_eq!(response.version, Version::HTTP_11);
+        assert_eq!(response.text().await.unwrap(), "done");
+    }
+}
+
+async fn http1_is_not_used_if_only_http2_is_allowed(make: Make) {
+    let (server, root) = requiring_http1().await;
+    let client = make(config().with_root_certificate(root));
+    let url = format!("https://localhost:{}/", server.address.port());
+    let error = error_of(&*client, HttpRequest::new(Method::DELETE, url)).await;
+    assert_eq!(error.retryability(), Retryability::Never, "{error:?}");
+    assert_eq!(error.get("http2_error"), Some("HTTP_1_1_REQUIRED"), "{error:?}");
 }

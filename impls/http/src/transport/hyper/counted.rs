@@ -30,6 +30,8 @@ pub(super) struct Activity {
     received: AtomicU64,
     /// When bytes last moved in either direction, in milliseconds from the start.
     latest: AtomicU64,
+    /// When bytes were last received, in milliseconds from the start.
+    latest_received: AtomicU64,
     /// Whether the peer does not take any more.
     broken: AtomicBool,
     /// Whether nothing waits for the first frames of the peer any more.
@@ -43,6 +45,7 @@ impl Default for Activity {
             start: Instant::now(),
             received: AtomicU64::new(0),
             latest: AtomicU64::new(0),
+            latest_received: AtomicU64::new(0),
             broken: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -78,6 +81,11 @@ impl Activity {
         self.start + Duration::from_millis(self.latest.load(Relaxed))
     }
 
+    /// When bytes were last received.
+    pub(super) fn latest_received(&self) -> Instant {
+        self.start + Duration::from_millis(self.latest_received.load(Relaxed))
+    }
+
     fn touch_if(&self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(_))) {
             self.touch();
@@ -85,8 +93,18 @@ impl Activity {
     }
 
     fn touch(&self) {
-        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.latest.store(millis, Relaxed);
+        self.latest.store(self.millis(), Relaxed);
+    }
+
+    fn count_received(&self, bytes: u64) {
+        let now = self.millis();
+        self.received.fetch_add(bytes, Relaxed);
+        self.latest.store(now, Relaxed);
+        self.latest_received.store(now, Relaxed);
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -119,8 +137,7 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         ready!(self.as_mut().stream().poll_read(cx, buffer))?;
         let bytes = buffer.filled().len() - before;
-        self.activity.received.fetch_add(bytes as u64, Relaxed);
-        self.activity.touch();
+        self.activity.count_received(bytes as u64);
         Poll::Ready(Ok(()))
     }
 }

@@ -118,7 +118,7 @@ impl Stream for Download {
         }
         ready!(self.poll_read_timeout(cx));
         if let Some((connection, _)) = &self.exchange {
-            connection.exclude_if_silent();
+            connection.exclude_if_silent(self.limit);
         }
         let error = self.give_up(read_timeout(SendState::Sent));
         Poll::Ready(Some(Err(error)))

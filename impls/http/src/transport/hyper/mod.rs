@@ -45,7 +45,7 @@ use crate::marks::host;
 /// Wrappers add timeouts of whole calls, retries, redirects, decompression and so on: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
-/// A request that the peer did not process is sent again on another connection, at most five times and whatever its method: the
+/// A request that the peer did not process is sent again on another connection, at most ten times and whatever its method: the
 /// connection was closed before anything was sent, or the peer of an HTTP/2 connection refused the stream or was about to close the
 /// connection (RFC 9113, section 8.7). An idempotent request is also sent again if a pooled HTTP/1.1 connection is closed before
 /// the first byte of the response. A body that is a plain stream can be sent again until its first chunk was read. The retry
@@ -182,9 +182,7 @@ impl HttpClient for HyperTransport {
             return Err(proxy_authentication(host::of(&url)));
         }
         let (parts, incoming) = head.into_parts();
-        if connection.is_http2() {
-            check_head_size(&parts.headers, base.setup.config.max_response_head).map_err(|error| at(&url, error))?;
-        }
+        check_head_size(&parts.headers, base.setup.config.max_response_head).map_err(|error| at(&url, error))?;
         let mut response = HttpResponse::new(parts.status);
         response.version = parts.version;
         response.headers = parts.headers;
@@ -217,9 +215,10 @@ impl fmt::Debug for HyperTransport {
 }
 
 /// How often a request that the peer did not process is sent again.
-const MAX_RESENDS: u32 = 5;
+const MAX_RESENDS: u32 = 10;
 
-/// Fails for a head above the limit. Dropping the response then resets its stream, and no other.
+/// Fails for a head above the limit, which the parsers do not check exactly. Dropping the response then ends its exchange, and no
+/// other of an HTTP/2 connection.
 fn check_head_size(headers: &HeaderMap, limit: u32) -> Result<()> {
     // RFC 9113, section 6.5.2.
     let size: usize = headers

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
@@ -264,7 +265,7 @@ impl PooledConnection {
     /// What follows from a failure before the response head. `idempotent`: the request may be processed twice.
     pub(in crate::transport::hyper) fn fail(self, failure: Failure, idempotent: bool) -> Failed {
         let Failure::Exchange(mut failure) = failure else {
-            self.exclude_if_silent();
+            self.exclude_if_silent(self.pool.settle_timeout);
             return Failed::Final(error::read_timeout(SendState::MaybeSent));
         };
         match failure.take_message() {
@@ -318,9 +319,10 @@ impl PooledConnection {
         }
     }
 
-    /// Removes an HTTP/2 connection from the pool after a read timeout, unless its peer has sent anything since this request.
-    pub(in crate::transport::hyper) fn exclude_if_silent(&self) {
-        if self.has_received_nothing() {
+    /// Removes an HTTP/2 connection from the pool after a read timeout of `limit`, unless its peer has sent anything in the second
+    /// half of this time: then only this stream is silent.
+    pub(in crate::transport::hyper) fn exclude_if_silent(&self, limit: Duration) {
+        if self.peer.state.activity.latest_received() + limit / 2 <= Instant::now() {
             self.exclude_from_pool();
         }
     }
