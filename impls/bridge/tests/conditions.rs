@@ -167,7 +167,7 @@ async fn without_a_compiler_a_condition_is_unsupported() {
         let context: Vec<_> = error.context().collect();
         assert!(context.contains(&("capability", "routing")), "{error}");
         assert!(
-            context.contains(&("feature", "cel (bridge-cel in networking-impls)")),
+            context.contains(&("feature", "cel")),
             "{error}"
         );
         assert!(context.contains(&("rule", "rule")), "{error}");

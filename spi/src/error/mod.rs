@@ -143,10 +143,10 @@ impl NetworkError {
     /// use networking_spi::NetworkError;
     /// use networking_spi::error::context;
     ///
-    /// let error = NetworkError::not_built("http.request", "decompression", "http-codings");
-    /// assert_eq!(error.message(), "not built in: enable the cargo feature `http-codings`");
+    /// let error = NetworkError::not_built("http.request", "decompression", "gzip");
+    /// assert_eq!(error.message(), "not built in: enable the cargo feature `gzip`");
     /// assert_eq!(error.get(context::CAPABILITY), Some("decompression"));
-    /// assert_eq!(error.get(context::FEATURE), Some("http-codings"));
+    /// assert_eq!(error.get(context::FEATURE), Some("gzip"));
     /// ```
     pub fn not_built(operation: impl Into<Cow<'static, str>>, capability: &'static str, feature: &'static str) -> Self {
         let message = format!("not built in: enable the cargo feature `{feature}`");

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use networking_spi::bridge::{BridgeMessage, ErrorAction, RouteAction, RouteRule, RoutingConfig};
-use networking_spi::error::{ResultExt, context};
+use networking_spi::error::ResultExt;
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
 
@@ -190,9 +190,9 @@ async fn compile_conditions(
         return Ok(vec![None; config.rules.len()]);
     };
     let Some(compiler) = compiler.map(Arc::clone) else {
-        return Err(NetworkError::unsupported("bridge.configure_routing", "routing")
-            .with_context("rule", conditional.name.as_str())
-            .with_context(context::FEATURE, "cel (bridge-cel in networking-impls)"));
+        // A build without CEL has no compiler, unless the bridge is given one.
+        let error = NetworkError::not_built("bridge.configure_routing", "routing", "cel");
+        return Err(error.with_context("rule", conditional.name.as_str()));
     };
     let rules = config.rules.clone();
     // On the blocking pool, because compiling may take long.

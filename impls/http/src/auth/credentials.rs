@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::{HeaderName, HeaderValue, header};
 use networking_spi::clock::Clock;
+#[cfg(any(feature = "jwt", feature = "oauth2"))]
 use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::secret::Secret;

@@ -184,7 +184,9 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     /// Builds the client.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
+    /// * [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
+    /// * [`Unsupported`](networking_spi::ErrorKind::Unsupported) naming the cargo feature that a setting needs: `socks` for a SOCKS
+    ///   proxy.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
         #[cfg(feature = "websocket")]
@@ -254,7 +256,9 @@ impl<T: HttpClient> HttpClientBuilder<Transport<T>> {
     /// Builds the client.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
+    /// * [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) naming the first invalid setting.
+    /// * [`Unsupported`](networking_spi::ErrorKind::Unsupported) naming the cargo feature that a setting needs: `socks` for a SOCKS
+    ///   proxy.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let (stack, extras) = stack::assemble(self.transport.0, self.settings)?;
         Ok(StandardHttpClient::new(stack, extras))

@@ -168,7 +168,7 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
             capabilities.websocket = self.0.extras.websocket.is_some();
         }
         capabilities.oauth2 = cfg!(feature = "oauth2");
-        capabilities.jwt = cfg!(feature = "jwt");
+        capabilities.jwt = cfg!(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "ring")));
         capabilities
     }
 }

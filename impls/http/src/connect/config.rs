@@ -159,7 +159,7 @@ impl HttpVersion {
 
 impl Default for TransportConfig {
     /// 10 s to connect, 60 s without data, 90 s idle, at most 256 idle connections per host and any number of open ones, 30 s to
-    /// wait for a connection, response heads of 256 KiB, TCP keep-alive after 60 s, verified TLS, no proxy.
+    /// wait for a connection, response heads of 256 KiB, TCP keep-alive after 60 s, verified TLS, no proxy, `User-Agent: networking-http/<version>`.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -170,7 +170,7 @@ impl Default for TransportConfig {
             pool_timeout: Duration::from_secs(30),
             max_response_head: 256 << 10,
             tcp_keepalive: Some(Duration::from_secs(60)),
-            user_agent: Some(concat!("networking-impls/", env!("CARGO_PKG_VERSION")).to_owned()),
+            user_agent: Some(concat!("networking-http/", env!("CARGO_PKG_VERSION")).to_owned()),
             proxy: None,
             verify_tls: true,
             root_certificates: Vec::new(),

@@ -71,7 +71,7 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
 
 /// The error of TLS in a build without cryptography, if the process has installed no provider.
 pub(crate) fn not_built() -> NetworkError {
-    NetworkError::not_built("http.request", "tls", "aws-lc-rs or ring")
+    NetworkError::not_built("http.request", "tls", "aws-lc-rs")
 }
 
 type Unverified = ConfigBuilder<ClientConfig, rustls::WantsVerifier>;

@@ -4,7 +4,7 @@
 use jsonwebtoken::crypto::CryptoProvider;
 use networking_spi::Result;
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
-use networking_spi::{NetworkError, error::context};
+use networking_spi::NetworkError;
 
 #[cfg(feature = "aws-lc-rs")]
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
@@ -23,5 +23,5 @@ pub(super) fn provider(_operation: &'static str) -> Result<&'static CryptoProvid
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 pub(super) fn provider(operation: &'static str) -> Result<&'static CryptoProvider> {
-    Err(NetworkError::unsupported(operation, "jwt").with_context(context::FEATURE, "aws-lc-rs or ring"))
+    Err(NetworkError::not_built(operation, "jwt", "aws-lc-rs"))
 }

@@ -35,7 +35,7 @@ impl RdKafkaClientBuilder {
     pub(super) fn new(bootstrap_servers: impl Into<String>) -> Self {
         let settings = ConnectionSettings {
             bootstrap_servers: bootstrap_servers.into(),
-            client_id: "networking-impls".into(),
+            client_id: "networking-kafka".into(),
             security: KafkaSecurity::new(),
             request_timeout: Duration::from_secs(30),
             common: BTreeMap::new(),
@@ -62,7 +62,7 @@ impl RdKafkaClientBuilder {
     }
 
     /// Sets the client id of producers and consumers that have none. Brokers use it in logs and for quotas. Default:
-    /// `networking-impls`.
+    /// `networking-kafka`.
     pub fn client_id(mut self, id: impl Into<String>) -> Self {
         self.settings.client_id = id.into();
         self
