@@ -166,10 +166,7 @@ async fn without_a_compiler_a_condition_is_unsupported() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let context: Vec<_> = error.context().collect();
         assert!(context.contains(&("capability", "routing")), "{error}");
-        assert!(
-            context.contains(&("feature", "cel")),
-            "{error}"
-        );
+        assert!(context.contains(&("feature", "cel")), "{error}");
         assert!(context.contains(&("rule", "rule")), "{error}");
     }
     // The previous routing is still in use.

@@ -1,5 +1,6 @@
 //! HTTP/1.1 (RFC 9112), over each transport, against servers that write bytes by hand.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -101,14 +102,14 @@ async fn answering(answer: Vec<u8>) -> RawServer {
 }
 
 async fn drain(stream: &mut TcpStream) {
-    let mut rest = [0; 64 << 10];
+    let mut rest = vec![0; 64 << 10];
     while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {}
 }
 
 fn with_fields(count: usize, size: usize) -> Vec<u8> {
     let mut head = "HTTP/1.1 200 OK\r\nconnection: close\r\n".to_owned();
     for number in 0..count {
-        head += &format!("x-{number}: {}\r\n", "v".repeat(size));
+        write!(head, "x-{number}: {}\r\n", "v".repeat(size)).unwrap();
     }
     (head + "content-length: 4\r\n\r\nbody").into_bytes()
 }

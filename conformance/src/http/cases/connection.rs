@@ -21,13 +21,12 @@ pub(super) fn closed_port() -> Result<u16, Failure> {
     static BOUND: OnceLock<TcpSocket> = OnceLock::new();
 
     let failure = |error: io::Error| Failure::new(error.to_string());
-    let bound = match BOUND.get() {
-        Some(bound) => bound,
-        None => {
-            let socket = TcpSocket::new_v4().map_err(failure)?;
-            socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failure)?;
-            BOUND.get_or_init(|| socket)
-        }
+    let bound = if let Some(bound) = BOUND.get() {
+        bound
+    } else {
+        let socket = TcpSocket::new_v4().map_err(failure)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failure)?;
+        BOUND.get_or_init(|| socket)
     };
     Ok(bound.local_addr().map_err(failure)?.port())
 }

@@ -474,7 +474,7 @@ mod tests {
             (member.to_vec(), 1),
             (twice.clone(), 2),
             ([&member[..], &[0; 10]].concat(), 1),
-            ([&twice[..], &[0; 40_000]].concat(), 2),
+            ([&twice[..], &vec![0; 40_000]].concat(), 2),
         ] {
             let decoded = decompress(file.into(), CompressionType::Gzip, 1 << 20).await.unwrap();
             assert_eq!(decoded.len(), members * 1_000);

@@ -88,14 +88,14 @@ impl Connector {
 
     /// Opens a connection for a URL and runs `handshake` on it, within the connect timeout.
     ///
-    /// `http1`: the server is offered HTTP/1.1 only.
+    /// `only_http1`: the server is offered HTTP/1.1 only.
     pub(crate) async fn connect<T>(
         &self,
         url: &Url,
-        http1: bool,
+        only_http1: bool,
         handshake: impl AsyncFnOnce(Opened) -> Result<T>,
     ) -> Result<T> {
-        let opening = async { handshake(self.open(url, true, http1).await?).await };
+        let opening = async { handshake(self.open(url, true, only_http1).await?).await };
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),
@@ -110,7 +110,7 @@ impl Connector {
     }
 
     /// `forwards`: the stream is used for HTTP requests, which a proxy may forward.
-    async fn open(&self, url: &Url, forwards: bool, http1: bool) -> Result<Opened> {
+    async fn open(&self, url: &Url, forwards: bool, only_http1: bool) -> Result<Opened> {
         let https = matches!(url.scheme(), "https" | "wss");
         let Some(proxy) = &self.proxy else {
             if let Some(guard) = &self.resolution.guard {
@@ -118,7 +118,7 @@ impl Connector {
             }
             let tcp = self.tcp(url, url.port_or_known_default().unwrap_or(80)).await?;
             return if https {
-                self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+                self.origin_tls(url, only_http1, tcp, |stream| Stream::Tls(Box::new(stream)))
                     .await
             } else {
                 Ok(self.plain(Stream::Plain(tcp), false))
@@ -134,7 +134,7 @@ impl Connector {
                 let target = self.socks_target(url, *resolves).await?;
                 let tcp = socks::connect(tcp, target, credentials.as_ref()).await?;
                 return if https {
-                    self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+                    self.origin_tls(url, only_http1, tcp, |stream| Stream::Tls(Box::new(stream)))
                         .await
                 } else {
                     Ok(self.plain(Stream::Plain(tcp), false))
@@ -157,7 +157,7 @@ impl Connector {
             }
             let tls = proxy::tunnel(tls, &authority(url), authorization).await?;
             return if https {
-                self.origin_tls(url, http1, tls, |stream| Stream::TlsInTls(Box::new(stream)))
+                self.origin_tls(url, only_http1, tls, |stream| Stream::TlsInTls(Box::new(stream)))
                     .await
             } else {
                 Ok(self.plain(Stream::Tls(Box::new(tls)), false))
@@ -168,7 +168,7 @@ impl Connector {
         }
         let tcp = proxy::tunnel(tcp, &authority(url), authorization).await?;
         if https {
-            self.origin_tls(url, http1, tcp, |stream| Stream::Tls(Box::new(stream)))
+            self.origin_tls(url, only_http1, tcp, |stream| Stream::Tls(Box::new(stream)))
                 .await
         } else {
             Ok(self.plain(Stream::Plain(tcp), false))
@@ -190,7 +190,7 @@ impl Connector {
     async fn origin_tls<S>(
         &self,
         url: &Url,
-        http1: bool,
+        only_http1: bool,
         stream: S,
         wrap: impl FnOnce(TlsStream<S>) -> Stream,
     ) -> Result<Opened>
@@ -198,7 +198,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let tls = self.tls()?;
-        let connector = if http1 { &tls.http1 } else { &tls.origin };
+        let connector = if only_http1 { &tls.http1 } else { &tls.origin };
         let tls = connector
             .connect(server_name(url)?, stream)
             .await

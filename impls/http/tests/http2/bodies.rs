@@ -25,10 +25,10 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     FrameServer::start(&[], move |mut connection| async move {
-        while let Some(stream) = connection.request().await {
+        if let Some(stream) = connection.request().await {
             connection.head(stream, false, fields).await;
             connection.data(stream, false, b"partial").await;
-            return end(connection, stream).await;
+            end(connection, stream).await;
         }
     })
     .await

@@ -2,9 +2,9 @@
 //! ambiguous if another crate enables a second implementation.
 
 use jsonwebtoken::crypto::CryptoProvider;
-use networking_spi::Result;
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 use networking_spi::NetworkError;
+use networking_spi::Result;
 
 #[cfg(feature = "aws-lc-rs")]
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;

@@ -286,7 +286,7 @@ impl Pool {
             })
             .await;
         match opened {
-            Ok((sender, peer)) => Ok(self.adopt(sender, peer, &outcome)),
+            Ok((sender, peer)) => Ok(self.adopt(sender, &peer, &outcome)),
             Err(error) => {
                 self.gauges.connect_failed();
                 report(&outcome, Err(error.clone()));
@@ -296,16 +296,16 @@ impl Pool {
     }
 
     /// Hands out a new connection for its first exchange. An HTTP/2 connection is added to the pool at the same time.
-    fn adopt(self: &Arc<Self>, sender: Sender, peer: Arc<Peer>, outcome: &Outcome) -> PooledConnection {
+    fn adopt(self: &Arc<Self>, sender: Sender, peer: &Arc<Peer>, outcome: &Outcome) -> PooledConnection {
         let shared = match &sender {
             Sender::Http2(sender) => Some(Shared {
                 sender: sender.clone(),
-                peer: Arc::clone(&peer),
+                peer: Arc::clone(peer),
             }),
             Sender::Http1(_) => None,
         };
         // Counts its stream before other requests see the connection.
-        let connection = PooledConnection::new(sender, Arc::clone(&peer), Arc::clone(self), false);
+        let connection = PooledConnection::new(sender, Arc::clone(peer), Arc::clone(self), false);
         let mut origins = self.origins.lock();
         let origin = origins.by_name.entry(peer.origin.clone()).or_default();
         match shared {
