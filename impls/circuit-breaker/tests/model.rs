@@ -125,7 +125,7 @@ impl Step {
             97 => Self::ForceClosed,
             98 => Self::Reset,
             99 => Self::Configure(random_config(rng)),
-            // Most steps, and every step that needs a permit while there is none.
+            // Most steps acquire a permit. So do steps that need a permit when none is held.
             _ => Self::Acquire,
         }
     }

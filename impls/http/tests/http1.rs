@@ -5,48 +5,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use networking_http::{HttpClientBuilder, HyperTransport, ReqwestTransport, TransportConfig};
-use networking_spi::http::{HttpClient, HttpClientExt, HttpRequest, Method};
+use networking_http::{HttpClientBuilder, TransportConfig};
+use networking_spi::http::{HttpClientExt, HttpRequest, Method};
 use networking_spi::{ErrorKind, SendState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::raw::{RawServer, read_head};
-
-type Make = fn(TransportConfig) -> Arc<dyn HttpClient>;
-
-const HYPER: Make = |config| Arc::new(HyperTransport::new(config).unwrap());
-const REQWEST: Make = |config| Arc::new(ReqwestTransport::new(config).unwrap());
+use crate::transports::{Make, over_both, over_hyper};
 
 fn config() -> TransportConfig {
     TransportConfig::new().with_system_roots(false)
 }
 
-macro_rules! over {
-    ($name:ident, $make:path: $($test:ident),+ $(,)?) => {
-        mod $name {
-            $(#[tokio::test] async fn $test() { super::$test($make).await; })+
-        }
-    };
-}
-
-over!(hyper, super::HYPER:
+over_both!(
     methods_with_a_body_announce_that_it_is_empty,
     folded_fields_are_taken,
     many_fields_are_taken,
-    a_head_above_the_limit_is_too_large,
     coded_bodies_without_bytes_are_empty,
+);
+over_hyper!(
+    a_head_above_the_limit_is_too_large,
     an_early_response_is_returned,
     a_stale_connection_is_replaced_for_idempotent_requests,
     a_stale_connection_is_an_error_for_others,
     a_slow_head_and_interim_responses_are_no_silence,
-);
-over!(reqwest, super::REQWEST:
-    methods_with_a_body_announce_that_it_is_empty,
-    folded_fields_are_taken,
-    many_fields_are_taken,
-    coded_bodies_without_bytes_are_empty,
 );
 
 /// RFC 9110, section 8.6.

@@ -12,6 +12,7 @@ mod http_saboteurs;
 mod import_order;
 mod raw;
 mod recording;
+mod transports;
 mod websocket;
 mod websocket_harness;
 mod websocket_saboteurs;

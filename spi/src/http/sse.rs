@@ -185,7 +185,7 @@ impl EventParser {
         Ok(None)
     }
 
-    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if there is none.
+    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if no event had an id.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
@@ -290,7 +290,7 @@ impl EventStream {
         }
     }
 
-    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if there is none.
+    /// The last event id, for the `Last-Event-ID` of a reconnection; empty if no event had an id.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_event_id()
     }

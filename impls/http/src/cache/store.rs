@@ -15,7 +15,7 @@ use networking_spi::Result;
 /// Keys have up to 64 characters of `0-9a-f`. Calls run concurrently.
 #[async_trait]
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
-    /// Returns the record under `key`, or `None` if there is none.
+    /// Returns the record under `key`, or `None` if no record is stored.
     ///
     /// Cancel safety: a cancelled call must have no effect on later calls.
     async fn get(&self, key: &str) -> Result<Option<Bytes>>;

@@ -115,6 +115,11 @@ pub(crate) fn large_head() -> Diagnosis {
     Diagnosis::new(ErrorKind::TooLarge, "the head of the response is too large")
 }
 
+/// A body ended before its announced length, its last chunk, or the end of its stream.
+pub(crate) fn short_body() -> Diagnosis {
+    Diagnosis::new(ErrorKind::TruncatedBody, "the body ended before its announced end")
+}
+
 pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
     if broken.too_large {
         return large_head();
@@ -127,7 +132,7 @@ pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
     }
     let eof = broken.incomplete || broken.io == Some(io::ErrorKind::UnexpectedEof);
     match stage {
-        Stage::Body if eof => Diagnosis::new(ErrorKind::TruncatedBody, "the body ended before its announced length"),
+        Stage::Body if eof => short_body(),
         Stage::Head if eof => Diagnosis::new(
             ErrorKind::ConnectionClosed,
             "the peer closed the connection without a response",

@@ -4,7 +4,7 @@ use h2::Reason;
 use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, SendState};
 
-use crate::connect::diagnosis::{Diagnosis, Stage};
+use crate::connect::diagnosis::{Diagnosis, Stage, short_body};
 
 /// Maps an error of an HTTP/2 stream or connection. `None` for an I/O error.
 ///
@@ -40,11 +40,6 @@ pub(crate) fn diagnose(error: &h2::Error, stage: Stage, missing: bool) -> Option
     };
     let error = diagnosis.into_error().with_send_state(sent);
     Some(error.with_context(context::HTTP2_ERROR, format!("{reason:?}")))
-}
-
-/// A body without the end of its stream, or shorter than announced.
-pub(crate) fn short_body() -> Diagnosis {
-    Diagnosis::new(ErrorKind::TruncatedBody, "the body ended before its announced end")
 }
 
 /// Whether the peer asks for HTTP/1.1 (RFC 9113, section 7).

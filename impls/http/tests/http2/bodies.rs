@@ -4,7 +4,8 @@ use networking_spi::http::{HttpClientExt, HttpRequest, Method};
 use networking_spi::{ErrorKind, Retryability};
 
 use super::frames::{Connection, FrameServer, code};
-use super::{Make, config, error_of, over_both};
+use super::{config, error_of};
+use crate::transports::{Make, over_both};
 
 over_both!(
     a_reset_without_error_does_not_end_a_body,

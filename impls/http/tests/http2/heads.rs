@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::frames::{CONTINUATION, END_HEADERS, END_STREAM, FrameServer, HEADERS, code, encode};
-use super::{Make, config, error_of, over_both, over_hyper};
+use super::{config, error_of};
 use crate::raw::RawServer;
+use crate::transports::{Make, over_both, over_hyper};
 
 over_both!(
     a_malformed_head_is_not_retried,

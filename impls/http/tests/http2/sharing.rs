@@ -9,7 +9,8 @@ use networking_spi::{ErrorKind, Phase, Retryability, SendState};
 use tokio::sync::Notify;
 
 use super::frames::{FrameServer, MAX_STREAMS};
-use super::{Make, config, error_of, over_both, over_hyper};
+use super::{config, error_of};
+use crate::transports::{Make, over_both, over_hyper};
 
 over_both!(unread_bodies_hold_up_no_other_request);
 over_hyper!(

@@ -13,8 +13,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use super::frames::{Connection, FrameServer, code};
-use super::{Make, config, error_of, over_both, over_hyper};
+use super::{config, error_of};
 use crate::raw::{RawServer, read_head_of};
+use crate::transports::{Make, over_both, over_hyper};
 
 over_both!(
     a_refused_request_is_sent_again,

@@ -23,8 +23,7 @@ use super::error::{classify, read_timeout};
 use super::gauge::InFlight;
 use super::pool::{Failure, PooledConnection};
 use super::upload::{Progress, Upload};
-use crate::connect::diagnosis::Stage;
-use crate::transport::http2_error;
+use crate::connect::diagnosis::{Stage, short_body};
 
 /// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
@@ -145,7 +144,7 @@ impl Download {
                 }
                 // hyper ends a body of HTTP/2 after a reset without an error, too.
                 None if self.is_cut_off() => {
-                    let error = http2_error::short_body().into_error().with_send_state(SendState::Sent);
+                    let error = short_body().into_error().with_send_state(SendState::Sent);
                     return Poll::Ready(Some(Err(self.give_up(error))));
                 }
                 None => {

@@ -26,9 +26,9 @@ use networking_spi::{Result, SendState};
 use self::error::{Stage, classify};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
-use super::{check_sendable, http2_error, length, without_wrappers};
+use super::{check_sendable, length, without_wrappers};
 use crate::connect::config::TransportConfig;
-use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication};
+use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication, short_body};
 use crate::connect::dns::{DnsResolver, SystemResolver};
 use crate::connect::resolution::Setup;
 use crate::marks::host;
@@ -240,7 +240,7 @@ impl Stream for Download {
                     self.ended = true;
                     // A reset without an error ends the body, too.
                     if self.peer.http2 && !self.body.is_end_stream() {
-                        let error = http2_error::short_body().into_error().with_send_state(SendState::Sent);
+                        let error = short_body().into_error().with_send_state(SendState::Sent);
                         return Poll::Ready(Some(Err(error.with_context(context::HOST, &*self.peer.host))));
                     }
                 }

@@ -26,7 +26,7 @@ pub(super) struct Place {
 pub(in crate::transport::hyper) struct OpenSlot(Arc<Queue>);
 
 impl Queue {
-    /// Has the first request look again: a connection or a stream is free. It may find that there is none.
+    /// Wakes the first request, because a connection or a stream may be free.
     ///
     /// The caller has made the room visible before, with an ordering that is at least sequentially consistent: a request enters the
     /// queue and then looks for room, so that one of both sees the other.
