@@ -6,7 +6,7 @@
 //! | domain | traits for backends | extension traits for callers |
 //! |---|---|---|
 //! | [`http`](mod@crate::http) | [`HttpClient`](http::HttpClient), [`HttpExtended`](http::HttpExtended) | [`HttpClientExt`](http::HttpClientExt) |
-//! | [`websocket`] | [`WebSocketConnection`](websocket::WebSocketConnection) | [`WebSocketConnectionExt`](websocket::WebSocketConnectionExt) |
+//! | [`websocket`] | [`WebSocketClient`](websocket::WebSocketClient), [`WebSocketConnection`](websocket::WebSocketConnection) | [`WebSocketConnectionExt`](websocket::WebSocketConnectionExt) |
 //! | [`kafka`] | [`KafkaClient`](kafka::KafkaClient), [`KafkaExtended`](kafka::KafkaExtended) | [`KafkaClientExt`](kafka::KafkaClientExt) |
 //! | [`circuit_breaker`] | [`CircuitBreaker`](circuit_breaker::CircuitBreaker), [`Circuit`](circuit_breaker::Circuit) | [`CircuitBreakerExt`](circuit_breaker::CircuitBreakerExt), [`CircuitExt`](circuit_breaker::CircuitExt) |
 //! | [`bridge`] | [`CommunicationBridge`](bridge::CommunicationBridge), [`BridgeSource`](bridge::BridgeSource), [`BridgeSink`](bridge::BridgeSink) | [`CommunicationBridgeExt`](bridge::CommunicationBridgeExt) |
@@ -88,7 +88,7 @@ pub mod prelude {
     pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
     /// WebSocket: the contract, the extension trait, and callbacks.
     #[doc(no_inline)]
-    pub use crate::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
+    pub use crate::websocket::{WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
 }
 
 /// Compiles the examples of the README.

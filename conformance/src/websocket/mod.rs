@@ -1,5 +1,7 @@
-//! The WebSocket suite, for [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) and
-//! [`WebSocketConnection`](networking_spi::websocket::WebSocketConnection).
+//! The WebSocket suite, for [`WebSocketClient`](networking_spi::websocket::WebSocketClient) and
+//! [`WebSocketConnection`](networking_spi::websocket::WebSocketConnection). An
+//! [`HttpExtended`](networking_spi::http::HttpExtended) is tested through
+//! [`HttpWebSocketClient`](networking_spi::websocket::HttpWebSocketClient).
 //!
 //! The clauses are in `docs/contract/websocket.md`. Implement [`WebSocketHarness`], and run [`suite`] or expand
 //! [`websocket_conformance!`](crate::websocket_conformance):
@@ -18,7 +20,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use networking_spi::http::HttpExtended;
+use networking_spi::websocket::WebSocketClient;
 
 use self::cases::{closing, handshake, liveness, messages};
 use crate::kit::Harness;
@@ -27,7 +29,7 @@ use crate::kit::define_suite;
 /// A WebSocket client under test.
 pub trait WebSocketHarness: Harness {
     /// A fresh client. It connects to servers on the loopback interface, without TLS.
-    fn client(&self) -> Arc<dyn HttpExtended>;
+    fn client(&self) -> Arc<dyn WebSocketClient>;
 
     /// How long a case waits for an expected event before it fails. Defaults to 5 seconds.
     fn patience(&self) -> Duration {
@@ -68,5 +70,12 @@ define_suite! {
         "WS-23" closing::an_invalid_close_leaves_the_connection_open,
         "WS-24" closing::sending_a_close_frame_closes,
         "WS-25" closing::dropping_the_connection_closes_its_socket,
+        "WS-26" liveness::unreceived_messages_do_not_stop_the_reader,
+        "WS-27" liveness::unreceived_messages_are_bounded,
+        "WS-28" handshake::tokens_are_found_in_lists,
+        "WS-29" handshake::unoffered_extensions_are_refused,
+        "WS-30" closing::close_codes_are_shown_as_they_came,
+        "WS-31" messages::the_default_limits_take_16_mib,
+        "WS-32" handshake::refusals_are_shown_as_they_came,
     }
 }

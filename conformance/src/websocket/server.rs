@@ -6,8 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, StatusCode, header};
-use networking_spi::http::HttpExtended;
-use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketRequest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,6 +18,12 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 use crate::kit::Failure;
+
+/// The number of messages that `/flood` sends.
+pub(super) const FLOOD: usize = 200;
+
+/// The body of a refusal.
+pub(super) const REFUSAL: &str = "not today";
 
 /// A loopback server. Dropping it stops it and closes its connections.
 pub(super) struct Server {
@@ -75,10 +80,10 @@ impl Server {
 
     pub(super) async fn connect(
         &self,
-        client: &Arc<dyn HttpExtended>,
+        client: &Arc<dyn WebSocketClient>,
         path: &str,
     ) -> Result<Arc<dyn WebSocketConnection>, Failure> {
-        Ok(client.websocket_connect(self.request(path)?).await?)
+        Ok(client.connect(self.request(path)?).await?)
     }
 
     /// Waits until `enough` returns `true` for what the server has received.
@@ -166,6 +171,29 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
             socket.send(Message::Frame(garbled)).await?;
             echo(&mut socket, seen).await
         }
+        "/flood" => {
+            for number in 0..FLOOD {
+                socket.send(Message::text(number.to_string())).await?;
+            }
+            socket.send(Message::Ping(Bytes::from_static(b"and now"))).await?;
+            while let Some(Ok(message)) = socket.next().await {
+                if let Message::Pong(payload) = message {
+                    seen.send_modify(|seen| seen.pong = Some(payload));
+                    break;
+                }
+            }
+            // The connection is dropped without a closing handshake.
+            Ok(())
+        }
+        path if path.starts_with("/close/") => {
+            let code = path["/close/".len()..].parse().unwrap_or(1000_u16);
+            let frame = CloseFrame {
+                code: code.into(),
+                reason: "as sent".into(),
+            };
+            socket.send(Message::Frame(Frame::close(Some(frame)))).await?;
+            echo(&mut socket, seen).await
+        }
         // Reads nothing, and keeps the connection open.
         "/deaf" => std::future::pending().await,
         _ => echo(&mut socket, seen).await,
@@ -175,7 +203,10 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
 #[allow(clippy::result_large_err, reason = "the library's callback type")]
 fn handshake(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     if let Some(status) = request.uri().path().strip_prefix("/refuse/") {
-        let mut refusal = ErrorResponse::new(None);
+        let mut refusal = ErrorResponse::new(Some(REFUSAL.to_owned()));
+        refusal
+            .headers_mut()
+            .insert("x-reason", HeaderValue::from_static("closed"));
         *refusal.status_mut() = status.parse().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         return Err(refusal);
     }
@@ -184,6 +215,15 @@ fn handshake(request: &Request, mut response: Response) -> Result<Response, Erro
             .headers_mut()
             .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("chat.v9"));
         return Ok(response);
+    }
+    if request.uri().path() == "/tokens" {
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, UPGRADE"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+    }
+    if request.uri().path() == "/extension" {
+        let unasked = HeaderValue::from_static("permessage-deflate");
+        response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, unasked);
     }
     let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
     if offered

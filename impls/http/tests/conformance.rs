@@ -37,6 +37,8 @@ fn main() -> ExitCode {
             .add(http::suite(), || Arc::new(cached_harness::CachedHyper))
             .add(http::suite(), || Arc::new(cached_harness::CachedMemory))
             .add(websocket::suite(), || Arc::new(websocket_harness::Tungstenite))
+            .add(websocket::suite(), || Arc::new(websocket_harness::Standard))
+            .add(websocket::suite(), || Arc::new(websocket_harness::OverReqwest))
             .add(websocket::suite(), || Arc::new(websocket_harness::Reconnecting));
     }
     live::add_to(runner, servers).run()

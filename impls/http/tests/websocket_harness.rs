@@ -3,25 +3,29 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use networking_conformance::Harness;
 use networking_conformance::websocket::WebSocketHarness;
-use networking_http::websocket::{ReconnectPolicy, ReconnectingWebSocket, WebSocketConnector};
-use networking_http::{HttpClientBuilder, MemoryHttpClient, TransportConfig};
-use networking_spi::Result;
-use networking_spi::compression::CompressionType;
-use networking_spi::http::{
-    ConnectionPoolStats, HttpExtended, HttpExtendedCapabilities, HttpRequest, HttpStream, JwtAlgorithm, JwtClaims,
-    OAuth2Request, OAuth2Token,
-};
-use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
+use networking_http::ReqwestTransport;
+use networking_http::websocket::{ReconnectPolicy, ReconnectingWebSocketClient, WebSocketConnector};
+use networking_http::{HttpClientBuilder, HyperTransport, TransportConfig};
+use networking_spi::http::HttpClient;
+use networking_spi::websocket::{HttpWebSocketClient, WebSocketClient};
 
-/// The connections of the standard client.
+/// Connections over a bare transport.
 pub(crate) struct Tungstenite;
 
-/// The same, each in a reconnecting connection that is configured not to reconnect.
+/// The connections of the standard client.
+pub(crate) struct Standard;
+
+/// Connections over the transport over reqwest.
+pub(crate) struct OverReqwest;
+
+/// Connections that reconnect, but are configured not to.
 pub(crate) struct Reconnecting;
+
+fn over(transport: impl HttpClient) -> Arc<dyn WebSocketClient> {
+    Arc::new(WebSocketConnector::new(Arc::new(transport)))
+}
 
 impl Harness for Tungstenite {
     fn backend(&self) -> &'static str {
@@ -30,14 +34,33 @@ impl Harness for Tungstenite {
 }
 
 impl WebSocketHarness for Tungstenite {
-    fn client(&self) -> Arc<dyn HttpExtended> {
-        // The transport is not used, and one without a network is created faster.
-        let connector = WebSocketConnector::new(TransportConfig::default()).expect("the defaults are valid");
-        let client = HttpClientBuilder::over(MemoryHttpClient::new())
-            .websocket(connector)
-            .build()
-            .expect("the defaults are valid");
-        Arc::new(client)
+    fn client(&self) -> Arc<dyn WebSocketClient> {
+        over(HyperTransport::new(TransportConfig::default()).expect("the defaults are valid"))
+    }
+}
+
+impl Harness for Standard {
+    fn backend(&self) -> &'static str {
+        "tungstenite-standard"
+    }
+}
+
+impl WebSocketHarness for Standard {
+    fn client(&self) -> Arc<dyn WebSocketClient> {
+        let http = HttpClientBuilder::new().build().expect("the defaults are valid");
+        Arc::new(HttpWebSocketClient::new(http))
+    }
+}
+
+impl Harness for OverReqwest {
+    fn backend(&self) -> &'static str {
+        "tungstenite-reqwest"
+    }
+}
+
+impl WebSocketHarness for OverReqwest {
+    fn client(&self) -> Arc<dyn WebSocketClient> {
+        over(ReqwestTransport::new(TransportConfig::default()).expect("the defaults are valid"))
     }
 }
 
@@ -48,50 +71,8 @@ impl Harness for Reconnecting {
 }
 
 impl WebSocketHarness for Reconnecting {
-    fn client(&self) -> Arc<dyn HttpExtended> {
-        Arc::new(ReconnectingClient(Tungstenite.client()))
-    }
-}
-
-#[derive(Debug)]
-struct ReconnectingClient(Arc<dyn HttpExtended>);
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl HttpExtended for ReconnectingClient {
-    async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
-        self.0.stream_request(request, chunk_size).await
-    }
-
-    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
-        let connection = ReconnectingWebSocket::builder(Arc::clone(&self.0), request)
-            .policy(ReconnectPolicy::new().with_max_attempts(0))
-            .connect()
-            .await?;
-        Ok(connection)
-    }
-
-    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
-        self.0.authenticate_oauth2(request).await
-    }
-
-    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
-        self.0.authenticate_jwt(token, algorithm).await
-    }
-
-    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
-        self.0.compress_request(data, compression).await
-    }
-
-    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
-        self.0.decompress_response(data, compression).await
-    }
-
-    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
-        self.0.connection_pool_stats()
-    }
-
-    fn extended_capabilities(&self) -> HttpExtendedCapabilities {
-        self.0.extended_capabilities()
+    fn client(&self) -> Arc<dyn WebSocketClient> {
+        let policy = ReconnectPolicy::new().with_max_attempts(0);
+        Arc::new(ReconnectingWebSocketClient::new(Tungstenite.client(), policy))
     }
 }

@@ -21,6 +21,8 @@ capabilities! {
         streaming: bool,
         /// [`HttpExtended::websocket_connect`].
         websocket: bool,
+        /// [`WebSocketOptions::compression`](crate::websocket::WebSocketOptions::compression).
+        websocket_compression: bool,
         /// [`HttpExtended::authenticate_oauth2`].
         oauth2: bool,
         /// [`HttpExtended::authenticate_jwt`].
@@ -78,12 +80,13 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     /// [`HttpClient::request`](super::HttpClient::request). The stream ends after its first error.
     async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream>;
 
-    /// Opens a WebSocket connection.
+    /// Opens a WebSocket connection. Applications that only need this depend on
+    /// [`WebSocketClient`](crate::websocket::WebSocketClient), which
+    /// [`HttpWebSocketClient`](crate::websocket::HttpWebSocketClient) makes of an `HttpExtended`.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
-    /// capability `websocket`, connection errors, [`Timeout`](crate::ErrorKind::Timeout), and
-    /// [`Status`](crate::ErrorKind::Status), or the kind for that status, if the peer refuses the upgrade.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `websocket`, and those of
+    /// [`WebSocketClient::connect`](crate::websocket::WebSocketClient::connect).
     async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>>;
 
     /// Requests an access token.

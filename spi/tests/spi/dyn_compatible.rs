@@ -8,7 +8,7 @@ use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, ErrorClassifier};
 use networking_spi::clock::Clock;
 use networking_spi::http::{BodySource, HttpClient, HttpExtended, Interceptor, RetryPredicate};
 use networking_spi::kafka::{KafkaClient, KafkaExtended, StreamProcessor};
-use networking_spi::websocket::{WebSocketConnection, WebSocketHandler};
+use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketHandler};
 
 fn shareable<T: Debug + Send + Sync + 'static + ?Sized>() {}
 
@@ -28,6 +28,7 @@ dyn_compatible!(
     KafkaExtended,
     CircuitBreaker,
     CommunicationBridge,
+    WebSocketClient,
     WebSocketConnection,
     WebSocketHandler,
     Circuit,
@@ -60,6 +61,7 @@ pointers_implement!(
     pointers_to_extended_kafka_are_extended_kafka: KafkaExtended,
     pointers_to_breakers_are_breakers: CircuitBreaker,
     pointers_to_bridges_are_bridges: CommunicationBridge,
+    pointers_to_websocket_clients_are_websocket_clients: WebSocketClient,
     pointers_to_connections_are_connections: WebSocketConnection,
     pointers_to_sources_are_sources: BridgeSource,
     pointers_to_sinks_are_sinks: BridgeSink,

@@ -9,7 +9,7 @@ use networking_spi::clock::MockClock;
 use networking_spi::http::{HttpResponse, Method, MockHttpClient, MockHttpExtended, StatusCode};
 use networking_spi::kafka::{MockKafkaClient, MockKafkaExtended, ProducerId, ProducerRecord, RecordMetadata};
 use networking_spi::prelude::*;
-use networking_spi::websocket::{MockWebSocketConnection, MockWebSocketHandler, WebSocketHandler};
+use networking_spi::websocket::{MockWebSocketClient, MockWebSocketConnection, MockWebSocketHandler, WebSocketHandler};
 
 #[tokio::test]
 async fn an_http_client_can_be_mocked_by_method_and_url() {
@@ -70,6 +70,7 @@ fn every_contract_has_a_mock() {
     mock::<dyn KafkaExtended>(&MockKafkaExtended::new());
     mock::<dyn CircuitBreaker>(&MockCircuitBreaker::new());
     mock::<dyn CommunicationBridge>(&MockCommunicationBridge::new());
+    mock::<dyn WebSocketClient>(&MockWebSocketClient::new());
     mock::<dyn WebSocketConnection>(&MockWebSocketConnection::new());
     mock::<dyn WebSocketHandler>(&MockWebSocketHandler::new());
     mock::<dyn networking_spi::clock::Clock>(&MockClock::new());

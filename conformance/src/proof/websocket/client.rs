@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use networking_spi::compression::CompressionType;
-use networking_spi::http::{
-    ConnectionPoolStats, HttpExtended, HttpExtendedCapabilities, HttpRequest, HttpStream, JwtAlgorithm, JwtClaims,
-    OAuth2Request, OAuth2Token,
+use networking_spi::websocket::{
+    CloseFrame, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage,
+    WebSocketRequest,
 };
-use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio::sync::Mutex;
 
@@ -17,17 +14,13 @@ use super::Saboteur;
 
 #[derive(Debug)]
 pub(super) struct SaboteurClient {
-    pub(super) inner: Arc<dyn HttpExtended>,
+    pub(super) inner: Arc<dyn WebSocketClient>,
     pub(super) saboteur: Saboteur,
 }
 
 #[async_trait]
-impl HttpExtended for SaboteurClient {
-    async fn stream_request(&self, request: HttpRequest, chunk_size: usize) -> Result<HttpStream> {
-        self.inner.stream_request(request, chunk_size).await
-    }
-
-    async fn websocket_connect(&self, mut request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+impl WebSocketClient for SaboteurClient {
+    async fn connect(&self, mut request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
         match self.saboteur {
             Saboteur::LimitIsOffByOne if request.options.max_message_size == request.options.max_frame_size => {
                 request.options.max_message_size += 1;
@@ -50,15 +43,24 @@ impl HttpExtended for SaboteurClient {
                 }
                 request.protocols.retain(|protocol| protocol.starts_with("chat."));
             }
+            Saboteur::StopsReading if request.url.path() == "/flood" => {
+                request.options = request.options.with_unread(1, UnreadPolicy::Wait);
+            }
+            Saboteur::IgnoresUnreadLimits => request.options.unread_policy = UnreadPolicy::Wait,
+            Saboteur::HasSmallFrames if request.options.max_frame_size == 16 << 20 => {
+                request.options.max_frame_size = 4 << 20;
+            }
             Saboteur::NeverPings if request.url.path() == "/echo" => request.options.ping_interval = None,
             _ => {}
         }
-        let wrong = |kind| NetworkError::new(kind, "http.websocket_connect", "another kind of error");
-        match (self.inner.websocket_connect(request).await, self.saboteur) {
+        let path = request.url.path().to_owned();
+        let wrong = |kind| NetworkError::new(kind, "websocket.connect", "another kind of error");
+        match (self.inner.connect(request).await, self.saboteur) {
             (Ok(inner), Saboteur::KeepsSockets) => {
                 std::mem::forget(Arc::clone(&inner));
                 Ok(inner)
             }
+            (Ok(_), Saboteur::RefusesLists) if path == "/tokens" => Err(wrong(ErrorKind::Protocol)),
             (Ok(inner), saboteur) => Ok(Arc::new(SaboteurConnection {
                 inner,
                 saboteur,
@@ -78,32 +80,18 @@ impl HttpExtended for SaboteurClient {
             (Err(error), Saboteur::MaybeSentAfterRefusal) if error.kind() == ErrorKind::ConnectionRefused => {
                 Err(error.with_send_state(SendState::MaybeSent))
             }
+            (Err(_), Saboteur::WrongKindForUnofferedExtensions) if path == "/extension" => {
+                Err(wrong(ErrorKind::Status))
+            }
+            (Err(error), Saboteur::LosesRefusals) if let Some(status) = error.status() => {
+                Err(NetworkError::new(error.kind(), "websocket.connect", "refused").with_status(status))
+            }
             (Err(error), _) => Err(error),
         }
     }
 
-    async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token> {
-        self.inner.authenticate_oauth2(request).await
-    }
-
-    async fn authenticate_jwt(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
-        self.inner.authenticate_jwt(token, algorithm).await
-    }
-
-    async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
-        self.inner.compress_request(data, compression).await
-    }
-
-    async fn decompress_response(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
-        self.inner.decompress_response(data, compression).await
-    }
-
-    fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
-        self.inner.connection_pool_stats()
-    }
-
-    fn extended_capabilities(&self) -> HttpExtendedCapabilities {
-        self.inner.extended_capabilities()
+    fn capabilities(&self) -> WebSocketCapabilities {
+        self.inner.capabilities()
     }
 }
 
@@ -139,6 +127,12 @@ impl WebSocketConnection for SaboteurConnection {
                 received
             }
             (Ok(Some(WebSocketMessage::Close(_))), Saboteur::HidesCloseFrames) => Ok(None),
+            (Ok(Some(WebSocketMessage::Close(Some(frame)))), Saboteur::ReplacesCloseCodes) if frame.code == 2999 => {
+                Ok(Some(WebSocketMessage::Close(Some(CloseFrame::new(
+                    CloseFrame::PROTOCOL_ERROR,
+                    "as sent",
+                )))))
+            }
             (Ok(Some(WebSocketMessage::Pong(_))), Saboteur::HidesPongs)
             | (Ok(Some(WebSocketMessage::Ping(_))), Saboteur::HidesPings) => self.receive().await,
             (Ok(Some(WebSocketMessage::Text(text))), Saboteur::LosesFragments) => {

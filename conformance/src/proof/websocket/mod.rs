@@ -9,7 +9,7 @@ mod saboteur;
 use std::sync::Arc;
 use std::time::Duration;
 
-use networking_spi::http::HttpExtended;
+use networking_spi::websocket::WebSocketClient;
 
 use self::client::SaboteurClient;
 pub use self::saboteur::Saboteur;
@@ -52,6 +52,8 @@ impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
                 | Saboteur::HidesPongs
                 | Saboteur::HidesPings
                 | Saboteur::KeepsSockets
+                | Saboteur::StopsReading
+                | Saboteur::IgnoresUnreadLimits
         );
         if waits {
             Duration::from_secs(1)
@@ -60,7 +62,7 @@ impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
         }
     }
 
-    fn client(&self) -> Arc<dyn HttpExtended> {
+    fn client(&self) -> Arc<dyn WebSocketClient> {
         Arc::new(SaboteurClient {
             inner: self.inner.client(),
             saboteur: self.saboteur,

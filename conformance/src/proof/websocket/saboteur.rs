@@ -55,5 +55,19 @@ crate::saboteurs! {
         LosesCloseFrames => ["closing::sending_a_close_frame_closes"],
         /// Dropping the connection leaves its socket open.
         KeepsSockets => ["closing::dropping_the_connection_closes_its_socket"],
+        /// Reading stops after the first message that is not received.
+        StopsReading => ["liveness::unreceived_messages_do_not_stop_the_reader"],
+        /// The policy for unread messages is ignored.
+        IgnoresUnreadLimits => ["liveness::unreceived_messages_are_bounded"],
+        /// A `Connection` header with two tokens is refused.
+        RefusesLists => ["handshake::tokens_are_found_in_lists"],
+        /// An extension that was not offered is `Status`, not `Protocol`.
+        WrongKindForUnofferedExtensions => ["handshake::unoffered_extensions_are_refused"],
+        /// A close code that a peer must not send is replaced by 1002.
+        ReplacesCloseCodes => ["closing::close_codes_are_shown_as_they_came"],
+        /// Frames have a limit of 4 MiB by default.
+        HasSmallFrames => ["messages::the_default_limits_take_16_mib"],
+        /// Errors of refusals have no source.
+        LosesRefusals => ["handshake::refusals_are_shown_as_they_came"],
     }
 }

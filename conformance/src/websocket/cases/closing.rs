@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use networking_spi::ErrorKind;
-use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
+use networking_spi::websocket::{
+    CloseFrame, WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage,
+};
 
 use super::{H, soon};
 use crate::kit::CaseResult;
@@ -73,7 +75,7 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     let mut request = server.request("/deaf")?;
     // The peer does not answer.
     request.options.close_timeout = Duration::from_millis(1);
-    let connection = harness.client().websocket_connect(request).await?;
+    let connection = harness.client().connect(request).await?;
     let closed = soon(&harness, "the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
     check_error!(closed, ErrorKind::Timeout, "a peer that does not answer");
     check!(!connection.is_open(), "the connection is open after the close");
@@ -133,4 +135,18 @@ pub(in crate::websocket) async fn dropping_the_connection_closes_its_socket(harn
         server.sees(|seen| seen.ended == 1),
     )
     .await
+}
+
+pub(in crate::websocket) async fn close_codes_are_shown_as_they_came(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    // Registered by IANA, and codes that a peer must not send.
+    for code in [1001, 1011, 1012, 1013, 1014, 3000, 4999, 999, 1005, 2999, 5000] {
+        let connection = server.connect(&harness.client(), &format!("/close/{code}")).await?;
+        let received = soon(&harness, "the close frame", connection.receive()).await??;
+        let frame = CloseFrame::new(code, "as sent");
+        check_eq!(received, Some(WebSocketMessage::Close(Some(frame))), "the peer's close");
+        let end = soon(&harness, "the end", connection.receive()).await??;
+        check_eq!(end, None, "a message after the peer's close");
+    }
+    Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{
+    HandshakeRefusal, WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
+};
 use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, soon};
 use crate::kit::{CaseResult, Failure};
-use crate::websocket::server::Server;
+use crate::websocket::server::{REFUSAL, Server};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harness: H) -> CaseResult {
@@ -22,7 +24,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
         )
         .with_protocol("chat.v3")
         .with_protocol("chat.v2");
-    let connection = client.websocket_connect(request).await?;
+    let connection = client.connect(request).await?;
     check_eq!(
         connection.protocol().as_deref(),
         Some("chat.v2"),
@@ -43,11 +45,7 @@ pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(har
     let mut limit = server.request("/echo")?;
     limit.options.max_frame_size = 0;
     for (what, request) in [("an http URL", scheme), ("a limit of 0 bytes", limit)] {
-        check_error!(
-            client.websocket_connect(request).await,
-            ErrorKind::InvalidInput,
-            "{what}"
-        );
+        check_error!(client.connect(request).await, ErrorKind::InvalidInput, "{what}");
     }
     Ok(())
 }
@@ -63,9 +61,7 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
         (302, ErrorKind::Status),
         (503, ErrorKind::Status),
     ] {
-        let result = client
-            .websocket_connect(server.request(&format!("/refuse/{status}"))?)
-            .await;
+        let result = client.connect(server.request(&format!("/refuse/{status}"))?).await;
         let error = check_error!(result, kind, "status {status}");
         check_eq!(error.status(), Some(status), "the status in the error");
         check!(error.is_a(ErrorKind::Status), "{status} is not a Status error: {error}");
@@ -81,10 +77,10 @@ pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(
     // The kernel accepts the connection, and no server answers.
     let mut request = WebSocketRequest::new(&url)?;
     request.options.handshake_timeout = Duration::from_millis(1);
-    let result = soon(&harness, "the timeout", client.websocket_connect(request)).await?;
+    let result = soon(&harness, "the timeout", client.connect(request)).await?;
     check_error!(result, ErrorKind::Timeout, "a server that does not answer");
     drop(listener);
-    let result = client.websocket_connect(WebSocketRequest::new(&url)?).await;
+    let result = client.connect(WebSocketRequest::new(&url)?).await;
     let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
     check_eq!(error.send_state(), SendState::NotSent, "the send state");
     Ok(())
@@ -119,7 +115,7 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
             http::HeaderValue::from_static("mine"),
         );
         check_error!(
-            client.websocket_connect(request).await,
+            client.connect(request).await,
             ErrorKind::InvalidInput,
             "the header {name}"
         );
@@ -128,7 +124,7 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
         let mut request = server.request("/echo")?;
         request.protocols = protocols.iter().map(|protocol| (*protocol).to_owned()).collect();
         check_error!(
-            client.websocket_connect(request).await,
+            client.connect(request).await,
             ErrorKind::InvalidInput,
             "the sub-protocols {protocols:?}"
         );
@@ -139,7 +135,46 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
 pub(in crate::websocket) async fn unoffered_sub_protocols_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let request = server.request("/unasked")?.with_protocol("chat.v3");
-    let result = harness.client().websocket_connect(request).await;
+    let result = harness.client().connect(request).await;
     check_error!(result, ErrorKind::Protocol, "a sub-protocol that was not offered");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/tokens").await?;
+    connection.send_text("here").await?;
+    let echo = soon(&harness, "an echo", connection.next_data()).await??;
+    check_eq!(echo, Some(WebSocketMessage::text("here")), "the echo");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn unoffered_extensions_are_refused(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let result = harness.client().connect(server.request("/extension")?).await;
+    check_error!(result, ErrorKind::Protocol, "an extension that was not offered");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    for status in [403, 503] {
+        let result = harness
+            .client()
+            .connect(server.request(&format!("/refuse/{status}"))?)
+            .await;
+        let Err(error) = result else {
+            return Err(Failure::new(format!(
+                "a handshake that was refused with {status} succeeded"
+            )));
+        };
+        let Some(refusal) = HandshakeRefusal::of(&error) else {
+            return Err(Failure::new(format!("{error} has no HandshakeRefusal as its source")));
+        };
+        check_eq!(refusal.status.as_u16(), status, "the status");
+        let reason = refusal.headers.get("x-reason").and_then(|value| value.to_str().ok());
+        check_eq!(reason, Some("closed"), "a header");
+        check_eq!(refusal.body.as_ref(), REFUSAL.as_bytes(), "the body");
+    }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use networking_spi::ErrorKind;
-use networking_spi::websocket::{WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
+use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
 use super::{H, soon};
 use crate::kit::{CaseResult, Failure};
@@ -100,7 +100,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
     request.options.max_message_size = 1_000;
     request.options.max_frame_size = 1_000;
 
-    let connection = client.websocket_connect(request.clone()).await?;
+    let connection = client.connect(request.clone()).await?;
     connection.send_text("1000").await?;
     let message = soon(&harness, "the message", connection.next_data()).await??;
     check_eq!(
@@ -111,7 +111,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
     let error = connection.send_binary(vec![0; 1_001]).await;
     check_error!(error, ErrorKind::TooLarge, "sending more than the limit");
 
-    let connection = client.websocket_connect(request).await?;
+    let connection = client.connect(request).await?;
     connection.send_text("1001").await?;
     let received = soon(&harness, "the error", connection.next_data()).await?;
     check_error!(received, ErrorKind::TooLarge, "a received message of one byte more");
@@ -142,7 +142,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
     let mut request = server.request("/fragments")?;
     request.options.max_frame_size = 5;
     request.options.max_message_size = 100;
-    let connection = client.websocket_connect(request).await?;
+    let connection = client.connect(request).await?;
     let received = soon(&harness, "the message", connection.next_data()).await??;
     check_eq!(
         received.map(|message| message.len()),
@@ -152,7 +152,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
     let mut request = server.request("/long")?;
     request.options.max_frame_size = 5;
     request.options.max_message_size = 100;
-    let connection = client.websocket_connect(request).await?;
+    let connection = client.connect(request).await?;
     connection.send_text("6").await?;
     let received = soon(&harness, "the error", connection.next_data()).await?;
     check_error!(received, ErrorKind::TooLarge, "a frame of one byte more than the limit");
@@ -182,5 +182,22 @@ pub(in crate::websocket) async fn pings_of_the_application_are_answered(harness:
     check_eq!(received, Some(WebSocketMessage::Pong(payload)), "the answer");
     let long = WebSocketMessage::Ping(Bytes::from(vec![7; 126]));
     check_error!(connection.send(long).await, ErrorKind::TooLarge, "a ping of 126 bytes");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn the_default_limits_take_16_mib(harness: H) -> CaseResult {
+    const LENGTH: usize = 16 << 20;
+    let server = Server::start().await?;
+    let connection = server.connect(&harness.client(), "/long").await?;
+    connection.send_text(LENGTH.to_string()).await?;
+    let message = soon(&harness, "the message", connection.next_data()).await??;
+    check_eq!(
+        message.map(|message| message.len()),
+        Some(LENGTH),
+        "a message in one frame"
+    );
+    connection.send_binary(vec![7; LENGTH]).await?;
+    let echo = soon(&harness, "the echo", connection.next_data()).await??;
+    check_eq!(echo.map(|echo| echo.len()), Some(LENGTH), "the echo of such a message");
     Ok(())
 }

@@ -14,6 +14,8 @@ use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
 use super::settings::Settings;
+#[cfg(feature = "websocket")]
+use super::settings::WebSockets;
 use super::stack;
 use super::standard::StandardHttpClient;
 #[cfg(feature = "jwt")]
@@ -26,7 +28,7 @@ use crate::layer::{ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, Redire
 use crate::transport::ReqwestTransport;
 use crate::transport::{HyperTransport, PoolStatsSource};
 #[cfg(feature = "websocket")]
-use crate::websocket::WebSocketConnector;
+use networking_spi::websocket::WebSocketClient;
 
 /// The default transport.
 pub type DefaultTransport = HyperTransport;
@@ -189,15 +191,14 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     ///   proxy.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
-        #[cfg(feature = "websocket")]
-        let connector =
-            WebSocketConnector::with_resolver(config.clone(), Arc::clone(resolver)).in_field("transport")?;
         let transport = T::from_config(config.clone(), Arc::clone(resolver)).in_field("transport")?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let mut settings = self.settings;
         settings.pool = Some(pool);
         #[cfg(feature = "websocket")]
-        settings.websocket.get_or_insert(connector);
+        if matches!(settings.websocket, WebSockets::Unsupported) {
+            settings.websocket = WebSockets::Own;
+        }
         let (stack, extras) = stack::assemble(transport, settings)?;
         Ok(StandardHttpClient::new(stack, extras))
     }
@@ -428,12 +429,12 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the connector of [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect). Defaults to a
-    /// connector with the configuration of the transport. [Over](HttpClientBuilder::over) an existing transport there is no
-    /// default: `websocket_connect` is `Unsupported` without this call.
+    /// Sets the client that [`websocket_connect`](networking_spi::http::HttpExtended::websocket_connect) uses. By default, the built
+    /// client [opens connections itself](crate::websocket::WebSocketConnector). [Over](HttpClientBuilder::over) an existing
+    /// transport there is no default: `websocket_connect` is `Unsupported` without this call.
     #[cfg(feature = "websocket")]
-    pub fn websocket(mut self, connector: WebSocketConnector) -> Self {
-        self.settings.websocket = Some(connector);
+    pub fn websocket(mut self, client: Arc<dyn WebSocketClient>) -> Self {
+        self.settings.websocket = WebSockets::Other(client);
         self
     }
 

@@ -18,11 +18,21 @@ use crate::layer::{
     ClientDefaults, ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, RedirectPolicy, TraceContextSource,
 };
 use crate::transport::PoolStatsSource;
-#[cfg(feature = "websocket")]
-use crate::websocket::WebSocketConnector;
 
 /// The default limit on a response body, in bytes.
 const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
+
+/// What opens WebSocket connections.
+#[cfg(feature = "websocket")]
+#[derive(Default)]
+pub(super) enum WebSockets {
+    /// Nothing: the transport may be unable to.
+    #[default]
+    Unsupported,
+    /// The client itself.
+    Own,
+    Other(Arc<dyn networking_spi::websocket::WebSocketClient>),
+}
 
 pub(super) struct Settings {
     pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
@@ -49,7 +59,7 @@ pub(super) struct Settings {
     #[cfg(feature = "cache")]
     pub(super) cache: Option<HttpCache>,
     #[cfg(feature = "websocket")]
-    pub(super) websocket: Option<WebSocketConnector>,
+    pub(super) websocket: WebSockets,
     #[cfg(feature = "jwt")]
     pub(super) jwt: Option<(KeySource, JwtPolicy)>,
     /// The first invalid setting, which `build` reports.
@@ -83,7 +93,7 @@ impl Default for Settings {
             #[cfg(feature = "cache")]
             cache: None,
             #[cfg(feature = "websocket")]
-            websocket: None,
+            websocket: WebSockets::default(),
             #[cfg(feature = "jwt")]
             jwt: None,
             mistake: None,

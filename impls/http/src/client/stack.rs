@@ -47,7 +47,7 @@ pub(super) struct Extras {
     pub(super) pool: Option<Arc<dyn PoolStatsSource>>,
     pub(super) max_decompressed_size: usize,
     #[cfg(feature = "websocket")]
-    pub(super) websocket: Option<crate::websocket::WebSocketConnector>,
+    pub(super) websocket: super::settings::WebSockets,
     #[cfg(feature = "jwt")]
     pub(super) jwt: Option<crate::auth::jwt::JwtVerifier>,
 }

@@ -16,6 +16,8 @@ use networking_spi::http::{
 use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{NetworkError, Result};
 
+#[cfg(feature = "websocket")]
+use super::settings::WebSockets;
 use super::stack::{Extras, Stack};
 use crate::body;
 use crate::body::codec;
@@ -103,8 +105,9 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
     #[cfg(feature = "websocket")]
     async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
         match &self.0.extras.websocket {
-            Some(connector) => connector.connect(request).await,
-            None => Err(NetworkError::unsupported("http.websocket_connect", "websocket")),
+            WebSockets::Own => crate::websocket::connect(&*self.0.stack, request).await,
+            WebSockets::Other(client) => client.connect(request).await,
+            WebSockets::Unsupported => Err(NetworkError::unsupported("http.websocket_connect", "websocket")),
         }
     }
 
@@ -165,7 +168,13 @@ impl<T: HttpClient> HttpExtended for StandardHttpClient<T> {
         capabilities.pool_stats = self.0.extras.pool.is_some();
         #[cfg(feature = "websocket")]
         {
-            capabilities.websocket = self.0.extras.websocket.is_some();
+            let own = match &self.0.extras.websocket {
+                WebSockets::Own => Some(crate::websocket::CAPABILITIES),
+                WebSockets::Other(client) => Some(client.capabilities()),
+                WebSockets::Unsupported => None,
+            };
+            capabilities.websocket = own.is_some();
+            capabilities.websocket_compression = own.is_some_and(|own| own.compression);
         }
         capabilities.oauth2 = cfg!(feature = "oauth2");
         capabilities.jwt = cfg!(all(feature = "jwt", any(feature = "aws-lc-rs", feature = "ring")));

@@ -102,11 +102,15 @@ impl Connector {
         }
     }
 
-    /// Opens a stream to the URL's server, through a tunnel if there is a proxy. For protocols other than HTTP. The caller limits
-    /// the time.
+    /// Opens a connection to the URL's server for HTTP/1.1, through a tunnel if there is a proxy, and runs `handshake` on it, within
+    /// the connect timeout.
     #[cfg(feature = "websocket")]
-    pub(crate) async fn tunnel(&self, url: &Url) -> Result<Stream> {
-        Ok(self.open(url, false, false).await?.stream)
+    pub(crate) async fn tunnel<T>(&self, url: &Url, handshake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
+        let opening = async { handshake(self.open(url, false, true).await?).await };
+        match timeout(self.limit, opening).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(no_connection_in_time()),
+        }
     }
 
     /// `forwards`: the stream is used for HTTP requests, which a proxy may forward.

@@ -11,7 +11,7 @@ use super::dns::{DnsResolver, unresolved};
 use super::guard::{SsrfGuard, denied};
 
 /// A validated configuration and its name resolution. Every transport is built from one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) config: TransportConfig,
     pub(crate) resolution: Resolution,

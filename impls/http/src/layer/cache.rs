@@ -9,6 +9,7 @@ use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget}
 
 use crate::cache::{Call, HttpCache};
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::marks::is_handshake;
 use networking_runtime::clock::TokioClock;
 
 /// Answers requests from an [`HttpCache`] as far as RFC 9111 allows it for a private cache, and stores responses there.
@@ -100,6 +101,9 @@ impl<C: HttpClient> Wrapper for CacheClient<C> {
         let (Some(cache), RequestTarget::Absolute(url)) = (&self.cache, &request.target) else {
             return next.send(request).await;
         };
+        if is_handshake(&request) {
+            return next.send(request).await;
+        }
         let call = Call::new(cache.clone(), url.clone(), Arc::clone(&self.clock));
         // Boxed, so that the futures of clients without a cache stay small.
         Box::pin(call.answer(request, next, &self.inner)).await

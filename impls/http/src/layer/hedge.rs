@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::HttpCounters;
 use super::retry::Bucket;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::marks::is_handshake;
 
 /// How long a request may take before a second attempt starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -208,7 +209,10 @@ impl<C: HttpClient> Wrapper for HedgeClient<C> {
     }
 
     async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        let hedging = self.hedging.as_ref().filter(|_| request.is_idempotent());
+        let hedging = self
+            .hedging
+            .as_ref()
+            .filter(|_| request.is_idempotent() && !is_handshake(&request));
         let Some((hedging, template)) = hedging.and_then(|hedging| Some((hedging, Box::new(request.try_clone()?))))
         else {
             return next.send(request).await;

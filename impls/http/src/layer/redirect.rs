@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-use crate::marks::{LeftOrigin, same_origin};
+use crate::marks::{Handshake, LeftOrigin, same_origin};
 
 /// Whether redirects are followed, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
                     error.with_send_state(SendState::Sent)
                 }
             })?;
-            let Some(target) = location(&response, &hop.url)? else {
+            let Some(target) = location(&response, &hop)? else {
                 response.url.get_or_insert(hop.url);
                 return Ok(response);
             };
@@ -239,7 +239,8 @@ impl NextHop {
 }
 
 /// The target of a redirect; `None` for other responses.
-fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
+fn location(response: &HttpResponse, hop: &NextHop) -> Result<Option<Url>> {
+    let url = &hop.url;
     if !matches!(
         response.status,
         StatusCode::MOVED_PERMANENTLY
@@ -259,6 +260,16 @@ fn location(response: &HttpResponse, url: &Url) -> Result<Option<Url>> {
     let Some(mut target) = target else {
         return Err(refused("bad_location", "the location is not a URL"));
     };
+    if hop.extensions.get::<Handshake>().is_some() {
+        // A handshake is a request to an http or https URL (RFC 6455, section 3), and servers write the location either way.
+        let scheme = match target.scheme() {
+            "ws" => "http",
+            "wss" => "https",
+            other => other,
+        }
+        .to_owned();
+        let _ = target.set_scheme(&scheme);
+    }
     if !matches!(target.scheme(), "http" | "https") {
         return Err(refused("bad_location", "the location is not an http or https URL"));
     }

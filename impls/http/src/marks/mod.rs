@@ -2,6 +2,7 @@
 
 mod attempts;
 mod credentials;
+mod handshake;
 pub(crate) mod host;
 mod origin;
 
@@ -9,4 +10,5 @@ pub use attempts::Attempts;
 pub(crate) use attempts::ResendCount;
 pub(crate) use credentials::LeftOrigin;
 pub use credentials::WithoutCredentials;
+pub(crate) use handshake::{Handshake, is_handshake};
 pub(crate) use origin::{origin_name, same_origin};

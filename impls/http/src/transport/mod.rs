@@ -8,6 +8,8 @@ mod pool_stats;
 pub mod recording;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+#[cfg(feature = "websocket")]
+pub(crate) mod upgrade;
 mod variants;
 
 use networking_spi::http::{HttpCapabilities, Method};

@@ -1,72 +1,89 @@
-//! An open connection: a task that reads messages and sends pings, and a sink that all senders share.
+//! An open connection: the sink that all senders share. `reader` has the task that reads.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::error::Error;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame as Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame as Frame, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::Socket;
-use super::keepalive::{Due, KeepAlive};
-use super::wire::Activity;
-use super::{RECEIVE, SEND, error};
+use super::extension::Agreement;
+use super::frames::Frames;
+use super::handshake::Agreed;
+use super::inbox::Inbox;
+use super::reader::Reader;
+use super::wire::Wire;
+use super::{SEND, error};
 
-/// The largest number of messages that are buffered until the application receives them.
-const INBOX: usize = 16;
+/// The size of the write buffer, in bytes.
+const WRITE_BUFFER: usize = 16 << 10;
 
-/// The payload of keepalive pings. Pongs with this payload are not delivered.
-const PING: Bytes = Bytes::from_static(b"networking-keepalive");
-
-/// The largest number of bytes that are read after a close frame for a protocol error.
-const LINGER: u64 = 1 << 20;
+pub(super) type Socket = WebSocketStream<Wire>;
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
-    inbox: Mutex<mpsc::Receiver<WebSocketMessage>>,
     protocol: Option<String>,
+    compressed: bool,
 }
 
 /// State that the connection and its reading task share.
-struct Shared {
+pub(super) struct Shared {
     /// `None` after the end of the connection.
-    sink: Mutex<Option<SplitSink<Socket, Message>>>,
-    options: WebSocketOptions,
+    pub(super) outgoing: Mutex<Option<Outgoing>>,
+    pub(super) inbox: Inbox,
+    pub(super) options: WebSocketOptions,
     /// Set when one side has started to close. Nothing is sent after that.
-    closing: AtomicBool,
+    pub(super) closing: AtomicBool,
     /// The application has called `close`: the reader no longer waits for a receiver.
-    closed_here: CancellationToken,
+    pub(super) closed_here: CancellationToken,
     /// The connection was dropped, or closing timed out: the socket is dropped.
-    dropped: CancellationToken,
+    pub(super) dropped: CancellationToken,
     /// Reading has ended.
-    ended: CancellationToken,
+    pub(super) ended: CancellationToken,
     /// The error that ended reading; unset after a closing handshake.
-    failure: OnceLock<NetworkError>,
+    pub(super) failure: OnceLock<NetworkError>,
+}
+
+/// What messages are sent with.
+pub(super) struct Outgoing {
+    pub(super) sink: SplitSink<Socket, Message>,
+    #[cfg(feature = "websocket-compression")]
+    compressor: Option<super::deflate::Compressor>,
 }
 
 impl Connection {
-    pub(super) fn start(socket: Socket, protocol: Option<String>, options: WebSocketOptions) -> Self {
-        let activity = socket.get_ref().activity();
+    pub(super) async fn start(agreed: Agreed, options: WebSocketOptions) -> Self {
+        let Agreed {
+            switched,
+            protocol,
+            compression,
+        } = agreed;
+        let wire = Wire::new(switched.stream, switched.first, Frames::new(compression.is_some()));
+        let (activity, frames) = (wire.activity(), wire.frames());
+        let config = WebSocketConfig::default()
+            .write_buffer_size(WRITE_BUFFER)
+            .max_write_buffer_size(options.max_message_size.saturating_add(4 * WRITE_BUFFER))
+            .max_message_size(Some(options.max_message_size))
+            .max_frame_size(Some(options.max_frame_size));
+        let socket = WebSocketStream::from_raw_socket(wire, Role::Client, Some(config)).await;
         let (sink, stream) = socket.split();
         let shared = Arc::new(Shared {
-            sink: Mutex::new(Some(sink)),
+            outgoing: Mutex::new(Some(Outgoing::new(sink, compression.as_ref()))),
+            inbox: Inbox::new(options.max_unread),
             options,
             closing: AtomicBool::new(false),
             closed_here: CancellationToken::new(),
@@ -74,12 +91,12 @@ impl Connection {
             ended: CancellationToken::new(),
             failure: OnceLock::new(),
         });
-        let (sender, inbox) = mpsc::channel(INBOX);
-        tokio::spawn(Arc::clone(&shared).run(stream, sender, activity));
+        let reader = Reader::new(Arc::clone(&shared), stream, activity, frames, compression.as_ref());
+        tokio::spawn(reader.run());
         Self {
             shared,
-            inbox: Mutex::new(inbox),
             protocol,
+            compressed: compression.is_some(),
         }
     }
 }
@@ -96,9 +113,7 @@ impl WebSocketConnection for Connection {
         };
         let message = match message {
             WebSocketMessage::Close(frame) => {
-                return self
-                    .close(frame.unwrap_or_else(|| CloseFrame::new(CloseFrame::NORMAL, "")))
-                    .await;
+                return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
             }
             message if message.len() > limit => {
                 return Err(
@@ -121,7 +136,7 @@ impl WebSocketConnection for Connection {
     }
 
     async fn receive(&self) -> Result<Option<WebSocketMessage>> {
-        if let Some(message) = self.inbox.lock().await.recv().await {
+        if let Some(message) = self.shared.inbox.take().await {
             return Ok(Some(message));
         }
         match self.shared.failure.get() {
@@ -162,18 +177,22 @@ impl WebSocketConnection for Connection {
     fn is_open(&self) -> bool {
         !self.shared.closing.load(Ordering::SeqCst) && !self.shared.ended.is_cancelled()
     }
+
+    fn is_compressed(&self) -> bool {
+        self.compressed
+    }
 }
 
 impl Shared {
-    async fn write(&self, message: Message) -> Result<(), Error> {
-        match self.sink.lock().await.as_mut() {
-            Some(sink) => sink.send(message).await,
+    pub(super) async fn write(&self, message: Message) -> Result<(), Error> {
+        match self.outgoing.lock().await.as_mut() {
+            Some(outgoing) => outgoing.send(message).await,
             None => Err(Error::AlreadyClosed),
         }
     }
 
     /// `None` when the connection ended first.
-    async fn until_ended<F: Future>(&self, work: F) -> Option<F::Output> {
+    pub(super) async fn until_ended<F: Future>(&self, work: F) -> Option<F::Output> {
         tokio::select! {
             biased; // poll the end only while the work is pending
             done = work => Some(done),
@@ -187,146 +206,70 @@ impl Shared {
             None => NetworkError::closed(operation, "the connection"),
         }
     }
+}
 
-    async fn run(
-        self: Arc<Self>,
-        mut stream: SplitStream<Socket>,
-        inbox: mpsc::Sender<WebSocketMessage>,
-        activity: Arc<Activity>,
-    ) {
-        let outcome = tokio::select! {
-            outcome = self.read(&mut stream, &inbox, &activity) => outcome,
-            () = self.dropped.cancelled() => Ok(()),
-        };
-        let began = self.closing.swap(true, Ordering::SeqCst);
-        let close_frame = match &outcome {
-            Err(failure) if !began => close_frame(failure),
+impl Outgoing {
+    #[cfg(feature = "websocket-compression")]
+    fn new(sink: SplitSink<Socket, Message>, agreement: Option<&Agreement>) -> Self {
+        Self {
+            sink,
+            compressor: agreement.and_then(super::deflate::Compressor::new),
+        }
+    }
+
+    #[cfg(not(feature = "websocket-compression"))]
+    fn new(sink: SplitSink<Socket, Message>, _agreement: Option<&Agreement>) -> Self {
+        Self { sink }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Error> {
+        poll_fn(|cx| self.sink.poll_ready_unpin(cx)).await?;
+        // Nothing is awaited between the last step of the compressor and the sink.
+        #[cfg(feature = "websocket-compression")]
+        if let Some(compressor) = &mut self.compressor
+            && let Some(opcode) = data_opcode(&message)
+            && compressor.takes(message.len())
+        {
+            let payload = match &message {
+                Message::Text(text) => text.as_bytes(),
+                Message::Binary(data) => data,
+                _ => &[],
+            };
+            let payload = compressor.compress(payload).await;
+            self.sink.start_send_unpin(compressed_frame(opcode, payload))?;
+            compressor.sent();
+            return self.sink.flush().await;
+        }
+        self.sink.start_send_unpin(message)?;
+        self.sink.flush().await
+    }
+}
+
+#[cfg(feature = "websocket-compression")]
+use compressed::{compressed_frame, data_opcode};
+
+#[cfg(feature = "websocket-compression")]
+mod compressed {
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+
+    /// The opcode of a data message.
+    pub(super) const fn data_opcode(message: &Message) -> Option<Data> {
+        match message {
+            Message::Text(_) => Some(Data::Text),
+            Message::Binary(_) => Some(Data::Binary),
             _ => None,
+        }
+    }
+
+    pub(super) fn compressed_frame(opcode: Data, payload: Vec<u8>) -> Message {
+        let header = FrameHeader {
+            rsv1: true,
+            opcode: OpCode::Data(opcode),
+            ..FrameHeader::default()
         };
-        if let Err(failure) = outcome {
-            let _ = self.failure.set(failure);
-        }
-        // The failure is set first, so that a receiver that finds the inbox closed sees it.
-        drop(inbox);
-        self.ended.cancel();
-        let sink = self.sink.lock().await.take();
-        if let (Some(sink), Some(frame)) = (sink, close_frame) {
-            tokio::select! {
-                _ = timeout(self.options.close_timeout, send_close(sink, stream, frame)) => {}
-                () = self.dropped.cancelled() => {}
-            }
-        }
-    }
-
-    /// Reads until the connection ends.
-    async fn read(
-        self: &Arc<Self>,
-        stream: &mut SplitStream<Socket>,
-        inbox: &mpsc::Sender<WebSocketMessage>,
-        activity: &Arc<Activity>,
-    ) -> Result<()> {
-        let mut alive = KeepAlive::new(&self.options, activity);
-        let mut timer = pin!(sleep_until(alive.as_ref().map_or_else(Instant::now, KeepAlive::next)));
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = stream.next() => next,
-                Some(due) = wait_until_due(timer.as_mut(), alive.as_mut()) => {
-                    match due {
-                        Due::TimedOut(error) => return Err(error),
-                        Due::Ping(sent) => self.ping(sent),
-                        Due::Nothing => {}
-                    }
-                    continue;
-                }
-            };
-            let message = match next {
-                Some(Ok(message)) => message,
-                None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return Ok(()),
-                // While closing, a broken connection counts as closed.
-                Some(Err(_)) if self.closing.load(Ordering::SeqCst) => return Ok(()),
-                Some(Err(failure)) => return Err(error::established(failure, RECEIVE)),
-            };
-            let message = match message {
-                Message::Text(text) => WebSocketMessage::text(text.as_str()),
-                Message::Binary(data) => WebSocketMessage::Binary(data),
-                Message::Ping(data) => WebSocketMessage::Ping(data),
-                Message::Pong(data) if data == PING => continue,
-                Message::Pong(data) => WebSocketMessage::Pong(data),
-                Message::Close(frame) => {
-                    self.closing.store(true, Ordering::SeqCst);
-                    let frame = frame.map(|frame| CloseFrame::new(frame.code.into(), frame.reason.as_str()));
-                    self.deliver(inbox, WebSocketMessage::Close(frame)).await;
-                    // tungstenite sends the close frame in response; then the peer closes the socket.
-                    let rest = async { while let Some(Ok(_)) = stream.next().await {} };
-                    let _ = timeout(self.options.close_timeout, rest).await;
-                    return Ok(());
-                }
-                Message::Frame(_) => continue,
-            };
-            if let Err(TrySendError::Full(message)) = inbox.try_send(message) {
-                self.deliver(inbox, message).await;
-                // The wait for the receiver must not count as inactivity of the peer.
-                activity.record_read();
-            }
-        }
-    }
-
-    /// Sends a ping in a separate task, because it may wait for other senders while the reader must continue.
-    fn ping(self: &Arc<Self>, sent: Arc<OnceLock<Instant>>) {
-        let shared = Arc::clone(self);
-        tokio::spawn(async move {
-            if let Some(Ok(())) = shared.until_ended(shared.write(Message::Ping(PING))).await {
-                let _ = sent.set(Instant::now());
-            }
-        });
-    }
-
-    async fn deliver(&self, inbox: &mpsc::Sender<WebSocketMessage>, message: WebSocketMessage) {
-        tokio::select! {
-            biased;
-            permit = inbox.reserve() => if let Ok(permit) = permit {
-                permit.send(message);
-            },
-            // `close` must not wait until all messages are received.
-            () = self.closed_here.cancelled() => {}
-        }
-    }
-}
-
-/// Waits for the next keepalive action. `None` without keepalive.
-async fn wait_until_due(mut timer: Pin<&mut Sleep>, alive: Option<&mut KeepAlive>) -> Option<Due> {
-    let alive = alive?;
-    timer.as_mut().await;
-    let due = alive.due();
-    timer.reset(alive.next());
-    Some(due)
-}
-
-/// The close frame for a violation by the peer; `None` for other errors.
-fn close_frame(failure: &NetworkError) -> Option<Frame> {
-    let code = match failure.kind() {
-        ErrorKind::TooLarge => CloseCode::Size,
-        ErrorKind::Decode => CloseCode::Invalid,
-        ErrorKind::Protocol => CloseCode::Protocol,
-        _ => return None,
-    };
-    Some(Frame {
-        code,
-        reason: failure.message().to_owned().into(),
-    })
-}
-
-/// Sends the close frame, and then reads up to [`LINGER`] bytes: closing a socket with unread bytes resets the connection, and
-/// the peer may not receive the frame.
-async fn send_close(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, frame: Frame) {
-    if sink.send(Message::Close(Some(frame))).await.is_err() {
-        return;
-    }
-    let Ok(mut socket) = stream.reunite(sink) else { return };
-    let wire = socket.get_mut();
-    if wire.shutdown().await.is_ok() {
-        let _ = tokio::io::copy(&mut (&mut *wire).take(LINGER), &mut tokio::io::sink()).await;
+        Message::Frame(Frame::from_payload(header, payload.into()))
     }
 }
 
@@ -341,6 +284,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("open", &self.is_open())
             .field("protocol", &self.protocol)
+            .field("compressed", &self.compressed)
             .finish_non_exhaustive()
     }
 }

@@ -2,38 +2,8 @@
 
 use std::io;
 
-use networking_spi::http::HttpResponse;
 use networking_spi::{ErrorKind, NetworkError};
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-
-use super::OPERATION;
-
-/// Maps an error of the opening handshake.
-pub(super) fn handshake(error: Error) -> NetworkError {
-    match error {
-        Error::Http(refusal) => {
-            let mut response = HttpResponse::new(refusal.status());
-            response.headers = refusal.headers().clone();
-            let status = response.status.as_u16();
-            response
-                .status_error()
-                .unwrap_or_else(|| {
-                    NetworkError::new(ErrorKind::Status, OPERATION, "the peer did not switch protocols")
-                        .with_status(status)
-                })
-                .with_operation(OPERATION)
-        }
-        Error::Protocol(ProtocolError::HandshakeIncomplete) => NetworkError::new(
-            ErrorKind::ConnectionClosed,
-            OPERATION,
-            "the peer closed the connection without a response",
-        ),
-        Error::Url(_) | Error::HttpFormat(_) => {
-            NetworkError::invalid_input("request", "is not a valid handshake").with_operation(OPERATION)
-        }
-        other => established(other, OPERATION),
-    }
-}
 
 /// Maps an error of an open connection.
 pub(super) fn established(error: Error, operation: &'static str) -> NetworkError {

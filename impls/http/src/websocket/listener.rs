@@ -23,8 +23,8 @@ use super::RECEIVE;
 /// use networking_spi::prelude::*;
 /// use networking_spi::websocket::{WebSocketCallbacks, WebSocketRequest};
 ///
-/// async fn follow(http: Arc<dyn HttpExtended>) -> Result<(), NetworkError> {
-///     let connection = http.websocket_connect(WebSocketRequest::new("wss://example.com/news")?).await?;
+/// async fn follow(client: Arc<dyn WebSocketClient>) -> Result<(), NetworkError> {
+///     let connection = client.connect(WebSocketRequest::new("wss://example.com/news")?).await?;
 ///     let callbacks = WebSocketCallbacks::new().on_message(|message| async move { println!("{message:?}") });
 ///     let listener = WebSocketListener::start(Arc::clone(&connection), Arc::new(callbacks));
 ///     connection.send_text("subscribe").await?;
@@ -132,7 +132,7 @@ impl Listening {
 
     /// Closes the connection, and skips undelivered messages to find the peer's close frame.
     async fn close(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
-        self.connection.close(CloseFrame::new(CloseFrame::NORMAL, "")).await?;
+        self.connection.close(CloseFrame::normal()).await?;
         while let Some(message) = self.connection.receive().await? {
             if let WebSocketMessage::Close(sent) = message {
                 *frame = sent;

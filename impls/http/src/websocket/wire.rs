@@ -1,4 +1,4 @@
-//! The byte stream of a connection, and the times of its last read and write.
+//! The byte stream of a connection, its frames, and the times of its last read and write.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The stream under a connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+use super::frames::Frames;
+use crate::connect::stream::Stream;
 
 /// The times of the last read and write, in nanoseconds from the start. Keepalive counts bytes, not messages, because the
 /// transfer of a long message may take longer than the timeouts.
@@ -56,31 +56,47 @@ impl Activity {
     }
 }
 
-/// A stream that records its activity.
+/// The stream under tungstenite. It records its activity, and reads the frames that arrive.
 pub(super) struct Wire {
-    io: Box<dyn Stream>,
+    io: Stream,
+    /// Bytes that arrived with the head of the handshake, and are read first.
+    first: Bytes,
     activity: Arc<Activity>,
+    frames: Arc<Mutex<Frames>>,
 }
 
 impl Wire {
-    pub(super) fn new(io: impl Stream) -> Self {
+    pub(super) fn new(io: Stream, first: Bytes, frames: Frames) -> Self {
         Self {
-            io: Box::new(io),
+            io,
+            first,
             activity: Activity::new(),
+            frames: Arc::new(Mutex::new(frames)),
         }
     }
 
     pub(super) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
     }
+
+    pub(super) fn frames(&self) -> Arc<Mutex<Frames>> {
+        Arc::clone(&self.frames)
+    }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut *self.io).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
+        if self.first.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
+            let part = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first.split_to(part));
+        }
+        let received = &mut buf.filled_mut()[before..];
+        if !received.is_empty() {
             self.activity.record_read();
+            self.frames.lock().read(received);
         }
         Poll::Ready(Ok(()))
     }
@@ -88,7 +104,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let taken = ready!(Pin::new(&mut *self.io).poll_write(cx, buf))?;
+        let taken = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
         self.activity.record_write();
         Poll::Ready(Ok(taken))
     }
@@ -98,7 +114,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let taken = ready!(Pin::new(&mut *self.io).poll_write_vectored(cx, slices))?;
+        let taken = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
         self.activity.record_write();
         Poll::Ready(Ok(taken))
     }
@@ -108,10 +124,10 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_flush(cx)
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use networking_http::websocket::WebSocketConnector;
-use networking_http::{DnsOverrides, SsrfGuard, TransportConfig};
+use networking_http::{DnsOverrides, DnsResolver, HyperTransport, SsrfGuard, TransportConfig};
 use networking_spi::ErrorKind;
 use networking_spi::http::ProxyConfig;
-use networking_spi::websocket::{WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -43,8 +43,17 @@ async fn echo() -> (RawServer, String) {
     (server, certified.cert.pem())
 }
 
+fn connector(config: TransportConfig) -> Result<WebSocketConnector, networking_spi::NetworkError> {
+    Ok(WebSocketConnector::new(Arc::new(HyperTransport::new(config)?)))
+}
+
+fn resolving(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> WebSocketConnector {
+    let transport = HyperTransport::with_resolver(config, resolver).unwrap();
+    WebSocketConnector::new(Arc::new(transport))
+}
+
 async fn talk(config: TransportConfig, host: &str, port: u16) -> Result<(), networking_spi::NetworkError> {
-    talk_to(&WebSocketConnector::new(config)?, &format!("wss://{host}:{port}/")).await
+    talk_to(&connector(config)?, &format!("wss://{host}:{port}/")).await
 }
 
 async fn talk_to(connector: &WebSocketConnector, url: &str) -> Result<(), networking_spi::NetworkError> {
@@ -137,7 +146,7 @@ async fn connections_without_tls_get_a_tunnel_too() {
     let server = plain_echo().await;
     let (proxy, mut requests) = http_proxy(server.address.port(), None).await;
     let config = TransportConfig::new().with_proxy(through(&proxy.url("/")));
-    let connector = WebSocketConnector::new(config).unwrap();
+    let connector = connector(config).unwrap();
     talk_to(&connector, "ws://elsewhere.test/").await.unwrap();
     let head = requests.recv().await.unwrap();
     assert!(head.starts_with("CONNECT elsewhere.test:80 HTTP/1.1\r\n"), "{head}");
@@ -180,11 +189,11 @@ async fn the_resolver_and_the_guard_are_used() {
     let server = plain_echo().await;
     let url = format!("ws://origin.test:{}/", server.address.port());
     let names = || Arc::new(DnsOverrides::new().with("origin.test", [[127, 0, 0, 1]]));
-    let open = WebSocketConnector::with_resolver(TransportConfig::new(), names()).unwrap();
+    let open = resolving(TransportConfig::new(), names());
     talk_to(&open, &url).await.unwrap();
     let mut config = TransportConfig::new();
     config.ssrf_guard = Some(SsrfGuard::new());
-    let guarded = WebSocketConnector::with_resolver(config, names()).unwrap();
+    let guarded = resolving(config, names());
     let literal = format!("ws://{}/", server.address);
     for url in [url, literal] {
         let error = talk_to(&guarded, &url).await.unwrap_err();

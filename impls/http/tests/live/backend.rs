@@ -69,10 +69,11 @@ impl Live {
 
     /// A builder of a standard client with this configuration.
     pub(crate) fn builder_of(&self, config: TransportConfig) -> Result<Builder> {
-        let (transport, pool) = self.backend.transport(config.clone())?;
+        let (transport, pool) = self.backend.transport(config)?;
+        let connecting = transport.clone();
         Ok(HttpClientBuilder::over(transport)
             .pool_stats(pool)
-            .websocket(WebSocketConnector::new(config)?))
+            .websocket(Arc::new(WebSocketConnector::new(Arc::new(connecting)))))
     }
 
     pub(crate) fn builder(&self) -> Result<Builder> {

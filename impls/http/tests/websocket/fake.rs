@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use networking_spi::http::{HttpExtended, MockHttpExtended};
-use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage};
+use networking_spi::websocket::{
+    CloseFrame, MockWebSocketClient, WebSocketClient, WebSocketConnection, WebSocketMessage,
+};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -27,12 +28,12 @@ pub(crate) struct Remote {
 }
 
 /// A client whose attempts have the outcomes that the peer sets, and succeed otherwise.
-pub(crate) fn client() -> (Arc<dyn HttpExtended>, Peer) {
+pub(crate) fn client() -> (Arc<dyn WebSocketClient>, Peer) {
     let (remotes, connected) = mpsc::unbounded_channel();
     let (attempts, outcomes) = mpsc::unbounded_channel::<Attempt>();
     let outcomes = Mutex::new(outcomes);
-    let mut client = MockHttpExtended::new();
-    client.expect_websocket_connect().returning(move |_| {
+    let mut client = MockWebSocketClient::new();
+    client.expect_connect().returning(move |_| {
         outcomes.lock().try_recv().unwrap_or(Ok(()))?;
         let (connection, remote) = pair();
         remotes.send(remote).expect("the peer outlives its connections");

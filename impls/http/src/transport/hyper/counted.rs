@@ -19,8 +19,8 @@ use crate::connect::stream::Stream;
 pub(super) struct Counted {
     pub(super) stream: Stream,
     pub(super) activity: Arc<Activity>,
-    pub(super) _open: Open,
-    pub(super) _slot: OpenSlot,
+    /// `None` outside the pool.
+    pub(super) _open: Option<(Open, OpenSlot)>,
 }
 
 /// What moves on a connection.

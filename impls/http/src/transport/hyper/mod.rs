@@ -6,6 +6,8 @@ mod error;
 mod gauge;
 mod outgoing;
 mod pool;
+#[cfg(feature = "websocket")]
+mod upgrade;
 mod upload;
 
 use std::fmt;
@@ -34,6 +36,8 @@ use crate::connect::dns::{DnsResolver, SystemResolver};
 use crate::connect::resolution::Setup;
 use crate::connect::tls;
 use crate::marks::host;
+#[cfg(feature = "websocket")]
+use crate::marks::is_handshake;
 
 /// A bare [`HttpClient`] over hyper with rustls: it sends one request and returns its response.
 ///
@@ -108,7 +112,10 @@ impl HyperTransport {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_resolver(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let setup = Setup::new(config, resolver)?;
+        Self::of(Setup::new(config, resolver)?)
+    }
+
+    pub(super) fn of(setup: Setup) -> Result<Self> {
         let base = Base {
             verified: tls::client_config(&setup.config, true, setup.config.version.alpn_protocols())?,
             unverified: OnceLock::new(),
@@ -130,6 +137,8 @@ impl HttpClient for HyperTransport {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
         let idempotent = request.is_idempotent();
+        #[cfg(feature = "websocket")]
+        let is_handshake = is_handshake(&request);
         let HttpRequest {
             method,
             target,
@@ -153,6 +162,12 @@ impl HttpClient for HyperTransport {
         let upload = Upload::new(body, length);
         let replay = upload.replay(source, length);
         let mut request = outgoing.request(method, &url, headers, upload);
+        #[cfg(feature = "websocket")]
+        if is_handshake {
+            return upgrade::request(&pool, request, &url, in_flight, read_timeout)
+                .await
+                .map_err(|error| at(&url, error));
+        }
         let mut resends = 0;
         let (head, connection) = loop {
             let mut connection = pool.acquire(&url).await.map_err(|error| at(&url, error))?;

@@ -63,6 +63,9 @@ struct Inner {
     setup: Setup,
     clients: Variants<reqwest::Client>,
     in_flight: AtomicU64,
+    /// Opens WebSocket connections: reqwest can neither demand HTTP/1.1 for one request nor open a tunnel for one without TLS.
+    #[cfg(feature = "websocket")]
+    switching: std::sync::OnceLock<crate::HyperTransport>,
 }
 
 impl ReqwestTransport {
@@ -88,7 +91,18 @@ impl ReqwestTransport {
             setup,
             clients,
             in_flight: AtomicU64::new(0),
+            #[cfg(feature = "websocket")]
+            switching: std::sync::OnceLock::new(),
         })))
+    }
+
+    #[cfg(feature = "websocket")]
+    fn switching(&self) -> Result<&crate::HyperTransport> {
+        if let Some(made) = self.0.switching.get() {
+            return Ok(made);
+        }
+        let made = crate::HyperTransport::of(self.0.setup.clone())?;
+        Ok(self.0.switching.get_or_init(|| made))
     }
 }
 
@@ -97,6 +111,10 @@ impl ReqwestTransport {
 impl HttpClient for ReqwestTransport {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
+        #[cfg(feature = "websocket")]
+        if crate::marks::is_handshake(&request) {
+            return self.switching()?.request(request).await;
+        }
         let HttpRequest {
             method,
             target,

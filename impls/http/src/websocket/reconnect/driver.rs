@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use networking_spi::error::context;
-use networking_spi::http::HttpExtended;
-use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{CloseFrame, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,7 +12,7 @@ use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
 use crate::websocket::{OPERATION, RECEIVE};
 
 pub(super) struct Driver {
-    pub(super) client: Arc<dyn HttpExtended>,
+    pub(super) client: Arc<dyn WebSocketClient>,
     pub(super) request: WebSocketRequest,
     pub(super) policy: ReconnectPolicy,
     pub(super) hook: Option<OpenHook>,
@@ -50,7 +49,7 @@ impl Driver {
 
     /// Opens a connection, runs the hook and sends the queue.
     pub(super) async fn open(&self) -> Result<Arc<dyn WebSocketConnection>> {
-        let fresh = self.client.websocket_connect(self.request.clone()).await?;
+        let fresh = self.client.connect(self.request.clone()).await?;
         let limit = self.request.options.handshake_timeout;
         let late = |_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit));
         if let Some(hook) = &self.hook {

@@ -14,9 +14,10 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::stream;
 use networking_spi::error::{ResultExt, context};
-use networking_spi::http::HttpExtended;
 use networking_spi::validate::Validate;
-use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{
+    CloseFrame, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest,
+};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::time::timeout;
@@ -36,7 +37,7 @@ const EVENTS: usize = 64;
 /// Runs on every new connection before other messages are sent, for example to subscribe.
 pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
-/// A WebSocket connection over any [`HttpExtended`] that reconnects after a failure.
+/// A WebSocket connection over any [`WebSocketClient`] that reconnects after a failure.
 ///
 /// It is a [`WebSocketConnection`], so it can replace a plain one, also in a [`WebSocketListener`](super::WebSocketListener).
 ///
@@ -62,8 +63,8 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 /// use networking_spi::prelude::*;
 /// use networking_spi::websocket::WebSocketRequest;
 ///
-/// async fn prices(http: Arc<dyn HttpExtended>) -> Result<(), NetworkError> {
-///     let connection = ReconnectingWebSocket::builder(http, WebSocketRequest::new("wss://example.com/prices")?)
+/// async fn prices(client: Arc<dyn WebSocketClient>) -> Result<(), NetworkError> {
+///     let connection = ReconnectingWebSocket::builder(client, WebSocketRequest::new("wss://example.com/prices")?)
 ///         .policy(ReconnectPolicy::new().with_queue(100, 1 << 20))
 ///         .on_open(|fresh| async move { fresh.send_text("subscribe EUR").await })
 ///         .connect()
@@ -122,7 +123,7 @@ pub enum ReconnectEvent {
 /// Configures a [`ReconnectingWebSocket`].
 #[must_use = "nothing is opened before `connect`"]
 pub struct ReconnectingWebSocketBuilder {
-    client: Arc<dyn HttpExtended>,
+    client: Arc<dyn WebSocketClient>,
     request: WebSocketRequest,
     policy: ReconnectPolicy,
     hook: Option<OpenHook>,
@@ -150,7 +151,7 @@ impl ReconnectingWebSocketBuilder {
     /// Cancel safety: dropping the future drops the connection.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`HttpExtended::websocket_connect`], and those of the
+    /// [`InvalidInput`](ErrorKind::InvalidInput) naming the field, those of [`WebSocketClient::connect`], and those of the
     /// hook.
     pub async fn connect(self) -> Result<Arc<ReconnectingWebSocket>> {
         self.policy.validate().in_field("policy")?;
@@ -199,7 +200,7 @@ struct Shared {
 
 impl ReconnectingWebSocket {
     /// A builder of a connection that is opened with `request` over `client`. The policy is the default one.
-    pub fn builder(client: Arc<dyn HttpExtended>, request: WebSocketRequest) -> ReconnectingWebSocketBuilder {
+    pub fn builder(client: Arc<dyn WebSocketClient>, request: WebSocketRequest) -> ReconnectingWebSocketBuilder {
         ReconnectingWebSocketBuilder {
             client,
             request,
@@ -246,7 +247,7 @@ impl ReconnectingWebSocket {
 impl WebSocketConnection for ReconnectingWebSocket {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
         if let WebSocketMessage::Close(frame) = message {
-            let frame = frame.unwrap_or_else(|| CloseFrame::new(CloseFrame::NORMAL, ""));
+            let frame = frame.unwrap_or_else(CloseFrame::normal);
             return self.close(frame).await;
         }
         if message.len() > self.max_message_size {
@@ -298,6 +299,53 @@ impl WebSocketConnection for ReconnectingWebSocket {
 
     fn is_open(&self) -> bool {
         !self.shared.closing.is_cancelled() && !self.shared.outbox.is_finished()
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.shared
+            .outbox
+            .connection()
+            .is_some_and(|connection| connection.is_compressed())
+    }
+}
+
+/// A [`WebSocketClient`] whose connections reconnect: each is a [`ReconnectingWebSocket`] without a hook.
+///
+/// ```
+/// use std::sync::Arc;
+/// use networking_http::websocket::{ReconnectPolicy, ReconnectingWebSocketClient};
+/// use networking_spi::prelude::*;
+///
+/// fn reconnecting(client: Arc<dyn WebSocketClient>) -> Arc<dyn WebSocketClient> {
+///     Arc::new(ReconnectingWebSocketClient::new(client, ReconnectPolicy::new()))
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ReconnectingWebSocketClient {
+    client: Arc<dyn WebSocketClient>,
+    policy: ReconnectPolicy,
+}
+
+impl ReconnectingWebSocketClient {
+    /// Opens connections with `client`, which reconnect according to `policy`.
+    pub fn new(client: Arc<dyn WebSocketClient>, policy: ReconnectPolicy) -> Self {
+        Self { client, policy }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl WebSocketClient for ReconnectingWebSocketClient {
+    async fn connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        let connection = ReconnectingWebSocket::builder(Arc::clone(&self.client), request)
+            .policy(self.policy.clone())
+            .connect()
+            .await?;
+        Ok(connection)
+    }
+
+    fn capabilities(&self) -> WebSocketCapabilities {
+        self.client.capabilities()
     }
 }
 

@@ -53,7 +53,7 @@ impl Default for ReconnectPolicy {
                 CloseFrame::INVALID_DATA,
                 CloseFrame::POLICY_VIOLATION,
                 CloseFrame::TOO_BIG,
-                1010,
+                CloseFrame::MANDATORY_EXTENSION,
             ],
             queue_messages: 0,
             queue_bytes: 1 << 20,

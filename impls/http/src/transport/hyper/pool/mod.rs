@@ -150,6 +150,18 @@ impl Pool {
         pool
     }
 
+    /// Opens streams for connections outside the pool.
+    #[cfg(feature = "websocket")]
+    pub(super) const fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    /// The settings of HTTP/1.1 connections.
+    #[cfg(feature = "websocket")]
+    pub(super) const fn http1(&self) -> &http1::Builder {
+        &self.http1
+    }
+
     /// Returns a connection for one exchange: an idle one, an HTTP/2 connection with a free stream, or a new one. Waits while the
     /// limit of connections is reached.
     pub(super) async fn acquire(self: &Arc<Self>, url: &Url) -> Result<PooledConnection> {
@@ -258,8 +270,7 @@ impl Pool {
                 let io = TokioIo::new(Counted {
                     stream: opened.stream,
                     activity: Arc::clone(&activity),
-                    _open: connecting.opened(),
-                    _slot: slot,
+                    _open: Some((connecting.opened(), slot)),
                 });
                 let (sender, task) = if opened.http2 {
                     let (sender, connection) = self.http2.handshake(io).await.map_err(error::handshake)?;

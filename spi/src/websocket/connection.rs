@@ -1,0 +1,162 @@
+//! The contract of an open connection.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream;
+
+use super::{CloseFrame, WebSocketMessage};
+use crate::error::Result;
+
+/// An open connection. It can send and receive concurrently, from different tasks.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
+    /// Sends a message. Waits if the peer reads more slowly than this side sends.
+    ///
+    /// Cancel safety: not cancel safe. If the future is dropped after a part of the message was sent, the connection is
+    /// closed.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake has begun, [`TooLarge`](crate::ErrorKind::TooLarge)
+    /// for a message above the limit, and connection errors.
+    async fn send(&self, message: WebSocketMessage) -> Result<()>;
+
+    /// Returns the next message; `None` after the closing handshake.
+    ///
+    /// Cancel safety: if the future is dropped, no message is lost. A later call returns it.
+    ///
+    /// # Errors
+    /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) if the connection ends without a closing handshake,
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for a message or frame above the limits,
+    /// [`Decode`](crate::ErrorKind::Decode) for text that is not UTF-8, [`Timeout`](crate::ErrorKind::Timeout) if a ping is
+    /// not answered.
+    async fn receive(&self) -> Result<Option<WebSocketMessage>>;
+
+    /// Starts the closing handshake and waits for its end. Closing twice is not an error.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid frame: the connection stays open.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if the peer does not answer: the connection is dropped anyway.
+    async fn close(&self, frame: CloseFrame) -> Result<()>;
+
+    /// The sub-protocol that the peer chose, if any.
+    fn protocol(&self) -> Option<String>;
+
+    /// Whether messages can still be sent.
+    fn is_open(&self) -> bool;
+
+    /// Whether the peer accepted the offer of [`compression`](super::WebSocketOptions::compression). The default
+    /// implementation returns `false`.
+    fn is_compressed(&self) -> bool {
+        false
+    }
+}
+
+/// Conveniences for every [`WebSocketConnection`]. Do not implement it.
+pub trait WebSocketConnectionExt: WebSocketConnection {
+    /// Sends a text message.
+    ///
+    /// # Errors
+    /// Same as [`WebSocketConnection::send`].
+    fn send_text(&self, text: impl Into<String> + Send) -> impl Future<Output = Result<()>> + Send {
+        let message = WebSocketMessage::text(text);
+        async move { self.send(message).await }
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    /// Same as [`WebSocketConnection::send`].
+    fn send_binary(&self, data: impl Into<Bytes> + Send) -> impl Future<Output = Result<()>> + Send {
+        let message = WebSocketMessage::binary(data);
+        async move { self.send(message).await }
+    }
+
+    /// Returns the next text or binary message, and skips pings and pongs. `None` after a close frame or the closing
+    /// handshake.
+    ///
+    /// # Errors
+    /// Same as [`WebSocketConnection::receive`].
+    fn next_data(&self) -> impl Future<Output = Result<Option<WebSocketMessage>>> + Send {
+        async move {
+            loop {
+                match self.receive().await? {
+                    Some(message) if message.is_data() => return Ok(Some(message)),
+                    Some(WebSocketMessage::Close(_)) | None => return Ok(None),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Closes the connection with code 1000.
+    ///
+    /// # Errors
+    /// Same as [`WebSocketConnection::close`].
+    fn close_normally(&self) -> impl Future<Output = Result<()>> + Send {
+        async move { self.close(CloseFrame::normal()).await }
+    }
+
+    /// The text and binary messages as a stream. It ends with the connection, or after its first error. Dropping the stream
+    /// loses no message: [`receive`](WebSocketConnection::receive) returns the next one.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    /// use networking_spi::prelude::*;
+    ///
+    /// async fn lengths(connection: &dyn WebSocketConnection) -> Result<Vec<usize>, NetworkError> {
+    ///     connection.messages().map_ok(|message| message.len()).try_collect().await
+    /// }
+    /// ```
+    fn messages(&self) -> impl Stream<Item = Result<WebSocketMessage>> + Send {
+        stream::unfold(Some(self), |connection| async move {
+            let connection = connection?;
+            match connection.next_data().await {
+                Ok(Some(message)) => Some((Ok(message), Some(connection))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+impl<C: WebSocketConnection + ?Sized> WebSocketConnectionExt for C {}
+
+macro_rules! delegate {
+    ($($pointer:ident),+) => {$(
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: WebSocketConnection + ?Sized> WebSocketConnection for $pointer<C> {
+            async fn send(&self, message: WebSocketMessage) -> Result<()> {
+                (**self).send(message).await
+            }
+
+            async fn receive(&self) -> Result<Option<WebSocketMessage>> {
+                (**self).receive().await
+            }
+
+            async fn close(&self, frame: CloseFrame) -> Result<()> {
+                (**self).close(frame).await
+            }
+
+            fn protocol(&self) -> Option<String> {
+                (**self).protocol()
+            }
+
+            fn is_open(&self) -> bool {
+                (**self).is_open()
+            }
+
+            fn is_compressed(&self) -> bool {
+                (**self).is_compressed()
+            }
+        }
+    )+};
+}
+
+delegate!(Arc, Box);

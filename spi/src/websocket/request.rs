@@ -1,0 +1,74 @@
+//! The request of an opening handshake.
+
+use std::fmt;
+
+use http::HeaderMap;
+use url::Url;
+
+use super::WebSocketOptions;
+use crate::error::{NetworkError, Result};
+use crate::redact;
+use crate::validate;
+
+/// The request of an opening handshake.
+#[derive(Clone)]
+#[must_use = "a request does nothing until a client connects with it"]
+#[non_exhaustive]
+pub struct WebSocketRequest {
+    /// `ws://` or `wss://`.
+    pub url: Url,
+    /// Additional headers.
+    pub headers: HeaderMap,
+    /// The offered sub-protocols, in order of preference.
+    pub protocols: Vec<String>,
+    /// Limits and timeouts.
+    pub options: WebSocketOptions,
+}
+
+impl WebSocketRequest {
+    /// A request to `url` with default options.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `url` is not a `ws` or `wss` URL.
+    pub fn new(url: &str) -> Result<Self> {
+        let url: Url = url
+            .parse()
+            .map_err(|error| NetworkError::invalid_input("url", "is not a URL").with_source(error))?;
+        validate::ensure(matches!(url.scheme(), "ws" | "wss"), "url", "must be a ws or wss URL")?;
+        Ok(Self {
+            url,
+            headers: HeaderMap::new(),
+            protocols: Vec::new(),
+            options: WebSocketOptions::default(),
+        })
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Offers a sub-protocol.
+    pub fn with_protocol(mut self, protocol: impl Into<String>) -> Self {
+        self.protocols.push(protocol.into());
+        self
+    }
+
+    /// Sets limits and timeouts.
+    pub fn with_options(mut self, options: WebSocketOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+impl fmt::Debug for WebSocketRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketRequest")
+            .field("url", &format_args!("{}", redact::url(&self.url)))
+            .field("headers", &redact::Headers(&self.headers))
+            .field("protocols", &self.protocols)
+            .field("options", &self.options)
+            .finish()
+    }
+}
