@@ -23,6 +23,8 @@ const sockets = new WebSocketServer({
   noServer: true,
   handleProtocols: (offered) => [...offered].find((name) => ['echo.v2', 'echo.v1'].includes(name)) ?? false,
   maxPayload: 64 << 20,
+  // Messages are compressed if the client offers it.
+  perMessageDeflate: { threshold: 0, zlibDeflateOptions: { level: 6 } },
 });
 
 server.on('upgrade', (request, socket, head) => {

@@ -25,7 +25,7 @@ use futures_util::{SinkExt, StreamExt};
 use networking_impls::http::HttpClientBuilder;
 use networking_impls::http::websocket::{ReconnectEvent, ReconnectPolicy, ReconnectingWebSocket, WebSocketListener};
 use networking_spi::prelude::*;
-use networking_spi::websocket::{CloseFrame, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{CloseFrame, HttpWebSocketClient, WebSocketMessage, WebSocketRequest};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
@@ -46,15 +46,15 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let http: Arc<dyn HttpExtended> = Arc::new(HttpClientBuilder::new().build()?);
+    let client: Arc<dyn WebSocketClient> = Arc::new(HttpWebSocketClient::new(HttpClientBuilder::new().build()?));
     match (&arguments.connect, std::io::stdin().is_terminal()) {
-        (Some(url), _) => converse(http, url, &arguments.name).await,
+        (Some(url), _) => converse(client, url, &arguments.name).await,
         (None, true) => {
             let (url, _room) = serve().await?;
             println!("others join with --connect {url}");
-            converse(http, &url, &arguments.name).await
+            converse(client, &url, &arguments.name).await
         }
-        (None, false) => demonstrate(http).await,
+        (None, false) => demonstrate(client).await,
     }
 }
 
@@ -67,13 +67,13 @@ struct Participant {
 }
 
 impl Participant {
-    async fn join(http: &Arc<dyn HttpExtended>, url: &str, name: &str) -> Result<Self, NetworkError> {
+    async fn join(client: &Arc<dyn WebSocketClient>, url: &str, name: &str) -> Result<Self, NetworkError> {
         let (latest, received) = watch::channel(0);
         let (me, after) = (name.to_owned(), received.clone());
         let policy = ReconnectPolicy::new()
             .with_delays(Duration::from_millis(50), Duration::from_secs(5))
             .with_queue(100, 64 << 10);
-        let connection = ReconnectingWebSocket::builder(Arc::clone(http), WebSocketRequest::new(url)?)
+        let connection = ReconnectingWebSocket::builder(Arc::clone(client), WebSocketRequest::new(url)?)
             .policy(policy)
             // Runs after each reconnect, too, so that lines that were sent during an outage are not missed.
             .on_open(move |fresh| {
@@ -142,10 +142,10 @@ impl WebSocketHandler for Screen {
 }
 
 /// Runs two clients, and a server that restarts during their conversation.
-async fn demonstrate(http: Arc<dyn HttpExtended>) -> Result<(), Box<dyn Error>> {
+async fn demonstrate(client: Arc<dyn WebSocketClient>) -> Result<(), Box<dyn Error>> {
     let (url, room) = serve().await?;
-    let mut ada = Participant::join(&http, &url, "ada").await?;
-    let mut bob = Participant::join(&http, &url, "bob").await?;
+    let mut ada = Participant::join(&client, &url, "ada").await?;
+    let mut bob = Participant::join(&client, &url, "bob").await?;
     ada.send("hello, bob").await?;
     ada.receives(1).await;
     bob.receives(1).await;
@@ -172,8 +172,8 @@ async fn demonstrate(http: Arc<dyn HttpExtended>) -> Result<(), Box<dyn Error>> 
 }
 
 /// Sends each line of standard input.
-async fn converse(http: Arc<dyn HttpExtended>, url: &str, name: &str) -> Result<(), Box<dyn Error>> {
-    let participant = Participant::join(&http, url, name).await?;
+async fn converse(client: Arc<dyn WebSocketClient>, url: &str, name: &str) -> Result<(), Box<dyn Error>> {
+    let participant = Participant::join(&client, url, name).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         if let Err(error) = participant.send(&line).await {

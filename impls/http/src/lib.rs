@@ -33,6 +33,7 @@
 //! | `oauth2` | yes | token requests, and credentials that renew their token |
 //! | `socks` | yes | SOCKS 5 proxies |
 //! | `websocket` | yes | WebSocket connections |
+//! | `websocket-compression` | yes | compression of WebSocket messages (permessage-deflate) |
 //! | `cache` | | a private HTTP cache (RFC 9111), in memory or on disk |
 //! | `metrics` | | measurements, written through the crate `metrics` |
 //! | `reqwest` | | the transport over reqwest |

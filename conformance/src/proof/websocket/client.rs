@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use networking_spi::websocket::{
-    CloseFrame, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage,
-    WebSocketRequest,
+    CloseFrame, HandshakeRefusal, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection,
+    WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio::sync::Mutex;
@@ -64,6 +64,7 @@ impl WebSocketClient for SaboteurClient {
             (Ok(inner), saboteur) => Ok(Arc::new(SaboteurConnection {
                 inner,
                 saboteur,
+                path,
                 turn: Mutex::new(()),
             })),
             (Err(error), Saboteur::WrongKindForInvalidInput)
@@ -71,11 +72,18 @@ impl WebSocketClient for SaboteurClient {
             {
                 Err(wrong(ErrorKind::Unsupported))
             }
-            (Err(error), Saboteur::WrongKindForUnofferedProtocols) if error.kind() == ErrorKind::Protocol => {
+            (Err(error), Saboteur::WrongKindForUnofferedProtocols)
+                if path == "/unasked" && error.kind() == ErrorKind::Protocol =>
+            {
                 Err(wrong(ErrorKind::Status))
             }
             (Err(error), Saboteur::SameKindForAllRefusals) if error.status().is_some() => {
-                Err(wrong(ErrorKind::Status).with_status(error.status().unwrap_or_default()))
+                let refusal = HandshakeRefusal::of(&error).cloned();
+                let wrong = wrong(ErrorKind::Status).with_status(error.status().unwrap_or_default());
+                Err(match refusal {
+                    Some(refusal) => wrong.with_source(refusal),
+                    None => wrong,
+                })
             }
             (Err(error), Saboteur::MaybeSentAfterRefusal) if error.kind() == ErrorKind::ConnectionRefused => {
                 Err(error.with_send_state(SendState::MaybeSent))
@@ -99,6 +107,7 @@ impl WebSocketClient for SaboteurClient {
 struct SaboteurConnection {
     inner: Arc<dyn WebSocketConnection>,
     saboteur: Saboteur,
+    path: String,
     turn: Mutex<()>,
 }
 
@@ -126,7 +135,7 @@ impl WebSocketConnection for SaboteurConnection {
                 tokio::task::yield_now().await;
                 received
             }
-            (Ok(Some(WebSocketMessage::Close(_))), Saboteur::HidesCloseFrames) => Ok(None),
+            (Ok(Some(WebSocketMessage::Close(_))), Saboteur::HidesCloseFrames) if self.path == "/bye" => Ok(None),
             (Ok(Some(WebSocketMessage::Close(Some(frame)))), Saboteur::ReplacesCloseCodes) if frame.code == 2999 => {
                 Ok(Some(WebSocketMessage::Close(Some(CloseFrame::new(
                     CloseFrame::PROTOCOL_ERROR,
@@ -144,7 +153,11 @@ impl WebSocketConnection for SaboteurConnection {
                 ))))
             }
             (Err(error), Saboteur::InvalidTextEndsTheConnection) if error.kind() == ErrorKind::Decode => Ok(None),
-            (Err(error), Saboteur::LostConnectionsAreClosed) if error.kind() == ErrorKind::ConnectionClosed => Ok(None),
+            (Err(error), Saboteur::LostConnectionsAreClosed)
+                if self.path == "/lost" && error.kind() == ErrorKind::ConnectionClosed =>
+            {
+                Ok(None)
+            }
             (Err(error), Saboteur::WrongKindForMissingPongs) if error.kind() == ErrorKind::Timeout => Ok(None),
             (received, _) => received,
         }

@@ -41,7 +41,7 @@ impl<H: WebSocketHarness> Harness for SaboteurHarness<H> {
 }
 
 impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
-    /// One second for saboteurs whose cases fail only after this time.
+    /// Three seconds for saboteurs whose cases fail only after this time.
     fn patience(&self) -> Duration {
         let waits = matches!(
             self.saboteur,
@@ -56,7 +56,7 @@ impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
                 | Saboteur::IgnoresUnreadLimits
         );
         if waits {
-            Duration::from_secs(1)
+            Duration::from_secs(3)
         } else {
             self.inner.patience()
         }

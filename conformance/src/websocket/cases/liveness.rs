@@ -84,8 +84,10 @@ pub(in crate::websocket) async fn unreceived_messages_are_bounded(harness: H) ->
     let mut request = server.request("/echo")?;
     request.options = request.options.with_unread(1_000, UnreadPolicy::Close);
     let connection = harness.client().connect(request).await?;
-    for _ in 0..3 {
-        connection.send_binary(vec![7; 1_000]).await?;
+    connection.send_binary(vec![7; 1_000]).await?;
+    for _ in 0..2 {
+        // The connection may have ended at the second echo.
+        let _ = connection.send_binary(vec![7; 1_000]).await;
     }
     soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
     check_eq!(

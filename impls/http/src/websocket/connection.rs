@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -118,7 +118,8 @@ impl WebSocketConnection for Connection {
             message if message.len() > limit => {
                 return Err(
                     NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-                        .with_context(context::LIMIT, limit.to_string()),
+                        .with_context(context::LIMIT, limit.to_string())
+                        .with_send_state(SendState::NotSent),
                 );
             }
             WebSocketMessage::Text(text) => Message::text(text),
@@ -127,7 +128,7 @@ impl WebSocketConnection for Connection {
             WebSocketMessage::Pong(data) => Message::Pong(data),
         };
         if !self.is_open() {
-            return Err(NetworkError::closed(SEND, "the connection"));
+            return Err(self.shared.failure(SEND).with_send_state(SendState::NotSent));
         }
         match self.shared.until_ended(self.shared.write(message)).await {
             Some(sent) => sent.map_err(|failure| error::established(failure, SEND)),

@@ -246,7 +246,8 @@ impl WebSocketConnection for MemoryConnection {
         if message.len() > limit {
             return Err(
                 NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-                    .with_context(context::LIMIT, limit.to_string()),
+                    .with_context(context::LIMIT, limit.to_string())
+                    .with_send_state(SendState::NotSent),
             );
         }
         self.check_open()?;

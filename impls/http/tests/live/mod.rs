@@ -148,5 +148,6 @@ fn cases() -> Vec<Case<Live>> {
         "ws" websocket::messages_arrive_in_order_and_whole,
         "ws" websocket::too_large_messages_are_refused,
         "ws" websocket::tls_is_verified,
+        "ws" websocket::compressed_messages_come_back,
     ]
 }

@@ -7,7 +7,8 @@ use networking_conformance::{CaseResult, check, check_eq, check_error};
 use networking_http::TransportConfig;
 use networking_spi::http::{HeaderValue, HttpExtended, header};
 use networking_spi::websocket::{
-    CloseFrame, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage, WebSocketOptions, WebSocketRequest,
+    CloseFrame, WebSocketCompression, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage, WebSocketOptions,
+    WebSocketRequest,
 };
 use networking_spi::{ErrorKind, Result};
 use serde_json::Value;
@@ -48,6 +49,40 @@ pub(crate) async fn large_messages_come_back(live: Arc<Live>) -> CaseResult {
                 other.map(|message| message.len())
             ),
         }
+    }
+    Ok(())
+}
+
+pub(crate) async fn compressed_messages_come_back(live: Arc<Live>) -> CaseResult {
+    let noise: Vec<u8> = (0..70_000_u32)
+        .map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    for compression in [
+        WebSocketCompression::new(),
+        WebSocketCompression::new().without_context_takeover(),
+        WebSocketCompression::new().with_window_bits(9, 9).with_min_size(0),
+        WebSocketCompression::new().with_window_bits(12, 15),
+    ] {
+        let options = WebSocketOptions::new().with_compression(compression);
+        let connection = open(&live, request(&live, "/")?.with_options(options)).await?;
+        check!(connection.is_compressed(), "the server declined {compression:?}");
+        for _ in 0..3 {
+            for message in [
+                WebSocketMessage::text(""),
+                WebSocketMessage::text("größe 水 \u{1F980}".repeat(1_000)),
+                WebSocketMessage::binary(noise.clone()),
+                WebSocketMessage::text("x".repeat(1 << 20)),
+            ] {
+                connection.send(message.clone()).await?;
+                let back = connection.next_data().await?;
+                check!(
+                    back.as_ref() == Some(&message),
+                    "{} bytes came back changed",
+                    message.len()
+                );
+            }
+        }
+        connection.close_normally().await?;
     }
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use networking_spi::error::context;
 use networking_spi::websocket::{CloseFrame, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
@@ -17,7 +16,6 @@ pub(super) struct Driver {
     pub(super) policy: ReconnectPolicy,
     pub(super) hook: Option<OpenHook>,
     pub(super) shared: Arc<Shared>,
-    pub(super) inbox: mpsc::Sender<WebSocketMessage>,
 }
 
 /// How one connection ended.
@@ -37,8 +35,8 @@ impl Driver {
             () = self.shared.stopped.cancelled() => None,
         };
         let unsent = self.shared.outbox.finish(failure.clone());
-        // The failure is set first, so that a receiver that finds the inbox closed sees it.
-        drop(self.inbox);
+        // The failure is set first, so that a receiver that finds the end sees it.
+        self.shared.inbox.end();
         // There may be no subscriber.
         let _ = self
             .shared
@@ -57,7 +55,10 @@ impl Driver {
         }
         while let Some(message) = self.shared.outbox.next_for(&fresh) {
             // With a timeout: nothing is received yet, and the peer may not read until it has sent.
-            timeout(limit, fresh.send(message)).await.unwrap_or_else(late)?;
+            if let Err(error) = timeout(limit, fresh.send(message.clone())).await.unwrap_or_else(late) {
+                self.shared.outbox.put_back(message, error.send_state());
+                return Err(error);
+            }
         }
         Ok(fresh)
     }
@@ -119,14 +120,15 @@ impl Driver {
     }
 
     async fn deliver(&self, message: WebSocketMessage) {
-        tokio::select! {
-            biased;
-            permit = self.inbox.reserve() => if let Ok(permit) = permit {
-                permit.send(message);
-            },
-            // `close` must not wait until all messages are received.
-            () = self.shared.closing.cancelled() => {}
+        let Shared { inbox, closing, .. } = &*self.shared;
+        if message.is_data() && inbox.is_full() {
+            tokio::select! {
+                () = inbox.room() => {}
+                // `close` must not wait until all messages are received.
+                () = closing.cancelled() => return,
+            }
         }
+        inbox.put(message);
     }
 
     /// Tries to connect until an attempt succeeds or the failure is permanent.

@@ -19,7 +19,7 @@ use networking_spi::websocket::{
     CloseFrame, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
-use tokio::sync::{Mutex, broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -27,9 +27,7 @@ use self::driver::Driver;
 use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
-
-/// The largest number of messages that are buffered until they are received, in addition to those of the inner connection.
-const INBOX: usize = 16;
+use super::inbox::Inbox;
 
 /// The largest number of events that are kept for a slow subscriber.
 const EVENTS: usize = 64;
@@ -45,7 +43,9 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 ///   not one of [`final_codes`](ReconnectPolicy::final_codes). Other errors (a message above the limit, refused credentials) and
 ///   [`max_attempts`](ReconnectPolicy::max_attempts) attempts without a stable connection end it permanently, and `receive`
 ///   returns the last error. A final close code and `close` end it without an error.
-/// * **Receiving**: `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
+/// * **Receiving**: messages are read ahead of the application up to the request's
+///   [`max_unread`](networking_spi::websocket::WebSocketOptions::max_unread), so that the end of a connection is noticed without a
+///   call of `receive`. `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
 ///   delivered only at the permanent end. [`events`](Self::events) reports outages.
 /// * **Sending**: a message that was sent shortly before an outage may be lost, because `send` only means that the connection
 ///   accepted it; no message is sent twice. During an outage, `send` fails with
@@ -77,7 +77,6 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 /// ```
 pub struct ReconnectingWebSocket {
     shared: Arc<Shared>,
-    inbox: Mutex<mpsc::Receiver<WebSocketMessage>>,
     close_timeout: Duration,
     max_message_size: usize,
     _alive: DropGuard,
@@ -115,7 +114,7 @@ pub enum ReconnectEvent {
     Ended {
         /// The error, unless a closing handshake ended the connection.
         cause: Option<NetworkError>,
-        /// Queued messages that were never sent.
+        /// Queued messages that were not sent, or may not have been.
         unsent: usize,
     },
 }
@@ -163,22 +162,20 @@ impl ReconnectingWebSocketBuilder {
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
             ended: CancellationToken::new(),
+            inbox: Inbox::new(options.max_unread),
         });
         let alive = shared.stopped.clone().drop_guard();
-        let (sender, inbox) = mpsc::channel(INBOX);
         let driver = Driver {
             client: self.client,
             request: self.request,
             policy: self.policy,
             hook: self.hook,
             shared: Arc::clone(&shared),
-            inbox: sender,
         };
         let first = driver.open().await?;
         tokio::spawn(driver.run(first));
         Ok(Arc::new(ReconnectingWebSocket {
             shared,
-            inbox: Mutex::new(inbox),
             close_timeout,
             max_message_size,
             _alive: alive,
@@ -189,6 +186,7 @@ impl ReconnectingWebSocketBuilder {
 /// State that the connection and its driver share.
 struct Shared {
     outbox: Outbox,
+    inbox: Inbox,
     events: broadcast::Sender<ReconnectEvent>,
     /// The application has called `close`.
     closing: CancellationToken,
@@ -260,14 +258,16 @@ impl WebSocketConnection for ReconnectingWebSocket {
             Route::Queued => Ok(()),
             Route::Direct(connection, message) => match connection.send(message).await {
                 // The connection has just ended, and the next one is not open yet.
-                Err(error) if error.kind() == ErrorKind::Closed && self.is_open() => Err(absent().with_source(error)),
+                Err(error) if error.send_state() == SendState::NotSent && !connection.is_open() && self.is_open() => {
+                    Err(absent().with_source(error))
+                }
                 sent => sent,
             },
         }
     }
 
     async fn receive(&self) -> Result<Option<WebSocketMessage>> {
-        if let Some(message) = self.inbox.lock().await.recv().await {
+        if let Some(message) = self.shared.inbox.take().await {
             return Ok(Some(message));
         }
         match self.shared.outbox.failure() {
@@ -352,6 +352,7 @@ impl WebSocketClient for ReconnectingWebSocketClient {
 fn too_large(limit: usize) -> NetworkError {
     NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
         .with_context(context::LIMIT, limit.to_string())
+        .with_send_state(SendState::NotSent)
 }
 
 /// The error of sending during an outage.

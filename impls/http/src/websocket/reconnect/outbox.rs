@@ -21,6 +21,8 @@ struct State {
     connection: Option<Arc<dyn WebSocketConnection>>,
     queue: VecDeque<WebSocketMessage>,
     queued_bytes: usize,
+    /// Queued messages that a connection took and may not have sent.
+    lost: usize,
     protocol: Option<String>,
     finished: bool,
     failure: Option<NetworkError>,
@@ -80,18 +82,29 @@ impl Outbox {
         Some(message)
     }
 
+    /// Returns a message whose sending failed to the queue, unless it may have been sent: no message is sent twice.
+    pub(super) fn put_back(&self, message: WebSocketMessage, sent: SendState) {
+        let mut state = self.state.lock();
+        if sent == SendState::NotSent {
+            state.queued_bytes += message.len();
+            state.queue.push_front(message);
+        } else {
+            state.lost += 1;
+        }
+    }
+
     pub(super) fn disconnect(&self) {
         self.state.lock().connection = None;
     }
 
-    /// Ends sending, and returns the number of messages that were queued.
+    /// Ends sending, and returns the number of queued messages that were not sent, or may not have been.
     pub(super) fn finish(&self, failure: Option<NetworkError>) -> usize {
         let mut state = self.state.lock();
         state.connection = None;
         state.finished = true;
         state.failure = failure;
         state.queued_bytes = 0;
-        std::mem::take(&mut state.queue).len()
+        std::mem::take(&mut state.queue).len() + state.lost
     }
 
     pub(super) fn connection(&self) -> Option<Arc<dyn WebSocketConnection>> {
