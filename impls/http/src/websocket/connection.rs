@@ -225,52 +225,17 @@ impl Outgoing {
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
         poll_fn(|cx| self.sink.poll_ready_unpin(cx)).await?;
-        // Nothing is awaited between the last step of the compressor and the sink.
         #[cfg(feature = "websocket-compression")]
         if let Some(compressor) = &mut self.compressor
-            && let Some(opcode) = data_opcode(&message)
-            && compressor.takes(message.len())
+            && let Some(frame) = compressor.frame(&message).await
         {
-            let payload = match &message {
-                Message::Text(text) => text.as_bytes(),
-                Message::Binary(data) => data,
-                _ => &[],
-            };
-            let payload = compressor.compress(payload).await;
-            self.sink.start_send_unpin(compressed_frame(opcode, payload))?;
+            // Nothing is awaited before the sink has the frame.
+            self.sink.start_send_unpin(frame)?;
             compressor.sent();
             return self.sink.flush().await;
         }
         self.sink.start_send_unpin(message)?;
         self.sink.flush().await
-    }
-}
-
-#[cfg(feature = "websocket-compression")]
-use compressed::{compressed_frame, data_opcode};
-
-#[cfg(feature = "websocket-compression")]
-mod compressed {
-    use tokio_tungstenite::tungstenite::Message;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-    use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
-
-    /// The opcode of a data message.
-    pub(super) const fn data_opcode(message: &Message) -> Option<Data> {
-        match message {
-            Message::Text(_) => Some(Data::Text),
-            Message::Binary(_) => Some(Data::Binary),
-            _ => None,
-        }
-    }
-
-    pub(super) fn compressed_frame(opcode: Data, payload: Vec<u8>) -> Message {
-        let header = FrameHeader {
-            rsv1: true,
-            opcode: OpCode::Data(opcode),
-            ..FrameHeader::default()
-        };
-        Message::Frame(Frame::from_payload(header, payload.into()))
     }
 }
 

@@ -3,6 +3,9 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Result};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::RECEIVE;
 use super::extension::Agreement;
@@ -34,14 +37,27 @@ impl Compressor {
         })
     }
 
-    /// Whether a message of this length is compressed.
-    pub(super) const fn takes(&self, length: usize) -> bool {
-        length >= self.min_size
+    /// The compressed frame of a text or binary message; `None` if it is sent as it is. [`sent`](Self::sent) must be called when the
+    /// frame was sent. If the future or the frame is dropped, the next message is compressed without the messages before it.
+    pub(super) async fn frame(&mut self, message: &Message) -> Option<Message> {
+        let (opcode, payload) = match message {
+            Message::Text(text) => (Data::Text, text.as_bytes()),
+            Message::Binary(data) => (Data::Binary, &data[..]),
+            _ => return None,
+        };
+        if payload.len() < self.min_size {
+            return None;
+        }
+        let header = FrameHeader {
+            rsv1: true,
+            opcode: OpCode::Data(opcode),
+            ..FrameHeader::default()
+        };
+        let payload = self.compress(payload).await;
+        Some(Message::Frame(Frame::from_payload(header, payload.into())))
     }
 
-    /// Compresses a message. [`sent`](Self::sent) must be called when it was sent. If the future is dropped, the next message is
-    /// compressed without the messages before it.
-    pub(super) async fn compress(&mut self, message: &[u8]) -> Vec<u8> {
+    async fn compress(&mut self, message: &[u8]) -> Vec<u8> {
         if std::mem::replace(&mut self.dirty, true) || self.resets {
             self.deflate.reset();
         }
@@ -87,7 +103,7 @@ impl Compressor {
         }
     }
 
-    /// The peer gets the message that was compressed last.
+    /// The peer gets the frame that was made last.
     pub(super) const fn sent(&mut self) {
         self.dirty = false;
     }
