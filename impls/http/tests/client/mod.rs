@@ -27,6 +27,7 @@ use for_each_transport;
 
 mod auth;
 mod concurrency;
+mod cookie_bytes;
 mod cookies;
 mod decompression;
 mod defaults;
