@@ -441,11 +441,11 @@ mod tests {
         let (safe, unsafe_) = (url("https://www.a.test/"), url("http://evil.a.test/"));
         jar.set(&safe, "session=good; Secure").unwrap();
         for number in 0..10 {
-            jar.set(&unsafe_, &format!("c{number}=1; Domain=a.test")).unwrap();
+            jar.set(&unsafe_, format!("c{number}=1; Domain=a.test")).unwrap();
         }
         assert_eq!(sent(&jar, "https://www.a.test/"), "session=good; c8=1; c9=1");
         for number in 0..3 {
-            jar.set(&safe, &format!("s{number}=1; Secure")).unwrap();
+            jar.set(&safe, format!("s{number}=1; Secure")).unwrap();
         }
         assert_eq!(sent(&jar, "https://www.a.test/"), "s0=1; s1=1; s2=1");
     }
@@ -456,7 +456,7 @@ mod tests {
         let a = url("https://a.test/");
         // Four of these cookies reach the limit without their separators, so only three fit.
         for number in 0..10 {
-            jar.set(&a, &format!("c{number}={}", "x".repeat(MAX_HEADER / 4 - 3)))
+            jar.set(&a, format!("c{number}={}", "x".repeat(MAX_HEADER / 4 - 3)))
                 .unwrap();
         }
         assert!(jar.header(&a).unwrap().len() <= MAX_HEADER);

@@ -210,7 +210,7 @@ async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
         ("a.example.com", "c=1", "ba.example.com", "c=2", true),
     ] {
         let jar = CookieJar::new();
-        jar.set(&url(&format!("https://{safe}/")), &format!("{secure}; Secure"))
+        jar.set(&url(&format!("https://{safe}/")), format!("{secure}; Secure"))
             .unwrap();
         let set = jar.set(&url(&format!("http://{from}/")), other);
         assert_eq!(set.is_ok(), taken, "{other} of {from} beside {secure} of {safe}");

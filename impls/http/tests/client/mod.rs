@@ -37,6 +37,7 @@ mod hedge;
 mod identity;
 mod interceptor;
 mod jwt;
+mod jwt_keys;
 mod leaks;
 mod memory;
 mod metrics;
