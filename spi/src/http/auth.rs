@@ -181,6 +181,7 @@ named_enum! {
         Ps512 => "PS512",
         Es256 => "ES256",
         Es384 => "ES384",
+        Es512 => "ES512",
         EdDsa => "EdDSA",
     }
 }

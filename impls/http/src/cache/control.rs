@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, header};
 /// The largest number of seconds. Larger numbers count as this one (RFC 9111, section 1.2.2).
 pub(super) const MAX_SECONDS: u64 = 1 << 31;
 
-/// The directives of one message in their order, with names in lower case.
+/// The directives of one message in their order, with names in lower case. Of several directives with one name, the first counts
+/// (RFC 9111, section 4.2.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Directives(Vec<(String, Option<String>)>);
 
@@ -23,7 +24,8 @@ impl Directives {
             && headers
                 .get_all(header::PRAGMA)
                 .iter()
-                .any(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"no-cache"))
+                .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+                .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
         {
             directives.0.push(("no-cache".to_owned(), None));
         }
@@ -71,30 +73,46 @@ impl Directives {
             };
             let name = name.trim().to_ascii_lowercase();
             let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-            if is_token {
+            if is_token && !self.has(&name) {
                 self.0.push((name, argument));
             }
         }
     }
 }
 
-/// The parts between commas outside quoted strings.
+/// The parts between commas outside quoted strings. A quotation mark without a counterpart begins no quoted string, so that it
+/// does not hide the directives after it.
 fn split_unquoted(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (index, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
+    let bytes = text.as_bytes();
+    let (mut parts, mut start, mut index, mut balanced) = (Vec::new(), 0, 0, true);
+    while index < bytes.len() {
+        match bytes[index] {
+            b'"' if balanced => match end_of_quoted(bytes, index) {
+                Some(end) => index = end,
+                None => balanced = false,
+            },
+            b',' => {
                 parts.push(&text[start..index]);
                 start = index + 1;
             }
             _ => {}
         }
+        index += 1;
     }
     parts.push(&text[start..]);
     parts
+}
+
+/// The index of the quotation mark that ends the quoted string at `start`.
+fn end_of_quoted(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut index = start + 1;
+    loop {
+        match bytes.get(index)? {
+            b'"' => return Some(index),
+            b'\\' => index += 2,
+            _ => index += 1,
+        }
+    }
 }
 
 fn unquoted(argument: &str) -> String {
@@ -107,7 +125,8 @@ fn unquoted(argument: &str) -> String {
     }
 }
 
-fn seconds(text: &str) -> Option<u64> {
+/// A non-negative integer, up to [`MAX_SECONDS`].
+pub(super) fn seconds(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -139,6 +158,28 @@ mod tests {
         assert_eq!(control.seconds("stale-if-error"), Some(Duration::from_secs(5)));
         assert!(control.has("no-cache") && !control.has("no-store"));
         assert_eq!(directives(&["max-age=-1"]).seconds("max-age"), None);
+    }
+
+    #[test]
+    fn the_first_of_several_directives_counts() {
+        let control = directives(&["max-age=5, MAX-AGE=60", "max-age=0"]);
+        assert_eq!(control.seconds("max-age"), Some(Duration::from_secs(5)));
+        assert_eq!(normalized("max-age=x, max-age=60").as_deref(), Some("max-age=0"));
+    }
+
+    #[test]
+    fn a_lone_quotation_mark_hides_no_directive() {
+        for value in [
+            "max-age=\"60, no-store",
+            "a=\"b\", max-age=\"60, no-store",
+            "a=\"b\\\", no-store",
+            "\", no-store",
+        ] {
+            let control = directives(&[value]);
+            assert!(control.has("no-store"), "{value}");
+            assert_eq!(control.seconds("max-age"), None, "{value}");
+        }
+        assert!(!directives(&["a=\"b\\\", no-store\""]).has("no-store"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_cache_semantics::{BeforeRequest, CacheOptions, CachePolicy};
 
-use super::control::{Directives, MAX_SECONDS};
+use super::control::{Directives, MAX_SECONDS, seconds};
 use super::record::StoredHead;
 
 /// The freshness of a stored response.
@@ -123,19 +123,32 @@ pub(super) fn initial_age(headers: &HeaderMap, sent_at: SystemTime, received_at:
     let apparent = date(headers, &header::DATE)
         .and_then(|date| received_at.duration_since(date).ok())
         .unwrap_or_default();
-    let said = headers
-        .get(header::AGE)
-        .and_then(|age| age.to_str().ok()?.trim().parse().ok())
-        .map(|age: u64| Duration::from_secs(age.min(MAX_SECONDS)))
-        .unwrap_or_default();
+    let said = said_age(headers).unwrap_or_default();
     let delay = received_at.duration_since(sent_at).unwrap_or_default();
     let age = apparent.max(said.saturating_add(delay));
     Duration::from_secs(age.as_secs().min(MAX_SECONDS))
 }
 
-/// A date in any of the forms of RFC 9110, section 5.6.7.
+/// The first value of `Age`, which may be sent several times or as a list (RFC 9111, section 5.1). `None` if it is not a
+/// number; numbers that are too large count as the largest one.
+fn said_age(headers: &HeaderMap) -> Option<Duration> {
+    let members = headers
+        .get_all(header::AGE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let first = members.map(<[u8]>::trim_ascii).find(|member| !member.is_empty())?;
+    seconds(std::str::from_utf8(first).ok()?).map(Duration::from_secs)
+}
+
+/// A date in any of the forms of RFC 9110, section 5.6.7. If the header was sent several times, or as a list, the first date
+/// counts (RFC 9111, section 4.2.1).
 pub(super) fn date(headers: &HeaderMap, name: &http::HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+    let text = headers.get(name)?.to_str().ok()?.trim();
+    // Two of the three forms have a comma after the weekday.
+    let ends = text.match_indices(',').map(|(index, _)| index).take(2);
+    std::iter::once(text.len())
+        .chain(ends)
+        .find_map(|end| httpdate::parse_http_date(text[..end].trim_end()).ok())
 }
 
 /// The response headers that the rules use, in normal form.

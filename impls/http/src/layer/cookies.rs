@@ -1,6 +1,6 @@
 //! Cookies of each hop.
 
-use http::header;
+use http::{HeaderValue, header};
 use networking_spi::Result;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use url::Url;
@@ -76,15 +76,13 @@ impl<C: HttpClient> HttpClient for CookieClient<C> {
 }
 
 fn send(jar: &CookieJar, url: &Url, request: &mut HttpRequest) {
-    let own: Option<Vec<&str>> = request
+    let own: Vec<&[u8]> = request
         .headers
         .get_all(header::COOKIE)
         .iter()
-        .map(|value| value.to_str().ok())
+        .map(HeaderValue::as_bytes)
         .collect();
-    // A header that is not text is sent unchanged.
-    let Some(own) = own else { return };
-    let own = (!own.is_empty()).then(|| own.join("; "));
+    let own = (!own.is_empty()).then(|| own.join(&b"; "[..]));
     if let Some(value) = jar.merged_header(url, own.as_deref()) {
         request.headers.insert(header::COOKIE, value);
     }
@@ -92,11 +90,8 @@ fn send(jar: &CookieJar, url: &Url, request: &mut HttpRequest) {
 
 fn take(jar: &CookieJar, url: &Url, response: &HttpResponse) {
     for value in response.headers.get_all(header::SET_COOKIE) {
-        let taken = match std::str::from_utf8(value.as_bytes()) {
-            Ok(text) => jar.set(url, text).map_err(|error| error.to_string()),
-            Err(_) => Err("it is not text".to_owned()),
-        };
-        if let Err(reason) = taken {
+        if let Err(reason) = jar.set(url, value) {
+            let reason = reason.to_string();
             tracing::debug!(host = url.host_str(), reason, "a cookie was refused");
         }
     }

@@ -87,6 +87,79 @@ async fn freshness_follows_the_response_headers() {
     .await;
 }
 
+/// RFC 9111, sections 4.2.1 and 5.1: of several values the first counts; an invalid `Age` is ignored; a response with an invalid
+/// `max-age` or `Expires` is stale.
+#[tokio::test(start_paused = true)]
+async fn the_first_of_several_values_counts() {
+    const MAX_AGE: (&str, &str) = ("cache-control", "max-age=60");
+    check(&[
+        (&[MAX_AGE, ("age", "7200, 0")], 0, &[], Miss),
+        (&[MAX_AGE, ("age", "0, 7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "7200"), ("age", "0")], 0, &[], Miss),
+        (&[MAX_AGE, ("age", "0"), ("age", "7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", " , 7200")], 0, &[], Miss),
+        (&[MAX_AGE, ("age", ""), ("age", "7200")], 0, &[], Miss),
+        // An invalid first value is ignored together with the others.
+        (&[MAX_AGE, ("age", "x, 7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "x"), ("age", "7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "-7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "+7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "7200.5")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "7200;foo=bar")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "\"7200\"")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "0x7200")], 59, &[], Hit),
+        (&[MAX_AGE, ("age", "99999999999999999999999999")], 0, &[], Miss),
+        (&[MAX_AGE, ("age", "00000000000000000000000007200")], 0, &[], Miss),
+        (&[("expires", "{60}"), ("expires", "{-60}")], 59, &[], Hit),
+        (&[("expires", "{-60}"), ("expires", "{60}")], 0, &[], Miss),
+        (&[("expires", "0"), ("expires", "{60}")], 0, &[], Miss),
+        (
+            &[(
+                "expires",
+                "Thu, 01 Jan 2026 00:01:00 GMT, Wed, 31 Dec 2025 00:00:00 GMT",
+            )],
+            59,
+            &[],
+            Hit,
+        ),
+        (
+            &[(
+                "expires",
+                "Wed, 31 Dec 2025 00:00:00 GMT, Thu, 01 Jan 2026 00:01:00 GMT",
+            )],
+            0,
+            &[],
+            Miss,
+        ),
+        (
+            &[("expires", "Thu Jan  1 00:01:00 2026, Thu Jan  1 00:00:00 2026")],
+            59,
+            &[],
+            Hit,
+        ),
+        (&[MAX_AGE, ("date", "{-50}"), ("date", "{0}")], 10, &[], Miss),
+        (&[MAX_AGE, ("date", "{0}"), ("date", "{-50}")], 59, &[], Hit),
+        (&[("cache-control", "max-age=60, max-age=0")], 59, &[], Hit),
+        (&[("cache-control", "max-age=0, max-age=60")], 0, &[], Miss),
+        (
+            &[("cache-control", "max-age=0"), ("cache-control", "max-age=60")],
+            0,
+            &[],
+            Miss,
+        ),
+        (&[("cache-control", "max-age=x, max-age=60")], 0, &[], Miss),
+        (&[("cache-control", "max-age=60s")], 0, &[], Miss),
+        (&[("cache-control", "max-age='60'")], 0, &[], Miss),
+        (&[("cache-control", "max-age=\"60")], 0, &[], Miss),
+        (&[("cache-control", "max-age=")], 0, &[], Miss),
+        (&[("cache-control", "max-age=x"), ("expires", "{60}")], 0, &[], Miss),
+        // A conflict is resolved in favor of the stricter directive.
+        (&[("cache-control", "max-age=60, no-store")], 0, &[], Miss),
+        (&[("cache-control", "foo=\"bar, max-age=60, no-store")], 0, &[], Miss),
+    ])
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn directives_of_the_request_are_obeyed() {
     const FRESH: Headers = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];

@@ -97,7 +97,6 @@ async fn cookies_are_sent_to_matching_urls() {
 #[tokio::test]
 async fn cookies_that_their_host_may_not_set_are_refused() {
     let long = format!("c={}", "x".repeat(5_000));
-    let endless = format!("c=1; Path=/{}", "x".repeat(10_000));
     for (from, cookie) in [
         ("https://me.co.uk/", "c=1; Domain=co.uk"),
         ("https://me.github.io/", "c=1; Domain=github.io"),
@@ -111,11 +110,17 @@ async fn cookies_that_their_host_may_not_set_are_refused() {
         ("https://example.com/", "__secure-c=1"),
         ("https://example.com/", "__Host-c=1; Secure"),
         ("https://example.com/", "__Host-c=1; Secure; Path=/; Domain=example.com"),
-        ("https://example.com/", "no pair"),
-        ("https://example.com/", "=1"),
+        ("https://example.com/", "__HOST-c=1; Secure; Path=/x"),
+        ("https://example.com/", "__host-c=1; Path=/"),
+        ("https://example.com/", "=__Secure-c; Secure; Path=/"),
+        ("https://example.com/", "__secure-c; Secure"),
+        ("https://example.com/", "=__HOST-c=1; Secure; Path=/"),
+        ("https://example.com/", "c=1; Domain=ex\u{e4}mple.com"),
+        ("https://example.com/", ""),
+        ("https://example.com/", " = ; Path=/"),
         ("https://example.com/", "c=a\u{1}b"),
+        ("https://example.com/", "c=1; Path=/\u{7f}"),
         ("https://example.com/", &long),
-        ("https://example.com/", &endless),
     ] {
         let jar = CookieJar::new();
         let error = jar.set(&url(from), cookie).unwrap_err();
@@ -205,7 +210,7 @@ async fn an_insecure_host_cannot_shadow_a_secure_cookie_of_another_one() {
         ("a.example.com", "c=1", "ba.example.com", "c=2", true),
     ] {
         let jar = CookieJar::new();
-        jar.set(&url(&format!("https://{safe}/")), &format!("{secure}; Secure"))
+        jar.set(&url(&format!("https://{safe}/")), format!("{secure}; Secure"))
             .unwrap();
         let set = jar.set(&url(&format!("http://{from}/")), other);
         assert_eq!(set.is_ok(), taken, "{other} of {from} beside {secure} of {safe}");

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
+use http::HeaderValue;
 use networking_http::layer::Credentials;
 use networking_http::{HttpClientBuilder, MemoryHttpClient, ReceivedRequest, StandardHttpClient};
-use networking_spi::http::{HttpBody, HttpClientExt, HttpResponse, StatusCode};
+use networking_spi::http::{BodySource, ByteStream, HttpBody, HttpClientExt, HttpResponse, StatusCode};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -224,6 +225,101 @@ async fn repeatable_bodies_are_sent_again() {
     let response = setup.client.post("https://a.test/x").body(body).await.unwrap();
     assert_eq!(response.status, 401, "the 401 is the response");
     assert_eq!(response.text().await.unwrap(), "who are you?");
+}
+
+/// The `Authorization` headers that a client sends to a server with these challenges, if it has this body.
+async fn answers(challenges: &[&[u8]], body: HttpBody) -> Vec<Option<Vec<u8>>> {
+    let values: Vec<HeaderValue> = challenges
+        .iter()
+        .map(|challenge| HeaderValue::from_bytes(challenge).unwrap())
+        .collect();
+    let memory = MemoryHttpClient::serving(move |_| {
+        let mut response = HttpResponse::new(StatusCode::UNAUTHORIZED);
+        for value in &values {
+            response.headers.append("www-authenticate", value.clone());
+        }
+        async { Ok(response) }
+    });
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::digest(USER, PASSWORD).unwrap())
+        .build()
+        .unwrap();
+    client.post("https://a.test/x").body(body).await.unwrap();
+    let received = memory.received();
+    let answer = |request: &ReceivedRequest| Some(request.headers.get("authorization")?.as_bytes().to_vec());
+    received.iter().map(answer).collect()
+}
+
+/// A body that can be sent again, but is not in memory.
+#[derive(Debug)]
+struct Letters;
+
+impl BodySource for Letters {
+    fn open(&self) -> ByteStream {
+        stream::iter([Ok("abc".into())]).boxed()
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(3)
+    }
+}
+
+#[tokio::test]
+async fn unusual_challenges_are_answered() {
+    const GOOD: &str = "Digest realm=\"r\", nonce=\"good\", algorithm=sha-256, qop=\" AUTH \"";
+    for challenges in [
+        &[GOOD][..],
+        &["Basic realm=\"x\"", GOOD],
+        &["Basic realm=\"unterminated", GOOD],
+        &["Basic realm=\"x, Digest realm=\"r\", nonce=\"good\", qop=\"auth\", algorithm=\"SHA-256\""],
+        &["Digest realm=\"r\", nonce=\"other\", algorithm=MD5", GOOD],
+        &["Digest realm=\"r\", nonce=\"other\", algorithm=SHA-256", GOOD],
+        &[
+            "Digest realm=\"r\", nonce=\"other\", algorithm=SHA-3, qop=\"auth\"",
+            GOOD,
+        ],
+        &[
+            "Digest realm=\"r\", nonce=\"other\", algorithm=SHA-512-256, qop=\"auth-int\"",
+            GOOD,
+        ],
+        &[
+            GOOD,
+            "Digest realm=\"r\", nonce=\"other\", algorithm=SHA-256-SESS, qop=\"auth\"",
+        ],
+        &[
+            "Negotiate, NTLM, Digest realm=\"r\", stale=TRUE, x=y, nonce=\"good\", qop=\"auth,auth-new\", algorithm=SHA-256",
+        ],
+    ] {
+        let bytes: Vec<&[u8]> = challenges.iter().map(|challenge| challenge.as_bytes()).collect();
+        // A source cannot be hashed, so the challenge that requires this is not answered.
+        let answers = answers(&bytes, HttpBody::source(Arc::new(Letters))).await;
+        let answer = answers[1].as_ref().unwrap_or_else(|| panic!("{challenges:?}"));
+        let answer = String::from_utf8(answer.clone()).unwrap();
+        for part in ["realm=\"r\"", "nonce=\"good\"", "qop=auth", "nc=00000001"] {
+            assert!(answer.contains(part), "{challenges:?}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_realm_that_is_no_text_is_sent_back() {
+    for realm in [
+        &b"caf\xe9"[..],
+        "caf\u{e9} \u{2603}".as_bytes(),
+        b"\x80\xff",
+        b"a\tb",
+        b"\\\"\\x",
+    ] {
+        let challenge = [b"Digest realm=\"", realm, b"\", nonce=\"n\", qop=\"auth\""].concat();
+        let answers = answers(&[&challenge], HttpBody::empty()).await;
+        let expected = [b"realm=\"", realm, b"\""].concat();
+        let answer = answers[1].as_ref().unwrap();
+        assert!(
+            answer.windows(expected.len()).any(|window| window == expected),
+            "{}",
+            answer.escape_ascii()
+        );
+    }
 }
 
 /// RFC 7616, section 3.4.3.

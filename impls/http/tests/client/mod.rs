@@ -27,6 +27,7 @@ use for_each_transport;
 
 mod auth;
 mod concurrency;
+mod cookie_bytes;
 mod cookies;
 mod decompression;
 mod defaults;
@@ -36,6 +37,7 @@ mod hedge;
 mod identity;
 mod interceptor;
 mod jwt;
+mod jwt_keys;
 mod leaks;
 mod memory;
 mod metrics;

@@ -12,7 +12,7 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, redact};
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use url::{Host, Url};
 
 use super::{JwtKey, KeyResolver, OPERATION};
@@ -125,7 +125,8 @@ impl fmt::Debug for JwksConfig {
 /// the set does not contain. Clones share the cache.
 ///
 /// At most one fetch runs at a time, and the next one starts at the earliest `refresh_cooldown` after the last one ended. A fetch
-/// continues when its callers are dropped. Only public signature keys are used; entries that cannot be parsed are skipped.
+/// continues when its callers are dropped. Only public signature keys are used; entries that [`JwtKey::jwk`]
+/// refuses are skipped.
 #[derive(Debug, Clone)]
 pub struct JwksResolver(Arc<Inner>);
 
@@ -282,7 +283,9 @@ impl Inner {
                 .with_status(response.status.as_u16()));
         }
         let body = response.body.collect(self.config.max_body).await?;
-        let set: KeySet = serde_json::from_slice(&body).map_err(|_| broken("the response is not a key set"))?;
+        let body = String::from_utf8_lossy(&body);
+        let set: KeySet = serde_json::from_str(body.trim_start_matches('\u{feff}'))
+            .map_err(|_| broken("the response is not a key set"))?;
         if set.keys.len() > self.config.max_keys {
             return Err(NetworkError::new(
                 ErrorKind::TooLarge,
@@ -291,14 +294,18 @@ impl Inner {
             ));
         }
         // A symmetric key in a public document is not a secret, so it is not used.
-        let usable = set.keys.iter().filter_map(|jwk| JwtKey::jwk(jwk).ok());
+        let usable = set
+            .keys
+            .iter()
+            .filter_map(|jwk| JwtKey::jwk(&serde_json::from_str(jwk.get()).ok()?).ok());
         Ok(usable.filter(|key| !key.is_symmetric()).collect())
     }
 }
 
+/// The keys are parsed one by one, so that one that is broken does not affect the others.
 #[derive(Deserialize)]
 struct KeySet {
-    keys: Vec<Value>,
+    keys: Vec<Box<RawValue>>,
 }
 
 fn is_loopback(url: &Url) -> bool {

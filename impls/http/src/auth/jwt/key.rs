@@ -5,11 +5,14 @@ use std::slice;
 use std::sync::Arc;
 
 use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use networking_spi::http::JwtAlgorithm;
 use networking_spi::{NetworkError, Result};
 use serde_json::Value;
+use simple_asn1::ASN1Block;
+
+use super::public_key::{self, Curve};
+use super::{OPERATION, es512, jwk};
 
 /// A key that verifies tokens signed with one algorithm. A JSON Web Key without `alg` verifies all algorithms of its type.
 /// Clones share the key; `Debug` does not show it.
@@ -17,16 +20,32 @@ use serde_json::Value;
 pub struct JwtKey {
     id: Option<String>,
     algorithms: Algorithms,
-    key: Arc<DecodingKey>,
+    material: Arc<Material>,
 }
 
 #[derive(Clone, Copy)]
-enum Algorithms {
+pub(super) enum Algorithms {
     One(JwtAlgorithm),
     Family(&'static [JwtAlgorithm]),
 }
 
-const RSA: &[JwtAlgorithm] = &[
+pub(super) enum Material {
+    Library(DecodingKey),
+    /// An uncompressed point, for ES512, which the library does not have.
+    P521(Vec<u8>),
+}
+
+impl Material {
+    /// An uncompressed point.
+    pub(super) fn on_curve(curve: Curve, point: Vec<u8>) -> Result<Self> {
+        match curve {
+            Curve::P256 | Curve::P384 => Ok(Self::Library(DecodingKey::from_ec_der(&point))),
+            Curve::P521 => es512::require(OPERATION).map(|()| Self::P521(point)),
+        }
+    }
+}
+
+pub(super) const RSA: &[JwtAlgorithm] = &[
     JwtAlgorithm::Rs256,
     JwtAlgorithm::Rs384,
     JwtAlgorithm::Rs512,
@@ -43,83 +62,64 @@ impl JwtKey {
     /// algorithm's hash (RFC 7518, section 3.2).
     pub fn hmac(algorithm: JwtAlgorithm, secret: &[u8]) -> Result<Self> {
         check_secret(algorithm, secret)?;
-        Ok(Self::new(algorithm, DecodingKey::from_secret(secret)))
+        let material = Material::Library(DecodingKey::from_secret(secret));
+        Ok(Self::new(None, Algorithms::One(algorithm), material))
     }
 
-    /// A public key in PEM: RSA (`RS*`, `PS*`), elliptic curve (`ES256`, `ES384`) or Ed25519 (`EdDSA`).
+    /// A public key, or a certificate with one, in PEM: RSA of at least 2048 bits (`RS*`, `PS*`), elliptic curve (`ES256`: P-256,
+    /// `ES384`: P-384, `ES512`: P-521) or Ed25519 (`EdDSA`).
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for an HMAC algorithm, and for text that is not a public key
-    /// of the algorithm's type.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for the field `algorithm` if it is an HMAC algorithm, and for the
+    /// field `pem` if the text is a private key, or not a public key of the algorithm's type and curve, or a key with which no
+    /// token can be verified; [`Unsupported`](networking_spi::ErrorKind::Unsupported) for `ES512` in a build without the feature
+    /// `aws-lc-rs`.
     pub fn pem(algorithm: JwtAlgorithm, pem: &str) -> Result<Self> {
-        let key = match algorithm {
-            JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => return Err(not_for("a public key")),
-            JwtAlgorithm::Es256 | JwtAlgorithm::Es384 => DecodingKey::from_ec_pem(pem.as_bytes()),
-            JwtAlgorithm::EdDsa => DecodingKey::from_ed_pem(pem.as_bytes()),
-            _ => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        let wrong = |message| NetworkError::invalid_input("pem", message);
+        let other_type = |_| wrong("is not a public key of the algorithm's type");
+        if let JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 = algorithm {
+            return Err(not_for("a public key"));
+        }
+        if is_private(pem) {
+            return Err(wrong("is a private key; tokens are verified with its public key"));
+        }
+        let (pem, curve) = (pem.as_bytes(), curve_of(algorithm));
+        let material = if let Some(curve) = curve {
+            let key = DecodingKey::from_ec_pem(pem).map_err(other_type)?;
+            let point = key.try_get_as_bytes().map_err(other_type)?;
+            Material::on_curve(curve, curve.encoded_point(point).map_err(wrong)?)?
+        } else if algorithm == JwtAlgorithm::EdDsa {
+            let key = DecodingKey::from_ed_pem(pem).map_err(other_type)?;
+            public_key::ed25519(key.try_get_as_bytes().map_err(other_type)?).map_err(wrong)?;
+            Material::Library(key)
+        } else {
+            let key = DecodingKey::from_rsa_pem(pem).map_err(other_type)?;
+            let numbers = rsa_numbers(key.try_get_as_bytes().map_err(other_type)?);
+            let (n, e) = numbers.ok_or_else(|| wrong("is not a public key of the algorithm's type"))?;
+            let (n, e) = public_key::rsa(&n, &e).map_err(wrong)?;
+            Material::Library(DecodingKey::from_rsa_raw_components(&n, &e))
         };
-        key.map(|key| Self::new(algorithm, key))
-            .map_err(|_| NetworkError::invalid_input("pem", "is not a public key of the algorithm's type"))
+        Ok(Self::new(None, Algorithms::One(algorithm), material))
     }
 
     /// A JSON Web Key (RFC 7517), asymmetric or symmetric. It verifies only its `alg`; without `alg`, all algorithms that fit its
-    /// type and curve.
+    /// type and curve. Numbers may have leading zeros, and base64url may have padding.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a key of an unknown type or algorithm, a key that is not for
-    /// verifying signatures, and a symmetric key that has no `alg` or is shorter than the algorithm's hash.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for the field `jwk`: a key of an unknown type, curve or algorithm;
+    /// a private key; a key that is not for verifying signatures (`use`, `key_ops`), or whose `alg` does not fit its type; an RSA
+    /// key of fewer than 2048 bits, or with an even modulus or exponent; a point that is not on the curve; a symmetric key
+    /// without `alg`. For the field `secret`: a symmetric key shorter than the algorithm's hash.
+    /// [`Unsupported`](networking_spi::ErrorKind::Unsupported) for the curve P-521 in a build without the feature `aws-lc-rs`.
     pub fn jwk(jwk: &Value) -> Result<Self> {
-        let wrong = |message| NetworkError::invalid_input("jwk", message);
-        let jwk: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| wrong("is not a key of a known type"))?;
-        let common = &jwk.common;
-        let for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature))
-            && common
-                .key_operations
-                .as_ref()
-                .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        if !for_signatures {
-            return Err(wrong("is not for verifying signatures"));
-        }
-        let fits: &'static [JwtAlgorithm] = match &jwk.algorithm {
-            AlgorithmParameters::RSA(_) => RSA,
-            AlgorithmParameters::EllipticCurve(key) => match key.curve {
-                EllipticCurve::P256 => &[JwtAlgorithm::Es256],
-                EllipticCurve::P384 => &[JwtAlgorithm::Es384],
-                _ => return Err(wrong("has an unknown curve")),
-            },
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => &[JwtAlgorithm::EdDsa],
-            AlgorithmParameters::OctetKey(_) => &[JwtAlgorithm::Hs256, JwtAlgorithm::Hs384, JwtAlgorithm::Hs512],
-            _ => return Err(wrong("has an unknown type")),
-        };
-        let symmetric = matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_));
-        let algorithms = match common.key_algorithm {
-            Some(named) => {
-                let named = from_jwk(named).filter(|named| fits.contains(named));
-                Algorithms::One(named.ok_or_else(|| wrong("has an algorithm that does not fit its type"))?)
-            }
-            None if symmetric => return Err(wrong("is symmetric and has no algorithm")),
-            None => Algorithms::Family(fits),
-        };
-        let key = DecodingKey::from_jwk(&jwk).map_err(|_| wrong("has parameters that do not decode"))?;
-        if let (Algorithms::One(algorithm), true) = (algorithms, symmetric) {
-            let secret = key.try_get_as_bytes().map_err(|_| wrong("has no secret"))?;
-            return Ok(Self {
-                id: common.key_id.clone(),
-                ..Self::hmac(algorithm, secret)?
-            });
-        }
-        Ok(Self {
-            id: common.key_id.clone(),
-            algorithms,
-            key: Arc::new(key),
-        })
+        jwk::read(jwk)
     }
 
-    fn new(algorithm: JwtAlgorithm, key: DecodingKey) -> Self {
+    pub(super) fn new(id: Option<String>, algorithms: Algorithms, material: Material) -> Self {
         Self {
-            id: None,
-            algorithms: Algorithms::One(algorithm),
-            key: Arc::new(key),
+            id,
+            algorithms,
+            material: Arc::new(material),
         }
     }
 
@@ -168,8 +168,12 @@ impl JwtKey {
         message: &[u8],
         signature: &[u8],
     ) -> bool {
-        (provider.verifier_factory)(&to_library(algorithm), &self.key)
-            .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
+        match (&*self.material, to_library(algorithm)) {
+            (Material::Library(key), Some(algorithm)) => (provider.verifier_factory)(&algorithm, key)
+                .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok()),
+            (Material::P521(point), None) => es512::verify(point, message, signature),
+            _ => false,
+        }
     }
 }
 
@@ -203,8 +207,38 @@ fn not_for(what: &str) -> NetworkError {
     NetworkError::invalid_input("algorithm", format!("is not an algorithm for {what}"))
 }
 
-pub(super) const fn to_library(algorithm: JwtAlgorithm) -> Algorithm {
+const fn curve_of(algorithm: JwtAlgorithm) -> Option<Curve> {
     match algorithm {
+        JwtAlgorithm::Es256 => Some(Curve::P256),
+        JwtAlgorithm::Es384 => Some(Curve::P384),
+        JwtAlgorithm::Es512 => Some(Curve::P521),
+        _ => None,
+    }
+}
+
+/// Whether the first section of a PEM is a private key of any kind.
+fn is_private(pem: &str) -> bool {
+    let label = pem
+        .split_once("-----BEGIN ")
+        .and_then(|(_, rest)| rest.split_once("-----"));
+    label.is_some_and(|(label, _)| label.ends_with("PRIVATE KEY"))
+}
+
+/// The modulus and the exponent of an `RSAPublicKey` (RFC 8017, appendix A.1.1).
+fn rsa_numbers(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let blocks = simple_asn1::from_der(der).ok()?;
+    let [ASN1Block::Sequence(_, numbers)] = &blocks[..] else {
+        return None;
+    };
+    let [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] = &numbers[..] else {
+        return None;
+    };
+    Some((n.to_biguint()?.to_bytes_be(), e.to_biguint()?.to_bytes_be()))
+}
+
+/// `None` for ES512, which the library does not have.
+pub(super) const fn to_library(algorithm: JwtAlgorithm) -> Option<Algorithm> {
+    Some(match algorithm {
         JwtAlgorithm::Hs256 => Algorithm::HS256,
         JwtAlgorithm::Hs384 => Algorithm::HS384,
         JwtAlgorithm::Hs512 => Algorithm::HS512,
@@ -216,24 +250,7 @@ pub(super) const fn to_library(algorithm: JwtAlgorithm) -> Algorithm {
         JwtAlgorithm::Ps512 => Algorithm::PS512,
         JwtAlgorithm::Es256 => Algorithm::ES256,
         JwtAlgorithm::Es384 => Algorithm::ES384,
+        JwtAlgorithm::Es512 => return None,
         JwtAlgorithm::EdDsa => Algorithm::EdDSA,
-    }
-}
-
-const fn from_jwk(algorithm: KeyAlgorithm) -> Option<JwtAlgorithm> {
-    Some(match algorithm {
-        KeyAlgorithm::HS256 => JwtAlgorithm::Hs256,
-        KeyAlgorithm::HS384 => JwtAlgorithm::Hs384,
-        KeyAlgorithm::HS512 => JwtAlgorithm::Hs512,
-        KeyAlgorithm::RS256 => JwtAlgorithm::Rs256,
-        KeyAlgorithm::RS384 => JwtAlgorithm::Rs384,
-        KeyAlgorithm::RS512 => JwtAlgorithm::Rs512,
-        KeyAlgorithm::PS256 => JwtAlgorithm::Ps256,
-        KeyAlgorithm::PS384 => JwtAlgorithm::Ps384,
-        KeyAlgorithm::PS512 => JwtAlgorithm::Ps512,
-        KeyAlgorithm::ES256 => JwtAlgorithm::Es256,
-        KeyAlgorithm::ES384 => JwtAlgorithm::Es384,
-        KeyAlgorithm::EdDSA => JwtAlgorithm::EdDsa,
-        _ => return None,
     })
 }

@@ -1,9 +1,13 @@
 //! JSON Web Tokens (RFC 7519) signed with JWS (RFC 7515): verification of tokens, and signing of the client's tokens.
 
+mod es512;
+mod header;
+mod jwk;
 mod jwks;
 mod key;
 mod policy;
 mod provider;
+mod public_key;
 mod signed;
 
 use std::fmt;
@@ -17,9 +21,9 @@ use networking_spi::error::context;
 use networking_spi::http::{JwtAlgorithm, JwtClaims};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::header::Header;
 pub use self::jwks::{JwksConfig, JwksResolver};
 pub use self::key::JwtKey;
 pub use self::policy::JwtPolicy;
@@ -53,8 +57,9 @@ pub enum KeySource {
 /// Verifies tokens with keys and a policy. Clones share both.
 ///
 /// The caller names the algorithm, and the policy and the key must allow it; the token's `alg` is only compared with it. The
-/// header parameters `jku`, `x5u`, `jwk` and `x5c` are ignored, tokens with a `crit` parameter are refused, and the algorithm
-/// `none` is not supported.
+/// header parameters `jku`, `x5u`, `jwk` and `x5c` are ignored. Refused are headers with a `crit` parameter, with `b64` other than
+/// `true`, with a parameter twice, and headers that are not a JSON object in UTF-8. The algorithm `none` is not supported, and
+/// ES512 needs the feature `aws-lc-rs`.
 ///
 /// ```
 /// use networking_http::jwt::{JwtKey, JwtPolicy, JwtVerifier};
@@ -109,17 +114,18 @@ impl JwtVerifier {
     ///
     /// # Errors
     /// [`Authentication`](ErrorKind::Authentication) with the context `reason` for a token that fails verification;
-    /// [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography; errors of the key resolver.
+    /// [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography, and for ES512 in a build without the feature
+    /// `aws-lc-rs`; errors of the key resolver.
     pub async fn verify(&self, token: &str, algorithm: JwtAlgorithm) -> Result<JwtClaims> {
         let provider = provider::provider(OPERATION)?;
+        if algorithm == JwtAlgorithm::Es512 {
+            es512::require(OPERATION)?;
+        }
         if token.len() > self.policy.max_token_bytes {
             return Err(refused("too_long", "the token is longer than the policy allows"));
         }
         let parts = Parts::of(token)?;
-        let header = Header::parse(parts.header)?;
-        if header.crit.is_some() {
-            return Err(refused("crit", "the token has a critical header that is not supported"));
-        }
+        let header = Header::parse(&decode(parts.header)?)?;
         if header.alg != algorithm.as_str() {
             return Err(refused("algorithm", "the token has another algorithm than expected"));
         }
@@ -184,27 +190,6 @@ impl<'t> Parts<'t> {
         });
         parts.ok_or_else(|| refused("malformed", "the token does not have three parts"))
     }
-}
-
-/// The members of the header that are used. Members that contain or locate keys are ignored.
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    crit: Option<()>,
-}
-
-impl Header {
-    fn parse(encoded: &str) -> Result<Self> {
-        serde_json::from_slice(&decode(encoded)?).map_err(|_| refused("malformed", "the header is not a JOSE header"))
-    }
-}
-
-/// `Some` for every value, even for `null`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<()>, D::Error> {
-    serde::de::IgnoredAny::deserialize(deserializer).map(|_| Some(()))
 }
 
 fn decode(part: &str) -> Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use serde_json::{Map, Value, json};
 
+use super::es512;
 use super::key::{check_secret, to_library};
 use super::provider::provider;
 
@@ -38,11 +39,13 @@ impl JwtSigningKey {
         Ok(Self::new(algorithm, EncodingKey::from_secret(secret)))
     }
 
-    /// A private key in PEM: RSA (`RS*`, `PS*`), elliptic curve in PKCS #8 (`ES256`, `ES384`) or Ed25519 (`EdDSA`).
+    /// A private key in PEM: RSA (`RS*`, `PS*`), elliptic curve in PKCS #8 (`ES256`, `ES384`, `ES512`) or Ed25519
+    /// (`EdDSA`).
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an HMAC algorithm, and for text that is not a private key of the algorithm's
-    /// type; [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography.
+    /// type; [`Unsupported`](ErrorKind::Unsupported) in a build without cryptography, and for `ES512` without the feature
+    /// `aws-lc-rs`.
     pub fn pem(algorithm: JwtAlgorithm, pem: &str) -> Result<Self> {
         let pem = pem.as_bytes();
         let key = match algorithm {
@@ -52,7 +55,7 @@ impl JwtSigningKey {
                     "is not an algorithm for a private key",
                 ));
             }
-            JwtAlgorithm::Es256 | JwtAlgorithm::Es384 => EncodingKey::from_ec_pem(pem),
+            JwtAlgorithm::Es256 | JwtAlgorithm::Es384 | JwtAlgorithm::Es512 => EncodingKey::from_ec_pem(pem),
             JwtAlgorithm::EdDsa => EncodingKey::from_ed_pem(pem),
             _ => EncodingKey::from_rsa_pem(pem),
         };
@@ -82,10 +85,17 @@ impl JwtSigningKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        (provider("http.jwt")?.signer_factory)(&to_library(self.algorithm), &self.key)
-            .ok()
-            .and_then(|signer| signer.try_sign(message).ok())
-            .ok_or_else(|| NetworkError::new(ErrorKind::Internal, "http.jwt", "the token could not be signed"))
+        const OPERATION: &str = "http.jwt";
+        let provider = provider(OPERATION)?;
+        let signature = if let Some(algorithm) = to_library(self.algorithm) {
+            (provider.signer_factory)(&algorithm, &self.key)
+                .ok()
+                .and_then(|signer| signer.try_sign(message).ok())
+        } else {
+            es512::require(OPERATION)?;
+            es512::sign(self.key.as_bytes(), message)
+        };
+        signature.ok_or_else(|| NetworkError::new(ErrorKind::Internal, OPERATION, "the token could not be signed"))
     }
 }
 
