@@ -98,5 +98,6 @@ define_suite! {
         "HTTP-61" extended::an_unverifiable_token_is_refused if when::extended_jwt,
         "HTTP-62" extended::a_token_request_has_its_grant if when::extended_oauth2,
         "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
+        "HTTP-64" extended::token_responses_are_read_as_servers_send_them if when::extended_oauth2,
     }
 }

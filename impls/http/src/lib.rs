@@ -13,7 +13,7 @@
 //! | [`TransportConfig`], [`DnsResolver`], [`SsrfGuard`] | how connections are opened |
 //! | `websocket` (feature `websocket`) | WebSocket connections, callbacks, and reconnection |
 //! | `cache` (feature `cache`) | a private HTTP cache |
-//! | `jwt`, `oauth2` (features of the same names) | JSON Web Tokens, and token requests |
+//! | `jwt`, `oauth2` (features of the same names) | JSON Web Tokens, and OAuth 2 |
 //! | [`FileSource`] | files as request bodies and as parts of multipart forms |
 //! | [`Download`] | resumable downloads to files |
 //! | [`EventSource`] | server-sent events, with reconnection |
@@ -30,7 +30,7 @@
 //! | `public-suffix` | yes | the public suffix list for the cookie jar |
 //! | `digest-auth` | yes | digest authentication (RFC 7616) |
 //! | `jwt` | yes | verification and signing of JSON Web Tokens, key sets |
-//! | `oauth2` | yes | token requests, and credentials that renew their token |
+//! | `oauth2` | yes | OAuth 2: token requests, sign-in of users, and credentials that renew their token |
 //! | `socks` | yes | SOCKS 5 proxies |
 //! | `websocket` | yes | WebSocket connections |
 //! | `websocket-compression` | yes | compression of WebSocket messages (permessage-deflate) |

@@ -90,8 +90,12 @@ context_keys! {
     CONTENT_RANGE = "content-range";
     /// The `Content-Type` of a response.
     CONTENT_TYPE = "content-type";
+    /// The peer's description of its error. Of an OAuth 2 server: `error_description` (RFC 6749, section 5.2).
+    DESCRIPTION = "description";
     /// The error code of an OAuth 2 server (RFC 6749, section 5.2).
     ERROR = "error";
+    /// The `error_uri` of an OAuth 2 server (RFC 6749, section 5.2).
+    ERROR_URI = "error_uri";
     /// The type of a server-sent event.
     EVENT = "event";
     /// The cargo feature that adds a capability which this build lacks.

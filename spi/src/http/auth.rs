@@ -14,7 +14,7 @@ use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
 
-/// The grant of a token request (RFC 6749).
+/// The grant of a token request (RFC 6749, and its extensions).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "grant_type", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -41,6 +41,108 @@ pub enum OAuth2Grant {
         /// The signed token.
         assertion: Secret,
     },
+    /// The name and password of a user (RFC 6749, section 4.3). Only for servers without a better grant: OAuth 2.1 removes it.
+    Password {
+        /// The name of the user.
+        username: String,
+        /// The password of the user.
+        password: Secret,
+    },
+    /// One request with the code of a device (RFC 8628, section 3.4). As long as the user has not decided, the server refuses it
+    /// with the error code `authorization_pending` or `slow_down`.
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:device_code")]
+    DeviceCode {
+        /// The device code.
+        device_code: Secret,
+    },
+    /// A token in exchange for another one (RFC 8693).
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange(TokenExchange),
+}
+
+/// The parameters of a token exchange (RFC 8693, section 2.1). The audience and the scopes are in [`OAuth2Request`]; the
+/// parameter `resource` is one of its `extra` parameters.
+///
+/// ```
+/// use networking_spi::http::{OAuth2Grant, OAuth2Request, TokenExchange};
+///
+/// let url = "https://id.example.com/token".parse().unwrap();
+/// let request = OAuth2Request::client_credentials(url, "gateway", "secret")
+///     .with_grant(OAuth2Grant::TokenExchange(TokenExchange::new("the user's access token")))
+///     .with_audience("orders");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TokenExchange {
+    /// The token of the party on whose behalf the new token is.
+    pub subject_token: Secret,
+    /// The type of the subject token, one of [`TokenExchange`]'s constants or another URI.
+    pub subject_token_type: String,
+    /// The token of the acting party.
+    #[serde(default)]
+    pub actor_token: Option<Secret>,
+    /// The type of the actor token. Set exactly if there is an actor token.
+    #[serde(default)]
+    pub actor_token_type: Option<String>,
+    /// The type of the token to issue; `None` leaves it to the server.
+    #[serde(default)]
+    pub requested_token_type: Option<String>,
+}
+
+impl TokenExchange {
+    /// The type of OAuth 2 access tokens.
+    pub const ACCESS_TOKEN: &'static str = "urn:ietf:params:oauth:token-type:access_token";
+    /// The type of OAuth 2 refresh tokens.
+    pub const REFRESH_TOKEN: &'static str = "urn:ietf:params:oauth:token-type:refresh_token";
+    /// The type of `OpenID` Connect ID tokens.
+    pub const ID_TOKEN: &'static str = "urn:ietf:params:oauth:token-type:id_token";
+    /// The type of JSON Web Tokens.
+    pub const JWT: &'static str = "urn:ietf:params:oauth:token-type:jwt";
+
+    /// Exchanges an access token.
+    pub fn new(subject_token: impl Into<Secret>) -> Self {
+        Self {
+            subject_token: subject_token.into(),
+            subject_token_type: Self::ACCESS_TOKEN.to_owned(),
+            actor_token: None,
+            actor_token_type: None,
+            requested_token_type: None,
+        }
+    }
+
+    /// Sets the type of the subject token.
+    pub fn with_subject_token_type(mut self, token_type: impl Into<String>) -> Self {
+        self.subject_token_type = token_type.into();
+        self
+    }
+
+    /// Sets the token of the acting party, and its type.
+    pub fn with_actor(mut self, token: impl Into<Secret>, token_type: impl Into<String>) -> Self {
+        self.actor_token = Some(token.into());
+        self.actor_token_type = Some(token_type.into());
+        self
+    }
+
+    /// Sets the type of the token to issue.
+    pub fn with_requested_token_type(mut self, token_type: impl Into<String>) -> Self {
+        self.requested_token_type = Some(token_type.into());
+        self
+    }
+}
+
+impl Validate for TokenExchange {
+    fn validate(&self) -> Result<()> {
+        validate::not_blank(self.subject_token.expose(), "subject_token")?;
+        validate::not_blank(&self.subject_token_type, "subject_token_type")?;
+        if let Some(token) = &self.actor_token {
+            validate::not_blank(token.expose(), "actor_token")?;
+        }
+        validate::ensure(
+            self.actor_token.is_some() == self.actor_token_type.is_some(),
+            "actor_token_type",
+            "must be set exactly if there is an actor token",
+        )
+    }
 }
 
 /// A request for an access token. `Debug` shows no secrets, and only the names of the `extra` parameters.
@@ -69,16 +171,24 @@ pub struct OAuth2Request {
 }
 
 impl OAuth2Request {
-    /// A client-credentials request.
-    pub fn client_credentials(token_url: Url, client_id: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
+    /// A request of a client without a secret.
+    pub fn new(token_url: Url, client_id: impl Into<String>, grant: OAuth2Grant) -> Self {
         Self {
             token_url,
             client_id: client_id.into(),
-            client_secret: Some(client_secret.into()),
-            grant: OAuth2Grant::ClientCredentials,
+            client_secret: None,
+            grant,
             scopes: Vec::new(),
             audience: None,
             extra: BTreeMap::new(),
+        }
+    }
+
+    /// A client-credentials request.
+    pub fn client_credentials(token_url: Url, client_id: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
+        Self {
+            client_secret: Some(client_secret.into()),
+            ..Self::new(token_url, client_id, OAuth2Grant::ClientCredentials)
         }
     }
 
@@ -132,9 +242,9 @@ impl Validate for OAuth2Request {
 pub struct OAuth2Token {
     /// The token.
     pub access_token: Secret,
-    /// Its type, usually `Bearer`.
+    /// Its type, as the server spells it; `Bearer` if the server does not name it.
     pub token_type: String,
-    /// The lifetime of the token, from the time of the response.
+    /// The lifetime of the token, from the time of the response; `None` if the server does not say it.
     #[serde(default, with = "humantime_serde")]
     pub expires_in: Option<Duration>,
     /// The refresh token, if the server issued one.
@@ -146,6 +256,9 @@ pub struct OAuth2Token {
     /// The ID token of an `OpenID` Connect provider. It is not verified.
     #[serde(default)]
     pub id_token: Option<Secret>,
+    /// The type of the issued token in the response to a token exchange (RFC 8693, section 2.2.1).
+    #[serde(default)]
+    pub issued_token_type: Option<String>,
 }
 
 impl OAuth2Token {
@@ -158,6 +271,7 @@ impl OAuth2Token {
             refresh_token: None,
             scopes: Vec::new(),
             id_token: None,
+            issued_token_type: None,
         }
     }
 }

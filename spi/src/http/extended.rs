@@ -96,8 +96,12 @@ pub trait HttpExtended: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), [`Unsupported`](crate::ErrorKind::Unsupported) without the
-    /// capability `oauth2`, [`Authentication`](crate::ErrorKind::Authentication) if the server refuses the request, and the
-    /// errors of [`HttpClient::request`](super::HttpClient::request).
+    /// capability `oauth2` and for a grant that the client does not know,
+    /// [`Authentication`](crate::ErrorKind::Authentication) if the server refuses the request,
+    /// [`Protocol`](crate::ErrorKind::Protocol) naming the member that the response lacks, and the errors of
+    /// [`HttpClient::request`](super::HttpClient::request), also for other statuses from 400. The server's code, description and
+    /// URI are in the context: [`ERROR`](crate::error::context::ERROR), [`DESCRIPTION`](crate::error::context::DESCRIPTION),
+    /// [`ERROR_URI`](crate::error::context::ERROR_URI).
     async fn authenticate_oauth2(&self, request: OAuth2Request) -> Result<OAuth2Token>;
 
     /// Verifies a JSON Web Token with the key source and the policy of the client: signature, algorithm, issuer, audience

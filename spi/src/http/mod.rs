@@ -24,7 +24,7 @@ pub mod status;
 mod text;
 
 pub use crate::backoff::Jitter;
-pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token};
+pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token, TokenExchange};
 pub use batch::Batch;
 pub use body::{BodySource, ByteStream, HttpBody};
 pub use client::{HttpCapabilities, HttpClient, HttpClientExt, RequestBuilder};

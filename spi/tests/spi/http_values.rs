@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::http::{
     BodySource, ByteStream, CircuitScope, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpRequest, HttpResponse,
-    Jitter, Method, OAuth2Grant, OAuth2Request, ProxyConfig, RequestOptions, RequestTarget, RetryBudget, RetryPolicy,
-    StatusCode,
+    Jitter, Method, OAuth2Grant, OAuth2Request, OAuth2Token, ProxyConfig, RequestOptions, RequestTarget, RetryBudget,
+    RetryPolicy, StatusCode, TokenExchange,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Retryability};
@@ -353,6 +353,13 @@ fn validation_names_the_field() {
         field_of(&OAuth2Request::client_credentials(token_url, "id", "s")),
         "token_url"
     );
+    let mut exchange = TokenExchange::new("");
+    assert_eq!(field_of(&exchange), "subject_token");
+    exchange.subject_token = "s".into();
+    exchange.actor_token = Some("a".into());
+    assert_eq!(field_of(&exchange), "actor_token_type");
+    exchange.subject_token_type.clear();
+    assert_eq!(field_of(&exchange), "subject_token_type");
 }
 
 /// Serializes a value, deserializes the text, and checks that the result serializes to the same text. Returns the text.
@@ -394,6 +401,33 @@ fn configurations_survive_serialization() {
         redirect_uri: url,
         pkce_verifier: Some("v".into()),
     }));
+    let url: Url = "https://id.test/token".parse().unwrap();
+    let exchange = TokenExchange::new("s").with_actor("a", TokenExchange::JWT);
+    for (grant, name) in [
+        (
+            OAuth2Grant::TokenExchange(exchange),
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ),
+        (
+            OAuth2Grant::DeviceCode {
+                device_code: "d".into(),
+            },
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ),
+        (
+            OAuth2Grant::Password {
+                username: "u".to_owned(),
+                password: "p".into(),
+            },
+            "password",
+        ),
+    ] {
+        let text = round_trip(&OAuth2Request::new(url.clone(), "id", grant));
+        assert!(text.contains(&format!(r#""grant_type":"{name}""#)), "{text}");
+    }
+    round_trip(&OAuth2Token::bearer("a"));
+    let stored: OAuth2Token = serde_json::from_str(r#"{"access_token": "a", "token_type": "Bearer"}"#).unwrap();
+    assert_eq!(stored, OAuth2Token::bearer("a"));
 }
 
 #[test]
@@ -435,6 +469,8 @@ fn nothing_shows_a_credential() {
         "{:?}",
         OAuth2Request::client_credentials(url, "id", SECRET).with_grant(grant)
     ));
+    let exchange = TokenExchange::new(SECRET).with_actor(SECRET, TokenExchange::JWT);
+    shown.push(format!("{:?}", OAuth2Grant::TokenExchange(exchange)));
     for text in shown {
         assert!(!text.contains(SECRET), "{text}");
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::ErrorKind;
 use networking_spi::compression::CompressionType;
+use networking_spi::error::context;
 use networking_spi::http::{
-    HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Grant, OAuth2Request, StatusCode,
+    HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Grant, OAuth2Request, StatusCode, TokenExchange,
 };
 use networking_spi::secret::Secret;
 use networking_spi::websocket::WebSocketRequest;
@@ -205,10 +206,18 @@ pub(in crate::http) async fn a_token_request_has_its_grant(harness: H) -> CaseRe
         refresh_token: "renews".into(),
     });
     refresh.client_secret = None;
-    client.authenticate_oauth2(refresh).await?;
+    client.authenticate_oauth2(refresh.clone()).await?;
+    for grant in [
+        OAuth2Grant::DeviceCode {
+            device_code: "a device".into(),
+        },
+        OAuth2Grant::TokenExchange(TokenExchange::new("a subject")),
+    ] {
+        client.authenticate_oauth2(refresh.clone().with_grant(grant)).await?;
+    }
 
     let arrived = origin.requests("/token");
-    check_eq!(arrived.len(), 2, "token requests");
+    check_eq!(arrived.len(), 4, "token requests");
     let field = |index: usize, name: &str| {
         let mut fields = url::form_urlencoded::parse(&arrived[index].body);
         fields.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -233,17 +242,91 @@ pub(in crate::http) async fn a_token_request_has_its_grant(harness: H) -> CaseRe
         Some("an id"),
         "the id of a public client"
     );
+    for (index, name, value) in [
+        (2, "grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+        (2, "device_code", "a device"),
+        (3, "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        (3, "subject_token", "a subject"),
+        (3, "subject_token_type", TokenExchange::ACCESS_TOKEN),
+    ] {
+        check_eq!(field(index, name).as_deref(), Some(value), "{name}");
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn token_responses_are_read_as_servers_send_them(harness: H) -> CaseResult {
+    let (origin, client) = set_up_extended(&harness).await?;
+    let answers = [
+        (
+            "application/json",
+            r#"{"access_token": "granted", "token_type": "bearer", "scope": "read write", "expires_in": 3600}"#,
+        ),
+        (
+            "application/json",
+            r#"{"access_token": "granted", "scope": ["read", "write"], "expires_in": "3600", "refresh_token": false}"#,
+        ),
+        (
+            "text/plain",
+            "\u{feff}{\"access_token\": \"granted\", \"token_type\": null, \"scope\": [\"read write\"], \"expires_in\": 3600.0, \
+             \"refresh_token\": null, \"more\": {\"access_token\": 1}}",
+        ),
+        (
+            "application/x-www-form-urlencoded",
+            "access_token=granted&token_type=bearer&scope=read+write&expires_in=3600",
+        ),
+    ];
+    for (index, (content_type, body)) in answers.into_iter().enumerate() {
+        let path = format!("/token/{index}");
+        origin.on(&path, move |_| async move {
+            let answer = HttpResponse::new(StatusCode::OK).with_body(body);
+            answer.with_header("content-type", content_type).expect("a header")
+        });
+        let url = origin.url(&path).parse().expect("a URL");
+        let token = client
+            .authenticate_oauth2(OAuth2Request::client_credentials(url, "id", "secret"))
+            .await?;
+        check_eq!(token.access_token.expose(), "granted", "access_token of {body}");
+        check!(
+            token.token_type.eq_ignore_ascii_case("bearer"),
+            "{body}: the type is {}",
+            token.token_type
+        );
+        check_eq!(token.scopes, ["read", "write"], "scopes of {body}");
+        check_eq!(
+            token.expires_in,
+            Some(Duration::from_secs(3600)),
+            "expires_in of {body}"
+        );
+        check!(token.refresh_token.is_none(), "{body}: there is a refresh token");
+    }
+    origin.on("/nothing", |_| async {
+        HttpResponse::new(StatusCode::OK)
+            .with_json(&json!({"token_type": "Bearer", "scope": "read"}))
+            .expect("JSON")
+    });
+    let url = origin.url("/nothing").parse().expect("a URL");
+    let nothing = client
+        .authenticate_oauth2(OAuth2Request::client_credentials(url, "id", "secret"))
+        .await;
+    let error = check_error!(nothing, ErrorKind::Protocol, "a response without a token");
+    check_eq!(error.field(), Some("access_token"), "the field that the error names");
     Ok(())
 }
 
 pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseResult {
     const SECRET: &str = "s3cr3t-0f-th3-cl13nt";
     let (origin, client) = set_up_extended(&harness).await?;
-    origin.on("/refuses", |_| async {
-        HttpResponse::new(StatusCode::BAD_REQUEST)
-            .with_json(&json!({"error": "invalid_grant"}))
-            .expect("JSON")
-    });
+    for (path, status) in [
+        ("/refuses", StatusCode::BAD_REQUEST),
+        ("/refuses/ok", StatusCode::OK),
+        ("/is-busy", StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        origin.on(path, move |_| async move {
+            HttpResponse::new(status)
+                .with_json(&json!({"error": "invalid_grant", "error_description": format!("not with {SECRET}")}))
+                .expect("JSON")
+        });
+    }
     let elsewhere = origin.url("/elsewhere");
     origin.on("/redirects", move |_| {
         let redirect = HttpResponse::new(StatusCode::TEMPORARY_REDIRECT).with_header("location", elsewhere.clone());
@@ -255,15 +338,23 @@ pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseR
             .authenticate_oauth2(OAuth2Request::client_credentials(url, "id", SECRET))
             .await
     };
-    let error = check_error!(ask("/refuses").await, ErrorKind::Authentication, "a refusal");
-    check!(
-        error.context().any(|(_, value)| value == "invalid_grant"),
-        "the code is not in the error: {error}"
-    );
-    check!(
-        !format!("{error} {error:?}").contains(SECRET),
-        "the error shows the secret: {error:?}"
-    );
+    for (path, kind) in [
+        ("/refuses", ErrorKind::Authentication),
+        ("/refuses/ok", ErrorKind::Authentication),
+        ("/is-busy", ErrorKind::Status),
+    ] {
+        let error = check_error!(ask(path).await, kind, "{path}");
+        check_eq!(error.get(context::ERROR), Some("invalid_grant"), "the code in {error}");
+        let description = error.get(context::DESCRIPTION).unwrap_or_default();
+        check!(
+            description.contains("not with"),
+            "the description is not in the error: {error}"
+        );
+        check!(
+            !format!("{error} {error:?}").contains(SECRET),
+            "the error shows the secret: {error:?}"
+        );
+    }
     check!(ask("/redirects").await.is_err(), "a redirect was accepted as a token");
     check_eq!(origin.hits("/elsewhere"), 0, "requests at the target of the redirect");
     check!(ask("/ok").await.is_err(), "text was accepted as a token");

@@ -37,6 +37,10 @@ impl HttpExtended for SaboteurExtended {
                 token.refresh_token = None;
                 Ok(token)
             }
+            Ok(mut token) if self.saboteur == Saboteur::InventsRefreshTokens => {
+                token.refresh_token.get_or_insert_with(|| "false".into());
+                Ok(token)
+            }
             Err(error) if self.saboteur == Saboteur::HidesRefusalCodes && error.kind() == ErrorKind::Authentication => {
                 Err(NetworkError::new(
                     ErrorKind::Authentication,

@@ -131,5 +131,7 @@ crate::saboteurs! {
         LosesRefreshTokens => ["extended::a_token_request_has_its_grant"],
         /// The server's error code is not in the error.
         HidesRefusalCodes => ["extended::a_refusal_has_the_servers_code"],
+        /// A token without a refresh token gets one.
+        InventsRefreshTokens => ["extended::token_responses_are_read_as_servers_send_them"],
     }
 }

@@ -42,6 +42,8 @@ mod leaks;
 mod memory;
 mod metrics;
 mod oauth2;
+mod oauth2_answers;
+mod oauth2_flows;
 mod order;
 mod pool;
 mod proxy;

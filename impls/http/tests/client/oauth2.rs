@@ -8,7 +8,8 @@ use networking_http::layer::Credentials;
 use networking_http::oauth2::OAuth2Credentials;
 use networking_http::{HttpClientBuilder, MemoryHttpClient, ReceivedRequest, Reply, Responder, StandardHttpClient};
 use networking_spi::http::{
-    HttpBody, HttpClientExt, HttpExtended, HttpResponse, Method, OAuth2Grant, OAuth2Request, RetryPolicy, StatusCode,
+    HttpBody, HttpClientExt, HttpExtended, HttpResponse, Method, OAuth2Grant, OAuth2Request, OAuth2Token, RetryPolicy,
+    StatusCode, TokenExchange,
 };
 use networking_spi::secret::Secret;
 use networking_spi::{ErrorKind, NetworkError, SendState};
@@ -130,9 +131,9 @@ async fn each_grant_sends_its_form() {
         [
             pair("grant_type", "authorization_code"),
             pair("code", "c0de"),
-            pair("redirect_uri", "https://app.test/back?x=1"),
             pair("code_verifier", VERIFIER),
-            pair("client_id", "the client")
+            pair("client_id", "the client"),
+            pair("redirect_uri", "https://app.test/back?x=1")
         ]
     );
 
@@ -142,6 +143,61 @@ async fn each_grant_sends_its_form() {
         form(&memory.received()[0]),
         [pair("grant_type", "refresh_token"), pair("refresh_token", "r0")]
     );
+
+    let exchange = TokenExchange::new("s")
+        .with_actor("act", TokenExchange::JWT)
+        .with_requested_token_type(TokenExchange::ID_TOKEN);
+    let urn = |name: &str| format!("urn:ietf:params:oauth:{name}");
+    for (grant, expected) in [
+        (
+            OAuth2Grant::Password {
+                username: "ada".to_owned(),
+                password: "p w".into(),
+            },
+            vec![
+                pair("grant_type", "password"),
+                pair("username", "ada"),
+                pair("password", "p w"),
+            ],
+        ),
+        (
+            OAuth2Grant::DeviceCode {
+                device_code: "d&".into(),
+            },
+            vec![
+                pair("grant_type", &urn("grant-type:device_code")),
+                pair("device_code", "d&"),
+            ],
+        ),
+        (
+            OAuth2Grant::JwtBearer { assertion: "j".into() },
+            vec![
+                pair("grant_type", &urn("grant-type:jwt-bearer")),
+                pair("assertion", "j"),
+            ],
+        ),
+        (
+            OAuth2Grant::TokenExchange(exchange),
+            vec![
+                pair("grant_type", &urn("grant-type:token-exchange")),
+                pair("subject_token", "s"),
+                pair("subject_token_type", &urn("token-type:access_token")),
+                pair("actor_token", "act"),
+                pair("actor_token_type", &urn("token-type:jwt")),
+                pair("requested_token_type", &urn("token-type:id_token")),
+            ],
+        ),
+    ] {
+        let (result, memory) = ask(request().with_grant(grant), token("a")).await;
+        result.unwrap();
+        let received = &memory.received()[0];
+        assert_eq!(form(received), expected);
+        assert!(
+            received
+                .header("authorization")
+                .is_some_and(|value| value.starts_with("Basic "))
+        );
+    }
 }
 
 #[tokio::test]
@@ -163,7 +219,11 @@ async fn error_responses_become_errors_without_secrets() {
             ErrorKind::Authentication,
             Some("invalid_scope"),
         ),
-        (json(400, json!({"error": told})), ErrorKind::Authentication, Some("")),
+        (
+            json(400, json!({"error": told})),
+            ErrorKind::Authentication,
+            Some("[redacted] is wrong"),
+        ),
         (
             json(200, json!({"error": "bad_verification_code\n\""})),
             ErrorKind::Authentication,
@@ -172,16 +232,20 @@ async fn error_responses_become_errors_without_secrets() {
         (
             json(503, json!({"error": "temporarily_unavailable"})),
             ErrorKind::Status,
-            None,
+            Some("temporarily_unavailable"),
         ),
-        (json(429, json!({"error": "slow_down"})), ErrorKind::RateLimited, None),
+        (
+            json(429, json!({"error": "slow_down"})),
+            ErrorKind::RateLimited,
+            Some("slow_down"),
+        ),
         (json(403, json!({})), ErrorKind::PermissionDenied, None),
         (
             json(200, json!({"access_token": "", "token_type": "Bearer"})),
             ErrorKind::Protocol,
             None,
         ),
-        (json(200, json!({"access_token": SECRET})), ErrorKind::Protocol, None),
+        (json(200, json!({"token": SECRET})), ErrorKind::Protocol, None),
         (Reply::ok().with_body(SECRET), ErrorKind::Protocol, None),
         (
             Reply::ok().with_body(vec![b'x'; (256 << 10) + 1]),
@@ -587,6 +651,54 @@ async fn single_use_grants_that_may_have_been_used_are_not_sent_again() {
     api.get()
         .await
         .expect("a refresh token that is not rotated is sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_can_start_with_a_token() {
+    let mut first = OAuth2Token::bearer("0");
+    first.expires_in = Some(Duration::from_secs(100));
+    first.refresh_token = Some("r0".into());
+    for (request, grant) in [
+        (code_request(), "refresh_token"),
+        (refresh_request(), "refresh_token"),
+        (request(), "client_credentials"),
+    ] {
+        let credentials = OAuth2Credentials::new(request).with_token(first.clone());
+        let api = Api::with_credentials(credentials, token("1"));
+        api.get().await.unwrap();
+        assert!(api.token_requests().is_empty());
+        tokio::time::advance(Duration::from_secs(100)).await;
+        api.get().await.unwrap();
+        assert_eq!(api.sent(), ["Bearer 0", "Bearer 1"]);
+        assert_eq!(field(&api.token_requests()[0], "grant_type").as_deref(), Some(grant));
+    }
+    let credentials = OAuth2Credentials::new(request()).with_token(OAuth2Token::bearer("a\nb"));
+    let error = Credentials::oauth2(credentials).unwrap_err();
+    assert_eq!(error.field(), Some("oauth2.token"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_code_is_sent_until_the_user_has_decided() {
+    let request = code_request().with_grant(OAuth2Grant::DeviceCode {
+        device_code: "d".into(),
+    });
+    let api = Api::new(
+        request,
+        [
+            refusal("authorization_pending"),
+            refusal("slow_down"),
+            token("1"),
+            token("2"),
+        ],
+    );
+    for code in ["authorization_pending", "slow_down"] {
+        let error = api.get().await.unwrap_err();
+        assert_eq!(error.get(networking_spi::error::context::ERROR), Some(code));
+    }
+    api.get().await.unwrap();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    assert_eq!(api.get().await.unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(api.token_requests().len(), 3, "it is used up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,12 @@ impl JwtSigningKey {
         }
     }
 
+    /// A key that is not one of its algorithm.
+    #[cfg(test)]
+    pub(crate) fn unusable() -> Self {
+        Self::new(JwtAlgorithm::Rs256, EncodingKey::from_secret(b"secret"))
+    }
+
     /// Sets the key's id, which tokens name in their header (`kid`).
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());

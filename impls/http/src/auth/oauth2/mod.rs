@@ -1,39 +1,116 @@
-//! Requests to token endpoints (RFC 6749), and the renewal of tokens.
+//! OAuth 2: tokens for this application, for its users and for other services, over any [`HttpClient`].
+//!
+//! | to | use |
+//! |---|---|
+//! | send requests with a token that is renewed automatically | [`OAuth2Credentials`] |
+//! | sign in a user in a browser (authorization code with PKCE, RFC 6749 and 7636) | [`OAuth2Client::authorize`] |
+//! | sign in a user on another device (RFC 8628) | [`OAuth2Client::start_device`] |
+//! | exchange a token for another one (RFC 8693) | [`OAuth2Client::exchange`] with [`OAuth2Grant::TokenExchange`] |
+//! | ask about a token (RFC 7662), or revoke it (RFC 7009) | [`OAuth2Client::introspect`], [`OAuth2Client::revoke`] |
+//! | send one token request with a client that is only a `dyn HttpExtended` | [`HttpExtended::authenticate_oauth2`] |
+//! | use the crate `oauth2` directly | [`OAuth2HttpClient`] |
+//!
+//! [`HttpExtended::authenticate_oauth2`]: networking_spi::http::HttpExtended::authenticate_oauth2
+//!
+//! # A user signs in in a browser
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use networking_http::oauth2::{AuthorizationOptions, AuthorizationResponse, OAuth2Client, OAuth2ClientConfig};
+//! use networking_http::{MemoryHttpClient, Reply};
+//! use networking_spi::http::Method;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let http = MemoryHttpClient::new();
+//! # let token = serde_json::json!({"access_token": "a", "token_type": "Bearer", "expires_in": 3600});
+//! # http.route(Method::POST, "https://id.example.com/token", Reply::ok().with_json(&token)?)?;
+//! let config = OAuth2ClientConfig::new("app")
+//!     .with_authorization_url("https://id.example.com/authorize".parse()?, "https://app.example.com/back".parse()?)
+//!     .with_token_url("https://id.example.com/token".parse()?);
+//! let client = OAuth2Client::new(Arc::new(http), config)?;
+//!
+//! // Send the browser to `pending.url`, and keep `pending` in the user's session.
+//! let pending = client.authorize(&AuthorizationOptions::new().with_scope("orders"))?;
+//!
+//! // The browser comes back to the redirect URI with `code` and `state`.
+//! # let query = format!("?code=c&state={}", pending.state.expose());
+//! let response = AuthorizationResponse::from_query(&query);
+//! let token = client.exchange_code(&pending, &response).await?;
+//! # assert_eq!(token.access_token.expose(), "a");
+//! # Ok(()) }
+//! ```
+//!
+//! For a client that uses the token and renews it, give [`OAuth2Client::request_with_code`] to
+//! [`OAuth2Credentials::new`] instead. For a user who has signed in before, give it the stored refresh token with
+//! [`OAuth2Client::request`].
+//!
+//! # A user signs in on another device
+//!
+//! ```no_run
+//! # async fn example(client: networking_http::oauth2::OAuth2Client) -> Result<(), networking_spi::NetworkError> {
+//! let mut device = client.start_device(["orders"]).await?;
+//! println!("Open {} and enter {}", device.verification_uri, device.user_code);
+//! let token = device.token().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Responses
+//!
+//! Responses are read as real servers send them:
+//!
+//! * JSON or a form, with any content type, also with a byte order mark or in UTF-16; status 200 or another 2xx. Of
+//!   members with the same name the last one counts; unknown members are ignored.
+//! * `token_type` is `Bearer` if it is missing or `null`. `scope` is a string, with spaces or commas, or a list.
+//!   `expires_in` is a number or a string; zero, negative and other values mean that the lifetime is not known, and at
+//!   most 100 years are used.
+//!   `refresh_token` and `id_token` that are `null`, `false` or empty do not exist.
+//! * A response without `access_token` is [`Protocol`](ErrorKind::Protocol) naming the field.
+//! * An error is an error with any status. The server's code, description and URI are in the context of the error: from
+//!   JSON or a form, also in the names that other servers use, from `WWW-Authenticate`, and from the text of a page in
+//!   plain text or HTML. They are shortened, and the secrets of the request are replaced.
+//! * 400 to 403 with an error code is [`Authentication`](ErrorKind::Authentication), as is 200 with one. Other statuses
+//!   keep their kind: 429 is [`RateLimited`](ErrorKind::RateLimited), 5xx is [`Status`](ErrorKind::Status), both with
+//!   the `Retry-After`.
 
+mod adapter;
+mod answer;
+mod authorization;
+mod client;
+mod device;
+mod forms;
+mod introspection;
+mod refusal;
+mod secrets;
 mod token_source;
+mod wire;
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
-use networking_spi::error::ResultExt;
-use networking_spi::http::{HttpClient, HttpRequest, Method, OAuth2Grant, OAuth2Request, OAuth2Token};
+use networking_spi::error::{ResultExt, context};
+use networking_spi::http::{HttpClient, OAuth2Grant, OAuth2Request, OAuth2Token};
 use networking_spi::secret::Secret;
 use networking_spi::validate::{self, Validate};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
-use serde::Deserialize;
-use serde_json::Value;
-use url::form_urlencoded::byte_serialize;
+use networking_spi::{ErrorKind, NetworkError, Result};
 
+pub use self::adapter::OAuth2HttpClient;
+pub use self::authorization::{AuthorizationOptions, AuthorizationResponse, PendingAuthorization};
+pub use self::client::{OAuth2Client, OAuth2ClientConfig};
+pub use self::device::DeviceAuthorization;
+pub use self::introspection::TokenIntrospection;
 #[cfg(feature = "jwt")]
 pub use self::token_source::Assertion;
 pub use self::token_source::OAuth2Credentials;
 pub(super) use self::token_source::TokenSource;
-use crate::connect::basic;
-use crate::marks::WithoutCredentials;
 
 pub(super) const OPERATION: &str = "http.authenticate_oauth2";
-
-/// The largest accepted response of a token endpoint, in bytes.
-const MAX_ANSWER: usize = 256 << 10;
 
 /// Time limit of a request to a token endpoint.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The context key for the error code of RFC 6749, section 5.2.
-const ERROR_CODE: &str = "error";
-
 /// Parameters that are set by fields of the request.
-const OWN_PARAMETERS: [&str; 9] = [
+const OWN_PARAMETERS: [&str; 17] = [
     "assertion",
     "grant_type",
     "client_id",
@@ -43,26 +120,55 @@ const OWN_PARAMETERS: [&str; 9] = [
     "code",
     "redirect_uri",
     "code_verifier",
+    "username",
+    "password",
+    "device_code",
+    "subject_token",
+    "subject_token_type",
+    "actor_token",
+    "actor_token_type",
+    "requested_token_type",
 ];
 
-/// Sends one token request. Redirects are not followed, because the request contains secrets. A request that the server may have
-/// received is not retried, because its grant may be valid only once.
-pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, limit: Duration) -> Result<OAuth2Token> {
-    check(request)?;
-    let outgoing = to_http(request, http.capabilities().response_size_limit)?;
-    let exchanged = tokio::time::timeout(limit, async {
-        let response = http.request(outgoing).await?;
-        let (status, status_error) = (response.status, response.status_error());
-        match response.body.collect(MAX_ANSWER).await {
-            Ok(body) => read(status, status_error, &body, request),
-            // If the body of an error response cannot be read, its status is the error.
-            Err(error) => Err(status_error.unwrap_or(error)),
+/// How a client sends its secret (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ClientAuthentication {
+    /// In the header `Authorization`, which every server supports (`client_secret_basic`).
+    #[default]
+    Basic,
+    /// In the form, for servers that do not obey the specification (`client_secret_post`).
+    Form,
+}
+
+/// The kind of a token, as a hint for the server (RFC 7009, section 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the two kinds that the specification knows")]
+pub enum TokenKind {
+    /// An access token.
+    Access,
+    /// A refresh token.
+    Refresh,
+}
+
+impl TokenKind {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Access => "access_token",
+            Self::Refresh => "refresh_token",
         }
-    });
-    exchanged
-        .await
-        .unwrap_or_else(|_| Err(NetworkError::timeout(OPERATION, Phase::Total, limit)))
-        .in_operation(OPERATION)
+    }
+}
+
+/// Sends one token request.
+pub(crate) async fn exchange(http: &dyn HttpClient, request: &OAuth2Request, limit: Duration) -> Result<OAuth2Token> {
+    let exchanged = async {
+        check(request)?;
+        let built = forms::token(request)?;
+        let answer = wire::send(http, &request.token_url, built, limit, OPERATION).await?;
+        answer.token(&request.scopes)
+    };
+    exchanged.await.in_operation(OPERATION)
 }
 
 fn check(request: &OAuth2Request) -> Result<()> {
@@ -101,203 +207,19 @@ fn check(request: &OAuth2Request) -> Result<()> {
             )
         }
         OAuth2Grant::JwtBearer { assertion } => validate::not_blank(assertion.expose(), "grant.assertion"),
+        OAuth2Grant::Password { username, .. } => validate::not_blank(username, "grant.username"),
+        OAuth2Grant::DeviceCode { device_code } => validate::not_blank(device_code.expose(), "grant.device_code"),
+        OAuth2Grant::TokenExchange(exchange) => validate::nested(exchange, "grant"),
         _ => Err(NetworkError::unsupported(OPERATION, "grant")),
     }
 }
 
-fn to_http(request: &OAuth2Request, limit_size: bool) -> Result<HttpRequest> {
-    let mut form: Vec<(&str, &str)> = Vec::new();
-    match &request.grant {
-        OAuth2Grant::RefreshToken { refresh_token } => {
-            form.push(("grant_type", "refresh_token"));
-            form.push(("refresh_token", refresh_token.expose()));
-        }
-        OAuth2Grant::AuthorizationCode {
-            code,
-            redirect_uri,
-            pkce_verifier,
-        } => {
-            form.push(("grant_type", "authorization_code"));
-            form.push(("code", code.expose()));
-            form.push(("redirect_uri", redirect_uri.as_str()));
-            if let Some(verifier) = pkce_verifier {
-                form.push(("code_verifier", verifier.expose()));
-            }
-        }
-        OAuth2Grant::JwtBearer { assertion } => {
-            form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
-            form.push(("assertion", assertion.expose()));
-        }
-        _ => form.push(("grant_type", "client_credentials")),
-    }
-    let scope = request.scopes.join(" ");
-    if !scope.is_empty() {
-        form.push(("scope", &scope));
-    }
-    if let Some(audience) = &request.audience {
-        form.push(("audience", audience));
-    }
-    form.extend(
-        request
-            .extra
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
-    if request.client_secret.is_none() {
-        form.push(("client_id", &request.client_id));
-    }
-
-    let mut outgoing = HttpRequest::new(Method::POST, request.token_url.clone())
-        .with_form(form)
-        .with_header(header::ACCEPT, "application/json")?;
-    if let Some(secret) = &request.client_secret {
-        outgoing
-            .headers
-            .insert(header::AUTHORIZATION, basic(&request.client_id, secret));
-    }
-    outgoing.options.follow_redirects = Some(false);
-    outgoing.options.raise_for_status = Some(false);
-    outgoing.options.idempotent = Some(false);
-    outgoing.options.max_response_size = limit_size.then_some(MAX_ANSWER as u64);
-    outgoing.extensions.insert(WithoutCredentials);
-    Ok(outgoing)
-}
-
-/// RFC 6749, section 2.3.1: both parts are form-encoded before they are put into Basic credentials.
-fn basic(client_id: &str, secret: &Secret) -> HeaderValue {
-    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    basic::credentials(&encode(client_id), &encode(secret.expose()))
-}
-
-#[derive(Deserialize)]
-struct Granted {
-    access_token: Secret,
-    token_type: String,
-    expires_in: Option<Value>,
-    refresh_token: Option<Secret>,
-    scope: Option<String>,
-    id_token: Option<Secret>,
-}
-
-#[derive(Deserialize)]
-struct Refused {
-    error: String,
-    error_description: Option<String>,
-}
-
-fn read(
-    status: StatusCode,
-    status_error: Option<NetworkError>,
-    body: &[u8],
-    request: &OAuth2Request,
-) -> Result<OAuth2Token> {
-    // Some servers report errors with status 200.
-    if !status.is_server_error()
-        && status != StatusCode::TOO_MANY_REQUESTS
-        && let Ok(refused) = serde_json::from_slice::<Refused>(body)
-    {
-        return Err(refusal(status, &refused, request));
-    }
-    if let Some(error) = status_error {
-        return Err(error);
-    }
-    let failed = |kind, message| {
-        NetworkError::new(kind, OPERATION, message)
-            .with_status(status.as_u16())
-            .with_send_state(SendState::Sent)
-    };
-    if status.is_redirection() {
-        return Err(failed(
-            ErrorKind::Redirect,
-            "the token endpoint responded with a redirect",
-        ));
-    }
-    // The cause is omitted, because it would contain a part of the token.
-    let granted: Granted = serde_json::from_slice(body)
-        .map_err(|_| failed(ErrorKind::Protocol, "the response of the token endpoint is not a token"))?;
-    if granted.access_token.is_empty() || granted.token_type.is_empty() {
-        return Err(failed(ErrorKind::Protocol, "the token is empty"));
-    }
-    let mut token = OAuth2Token::bearer(granted.access_token);
-    token.token_type = granted.token_type;
-    token.expires_in = granted.expires_in.as_ref().and_then(seconds);
-    token.refresh_token = granted.refresh_token.filter(|token| !token.is_empty());
-    token.scopes = granted.scope.map_or_else(Vec::new, |scope| {
-        scope
-            .split(' ')
-            .filter(|one| !one.is_empty())
-            .map(str::to_owned)
-            .collect()
-    });
-    token.id_token = granted.id_token;
-    Ok(token)
-}
-
-/// Seconds as a number, or as a string, which some servers send.
-fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::String(text) => text.parse().ok(),
-        other => other.as_f64(),
-    };
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-}
-
-fn refusal(status: StatusCode, refused: &Refused, request: &OAuth2Request) -> NetworkError {
-    // The characters that RFC 6749, section 5.2, allows.
-    let shown = |text: &str| -> String {
-        let allowed = |c: &char| (' '..='~').contains(c) && !matches!(c, '"' | '\\');
-        text.chars().filter(allowed).take(200).collect()
-    };
-    let mut error = NetworkError::new(
-        ErrorKind::Authentication,
-        OPERATION,
-        "the token endpoint refused the request",
-    )
-    .with_status(status.as_u16())
-    .with_send_state(SendState::Sent)
-    .with_context(
-        ERROR_CODE,
-        if echoes(&refused.error, request) {
-            String::new()
-        } else {
-            shown(&refused.error)
-        },
-    );
-    if let Some(description) = refused
-        .error_description
-        .as_deref()
-        .filter(|text| !echoes(text, request))
-    {
-        error = error.with_context("description", shown(description));
-    }
-    error
-}
-
-/// Whether a text from the server repeats a secret of the request.
-fn echoes(text: &str, request: &OAuth2Request) -> bool {
-    let of_grant = match &request.grant {
-        OAuth2Grant::RefreshToken { refresh_token } => [Some(refresh_token), None],
-        OAuth2Grant::AuthorizationCode {
-            code, pkce_verifier, ..
-        } => [Some(code), pkce_verifier.as_ref()],
-        OAuth2Grant::JwtBearer { assertion } => [Some(assertion), None],
-        _ => [None, None],
-    };
-    of_grant
-        .into_iter()
-        .chain([request.client_secret.as_ref()])
-        .flatten()
-        .any(|secret| !secret.is_empty() && text.contains(secret.expose()))
-        || request
-            .extra
-            .values()
-            .any(|value| !value.is_empty() && text.contains(value.as_str()))
-}
-
 /// Whether the server reported that the grant is invalid, expired or used.
 fn is_invalid_grant(error: &NetworkError) -> bool {
-    error.kind() == ErrorKind::Authentication
-        && error
-            .context()
-            .any(|(key, value)| key == ERROR_CODE && value == "invalid_grant")
+    error.kind() == ErrorKind::Authentication && error.get(context::ERROR) == Some("invalid_grant")
+}
+
+/// Whether the server waits for the decision of the user of a device.
+fn is_pending(error: &NetworkError) -> bool {
+    matches!(error.get(context::ERROR), Some("authorization_pending" | "slow_down"))
 }

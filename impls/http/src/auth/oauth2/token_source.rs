@@ -13,7 +13,7 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use parking_lot::Mutex;
 
-use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant};
+use super::{DEFAULT_TIMEOUT, OPERATION, check, exchange, is_invalid_grant, is_pending};
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::SignedJwt;
 use networking_runtime::single_flight::SingleFlight;
@@ -26,8 +26,8 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
 /// How access tokens are requested, and when they are renewed.
 ///
-/// With the client-credentials grant, a renewal requests a new token. With other grants it uses the refresh token, if the server
-/// issued one. A new refresh token from the server replaces the old one together with the access token.
+/// With the client-credentials grant, a renewal requests a new token. With other grants it uses the refresh token, if
+/// the server issued one. A new refresh token from the server replaces the old one together with the access token.
 ///
 /// ```
 /// use networking_http::HttpClientBuilder;
@@ -47,6 +47,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 pub struct OAuth2Credentials {
     /// The request for the first token.
     pub request: OAuth2Request,
+    /// A token that was obtained before. It is used until it must be renewed, with its refresh token if it has one. Its
+    /// lifetime counts from when the client is made. A code in the request is not sent then.
+    pub token: Option<OAuth2Token>,
     /// A token is renewed this long before it expires, but not before half of its lifetime has passed.
     pub skew: Duration,
     /// The maximum of the random time that is added to `skew`, so that many clients do not renew at the same time.
@@ -58,13 +61,14 @@ pub struct OAuth2Credentials {
     pub assertion: Option<Assertion>,
 }
 
-/// A token that the client signs for each request for an access token (RFC 7523). Its audience is the token endpoint, unless one
-/// is set.
+/// A token that the client signs for each request for an access token (RFC 7523). Its audience is the token endpoint,
+/// unless one is set.
 #[cfg(feature = "jwt")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Assertion {
-    /// Replaces the client's secret (section 2.2, `private_key_jwt`). The default issuer and subject are the client's id.
+    /// Replaces the client's secret (section 2.2, `private_key_jwt`). The default issuer and subject are the client's
+    /// id.
     OfClient(SignedJwt),
     /// Replaces the request's grant (section 2.1).
     OfGrant(SignedJwt),
@@ -75,6 +79,7 @@ impl OAuth2Credentials {
     pub fn new(request: OAuth2Request) -> Self {
         Self {
             request,
+            token: None,
             skew: Duration::from_secs(60),
             jitter: Duration::from_secs(10),
             timeout: DEFAULT_TIMEOUT,
@@ -87,6 +92,13 @@ impl OAuth2Credentials {
     #[cfg(feature = "jwt")]
     pub fn with_assertion(mut self, assertion: Assertion) -> Self {
         self.assertion = Some(assertion);
+        self
+    }
+
+    /// Starts with a token that was obtained before, such as one of
+    /// [`DeviceAuthorization::token`](super::DeviceAuthorization::token).
+    pub fn with_token(mut self, token: OAuth2Token) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -119,6 +131,10 @@ impl Validate for OAuth2Credentials {
                 jwt.validate().in_field("assertion")?;
             }
             None => {}
+        }
+        if let Some(token) = &self.token {
+            let usable = header(token).is_ok();
+            validate::ensure(usable, "token", "must be a bearer token that fits into a header")?;
         }
         validate::positive(self.timeout, "timeout")
     }
@@ -172,14 +188,21 @@ impl TokenSource {
             OAuth2Grant::RefreshToken { refresh_token } => Some(refresh_token.clone()),
             _ => None,
         };
+        let mut state = State {
+            refresh_token,
+            ..State::default()
+        };
+        if let Some(token) = config.token.clone()
+            && let Ok(header) = header(&token)
+        {
+            state.code_sent = is_single_use(&config.request.grant);
+            keep(&mut state, &config, header, token, clock.elapsed());
+        }
         Self {
             http,
             config,
             clock,
-            state: Mutex::new(State {
-                refresh_token,
-                ..State::default()
-            }),
+            state: Mutex::new(state),
             flight: SingleFlight::new(OPERATION),
         }
     }
@@ -245,17 +268,21 @@ impl TokenSource {
 
     async fn renew(&self) -> Result<Arc<Issued>> {
         let (grant, only_once) = self.next_grant()?;
+        let uses_code = is_single_use(&grant);
         let request = self.config.request.clone().with_grant(grant);
+        // If it fails, nothing was sent, and a code can still be used.
         #[cfg(feature = "jwt")]
         let request = self.signed(request)?;
+        self.state.lock().code_sent |= uses_code;
         let answer = exchange(&*self.http, &request, self.config.timeout).await;
         let now = self.clock.elapsed();
         let mut state = self.state.lock();
         match answer.and_then(|token| Ok((header(&token)?, token))) {
-            Ok((header, token)) => Ok(self.keep(&mut state, header, token, now)),
+            Ok((header, token)) => Ok(keep(&mut state, &self.config, header, token, now)),
             Err(error) => {
                 state.pause_until = now + RENEWAL_PAUSE;
-                let unsent = error.send_state() == SendState::NotSent;
+                // The code of a device is not used up while the user has not decided.
+                let unsent = error.send_state() == SendState::NotSent || is_pending(&error);
                 state.code_sent &= !unsent;
                 let unsure = only_once && !unsent;
                 if !is_invalid_grant(&error) && !unsure {
@@ -298,14 +325,14 @@ impl TokenSource {
 
     /// The grant to use, and whether it may be sent only once.
     fn next_grant(&self) -> Result<(OAuth2Grant, bool)> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if let Some(ended) = &state.ended {
             return Err(ended.clone());
         }
         if let Some(refresh_token) = state.refresh_token.clone() {
             return Ok((OAuth2Grant::RefreshToken { refresh_token }, state.rotates));
         }
-        let code = matches!(self.config.request.grant, OAuth2Grant::AuthorizationCode { .. });
+        let code = is_single_use(&self.config.request.grant);
         if code && state.code_sent {
             return Err(NetworkError::new(
                 ErrorKind::Authentication,
@@ -313,37 +340,49 @@ impl TokenSource {
                 "the token has expired, and the server sent no refresh token",
             ));
         }
-        state.code_sent = code;
         Ok((self.config.request.grant.clone(), code))
     }
+}
 
-    fn keep(&self, state: &mut State, header: HeaderValue, token: OAuth2Token, now: Duration) -> Arc<Issued> {
-        let renewable = !matches!(self.config.request.grant, OAuth2Grant::ClientCredentials);
-        if let Some(new) = token.refresh_token.filter(|_| renewable) {
-            state.rotates |= state.refresh_token.as_ref().is_some_and(|old| *old != new);
-            state.refresh_token = Some(new);
-        }
-        let life = token.expires_in;
-        let early = self
-            .config
-            .skew
-            .saturating_add(self.config.jitter.mul_f64(fastrand::f64()));
-        state.generation += 1;
-        let issued = Arc::new(Issued {
-            header,
-            generation: state.generation,
-            renew_at: life.map(|life| now.saturating_add(life.saturating_sub(early).max(life / 2))),
-            expires_at: life.map(|life| now.saturating_add(life)),
-        });
-        state.current = Some(Arc::clone(&issued));
-        state.refused = false;
-        issued
+/// Whether the grant can be sent only once, because the server uses it up.
+fn is_single_use(grant: &OAuth2Grant) -> bool {
+    matches!(
+        grant,
+        OAuth2Grant::AuthorizationCode { .. } | OAuth2Grant::DeviceCode { .. }
+    )
+}
+
+fn keep(
+    state: &mut State,
+    config: &OAuth2Credentials,
+    header: HeaderValue,
+    token: OAuth2Token,
+    now: Duration,
+) -> Arc<Issued> {
+    let renewable = !matches!(config.request.grant, OAuth2Grant::ClientCredentials);
+    if let Some(new) = token.refresh_token.filter(|_| renewable) {
+        state.rotates |= state.refresh_token.as_ref().is_some_and(|old| *old != new);
+        state.refresh_token = Some(new);
     }
+    let life = token.expires_in;
+    let early = config.skew.saturating_add(config.jitter.mul_f64(fastrand::f64()));
+    state.generation += 1;
+    let issued = Arc::new(Issued {
+        header,
+        generation: state.generation,
+        renew_at: life.map(|life| now.saturating_add(life.saturating_sub(early).max(life / 2))),
+        expires_at: life.map(|life| now.saturating_add(life)),
+    });
+    state.current = Some(Arc::clone(&issued));
+    state.refused = false;
+    issued
 }
 
 fn header(token: &OAuth2Token) -> Result<HeaderValue> {
     let broken = |message| NetworkError::new(ErrorKind::Protocol, OPERATION, message);
-    if !token.token_type.eq_ignore_ascii_case("bearer") {
+    // Apigee calls it `BearerToken`.
+    let is_bearer = |name| token.token_type.trim().eq_ignore_ascii_case(name);
+    if !is_bearer("bearer") && !is_bearer("BearerToken") {
         return Err(broken("the token is not a bearer token"));
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.access_token.expose()))
@@ -357,5 +396,37 @@ impl fmt::Debug for TokenSource {
         f.debug_struct("TokenSource")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use networking_runtime::clock::TokioClock;
+    use networking_spi::http::Method;
+
+    use super::*;
+    use crate::auth::jwt::JwtSigningKey;
+    use crate::{MemoryHttpClient, Reply};
+
+    #[tokio::test]
+    async fn a_code_is_not_sent_if_the_assertion_cannot_be_signed() {
+        let http = MemoryHttpClient::new();
+        let url = "https://id.test/token";
+        http.route(Method::POST, url, Reply::ok()).unwrap();
+        let grant = OAuth2Grant::AuthorizationCode {
+            code: "c0de".into(),
+            redirect_uri: "https://app.test/back".parse().unwrap(),
+            pkce_verifier: None,
+        };
+        let request = OAuth2Request::new(url.parse().unwrap(), "id", grant);
+        let credentials = OAuth2Credentials::new(request)
+            .with_assertion(Assertion::OfClient(SignedJwt::new(JwtSigningKey::unusable())));
+        let source = TokenSource::new(Arc::new(http.clone()), credentials, Arc::new(TokioClock::new()));
+        for _ in 0..2 {
+            let error = source.renew().await.err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Internal, "not that the code was sent: {error}");
+        }
+        assert!(!source.state.lock().code_sent);
+        assert!(http.received().is_empty());
     }
 }
