@@ -468,7 +468,7 @@ async fn codes_of_a_device_are_read_as_servers_send_them() {
 async fn tokens_are_introspected() {
     let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
     let members = json!({"active": true, "scope": ["read", "write"], "client_id": "app", "username": "ada",
-        "token_type": "bearer", "exp": "1790000000", "iat": 1780000000.5, "nbf": null, "sub": "7", "aud": "orders",
+        "token_type": "bearer", "exp": "1790000000", "iat": 1_780_000_000.5, "nbf": null, "sub": "7", "aud": "orders",
         "iss": ISSUER, "jti": "1", "tenant": {"id": 5}});
     let server = server("introspect", reply(200, &members));
     let client = client(&server, config().with_client_secret(SECRET));
