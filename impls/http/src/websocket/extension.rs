@@ -35,23 +35,26 @@ pub(super) struct Agreement {
 
 /// The value of `Sec-WebSocket-Extensions`.
 pub(super) fn offer(compression: &WebSocketCompression) -> HeaderValue {
-    let mut offer = format!("{NAME}; {CLIENT_MAX_WINDOW_BITS}");
-    if compression.client_max_window_bits < 15 {
-        offer += &format!("={}", compression.client_max_window_bits);
-    }
+    let mut offer = vec![NAME.to_owned()];
+    offer.push(match compression.client_max_window_bits {
+        15 => CLIENT_MAX_WINDOW_BITS.to_owned(),
+        bits => format!("{CLIENT_MAX_WINDOW_BITS}={bits}"),
+    });
     if compression.server_max_window_bits < 15 {
-        offer += &format!("; {SERVER_MAX_WINDOW_BITS}={}", compression.server_max_window_bits);
+        offer.push(format!(
+            "{SERVER_MAX_WINDOW_BITS}={}",
+            compression.server_max_window_bits
+        ));
     }
     for (wanted, parameter) in [
         (compression.client_no_context_takeover, CLIENT_NO_CONTEXT_TAKEOVER),
         (compression.server_no_context_takeover, SERVER_NO_CONTEXT_TAKEOVER),
     ] {
         if wanted {
-            offer += "; ";
-            offer += parameter;
+            offer.push(parameter.to_owned());
         }
     }
-    HeaderValue::from_str(&offer).expect("the offer is visible ASCII")
+    HeaderValue::from_str(&offer.join("; ")).expect("the offer is visible ASCII")
 }
 
 /// What the peer answered to the offer; `None` if it declined it.

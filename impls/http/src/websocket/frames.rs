@@ -194,7 +194,7 @@ mod tests {
         sent.extend([COMPRESSED | BINARY, 126, 0, 130]);
         sent.extend([0xff; 130]);
         sent.extend([FINAL, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
-        sent.extend([0xc1; 65_536]);
+        sent.extend(vec![0xc1; 65_536]);
         sent.extend([FINAL | TEXT, 0]);
         sent.extend([FINAL | TEXT, MASKED | 2, 1, 2, 3, 4, 5, 6]);
         let mut expected = sent.clone();

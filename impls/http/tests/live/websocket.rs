@@ -54,8 +54,8 @@ pub(crate) async fn large_messages_come_back(live: Arc<Live>) -> CaseResult {
 }
 
 pub(crate) async fn compressed_messages_come_back(live: Arc<Live>) -> CaseResult {
-    let noise: Vec<u8> = (0..70_000_u32)
-        .map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
+    let noise: Vec<u8> = (0..17_500_u32)
+        .flat_map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
     for compression in [
         WebSocketCompression::new(),

@@ -1,5 +1,7 @@
 //! permessage-deflate against a peer that reads and writes frames by hand.
 
+use std::sync::Arc;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use networking_http::HttpClientBuilder;
 use networking_spi::ErrorKind;
@@ -8,7 +10,6 @@ use networking_spi::websocket::{
     UnreadPolicy, WebSocketCompression, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage,
     WebSocketOptions, WebSocketRequest,
 };
-use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -50,16 +51,16 @@ async fn read_frame(stream: &mut TcpStream) -> Option<Frame> {
 
 async fn write_frame(stream: &mut TcpStream, first: u8, payload: &[u8]) {
     let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..=125 => frame.push(length as u8),
-        length @ 126..=0xffff => {
-            frame.push(126);
-            frame.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            frame.push(127);
-            frame.extend((length as u64).to_be_bytes());
-        }
+    if let Ok(short) = u8::try_from(payload.len())
+        && short < 126
+    {
+        frame.push(short);
+    } else if let Ok(length) = u16::try_from(payload.len()) {
+        frame.push(126);
+        frame.extend(length.to_be_bytes());
+    } else {
+        frame.push(127);
+        frame.extend((payload.len() as u64).to_be_bytes());
     }
     frame.extend_from_slice(payload);
     // The client may have closed the connection.
@@ -320,17 +321,17 @@ async fn dropped_sends_do_not_spoil_later_messages() {
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(300_000).collect();
     let mut sent = 0;
     for round in 0..40 {
-        let mut send = Box::pin(connection.send_binary(noise.clone()));
+        let mut sending = Box::pin(connection.send_binary(noise.clone()));
         // Polled a few times, and then dropped.
         let mut done = false;
         for _ in 0..round % 8 {
-            if futures_util::poll!(&mut send).is_ready() {
+            if futures_util::poll!(&mut sending).is_ready() {
                 done = true;
                 break;
             }
         }
         if !done && round % 2 == 0 {
-            send.await.unwrap();
+            sending.await.unwrap();
             done = true;
         }
         sent += usize::from(done);

@@ -1,5 +1,6 @@
 //! What a connection reads while the application does not receive.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -7,15 +8,12 @@ use networking_http::HttpClientBuilder;
 use networking_spi::ErrorKind;
 use networking_spi::http::HttpExtended;
 use networking_spi::websocket::{
-    UnreadPolicy, WebSocketConnectionExt, WebSocketMessage, WebSocketOptions, WebSocketRequest,
+    UnreadPolicy, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage, WebSocketOptions, WebSocketRequest,
 };
-use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-
-use networking_spi::websocket::WebSocketConnection;
 
 use crate::raw::RawServer;
 
