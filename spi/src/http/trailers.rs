@@ -193,7 +193,14 @@ mod tests {
             "location",
             "retry-after",
         ];
-        let allowed = ["grpc-status", "grpc-message", "etag", "content-digest", "server-timing", "x-a"];
+        let allowed = [
+            "grpc-status",
+            "grpc-message",
+            "etag",
+            "content-digest",
+            "server-timing",
+            "x-a",
+        ];
         let trailers = Trailers::pending();
         trailers.set(fields(&[&forbidden[..], &allowed[..], &["x-a"]].concat()));
         let kept = trailers.get().unwrap();
