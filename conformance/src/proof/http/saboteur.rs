@@ -131,5 +131,7 @@ crate::saboteurs! {
         LosesRefreshTokens => ["extended::a_token_request_has_its_grant"],
         /// The server's error code is not in the error.
         HidesRefusalCodes => ["extended::a_refusal_has_the_servers_code"],
+        /// Trailers are lost.
+        LosesTrailers => ["response::trailers_are_known_at_the_end_of_the_body"],
     }
 }

@@ -56,20 +56,15 @@ pub(super) async fn open(
 fn to_http(connector: &WebSocketConnector, request: &WebSocketRequest) -> Result<Request> {
     let mut url = request.url.clone();
     url.set_fragment(None);
-    let user = basic::of_url(&url);
-    // Neither call fails for a URL with a host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    let mut fields = request.headers.clone();
+    basic::take_from_url(&mut url, &mut fields)?;
     let mut handshake = url
         .as_str()
         .into_client_request()
         .map_err(|_| NetworkError::invalid_input("url", "is not a URI"))?;
     let headers = handshake.headers_mut();
-    for (name, value) in &request.headers {
+    for (name, value) in &fields {
         headers.append(name, value.clone());
-    }
-    if let Some(user) = user {
-        headers.entry(header::AUTHORIZATION).or_insert(user);
     }
     if let Some(agent) = connector.user_agent().and_then(|agent| agent.parse().ok()) {
         headers.entry(header::USER_AGENT).or_insert(agent);
