@@ -132,6 +132,7 @@ pub(super) mod when {
         response_size_limit,
         raise_for_status,
         decompression,
+        trailers,
     );
 
     pub(in crate::http) fn network(harness: &dyn HttpHarness) -> Applies {

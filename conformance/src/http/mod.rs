@@ -99,5 +99,6 @@ define_suite! {
         "HTTP-62" extended::a_token_request_has_its_grant if when::extended_oauth2,
         "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
         "HTTP-64" extended::token_responses_are_read_as_servers_send_them if when::extended_oauth2,
+        "HTTP-65" response::trailers_are_known_at_the_end_of_the_body if when::trailers,
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::future::ready;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -105,9 +106,13 @@ async fn serve(stream: TcpStream, script: Arc<Script>) {
 
 fn to_hyper(response: HttpResponse) -> Response<UnsyncBoxBody<Bytes, NetworkError>> {
     let length = response.body.length();
-    let body = match response.body.as_bytes() {
-        Some(bytes) => Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync(),
-        None => StreamBody::new(response.body.into_stream().map_ok(Frame::data)).boxed_unsync(),
+    let body = if let Some(bytes) = response.body.as_bytes() {
+        Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync()
+    } else {
+        let trailers = response.trailers;
+        let end = stream::once(async move { Ok(trailers.get().cloned()) });
+        let end = end.try_filter_map(|fields| ready(Ok(fields.map(Frame::trailers))));
+        StreamBody::new(response.body.into_stream().map_ok(Frame::data).chain(end)).boxed_unsync()
     };
     let mut converted = Response::new(body);
     *converted.status_mut() = response.status;

@@ -118,6 +118,7 @@ impl HttpHarness for BareReqwest {
         capabilities.per_request_proxy = true;
         capabilities.per_request_tls = true;
         capabilities.http2 = true;
+        capabilities.trailers = true;
         capabilities
     }
 
@@ -199,6 +200,7 @@ impl HttpHarness for BareMemory {
         let mut capabilities = HttpCapabilities::none();
         capabilities.streaming_download = true;
         capabilities.response_size_limit = true;
+        capabilities.trailers = true;
         capabilities
     }
 
@@ -245,6 +247,7 @@ pub(crate) fn standard() -> HttpCapabilities {
     capabilities.response_size_limit = true;
     capabilities.raise_for_status = true;
     capabilities.decompression = true;
+    capabilities.trailers = true;
     capabilities
 }
 

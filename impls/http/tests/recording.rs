@@ -453,3 +453,26 @@ async fn invalid_files_name_their_field() {
         .unwrap_err();
     assert_eq!(error.field(), Some("max_body_size"));
 }
+
+#[tokio::test]
+async fn trailers_are_recorded_without_secrets_and_replayed() {
+    let fixture = Fixture::new();
+    let peer = MemoryHttpClient::new();
+    let reply = Reply::ok()
+        .with_body("body")
+        .with_trailer("x-sum", "1")
+        .unwrap()
+        .with_trailer("x-auth-token", "s3cr3t")
+        .unwrap();
+    peer.route(Method::GET, "/users", reply).unwrap();
+    let recorder = fixture.recording(peer, CassetteConfig::new()).await;
+    let response = recorder.get(URL).await.unwrap();
+    assert_eq!(response.trailers.get().unwrap()["x-sum"], "1");
+    assert!(!fixture.text().contains("s3cr3t"), "{}", fixture.text());
+
+    let (player, _) = fixture.replay().await;
+    let response = player.get(URL).await.unwrap().buffered().await.unwrap();
+    assert_eq!(response.trailers.get().unwrap()["x-sum"], "1");
+    assert_eq!(response.trailers.get().unwrap()["x-auth-token"], "[redacted]");
+    assert_eq!(response.text().await.unwrap(), "body");
+}

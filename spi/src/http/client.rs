@@ -52,6 +52,8 @@ capabilities! {
         per_request_tls,
         /// Uses HTTP/2 if the peer supports it.
         http2,
+        /// Returns the trailers of responses: [`HttpResponse::trailers`].
+        trailers,
     }
 }
 

@@ -22,6 +22,7 @@ mod retry;
 mod sse;
 pub mod status;
 mod text;
+mod trailers;
 
 pub use crate::backoff::Jitter;
 pub use auth::{JwtAlgorithm, JwtClaims, OAuth2Grant, OAuth2Request, OAuth2Token, TokenExchange};
@@ -39,6 +40,7 @@ pub use request::{HttpRequest, RequestTarget};
 pub use response::HttpResponse;
 pub use retry::{RetryBudget, RetryPolicy, RetryPredicate};
 pub use sse::{EventLimits, EventParser, EventStream, ServerSentEvent};
+pub use trailers::Trailers;
 
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockHttpClient;

@@ -124,7 +124,12 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
 
 /// A request.
 ///
-/// `extensions` has typed values for layers (a trace span, a tenant), which are not sent.
+/// `extensions` has typed values for layers (a trace span, a tenant), which are not sent. Trailers cannot be sent.
+///
+/// User information in the URL (`https://user:password@host/`) is sent as an `Authorization` header with the Basic scheme (RFC
+/// 7617), unless the request has that header, and never in the request line, in `Host` or in `Referer`. It is percent-decoded. A
+/// redirect to another scheme, host or port is sent without it, and user information in a `Location` is ignored. RFC 9110, section
+/// 4.2.4, deprecates it, because URLs are shown and stored in many places: prefer the header.
 ///
 /// ```
 /// use networking_spi::http::{HttpRequest, Method};

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
-use super::{ByteStream, HttpBody, status, text};
+use super::trailers::Ending;
+use super::{ByteStream, HttpBody, Trailers, status, text};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
@@ -25,6 +27,8 @@ pub struct HttpResponse {
     pub url: Option<Url>,
     /// The body.
     pub body: HttpBody,
+    /// The fields after the body. They are known when the body has been read to its end.
+    pub trailers: Trailers,
     /// Typed values from layers.
     pub extensions: Extensions,
 }
@@ -38,6 +42,7 @@ impl HttpResponse {
             headers: HeaderMap::new(),
             url: None,
             body: HttpBody::empty(),
+            trailers: Trailers::none(),
             extensions: Extensions::new(),
         }
     }
@@ -59,6 +64,21 @@ impl HttpResponse {
     /// Sets the body.
     pub fn with_body(mut self, body: impl Into<HttpBody>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Adds trailers after the current body, for tests and in-memory clients: set the body before. They are known when the body has
+    /// been read to its end. See [`Trailers`] for the fields that are dropped.
+    pub fn with_trailers(mut self, fields: HeaderMap) -> Self {
+        let trailers = Trailers::pending();
+        self.trailers = trailers.clone();
+        if self.body.is_empty() {
+            trailers.set(fields);
+        } else {
+            let rest = Some((self.body.into_stream(), fields));
+            // A body with trailers does not announce its length.
+            self.body = HttpBody::stream(Ending { rest, trailers }.boxed(), None);
+        }
         self
     }
 
@@ -213,6 +233,7 @@ impl fmt::Debug for HttpResponse {
             .field("headers", &redact::Headers(&self.headers))
             .field("url", &self.url.as_ref().map(redact::url))
             .field("body", &self.body)
+            .field("trailers", &self.trailers)
             .finish_non_exhaustive()
     }
 }

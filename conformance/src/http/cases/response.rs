@@ -1,7 +1,9 @@
 //! Responses are returned unchanged.
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HeaderValue, HttpClientExt, HttpResponse, StatusCode};
+use networking_spi::http::{HeaderMap, HeaderValue, HttpBody, HttpClientExt, HttpResponse, StatusCode};
 
 use super::{H, every_byte};
 use crate::http::harness::set_up;
@@ -58,6 +60,55 @@ pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResul
         received.len(),
         body.len()
     );
+    Ok(())
+}
+
+pub(in crate::http) async fn trailers_are_known_at_the_end_of_the_body(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let mut fields = HeaderMap::new();
+    fields.append("x-sum", HeaderValue::from_static("1"));
+    fields.append("x-sum", HeaderValue::from_static("2"));
+    fields.insert("x-status", HeaderValue::from_static("done"));
+    let sent = fields.clone();
+    setup.origin.on("/trailers", move |_| {
+        let sent = sent.clone();
+        let chunks = stream::iter(["one", "two"].map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))));
+        async move {
+            HttpResponse::new(StatusCode::OK)
+                .with_header("trailer", "x-sum, x-status")
+                .expect("a header")
+                .with_body(HttpBody::stream(chunks.boxed(), None))
+                .with_trailers(sent)
+        }
+    });
+    let asked = || {
+        let request = setup.client.get(&setup.origin.url("/trailers"));
+        request.header("te", "trailers").header("connection", "te")
+    };
+    let response = asked().await?;
+    check!(
+        response.trailers.get().is_none(),
+        "trailers are known before the body has ended"
+    );
+    let trailers = response.trailers.clone();
+    let headers = response.headers.clone();
+    check_eq!(response.bytes().await?, "onetwo", "the body");
+    check_eq!(trailers.get(), Some(&fields), "the trailers");
+    check!(
+        !headers.contains_key("x-sum") && !headers.contains_key("x-status"),
+        "trailers are among the headers"
+    );
+    let response = asked().await?.buffered().await?;
+    check_eq!(
+        response.trailers.get(),
+        Some(&fields),
+        "the trailers of a buffered response"
+    );
+
+    let without = setup.client.get(&setup.origin.url("/without")).await?;
+    let trailers = without.trailers.clone();
+    without.bytes().await?;
+    check_eq!(trailers.get(), None, "the trailers of a response without any");
     Ok(())
 }
 

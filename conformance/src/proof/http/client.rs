@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use networking_spi::circuit_breaker::{CallOutcome, CircuitBreaker};
 use networking_spi::http::{
     ByteStream, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest,
-    HttpResponse, Method, RequestTarget, RetryPolicy, RetryPredicate, StatusCode, header,
+    HttpResponse, Method, RequestTarget, RetryPolicy, RetryPredicate, StatusCode, Trailers, header,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use tokio::sync::{Mutex, mpsc};
@@ -201,6 +201,7 @@ impl SaboteurClient {
                     response.headers.insert(header::SET_COOKIE, first);
                 }
             }
+            Saboteur::LosesTrailers => response.trailers = Trailers::none(),
             Saboteur::ReportsAnotherUrl => {
                 if let Some(url) = &mut response.url {
                     url.set_query(None);

@@ -133,5 +133,7 @@ crate::saboteurs! {
         HidesRefusalCodes => ["extended::a_refusal_has_the_servers_code"],
         /// A token without a refresh token gets one.
         InventsRefreshTokens => ["extended::token_responses_are_read_as_servers_send_them"],
+        /// Trailers are lost.
+        LosesTrailers => ["response::trailers_are_known_at_the_end_of_the_body"],
     }
 }

@@ -202,7 +202,7 @@ impl fmt::Debug for Credentials {
 }
 
 /// Adds [`Credentials`] to requests, unless they already have that header or query parameter or are marked
-/// [`WithoutCredentials`].
+/// [`WithoutCredentials`]. User information in the URL counts as an `Authorization` header.
 ///
 /// # Order
 ///
@@ -315,6 +315,7 @@ impl<C: HttpClient> Wrapper for AuthClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        basic::take_from_target(&mut request)?;
         match &self.credentials {
             Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
                 request.headers.entry(name).or_insert_with(|| value.clone());

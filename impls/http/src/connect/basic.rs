@@ -2,22 +2,76 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
-use networking_spi::http::ProxyConfig;
+use http::{HeaderMap, HeaderValue, header};
+use networking_spi::http::{HttpRequest, ProxyConfig, RequestTarget};
+use networking_spi::{NetworkError, Result};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// The value of an `Authorization` header, marked sensitive.
 pub(crate) fn credentials(username: &str, password: &str) -> HeaderValue {
-    let pair = STANDARD.encode(format!("{username}:{password}"));
+    encoded(username.as_bytes(), password.as_bytes())
+}
+
+/// Moves the user information of a URL into an `Authorization` header, unless there is one: then it is only removed, because nothing
+/// may show it.
+///
+/// # Errors
+/// `InvalidInput` naming the URL for a user name with a colon, and for control characters (RFC 7617, section 2).
+pub(crate) fn take_from_url(url: &mut Url, headers: &mut HeaderMap) -> Result<()> {
+    if !has_user_information(url) {
+        return Ok(());
+    }
+    if !headers.contains_key(header::AUTHORIZATION) {
+        let username: Vec<u8> = percent_decode_str(url.username()).collect();
+        let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+        if username.contains(&b':') {
+            return Err(NetworkError::invalid_input(
+                "url",
+                "must not have a user name with a colon",
+            ));
+        }
+        if username.iter().chain(&password).any(u8::is_ascii_control) {
+            return Err(NetworkError::invalid_input(
+                "url",
+                "must not have control characters in its user information",
+            ));
+        }
+        headers.insert(header::AUTHORIZATION, encoded(&username, &password));
+    }
+    remove_from_url(url);
+    Ok(())
+}
+
+/// [`take_from_url`] for the target of a request.
+///
+/// # Errors
+/// As [`take_from_url`].
+pub(crate) fn take_from_target(request: &mut HttpRequest) -> Result<()> {
+    match &mut request.target {
+        RequestTarget::Absolute(url) => take_from_url(url, &mut request.headers),
+        RequestTarget::Relative(_) => Ok(()),
+    }
+}
+
+/// Removes the user information of a URL.
+pub(crate) fn remove_from_url(url: &mut Url) {
+    if has_user_information(url) {
+        // Neither fails for a URL that has user information.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+}
+
+fn has_user_information(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+fn encoded(username: &[u8], password: &[u8]) -> HeaderValue {
+    let pair = STANDARD.encode([username, b":", password].concat());
     let mut value = HeaderValue::try_from(format!("Basic {pair}")).expect("base64 fits into a header");
     value.set_sensitive(true);
     value
-}
-
-/// The header for the user information in the URL, if it has any.
-pub(crate) fn of_url(url: &Url) -> Option<HeaderValue> {
-    let (username, password) = in_url(url)?;
-    Some(credentials(&username, &password))
 }
 
 /// User name and password for a proxy: from the configuration, or else from its URL.
@@ -32,14 +86,9 @@ pub(crate) fn of_proxy(proxy: &ProxyConfig) -> Option<(String, String)> {
 }
 
 fn in_url(url: &Url) -> Option<(String, String)> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    Some((decoded(url.username()), decoded(url.password().unwrap_or_default())))
+    has_user_information(url).then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())))
 }
 
 fn decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -23,7 +23,13 @@ pub struct TransportConfig {
     /// The time limit for opening a connection: name resolution, TCP and TLS.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// The maximum time without data from the peer while the transport waits for a response or its body.
+    /// The maximum time in which nothing moves while the transport waits for a response, or for a part of its body.
+    ///
+    /// With `HyperTransport`, an upload that advances is no silence. Over HTTP/1.1, nor is any other byte in either direction: a slow
+    /// head, interim responses. Over HTTP/2, nor are interim responses on the stream of the request; the bytes of other streams do not
+    /// count, and those of a response head and of a `DATA` frame count when the whole of it has arrived.
+    ///
+    /// With `ReqwestTransport`, it is the time from the start of the request to the response head, whatever moves.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long an idle connection is kept.
@@ -38,7 +44,8 @@ pub struct TransportConfig {
     /// `ReqwestTransport`.
     #[serde(with = "humantime_serde")]
     pub pool_timeout: Duration,
-    /// The largest response head, in bytes, between 8,192 and 67,108,864.
+    /// The largest response head, in bytes, between 8,192 and 67,108,864. Trailers have the same limit; with
+    /// `ReqwestTransport`, HTTP/1.1 trailers have one of 16,384 bytes.
     pub max_response_head: u32,
     /// The idle time before TCP keep-alive probes are sent. `None`: no probes.
     #[serde(with = "humantime_serde")]

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::retry_after::retry_after;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::connect::basic;
 use crate::marks::same_origin;
 use crate::marks::{Attempts, WithoutCredentials};
 use networking_runtime::clock::TokioClock;
@@ -55,6 +56,10 @@ impl ClientDefaults {
 }
 
 /// Resolves targets against a base URL, adds default headers, and turns error statuses into errors if that is enabled.
+///
+/// User information in a URL (`https://user:password@host/`) becomes an `Authorization` header, so that no other wrapper sees it.
+/// Of several credentials for this header, the `Authorization` header of the request takes precedence, then the user information of
+/// its URL, then the default headers, then the client's [`Credentials`](super::Credentials).
 ///
 /// # Order
 ///
@@ -124,6 +129,7 @@ impl<C> DefaultsClient<C> {
             }
             request.target = target;
         }
+        basic::take_from_target(request)?;
         if self.defaults.headers.is_empty() {
             return Ok(());
         }

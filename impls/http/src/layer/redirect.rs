@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::connect::basic;
 use crate::marks::{Handshake, LeftOrigin, same_origin};
 
 /// Whether redirects are followed, and how many.
@@ -60,6 +61,8 @@ impl Validate for RedirectPolicy {
 /// * 301 and 302 turn a POST into a GET, and 303 turns every method except HEAD into a GET. 307 and 308 keep method and body.
 /// * Secret headers are not sent to another origin (scheme, host and port). A header is secret if its name is that of a secret
 ///   (`Authorization`, `Cookie`, `X-Api-Key`, ...) or its value is marked sensitive.
+/// * User information in the URL of the request is an `Authorization` header, and follows the same rule. User information in a
+///   `Location` is ignored: the server that redirects must not choose the credentials for another request.
 /// * Only `http` and `https` targets are followed.
 ///
 /// If the transport can follow redirects, it does so, provided that [`follow`](RedirectPolicy::follow) is set; the
@@ -109,6 +112,7 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
         if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
             return next.send(request).await;
         }
+        basic::take_from_target(&mut request)?;
         let mut followed = Vec::new();
         for _ in 0..=self.policy.limit {
             let mut hop = NextHop::of(&request)?;
@@ -273,6 +277,7 @@ fn location(response: &HttpResponse, hop: &NextHop) -> Result<Option<Url>> {
     if !matches!(target.scheme(), "http" | "https") {
         return Err(refused("bad_location", "the location is not an http or https URL"));
     }
+    basic::remove_from_url(&mut target);
     if target.fragment().is_none() {
         target.set_fragment(url.fragment());
     }

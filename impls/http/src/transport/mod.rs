@@ -1,5 +1,6 @@
 //! Transports over hyper and reqwest, the in-memory client, and recorded exchanges.
 
+mod framing;
 mod http2_error;
 mod hyper;
 mod length;
@@ -12,9 +13,12 @@ mod reqwest;
 pub(crate) mod upgrade;
 mod variants;
 
-use networking_spi::http::{HttpCapabilities, Method};
-use networking_spi::{NetworkError, Result};
+use networking_spi::error::context;
+use networking_spi::http::{HeaderMap, HeaderValue, HttpCapabilities, Method, header, hop_by_hop};
+use networking_spi::{NetworkError, Result, SendState};
 use url::Url;
+
+use crate::connect::diagnosis;
 
 pub use self::hyper::HyperTransport;
 pub use self::memory::{MemoryHttpClient, ReceivedRequest, Reply, Responder};
@@ -31,6 +35,7 @@ const CAPABILITIES: HttpCapabilities = {
     capabilities.per_request_proxy = true;
     capabilities.per_request_tls = true;
     capabilities.http2 = true;
+    capabilities.trailers = true;
     capabilities
 };
 
@@ -46,6 +51,29 @@ fn check_sendable(method: &Method, url: &Url) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Fails for a header or trailer section above the limit, which the parsers do not check exactly. Dropping the response then ends its
+/// exchange, and no other of an HTTP/2 connection.
+fn check_head_size(headers: &HeaderMap, limit: u32) -> Result<()> {
+    // RFC 9113, section 6.5.2.
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    if size <= limit as usize {
+        return Ok(());
+    }
+    let error = diagnosis::large_head().into_error().with_send_state(SendState::Sent);
+    Err(error.with_context(context::LIMIT, limit.to_string()))
+}
+
+/// Adds the connection option without which an HTTP/1.1 request may not have `TE` (RFC 9110, section 10.1.4).
+fn name_te_to_the_connection(headers: &mut HeaderMap) {
+    let is_named = || hop_by_hop::connection_options(headers).any(|option| option.eq_ignore_ascii_case("te"));
+    if headers.contains_key(header::TE) && !is_named() {
+        headers.append(header::CONNECTION, HeaderValue::from_static("te"));
+    }
 }
 
 /// The methods of `HttpClient` that bare transports implement in the same way: `CAPABILITIES`, and no

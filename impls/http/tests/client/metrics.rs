@@ -111,7 +111,7 @@ async fn a_call_has_a_span_without_secrets() {
         r#"otel.kind="client""#,
         r#"http.request.method="GET""#,
         r#"server.address="api.test" server.port=80"#,
-        "[redacted]@api.test/x?page=2&api_key=[redacted]",
+        "http://api.test/x?page=2&api_key=[redacted]",
         "http.request.resend_count=1",
         "http.response.status_code=404",
         r#"error.type="404""#,

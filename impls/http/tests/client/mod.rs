@@ -58,5 +58,6 @@ mod timeout;
 mod tls;
 mod trace;
 mod transport;
+mod user_information;
 mod websocket;
 mod wrappers;

@@ -39,6 +39,15 @@ pub(crate) async fn huge_head(backend: &Backend) -> Failed {
     answered(backend, head.into_bytes()).await
 }
 
+pub(crate) async fn bad_length(backend: &Backend) -> Failed {
+    answered(backend, b"HTTP/1.1 200 OK\r\ncontent-length: 4, 5\r\n\r\nbody".to_vec()).await
+}
+
+pub(crate) async fn foreign_transfer_coding(backend: &Backend) -> Failed {
+    let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    answered(backend, answer.to_vec()).await
+}
+
 async fn answered(backend: &Backend, answer: Vec<u8>) -> Failed {
     let server = RawServer::start(move |mut stream| {
         let answer = answer.clone();

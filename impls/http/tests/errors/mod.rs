@@ -27,8 +27,8 @@ macro_rules! suite {
                     early_certificate plaintext_peer;
                 proxy: proxy_refused proxy_refused_for_tunnel proxy_407 proxy_407_for_tunnel tunnel_refused
                     tunnel_cut_short socks_refused socks_failure socks_garbage socks_credentials;
-                exchange: closed_without_answer reset_without_answer garbage huge_head silent_peer slow_attempt
-                    slow_call failing_upload;
+                exchange: closed_without_answer reset_without_answer garbage huge_head bad_length foreign_transfer_coding
+                    silent_peer slow_attempt slow_call failing_upload;
                 body: silent_body slow_body short_body missing_chunk reset_body bad_chunk_size bad_gzip short_gzip
                     bad_json bad_text large_body endless_body bomb;
                 redirect: redirect_loop endless_redirects bad_location redirected_stream;

@@ -2,8 +2,9 @@
 //! connections. Servers are scripts of frames.
 
 mod bodies;
-mod frames;
+pub(crate) mod frames;
 mod heads;
+mod interim;
 mod sharing;
 mod unprocessed;
 

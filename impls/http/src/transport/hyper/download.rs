@@ -10,34 +10,31 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use http::Request;
-use http_body::Body;
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use networking_spi::error::context;
-use networking_spi::http::HttpBody;
+use networking_spi::http::{HttpBody, Trailers};
 use networking_spi::{NetworkError, Result, SendState};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::counted::Activity;
 use super::error::{classify, read_timeout};
 use super::gauge::InFlight;
-use super::pool::{Failure, PooledConnection};
+use super::pool::{Failure, Movement, PooledConnection};
 use super::upload::{Progress, Upload};
 use crate::connect::diagnosis::{Stage, short_body};
+use crate::transport::check_head_size;
 
 /// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
 
-/// Waits for a response head. Fails if nothing moves for `limit`.
-///
-/// On a connection that serves one request at a time, every byte in either direction counts: a slow head, interim responses, an
-/// upload. Over HTTP/2, `activity` is `None`, because the bytes can be those of other streams: the pieces of the upload that hyper
-/// takes count.
+/// Waits for a response head. Fails if nothing moves for `limit`: neither what `movement` sees, nor the upload, whose pieces hyper
+/// takes.
 pub(super) async fn await_head<T>(
     response: impl Future<Output = Result<T, TrySendError<Request<Upload>>>>,
     limit: Duration,
     progress: Option<Arc<Progress>>,
-    activity: Option<Arc<Activity>>,
+    movement: Movement,
 ) -> Result<T, Failure> {
     let mut response = pin!(response);
     let mut silence = pin!(sleep(limit));
@@ -47,9 +44,9 @@ pub(super) async fn await_head<T>(
         }
         loop {
             ready!(silence.as_mut().poll(cx));
-            let uploaded = progress.as_ref().map(|progress| progress.latest());
-            let moved = activity.as_ref().map(|activity| activity.latest());
-            match uploaded.max(moved).map(|latest| latest + limit) {
+            let uploaded = progress.as_ref().map(|progress| progress.latest.get());
+            let later = uploaded.max(Some(movement.latest())).map(|latest| latest + limit);
+            match later {
                 Some(later) if later > Instant::now() => silence.as_mut().reset(later),
                 _ => return Poll::Ready(Err(Failure::ReadTimeout)),
             }
@@ -58,44 +55,62 @@ pub(super) async fn await_head<T>(
     .await
 }
 
-/// The body of a response. It holds the connection until it ends.
+/// The limits of reading a response.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) read_timeout: Duration,
+    /// The largest trailer section, in bytes.
+    pub(super) max_head: u32,
+}
+
+/// The body of a response, which holds the connection until it ends, and its trailers.
 pub(super) async fn body(
     incoming: Incoming,
     connection: PooledConnection,
     in_flight: InFlight,
-    limit: Duration,
-) -> HttpBody {
+    limits: Limits,
+) -> (HttpBody, Trailers) {
     let length = incoming.size_hint().exact();
+    // Over HTTP/1.1, only a body of unknown length has trailers (RFC 9112, section 7.1.2).
+    let trailers = if connection.is_http2() || length.is_none() {
+        Trailers::pending()
+    } else {
+        Trailers::none()
+    };
+    let no_trailers = length == Some(0) && !connection.is_http2();
     let mut download = Download {
         incoming,
+        trailers: trailers.clone(),
         arrived: None,
         exchange: Some((connection, in_flight)),
-        limit,
+        limits,
         silence: None,
         silent_since: None,
     };
-    if length == Some(0) || download.incoming.is_end_stream() {
+    if no_trailers || download.incoming.is_end_stream() {
         download.finish();
-        return HttpBody::empty();
+        return (HttpBody::empty(), Trailers::none());
     }
     if length.is_some_and(|length| length <= SMALL) {
         let first = poll_fn(|cx| Poll::Ready(download.poll_data(cx))).await;
         match first {
-            Poll::Ready(Some(Ok(bytes))) if download.exchange.is_none() => return bytes.into(),
+            Poll::Ready(Some(Ok(bytes))) if download.exchange.is_none() => return (bytes.into(), trailers),
+            Poll::Ready(None) => return (HttpBody::empty(), trailers),
             Poll::Ready(first) => download.arrived = first,
             Poll::Pending => {}
         }
     }
-    HttpBody::stream(download.boxed(), length)
+    (HttpBody::stream(download.boxed(), length), trailers)
 }
 
 struct Download {
     incoming: Incoming,
+    trailers: Trailers,
     /// The first chunk, if it was read together with the head.
     arrived: Option<Result<Bytes>>,
     /// `None` after the end, or an error.
     exchange: Option<(PooledConnection, InFlight)>,
-    limit: Duration,
+    limits: Limits,
     /// Created at the first wait.
     silence: Option<Pin<Box<Sleep>>>,
     /// When the caller began to wait for the next frame. `None` if it is not waiting.
@@ -117,7 +132,7 @@ impl Stream for Download {
         }
         ready!(self.poll_read_timeout(cx));
         if let Some((connection, _)) = &self.exchange {
-            connection.exclude_if_silent(self.limit);
+            connection.exclude_if_silent(self.limits.read_timeout);
         }
         let error = self.give_up(read_timeout(SendState::Sent));
         Poll::Ready(Some(Err(error)))
@@ -130,8 +145,13 @@ impl Download {
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     self.silent_since = None;
-                    // Trailers are dropped.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(frame) => match self.end_with(frame) {
+                            Ok(()) => continue,
+                            Err(error) => return Poll::Ready(Some(Err(error))),
+                        },
+                    };
                     if self.incoming.is_end_stream() {
                         self.finish();
                     }
@@ -155,6 +175,17 @@ impl Download {
         }
     }
 
+    /// The trailers have arrived, and after them the end.
+    fn end_with(&mut self, frame: Frame<Bytes>) -> Result<()> {
+        if let Ok(fields) = frame.into_trailers() {
+            if let Err(error) = check_head_size(&fields, self.limits.max_head) {
+                return Err(self.give_up(error));
+            }
+            self.trailers.set(fields);
+        }
+        Ok(())
+    }
+
     fn is_cut_off(&self) -> bool {
         let http2 = self
             .exchange
@@ -165,8 +196,8 @@ impl Download {
 
     /// Ready when nothing has arrived for `limit`. The timer is reset when it fires, not with each chunk.
     fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.silent_since.get_or_insert_with(Instant::now) + self.limit;
-        let limit = self.limit;
+        let until = *self.silent_since.get_or_insert_with(Instant::now) + self.limits.read_timeout;
+        let limit = self.limits.read_timeout;
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
         loop {
             ready!(silence.as_mut().poll(cx));

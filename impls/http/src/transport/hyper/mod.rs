@@ -6,6 +6,7 @@ mod error;
 mod gauge;
 mod outgoing;
 mod pool;
+mod streams;
 #[cfg(feature = "websocket")]
 mod upgrade;
 mod upload;
@@ -16,9 +17,9 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use networking_spi::error::context;
 use networking_spi::http::{
-    ConnectionPoolStats, HeaderMap, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget, StatusCode,
+    ConnectionPoolStats, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Method, RequestTarget, StatusCode,
 };
-use networking_spi::{NetworkError, Result, SendState};
+use networking_spi::{NetworkError, Result};
 use rustls::ClientConfig;
 use url::Url;
 
@@ -26,12 +27,14 @@ use self::gauge::{Gauges, InFlight};
 use self::outgoing::Outgoing;
 use self::pool::{Failed, Pool};
 use self::upload::Upload;
+use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
 use super::variants::{Variant, Variants};
-use super::{check_sendable, length, without_wrappers};
+use super::{check_head_size, check_sendable, length, without_wrappers};
+use crate::connect::basic;
 use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
-use crate::connect::diagnosis::{self, proxy_authentication};
+use crate::connect::diagnosis::proxy_authentication;
 use crate::connect::dns::{DnsResolver, SystemResolver};
 use crate::connect::resolution::Setup;
 use crate::connect::tls;
@@ -60,6 +63,12 @@ use crate::marks::is_handshake;
 /// [`pool_timeout`](TransportConfig::pool_timeout).
 ///
 /// Clones share the connection pool. Connections belong to the runtime in which they were opened.
+///
+/// It never takes the bytes after a response for the next response: a response that has a `Content-Length` beside a
+/// `Transfer-Encoding` (which overrides it; RFC 9112, section 6.3), or a 204 that announces a body, ends its connection. Lengths that
+/// are not one number, and transfer codings other than `chunked`, fail with [`Protocol`](networking_spi::ErrorKind::Protocol).
+///
+/// Interim responses are skipped. That includes 101 (Switching Protocols) over HTTP/2, which does not have it (RFC 9113, section 8.6).
 ///
 /// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
@@ -142,16 +151,17 @@ impl HttpClient for HyperTransport {
         let HttpRequest {
             method,
             target,
-            headers,
+            mut headers,
             body,
             options,
             ..
         } = request;
-        let url = match target {
+        let mut url = match target {
             RequestTarget::Absolute(url) => url,
             RequestTarget::Relative(_) => return Err(target.url().expect_err("the target is relative")),
         };
         check_sendable(&method, &url)?;
+        basic::take_from_url(&mut url, &mut headers)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&base.setup.config, &options, |variant| base.pool(variant))?;
@@ -161,7 +171,7 @@ impl HttpClient for HyperTransport {
         let source = body.try_clone();
         let upload = Upload::new(body, length);
         let replay = upload.replay(source, length);
-        let mut request = outgoing.request(method, &url, headers, upload);
+        let mut request = outgoing.request(method, headers, upload);
         #[cfg(feature = "websocket")]
         if is_handshake {
             return upgrade::request(&pool, request, &url, in_flight, read_timeout)
@@ -169,14 +179,15 @@ impl HttpClient for HyperTransport {
                 .map_err(|error| at(&url, error));
         }
         let mut resends = 0;
-        let (head, connection) = loop {
+        let to_head = request.method() == Method::HEAD;
+        let (head, mut connection) = loop {
             let mut connection = pool.acquire(&url).await.map_err(|error| at(&url, error))?;
             let again = connection
                 .may_refuse()
                 .then(|| (request.method().clone(), request.headers().clone()));
             connection.address(&mut request, &url)?;
-            let (progress, activity) = (request.body().progress(), connection.own_activity());
-            let failure = match download::await_head(connection.send(request), read_timeout, progress, activity).await {
+            let (progress, movement) = (request.body().progress(), connection.movement(request.body_mut()));
+            let failure = match download::await_head(connection.send(request), read_timeout, progress, movement).await {
                 Ok(head) => break (head, connection),
                 Err(failure) => failure,
             };
@@ -196,13 +207,24 @@ impl HttpClient for HyperTransport {
         if connection.is_forwarded() && head.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(host::of(&url)));
         }
-        let (parts, incoming) = head.into_parts();
-        check_head_size(&parts.headers, base.setup.config.max_response_head).map_err(|error| at(&url, error))?;
+        let (mut parts, incoming) = head.into_parts();
+        let max_head = base.setup.config.max_response_head;
+        check_head_size(&parts.headers, max_head).map_err(|error| at(&url, error))?;
+        // On an error, dropping the connection closes it.
+        match framing::judge(parts.version, parts.status, to_head, &mut parts.headers)
+            .map_err(|error| at(&url, error))?
+        {
+            Framing::Sound => {}
+            Framing::Ambiguous | Framing::Excess => connection.retire(),
+        }
         let mut response = HttpResponse::new(parts.status);
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
-        response.body = download::body(incoming, connection, in_flight, read_timeout).await;
+        let limits = download::Limits { read_timeout, max_head };
+        let (body, trailers) = download::body(incoming, connection, in_flight, limits).await;
+        response.body = body;
+        response.trailers = trailers;
         if let Some(limit) = options.max_response_size {
             response.body = response.body.limited(limit)?;
         }
@@ -231,21 +253,6 @@ impl fmt::Debug for HyperTransport {
 
 /// How often a request that the peer did not process is sent again.
 const MAX_RESENDS: u32 = 10;
-
-/// Fails for a head above the limit, which the parsers do not check exactly. Dropping the response then ends its exchange, and no
-/// other of an HTTP/2 connection.
-fn check_head_size(headers: &HeaderMap, limit: u32) -> Result<()> {
-    // RFC 9113, section 6.5.2.
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 32)
-        .sum();
-    if size <= limit as usize {
-        return Ok(());
-    }
-    let error = diagnosis::large_head().into_error().with_send_state(SendState::Sent);
-    Err(error.with_context(context::LIMIT, limit.to_string()))
-}
 
 /// Adds the peer to an error.
 fn at(url: &Url, error: NetworkError) -> NetworkError {

@@ -2,10 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body::Body;
-use url::Url;
 
 use super::upload::Upload;
-use crate::connect::basic;
 use crate::connect::config::TransportConfig;
 
 const NOTHING: HeaderValue = HeaderValue::from_static("0");
@@ -34,15 +32,12 @@ impl Outgoing {
     }
 
     /// The request without its target and the headers that depend on the connection.
-    pub(super) fn request(&self, method: Method, url: &Url, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
+    pub(super) fn request(&self, method: Method, mut headers: HeaderMap, body: Upload) -> Request<Upload> {
         // For `Accept`, `User-Agent` and `Host`.
         headers.reserve(3);
         headers.entry(header::ACCEPT).or_insert(ANYTHING);
         if let Some(user_agent) = &self.user_agent {
             headers.entry(header::USER_AGENT).or_insert_with(|| user_agent.clone());
-        }
-        if let Some(credentials) = basic::of_url(url) {
-            headers.entry(header::AUTHORIZATION).or_insert(credentials);
         }
         // RFC 9110, section 8.6: a method that gives a body a meaning, and no body.
         if body.is_end_stream() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {

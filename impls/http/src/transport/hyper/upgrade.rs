@@ -24,7 +24,7 @@ use super::counted::{Activity, Counted};
 use super::download::await_head;
 use super::error;
 use super::gauge::InFlight;
-use super::pool::{Failure, Pool};
+use super::pool::{Failure, Movement, Pool};
 use super::upload::Upload;
 use crate::connect::connector::Opened;
 use crate::connect::diagnosis::Stage;
@@ -52,7 +52,13 @@ pub(super) async fn request(
     } = open(pool, url).await?;
     let key = address(&mut request, url)?;
     let progress = request.body().progress();
-    let sent = await_head(sender.try_send_request(request), read_timeout, progress, Some(activity)).await;
+    let sent = await_head(
+        sender.try_send_request(request),
+        read_timeout,
+        progress,
+        Movement::Connection(activity),
+    )
+    .await;
     let mut head = sent.map_err(unanswered)?;
     let mut response = HttpResponse::new(head.status());
     response.version = head.version();

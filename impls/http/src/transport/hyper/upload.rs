@@ -2,9 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -12,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use networking_spi::http::{ByteStream, HttpBody};
 use networking_spi::{NetworkError, Result};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
+use super::streams::{Latest, Opening};
 use crate::transport::length::Announced;
 
 /// The largest piece that is passed to hyper, in bytes, so that the progress of large chunks is visible.
@@ -23,6 +22,8 @@ pub(super) struct Upload {
     content: Content,
     /// `None` for an empty body.
     progress: Option<Arc<Progress>>,
+    /// The stream of HTTP/2 that is opened for the request.
+    opening: Mutex<Option<Opening>>,
 }
 
 enum Content {
@@ -60,9 +61,8 @@ struct ChunksState {
 
 /// The progress of an upload. While it advances, the read timeout does not apply.
 pub(super) struct Progress {
-    start: Instant,
-    /// When the last piece was taken, in milliseconds from the start.
-    moved: AtomicU64,
+    /// When the last piece was taken.
+    pub(super) latest: Latest,
     ended: AtomicBool,
     /// The error of the body's stream. Over HTTP/2, hyper only resets the stream.
     failure: Mutex<Option<NetworkError>>,
@@ -82,7 +82,11 @@ impl Upload {
 
     fn of(content: Content) -> Self {
         let progress = (!matches!(content, Content::Empty)).then(|| Arc::new(Progress::new()));
-        Self { content, progress }
+        Self {
+            content,
+            progress,
+            opening: Mutex::default(),
+        }
     }
 
     /// The body again, before anything of it was read. `source` is the body if it can be opened again.
@@ -96,6 +100,11 @@ impl Upload {
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+
+    /// The request is about to open this stream, or none of HTTP/2: hyper asks for the end of the body when it does.
+    pub(super) fn opens(&mut self, opening: Option<Opening>) {
+        *self.opening.get_mut() = opening;
     }
 }
 
@@ -141,8 +150,7 @@ impl Chunks {
 impl Progress {
     fn new() -> Self {
         Self {
-            start: Instant::now(),
-            moved: AtomicU64::new(0),
+            latest: Latest::default(),
             ended: AtomicBool::new(false),
             failure: Mutex::default(),
         }
@@ -153,19 +161,9 @@ impl Progress {
         self.failure.lock().take()
     }
 
-    /// When hyper took the last piece.
-    pub(super) fn latest(&self) -> Instant {
-        self.start + Duration::from_millis(self.moved.load(Relaxed))
-    }
-
     /// Whether hyper took the whole body.
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Relaxed)
-    }
-
-    fn touch(&self) {
-        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved.store(millis, Relaxed);
     }
 }
 
@@ -174,7 +172,7 @@ impl Body for Upload {
     type Error = NetworkError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Self { content, progress } = self.get_mut();
+        let Self { content, progress, .. } = self.get_mut();
         let frame = match content {
             Content::Empty => None,
             Content::Bytes(bytes) if bytes.is_empty() => None,
@@ -200,7 +198,7 @@ impl Body for Upload {
             }
         };
         if let Some(progress) = progress {
-            progress.touch();
+            progress.latest.touch();
             progress.ended.store(frame.is_none() || content.is_taken(), Relaxed);
             if let Some(Err(error)) = &frame {
                 *progress.failure.lock() = Some(error.clone());
@@ -210,6 +208,9 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
+        if let Some(opening) = self.opening.lock().take() {
+            opening.open();
+        }
         self.content.is_ended()
     }
 

@@ -21,6 +21,7 @@ use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::without_wrappers;
+use crate::connect::basic;
 
 /// The maximum number of received requests that are kept. Older ones are removed.
 const MAX_RECEIVED: usize = 10_000;
@@ -75,6 +76,7 @@ impl MemoryHttpClient {
         let mut capabilities = HttpCapabilities::none();
         capabilities.streaming_download = true;
         capabilities.response_size_limit = true;
+        capabilities.trailers = true;
         capabilities
     };
 
@@ -155,13 +157,15 @@ impl MemoryHttpClient {
 impl HttpClient for MemoryHttpClient {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
-        let url = request.target.url()?.clone();
+        let mut url = request.target.url()?.clone();
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
         }
+        let mut headers = request.headers;
+        basic::take_from_url(&mut url, &mut headers)?;
         let limit = request.options.max_response_size;
         let body = request.body.collect(MAX_REQUEST_BODY).await?;
-        let mut received = ReceivedRequest::new(request.method, url, request.headers, body);
+        let mut received = ReceivedRequest::new(request.method, url, headers, body);
         let route = self.find(&mut received);
         self.record(received.clone());
 

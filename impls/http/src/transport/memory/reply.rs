@@ -33,7 +33,7 @@ pub struct Reply {
 
 #[derive(Clone)]
 enum Outcome {
-    Respond(Response),
+    Respond(Box<Response>),
     Fail(Arc<dyn Fn() -> NetworkError + Send + Sync>),
     Hang,
 }
@@ -43,6 +43,7 @@ struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    trailers: HeaderMap,
     /// The body fails after this many bytes.
     truncate_at: Option<usize>,
 }
@@ -56,7 +57,7 @@ impl Reply {
         };
         Self {
             delay: Duration::ZERO,
-            outcome: Outcome::Respond(response),
+            outcome: Outcome::Respond(Box::new(response)),
         }
     }
 
@@ -97,12 +98,37 @@ impl Reply {
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
     pub fn with_header(mut self, name: &str, value: &str) -> Result<Self> {
-        let header =
-            HeaderName::try_from(name).map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| NetworkError::invalid_input(format!("header.{name}"), "is not a header value"))?;
+        let (header, value) = field("header", name, value)?;
         if let Outcome::Respond(response) = &mut self.outcome {
             response.headers.append(header, value);
+        }
+        Ok(self)
+    }
+
+    /// Adds a [trailer](networking_spi::http::Trailers), which is known when the body has been read to its end. Has no effect unless
+    /// the reply is a response.
+    ///
+    /// ```
+    /// use networking_http::{MemoryHttpClient, Reply};
+    /// use networking_spi::http::Method;
+    /// use networking_spi::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), NetworkError> {
+    /// let http = MemoryHttpClient::new();
+    /// http.route(Method::POST, "/grpc.Health/Check", Reply::ok().with_body("...").with_trailer("grpc-status", "5")?)?;
+    ///
+    /// let response = http.post("http://api.test/grpc.Health/Check").await?.buffered().await?;
+    /// assert_eq!(response.trailers.get().unwrap()["grpc-status"], "5");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_trailer(mut self, name: &str, value: &str) -> Result<Self> {
+        let (name, value) = field("trailer", name, value)?;
+        if let Outcome::Respond(response) = &mut self.outcome {
+            response.trailers.append(name, value);
         }
         Ok(self)
     }
@@ -170,8 +196,21 @@ impl Response {
                 HttpBody::stream(stream::iter(chunks).boxed(), Some(self.body.len() as u64))
             }
         };
-        response
+        if self.trailers.is_empty() {
+            response
+        } else {
+            response.with_trailers(self.trailers)
+        }
     }
+}
+
+/// A field of a header or trailer section. `section` names it in errors.
+fn field(section: &str, name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let header = HeaderName::try_from(name)
+        .map_err(|_| NetworkError::invalid_input(section.to_owned(), format!("is not a {section} name")))?;
+    let value = HeaderValue::try_from(value)
+        .map_err(|_| NetworkError::invalid_input(format!("{section}.{name}"), format!("is not a {section} value")))?;
+    Ok((header, value))
 }
 
 impl fmt::Debug for Reply {
@@ -182,6 +221,7 @@ impl fmt::Debug for Reply {
             Outcome::Respond(response) => shown
                 .field("status", &response.status)
                 .field("headers", &redact::Headers(&response.headers))
+                .field("trailers", &redact::Headers(&response.trailers))
                 .field("body_bytes", &response.body.len()),
             Outcome::Fail(make) => shown.field("error", &make()),
             Outcome::Hang => shown.field("hang", &true),

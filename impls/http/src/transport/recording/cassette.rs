@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use networking_spi::http::{HttpRequest, HttpResponse};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
@@ -167,20 +166,16 @@ impl Cassette {
         .with_context("nearest", nearest)
     }
 
+    /// The recorded form of a response, whose body has been read.
+    pub(super) fn recorded_response(&self, response: &HttpResponse, body: &Bytes) -> RecordedResponse {
+        let mut recorded = RecordedResponse::new(response, body);
+        self.0.config.redact_response(&mut recorded, response);
+        recorded
+    }
+
     /// Adds an exchange and writes the file.
-    pub(super) async fn record(
-        &self,
-        request: RecordedRequest,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<()> {
-        let mut recorded = RecordedResponse::new(status, headers, body);
-        self.0.config.redact_response(&mut recorded, headers);
-        let exchange = RecordedExchange {
-            request,
-            response: recorded,
-        };
+    pub(super) async fn record(&self, request: RecordedRequest, response: RecordedResponse) -> Result<()> {
+        let exchange = RecordedExchange { request, response };
         {
             let mut tape = self.0.tape.lock();
             if tape.len() >= self.0.config.max_exchanges {

@@ -86,9 +86,8 @@ impl<C: HttpClient> HttpClient for RecordingClient<C> {
         let body = std::mem::take(&mut response.body)
             .collect(self.cassette.max_body_size())
             .await?;
-        self.cassette
-            .record(recorded, response.status, &response.headers, &body)
-            .await?;
+        let answer = self.cassette.recorded_response(&response, &body);
+        self.cassette.record(recorded, answer).await?;
         response.body = body.into();
         Ok(response)
     }
@@ -126,6 +125,7 @@ impl ReplayClient {
     pub const CAPABILITIES: HttpCapabilities = {
         let mut capabilities = HttpCapabilities::none();
         capabilities.response_size_limit = true;
+        capabilities.trailers = true;
         capabilities
     };
 

@@ -49,6 +49,9 @@ pub struct RecordedResponse {
     /// The body.
     #[serde(default, skip_serializing_if = "RecordedBody::is_empty")]
     pub body: RecordedBody,
+    /// The trailers.
+    #[serde(default, skip_serializing_if = "RecordedHeaders::is_empty")]
+    pub trailers: RecordedHeaders,
 }
 
 /// Values by header name in lower case. Bytes are read as Latin-1. Exhaustive on purpose: it is the format of the file.
@@ -81,11 +84,13 @@ impl RecordedRequest {
 }
 
 impl RecordedResponse {
-    pub(super) fn new(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Self {
+    /// `body`: the body of the response, which has been read.
+    pub(super) fn new(response: &HttpResponse, body: &Bytes) -> Self {
         Self {
-            status: status.as_u16(),
-            headers: RecordedHeaders::of(headers),
+            status: response.status.as_u16(),
+            headers: RecordedHeaders::of(&response.headers),
             body: RecordedBody::of(body),
+            trailers: response.trailers.get().map(RecordedHeaders::of).unwrap_or_default(),
         }
     }
 
@@ -97,13 +102,17 @@ impl RecordedResponse {
         let status = StatusCode::from_u16(self.status)
             .map_err(|error| NetworkError::invalid_input("response.status", "is not a status").with_source(error))?;
         let mut response = HttpResponse::new(status);
-        response.headers = self.headers.to_http().in_field("response")?;
+        response.headers = self.headers.to_http("headers").in_field("response")?;
         let body = self.body.to_bytes().in_field("response")?;
         // Redaction or an edit of the file may have changed the length. The length of a response to HEAD is kept.
         if !to_head && !body.is_empty() && response.headers.contains_key(header::CONTENT_LENGTH) {
             response.headers.insert(header::CONTENT_LENGTH, body.len().into());
         }
         response.body = body.into();
+        if !self.trailers.is_empty() {
+            let trailers = self.trailers.to_http("trailers").in_field("response")?;
+            response = response.with_trailers(trailers);
+        }
         Ok(response)
     }
 
@@ -116,7 +125,7 @@ impl RecordedRequest {
     pub(super) fn check(&self) -> Result<()> {
         Method::from_bytes(self.method.as_bytes())
             .map_err(|error| NetworkError::invalid_input("request.method", "is not a method").with_source(error))?;
-        self.headers.to_http().in_field("request")?;
+        self.headers.to_http("headers").in_field("request")?;
         self.body.to_bytes().map(drop).in_field("request")
     }
 }
@@ -144,10 +153,11 @@ impl RecordedHeaders {
         self.0.is_empty()
     }
 
-    fn to_http(&self) -> Result<HeaderMap> {
+    /// `section`: the name of the field of the file.
+    fn to_http(&self, section: &str) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         for (name, values) in &self.0 {
-            let wrong = |what| NetworkError::invalid_input(format!("headers.{name}"), what);
+            let wrong = |what| NetworkError::invalid_input(format!("{section}.{name}"), what);
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("is not a header name"))?;
             for value in values {
                 let bytes: Option<Vec<u8>> = value.chars().map(|char| u8::try_from(char).ok()).collect();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, header};
+use networking_spi::http::HttpResponse;
 use networking_spi::redact::{self, REDACTED};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
@@ -42,11 +43,14 @@ impl CassetteConfig {
         }
     }
 
-    pub(super) fn redact_response(&self, response: &mut RecordedResponse, headers: &HeaderMap) {
-        self.redact_headers(&mut response.headers, headers);
-        self.redact_body(&mut response.body, headers);
+    pub(super) fn redact_response(&self, recorded: &mut RecordedResponse, response: &HttpResponse) {
+        self.redact_headers(&mut recorded.headers, &response.headers);
+        self.redact_body(&mut recorded.body, &response.headers);
+        if let Some(trailers) = response.trailers.get() {
+            self.redact_headers(&mut recorded.trailers, trailers);
+        }
         if let Some(filter) = &self.response_filter {
-            filter(response);
+            filter(recorded);
         }
     }
 

@@ -19,15 +19,17 @@ use http_body::Body;
 use networking_spi::error::context;
 use networking_spi::http::{
     ConnectionPoolStats, HeaderValue, HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Method,
-    StatusCode, Version,
+    StatusCode, Trailers, Version,
 };
 use networking_spi::{Result, SendState};
 
 use self::error::{Stage, classify};
+use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
 use super::variants::Variants;
-use super::{check_sendable, length, without_wrappers};
-use crate::connect::config::TransportConfig;
+use super::{check_head_size, check_sendable, length, name_te_to_the_connection, without_wrappers};
+use crate::connect::basic;
+use crate::connect::config::{HttpVersion, TransportConfig};
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication, short_body};
 use crate::connect::dns::{DnsResolver, SystemResolver};
 use crate::connect::resolution::Setup;
@@ -43,7 +45,10 @@ use crate::marks::host;
 ///
 /// Differences from [`HyperTransport`](super::HyperTransport), which reqwest's API does not let this transport avoid: over HTTP/2,
 /// a `Host` header does not become the `:authority`, further connections are not opened when a peer allows no more streams, and a
-/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice.
+/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. Interim responses do
+/// not extend the [read timeout](TransportConfig::read_timeout). A response that has both a `Content-Length` and a
+/// `Transfer-Encoding` fails with `Protocol` (RFC 9112, section 6.3), because the transport cannot keep its connection from being
+/// used again; after a 204 that announces a body, the connection is closed only if that body has arrived.
 ///
 /// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
@@ -118,13 +123,14 @@ impl HttpClient for ReqwestTransport {
         let HttpRequest {
             method,
             target,
-            headers,
+            mut headers,
             body,
             options,
             ..
         } = request;
-        let url = target.url()?.clone();
+        let mut url = target.url()?.clone();
         check_sendable(&method, &url)?;
+        basic::take_from_url(&mut url, &mut headers)?;
         length::announced(&headers, &body)?;
         let Inner { setup, clients, .. } = &*self.0;
         let Setup { config, resolution } = setup;
@@ -145,28 +151,25 @@ impl HttpClient for ReqwestTransport {
             }
         }
 
-        let mut outgoing = if url.username().is_empty() && url.password().is_none() {
-            reqwest::Request::new(method, url)
-        } else {
-            // reqwest's builder turns user information into an `Authorization` header.
-            client
-                .request(method, url)
-                .build()
-                .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?
-        };
-        if outgoing.headers().is_empty() {
-            *outgoing.headers_mut() = headers;
-        } else {
-            outgoing.headers_mut().extend(headers);
-        }
+        let mut outgoing = reqwest::Request::new(method, url);
+        *outgoing.headers_mut() = headers;
         if body.length() == Some(0) && matches!(*outgoing.method(), Method::POST | Method::PUT | Method::PATCH) {
             let headers = outgoing.headers_mut();
             headers
                 .entry(header::CONTENT_LENGTH)
                 .or_insert(HeaderValue::from_static("0"));
         }
+        let http1 = match config.version {
+            HttpVersion::Http1 => true,
+            HttpVersion::Negotiated => !tunneled,
+            HttpVersion::Http2 => false,
+        };
+        if http1 {
+            name_te_to_the_connection(outgoing.headers_mut());
+        }
         *outgoing.body_mut() = upload::to_reqwest(body);
 
+        let to_head = *outgoing.method() == Method::HEAD;
         let in_flight = InFlight::enter(Arc::clone(&self.0));
         let mut incoming = client
             .execute(outgoing)
@@ -179,13 +182,20 @@ impl HttpClient for ReqwestTransport {
         let mut response = HttpResponse::new(incoming.status());
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
+        let framing = framing::judge(response.version, response.status, to_head, &mut response.headers);
+        if framing.map_err(|error| error.with_context(context::HOST, &*host))? == Framing::Ambiguous {
+            return Err(framing::ambiguous().with_context(context::HOST, &*host));
+        }
         response.url = Some(incoming.url().clone());
         let http2 = incoming.version() == Version::HTTP_2;
         let body = http::Response::from(incoming).into_body();
         let length = body.size_hint().exact();
-        if length != Some(0) {
+        if !(body.is_end_stream() || length == Some(0) && !http2) {
+            response.trailers = Trailers::pending();
             let download = Download {
                 body,
+                trailers: response.trailers.clone(),
+                max_head: config.max_response_head,
                 ended: false,
                 peer: Peer { host, proxied, http2 },
                 _in_flight: in_flight,
@@ -223,6 +233,9 @@ impl fmt::Debug for ReqwestTransport {
 /// A response body.
 struct Download {
     body: reqwest::Body,
+    trailers: Trailers,
+    /// The largest trailer section, in bytes.
+    max_head: u32,
     ended: bool,
     peer: Peer,
     _in_flight: InFlight,
@@ -241,11 +254,16 @@ impl Stream for Download {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         while !self.ended {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                // Trailers are dropped.
                 Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
+                    let fields = match frame.into_data() {
+                        Ok(data) => return Poll::Ready(Some(Ok(data))),
+                        Err(frame) => frame.into_trailers().unwrap_or_default(),
+                    };
+                    if let Err(error) = check_head_size(&fields, self.max_head) {
+                        self.ended = true;
+                        return Poll::Ready(Some(Err(error.with_context(context::HOST, &*self.peer.host))));
                     }
+                    self.trailers.set(fields);
                 }
                 Some(Err(error)) => {
                     self.ended = true;

@@ -21,7 +21,9 @@ use super::queue::Queue;
 use crate::connect::diagnosis::Stage;
 use crate::transport::hyper::counted::Activity;
 use crate::transport::hyper::error;
+use crate::transport::hyper::streams::{Latest, StreamTasks};
 use crate::transport::hyper::upload::{Progress, Upload};
+use crate::transport::name_te_to_the_connection;
 
 /// The peer of a connection, and how requests to it are written.
 pub(super) struct Peer {
@@ -50,6 +52,25 @@ pub(super) struct ConnectionState {
     pub(super) max_streams: Arc<AtomicUsize>,
     /// The requests that wait for a connection to this peer.
     pub(super) queue: Arc<Queue>,
+    /// Sees what arrives on the streams of an HTTP/2 connection.
+    pub(super) streams: StreamTasks,
+}
+
+/// What tells that an exchange advances.
+pub(in crate::transport::hyper) enum Movement {
+    /// Every byte in either direction, on a connection that serves one request at a time: a slow head, interim responses, an upload.
+    Connection(Arc<Activity>),
+    /// Every frame on the stream of HTTP/2: interim responses. The bytes of the connection can be those of other streams.
+    Stream(Arc<Latest>),
+}
+
+impl Movement {
+    pub(in crate::transport::hyper) fn latest(&self) -> Instant {
+        match self {
+            Self::Connection(activity) => activity.latest(),
+            Self::Stream(latest) => latest.get(),
+        }
+    }
 }
 
 pub(super) enum Sender {
@@ -71,6 +92,8 @@ pub(in crate::transport::hyper) struct PooledConnection {
     progress: Option<Arc<Progress>>,
     /// The bytes that the connection had received when the request was sent.
     received_before: u64,
+    /// The connection is closed after this exchange.
+    retired: bool,
 }
 
 /// Why there is no response head, and what can be done about it.
@@ -94,7 +117,7 @@ pub(in crate::transport::hyper) enum Failure {
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
-/// The key of the pool: scheme, host and port, and the user information if the URL has any.
+/// The key of the pool: scheme, host and port.
 pub(super) fn origin(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
@@ -173,6 +196,7 @@ impl PooledConnection {
             pool,
             reused,
             progress: None,
+            retired: false,
         }
     }
 
@@ -190,9 +214,15 @@ impl PooledConnection {
         self.peer.http2
     }
 
-    /// The activity on a connection that serves one request at a time.
-    pub(in crate::transport::hyper) fn own_activity(&self) -> Option<Arc<Activity>> {
-        (!self.peer.http2).then(|| Arc::clone(&self.peer.state.activity))
+    /// What tells that the exchange of this request advances.
+    pub(in crate::transport::hyper) fn movement(&self, body: &mut Upload) -> Movement {
+        if !self.peer.http2 {
+            body.opens(None);
+            return Movement::Connection(Arc::clone(&self.peer.state.activity));
+        }
+        let (opening, latest) = self.peer.state.streams.watch();
+        body.opens(Some(opening));
+        Movement::Stream(latest)
     }
 
     /// Host and port, as errors show them.
@@ -232,6 +262,7 @@ impl PooledConnection {
                 // Without the header, hyper does not send the body of a GET.
                 headers.entry(header::TRANSFER_ENCODING).or_insert(CHUNKED);
             }
+            name_te_to_the_connection(headers);
         }
         if let Some(authorization) = &self.peer.proxy_authorization {
             headers
@@ -305,9 +336,16 @@ impl PooledConnection {
         }
     }
 
+    /// Closes an HTTP/1.1 connection after this exchange.
+    pub(in crate::transport::hyper) const fn retire(&mut self) {
+        self.retired = true;
+    }
+
     /// Returns the connection to the pool after the whole response was read.
     pub(in crate::transport::hyper) fn release(mut self) {
-        if self.is_sent() {
+        if self.retired {
+            self.close();
+        } else if self.is_sent() {
             let sender = self.sender.take();
             self.end_exchange();
             if let Some(sender) = sender {
@@ -349,8 +387,19 @@ impl PooledConnection {
         }
     }
 
+    fn close(mut self) {
+        self.sender = None;
+        self.end_exchange();
+        if !self.peer.http2 {
+            self.peer.task.abort();
+        }
+    }
+
     /// Returns an HTTP/1.1 connection to the pool when its exchange ends within `settle_timeout`, and closes it otherwise.
     pub(in crate::transport::hyper) fn release_when_idle(mut self) {
+        if self.retired {
+            return self.close();
+        }
         let sender = self.sender.take();
         self.end_exchange();
         let Some(Sender::Http1(mut sender)) = sender else {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -20,14 +20,15 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
 use self::connection::{ConnectionState, Peer, Sender, origin};
-pub(super) use self::connection::{Failed, Failure, PooledConnection};
+pub(super) use self::connection::{Failed, Failure, Movement, PooledConnection};
 pub(super) use self::queue::OpenSlot;
 use self::queue::{Place, Queue};
 use super::counted::{Activity, Counted};
 use super::error;
 use super::gauge::{Connecting, Gauges, IdleConnections};
+use super::streams::StreamTasks;
 use super::upload::Upload;
-use crate::connect::config::{HttpVersion, MAX_HEADERS, TransportConfig};
+use crate::connect::config::{Http2Config, HttpVersion, MAX_HEADERS, TransportConfig};
 use crate::connect::connector::{Connector, Opened};
 
 /// The connections of one [variant](crate::transport::variants) of the transport, by origin.
@@ -36,7 +37,9 @@ pub(super) struct Pool {
     gauges: Arc<Gauges>,
     version: HttpVersion,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: Http2Config,
+    /// The limit of a response head that is announced to peers of HTTP/2, in bytes.
+    http2_header_list_size: u32,
     max_idle_per_origin: usize,
     max_connections_per_origin: usize,
     idle_timeout: Duration,
@@ -122,22 +125,16 @@ impl Pool {
         http1
             .max_headers(MAX_HEADERS)
             .max_buf_size(config.max_response_head as usize)
+            // Of trailers, which hyper would limit to 16 KiB. The transport checks their size itself, with an error that names it.
+            .max_header_size((config.max_response_head as usize).saturating_mul(4))
             .allow_obsolete_multiline_headers_in_responses(true);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .initial_max_send_streams(UNANNOUNCED)
-            .initial_stream_window_size(config.http2.stream_window)
-            .initial_connection_window_size(config.http2.connection_window)
-            .max_header_list_size(config.http2_header_list_size())
-            .keep_alive_interval(config.http2.keepalive_interval)
-            .keep_alive_timeout(config.http2.keepalive_timeout);
         let pool = Arc::new_cyclic(|itself| Self {
             connector,
             gauges: Arc::clone(gauges),
             version: config.version,
             http1,
-            http2,
+            http2: config.http2,
+            http2_header_list_size: config.http2_header_list_size(),
             max_idle_per_origin: config.pool_max_idle_per_host,
             max_connections_per_origin: config.max_connections_per_host.unwrap_or(usize::MAX),
             idle_timeout: config.pool_idle_timeout,
@@ -160,6 +157,20 @@ impl Pool {
     #[cfg(feature = "websocket")]
     pub(super) const fn http1(&self) -> &http1::Builder {
         &self.http1
+    }
+
+    /// hyper's settings of one HTTP/2 connection, whose tasks are run by `streams`.
+    fn http2(&self, streams: StreamTasks) -> http2::Builder<StreamTasks> {
+        let mut http2 = http2::Builder::new(streams);
+        http2
+            .timer(TokioTimer::new())
+            .initial_max_send_streams(UNANNOUNCED)
+            .initial_stream_window_size(self.http2.stream_window)
+            .initial_connection_window_size(self.http2.connection_window)
+            .max_header_list_size(self.http2_header_list_size)
+            .keep_alive_interval(self.http2.keepalive_interval)
+            .keep_alive_timeout(self.http2.keepalive_timeout);
+        http2
     }
 
     /// Returns a connection for one exchange: an idle one, an HTTP/2 connection with a free stream, or a new one. Waits while the
@@ -267,13 +278,15 @@ impl Pool {
                 let (connecting, slot) = connecting.take().expect("a connection is opened once");
                 let activity = Arc::<Activity>::default();
                 let max_streams = Arc::new(AtomicUsize::new(1));
+                let streams = StreamTasks::default();
                 let io = TokioIo::new(Counted {
                     stream: opened.stream,
                     activity: Arc::clone(&activity),
                     _open: Some((connecting.opened(), slot)),
                 });
                 let (sender, task) = if opened.http2 {
-                    let (sender, connection) = self.http2.handshake(io).await.map_err(error::handshake)?;
+                    let http2 = self.http2(streams.clone());
+                    let (sender, connection) = http2.handshake(io).await.map_err(error::handshake)?;
                     let driver = Driver {
                         connection,
                         activity: Arc::clone(&activity),
@@ -290,6 +303,7 @@ impl Pool {
                     activity,
                     max_streams,
                     queue,
+                    streams,
                 };
                 let authorization = self.connector.proxy_authorization();
                 let peer = Peer::new(url, opened.http2, opened.forwarded, authorization, task, state)?;
@@ -524,7 +538,7 @@ fn queue_timeout(limit: Duration) -> NetworkError {
 
 /// Drives an HTTP/2 connection, and notes the limit of streams that the peer announces.
 struct Driver {
-    connection: http2::Connection<TokioIo<Counted>, Upload, TokioExecutor>,
+    connection: http2::Connection<TokioIo<Counted>, Upload, StreamTasks>,
     activity: Arc<Activity>,
     max_streams: Arc<AtomicUsize>,
     queue: Arc<Queue>,
