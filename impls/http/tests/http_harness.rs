@@ -95,6 +95,7 @@ impl HttpHarness for Reqwest {
         let mut capabilities = standard_extended();
         capabilities.pool_stats = true;
         capabilities.websocket = cfg!(feature = "websocket");
+        capabilities.websocket_compression = cfg!(feature = "websocket-compression");
         Some(capabilities)
     }
 
