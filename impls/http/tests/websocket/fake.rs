@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use networking_spi::websocket::{
     CloseFrame, MockWebSocketClient, WebSocketClient, WebSocketConnection, WebSocketMessage,
 };
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +102,12 @@ struct Connection {
 /// The text of a message whose `send` never completes.
 pub(crate) const STUCK: &str = "stuck";
 
+/// The text of a message whose `send` fails, and may have sent it.
+pub(crate) const FAILS: &str = "fails";
+
+/// The text of a message whose `send` fails before anything is sent.
+pub(crate) const REFUSED: &str = "refused";
+
 #[async_trait]
 impl WebSocketConnection for Connection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
@@ -110,6 +116,12 @@ impl WebSocketConnection for Connection {
         }
         if message == WebSocketMessage::text(STUCK) {
             std::future::pending::<()>().await;
+        }
+        for (text, state) in [(FAILS, SendState::MaybeSent), (REFUSED, SendState::NotSent)] {
+            if message == WebSocketMessage::text(text) {
+                let error = NetworkError::new(ErrorKind::ConnectionClosed, "test", "caused by the test");
+                return Err(error.with_send_state(state));
+            }
         }
         self.outbound.send(message).expect("the other end outlives it");
         Ok(())

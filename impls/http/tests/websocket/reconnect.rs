@@ -11,7 +11,7 @@ use networking_spi::websocket::{
 use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
 use tokio::time::{Instant, advance};
 
-use super::fake::{Peer, STUCK, client};
+use super::fake::{self, Peer, STUCK, client};
 
 fn error(kind: ErrorKind) -> NetworkError {
     NetworkError::new(kind, "test", "caused by the test")
@@ -92,6 +92,51 @@ async fn final_close_codes_end_the_connection() {
         }
     }
     assert!(connection.events().next().await.is_none(), "nothing follows the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_close_codes_are_transient() {
+    let (_connection, mut peer) = connect(ReconnectPolicy::new()).await;
+    for code in [
+        CloseFrame::GOING_AWAY,
+        CloseFrame::INTERNAL_ERROR,
+        CloseFrame::SERVICE_RESTART,
+        CloseFrame::TRY_AGAIN_LATER,
+        CloseFrame::BAD_GATEWAY,
+        4_000,
+    ] {
+        peer.accept().await.close(code);
+    }
+    peer.accept().await;
+}
+
+/// A queued message whose sending failed is sent on the next connection, unless it may have been sent.
+#[tokio::test(start_paused = true)]
+async fn queued_messages_are_lost_only_if_they_may_have_been_sent() {
+    for (text, attempts_until_lost) in [(fake::FAILS, 1), (fake::REFUSED, 3)] {
+        let policy = ReconnectPolicy::new().with_queue(2, 100).with_max_attempts(3);
+        let (connection, mut peer) = connect(policy).await;
+        let mut events = connection.events();
+        peer.accept().await.fail(ErrorKind::ConnectionClosed);
+        assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { .. })));
+        connection.send_text(text).await.unwrap();
+        let mut attempts = 0;
+        loop {
+            match events.next().await.expect("an end") {
+                ReconnectEvent::Failed { .. } => attempts += 1,
+                ReconnectEvent::Reconnected { .. } => {
+                    assert_eq!(attempts, attempts_until_lost, "{text}: the queue is empty");
+                    connection.close_normally().await.unwrap();
+                }
+                ReconnectEvent::Ended { unsent, .. } => {
+                    assert_eq!(unsent, 1, "{text}");
+                    break;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(attempts, attempts_until_lost, "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
