@@ -119,7 +119,11 @@ pub(crate) fn nanos_per_call(calls: u64, elapsed: Duration) -> f64 {
 }
 
 /// A percentile of sorted durations, in microseconds.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of the slice")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index of the slice"
+)]
 pub(crate) fn percentile_micros(sorted: &[Duration], percentile: f64) -> f64 {
     let rank = (sorted.len() as f64 * percentile / 100.0).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1].as_secs_f64() * 1e6

@@ -41,11 +41,16 @@ pub(crate) fn rows(rounds: Rounds) -> Vec<Row> {
         let work = format!("latency over HTTP/1.1, {name} body, {IN_FLIGHT} in flight");
         for (percentile, unit, goal) in PERCENTILES {
             let [theirs, ours] = [0, 1].map(|side: usize| {
-                Samples::figure(&measured[side], |round| {
-                    percentile_micros(&round.latencies, percentile)
-                })
+                Samples::figure(&measured[side], |round| percentile_micros(&round.latencies, percentile))
             });
-            rows.push(Row::in_pairs(&work, unit, Better::Lower, "raw reqwest", (&ours, &theirs), goal));
+            rows.push(Row::in_pairs(
+                &work,
+                unit,
+                Better::Lower,
+                "raw reqwest",
+                (&ours, &theirs),
+                goal,
+            ));
         }
     }
     rows

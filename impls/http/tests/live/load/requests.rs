@@ -119,7 +119,12 @@ impl<'l> Run<'l> {
     ) -> Self {
         let work = work.into();
         Self {
-            id: format!("{}-{}-{server}-{}", std::process::id(), live.backend(), work.replace([' ', ','], "-")),
+            id: format!(
+                "{}-{}-{server}-{}",
+                std::process::id(),
+                live.backend(),
+                work.replace([' ', ','], "-")
+            ),
             live,
             server,
             work,

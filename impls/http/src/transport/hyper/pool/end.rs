@@ -30,7 +30,11 @@ impl End {
     /// Waits for the end. Only one task may wait at a time.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
-        if self.is_reached() { Poll::Ready(()) } else { Poll::Pending }
+        if self.is_reached() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

@@ -278,10 +278,16 @@ impl Pool {
                         queue: Arc::clone(&queue),
                         outcome: Arc::clone(&outcome),
                     };
-                    (Sender::Http2(sender), tokio::spawn(logged(driver, guard)).abort_handle())
+                    (
+                        Sender::Http2(sender),
+                        tokio::spawn(logged(driver, guard)).abort_handle(),
+                    )
                 } else {
                     let (sender, connection) = self.http1.handshake(io).await.map_err(error::handshake)?;
-                    (Sender::Http1(sender), tokio::spawn(logged(connection, guard)).abort_handle())
+                    (
+                        Sender::Http1(sender),
+                        tokio::spawn(logged(connection, guard)).abort_handle(),
+                    )
                 };
                 let state = ConnectionState {
                     activity,
