@@ -43,7 +43,8 @@ use crate::marks::host;
 ///
 /// Differences from [`HyperTransport`](super::HyperTransport), which reqwest's API does not let this transport avoid: over HTTP/2,
 /// a `Host` header does not become the `:authority`, further connections are not opened when a peer allows no more streams, and a
-/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice.
+/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. A request that
+/// is sent at the moment in which its connection ends may stay in a queue of hyper, unsent, until the read timeout.
 ///
 /// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).
