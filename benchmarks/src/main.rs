@@ -22,7 +22,7 @@ struct Arguments {
     /// The number of alternating rounds, at least 5.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
     rounds: u16,
-    /// Only this part of the domain `http`: `null`, `speed`, `websocket`, `hostile`, `bombs`, `streams`.
+    /// Only this part of the domain `http`: `null`, `speed`, `http2`, `latency`, `websocket`, `hostile`, `bombs`, `streams`.
     #[arg(long)]
     part: Option<String>,
     /// Does one piece of work, and prints the resources that it used as JSON, for the parent process.

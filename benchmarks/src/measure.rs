@@ -118,11 +118,15 @@ pub(crate) fn nanos_per_call(calls: u64, elapsed: Duration) -> f64 {
     elapsed.as_nanos() as f64 / calls as f64
 }
 
-/// The 99th percentile of the durations, in microseconds.
-pub(crate) fn p99_micros(durations: &mut [Duration]) -> f64 {
-    let rank = (durations.len() * 99).div_ceil(100).max(1) - 1;
-    let (_, p99, _) = durations.select_nth_unstable(rank);
-    p99.as_secs_f64() * 1e6
+/// A percentile of sorted durations, in microseconds.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index of the slice"
+)]
+pub(crate) fn percentile_micros(sorted: &[Duration], percentile: f64) -> f64 {
+    let rank = (sorted.len() as f64 * percentile / 100.0).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1].as_secs_f64() * 1e6
 }
 
 /// Calls per second of `calls` calls in `elapsed`.

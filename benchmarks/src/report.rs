@@ -54,6 +54,21 @@ impl Row {
         }
     }
 
+    /// Like [`against`](Self::against), but the ratio is the median of the ratios of each round.
+    pub(crate) fn in_pairs(
+        work: impl Into<String>,
+        unit: &'static str,
+        better: Better,
+        peer: &str,
+        (ours, theirs): (&Samples, &Samples),
+        goal: Option<f64>,
+    ) -> Self {
+        Self {
+            ratio: Some(Samples::ratio(ours, theirs).median()),
+            ..Self::against(work, unit, better, peer, (ours, theirs), goal)
+        }
+    }
+
     /// An absolute value, to which the goal applies.
     pub(crate) fn absolute(
         work: impl Into<String>,

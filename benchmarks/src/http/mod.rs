@@ -20,9 +20,11 @@ use crate::report::Row;
 /// A part of the domain: its name, and the function that measures it.
 type Part = (&'static str, fn(Rounds) -> Vec<Row>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 8] = [
     ("null", null::rows),
     ("speed", speed::rows),
+    ("http2", speed::http2),
+    ("latency", speed::latency),
     ("websocket", websocket::rows),
     ("hostile", adversity::hostile),
     ("bombs", adversity::bombs),

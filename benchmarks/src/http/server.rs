@@ -2,15 +2,18 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, rustls};
 
 /// A server that responds to `/N` with N bytes, at most 1 MiB.
 pub(super) fn serve() -> SocketAddr {
@@ -20,6 +23,62 @@ pub(super) fn serve() -> SocketAddr {
         let body = zeros.slice(..size);
         async move { Response::new(Full::new(body)) }
     })
+}
+
+/// A server with HTTP/2 over TLS.
+pub(super) struct Http2Server {
+    /// `https://localhost:port`.
+    pub(super) url: String,
+    /// The root certificate, in PEM.
+    pub(super) root: String,
+    /// The connections that were accepted.
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+/// A server that reads the whole body of each request, and responds to `/N` with N bytes, at most 1 MiB.
+pub(super) fn serve_http2() -> Http2Server {
+    let zeros = Bytes::from(vec![0_u8; 1 << 20]);
+    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::try_from(issued.signing_key.serialize_der()).expect("a key");
+    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| {
+            builder
+                .with_no_client_auth()
+                .with_single_cert(vec![issued.cert.der().clone()], key)
+        })
+        .expect("a certificate and its key");
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let accepted = Arc::clone(&connections);
+    let address = serve_sockets(move |socket| {
+        let (acceptor, zeros) = (acceptor.clone(), zeros.clone());
+        accepted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let size: usize = request.uri().path()[1..].parse().expect("the path is a size");
+                let body = zeros.slice(..size);
+                async move {
+                    let mut upload = request.into_body();
+                    while let Some(frame) = upload.frame().await {
+                        frame?;
+                    }
+                    Ok::<_, hyper::Error>(Response::new(Full::new(body)))
+                }
+            });
+            let socket = acceptor.accept(socket).await.expect("a TLS handshake");
+            // Clients may disconnect at any time, so errors are ignored.
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(socket), service)
+                .await;
+        }
+    });
+    Http2Server {
+        url: format!("https://localhost:{}", address.port()),
+        root: issued.cert.pem(),
+        connections,
+    }
 }
 
 /// A server that sends the responses of `answer`.

@@ -10,15 +10,26 @@ use std::time::Duration;
 use crate::Result;
 
 /// All running processes, for the handler of interrupts, which exits without dropping values.
-static RUNNING: Mutex<Vec<Arc<Mutex<Child>>>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<Arc<Mutex<Process>>>> = Mutex::new(Vec::new());
+
+/// How long a server that has processes of its own may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A child process.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// Whether it has processes of its own, which it stops before it ends.
+    supervises: bool,
+}
 
 /// Makes Ctrl-C and termination stop the servers before the command ends.
 pub(crate) fn stop_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         // The lock is held until the exit, so that no other server starts.
         let running = lock(&RUNNING);
-        for child in running.iter() {
-            stop(&mut lock(child), "a server");
+        for process in running.iter() {
+            stop(&mut lock(process), "a server");
         }
         std::process::exit(130);
     })
@@ -29,7 +40,7 @@ pub(crate) fn stop_on_interrupt() -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Server {
     name: &'static str,
-    child: Arc<Mutex<Child>>,
+    process: Arc<Mutex<Process>>,
     log: PathBuf,
 }
 
@@ -56,13 +67,21 @@ impl Server {
         let child = command
             .spawn()
             .map_err(|error| format!("{name} cannot be started: {error}"))?;
-        let child = Arc::new(Mutex::new(child));
-        running.push(Arc::clone(&child));
+        let process = Arc::new(Mutex::new(Process {
+            child,
+            supervises: false,
+        }));
+        running.push(Arc::clone(&process));
         Ok(Self {
             name,
-            child,
+            process,
             log: log.to_owned(),
         })
+    }
+
+    /// Lets the server stop its own processes before it ends.
+    pub(crate) fn supervises(&self) {
+        lock(&self.process).supervises = true;
     }
 
     /// Waits until the server listens on `port`.
@@ -71,7 +90,7 @@ impl Server {
         let step = Duration::from_millis(100);
         let mut waited = Duration::ZERO;
         while waited < limit {
-            let ended = lock(&self.child).try_wait();
+            let ended = lock(&self.process).child.try_wait();
             if let Ok(Some(status)) = ended {
                 return Err(format!(
                     "{} exited ({status}); its last lines of output:\n{}",
@@ -94,7 +113,7 @@ impl Server {
 
     /// Fails if the server has exited.
     pub(crate) fn check_alive(&self) -> Result<()> {
-        match lock(&self.child).try_wait() {
+        match lock(&self.process).child.try_wait() {
             Ok(Some(status)) => Err(format!(
                 "{} exited ({status}); its last lines of output:\n{}",
                 self.name,
@@ -113,16 +132,41 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        stop(&mut lock(&self.child), self.name);
-        lock(&RUNNING).retain(|child| !Arc::ptr_eq(child, &self.child));
+        stop(&mut lock(&self.process), self.name);
+        lock(&RUNNING).retain(|process| !Arc::ptr_eq(process, &self.process));
     }
 }
 
-fn stop(child: &mut Child, name: &str) {
+fn stop(process: &mut Process, name: &str) {
+    let child = &mut process.child;
+    if process.supervises && terminate(child) {
+        return;
+    }
     if let Err(error) = child.kill() {
         eprintln!("{name} (pid {}) cannot be stopped: {error}", child.id());
     }
     let _ = child.wait();
+}
+
+/// Asks a process to end, and waits for its end. Returns `false` if it still runs.
+fn terminate(child: &mut Child) -> bool {
+    // The standard library can only kill.
+    let asked = Command::new("sh")
+        .args(["-c", "kill -TERM \"$0\"", &child.id().to_string()])
+        .status();
+    if !asked.is_ok_and(|status| status.success()) {
+        return false;
+    }
+    let step = Duration::from_millis(50);
+    let mut waited = Duration::ZERO;
+    while waited < STOP_LIMIT {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return true;
+        }
+        pause(step);
+        waited += step;
+    }
+    false
 }
 
 /// Ignores poisoning, because servers must be stopped even after a panic elsewhere.

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use networking_http::HttpVersion;
-use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method, Version};
+use networking_spi::http::{HttpBody, HttpClient, HttpClientExt, HttpRequest, Method, Version};
 use networking_spi::{ErrorKind, Retryability, SendState};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::frames::{Connection, FrameServer, code};
+use super::frames::{Connection, DATA, END_STREAM, FrameServer, HEADERS, code};
 use super::{config, error_of};
 use crate::raw::{RawServer, read_head_of};
-use crate::transports::{Make, over_both, over_hyper};
+use crate::transports::{HYPER, Make, over_both, over_hyper};
 
 over_both!(
     a_refused_request_is_sent_again,
@@ -142,38 +143,59 @@ async fn a_stream_that_was_read_is_not_sent_again(make: Make) {
 
 /// What nginx does after `keepalive_requests`: it announces the end of the connection while further requests are on their way.
 async fn recycled_connections_lose_nothing(make: Make) {
+    assert_recycled_connections_lose_nothing(&make(config()), 200).await;
+}
+
+/// The task of a connection ends on one thread while another thread sends. A lost request reaches the read timeout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_end_on_another_thread_lose_nothing() {
+    let client = HYPER(config().with_read_timeout(Duration::from_secs(20)));
+    assert_recycled_connections_lose_nothing(&client, 5_000).await;
+}
+
+async fn assert_recycled_connections_lose_nothing(client: &Arc<dyn HttpClient>, requests: usize) {
     const PER_CONNECTION: usize = 10;
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);
     let server = FrameServer::start(&[], move |mut connection| {
         let count = Arc::clone(&count);
         async move {
-            let mut streams = Vec::new();
-            while streams.len() < PER_CONNECTION {
-                let Some(stream) = connection.request().await else {
+            let (mut opened, mut left, mut last) = (0, PER_CONNECTION, 0);
+            while left > 0 {
+                let Some(frame) = connection.frame().await else {
                     return;
                 };
-                streams.push(stream);
-                count.fetch_add(1, Ordering::SeqCst);
-                connection.head(stream, false, &[(":status", "200")]).await;
-                connection.data(stream, true, b"done").await;
+                if frame.kind == HEADERS && opened < PER_CONNECTION {
+                    (opened, last) = (opened + 1, frame.stream);
+                    if opened == PER_CONNECTION {
+                        connection.go_away(last, code::NO_ERROR).await;
+                    }
+                }
+                if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 && frame.stream <= last {
+                    left -= 1;
+                    count.fetch_add(1, Ordering::SeqCst);
+                    connection.head(frame.stream, false, &[(":status", "200")]).await;
+                    connection.data(frame.stream, true, b"done").await;
+                }
             }
-            connection.go_away(*streams.last().unwrap(), code::NO_ERROR).await;
             connection.drain().await;
         }
     })
     .await;
-    let client = make(config());
-    let bodies: Vec<_> = stream::iter(0..200)
+    let bodies: Vec<_> = stream::iter(0..requests)
         .map(|_| {
-            let (client, url) = (Arc::clone(&client), server.url("/"));
+            let (client, url) = (Arc::clone(client), server.url("/"));
             async move { client.request(post(url)).await.unwrap().text().await.unwrap() }
         })
         .buffer_unordered(16)
         .collect()
         .await;
     assert!(bodies.iter().all(|body| body == "done"));
-    assert_eq!(answered.load(Ordering::SeqCst), 200, "no request was processed twice");
+    assert_eq!(
+        answered.load(Ordering::SeqCst),
+        requests,
+        "no request was processed twice"
+    );
     let _ = client.get(&server.url("/")).await;
 }
 

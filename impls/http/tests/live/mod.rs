@@ -7,6 +7,7 @@ mod clock;
 mod files;
 mod http2;
 mod httpbin;
+mod load;
 mod oauth2;
 mod oidc;
 mod proxy;
@@ -118,6 +119,15 @@ fn cases() -> Vec<Case<Live>> {
         "nginx" http2::alpn_chooses_the_version,
         "nginx" http2::requests_share_a_connection,
         "nginx" http2::uploads_run_side_by_side,
+        "nginx" load::posts_on_recycled_connections_are_processed_once,
+        "nginx" load::posts_with_a_retry_policy_are_processed_once,
+        "nginx" load::gets_on_recycled_connections_are_answered,
+        "nginx" load::posts_during_reloads_are_processed_once,
+        "nginx" load::early_responses_over_http2_are_returned,
+        "nginx" load::early_responses_over_http1_are_returned,
+        "nginx" load::early_responses_over_http1_with_tls_are_returned,
+        "nghttpd" load::posts_are_processed_once,
+        "nghttpd" load::posts_with_a_retry_policy_are_echoed_once,
         "nghttpd" http2::bodies_are_large_both_ways,
         "nghttpd" http2::a_stream_that_nobody_reads_holds_up_no_other,
         "nghttpd" http2::more_requests_than_streams_wait_their_turn,

@@ -19,6 +19,21 @@ pub(crate) struct Servers {
     pub(crate) nghttpd: Url,
     /// The same without TLS.
     pub(crate) nghttpd_clear: Url,
+    /// Responds with the marker and the body of each request, with HTTP/2 over TLS.
+    pub(crate) load: Url,
+    /// The log of the requests that it has processed.
+    pub(crate) load_log: PathBuf,
+    /// The program and arguments that make it reload its configuration.
+    pub(crate) load_reload: Vec<String>,
+    /// Refuses bodies of more than 1 KiB.
+    pub(crate) load_limited: Url,
+    /// The same without TLS.
+    pub(crate) load_limited_clear: Url,
+    /// nghttpd with a log of all frames.
+    pub(crate) load_nghttpd: Url,
+    pub(crate) load_nghttpd_log: PathBuf,
+    /// The file for the results of the runs.
+    pub(crate) load_rows: PathBuf,
     pub(crate) proxy: Url,
     pub(crate) proxy_auth: Url,
     pub(crate) socks: Url,

@@ -1,9 +1,9 @@
 //! All servers of the live HTTP tier.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, iter};
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,9 @@ use crate::live::process::{Server, free_ports};
 /// The credentials of the proxies with authentication. They are not secret: the servers run only during the tests.
 const USER: &str = "ada";
 const PASSWORD: &str = "l0velace";
+
+/// The file with the results of the runs with many requests, one JSON object per line.
+pub(super) const LOAD_ROWS: &str = "load.jsonl";
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -38,6 +41,10 @@ impl Servers {
             nginx,
             nghttpd,
             nghttpd_clear,
+            load,
+            load_limited,
+            load_limited_clear,
+            load_nghttpd,
             proxy,
             proxy_auth,
             socks,
@@ -56,6 +63,15 @@ impl Servers {
 
         starting.spawn("httpbin", httpbin, gunicorn(installed, httpbin))?;
         starting.spawn("nginx", nginx, self::nginx(&run, nginx, httpbin, &certificates)?)?;
+        let load_configuration =
+            self::load_configuration(&run, [load, load_limited, load_limited_clear], &certificates)?;
+        let nginx_load = nginx_with(&run, &load_configuration)?;
+        let reload = words(nginx_with(&run, &load_configuration)?.args(["-s", "reload"]));
+        starting.spawn("nginx-load", load, nginx_load)?.supervises();
+        let mut nghttpd_load = self::nghttpd(&run, load_nghttpd, Some(&certificates))?;
+        // The output then has every field of every request.
+        nghttpd_load.arg("--verbose");
+        starting.spawn("nghttpd-load", load_nghttpd, nghttpd_load)?;
         starting.spawn("nghttpd", nghttpd, self::nghttpd(&run, nghttpd, Some(&certificates))?)?;
         starting.spawn(
             "nghttpd-clear",
@@ -87,6 +103,14 @@ impl Servers {
             "nginx": format!("https://localhost:{nginx}"),
             "nghttpd": format!("https://localhost:{nghttpd}"),
             "nghttpd_clear": format!("http://127.0.0.1:{nghttpd_clear}"),
+            "load": format!("https://localhost:{load}"),
+            "load_log": run.join("processed.log"),
+            "load_reload": reload,
+            "load_limited": format!("https://localhost:{load_limited}"),
+            "load_limited_clear": format!("http://127.0.0.1:{load_limited_clear}"),
+            "load_nghttpd": format!("https://localhost:{load_nghttpd}"),
+            "load_nghttpd_log": run.join("nghttpd-load.log"),
+            "load_rows": directory.join(LOAD_ROWS),
             "proxy": format!("http://127.0.0.1:{proxy}"),
             "proxy_auth": format!("http://127.0.0.1:{proxy_auth}"),
             "socks": format!("socks5://127.0.0.1:{socks}"),
@@ -123,11 +147,11 @@ struct Starting<'r> {
 }
 
 impl Starting<'_> {
-    fn spawn(&mut self, name: &'static str, port: u16, mut command: Command) -> Result<()> {
+    fn spawn(&mut self, name: &'static str, port: u16, mut command: Command) -> Result<&Server> {
         let log = self.run.join(format!("{name}.log"));
         let server = Server::spawn(name, command.current_dir(self.run), &log)?;
         self.running.push((server, port));
-        Ok(())
+        Ok(&self.running[self.running.len() - 1].0)
     }
 
     fn wait(self, addresses: Value) -> Result<Servers> {
@@ -169,6 +193,28 @@ fn nginx(run: &Path, port: u16, httpbin: u16, certificates: &Certificates) -> Re
             ("key", &certificates.key.display().to_string()),
         ],
     )?;
+    nginx_with(run, &configuration)
+}
+
+/// The configuration of nginx for the runs with many requests. `ports`: of the server that responds, and of the one that refuses
+/// large bodies, with and without TLS.
+fn load_configuration(run: &Path, ports: [u16; 3], certificates: &Certificates) -> Result<PathBuf> {
+    let [load, limited, limited_clear] = ports.map(|port| port.to_string());
+    fill(
+        "load.conf",
+        run.join("load.conf"),
+        &[
+            ("run", &run.display().to_string()),
+            ("load_port", &load),
+            ("limited_port", &limited),
+            ("limited_clear_port", &limited_clear),
+            ("certificate", &certificates.certificate.display().to_string()),
+            ("key", &certificates.key.display().to_string()),
+        ],
+    )
+}
+
+fn nginx_with(run: &Path, configuration: &Path) -> Result<Command> {
     let mut command = program("nginx")?;
     command
         .args(["-e", "stderr", "-p"])
@@ -176,6 +222,14 @@ fn nginx(run: &Path, port: u16, httpbin: u16, certificates: &Certificates) -> Re
         .arg("-c")
         .arg(configuration);
     Ok(command)
+}
+
+/// The program and the arguments of a command.
+fn words(command: &Command) -> Vec<String> {
+    iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// An HTTP/2 server that echoes uploads, and serves a file of 8 MiB and a small one.

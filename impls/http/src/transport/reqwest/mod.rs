@@ -45,10 +45,11 @@ use crate::marks::host;
 ///
 /// Differences from [`HyperTransport`](super::HyperTransport), which reqwest's API does not let this transport avoid: over HTTP/2,
 /// a `Host` header does not become the `:authority`, further connections are not opened when a peer allows no more streams, and a
-/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. Interim responses do
-/// not extend the [read timeout](TransportConfig::read_timeout). A response that has both a `Content-Length` and a
+/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. Interim
+/// responses do not extend the [read timeout](TransportConfig::read_timeout). A response that has both a `Content-Length` and a
 /// `Transfer-Encoding` fails with `Protocol` (RFC 9112, section 6.3), because the transport cannot keep its connection from being
-/// used again; after a 204 that announces a body, the connection is closed only if that body has arrived.
+/// used again; after a 204 that announces a body, the connection is closed only if that body has arrived. A request that is sent at
+/// the moment in which its connection ends may stay in a queue of hyper, unsent, until the read timeout.
 ///
 /// On a machine without CA certificates the transport can be created, but requests to `https` URLs fail with
 /// [`Tls`](networking_spi::ErrorKind::Tls).

@@ -1,5 +1,7 @@
 //! One connection, and its use for one exchange.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::time::{Instant, timeout};
 use url::{Position, Url};
 
 use super::Pool;
+use super::end::End;
 use super::queue::Queue;
 use crate::connect::diagnosis::Stage;
 use crate::transport::hyper::counted::Activity;
@@ -48,6 +51,7 @@ pub(super) struct Peer {
 /// What the task that drives a connection and the pool share about it.
 pub(super) struct ConnectionState {
     pub(super) activity: Arc<Activity>,
+    pub(super) end: Arc<End>,
     /// The largest number of open streams of an HTTP/2 connection: 1 until the peer has announced it.
     pub(super) max_streams: Arc<AtomicUsize>,
     /// The requests that wait for a connection to this peer.
@@ -82,8 +86,10 @@ pub(super) enum Sender {
 ///
 /// Dropping it before it is released closes an HTTP/1.1 connection, because the exchange is unfinished.
 pub(in crate::transport::hyper) struct PooledConnection {
-    /// `None` after it was returned.
+    /// `None` after it was returned, and after a request was sent over HTTP/2.
     sender: Option<Sender>,
+    /// Whether the exchange has ended, so that it is counted no longer.
+    ended: bool,
     peer: Arc<Peer>,
     pool: Arc<Pool>,
     /// The connection was opened for an earlier exchange.
@@ -153,6 +159,16 @@ impl Peer {
         })
     }
 
+    /// Whether the task that drives the connection has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state.end.is_reached()
+    }
+
+    /// Whether this is the end of the connection.
+    pub(super) fn ends_with(&self, end: &Arc<End>) -> bool {
+        Arc::ptr_eq(&self.state.end, end)
+    }
+
     /// Whether no stream of an HTTP/2 connection is open.
     pub(super) fn is_idle(&self) -> bool {
         self.streams.load(SeqCst) == 0
@@ -192,6 +208,7 @@ impl PooledConnection {
         Self {
             received_before: 0,
             sender: Some(sender),
+            ended: false,
             peer,
             pool,
             reused,
@@ -275,17 +292,35 @@ impl PooledConnection {
         Ok(())
     }
 
+    /// Sends the request, and waits for the head of the response.
+    ///
+    /// A request that is handed to hyper at the moment in which the connection ends can stay in hyper's queue, where it is dropped,
+    /// and reported as not sent, with the last sender. So no sender is kept longer than the connection.
     pub(in crate::transport::hyper) async fn send(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        let response = match self
-            .sender
-            .as_mut()
-            .expect("the connection is in use until it is returned")
-        {
-            Sender::Http1(sender) => sender.try_send_request(request).await?,
-            Sender::Http2(sender) => sender.try_send_request(request).await?,
+        let response = match self.sender.take().expect("a connection is used for one exchange") {
+            Sender::Http1(mut sender) => {
+                let mut response = pin!(sender.try_send_request(request));
+                let mut sender = Some(sender);
+                let response = poll_fn(|cx| {
+                    let polled = response.as_mut().poll(cx);
+                    if polled.is_pending() && sender.is_some() && self.peer.state.end.poll(cx).is_ready() {
+                        sender = None;
+                        return response.as_mut().poll(cx);
+                    }
+                    polled
+                })
+                .await;
+                self.sender = sender.map(Sender::Http1);
+                response?
+            }
+            Sender::Http2(mut sender) => {
+                let response = sender.try_send_request(request);
+                drop(sender);
+                response.await?
+            }
         };
         if self.reused {
             self.pool.gauges.reuse();
@@ -422,7 +457,8 @@ impl PooledConnection {
         });
     }
 
-    fn end_exchange(&self) {
+    fn end_exchange(&mut self) {
+        self.ended = true;
         if !self.peer.http2 {
             self.pool.gauges.deactivate();
             return;
@@ -437,7 +473,7 @@ impl PooledConnection {
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
-        if self.sender.take().is_some() {
+        if !self.ended {
             self.end_exchange();
             if !self.peer.http2 {
                 // An upload or a response that never ends would keep the connection open.

@@ -1,6 +1,7 @@
 //! The pool: connections by origin, how requests share them, and how new ones are opened.
 
 mod connection;
+mod end;
 mod queue;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use url::Url;
 
 use self::connection::{ConnectionState, Peer, Sender, origin};
 pub(super) use self::connection::{Failed, Failure, Movement, PooledConnection};
+use self::end::{End, EndGuard};
 pub(super) use self::queue::OpenSlot;
 use self::queue::{Place, Queue};
 use super::counted::{Activity, Counted};
@@ -279,6 +281,12 @@ impl Pool {
                 let activity = Arc::<Activity>::default();
                 let max_streams = Arc::new(AtomicUsize::new(1));
                 let streams = StreamTasks::default();
+                let end = Arc::<End>::default();
+                let guard = EndGuard {
+                    end: Arc::clone(&end),
+                    pool: Weak::clone(&self.itself),
+                    origin: origin(url).into(),
+                };
                 let io = TokioIo::new(Counted {
                     stream: opened.stream,
                     activity: Arc::clone(&activity),
@@ -294,13 +302,20 @@ impl Pool {
                         queue: Arc::clone(&queue),
                         outcome: Arc::clone(&outcome),
                     };
-                    (Sender::Http2(sender), tokio::spawn(logged(driver)).abort_handle())
+                    (
+                        Sender::Http2(sender),
+                        tokio::spawn(logged(driver, guard)).abort_handle(),
+                    )
                 } else {
                     let (sender, connection) = self.http1.handshake(io).await.map_err(error::handshake)?;
-                    (Sender::Http1(sender), tokio::spawn(logged(connection)).abort_handle())
+                    (
+                        Sender::Http1(sender),
+                        tokio::spawn(logged(connection, guard)).abort_handle(),
+                    )
                 };
                 let state = ConnectionState {
                     activity,
+                    end,
                     max_streams,
                     queue,
                     streams,
@@ -336,7 +351,9 @@ impl Pool {
         match shared {
             Some(shared) if self.max_idle_per_origin > 0 => {
                 origin.protocol = Protocol::Http2;
-                origin.shared.push(shared);
+                if !shared.peer.has_ended() {
+                    origin.shared.push(shared);
+                }
                 self.start_eviction(origins);
                 // The driver of the connection reports it when the peer has announced its limit of streams.
             }
@@ -395,6 +412,14 @@ impl Pool {
         let mut origins = self.origins.lock();
         if let Some(origin) = origins.by_name.get_mut(&peer.origin) {
             origin.shared.retain(|shared| !Arc::ptr_eq(&shared.peer, peer));
+        }
+    }
+
+    /// Removes an HTTP/2 connection that has ended.
+    fn remove_ended(&self, name: &str, end: &Arc<End>) {
+        let mut origins = self.origins.lock();
+        if let Some(origin) = origins.by_name.get_mut(name) {
+            origin.shared.retain(|shared| !shared.peer.ends_with(end));
         }
     }
 
@@ -566,8 +591,10 @@ impl Future for Driver {
     }
 }
 
-/// Drives a connection. Its error is reported to the requests on it; between requests it is only logged.
-async fn logged(connection: impl Future<Output = hyper::Result<()>>) {
+/// Drives a connection. Its error is reported to the requests on it; between requests it is only logged. `guard` is dropped after
+/// the connection.
+async fn logged(connection: impl Future<Output = hyper::Result<()>>, guard: EndGuard) {
+    let _guard = guard;
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended");
     }

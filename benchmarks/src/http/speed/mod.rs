@@ -3,9 +3,13 @@
 //! Each comparison has three rows. Requests per second and the 99th percentile of the latency are what a user sees, but other
 //! load on the machine disturbs them. The CPU time of the client's thread per request explains them, and is stable.
 
+mod http2;
+mod latency;
+
 use std::cell::RefCell;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cpu_time::ThreadTime;
 use futures_util::{StreamExt, stream};
 use networking_impls::http::{HttpClientBuilder, HyperTransport, ReqwestTransport, TransportConfig};
@@ -17,8 +21,10 @@ use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_tracing::TracingMiddleware;
 use tokio::runtime::Runtime;
 
+pub(super) use self::http2::rows as http2;
+pub(super) use self::latency::rows as latency;
 use super::server;
-use crate::measure::{Rounds, Samples, in_turn, nanos_per_call, p99_micros, per_second, time};
+use crate::measure::{Rounds, Samples, in_turn, nanos_per_call, per_second, percentile_micros, time};
 use crate::report::{Better, Row};
 
 const LOADS: [(usize, &str, usize); 3] = [(0, "0 B", 6_000), (1 << 10, "1 KiB", 6_000), (1 << 20, "1 MiB", 500)];
@@ -27,10 +33,7 @@ const LOADS: [(usize, &str, usize); 3] = [(0, "0 B", 6_000), (1 << 10, "1 KiB", 
 pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     let address = server::serve();
     // Client and server have a core each.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
+    let runtime = runtime();
     let raw = raw_reqwest();
     let middleware = reqwest_middleware::ClientBuilder::new(raw_reqwest())
         .with(TracingMiddleware::default())
@@ -52,6 +55,7 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
         for in_flight in [1, 64] {
             let load = Load {
                 url: format!("http://{address}/{size}"),
+                upload: None,
                 size,
                 calls,
                 in_flight,
@@ -87,6 +91,13 @@ pub(super) fn rows(rounds: Rounds) -> Vec<Row> {
     rows
 }
 
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be built")
+}
+
 fn raw_reqwest() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -103,7 +114,7 @@ fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) 
     let inverse = (100.0 / goal).round() / 100.0;
     [
         row("requests/s", Better::Higher, |round| round.per_second, Some(goal)),
-        row("us p99", Better::Lower, |round| round.p99_micros, Some(inverse)),
+        row("us p99", Better::Lower, |round| round.p99_micros(), Some(inverse)),
         row("us CPU/request", Better::Lower, |round| round.cpu_micros, None),
     ]
 }
@@ -111,14 +122,23 @@ fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) 
 /// The measurements of one side in one round.
 struct Round {
     per_second: f64,
-    p99_micros: f64,
+    /// Sorted.
+    latencies: Vec<Duration>,
     /// CPU time of the client's thread per request.
     cpu_micros: f64,
+}
+
+impl Round {
+    fn p99_micros(&self) -> f64 {
+        percentile_micros(&self.latencies, 99.0)
+    }
 }
 
 /// `calls` identical requests.
 struct Load {
     url: String,
+    /// The body of a POST. `None`: a GET.
+    upload: Option<Bytes>,
     size: usize,
     calls: usize,
     in_flight: usize,
@@ -127,10 +147,11 @@ struct Load {
 impl Load {
     fn through_client(&self, runtime: &Runtime, client: &dyn HttpClient) -> Round {
         self.run(runtime, || async {
-            let response = client
-                .request(HttpRequest::new(Method::GET, self.url.as_str()))
-                .await
-                .expect("a response");
+            let request = match &self.upload {
+                None => HttpRequest::new(Method::GET, self.url.as_str()),
+                Some(body) => HttpRequest::new(Method::POST, self.url.as_str()).with_body(body.clone()),
+            };
+            let response = client.request(request).await.expect("a response");
             assert!(response.is_success(), "the server answers 200");
             response.bytes().await.expect("a whole body").len()
         })
@@ -138,7 +159,11 @@ impl Load {
 
     fn through_reqwest(&self, runtime: &Runtime, client: &reqwest::Client) -> Round {
         self.run(runtime, || async {
-            let response = client.get(self.url.as_str()).send().await.expect("a response");
+            let request = match &self.upload {
+                None => client.get(self.url.as_str()),
+                Some(body) => client.post(self.url.as_str()).body(body.clone()),
+            };
+            let response = request.send().await.expect("a response");
             assert!(response.status().is_success(), "the server answers 200");
             response.bytes().await.expect("a whole body").len()
         })
@@ -173,9 +198,11 @@ impl Load {
         });
         let busy: Duration = processor.elapsed();
         assert_eq!(bytes, self.calls * self.size, "every body was whole");
+        let mut latencies = latencies.into_inner();
+        latencies.sort_unstable();
         Round {
             per_second: per_second(self.calls as u64, elapsed),
-            p99_micros: p99_micros(&mut latencies.into_inner()),
+            latencies,
             cpu_micros: nanos_per_call(self.calls as u64, busy) / 1e3,
         }
     }
