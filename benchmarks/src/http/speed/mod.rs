@@ -114,7 +114,7 @@ fn compare(work: &str, ours: &[Round], peer: &str, theirs: &[Round], goal: f64) 
     let inverse = (100.0 / goal).round() / 100.0;
     [
         row("requests/s", Better::Higher, |round| round.per_second, Some(goal)),
-        row("us p99", Better::Lower, |round| round.p99_micros(), Some(inverse)),
+        row("us p99", Better::Lower, Round::p99_micros, Some(inverse)),
         row("us CPU/request", Better::Lower, |round| round.cpu_micros, None),
     ]
 }

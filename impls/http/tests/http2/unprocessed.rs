@@ -28,6 +28,7 @@ over_hyper!(
     a_stream_that_was_not_read_is_sent_again,
     a_stream_that_was_read_is_not_sent_again,
     recycled_connections_lose_nothing,
+    connections_that_end_at_once_are_replaced,
     a_peer_that_requires_http1_gets_it,
     http1_is_not_used_if_only_http2_is_allowed,
 );
@@ -197,6 +198,19 @@ async fn assert_recycled_connections_lose_nothing(client: &Arc<dyn HttpClient>, 
         "no request was processed twice"
     );
     let _ = client.get(&server.url("/")).await;
+}
+
+/// What an old worker of nginx does during a reload: it accepts a connection, and ends it before the first request.
+async fn connections_that_end_at_once_are_replaced(make: Make) {
+    let server = FrameServer::start(&[], |mut connection| async move {
+        if connection.number < 5 {
+            return connection.go_away(0, code::NO_ERROR).await;
+        }
+        connection.serve(b"done").await;
+    })
+    .await;
+    let response = make(config()).request(post(server.url("/"))).await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "done");
 }
 
 /// A server over TLS that offers both protocols, and resets every stream of HTTP/2.

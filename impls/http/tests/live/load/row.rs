@@ -60,14 +60,14 @@ impl Row {
 
     /// Adds the row to the report.
     pub(super) fn write(&self, live: &Arc<Live>) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(self).map_err(|error| Failure::new(error.to_string()))?;
-        line.push(b'\n');
+        let mut json = serde_json::to_vec(self).map_err(|error| Failure::new(error.to_string()))?;
+        json.push(b'\n');
         // One write per line, so that lines of parallel cases do not mix.
         OpenOptions::new()
             .append(true)
             .create(true)
             .open(&live.servers().load_rows)
-            .and_then(|mut file| file.write_all(&line))
+            .and_then(|mut file| file.write_all(&json))
             .map_err(|error| Failure::new(error.to_string()))
     }
 }

@@ -338,7 +338,12 @@ impl PooledConnection {
             Some(request) if self.reused => return Failed::Unsent(request),
             Some(_) => {
                 let error = error::classify(failure.into_error(), Stage::Head, SendState::NotSent, false);
-                return Failed::Final(error);
+                // A server that is shutting down may accept an HTTP/2 connection and end it at once.
+                return if self.peer.http2 {
+                    Failed::Again(error)
+                } else {
+                    Failed::Final(error)
+                };
             }
             None => {}
         }
