@@ -31,6 +31,7 @@ over_hyper!(
     a_stale_connection_is_replaced_for_idempotent_requests,
     a_stale_connection_is_an_error_for_others,
     a_slow_head_and_interim_responses_are_no_silence,
+    interim_responses_are_bounded,
 );
 
 /// RFC 9110, section 8.6.
@@ -157,6 +158,19 @@ async fn an_early_response_is_returned(make: Make) {
             assert_eq!(response.text().await.unwrap(), "too large");
         }
     }
+}
+
+/// A server that sends interim responses without an end.
+async fn interim_responses_are_bounded(make: Make) {
+    let server = RawServer::start(|mut stream| async move {
+        read_head(&mut stream).await;
+        let interim = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(100);
+        while stream.write_all(&interim).await.is_ok() {}
+    })
+    .await;
+    let client = make(config().with_max_response_head(16 << 10));
+    let error = client.get(&server.url("/")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
 }
 
 /// A server that closes each connection when it has read the head of the second request on it.

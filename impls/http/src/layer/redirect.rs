@@ -1,5 +1,6 @@
 //! Following redirects.
 
+use std::borrow::Cow;
 use std::mem;
 
 use http::{HeaderMap, Method, StatusCode, header};
@@ -7,6 +8,7 @@ use networking_spi::error::context;
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState, redact};
+use percent_encoding::{AsciiSet, percent_encode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -242,6 +244,9 @@ impl NextHop {
     }
 }
 
+/// Encodes nothing of ASCII; other bytes are always encoded.
+const NOT_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+
 /// The target of a redirect; `None` for other responses.
 fn location(response: &HttpResponse, hop: &NextHop) -> Result<Option<Url>> {
     let url = &hop.url;
@@ -258,10 +263,12 @@ fn location(response: &HttpResponse, hop: &NextHop) -> Result<Option<Url>> {
     let Some(location) = response.headers.get(header::LOCATION) else {
         return Ok(None);
     };
-    let target = std::str::from_utf8(location.as_bytes())
-        .ok()
-        .and_then(|location| url.join(location).ok());
-    let Some(mut target) = target else {
+    // Bytes that are not UTF-8 are percent-encoded, as other clients do.
+    let location = match std::str::from_utf8(location.as_bytes()) {
+        Ok(location) => Cow::Borrowed(location),
+        Err(_) => Cow::from(percent_encode(location.as_bytes(), NOT_ASCII)),
+    };
+    let Ok(mut target) = url.join(&location) else {
         return Err(refused("bad_location", "the location is not a URL"));
     };
     if hop.extensions.get::<Handshake>().is_some() {

@@ -83,6 +83,10 @@ fn check_codings(headers: &HeaderMap) -> Result<()> {
     let mut chunked = false;
     for value in headers.get_all(TRANSFER_ENCODING) {
         let value = value.to_str().map_err(|_| bad_coding("it is not text"))?;
+        if value.trim_end().ends_with(',') {
+            // RFC 9110, section 5.6.1.2, has recipients ignore empty members, but the parser looks for a last `chunked`.
+            return Err(bad_coding("the list ends with a comma"));
+        }
         for coding in value.split(',').map(str::trim).filter(|coding| !coding.is_empty()) {
             if chunked {
                 return Err(bad_coding("`chunked` is not the last coding"));
@@ -171,7 +175,7 @@ mod tests {
         let (framing, headers) = judged(200, &[("content-length", "5"), ("transfer-encoding", "chunked")]);
         assert_eq!(framing.unwrap(), Framing::Ambiguous);
         assert!(!headers.contains_key("content-length"));
-        for coding in ["chunked", "Chunked", "identity, chunked", "identity", "chunked, ", ""] {
+        for coding in ["chunked", "Chunked", "identity, chunked", "identity", ""] {
             let (framing, _) = judged(200, &[("transfer-encoding", coding)]);
             assert_eq!(framing.unwrap(), Framing::Sound, "{coding}");
         }
@@ -190,6 +194,7 @@ mod tests {
             &["chunked;a=1"],
             &["xchunked"],
             &["chunked gzip"],
+            &["chunked, "],
         ] {
             let fields: Vec<_> = codings.iter().map(|coding| ("transfer-encoding", *coding)).collect();
             let error = judged(200, &fields).0.unwrap_err();

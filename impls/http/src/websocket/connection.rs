@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::SplitSink;
@@ -31,6 +32,12 @@ use super::{SEND, error};
 
 /// The size of the write buffer, in bytes.
 const WRITE_BUFFER: usize = 16 << 10;
+
+/// The size of the read buffer, in bytes. tungstenite clears it before each read, so that a large one costs time.
+const READ_BUFFER: usize = 32 << 10;
+
+/// How long a sender that finds the connection ended waits for the reader's report.
+const REPORT: Duration = Duration::from_secs(1);
 
 pub(super) type Socket = WebSocketStream<Wire>;
 
@@ -75,6 +82,7 @@ impl Connection {
         let wire = Wire::new(switched.stream, switched.first, Frames::new(compression.is_some()));
         let (activity, frames) = (wire.activity(), wire.frames());
         let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(options.max_message_size.saturating_add(4 * WRITE_BUFFER))
             .max_message_size(Some(options.max_message_size))
@@ -131,7 +139,13 @@ impl WebSocketConnection for Connection {
             return Err(self.shared.failure(SEND).with_send_state(SendState::NotSent));
         }
         match self.shared.until_ended(self.shared.write(message)).await {
-            Some(sent) => sent.map_err(|failure| error::established(failure, SEND)),
+            Some(Ok(())) => Ok(()),
+            // The reader has noticed the end, and reports what it was.
+            Some(Err(Error::AlreadyClosed | Error::ConnectionClosed)) => {
+                let _ = timeout(REPORT, self.shared.ended.cancelled()).await;
+                Err(self.shared.failure(SEND))
+            }
+            Some(Err(failure)) => Err(error::established(failure, SEND)),
             None => Err(self.shared.failure(SEND)),
         }
     }

@@ -134,7 +134,12 @@ impl Decompressor {
             self.inflate.reset(false);
         }
         let mut output = Vec::with_capacity(message.len().saturating_mul(2).clamp(64, STEP).min(self.limit + 1));
+        let mut ended = false;
         for mut input in [message, &TAIL] {
+            if ended {
+                // The message was a whole stream, without the empty block that would need the tail.
+                break;
+            }
             loop {
                 self.make_room(&mut output);
                 let before = (self.inflate.total_in(), output.len());
@@ -150,10 +155,11 @@ impl Decompressor {
                 if status == Status::StreamEnd {
                     // A final block: what follows is a new stream (section 7.2.3.4).
                     self.inflate.reset(false);
+                    ended = input.is_empty();
                 } else if consumed == 0 && output.len() == before.1 && !input.is_empty() {
                     return Err(corrupt());
                 }
-                if input.is_empty() && output.len() < output.capacity() {
+                if ended || input.is_empty() && output.len() < output.capacity() {
                     break;
                 }
                 if output.len() / STEP > before.1 / STEP {
@@ -272,6 +278,12 @@ mod tests {
             &[&[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]],
             &[
                 &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+                &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+            ],
+            // Final blocks without a byte after them, as some senders write.
+            &[
+                &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+                &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
                 &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
             ],
             &[&[

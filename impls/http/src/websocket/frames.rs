@@ -34,8 +34,9 @@ pub(super) struct Frames {
     place: Place,
     /// The data messages whose first frame was read, and that tungstenite has not returned yet. Only with compression.
     forms: VecDeque<Form>,
-    /// The payload of the close frame.
+    /// The payload of the first close frame. What follows it is ignored (RFC 6455, section 5.5.1).
     close: Vec<u8>,
+    closed: bool,
 }
 
 /// Where in a frame the next byte is.
@@ -104,7 +105,7 @@ impl Frames {
                 }
                 Place::Payload { opcode, left } => {
                     let part = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                    if opcode == CLOSE {
+                    if opcode == CLOSE && !self.closed {
                         let room = MAX_CONTROL.saturating_sub(self.close.len());
                         self.close.extend_from_slice(&bytes[..part.min(room)]);
                     }
@@ -115,7 +116,8 @@ impl Frames {
                     part
                 }
             };
-            if matches!(self.place, Place::Payload { left: 0, .. }) {
+            if let Place::Payload { opcode, left: 0 } = self.place {
+                self.closed |= opcode == CLOSE;
                 self.place = Place::Start;
             }
             bytes = &mut bytes[used..];
@@ -231,6 +233,9 @@ mod tests {
             sent.extend(b"bye");
             let mut frames = Frames::new(false);
             assert_eq!(changed(&mut frames, &sent, 2), sent);
+            assert_eq!(frames.close_frame(), Some(CloseFrame::new(code, "bye")));
+            // A second close frame, which no peer should send.
+            changed(&mut frames, &[FINAL | CLOSE, 3, 3, 232, b'x'], 2);
             assert_eq!(frames.close_frame(), Some(CloseFrame::new(code, "bye")));
         }
         let mut frames = Frames::new(false);

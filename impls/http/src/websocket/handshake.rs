@@ -1,11 +1,14 @@
 //! The opening handshake.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use networking_spi::error::ResultExt;
 use networking_spi::http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpRequest, HttpResponse, Method, header};
 use networking_spi::validate::{self, Validate};
 use networking_spi::websocket::{HandshakeRefusal, WebSocketRequest};
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use url::Url;
 
@@ -13,6 +16,9 @@ use super::OPERATION;
 use super::extension::{self, Agreement};
 use crate::marks::Handshake;
 use crate::transport::upgrade::{CanSwitch, Switched, SwitchedStream};
+
+/// How long the body of a refusal is read.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// What the peer agreed to.
 pub(super) struct Agreed {
@@ -54,23 +60,11 @@ pub(super) fn check(request: &WebSocketRequest) -> Result<()> {
 
 /// Sends the handshake with `http`, and checks the answer.
 pub(super) async fn perform(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<Agreed> {
-    let mut outgoing = HttpRequest::new(Method::GET, http_url(&request.url));
-    outgoing.headers.clone_from(&request.headers);
-    if !request.protocols.is_empty() {
-        let offered = HeaderValue::from_str(&request.protocols.join(", "))
-            .map_err(|_| NetworkError::invalid_input("protocols", "must be distinct tokens"))?;
-        outgoing.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
-    }
-    if let Some(compression) = &request.options.compression {
-        let offer = extension::offer(compression);
-        outgoing.headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
-    }
-    outgoing.extensions.insert(Handshake);
-    if http.capabilities().raise_for_status {
-        // A refusal is mapped here.
-        outgoing.options.raise_for_status = Some(false);
-    }
-    let response = http.request(outgoing).await.in_operation(OPERATION)?;
+    let limit = request.options.handshake_timeout;
+    let response = timeout(limit, http.request(to_http(http, request)?))
+        .await
+        .unwrap_or_else(|_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit)))
+        .in_operation(OPERATION)?;
     let Some(switched) = response.extensions.get::<Switched>().and_then(Switched::take) else {
         return Err(refused(response).await);
     };
@@ -98,6 +92,27 @@ pub(super) async fn perform(http: &dyn HttpClient, request: &WebSocketRequest) -
     })
 }
 
+/// The request of the handshake.
+fn to_http(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<HttpRequest> {
+    let mut outgoing = HttpRequest::new(Method::GET, http_url(&request.url));
+    outgoing.headers.clone_from(&request.headers);
+    if !request.protocols.is_empty() {
+        let offered = HeaderValue::from_str(&request.protocols.join(", "))
+            .map_err(|_| NetworkError::invalid_input("protocols", "must be distinct tokens"))?;
+        outgoing.headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
+    }
+    if let Some(compression) = &request.options.compression {
+        let offer = extension::offer(compression);
+        outgoing.headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+    }
+    outgoing.extensions.insert(Handshake);
+    if http.capabilities().raise_for_status {
+        // A refusal is mapped here.
+        outgoing.options.raise_for_status = Some(false);
+    }
+    Ok(outgoing)
+}
+
 /// The URL of the handshake, without a fragment (RFC 6455, section 3).
 fn http_url(url: &Url) -> Url {
     let mut http = url.clone();
@@ -120,11 +135,15 @@ async fn refused(response: HttpResponse) -> NetworkError {
     });
     let mut body = Vec::new();
     let mut chunks = response.body.into_stream();
-    while body.len() < HandshakeRefusal::MAX_BODY
-        && let Some(Ok(chunk)) = chunks.next().await
-    {
-        body.extend_from_slice(&chunk);
-    }
+    // A body that does not end must not hide the status.
+    let _ = timeout(REFUSAL_TIME, async {
+        while body.len() < HandshakeRefusal::MAX_BODY
+            && let Some(Ok(chunk)) = chunks.next().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+    })
+    .await;
     body.truncate(HandshakeRefusal::MAX_BODY);
     error
         .with_operation(OPERATION)

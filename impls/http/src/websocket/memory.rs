@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::Inbox;
-use super::{OPERATION, RECEIVE, SEND, handshake};
+use super::{CAPABILITIES, OPERATION, RECEIVE, SEND, handshake};
 
 /// The largest number of connections that wait for [`MemoryWebSocketServer::accept`].
 const BACKLOG: usize = 64;
@@ -26,8 +26,8 @@ type Decision = Arc<dyn Fn(&WebSocketRequest) -> Result<Option<String>> + Send +
 
 /// The peer of [`MemoryWebSocketClient`]s: a test accepts their connections, and sends and receives at the other end.
 ///
-/// Messages, closing handshakes, pings, size limits and backpressure work as over a network. Connections are not compressed, and
-/// no keepalive pings are sent. Dropping one end is a lost connection for the other.
+/// Messages, closing handshakes, pings, size limits and backpressure work as over a network. An offer of compression
+/// is declined, and no keepalive pings are sent. Dropping one end is a lost connection for the other.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -128,7 +128,7 @@ impl WebSocketClient for MemoryWebSocketClient {
     }
 
     fn capabilities(&self) -> WebSocketCapabilities {
-        WebSocketCapabilities::none()
+        CAPABILITIES
     }
 }
 

@@ -18,9 +18,9 @@ mod wire;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use networking_spi::Result;
 use networking_spi::http::HttpClient;
 use networking_spi::websocket::{WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketRequest};
-use networking_spi::{NetworkError, Phase, Result};
 
 use self::connection::Connection;
 
@@ -105,9 +105,6 @@ impl WebSocketClient for WebSocketConnector {
 /// Opens a connection with this client.
 pub(crate) async fn connect(http: &dyn HttpClient, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
     handshake::check(&request)?;
-    let limit = request.options.handshake_timeout;
-    let agreed = tokio::time::timeout(limit, handshake::perform(http, &request))
-        .await
-        .unwrap_or_else(|_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit)))?;
+    let agreed = handshake::perform(http, &request).await?;
     Ok(Arc::new(Connection::start(agreed, request.options).await))
 }

@@ -40,6 +40,14 @@ pub(super) struct Reader {
     decompressor: Option<super::deflate::Decompressor>,
 }
 
+/// How reading ended without an error.
+enum End {
+    /// By a close frame of the peer.
+    Closed,
+    /// By the end of the stream.
+    Lost,
+}
+
 impl Reader {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -65,8 +73,9 @@ impl Reader {
         let shared = Arc::clone(&self.shared);
         let outcome = tokio::select! {
             outcome = self.read() => outcome,
-            () = shared.dropped.cancelled() => Ok(()),
+            () = shared.dropped.cancelled() => Ok(End::Lost),
         };
+        let closed = matches!(outcome, Ok(End::Closed));
         let began = shared.closing.swap(true, Ordering::SeqCst);
         let close_frame = match &outcome {
             Err(failure) if !began => close_frame(failure),
@@ -78,6 +87,14 @@ impl Reader {
         // The failure is set first, so that a receiver that finds the end sees it.
         shared.inbox.end();
         shared.ended.cancel();
+        if closed {
+            // The server closes the socket first (RFC 6455, section 7.1.1). tungstenite has sent our close frame, or sends the rest.
+            let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
+            tokio::select! {
+                _ = timeout(shared.options.close_timeout, rest) => {}
+                () = shared.dropped.cancelled() => {}
+            }
+        }
         let outgoing = shared.outgoing.lock().await.take();
         if let (Some(outgoing), Some(frame)) = (outgoing, close_frame) {
             tokio::select! {
@@ -88,7 +105,7 @@ impl Reader {
     }
 
     /// Reads until the connection ends.
-    async fn read(&mut self) -> Result<()> {
+    async fn read(&mut self) -> Result<End> {
         let mut alive = KeepAlive::new(&self.shared.options, &self.activity);
         let mut timer = pin!(sleep_until(alive.as_ref().map_or_else(Instant::now, KeepAlive::next)));
         loop {
@@ -107,9 +124,9 @@ impl Reader {
             };
             let message = match next {
                 Some(Ok(message)) => message,
-                None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return Ok(()),
+                None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return Ok(End::Lost),
                 // While closing, a broken connection counts as closed.
-                Some(Err(_)) if self.shared.closing.load(Ordering::SeqCst) => return Ok(()),
+                Some(Err(_)) if self.shared.closing.load(Ordering::SeqCst) => return Ok(End::Lost),
                 Some(Err(failure)) => return Err(error::established(failure, RECEIVE)),
             };
             let message = match message {
@@ -120,10 +137,9 @@ impl Reader {
                     self.shared.closing.store(true, Ordering::SeqCst);
                     let frame = self.frames.lock().close_frame();
                     self.shared.inbox.put(WebSocketMessage::Close(frame));
-                    // tungstenite sends the close frame in response; then the peer closes the socket.
-                    let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
-                    let _ = timeout(self.shared.options.close_timeout, rest).await;
-                    return Ok(());
+                    // tungstenite sends the close frame in response when it is polled.
+                    let _ = futures_util::poll!(self.stream.next());
+                    return Ok(End::Closed);
                 }
                 Message::Frame(_) => continue,
                 data => self.data(data).await?,

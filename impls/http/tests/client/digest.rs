@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, stream};
 use http::HeaderValue;
@@ -298,6 +299,33 @@ async fn unusual_challenges_are_answered() {
         for part in ["realm=\"r\"", "nonce=\"good\"", "qop=auth", "nc=00000001"] {
             assert!(answer.contains(part), "{challenges:?}: {answer}");
         }
+    }
+}
+
+/// RFC 7616, section 3.3: the credentials were right, and the nonce of the first challenge is no longer valid.
+#[tokio::test]
+async fn a_stale_nonce_is_replaced_once() {
+    for stale_answers in [1, 5] {
+        let count = AtomicUsize::new(0);
+        let memory = MemoryHttpClient::serving(move |request| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let stale = if number == 0 { "" } else { ", stale=TRUE" };
+            let challenge = format!("Digest realm=\"r\", nonce=\"n{number}\", qop=\"auth\", algorithm=SHA-256{stale}");
+            let authorized = request.headers.get("authorization").is_some() && number > stale_answers;
+            async move {
+                if authorized {
+                    return Ok(HttpResponse::new(StatusCode::OK));
+                }
+                HttpResponse::new(StatusCode::UNAUTHORIZED).with_header("www-authenticate", challenge)
+            }
+        });
+        let client = HttpClientBuilder::over(memory.clone())
+            .credentials(Credentials::digest(USER, PASSWORD).unwrap())
+            .build()
+            .unwrap();
+        let status = client.get("https://a.test/x").await.unwrap().status.as_u16();
+        assert_eq!(status, if stale_answers == 1 { 200 } else { 401 });
+        assert_eq!(memory.received().len(), 3);
     }
 }
 

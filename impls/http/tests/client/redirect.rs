@@ -4,7 +4,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_http::layer::RedirectPolicy;
 use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
-use networking_spi::http::{HttpBody, HttpClientExt, Method, RequestOptions, RetryPolicy, StatusCode};
+use networking_spi::http::{
+    HeaderValue, HttpBody, HttpClientExt, HttpResponse, Method, RequestOptions, RetryPolicy, StatusCode,
+};
 use networking_spi::{ErrorKind, SendState};
 
 fn redirecting(
@@ -41,6 +43,26 @@ async fn only_http_is_followed() {
         );
         assert_eq!(memory.received().len(), 1);
     }
+}
+
+/// As curl and Go do.
+#[tokio::test]
+async fn bytes_that_are_not_text_are_encoded() {
+    let location = HeaderValue::from_bytes(b"/caf\xe9?q=\xfc#x").unwrap();
+    let memory = MemoryHttpClient::serving(move |request| {
+        let location = location.clone();
+        async move {
+            let mut response = HttpResponse::new(StatusCode::OK);
+            if request.url.path() == "/from" {
+                response.status = StatusCode::FOUND;
+                response.headers.insert("location", location);
+            }
+            Ok(response)
+        }
+    });
+    let client = HttpClientBuilder::over(memory).build().unwrap();
+    let response = client.get("http://api.test/from").await.unwrap();
+    assert_eq!(response.url.unwrap().as_str(), "http://api.test/caf%E9?q=%FC#x");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use networking_spi::{ErrorKind, Retryability};
 
 use super::frames::{Connection, FrameServer, code};
 use super::{config, error_of};
-use crate::transports::{Make, over_both};
+use crate::transports::{Make, over_both, over_hyper};
 
 over_both!(
     a_reset_without_error_does_not_end_a_body,
@@ -17,7 +17,9 @@ over_both!(
     a_body_that_ended_before_a_reset_is_whole,
     trailers_end_a_body,
     statuses_without_a_body_have_none,
+    data_after_no_content_is_not_a_body,
 );
+over_hyper!(uploads_that_the_response_outran_give_their_stream_back);
 
 /// A server that starts a response with these fields, sends `partial`, and then does what `end` does.
 async fn partial<F, Fut>(fields: &'static [(&'static str, &'static str)], end: F) -> FrameServer
@@ -43,6 +45,51 @@ async fn assert_truncated(make: Make, server: &FrameServer) {
         "{error:?}"
     );
     assert_eq!(error.retryability(), Retryability::Now, "{error:?}");
+}
+
+/// RFC 9110, section 15.3.5.
+async fn data_after_no_content_is_not_a_body(make: Make) {
+    let server = partial(&[(":status", "204")], |mut connection, stream| async move {
+        connection.data(stream, true, b"excess").await;
+        connection.serve(b"next").await;
+    })
+    .await;
+    let client = make(config());
+    let response = client.get(&server.url("/")).await.unwrap();
+    assert_eq!(response.status, 204);
+    assert_eq!(response.bytes().await.unwrap(), "");
+    let next = client.get(&server.url("/")).await.unwrap();
+    assert_eq!(next.text().await.unwrap(), "next");
+}
+
+/// A server that gives uploads no window, and answers them at once without a reset: more than its limit of streams are served on one
+/// connection.
+async fn uploads_that_the_response_outran_give_their_stream_back(make: Make) {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    const HEADERS: u8 = 1;
+    let server = FrameServer::start(
+        &[(INITIAL_WINDOW_SIZE, 0), (MAX_CONCURRENT_STREAMS, 2)],
+        |mut connection| async move {
+            while let Some(frame) = connection.frame().await {
+                if frame.kind == HEADERS {
+                    connection.head(frame.stream, false, OK).await;
+                    connection.data(frame.stream, true, b"early").await;
+                }
+            }
+        },
+    )
+    .await;
+    let client = make(config());
+    for round in 0..10 {
+        let request = HttpRequest::new(Method::POST, server.url("/")).with_body(vec![b'x'; 200_000]);
+        let response = client
+            .request(request)
+            .await
+            .unwrap_or_else(|error| panic!("{round}: {error:?}"));
+        assert_eq!(response.text().await.unwrap(), "early");
+    }
+    assert_eq!(server.connections(), 1);
 }
 
 const OK: &[(&str, &str)] = &[(":status", "200")];

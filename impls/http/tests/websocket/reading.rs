@@ -154,3 +154,38 @@ async fn a_silent_peer_is_noticed_by_an_application_that_does_not_receive() {
     let error = connection.send_text("too late").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
+
+/// The closing handshake is complete when the peer has answered, even if it keeps the TCP connection open.
+#[tokio::test]
+async fn a_close_that_was_answered_succeeds_though_the_socket_stays_open() {
+    let server = server(|mut socket| async move {
+        while let Some(Ok(_)) = socket.next().await {}
+        let _kept = socket;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut options = WebSocketOptions::new();
+    options.close_timeout = Duration::from_secs(60);
+    let connection = open(&server, options).await;
+    let closed = tokio::time::timeout(Duration::from_secs(30), connection.close_normally()).await;
+    closed.expect("before the close timeout").unwrap();
+    assert_eq!(connection.next_data().await.unwrap(), None);
+}
+
+/// Sending on a connection that was lost is not `Closed`, which stands for a closing handshake.
+#[tokio::test]
+async fn sending_on_a_lost_connection_says_so() {
+    for _ in 0..50 {
+        let server = server(|mut socket| async move {
+            socket.next().await;
+        })
+        .await;
+        let connection = open(&server, WebSocketOptions::new()).await;
+        let error = loop {
+            if let Err(error) = connection.send_text("hello").await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::ConnectionClosed, "{error:?}");
+    }
+}

@@ -277,3 +277,24 @@ async fn answers_that_break_the_protocol_are_protocol_errors() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{what}: {error}");
     }
 }
+
+/// The status is known, whatever becomes of the body.
+#[tokio::test]
+async fn refusals_whose_body_does_not_end_have_their_status() {
+    for head in [
+        "HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n4\r\nwait\r\n",
+        "HTTP/1.1 401 Unauthorized\r\ncontent-length: 10\r\n\r\nwait",
+        "HTTP/1.1 401 Unauthorized\r\n\r\nwait",
+    ] {
+        let server = RawServer::start(move |mut stream| async move {
+            read_head(&mut stream).await;
+            stream.write_all(head.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let client = HttpClientBuilder::new().build().unwrap();
+        let error = client.websocket_connect(request(&server, "/")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+        assert_eq!(&HandshakeRefusal::of(&error).unwrap().body[..], b"wait");
+    }
+}

@@ -57,6 +57,8 @@ pub(super) struct Challenge {
     pub(super) qop: Option<Protection>,
     /// Whether the user name is sent as a hash.
     pub(super) hashed_user: bool,
+    /// Whether only the nonce of the request before was wrong.
+    pub(super) stale: bool,
 }
 
 /// A value, and how it is written within quotation marks.
@@ -275,6 +277,9 @@ impl Challenge {
                 None => None,
             },
             hashed_user: once(userhash)?.is_some_and(|value| value.is("true")),
+            stale: parameters
+                .iter()
+                .any(|(name, value)| name.eq_ignore_ascii_case(b"stale") && value.is("true")),
         })
     }
 }

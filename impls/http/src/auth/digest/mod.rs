@@ -69,12 +69,24 @@ impl Digester {
         let Some(value) = self.answer(&url, &second, &response.headers) else {
             return Ok(response);
         };
-        if response.body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
-            // After an error or a timeout the connection is closed instead of reused.
-            let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
-        }
+        drain(response).await;
+        let third = second.try_clone();
         second.headers.insert(header::AUTHORIZATION, value);
         let response = next.send(Box::new(second)).await?;
+        if response.status != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        self.forget(&url);
+        // The server accepts the credentials, but wants another nonce (RFC 7616, section 3.3). Once, so that this ends.
+        let Some(mut third) = third.filter(|_| is_stale(&response.headers)) else {
+            return Ok(response);
+        };
+        let Some(value) = self.answer(&url, &third, &response.headers) else {
+            return Ok(response);
+        };
+        drain(response).await;
+        third.headers.insert(header::AUTHORIZATION, value);
+        let response = next.send(Box::new(third)).await?;
         if response.status == StatusCode::UNAUTHORIZED {
             self.forget(&url);
         }
@@ -114,6 +126,18 @@ impl Digester {
         let origin = origin_name(url);
         self.known.lock().retain(|(name, _)| **name != *origin);
     }
+}
+
+/// Reads a short body, so that its connection can be reused. After an error or a timeout the connection is closed instead.
+async fn drain(response: Box<HttpResponse>) {
+    if response.body.length().is_some_and(|length| length <= MAX_DRAIN as u64) {
+        let _ = tokio::time::timeout(DRAIN_TIME, response.body.collect(MAX_DRAIN)).await;
+    }
+}
+
+/// Whether the server says that the nonce was stale, and the credentials were right.
+fn is_stale(headers: &HeaderMap) -> bool {
+    challenges(headers).iter().any(|challenge| challenge.stale)
 }
 
 /// What the response to a challenge covers of the request.

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Activity {
     latest: AtomicU64,
     /// When bytes were last received, in milliseconds from the start.
     latest_received: AtomicU64,
+    /// How many bytes of HTTP/1.1 may arrive before the response head; negative when more have arrived.
+    before_head: AtomicI64,
     /// Whether the peer does not take any more.
     broken: AtomicBool,
     /// Whether nothing waits for the first frames of the peer any more.
@@ -46,6 +48,7 @@ impl Default for Activity {
             received: AtomicU64::new(0),
             latest: AtomicU64::new(0),
             latest_received: AtomicU64::new(0),
+            before_head: AtomicI64::new(i64::MAX),
             broken: AtomicBool::new(false),
             settled: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -69,6 +72,17 @@ impl Activity {
     /// Whether the peer does not take any more.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Relaxed)
+    }
+
+    /// A response head is expected, after at most this many bytes of interim responses. `None`: it has arrived.
+    pub(super) fn expect_head(&self, within: Option<u64>) {
+        let bytes = within.map_or(i64::MAX, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.before_head.store(bytes, Relaxed);
+    }
+
+    /// Whether the peer has sent too many interim responses.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.before_head.load(Relaxed) < 0
     }
 
     /// The bytes that were received.
@@ -99,6 +113,10 @@ impl Activity {
     fn count_received(&self, bytes: u64) {
         let now = self.millis();
         self.received.fetch_add(bytes, Relaxed);
+        let left = self.before_head.load(Relaxed);
+        if left != i64::MAX {
+            self.before_head.store(left.saturating_sub_unsigned(bytes), Relaxed);
+        }
         self.latest.store(now, Relaxed);
         self.latest_received.store(now, Relaxed);
     }
@@ -138,6 +156,10 @@ impl AsyncRead for Counted {
         ready!(self.as_mut().stream().poll_read(cx, buffer))?;
         let bytes = buffer.filled().len() - before;
         self.activity.count_received(bytes as u64);
+        if self.activity.is_flooded() {
+            // hyper would skip interim responses without an end.
+            return Poll::Ready(Err(io::Error::other("too many interim responses")));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -64,11 +64,14 @@ pub(super) struct Limits {
 }
 
 /// The body of a response, which holds the connection until it ends, and its trailers.
+///
+/// `bodiless`: the status has no body, whatever the peer sends.
 pub(super) async fn body(
     incoming: Incoming,
     connection: PooledConnection,
     in_flight: InFlight,
     limits: Limits,
+    bodiless: bool,
 ) -> (HttpBody, Trailers) {
     let length = incoming.size_hint().exact();
     // Over HTTP/1.1, only a body of unknown length has trailers (RFC 9112, section 7.1.2).
@@ -87,7 +90,7 @@ pub(super) async fn body(
         silence: None,
         silent_since: None,
     };
-    if no_trailers || download.incoming.is_end_stream() {
+    if no_trailers || bodiless || download.incoming.is_end_stream() {
         download.finish();
         return (HttpBody::empty(), Trailers::none());
     }

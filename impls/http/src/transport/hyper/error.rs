@@ -62,6 +62,16 @@ pub(super) fn handshake(error: hyper::Error) -> NetworkError {
         .with_source(error)
 }
 
+/// The peer sent more interim responses than are read.
+pub(super) fn interim_flood() -> NetworkError {
+    NetworkError::new(
+        ErrorKind::Protocol,
+        "http.request",
+        "the peer sent too many interim responses",
+    )
+    .with_send_state(SendState::MaybeSent)
+}
+
 /// The peer sent nothing within the read timeout.
 pub(super) fn read_timeout(sent: SendState) -> NetworkError {
     NetworkError::new(

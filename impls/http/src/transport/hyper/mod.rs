@@ -217,12 +217,14 @@ impl HttpClient for HyperTransport {
             Framing::Sound => {}
             Framing::Ambiguous | Framing::Excess => connection.retire(),
         }
+        // Over HTTP/1.1 the library has read none.
+        let bodiless = parts.status == StatusCode::NO_CONTENT && connection.is_http2();
         let mut response = HttpResponse::new(parts.status);
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
         let limits = download::Limits { read_timeout, max_head };
-        let (body, trailers) = download::body(incoming, connection, in_flight, limits).await;
+        let (body, trailers) = download::body(incoming, connection, in_flight, limits, bodiless).await;
         response.body = body;
         response.trailers = trailers;
         if let Some(limit) = options.max_response_size {

@@ -3,11 +3,16 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// When something last happened.
@@ -39,6 +44,24 @@ impl Latest {
     }
 }
 
+/// One stream of HTTP/2, from the view of its tasks.
+#[derive(Debug, Default)]
+pub(super) struct StreamWatch {
+    /// When something last arrived before the response head.
+    pub(super) latest: Latest,
+    abandoned: AtomicBool,
+    abandoning: Notify,
+}
+
+impl StreamWatch {
+    /// Ends the tasks. hyper's upload would otherwise wait for the peer to read, although the response is complete, and would keep its
+    /// stream open: dropped, it resets the stream.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, SeqCst);
+        self.abandoning.notify_waiters();
+    }
+}
+
 /// Runs hyper's tasks of one HTTP/2 connection, and notes when a stream wakes its task.
 ///
 /// hyper skips interim responses without a trace. But h2 wakes the task that waits for the response head of a stream for each frame
@@ -46,31 +69,31 @@ impl Latest {
 /// the body of the request is empty: that is how the two find each other. If a version of hyper did not, interim responses would not
 /// count as activity.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StreamTasks(Arc<Mutex<Option<Arc<Latest>>>>);
+pub(super) struct StreamTasks(Arc<Mutex<Option<Arc<StreamWatch>>>>);
 
 /// A request that waits for its stream.
 #[derive(Debug)]
 pub(super) struct Opening {
     tasks: StreamTasks,
-    latest: Arc<Latest>,
+    watch: Arc<StreamWatch>,
 }
 
 impl StreamTasks {
-    /// A request for this connection, and when its stream was last active.
-    pub(super) fn watch(&self) -> (Opening, Arc<Latest>) {
-        let latest = Arc::<Latest>::default();
+    /// A request for this connection, and what is seen of its stream.
+    pub(super) fn watch(&self) -> (Opening, Arc<StreamWatch>) {
+        let watch = Arc::<StreamWatch>::default();
         let opening = Opening {
             tasks: self.clone(),
-            latest: Arc::clone(&latest),
+            watch: Arc::clone(&watch),
         };
-        (opening, latest)
+        (opening, watch)
     }
 }
 
 impl Opening {
     /// The stream is opened now: the next tasks are those of its request.
     pub(super) fn open(self) {
-        *self.tasks.0.lock() = Some(self.latest);
+        *self.tasks.0.lock() = Some(self.watch);
     }
 }
 
@@ -80,18 +103,26 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        let Some(latest) = self.0.lock().clone() else {
+        let Some(watch) = self.0.lock().clone() else {
             // The task of the connection.
             tokio::spawn(task);
             return;
         };
         tokio::spawn(async move {
             let mut task = pin!(task);
+            let mut abandoned = pin!(watch.abandoning.notified());
+            abandoned.as_mut().enable();
+            if watch.abandoned.load(SeqCst) {
+                return;
+            }
             poll_fn(|cx| {
-                latest.touch();
-                task.as_mut().poll(cx)
+                if abandoned.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                watch.latest.touch();
+                task.as_mut().poll(cx).map(|_| ())
             })
-            .await
+            .await;
         });
     }
 }

@@ -52,6 +52,8 @@ pub(super) async fn request(
     } = open(pool, url).await?;
     let key = address(&mut request, url)?;
     let progress = request.body().progress();
+    activity.expect_head(Some(pool.max_before_head()));
+    let flood = Arc::clone(&activity);
     let sent = await_head(
         sender.try_send_request(request),
         read_timeout,
@@ -59,7 +61,8 @@ pub(super) async fn request(
         Movement::Connection(activity),
     )
     .await;
-    let mut head = sent.map_err(unanswered)?;
+    let mut head = sent.map_err(|failure| unanswered(failure, &flood))?;
+    flood.expect_head(None);
     let mut response = HttpResponse::new(head.status());
     response.version = head.version();
     response.headers = std::mem::take(head.headers_mut());
@@ -143,8 +146,9 @@ fn nonce() -> [u8; 16] {
     fastrand::u128(..).to_ne_bytes()
 }
 
-fn unanswered(failure: Failure) -> NetworkError {
+fn unanswered(failure: Failure, activity: &Activity) -> NetworkError {
     match failure {
+        Failure::Exchange(failure) if activity.is_flooded() => error::interim_flood().with_source(failure.into_error()),
         Failure::ReadTimeout => error::read_timeout(SendState::MaybeSent),
         Failure::Exchange(mut failure) => {
             let sent = match failure.take_message() {

@@ -18,12 +18,18 @@ use crate::transport::length::Announced;
 /// The largest piece that is passed to hyper, in bytes, so that the progress of large chunks is visible.
 const PIECE: usize = 512 << 10;
 
+/// The size of a body that fits into one frame of HTTP/2, in bytes.
+const FRAME: usize = 16 << 10;
+
 pub(super) struct Upload {
     content: Content,
     /// `None` for an empty body.
     progress: Option<Arc<Progress>>,
     /// The stream of HTTP/2 that is opened for the request.
     opening: Mutex<Option<Opening>>,
+    /// Whether the end is sent in a frame of its own, when all bytes were sent. h2 cannot give up a stream whose end it has, but not
+    /// sent because the peer gives no window.
+    holds_end: bool,
 }
 
 enum Content {
@@ -64,6 +70,8 @@ pub(super) struct Progress {
     /// When the last piece was taken.
     pub(super) latest: Latest,
     ended: AtomicBool,
+    /// Whether hyper also took the end.
+    closed: AtomicBool,
     /// The error of the body's stream. Over HTTP/2, hyper only resets the stream.
     failure: Mutex<Option<NetworkError>>,
 }
@@ -86,6 +94,7 @@ impl Upload {
             content,
             progress,
             opening: Mutex::default(),
+            holds_end: false,
         }
     }
 
@@ -104,6 +113,7 @@ impl Upload {
 
     /// The request is about to open this stream, or none of HTTP/2: hyper asks for the end of the body when it does.
     pub(super) fn opens(&mut self, opening: Option<Opening>) {
+        self.holds_end = opening.is_some() && matches!(&self.content, Content::Bytes(bytes) if bytes.len() > FRAME);
         *self.opening.get_mut() = opening;
     }
 }
@@ -152,6 +162,7 @@ impl Progress {
         Self {
             latest: Latest::default(),
             ended: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             failure: Mutex::default(),
         }
     }
@@ -159,6 +170,11 @@ impl Progress {
     /// The error of the body's stream, if it failed.
     pub(super) fn take_failure(&self) -> Option<NetworkError> {
         self.failure.lock().take()
+    }
+
+    /// Whether hyper took the whole body and its end.
+    pub(super) fn closed(&self) -> bool {
+        self.closed.load(Relaxed)
     }
 
     /// Whether hyper took the whole body.
@@ -172,7 +188,12 @@ impl Body for Upload {
     type Error = NetworkError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
-        let Self { content, progress, .. } = self.get_mut();
+        let Self {
+            content,
+            progress,
+            holds_end,
+            ..
+        } = self.get_mut();
         let frame = match content {
             Content::Empty => None,
             Content::Bytes(bytes) if bytes.is_empty() => None,
@@ -200,6 +221,8 @@ impl Body for Upload {
         if let Some(progress) = progress {
             progress.latest.touch();
             progress.ended.store(frame.is_none() || content.is_taken(), Relaxed);
+            let closed = frame.is_none() || !*holds_end && content.is_ended();
+            progress.closed.store(closed, Relaxed);
             if let Some(Err(error)) = &frame {
                 *progress.failure.lock() = Some(error.clone());
             }
@@ -211,7 +234,7 @@ impl Body for Upload {
         if let Some(opening) = self.opening.lock().take() {
             opening.open();
         }
-        self.content.is_ended()
+        !self.holds_end && self.content.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -45,7 +45,7 @@ use crate::marks::host;
 ///
 /// Differences from [`HyperTransport`](super::HyperTransport), which reqwest's API does not let this transport avoid: over HTTP/2,
 /// a `Host` header does not become the `:authority`, further connections are not opened when a peer allows no more streams, and a
-/// head above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. Interim
+/// head far above the limit fails with `Protocol`. A request that the peer did not process is sent again at most twice. Interim
 /// responses do not extend the [read timeout](TransportConfig::read_timeout). A response that has both a `Content-Length` and a
 /// `Transfer-Encoding` fails with `Protocol` (RFC 9112, section 6.3), because the transport cannot keep its connection from being
 /// used again; after a 204 that announces a body, the connection is closed only if that body has arrived. A request that is sent at
@@ -183,6 +183,8 @@ impl HttpClient for ReqwestTransport {
         let mut response = HttpResponse::new(incoming.status());
         response.version = incoming.version();
         response.headers = std::mem::take(incoming.headers_mut());
+        check_head_size(&response.headers, config.max_response_head)
+            .map_err(|error| error.with_context(context::HOST, &*host))?;
         let framing = framing::judge(response.version, response.status, to_head, &mut response.headers);
         if framing.map_err(|error| error.with_context(context::HOST, &*host))? == Framing::Ambiguous {
             return Err(framing::ambiguous().with_context(context::HOST, &*host));
@@ -191,7 +193,8 @@ impl HttpClient for ReqwestTransport {
         let http2 = incoming.version() == Version::HTTP_2;
         let body = http::Response::from(incoming).into_body();
         let length = body.size_hint().exact();
-        if !(body.is_end_stream() || length == Some(0) && !http2) {
+        let bodiless = response.status == StatusCode::NO_CONTENT;
+        if !(bodiless || body.is_end_stream() || length == Some(0) && !http2) {
             response.trailers = Trailers::pending();
             let download = Download {
                 body,

@@ -24,7 +24,7 @@ use super::queue::Queue;
 use crate::connect::diagnosis::Stage;
 use crate::transport::hyper::counted::Activity;
 use crate::transport::hyper::error;
-use crate::transport::hyper::streams::{Latest, StreamTasks};
+use crate::transport::hyper::streams::{StreamTasks, StreamWatch};
 use crate::transport::hyper::upload::{Progress, Upload};
 use crate::transport::name_te_to_the_connection;
 
@@ -65,14 +65,14 @@ pub(in crate::transport::hyper) enum Movement {
     /// Every byte in either direction, on a connection that serves one request at a time: a slow head, interim responses, an upload.
     Connection(Arc<Activity>),
     /// Every frame on the stream of HTTP/2: interim responses. The bytes of the connection can be those of other streams.
-    Stream(Arc<Latest>),
+    Stream(Arc<StreamWatch>),
 }
 
 impl Movement {
     pub(in crate::transport::hyper) fn latest(&self) -> Instant {
         match self {
             Self::Connection(activity) => activity.latest(),
-            Self::Stream(latest) => latest.get(),
+            Self::Stream(watch) => watch.latest.get(),
         }
     }
 }
@@ -100,6 +100,8 @@ pub(in crate::transport::hyper) struct PooledConnection {
     received_before: u64,
     /// The connection is closed after this exchange.
     retired: bool,
+    /// The stream of HTTP/2.
+    stream: Option<Arc<StreamWatch>>,
 }
 
 /// Why there is no response head, and what can be done about it.
@@ -214,6 +216,7 @@ impl PooledConnection {
             reused,
             progress: None,
             retired: false,
+            stream: None,
         }
     }
 
@@ -232,14 +235,15 @@ impl PooledConnection {
     }
 
     /// What tells that the exchange of this request advances.
-    pub(in crate::transport::hyper) fn movement(&self, body: &mut Upload) -> Movement {
+    pub(in crate::transport::hyper) fn movement(&mut self, body: &mut Upload) -> Movement {
         if !self.peer.http2 {
             body.opens(None);
             return Movement::Connection(Arc::clone(&self.peer.state.activity));
         }
-        let (opening, latest) = self.peer.state.streams.watch();
+        let (opening, watch) = self.peer.state.streams.watch();
         body.opens(Some(opening));
-        Movement::Stream(latest)
+        self.stream = Some(Arc::clone(&watch));
+        Movement::Stream(watch)
     }
 
     /// Host and port, as errors show them.
@@ -289,6 +293,9 @@ impl PooledConnection {
         *request.uri_mut() = self.peer.uri(url, authority)?;
         self.progress = request.body().progress();
         self.received_before = self.peer.state.activity.received();
+        if !self.peer.http2 {
+            self.peer.state.activity.expect_head(Some(self.pool.max_before_head));
+        }
         Ok(())
     }
 
@@ -322,6 +329,7 @@ impl PooledConnection {
                 response.await?
             }
         };
+        self.peer.state.activity.expect_head(None);
         if self.reused {
             self.pool.gauges.reuse();
         }
@@ -350,6 +358,9 @@ impl PooledConnection {
         let failure = failure.into_error();
         if let Some(own) = self.progress.as_ref().and_then(|progress| progress.take_failure()) {
             return Failed::Final(error::failed_upload(&own, SendState::MaybeSent).with_source(failure));
+        }
+        if self.peer.state.activity.is_flooded() {
+            return Failed::Final(error::interim_flood().with_source(failure));
         }
         let asks_for_http1 = error::asks_for_http1(&failure);
         let error = error::classify(failure, Stage::Head, SendState::MaybeSent, false);
@@ -467,6 +478,11 @@ impl PooledConnection {
         if !self.peer.http2 {
             self.pool.gauges.deactivate();
             return;
+        }
+        if let Some(stream) = &self.stream
+            && self.progress.as_ref().is_some_and(|progress| !progress.closed())
+        {
+            stream.abandon();
         }
         if self.peer.streams.fetch_sub(1, SeqCst) == 1 {
             *self.peer.idle_since.lock() = Instant::now();

@@ -42,6 +42,8 @@ pub(super) struct Pool {
     http2: Http2Config,
     /// The limit of a response head that is announced to peers of HTTP/2, in bytes.
     http2_header_list_size: u32,
+    /// The largest size of the interim responses and the head of a response, in bytes.
+    max_before_head: u64,
     max_idle_per_origin: usize,
     max_connections_per_origin: usize,
     idle_timeout: Duration,
@@ -137,6 +139,7 @@ impl Pool {
             http1,
             http2: config.http2,
             http2_header_list_size: config.http2_header_list_size(),
+            max_before_head: 4 * u64::from(config.max_response_head),
             max_idle_per_origin: config.pool_max_idle_per_host,
             max_connections_per_origin: config.max_connections_per_host.unwrap_or(usize::MAX),
             idle_timeout: config.pool_idle_timeout,
@@ -153,6 +156,11 @@ impl Pool {
     #[cfg(feature = "websocket")]
     pub(super) const fn connector(&self) -> &Connector {
         &self.connector
+    }
+
+    #[cfg(feature = "websocket")]
+    pub(super) const fn max_before_head(&self) -> u64 {
+        self.max_before_head
     }
 
     /// The settings of HTTP/1.1 connections.
