@@ -19,7 +19,7 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     /// Sends a message. Waits if the peer reads more slowly than this side sends.
     ///
     /// Cancel safety: not cancel safe. If the future is dropped after a part of the message was sent, the connection is
-    /// closed.
+    /// closed. Implementations may promise more.
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed) after the closing handshake has begun, [`TooLarge`](crate::ErrorKind::TooLarge)
@@ -33,8 +33,10 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ConnectionClosed`](crate::ErrorKind::ConnectionClosed) if the connection ends without a closing handshake,
     /// [`TooLarge`](crate::ErrorKind::TooLarge) for a message or frame above the limits,
-    /// [`Decode`](crate::ErrorKind::Decode) for text that is not UTF-8, [`Timeout`](crate::ErrorKind::Timeout) if a ping is
-    /// not answered.
+    /// [`Decode`](crate::ErrorKind::Decode) for text that is not UTF-8 or data that cannot be decompressed,
+    /// [`Protocol`](crate::ErrorKind::Protocol) for frames that RFC 6455 does not allow,
+    /// [`Timeout`](crate::ErrorKind::Timeout) if a ping is not answered, [`Exhausted`](crate::ErrorKind::Exhausted) at
+    /// [`UnreadPolicy::Close`](super::UnreadPolicy::Close). Later calls return the same error.
     async fn receive(&self) -> Result<Option<WebSocketMessage>>;
 
     /// Starts the closing handshake and waits for its end. Closing twice is not an error.

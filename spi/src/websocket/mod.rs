@@ -4,6 +4,7 @@
 //! |---|---|
 //! | open connections | [`WebSocketClient`]; [`HttpWebSocketClient`] makes one of every [`HttpExtended`](crate::http::HttpExtended) |
 //! | send and receive | [`WebSocketConnection`] and [`WebSocketConnectionExt`], also as a stream of messages |
+//! | test without a network | the mocks of these traits, with the feature `mock`; `networking-http` has a client in memory |
 //! | be called for each message | [`WebSocketHandler`] and [`WebSocketCallbacks`] |
 
 mod client;

@@ -12,7 +12,7 @@ use crate::validate::{self, Validate};
 #[serde(default)]
 #[non_exhaustive]
 pub struct WebSocketOptions {
-    /// Time limit of the opening handshake, including connecting.
+    /// Time limit of the opening handshake, including connecting. The body of a refusal is read for at most one second more.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
     /// Time limit of the closing handshake. After it, the connection is dropped.
@@ -22,7 +22,8 @@ pub struct WebSocketOptions {
     #[serde(with = "humantime_serde")]
     pub ping_interval: Option<Duration>,
     /// How long to wait for any byte from the peer after a ping. After that, the connection ends with
-    /// [`Timeout`](crate::ErrorKind::Timeout).
+    /// [`Timeout`](crate::ErrorKind::Timeout). A ping behind a long message arrives only when the peer has read what the
+    /// buffers of both sides hold, which can be some megabytes.
     #[serde(with = "humantime_serde")]
     pub pong_timeout: Duration,
     /// The largest message that is received or sent, in bytes; of a compressed message, its size before compression.

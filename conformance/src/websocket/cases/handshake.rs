@@ -55,8 +55,10 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
     let client = harness.client();
     for (status, kind) in [
         (401, ErrorKind::Authentication),
+        (407, ErrorKind::Authentication),
         (403, ErrorKind::PermissionDenied),
         (404, ErrorKind::NotFound),
+        (410, ErrorKind::NotFound),
         (429, ErrorKind::RateLimited),
         (302, ErrorKind::Status),
         (503, ErrorKind::Status),

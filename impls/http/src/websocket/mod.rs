@@ -44,6 +44,10 @@ pub(crate) const CAPABILITIES: WebSocketCapabilities = {
 
 /// Opens WebSocket connections with an HTTP client: the opening handshake is a request of that client.
 ///
+/// For a [`StandardHttpClient`](crate::StandardHttpClient), which is an `HttpExtended`, use
+/// [`HttpWebSocketClient`](networking_spi::websocket::HttpWebSocketClient); this connector is for transports and other clients. The
+/// URLs that interceptors and errors show are those of the handshake, `http` and `https`.
+///
 /// So it has the client's credentials, cookies, default headers and interceptors, and goes through its resolver, SSRF guard,
 /// proxy and TLS configuration. Redirects are followed, refusals are retried, and the rate limit and the circuit breaker apply, as
 /// the client is configured; a handshake is neither hedged nor answered by the cache. User information in the URL becomes a Basic

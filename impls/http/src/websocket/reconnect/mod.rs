@@ -47,8 +47,9 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 ///   [`max_unread`](networking_spi::websocket::WebSocketOptions::max_unread), so that the end of a connection is noticed without a
 ///   call of `receive`. `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
 ///   delivered only at the permanent end. [`events`](Self::events) reports outages.
-/// * **Sending**: a message that was sent shortly before an outage may be lost, because `send` only means that the connection
-///   accepted it; no message is sent twice. During an outage, `send` fails with
+/// * **Sending**: `send` only means that the connection accepted the message. What was sent before an outage is noticed may be lost:
+///   with a silent peer, that is the time of `ping_interval` and `pong_timeout`, 40 s by default. Where this matters, have the peer
+///   acknowledge messages. No message is sent twice. During an outage, `send` fails with
 ///   [`ConnectionClosed`](ErrorKind::ConnectionClosed) and `NotSent`, or the message is put into a bounded queue
 ///   ([`queue_messages`](ReconnectPolicy::queue_messages)), which is sent in order after the hook of
 ///   [`on_open`](ReconnectingWebSocketBuilder::on_open). A full queue fails with [`Exhausted`](ErrorKind::Exhausted). Pings and
