@@ -47,6 +47,7 @@ define_suite! {
         "HTTP-10" response::head_and_empty_statuses_have_no_body,
         "HTTP-11" response::the_url_is_the_one_that_answered,
         "HTTP-12" response::raise_for_status_makes_statuses_errors if when::raise_for_status,
+        "HTTP-65" response::trailers_are_known_at_the_end_of_the_body if when::trailers,
         "HTTP-13" declared::client_and_harness_agree,
         "HTTP-14" declared::undeclared_options_are_refused,
         "HTTP-15" declared::undeclared_operations_are_refused,
@@ -99,6 +100,5 @@ define_suite! {
         "HTTP-62" extended::a_token_request_has_its_grant if when::extended_oauth2,
         "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
         "HTTP-64" extended::token_responses_are_read_as_servers_send_them if when::extended_oauth2,
-        "HTTP-65" response::trailers_are_known_at_the_end_of_the_body if when::trailers,
     }
 }
