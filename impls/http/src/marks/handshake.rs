@@ -6,10 +6,6 @@ use networking_spi::http::HttpRequest;
 /// transport sends it on a connection of its own, over HTTP/1.1, and adds the headers of the handshake. The key is new for each
 /// attempt.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(
-    not(feature = "websocket"),
-    expect(dead_code, reason = "no handshake without the feature")
-)]
 pub(crate) struct Handshake;
 
 /// Whether the request opens a WebSocket connection.

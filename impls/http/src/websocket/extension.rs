@@ -17,10 +17,6 @@ const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 
 /// How messages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    not(feature = "websocket-compression"),
-    expect(dead_code, reason = "read by the compressor")
-)]
 pub(super) struct Agreement {
     /// Whether the window of this side starts empty for each message.
     pub(super) resets_compressor: bool,
