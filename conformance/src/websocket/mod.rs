@@ -1,4 +1,4 @@
-//! The WebSocket suite, for [`WebSocketClient`](networking_spi::websocket::WebSocketClient) and
+//! The WebSocket suite, for [`WebSocketClient`] and
 //! [`WebSocketConnection`](networking_spi::websocket::WebSocketConnection). An
 //! [`HttpExtended`](networking_spi::http::HttpExtended) is tested through
 //! [`HttpWebSocketClient`](networking_spi::websocket::HttpWebSocketClient).
