@@ -12,14 +12,14 @@ use crate::Result;
 /// All running processes, for the handler of interrupts, which exits without dropping values.
 static RUNNING: Mutex<Vec<Arc<Mutex<Process>>>> = Mutex::new(Vec::new());
 
-/// How long a server that has processes of its own may take to stop.
+/// How long a server that must stop its worker processes may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// A child process.
 #[derive(Debug)]
 struct Process {
     child: Child,
-    /// Whether it has processes of its own, which it stops before it ends.
+    /// Whether it has worker processes, which it stops before it ends.
     supervises: bool,
 }
 

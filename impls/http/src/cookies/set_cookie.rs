@@ -17,7 +17,7 @@ pub(super) struct SetCookie<'t> {
     /// Empty for a cookie without a name.
     pub(super) name: &'t [u8],
     pub(super) value: &'t [u8],
-    /// The last `Domain`, without the leading dot. Empty if there is none.
+    /// The last `Domain`, without the leading dot. Empty without the attribute.
     pub(super) domain: &'t [u8],
     /// The last `Path`, if it is absolute.
     pub(super) path: Option<&'t [u8]>,

@@ -2,7 +2,7 @@
 
 use url::Host;
 
-/// The registrable domain of a host, under which all its cookies are kept; the host itself if there is none.
+/// The registrable domain of a host, under which the jar keeps all its cookies; the host itself if it is a public suffix or an address.
 pub(super) fn site_of(host: &str) -> &str {
     match Host::parse(host) {
         Ok(Host::Domain(_)) => registrable(host),

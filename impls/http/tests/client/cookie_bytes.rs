@@ -159,7 +159,7 @@ async fn forged_bytes_are_not_imported() {
     let good = jar.export_json().unwrap();
     let base64 = "YT3pOyBIdHRwT25seTsgU2VjdXJl";
     assert!(good.contains(base64), "{good}");
-    // A line break in the value; a name prefix without its conditions; no base64; a path that is none.
+    // A line break in the value; a name prefix without its conditions; invalid base64; a path without a leading slash.
     for (old, new) in [
         (base64, "YT3pDQpi"),
         (base64, "X19Ib3N0LWE96Q=="),

@@ -248,7 +248,7 @@ async fn the_client_keeps_its_credentials_when_a_location_has_others() {
     assert_eq!(sent, [mine.clone(), mine.clone(), mine, None]);
 }
 
-/// A stored response belongs to its credentials, and an unsafe request invalidates it whoever sends it.
+/// The cache stores responses by credentials, and an unsafe request with any credentials invalidates all of them.
 #[tokio::test]
 async fn caches_and_cookies_see_urls_without_it() {
     let memory = MemoryHttpClient::new();

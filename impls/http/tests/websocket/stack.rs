@@ -46,7 +46,7 @@ async fn greet(stream: &mut TcpStream, head: &str, before: &str) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// A server whose answer to the handshake of number `n` is `answers[n]`, or 101 where there is none. It reports the heads.
+/// A server that answers handshake number `n` with `answers[n]`, and with 101 after the last of them. It reports the heads.
 async fn server(answers: &'static [&'static str]) -> (RawServer, UnboundedReceiver<String>) {
     let (heads, seen) = mpsc::unbounded_channel();
     let number = Arc::new(std::sync::atomic::AtomicUsize::new(0));

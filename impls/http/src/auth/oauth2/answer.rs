@@ -204,7 +204,7 @@ fn value(raw: &RawValue) -> Value {
     })
 }
 
-/// A string that is not empty. `null`, `false` and other values mean that there is none.
+/// A string that is not empty. `null`, `false` and values of other types count as missing.
 pub(super) fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
     let text = members.get(name)?.as_str()?.trim();
     (!text.is_empty()).then_some(text)
