@@ -10,6 +10,8 @@ use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::clock::Clock;
 use networking_spi::error::ResultExt;
 use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, ProxyConfig, RetryPolicy};
+#[cfg(feature = "websocket")]
+use networking_spi::websocket::WebSocketClient;
 use networking_spi::{NetworkError, Result, redact};
 use url::Url;
 
@@ -27,8 +29,6 @@ use crate::layer::{ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, Redire
 #[cfg(feature = "reqwest")]
 use crate::transport::ReqwestTransport;
 use crate::transport::{HyperTransport, PoolStatsSource};
-#[cfg(feature = "websocket")]
-use networking_spi::websocket::WebSocketClient;
 
 /// The default transport.
 pub type DefaultTransport = HyperTransport;

@@ -95,18 +95,20 @@ impl Connector {
         only_http1: bool,
         handshake: impl AsyncFnOnce(Opened) -> Result<T>,
     ) -> Result<T> {
-        let opening = async { handshake(self.open(url, true, only_http1).await?).await };
-        match timeout(self.limit, opening).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(no_connection_in_time()),
-        }
+        self.in_time(async { handshake(self.open(url, true, only_http1).await?).await })
+            .await
     }
 
     /// Opens a connection to the URL's server for HTTP/1.1, through a tunnel if there is a proxy, and runs `handshake` on it, within
     /// the connect timeout.
     #[cfg(feature = "websocket")]
     pub(crate) async fn tunnel<T>(&self, url: &Url, handshake: impl AsyncFnOnce(Opened) -> Result<T>) -> Result<T> {
-        let opening = async { handshake(self.open(url, false, true).await?).await };
+        self.in_time(async { handshake(self.open(url, false, true).await?).await })
+            .await
+    }
+
+    /// Applies the connect timeout.
+    async fn in_time<T>(&self, opening: impl Future<Output = Result<T>>) -> Result<T> {
         match timeout(self.limit, opening).await {
             Ok(outcome) => outcome,
             Err(_) => Err(no_connection_in_time()),

@@ -5,6 +5,7 @@ use url::{Host, Url};
 
 use super::set_cookie::{Prefix, SetCookie};
 use super::suffixes;
+use crate::marks::host;
 
 /// A cookie in the jar. Name, value and path are bytes, because they need not be text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,11 +193,5 @@ fn default_path(url: &Url) -> &str {
 
 /// Whether requests to `url` are protected against attackers on the network.
 pub(super) fn is_secure(url: &Url) -> bool {
-    url.scheme() == "https"
-        || match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+    url.scheme() == "https" || host::is_loopback(url)
 }

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::connect::basic;
-use crate::marks::{Handshake, LeftOrigin, same_origin};
+use crate::marks::{Handshake, LeftOrigin, same_origin, use_http_scheme};
 
 /// Whether redirects are followed, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,14 +272,8 @@ fn location(response: &HttpResponse, hop: &NextHop) -> Result<Option<Url>> {
         return Err(refused("bad_location", "the location is not a URL"));
     };
     if hop.extensions.get::<Handshake>().is_some() {
-        // A handshake is a request to an http or https URL (RFC 6455, section 3), and servers write the location either way.
-        let scheme = match target.scheme() {
-            "ws" => "http",
-            "wss" => "https",
-            other => other,
-        }
-        .to_owned();
-        let _ = target.set_scheme(&scheme);
+        // Servers write the location either way.
+        use_http_scheme(&mut target);
     }
     if !matches!(target.scheme(), "http" | "https") {
         return Err(refused("bad_location", "the location is not an http or https URL"));

@@ -5,10 +5,14 @@ mod credentials;
 mod handshake;
 pub(crate) mod host;
 mod origin;
+#[cfg(any(feature = "digest-auth", feature = "websocket"))]
+mod token;
 
 pub use attempts::Attempts;
 pub(crate) use attempts::ResendCount;
 pub(crate) use credentials::LeftOrigin;
 pub use credentials::WithoutCredentials;
-pub(crate) use handshake::{Handshake, is_handshake};
+pub(crate) use handshake::{Handshake, is_handshake, use_http_scheme};
 pub(crate) use origin::{origin_name, same_origin};
+#[cfg(any(feature = "digest-auth", feature = "websocket"))]
+pub(crate) use token::is_token_byte;

@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode, Version};
 use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 
+use super::length::digits;
+
 /// What the framing fields of a response say about its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -57,7 +59,7 @@ fn one_length(headers: &mut HeaderMap) -> Result<u64> {
     let mut values = 0;
     for value in headers.get_all(CONTENT_LENGTH) {
         for part in value.as_bytes().split(|byte| *byte == b',') {
-            let number = number(part.trim_ascii()).ok_or_else(bad_length)?;
+            let number = digits(part.trim_ascii()).ok_or_else(bad_length)?;
             if *length.get_or_insert(number) != number {
                 return Err(bad_length());
             }
@@ -69,12 +71,6 @@ fn one_length(headers: &mut HeaderMap) -> Result<u64> {
         headers.insert(CONTENT_LENGTH, length.into());
     }
     Ok(length)
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    // The parser would accept a sign.
-    let only_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    only_digits.then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }
 
 /// RFC 9112, section 6.1: the client does not ask for codings, so that the peer may only use `chunked`, once and last. `identity`
@@ -140,6 +136,13 @@ mod tests {
         (judge(Version::HTTP_11, status, false, &mut headers), headers)
     }
 
+    fn assert_refused(name: &'static str, values: &[&'static str], reason: &str) {
+        let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();
+        let error = judged(200, &fields).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{values:?}");
+        assert_eq!(error.get(context::REASON), Some(reason));
+    }
+
     #[test]
     fn equal_lengths_are_one_and_other_values_an_error() {
         for values in [&["5"][..], &["5, 5"], &["5", "5"], &["5,5 , 05"], &["05"]] {
@@ -147,7 +150,7 @@ mod tests {
             let (framing, headers) = judged(200, &fields);
             assert_eq!(framing.unwrap(), Framing::Sound, "{values:?}");
             assert_eq!(headers.get_all("content-length").iter().count(), 1);
-            assert_eq!(number(headers["content-length"].as_bytes()), Some(5), "{values:?}");
+            assert_eq!(digits(headers["content-length"].as_bytes()), Some(5), "{values:?}");
         }
         for values in [
             &["5, 6"][..],
@@ -163,10 +166,7 @@ mod tests {
             &["five"],
             &["18446744073709551616"],
         ] {
-            let fields: Vec<_> = values.iter().map(|value| ("content-length", *value)).collect();
-            let error = judged(200, &fields).0.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Protocol, "{values:?}");
-            assert_eq!(error.get(context::REASON), Some("content_length"));
+            assert_refused("content-length", values, "content_length");
         }
     }
 
@@ -196,10 +196,7 @@ mod tests {
             &["chunked gzip"],
             &["chunked, "],
         ] {
-            let fields: Vec<_> = codings.iter().map(|coding| ("transfer-encoding", *coding)).collect();
-            let error = judged(200, &fields).0.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Protocol, "{codings:?}");
-            assert_eq!(error.get(context::REASON), Some("transfer_encoding"));
+            assert_refused("transfer-encoding", codings, "transfer_encoding");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The lengths of bodies that messages announce.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use networking_spi::http::HttpBody;
 use networking_spi::{NetworkError, Result};
 
@@ -12,7 +12,7 @@ use networking_spi::{NetworkError, Result};
 pub(crate) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u64>> {
     let mut length = body.length();
     for value in headers.get_all(header::CONTENT_LENGTH) {
-        match parsed(value) {
+        match digits(value.as_bytes()) {
             Some(value) if length.is_none_or(|length| length == value) => length = Some(value),
             _ => {
                 return Err(NetworkError::invalid_input(
@@ -25,11 +25,10 @@ pub(crate) fn announced(headers: &HeaderMap, body: &HttpBody) -> Result<Option<u
     Ok(length)
 }
 
-fn parsed(value: &HeaderValue) -> Option<u64> {
-    let digits = value.to_str().ok()?;
-    // The parser would accept a sign.
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
-    digits.parse().ok()
+/// A number of digits alone: the parser would accept a sign.
+pub(super) fn digits(digits: &[u8]) -> Option<u64> {
+    let only_digits = digits.iter().all(u8::is_ascii_digit);
+    only_digits.then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }
 
 /// The remaining bytes of an announced length. A body of another length would desynchronize the connection.

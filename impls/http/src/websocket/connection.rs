@@ -9,10 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{CloseFrame, WebSocketConnection, WebSocketMessage, WebSocketOptions};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use networking_spi::{NetworkError, Phase, Result, SendState};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -113,23 +112,12 @@ impl Connection {
 #[deny(clippy::missing_trait_methods)]
 impl WebSocketConnection for Connection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
-        let control = matches!(message, WebSocketMessage::Ping(_) | WebSocketMessage::Pong(_));
-        let limit = if control {
-            125
-        } else {
-            self.shared.options.max_message_size
-        };
+        if let WebSocketMessage::Close(frame) = message {
+            return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
+        }
+        error::check_size(&message, self.shared.options.max_message_size)?;
         let message = match message {
-            WebSocketMessage::Close(frame) => {
-                return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
-            }
-            message if message.len() > limit => {
-                return Err(
-                    NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-                        .with_context(context::LIMIT, limit.to_string())
-                        .with_send_state(SendState::NotSent),
-                );
-            }
+            WebSocketMessage::Close(_) => unreachable!("it was handled above"),
             WebSocketMessage::Text(text) => Message::text(text),
             WebSocketMessage::Binary(data) => Message::Binary(data),
             WebSocketMessage::Ping(data) => Message::Ping(data),

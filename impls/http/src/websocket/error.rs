@@ -1,19 +1,20 @@
-//! Maps errors of tungstenite.
+//! The errors of connections, and those of tungstenite.
 
 use std::io;
 
-use networking_spi::{ErrorKind, NetworkError};
+use networking_spi::error::context;
+use networking_spi::websocket::WebSocketMessage;
+use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+
+use super::{RECEIVE, SEND};
 
 /// Maps an error of an open connection.
 pub(super) fn established(error: Error, operation: &'static str) -> NetworkError {
     let (kind, message) = match &error {
         Error::Io(error) => return io(error, operation),
         Error::ConnectionClosed | Error::AlreadyClosed => (ErrorKind::Closed, "the connection is closed"),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => (
-            ErrorKind::ConnectionClosed,
-            "the connection ended without a closing handshake",
-        ),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return lost(operation).with_source(error),
         Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
         Error::Utf8(_) => (ErrorKind::Decode, "a text message is not UTF-8"),
         Error::Capacity(_) => (ErrorKind::TooLarge, "a message is longer than the limit"),
@@ -22,6 +23,44 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
         _ => (ErrorKind::Protocol, "the peer broke the protocol"),
     };
     NetworkError::new(kind, operation, message).with_source(error)
+}
+
+/// Fails for a message that is too long to be sent (control frames: RFC 6455, section 5.5).
+pub(super) fn check_size(message: &WebSocketMessage, max_message_size: usize) -> Result<()> {
+    let limit = if matches!(message, WebSocketMessage::Ping(_) | WebSocketMessage::Pong(_)) {
+        125
+    } else {
+        max_message_size
+    };
+    if message.len() > limit {
+        return Err(too_large(limit));
+    }
+    Ok(())
+}
+
+fn too_large(limit: usize) -> NetworkError {
+    NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
+        .with_context(context::LIMIT, limit.to_string())
+        .with_send_state(SendState::NotSent)
+}
+
+/// The application did not receive ([`UnreadPolicy::Close`](networking_spi::websocket::UnreadPolicy::Close)).
+pub(super) fn unread(limit: usize) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::Exhausted,
+        RECEIVE,
+        "the application did not receive, and the limit of unread messages is reached",
+    )
+    .with_context(context::LIMIT, limit.to_string())
+}
+
+/// The connection was lost.
+pub(super) fn lost(operation: &'static str) -> NetworkError {
+    NetworkError::new(
+        ErrorKind::ConnectionClosed,
+        operation,
+        "the connection ended without a closing handshake",
+    )
 }
 
 fn io(error: &io::Error, operation: &'static str) -> NetworkError {

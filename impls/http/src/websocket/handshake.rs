@@ -14,7 +14,7 @@ use url::Url;
 
 use super::OPERATION;
 use super::extension::{self, Agreement};
-use crate::marks::Handshake;
+use crate::marks::{Handshake, is_token_byte, use_http_scheme};
 use crate::transport::upgrade::{CanSwitch, Switched, SwitchedStream};
 
 /// How long the body of a refusal is read.
@@ -61,7 +61,7 @@ pub(super) fn check(request: &WebSocketRequest) -> Result<()> {
 /// Sends the handshake with `http`, and checks the answer.
 pub(super) async fn perform(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<Agreed> {
     let limit = request.options.handshake_timeout;
-    let response = timeout(limit, http.request(to_http(http, request)?))
+    let response = timeout(limit, http.request(to_http(request)?))
         .await
         .unwrap_or_else(|_| Err(NetworkError::timeout(OPERATION, Phase::Connect, limit)))
         .in_operation(OPERATION)?;
@@ -93,7 +93,7 @@ pub(super) async fn perform(http: &dyn HttpClient, request: &WebSocketRequest) -
 }
 
 /// The request of the handshake.
-fn to_http(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<HttpRequest> {
+fn to_http(request: &WebSocketRequest) -> Result<HttpRequest> {
     let mut outgoing = HttpRequest::new(Method::GET, http_url(&request.url));
     outgoing.headers.clone_from(&request.headers);
     if !request.protocols.is_empty() {
@@ -106,10 +106,8 @@ fn to_http(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<HttpRequ
         outgoing.headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
     }
     outgoing.extensions.insert(Handshake);
-    if http.capabilities().raise_for_status {
-        // A refusal is mapped here.
-        outgoing.options.raise_for_status = Some(false);
-    }
+    // A refusal is mapped here.
+    outgoing.options.raise_for_status = Some(false);
     Ok(outgoing)
 }
 
@@ -117,9 +115,7 @@ fn to_http(http: &dyn HttpClient, request: &WebSocketRequest) -> Result<HttpRequ
 fn http_url(url: &Url) -> Url {
     let mut http = url.clone();
     http.set_fragment(None);
-    let scheme = if url.scheme() == "wss" { "https" } else { "http" };
-    // Does not fail between schemes of this kind.
-    let _ = http.set_scheme(scheme);
+    use_http_scheme(&mut http);
     http
 }
 
@@ -173,12 +169,8 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Whether it is a token (RFC 9110, section 5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// The error for an answer that RFC 6455 does not allow.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use networking_spi::error::context;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{
     CloseFrame, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage,
@@ -16,7 +15,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::Inbox;
-use super::{CAPABILITIES, OPERATION, RECEIVE, SEND, handshake};
+use super::{CAPABILITIES, OPERATION, RECEIVE, SEND, error, handshake};
 
 /// The largest number of connections that wait for [`MemoryWebSocketServer::accept`].
 const BACKLOG: usize = 64;
@@ -204,11 +203,7 @@ impl MemoryConnection {
             return Ok(());
         }
         if self.peer.options.unread_policy == UnreadPolicy::Close {
-            let full = NetworkError::new(
-                ErrorKind::Exhausted,
-                RECEIVE,
-                "the application did not receive, and the limit of unread messages is reached",
-            );
+            let full = error::unread(self.peer.options.max_unread);
             self.peer.end(Some(full));
             self.own
                 .closed_by_peer(CloseFrame::new(CloseFrame::POLICY_VIOLATION, "too much is unread"));
@@ -236,20 +231,10 @@ impl MemoryConnection {
 #[deny(clippy::missing_trait_methods)]
 impl WebSocketConnection for MemoryConnection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
-        let limit = match &message {
-            WebSocketMessage::Close(frame) => {
-                return self.close(frame.clone().unwrap_or_else(CloseFrame::normal)).await;
-            }
-            WebSocketMessage::Ping(_) | WebSocketMessage::Pong(_) => 125,
-            _ => self.own.options.max_message_size,
-        };
-        if message.len() > limit {
-            return Err(
-                NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-                    .with_context(context::LIMIT, limit.to_string())
-                    .with_send_state(SendState::NotSent),
-            );
+        if let WebSocketMessage::Close(frame) = message {
+            return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
         }
+        error::check_size(&message, self.own.options.max_message_size)?;
         self.check_open()?;
         if message.is_data() {
             self.wait_for_room().await?;
@@ -294,11 +279,7 @@ impl WebSocketConnection for MemoryConnection {
 impl Drop for MemoryConnection {
     fn drop(&mut self) {
         self.own.end(None);
-        self.peer.end(Some(NetworkError::new(
-            ErrorKind::ConnectionClosed,
-            RECEIVE,
-            "the connection ended without a closing handshake",
-        )));
+        self.peer.end(Some(error::lost(RECEIVE)));
     }
 }
 

@@ -54,8 +54,8 @@ pub(crate) const CAPABILITIES: WebSocketCapabilities = {
 /// `Authorization` header. The client's transport must be a [`HyperTransport`](crate::HyperTransport) or a
 /// `ReqwestTransport`, directly or inside wrappers; others are `Unsupported`.
 ///
-/// Each connection uses a TCP connection of its own, over HTTP/1.1, which no limit or statistics of the pool count. Proxies give
-/// a tunnel (CONNECT, SOCKS 5), also for `ws`.
+/// Each WebSocket connection opens a TCP connection, for HTTP/1.1, which the limits and statistics of the pool do not count. Proxies
+/// give a tunnel (CONNECT, SOCKS 5), also for `ws`.
 ///
 /// A background task of each connection reads. It answers pings, sends a ping when nothing arrives for
 /// [`ping_interval`](networking_spi::websocket::WebSocketOptions::ping_interval), and ends the connection if nothing arrives within

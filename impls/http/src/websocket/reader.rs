@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use networking_spi::error::context;
 use networking_spi::websocket::{CloseFrame, UnreadPolicy, WebSocketMessage};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
@@ -168,12 +167,7 @@ impl Reader {
             if shared.closed_here.is_cancelled() {
                 return Ok(());
             }
-            return Err(NetworkError::new(
-                ErrorKind::Exhausted,
-                RECEIVE,
-                "the application did not receive, and the limit of unread messages is reached",
-            )
-            .with_context(context::LIMIT, shared.options.max_unread.to_string()));
+            return Err(error::unread(shared.options.max_unread));
         }
         shared.inbox.put(message);
         Ok(())

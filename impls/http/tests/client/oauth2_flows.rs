@@ -657,16 +657,18 @@ async fn the_crate_reads_what_servers_send() {
         assert_eq!(token.expires_in(), Some(Duration::from_secs(60)));
         assert!(token.refresh_token().is_none());
     }
+    let refused = async || {
+        base.exchange_client_credentials()
+            .request_async(&http)
+            .await
+            .unwrap_err()
+    };
     for reply in [
         Reply::ok().with_body("error=invalid_grant&error_description=s3cr3t"),
         reply(400, &json!({"error": "invalid_grant", "error_description": ["s3cr3t"]})),
     ] {
         on("token", reply);
-        let error = base
-            .exchange_client_credentials()
-            .request_async(&http)
-            .await
-            .unwrap_err();
+        let error = refused().await;
         let RequestTokenError::ServerResponse(refusal) = &error else {
             panic!("{error:?}");
         };
@@ -681,11 +683,7 @@ async fn the_crate_reads_what_servers_send() {
         (Reply::ok().with_body(vec![b'x'; (256 << 10) + 1]), ErrorKind::TooLarge),
     ] {
         on("token", reply);
-        let error = base
-            .exchange_client_credentials()
-            .request_async(&http)
-            .await
-            .unwrap_err();
+        let error = refused().await;
         let RequestTokenError::Request(ours) = &error else {
             panic!("{error:?}");
         };

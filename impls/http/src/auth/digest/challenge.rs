@@ -7,6 +7,8 @@ use http::{HeaderMap, header};
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
 
+use crate::marks::is_token_byte;
+
 /// The longest header that is parsed, in bytes.
 const MAX_HEADER: usize = 8 << 10;
 
@@ -182,7 +184,7 @@ impl<'t> Reader<'t> {
 
     /// A scheme and its parameters. `None` if they are not well-formed.
     fn challenge(&mut self) -> Option<(&'t [u8], Parameters<'t>)> {
-        let scheme = self.take_while(is_token);
+        let scheme = self.take_while(is_token_byte);
         if scheme.is_empty() || !(self.skip_blanks() || matches!(self.peek(), None | Some(b','))) {
             return None;
         }
@@ -191,7 +193,7 @@ impl<'t> Reader<'t> {
         loop {
             self.skip_separators();
             let start = self.at;
-            let name = self.take_while(is_token);
+            let name = self.take_while(is_token_byte);
             self.skip_blanks();
             match self.peek() {
                 Some(b'=') if !name.is_empty() => {
@@ -242,10 +244,6 @@ impl<'t> Reader<'t> {
 
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 impl Challenge {

@@ -51,44 +51,35 @@ impl Digester {
     }
 
     /// Sends the request, with a response to the origin's last challenge if one is known. If the server challenges the request,
-    /// sends it once more with a response to the new challenge.
+    /// sends it once more with a response to the new challenge. If the server says to that response that only its nonce was stale
+    /// (RFC 7616, section 3.3), sends it a last time.
     pub(super) async fn send(&self, next: &impl Next, mut request: Box<HttpRequest>) -> Result<Box<HttpResponse>> {
         let url = request.target.url()?.clone();
-        let second = request.try_clone();
+        let mut again = request.try_clone();
         if let Some(value) = self.answer_known(&url, &request) {
             request.headers.insert(header::AUTHORIZATION, value);
         }
-        let response = next.send(request).await?;
-        if response.status != StatusCode::UNAUTHORIZED {
-            return Ok(response);
-        }
-        self.forget(&url);
-        let Some(mut second) = second else {
-            return Ok(response);
-        };
-        let Some(value) = self.answer(&url, &second, &response.headers) else {
-            return Ok(response);
-        };
-        drain(response).await;
-        let third = second.try_clone();
-        second.headers.insert(header::AUTHORIZATION, value);
-        let response = next.send(Box::new(second)).await?;
-        if response.status != StatusCode::UNAUTHORIZED {
-            return Ok(response);
-        }
-        self.forget(&url);
-        // The server accepts the credentials, but wants another nonce (RFC 7616, section 3.3). Once, so that this ends.
-        let Some(mut third) = third.filter(|_| is_stale(&response.headers)) else {
-            return Ok(response);
-        };
-        let Some(value) = self.answer(&url, &third, &response.headers) else {
-            return Ok(response);
-        };
-        drain(response).await;
-        third.headers.insert(header::AUTHORIZATION, value);
-        let response = next.send(Box::new(third)).await?;
-        if response.status == StatusCode::UNAUTHORIZED {
+        let mut response = next.send(request).await?;
+        for number in 0.. {
+            if response.status != StatusCode::UNAUTHORIZED {
+                break;
+            }
             self.forget(&url);
+            let may_answer = match number {
+                0 => true,
+                1 => is_stale(&response.headers),
+                _ => false,
+            };
+            let Some(mut request) = again.take().filter(|_| may_answer) else {
+                break;
+            };
+            let Some(value) = self.answer(&url, &request, &response.headers) else {
+                break;
+            };
+            drain(response).await;
+            again = request.try_clone();
+            request.headers.insert(header::AUTHORIZATION, value);
+            response = next.send(Box::new(request)).await?;
         }
         Ok(response)
     }

@@ -13,10 +13,10 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability, redact};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use url::{Host, Url};
+use url::Url;
 
 use super::{JwtKey, KeyResolver, OPERATION};
-use crate::marks::WithoutCredentials;
+use crate::marks::{WithoutCredentials, host};
 use networking_runtime::clock::TokioClock;
 use networking_runtime::single_flight::SingleFlight;
 
@@ -91,7 +91,7 @@ impl Validate for JwksConfig {
     fn validate(&self) -> Result<()> {
         let safe = match self.url.scheme() {
             "https" => self.url.has_host(),
-            "http" => is_loopback(&self.url),
+            "http" => host::is_loopback(&self.url),
             _ => false,
         };
         validate::ensure(
@@ -306,15 +306,6 @@ impl Inner {
 #[derive(Deserialize)]
 struct KeySet {
     keys: Vec<Box<RawValue>>,
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 impl fmt::Debug for Inner {

@@ -13,7 +13,7 @@ use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result};
 use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, RedirectUrl, Scope};
-use url::{Host, Url};
+use url::Url;
 
 use super::answer::Answer;
 use super::authorization::{AuthorizationOptions, AuthorizationResponse, PendingAuthorization};
@@ -21,6 +21,7 @@ use super::device::DeviceAuthorization;
 use super::forms::{self, Party};
 use super::introspection::TokenIntrospection;
 use super::{ClientAuthentication, DEFAULT_TIMEOUT, OPERATION, TokenKind, check, exchange, wire};
+use crate::marks::host;
 
 /// Parameters of the authorization request that the client sets.
 const OWN_PARAMETERS: [&str; 7] = [
@@ -152,7 +153,7 @@ impl Validate for OAuth2ClientConfig {
             validate::ensure(is_http, field, "must be an http or https URL")?;
         }
         // RFC 7009, section 2.
-        let is_safe = |url: &Url| url.scheme() == "https" || is_this_machine(url);
+        let is_safe = |url: &Url| url.scheme() == "https" || host::is_loopback(url);
         validate::ensure(
             self.revocation_url.as_ref().is_none_or(is_safe),
             "revocation_url",
@@ -162,15 +163,6 @@ impl Validate for OAuth2ClientConfig {
             validate::not_blank(issuer, "issuer")?;
         }
         Ok(())
-    }
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -1,10 +1,15 @@
 //! Conversion of requests for hyper, except the parts that depend on the connection.
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body::Body;
+use networking_spi::{NetworkError, Result};
+use url::{Position, Url};
 
 use super::upload::Upload;
 use crate::connect::config::TransportConfig;
+use crate::marks::host;
 
 const NOTHING: HeaderValue = HeaderValue::from_static("0");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
@@ -20,6 +25,22 @@ pub(super) fn again(method: Method, headers: HeaderMap, body: Upload) -> Request
     *request.method_mut() = method;
     *request.headers_mut() = headers;
     request
+}
+
+/// The path and query, as a request names its target.
+pub(super) fn target(url: &Url) -> Result<PathAndQuery> {
+    let target = &url[Position::BeforePath..Position::AfterQuery];
+    PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
+        .map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))
+}
+
+/// The value of `Host`.
+pub(super) fn host(url: &Url) -> Result<HeaderValue> {
+    HeaderValue::from_str(host::of(url)).map_err(|error| unusable_host().with_source(error))
+}
+
+pub(super) fn unusable_host() -> NetworkError {
+    NetworkError::invalid_input("url", "has a host that cannot be sent")
 }
 
 impl Outgoing {

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::upgrade::Upgraded;
@@ -18,12 +16,14 @@ use hyper_util::rt::TokioIo;
 use networking_spi::http::{HttpBody, HttpResponse};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio::task::AbortHandle;
-use url::{Position, Url};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use url::Url;
 
 use super::counted::{Activity, Counted};
 use super::download::await_head;
 use super::error;
 use super::gauge::InFlight;
+use super::outgoing;
 use super::pool::{Failure, Movement, Pool};
 use super::upload::Upload;
 use crate::connect::connector::Opened;
@@ -125,13 +125,9 @@ async fn open(pool: &Pool, url: &Url) -> Result<Dedicated> {
 
 /// Sets the target and the headers of the handshake, and returns its key.
 fn address(request: &mut Request<Upload>, url: &Url) -> Result<HeaderValue> {
-    let unusable = || NetworkError::invalid_input("url", "is not a URI");
-    *request.uri_mut() = url[Position::BeforePath..Position::AfterQuery]
-        .parse()
-        .map_err(|error| unusable().with_source(error))?;
-    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort])
-        .map_err(|error| unusable().with_source(error))?;
-    let key = HeaderValue::from_str(&BASE64_STANDARD.encode(nonce())).expect("base64 is visible ASCII");
+    *request.uri_mut() = Uri::from(outgoing::target(url)?);
+    let host = outgoing::host(url)?;
+    let key = HeaderValue::from_str(&generate_key()).expect("base64 is visible ASCII");
     let headers: &mut HeaderMap = request.headers_mut();
     headers.entry(header::HOST).or_insert(host);
     headers.insert(header::CONNECTION, UPGRADE);
@@ -139,11 +135,6 @@ fn address(request: &mut Request<Upload>, url: &Url) -> Result<HeaderValue> {
     headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
     headers.insert(header::SEC_WEBSOCKET_KEY, key.clone());
     Ok(key)
-}
-
-/// A number that no cache has seen. It is no secret (RFC 6455, section 10.3).
-fn nonce() -> [u8; 16] {
-    fastrand::u128(..).to_ne_bytes()
 }
 
 fn unanswered(failure: Failure, activity: &Activity) -> NetworkError {

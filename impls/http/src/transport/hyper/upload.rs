@@ -27,8 +27,8 @@ pub(super) struct Upload {
     progress: Option<Arc<Progress>>,
     /// The stream of HTTP/2 that is opened for the request.
     opening: Mutex<Option<Opening>>,
-    /// Whether the end is sent in a frame of its own, when all bytes were sent. h2 cannot give up a stream whose end it has, but not
-    /// sent because the peer gives no window.
+    /// Whether hyper sends `END_STREAM` in an empty frame, after all bytes. h2 does not reset a stream whose `END_STREAM` waits, with data
+    /// before it, for the peer's window.
     holds_end: bool,
 }
 

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::stream;
-use networking_spi::error::{ResultExt, context};
+use networking_spi::error::ResultExt;
 use networking_spi::validate::Validate;
 use networking_spi::websocket::{
     CloseFrame, WebSocketCapabilities, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest,
@@ -27,6 +27,7 @@ use self::driver::Driver;
 use self::outbox::{Outbox, Route};
 pub use self::policy::ReconnectPolicy;
 use super::SEND;
+use super::error::check_size;
 use super::inbox::Inbox;
 
 /// The largest number of events that are kept for a slow subscriber.
@@ -249,9 +250,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
             let frame = frame.unwrap_or_else(CloseFrame::normal);
             return self.close(frame).await;
         }
-        if message.len() > self.max_message_size {
-            return Err(too_large(self.max_message_size));
-        }
+        check_size(&message, self.max_message_size)?;
         if self.shared.closing.is_cancelled() {
             return Err(NetworkError::closed(SEND, "the connection"));
         }
@@ -348,12 +347,6 @@ impl WebSocketClient for ReconnectingWebSocketClient {
     fn capabilities(&self) -> WebSocketCapabilities {
         self.client.capabilities()
     }
-}
-
-fn too_large(limit: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
-        .with_context(context::LIMIT, limit.to_string())
-        .with_send_state(SendState::NotSent)
 }
 
 /// The error of sending during an outage.

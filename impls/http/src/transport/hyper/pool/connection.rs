@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::uri::{Authority, Parts, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -23,9 +22,9 @@ use super::end::End;
 use super::queue::Queue;
 use crate::connect::diagnosis::Stage;
 use crate::transport::hyper::counted::Activity;
-use crate::transport::hyper::error;
 use crate::transport::hyper::streams::{StreamTasks, StreamWatch};
 use crate::transport::hyper::upload::{Progress, Upload};
+use crate::transport::hyper::{error, outgoing};
 use crate::transport::name_te_to_the_connection;
 
 /// The peer of a connection, and how requests to it are written.
@@ -139,12 +138,12 @@ impl Peer {
         task: AbortHandle,
         state: ConnectionState,
     ) -> Result<Self> {
-        let unusable = || NetworkError::invalid_input("url", "has a host that cannot be sent");
-        let host = &url[Position::BeforeHost..Position::AfterPort];
-        let authority = Authority::try_from(host).map_err(|error| unusable().with_source(error))?;
+        let host = outgoing::host(url)?;
+        let authority =
+            Authority::try_from(host.as_bytes()).map_err(|error| outgoing::unusable_host().with_source(error))?;
         Ok(Self {
             origin: origin(url).into(),
-            host: HeaderValue::from_str(host).map_err(|error| unusable().with_source(error))?,
+            host,
             scheme: if url.scheme() == "https" {
                 Scheme::HTTPS
             } else {
@@ -188,9 +187,7 @@ impl Peer {
 
     /// `host`: the authority that the request names in place of the peer's.
     fn uri(&self, url: &Url, host: Option<Authority>) -> Result<Uri> {
-        let target = &url[Position::BeforePath..Position::AfterQuery];
-        let target = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target.as_bytes()))
-            .map_err(|error| NetworkError::invalid_input("url", "is not a URI").with_source(error))?;
+        let target = outgoing::target(url)?;
         if !self.absolute {
             return Ok(Uri::from(target));
         }

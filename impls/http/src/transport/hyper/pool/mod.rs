@@ -186,42 +186,29 @@ impl Pool {
     /// Returns a connection for one exchange: an idle one, an HTTP/2 connection with a free stream, or a new one. Waits while the
     /// limit of connections is reached.
     pub(super) async fn acquire(self: &Arc<Self>, url: &Url) -> Result<PooledConnection> {
+        let mut waiting: Option<(Place, Instant)> = None;
         loop {
-            match self.turn(url, None) {
-                Turn::Use(mut connection) => {
-                    if connection.ready().await {
-                        return Ok(connection);
-                    }
-                }
-                // Boxed: the futures are large, and most requests do not need them.
-                Turn::Open(ticket) => return Box::pin(self.open(url, ticket)).await,
-                Turn::Join(opening) => Box::pin(joined(opening)).await?,
-                Turn::Wait(queue) => return Box::pin(self.wait(url, &queue)).await,
-            }
-        }
-    }
-
-    /// Waits in the queue for a connection.
-    async fn wait(self: &Arc<Self>, url: &Url, queue: &Arc<Queue>) -> Result<PooledConnection> {
-        let deadline = Instant::now() + self.queue_timeout;
-        let place = queue.enter();
-        loop {
-            match self.turn(url, Some(&place)) {
+            // Boxed below: the futures are large, and most requests do not need them.
+            match self.turn(url, waiting.as_ref().map(|(place, _)| place)) {
                 Turn::Use(mut connection) => {
                     if connection.ready().await {
                         return Ok(connection);
                     }
                 }
                 Turn::Open(ticket) => {
-                    drop(place);
-                    return self.open(url, ticket).await;
+                    drop(waiting);
+                    return Box::pin(self.open(url, ticket)).await;
                 }
-                Turn::Join(opening) => joined(opening).await?,
-                Turn::Wait(_) => {
-                    if timeout_at(deadline, place.turn()).await.is_err() {
-                        return Err(queue_timeout(self.queue_timeout));
+                Turn::Join(opening) => Box::pin(joined(opening)).await?,
+                Turn::Wait(queue) => match &waiting {
+                    Some((place, deadline)) => {
+                        if Box::pin(timeout_at(*deadline, place.turn())).await.is_err() {
+                            return Err(queue_timeout(self.queue_timeout));
+                        }
                     }
-                }
+                    // With a place in the queue, it looks again: a connection may have become free before.
+                    None => waiting = Some((queue.enter(), Instant::now() + self.queue_timeout)),
+                },
             }
         }
     }
