@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::mock_cluster::MockBrokers;
+use futures_util::StreamExt as _;
 use networking_kafka::rdkafka::{RdKafkaClient, RdKafkaClientBuilder};
 use networking_spi::kafka::{
     Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, KafkaCapabilities, KafkaClient, KafkaClientExt,
@@ -584,4 +585,22 @@ mod streams {
             );
         }
     }
+}
+
+/// librdkafka blocks about one in 2,500 of these closes forever (confluentinc/librdkafka#4884).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes about four minutes"]
+async fn consumers_that_close_during_the_first_assignment_leave() {
+    let close = async |round: u64| {
+        let brokers = MockBrokers::start(1);
+        brokers.create_topic("t", 1);
+        let kafka = client(&brokers).build().expect("valid");
+        let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+        let until_assigned = Duration::from_micros(48_000 + (round % 97) * 25);
+        let options = ConsumeOptions::new().with_max_wait(until_assigned);
+        kafka.consume_messages(&consumer, options).await.expect("no failure");
+        kafka.close_consumer(&consumer).await.expect("left");
+    };
+    let mut closes = futures_util::stream::iter(0..24_000).map(close).buffer_unordered(24);
+    while closes.next().await.is_some() {}
 }

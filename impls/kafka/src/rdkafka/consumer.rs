@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +18,12 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, MessageStream, Rebalance, StreamConsumer,
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, MessageStream, Rebalance, RebalanceProtocol,
+    StreamConsumer,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -40,6 +44,9 @@ const COMMIT: &str = "kafka.commit_offsets";
 /// read return nothing.
 const QUEUE_READS: usize = 4;
 
+/// How often a response to a rebalance checks whether the consumer has left its group.
+const LEAVE_CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
 pub(super) struct Consumer {
     /// `None` only in `drop`.
     stream: Option<Arc<StreamConsumer<GroupContext>>>,
@@ -55,7 +62,12 @@ pub(super) struct Consumer {
     failure: Mutex<Option<Failure>>,
     request_timeout: Duration,
     left: Option<oneshot::Sender<()>>,
+    /// Where `drop` puts `left`, for the callbacks that follow.
+    leaving: Leaving,
 }
+
+/// Completes the receiver of [`Consumer::start`].
+type Leaving = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
 struct Failure {
     error: KafkaError,
@@ -79,7 +91,9 @@ impl Consumer {
             callbacks: callbacks.clone(),
             membership: Arc::clone(&membership),
             counters: Arc::clone(&counters),
+            leaving: Leaving::default(),
         };
+        let leaving = Arc::clone(&context.leaving);
         let stream = StreamConsumer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka(CREATE, error))?;
         let names = topics.iter().map(String::as_str).collect::<Vec<_>>();
@@ -98,6 +112,7 @@ impl Consumer {
             failure: Mutex::new(None),
             request_timeout,
             left: Some(left),
+            leaving,
         };
         Ok((consumer, when_left))
     }
@@ -314,16 +329,22 @@ impl Consumer {
 impl Drop for Consumer {
     /// Leaves the group on a dedicated thread: closing blocks until the coordinator has responded.
     fn drop(&mut self) {
-        let (stream, left) = (self.stream.take(), self.left.take());
+        let stream = self.stream.take();
+        let leaving = Arc::clone(&self.leaving);
+        *leaving.lock() = self.left.take();
         on_dedicated_thread("kafka-close-consumer", move || {
             if let Some(stream) = stream {
                 stream.unsubscribe();
                 drop(stream);
             }
-            // Fails if `close_consumer` no longer waits.
-            left.map(|left| left.send(()));
+            report_left(&leaving);
         });
     }
+}
+
+fn report_left(leaving: &Mutex<Option<oneshot::Sender<()>>>) {
+    // Fails if `close_consumer` no longer waits.
+    leaving.lock().take().map(|left| left.send(()));
 }
 
 /// Tracks the assigned partitions. librdkafka calls it on the thread that polls.
@@ -331,11 +352,66 @@ pub(super) struct GroupContext {
     callbacks: Callbacks,
     membership: Arc<Mutex<Membership>>,
     counters: Arc<ConsumerCounters>,
+    /// Present while the consumer leaves the group.
+    leaving: Leaving,
 }
 
 client_context!(GroupContext);
 
+impl GroupContext {
+    /// Runs `response`, which passes the response to a rebalance to librdkafka. If the consumer leaves its group meanwhile,
+    /// librdkafka may drop the response and block its caller forever (confluentinc/librdkafka#4884). The thread of that call
+    /// and its connections are then lost, but whoever waits for the consumer to leave is told that it has left.
+    fn while_leaving(&self, consumer: &BaseConsumer<Self>, response: impl FnOnce()) {
+        if self.leaving.lock().is_none() {
+            return response();
+        }
+        let responded = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watch = || {
+                while !responded.load(Ordering::Acquire) {
+                    if consumer.closed() {
+                        report_left(&self.leaving);
+                        return;
+                    }
+                    thread::park_timeout(LEAVE_CHECK_INTERVAL);
+                }
+            };
+            let watcher = thread::Builder::new()
+                .name("kafka-watch-leave".to_owned())
+                .spawn_scoped(scope, watch);
+            response();
+            responded.store(true, Ordering::Release);
+            if let Ok(watcher) = watcher {
+                watcher.thread().unpark();
+            }
+        });
+    }
+}
+
 impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let rebalance = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => Rebalance::Revoke(partitions),
+            _ => Rebalance::Error(KafkaError::Rebalance(code.into())),
+        };
+        self.pre_rebalance(consumer, &rebalance);
+        self.while_leaving(consumer, || {
+            let incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+            let responded = match &rebalance {
+                Rebalance::Assign(partitions) if incremental => consumer.incremental_assign(partitions),
+                Rebalance::Assign(partitions) => consumer.assign(partitions),
+                Rebalance::Revoke(partitions) if incremental => consumer.incremental_unassign(partitions),
+                Rebalance::Revoke(_) | Rebalance::Error(_) => consumer.unassign(),
+            };
+            if let Err(error) = responded {
+                tracing::debug!(%error, "the response to a rebalance failed");
+            }
+        });
+        self.post_rebalance(consumer, &rebalance);
+    }
+
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
             let mut membership = self.membership.lock();
