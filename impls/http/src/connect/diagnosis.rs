@@ -138,6 +138,9 @@ pub(crate) fn exchange(stage: Stage, broken: Broken) -> Diagnosis {
             "the peer closed the connection without a response",
         ),
         _ if broke(broken.io) => Diagnosis::new(ErrorKind::ConnectionClosed, "the connection broke"),
+        Stage::Head if broken.io == Some(io::ErrorKind::InvalidData) => {
+            Diagnosis::new(ErrorKind::Protocol, "the peer answered HTTP/2 in another protocol")
+        }
         _ if broken.canceled => Diagnosis::new(
             ErrorKind::ConnectionClosed,
             "the connection was closed before the request was sent",

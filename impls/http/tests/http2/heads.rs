@@ -22,6 +22,7 @@ over_both!(
 );
 over_hyper!(
     a_head_above_the_limit_fails_alone,
+    an_answer_in_http1_before_a_reset_is_not_retried,
     the_host_of_the_caller_becomes_the_authority
 );
 
@@ -79,6 +80,22 @@ async fn an_answer_in_http1_is_not_retried(make: Make) {
     let error = error_of(&*make(config()), HttpRequest::new(Method::GET, server.url("/"))).await;
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
     assert_eq!(error.retryability(), Retryability::Never, "{error:?}");
+}
+
+/// The unread request turns the close into a reset.
+async fn an_answer_in_http1_before_a_reset_is_not_retried(make: Make) {
+    for _ in 0..20 {
+        let server = RawServer::start(|mut stream| async move {
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        })
+        .await;
+        let request = HttpRequest::new(Method::POST, server.url("/")).with_body(vec![b'x'; 200_000]);
+        let error = error_of(&*make(config()), request).await;
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
+        assert_eq!(error.retryability(), Retryability::Never, "{error:?}");
+    }
 }
 
 async fn a_reset_without_a_response_may_have_been_processed(make: Make) {

@@ -19,6 +19,8 @@ use crate::connect::stream::Stream;
 pub(super) struct Counted {
     pub(super) stream: Stream,
     pub(super) activity: Arc<Activity>,
+    /// Whether the peer is to speak HTTP/2.
+    pub(super) http2: bool,
     /// `None` outside the pool.
     pub(super) _open: Option<(Open, OpenSlot)>,
 }
@@ -154,8 +156,15 @@ impl AsyncRead for Counted {
         }
         let before = buffer.filled().len();
         ready!(self.as_mut().stream().poll_read(cx, buffer))?;
-        let bytes = buffer.filled().len() - before;
-        self.activity.count_received(bytes as u64);
+        let received = &buffer.filled()[before..];
+        // Such a peer usually resets the connection, and whether h2 sees the answer or the reset first depends on their timing.
+        if self.http2 && self.activity.received() == 0 && received.starts_with(b"HTTP/") {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer speaks HTTP/1.1",
+            )));
+        }
+        self.activity.count_received(received.len() as u64);
         if self.activity.is_flooded() {
             // hyper would skip interim responses without an end.
             return Poll::Ready(Err(io::Error::other("too many interim responses")));

@@ -106,6 +106,7 @@ async fn open(pool: &Pool, url: &Url) -> Result<Dedicated> {
             let io = TokioIo::new(Counted {
                 stream: opened.stream,
                 activity: Arc::clone(&activity),
+                http2: false,
                 _open: None,
             });
             let (sender, connection) = pool.http1().handshake(io).await.map_err(error::handshake)?;

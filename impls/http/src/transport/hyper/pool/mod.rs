@@ -285,6 +285,7 @@ impl Pool {
                 let io = TokioIo::new(Counted {
                     stream: opened.stream,
                     activity: Arc::clone(&activity),
+                    http2: opened.http2,
                     _open: Some((connecting.opened(), slot)),
                 });
                 let (sender, task) = if opened.http2 {
