@@ -77,5 +77,9 @@ define_suite! {
         "WS-30" closing::close_codes_are_shown_as_they_came,
         "WS-31" messages::the_default_limits_take_16_mib,
         "WS-32" handshake::refusals_are_shown_as_they_came,
+        "WS-33" handshake::wrong_answers_are_refused,
+        "WS-34" handshake::compression_is_offered_or_unsupported,
+        "WS-35" messages::violations_of_the_protocol_end_the_connection,
+        "WS-36" liveness::unreceived_messages_slow_the_peer_down,
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketRequest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
@@ -21,6 +21,33 @@ use crate::kit::Failure;
 
 /// The number of messages that `/flood` sends.
 pub(super) const FLOOD: usize = 200;
+
+/// The number and the size of the messages that `/torrent` sends.
+pub(super) const TORRENT: usize = 1_024;
+pub(super) const TORRENT_MESSAGE: usize = 64 << 10;
+
+/// The violations of the protocol that `/violation/` can send, by name.
+pub(super) const VIOLATIONS: [&str; 9] = [
+    "masked",
+    "reserved bit",
+    "reserved data opcode",
+    "reserved control opcode",
+    "fragmented ping",
+    "long ping",
+    "continuation of nothing",
+    "text within a text",
+    "close of one byte",
+];
+
+/// The wrong answers of `/wrong/`, by name.
+pub(super) const WRONG_ANSWERS: [&str; 6] = [
+    "no-accept",
+    "other-accept",
+    "no-upgrade",
+    "other-upgrade",
+    "no-connection",
+    "other-connection",
+];
 
 /// The body of a refusal.
 pub(super) const REFUSAL: &str = "not today";
@@ -40,6 +67,8 @@ pub(super) struct Seen {
     pub(super) pong: Option<Bytes>,
     /// Code and reason of the first close frame.
     pub(super) close: Option<(u16, String)>,
+    /// How many messages `/torrent` has sent.
+    pub(super) sent: usize,
     /// How many connections have ended.
     pub(super) ended: usize,
 }
@@ -98,6 +127,10 @@ impl Server {
         self.seen.borrow().pong.clone()
     }
 
+    pub(super) fn sent(&self) -> usize {
+        self.seen.borrow().sent
+    }
+
     pub(super) fn close_frame(&self) -> Option<(u16, String)> {
         self.seen.borrow().close.clone()
     }
@@ -114,10 +147,12 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
     let mut path = String::new();
     let mut uri = String::new();
     let mut said = None;
+    let mut offered = None;
     let mut socket = accept_hdr_async(stream, |request: &Request, response: Response| {
         request.uri().path().clone_into(&mut path);
         uri = request.uri().to_string();
         said = request.headers().get("x-test").cloned();
+        offered = request.headers().get(header::SEC_WEBSOCKET_EXTENSIONS).cloned();
         handshake(request, response)
     })
     .await?;
@@ -125,6 +160,28 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
         "/headers" => {
             let text = said.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
             socket.send(Message::text(text)).await?;
+            echo(&mut socket, seen).await
+        }
+        "/offer" => {
+            let text = offered
+                .as_ref()
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default();
+            socket.send(Message::text(text)).await?;
+            echo(&mut socket, seen).await
+        }
+        "/torrent" => {
+            for number in 0..TORRENT {
+                let message = Bytes::from(vec![(number % 251) as u8; TORRENT_MESSAGE]);
+                socket.send(Message::Binary(message)).await?;
+                seen.send_modify(|seen| seen.sent += 1);
+            }
+            echo(&mut socket, seen).await
+        }
+        path if let Some(name) = path.strip_prefix("/violation/") => {
+            for frame in violation(name) {
+                socket.send(Message::Frame(frame)).await?;
+            }
             echo(&mut socket, seen).await
         }
         "/bye" => {
@@ -200,6 +257,43 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
     }
 }
 
+fn violation(name: &str) -> Vec<Frame> {
+    let text = |text: &'static str, fin| Frame::message(text, OpCode::Data(Data::Text), fin);
+    let with = |change: fn(&mut FrameHeader)| {
+        let mut frame = text("x", true);
+        change(frame.header_mut());
+        vec![frame]
+    };
+    match name.replace("%20", " ").as_str() {
+        "masked" => with(|header| header.mask = Some([1, 2, 3, 4])),
+        "reserved bit" => with(|header| header.rsv2 = true),
+        "reserved data opcode" => with(|header| header.opcode = OpCode::Data(Data::Reserved(3))),
+        "reserved control opcode" => with(|header| header.opcode = OpCode::Control(Control::Reserved(11))),
+        "fragmented ping" => with(|header| {
+            header.opcode = OpCode::Control(Control::Ping);
+            header.is_final = false;
+        }),
+        "long ping" => vec![Frame::ping(vec![b'x'; 126])],
+        "continuation of nothing" => with(|header| header.opcode = OpCode::Data(Data::Continue)),
+        "text within a text" => vec![text("one", false), text("two", true)],
+        "close of one byte" => with(|header| header.opcode = OpCode::Control(Control::Close)),
+        _ => Vec::new(),
+    }
+}
+
+/// Makes an answer wrong.
+fn spoil(headers: &mut HeaderMap, how: &str) {
+    let (name, other) = match how.split_once('-') {
+        Some((_, "accept")) => (header::SEC_WEBSOCKET_ACCEPT, "dGhlIHNhbXBsZSBub25jZQ=="),
+        Some((_, "upgrade")) => (header::UPGRADE, "h2c"),
+        _ => (header::CONNECTION, "keep-alive"),
+    };
+    headers.remove(&name);
+    if how.starts_with("other-") {
+        headers.insert(name, HeaderValue::from_static(other));
+    }
+}
+
 #[allow(clippy::result_large_err, reason = "the library's callback type")]
 fn handshake(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     if let Some(status) = request.uri().path().strip_prefix("/refuse/") {
@@ -220,6 +314,9 @@ fn handshake(request: &Request, mut response: Response) -> Result<Response, Erro
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, UPGRADE"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+    }
+    if let Some(how) = request.uri().path().strip_prefix("/wrong/") {
+        spoil(response.headers_mut(), how);
     }
     if request.uri().path() == "/extension" {
         let unasked = HeaderValue::from_static("permessage-deflate");

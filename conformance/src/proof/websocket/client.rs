@@ -47,6 +47,10 @@ impl WebSocketClient for SaboteurClient {
                 request.options = request.options.with_unread(1, UnreadPolicy::Wait);
             }
             Saboteur::IgnoresUnreadLimits => request.options.unread_policy = UnreadPolicy::Wait,
+            Saboteur::DropsCompression => request.options.compression = None,
+            Saboteur::KeepsEverything if request.url.path() == "/torrent" => {
+                request.options.max_unread = usize::MAX / 2
+            }
             Saboteur::HasSmallFrames if request.options.max_frame_size == 16 << 20 => {
                 request.options.max_frame_size = 4 << 20;
             }
@@ -77,6 +81,7 @@ impl WebSocketClient for SaboteurClient {
             {
                 Err(wrong(ErrorKind::Status))
             }
+            (Err(_), Saboteur::WrongKindForWrongAnswers) if path == "/wrong/no-accept" => Err(wrong(ErrorKind::Status)),
             (Err(error), Saboteur::SameKindForAllRefusals) if error.status().is_some() => {
                 let refusal = HandshakeRefusal::of(&error).cloned();
                 let wrong = wrong(ErrorKind::Status).with_status(error.status().unwrap_or_default());
@@ -153,6 +158,7 @@ impl WebSocketConnection for SaboteurConnection {
                 ))))
             }
             (Err(error), Saboteur::InvalidTextEndsTheConnection) if error.kind() == ErrorKind::Decode => Ok(None),
+            (Err(error), Saboteur::ViolationsEndTheConnection) if error.kind() == ErrorKind::Protocol => Ok(None),
             (Err(error), Saboteur::LostConnectionsAreClosed)
                 if self.path == "/lost" && error.kind() == ErrorKind::ConnectionClosed =>
             {

@@ -69,5 +69,13 @@ crate::saboteurs! {
         HasSmallFrames => ["messages::the_default_limits_take_16_mib"],
         /// Errors of refusals have no source.
         LosesRefusals => ["handshake::refusals_are_shown_as_they_came"],
+        /// An answer without a correct `Sec-WebSocket-Accept` is `Status`, not `Protocol`.
+        WrongKindForWrongAnswers => ["handshake::wrong_answers_are_refused"],
+        /// Compression is not offered.
+        DropsCompression => ["handshake::compression_is_offered_or_unsupported"],
+        /// A violation of the protocol ends the connection without an error.
+        ViolationsEndTheConnection => ["messages::violations_of_the_protocol_end_the_connection"],
+        /// Unread messages have no limit while the connection waits for the application.
+        KeepsEverything => ["liveness::unreceived_messages_slow_the_peer_down"],
     }
 }

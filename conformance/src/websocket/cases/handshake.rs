@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use networking_spi::websocket::{
-    HandshakeRefusal, WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
+    HandshakeRefusal, WebSocketClient, WebSocketCompression, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, soon};
 use crate::kit::{CaseResult, Failure};
-use crate::websocket::server::{REFUSAL, Server};
+use crate::websocket::server::{REFUSAL, Server, WRONG_ANSWERS};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harness: H) -> CaseResult {
@@ -178,5 +178,37 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
         check_eq!(reason, Some("closed"), "a header");
         check_eq!(refusal.body.as_ref(), REFUSAL.as_bytes(), "the body");
     }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn wrong_answers_are_refused(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    for how in WRONG_ANSWERS {
+        let result = client.connect(server.request(&format!("/wrong/{how}"))?).await;
+        check_error!(result, ErrorKind::Protocol, "an answer with {how}");
+    }
+    Ok(())
+}
+
+pub(in crate::websocket) async fn compression_is_offered_or_unsupported(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let client = harness.client();
+    let mut request = server.request("/offer")?;
+    request.options = request.options.with_compression(WebSocketCompression::default());
+    let result = client.connect(request).await;
+    if !client.capabilities().compression {
+        check_error!(
+            result,
+            ErrorKind::Unsupported,
+            "compression without the capability `compression`"
+        );
+        return Ok(());
+    }
+    let offer = soon(&harness, "the offer", result?.next_data()).await??;
+    check!(
+        matches!(&offer, Some(WebSocketMessage::Text(text)) if text.starts_with("permessage-deflate")),
+        "the offer is {offer:?}"
+    );
     Ok(())
 }

@@ -10,8 +10,8 @@ use networking_spi::websocket::{
 
 use super::{H, soon};
 use crate::kit::CaseResult;
-use crate::websocket::server::{FLOOD, Server};
-use crate::{check_eq, check_error};
+use crate::websocket::server::{FLOOD, Server, TORRENT, TORRENT_MESSAGE};
+use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> CaseResult {
     let server = Server::start().await?;
@@ -103,5 +103,38 @@ pub(in crate::websocket) async fn unreceived_messages_are_bounded(harness: H) ->
     );
     let received = soon(&harness, "the error", connection.next_data()).await?;
     check_error!(received, ErrorKind::Exhausted, "the end");
+    Ok(())
+}
+
+pub(in crate::websocket) async fn unreceived_messages_slow_the_peer_down(harness: H) -> CaseResult {
+    let server = Server::start().await?;
+    let mut request = server.request("/torrent")?;
+    request.options = request.options.with_unread(TORRENT_MESSAGE, UnreadPolicy::Wait);
+    let connection = harness.client().connect(request).await?;
+    let mut sent = 0;
+    // A stop is a pause in which the peer sends nothing: it has sent everything, or it waits for the connection to read.
+    let stopped = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = server.sent();
+            if now > 0 && now == sent {
+                break;
+            }
+            sent = now;
+        }
+    };
+    soon(&harness, "a stop of the peer", stopped).await?;
+    check!(
+        sent < TORRENT,
+        "the connection kept all {TORRENT} messages of {TORRENT_MESSAGE} bytes above its limit"
+    );
+    for number in 0..TORRENT {
+        let message = soon(&harness, "a message", connection.next_data()).await??;
+        check!(
+            matches!(&message, Some(WebSocketMessage::Binary(bytes))
+                if bytes.len() == TORRENT_MESSAGE && bytes[0] as usize == number % 251),
+            "message {number} is missing, or is not next"
+        );
+    }
     Ok(())
 }

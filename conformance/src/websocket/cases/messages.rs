@@ -9,7 +9,7 @@ use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketC
 
 use super::{H, soon};
 use crate::kit::{CaseResult, Failure};
-use crate::websocket::server::Server;
+use crate::websocket::server::{Server, VIOLATIONS};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseResult {
@@ -196,5 +196,22 @@ pub(in crate::websocket) async fn the_default_limits_take_16_mib(harness: H) -> 
         Some(LENGTH),
         "a message in one frame"
     );
+    Ok(())
+}
+
+pub(in crate::websocket) async fn violations_of_the_protocol_end_the_connection(harness: H) -> CaseResult {
+    for violation in VIOLATIONS {
+        let server = Server::start().await?;
+        let path = format!("/violation/{}", violation.replace(' ', "%20"));
+        let connection = server.connect(&harness.client(), &path).await?;
+        let received = soon(&harness, violation, connection.next_data()).await?;
+        check_error!(received, ErrorKind::Protocol, "{violation}");
+        soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
+        check_eq!(
+            server.close_frame().map(|frame| frame.0),
+            Some(1002),
+            "the close code after a {violation}"
+        );
+    }
     Ok(())
 }
