@@ -46,7 +46,7 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 ///   returns the last error. A final close code and `close` end it without an error.
 /// * **Receiving**: messages are read ahead of the application up to the request's
 ///   [`max_unread`](networking_spi::websocket::WebSocketOptions::max_unread), so that the end of a connection is noticed without a
-///   call of `receive`. `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
+///   call of `receive`; the current connection reads ahead of that as far again. `receive` waits during an outage, and then returns the messages of the new connection. A close frame is
 ///   delivered only at the permanent end. [`events`](Self::events) reports outages.
 /// * **Sending**: `send` only means that the connection accepted the message. What was sent before an outage is noticed may be lost:
 ///   with a silent peer, that is the time of `ping_interval` and `pong_timeout`, 40 s by default. Where this matters, have the peer

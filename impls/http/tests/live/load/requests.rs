@@ -16,7 +16,7 @@ use super::processed::Processed;
 use super::row::Row;
 
 const REQUESTS: usize = 10_000;
-/// In the runs with GET, and with nghttpd, which writes a long log.
+/// In the runs with GET.
 const FEWER_REQUESTS: usize = 5_000;
 const IN_FLIGHT: usize = 16;
 
@@ -95,8 +95,7 @@ pub(crate) async fn posts_with_a_retry_policy_are_echoed_once(live: Arc<Live>) -
 async fn echoed(live: &Arc<Live>, retry: Option<RetryPolicy>) -> CaseResult {
     let servers = live.servers();
     let work = format!("POST{}", policy(retry.as_ref()));
-    let mut run = Run::new(live, "nghttpd", work, &servers.load_nghttpd, Method::POST, retry);
-    run.requests = FEWER_REQUESTS;
+    let run = Run::new(live, "nghttpd", work, &servers.load_nghttpd, Method::POST, retry);
     let row = run.send(|_| Ok(())).await?;
     let processed = Processed::by_nghttpd(&servers.load_nghttpd_log, &run.id, run.requests).await?;
     run.finish(row, &processed).map(|_| ())
