@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
 
 use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
-use crate::error::{ErrorKind, NetworkError, Phase, Result, Retryability, context};
+use crate::error::{ErrorKind, NetworkError, Result, Retryability, context};
 
 /// The outcome of a call.
 ///
@@ -345,154 +344,5 @@ impl fmt::Debug for OwnedPermit {
             .field("circuit", &self.circuit.name())
             .field("token", &self.token)
             .finish()
-    }
-}
-
-/// Conveniences for every [`Circuit`]. Do not implement it.
-pub trait CircuitExt: Circuit {
-    /// Runs the future that `operation` returns, with a permit and the configured
-    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). The circuit's [`ErrorClassifier`](super::ErrorClassifier)
-    /// classifies errors. `operation` is not called if the circuit rejects the call.
-    ///
-    /// Configure a timeout in the circuit, not around this call: a timeout around it only cancels the call, and the circuit
-    /// does not count a failure.
-    ///
-    /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`].
-    ///
-    /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) if the call is rejected, [`Timeout`](ErrorKind::Timeout) (phase total) if
-    /// the operation does not end in time, and the error of the operation.
-    fn call<T, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T>> + Send
-    where
-        T: Send,
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<T>> + Send,
-    {
-        run(self, None, operation)
-    }
-
-    /// Like [`call`](Self::call), with `limit` in place of the configured timeout.
-    ///
-    /// # Errors
-    /// Same as `call`.
-    fn call_with_timeout<T, F, Fut>(&self, limit: Duration, operation: F) -> impl Future<Output = Result<T>> + Send
-    where
-        T: Send,
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<T>> + Send,
-    {
-        run(self, Some(limit), operation)
-    }
-
-    /// Like [`call`](Self::call), with a fallback. `fallback` is called with the error if the call was rejected, did not
-    /// end in time, or counts as a failure by the circuit's [`ErrorClassifier`](super::ErrorClassifier).
-    ///
-    /// Errors that do not count as failures of the dependency (invalid input, a response such as 404) are returned
-    /// unchanged, because a fallback would hide a mistake of the caller. The fallback runs without a permit, and its outcome
-    /// is not counted.
-    ///
-    /// Cancel safety: same as `call`; while the fallback runs, dropping the future drops the fallback.
-    ///
-    /// ```
-    /// # use networking_spi::prelude::*;
-    /// async fn price(circuit: &dyn Circuit) -> Result<u32, NetworkError> {
-    ///     circuit
-    ///         .call_with_fallback(|| async { fetch_price().await }, |_error| async { Ok(cached_price()) })
-    ///         .await
-    /// }
-    /// # async fn fetch_price() -> Result<u32, NetworkError> { Ok(1) }
-    /// # fn cached_price() -> u32 { 1 }
-    /// ```
-    ///
-    /// # Errors
-    /// The error of the operation if it does not count as a failure of the dependency, otherwise the error of the fallback.
-    fn call_with_fallback<T, F, Fut, G, Alternative>(
-        &self,
-        operation: F,
-        fallback: G,
-    ) -> impl Future<Output = Result<T>> + Send
-    where
-        T: Send,
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<T>> + Send,
-        G: FnOnce(NetworkError) -> Alternative + Send,
-        Alternative: Future<Output = Result<T>> + Send,
-    {
-        async move {
-            match attempt(self, None, operation).await {
-                Ok(value) => Ok(value),
-                Err(Unsuccessful { error, failed: true }) => fallback(error).await,
-                Err(Unsuccessful { error, .. }) => Err(error),
-            }
-        }
-    }
-}
-
-impl<C: Circuit + ?Sized> CircuitExt for C {}
-
-async fn run<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T>
-where
-    C: Circuit + ?Sized,
-    T: Send,
-    F: FnOnce() -> Fut + Send,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    attempt(circuit, limit, operation)
-        .await
-        .map_err(|unsuccessful| unsuccessful.error)
-}
-
-/// The error of a call that was rejected or that failed.
-struct Unsuccessful {
-    error: NetworkError,
-    /// Whether the call was rejected or counted as a failure.
-    failed: bool,
-}
-
-async fn attempt<C, T, F, Fut>(circuit: &C, limit: Option<Duration>, operation: F) -> Result<T, Unsuccessful>
-where
-    C: Circuit + ?Sized,
-    T: Send,
-    F: FnOnce() -> Fut + Send,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    let permit = circuit.try_acquire().map_err(|rejection| Unsuccessful {
-        error: rejection.into(),
-        failed: true,
-    })?;
-    let result = match circuit.deadline(limit) {
-        None => operation().await,
-        Some(deadline) => {
-            let limit = deadline.limit();
-            match select(pin!(operation()), deadline).await {
-                Either::Left((result, _)) => result,
-                Either::Right(((), _)) => {
-                    // A timeout is a failure whatever the classifier decides about errors.
-                    permit.record(CallOutcome::Failure);
-                    return Err(Unsuccessful {
-                        error: NetworkError::timeout("circuit_breaker.call", Phase::Total, limit),
-                        failed: true,
-                    });
-                }
-            }
-        }
-    };
-    match result {
-        Ok(value) => {
-            permit.record(CallOutcome::Success);
-            Ok(value)
-        }
-        Err(error) => {
-            let outcome = circuit.config().classifier.classify(&error);
-            permit.record(CallRecord {
-                outcome: Some(outcome),
-                panicked: false,
-                retry_after: error.retryability().delay(),
-            });
-            Err(Unsuccessful {
-                error,
-                failed: outcome == CallOutcome::Failure,
-            })
-        }
     }
 }

@@ -18,6 +18,7 @@
 //! ```
 
 mod breaker;
+mod call;
 mod circuit;
 mod classifier;
 mod config;
@@ -25,9 +26,8 @@ mod event;
 mod metrics;
 
 pub use breaker::{BoxedOperation, CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerExt, OperationOutput};
-pub use circuit::{
-    CallOutcome, CallRecord, Circuit, CircuitExt, CircuitRejection, Deadline, OwnedPermit, Permit, PermitToken,
-};
+pub use call::{CallError, CircuitExt};
+pub use circuit::{CallOutcome, CallRecord, Circuit, CircuitRejection, Deadline, OwnedPermit, Permit, PermitToken};
 pub use classifier::{ErrorClassifier, default_classifier, kafka_classifier};
 pub use config::{CancelPolicy, CircuitBreakerConfig, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy};
 pub use event::{CircuitEvent, CircuitEventKind, TransitionReason};
