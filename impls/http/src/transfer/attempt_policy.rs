@@ -18,15 +18,18 @@ pub(super) fn status_error(response: &HttpResponse, policy: &RetryPolicy, clock:
     }
 }
 
+/// What the predicate of the policy says about another attempt after this error, if it decides.
+pub(super) fn decided(error: &NetworkError, policy: &RetryPolicy) -> Option<bool> {
+    let predicate = policy.predicate.as_ref()?;
+    let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
+    status
+        .and_then(|status| predicate.on_status(status))
+        .or_else(|| predicate.on_error(error))
+}
+
 /// Whether the policy allows another attempt after this error.
 pub(super) fn may_retry(error: &NetworkError, policy: &RetryPolicy) -> bool {
-    let asked = policy.predicate.as_ref().and_then(|predicate| {
-        let status = error.status().and_then(|status| StatusCode::from_u16(status).ok());
-        status
-            .and_then(|status| predicate.on_status(status))
-            .or_else(|| predicate.on_error(error))
-    });
-    asked.unwrap_or_else(|| match error.status() {
+    decided(error, policy).unwrap_or_else(|| match error.status() {
         Some(status) => policy.statuses.contains(&status),
         None => error.retryability().is_retryable(),
     })

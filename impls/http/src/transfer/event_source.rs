@@ -26,15 +26,16 @@ use networking_runtime::clock::TokioClock;
 /// A stream of server-sent events (WHATWG HTML standard) over any client, which reconnects.
 ///
 /// * When a connection ends or fails, the source reconnects with `Last-Event-ID`, after the delay of its policy, and not before
-///   the time in the server's `retry` field (at most an hour). After `max_attempts` attempts in a row without an event, the
-///   stream ends with the last error. The end of a response does not end the stream.
+///   the time in the server's `retry` field (at most an hour). After `max_attempts` attempts in a row without an event stream,
+///   the source ends with the last error. An event stream that ends, with or without an error, does not end the source.
 /// * Statuses that the policy lists (429, 503, ...) are retried, and `Retry-After` is obeyed. Other statuses except 200 and 204,
 ///   and content types other than `text/event-stream`, end the stream with an error.
 /// * 204 ends the stream without an error.
 ///
-/// The client's size limit for responses does not apply: [`EventLimits`] limit the events. The client's timeouts apply. They end
-/// a connection, and the source reconnects. If events are rare, the server should send comments, or the client should have a
-/// longer read timeout.
+/// The client's size limit for responses does not apply: [`EventLimits`] limit the events. Nor does the
+/// [read timeout](crate::TransportConfig::read_timeout) of the transports: events may be as rare as they like, and TCP keep-alive and
+/// the pings of HTTP/2 notice a lost peer. The client's limit on the whole call does apply. It ends a connection, and the source
+/// reconnects.
 ///
 /// Cancel safety: dropping the future of the next event loses neither events nor a connection attempt. Dropping the source
 /// closes its connection.
@@ -63,7 +64,7 @@ pub struct EventSource {
     last_event_id: String,
     /// The `retry` field of the server.
     server_delay: Option<Duration>,
-    /// Attempts since the last event.
+    /// Attempts since the last event stream.
     attempts: u32,
     state: State,
 }
@@ -89,12 +90,12 @@ pub struct Reconnect<'e> {
     pub error: Option<&'e NetworkError>,
     /// The wait before the next connection attempt.
     pub delay: Duration,
-    /// Attempts since the last event.
+    /// Attempts since the last event stream; 0 if one has ended.
     pub attempts: u32,
 }
 
 impl EventSource {
-    /// The events of `request`. At most 10 attempts in a row without an event, with delays from 1 s to 30 s.
+    /// The events of `request`. At most 10 attempts in a row without an event stream, with delays from 1 s to 30 s.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for a body that can be sent only once.
@@ -131,7 +132,7 @@ impl EventSource {
         })
     }
 
-    /// Sets the number of attempts in a row without an event, the delays between them, and the statuses that are retried. The
+    /// Sets the number of attempts in a row without an event stream, the delays between them, and the statuses that are retried. The
     /// policy's predicate takes precedence; its budget is not used.
     ///
     /// # Errors
@@ -214,6 +215,18 @@ impl EventSource {
         response.into_events_with(parser).map(Some)
     }
 
+    /// Whether another connection attempt may follow this error.
+    fn may_reconnect(&self, error: &NetworkError) -> bool {
+        match self.state {
+            // However an event stream ends, the client reconnects, unless another connection would bring the same line or event.
+            State::Open(_) => {
+                let decided = attempt_policy::decided(error, &self.retry);
+                decided.unwrap_or_else(|| error.kind() != ErrorKind::TooLarge)
+            }
+            _ => attempt_policy::may_retry(error, &self.retry),
+        }
+    }
+
     /// Starts the wait before the next connection attempt, or ends the stream and returns its error.
     fn reconnect(&mut self, error: Option<NetworkError>) -> Option<NetworkError> {
         let asked = error.as_ref().and_then(|error| error.retryability().delay());
@@ -266,6 +279,7 @@ impl Stream for EventSource {
                 State::Connecting(response) => {
                     match ready!(response.as_mut().poll(cx)).and_then(|response| this.accept(response)) {
                         Ok(Some(events)) => {
+                            this.attempts = 0;
                             this.state = State::Open(events);
                             continue;
                         }
@@ -282,10 +296,7 @@ impl Stream for EventSource {
                     events.last_event_id().clone_into(&mut this.last_event_id);
                     this.server_delay = events.retry().or(this.server_delay);
                     match next {
-                        Some(Ok(event)) => {
-                            this.attempts = 0;
-                            return Poll::Ready(Some(Ok(event)));
-                        }
+                        Some(Ok(event)) => return Poll::Ready(Some(Ok(event))),
                         Some(Err(error)) => Some(error),
                         None => None,
                     }
@@ -293,7 +304,7 @@ impl Stream for EventSource {
                 State::Ended => return Poll::Ready(None),
             };
             let fatal = match ended {
-                Some(error) if !attempt_policy::may_retry(&error, &this.retry) => {
+                Some(error) if !this.may_reconnect(&error) => {
                     this.state = State::Ended;
                     Some(error.with_attempts(this.attempts.max(1)))
                 }

@@ -9,6 +9,7 @@ mod pool_stats;
 pub mod recording;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod silence;
 #[cfg(feature = "websocket")]
 pub(crate) mod upgrade;
 mod variants;

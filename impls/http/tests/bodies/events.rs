@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
-use networking_http::{EventSource, HttpClientBuilder, MemoryHttpClient, Reply};
+use networking_http::{EventSource, HttpClientBuilder, MemoryHttpClient, Reply, TransportConfig};
 use networking_runtime::clock::TokioClock;
 use networking_spi::ErrorKind;
 use networking_spi::clock::Clock;
@@ -13,10 +13,15 @@ use networking_spi::http::{
 };
 use networking_spi::prelude::*;
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::bodies::clock::FixedClock;
 use crate::bodies::server::{Server, response};
+use crate::raw::RawServer;
+use crate::transports::{Make, over_both};
+
+over_both!(an_event_stream_may_be_silent);
 
 fn events(text: &str) -> Reply {
     Reply::ok()
@@ -92,7 +97,7 @@ async fn the_retry_field_delays_a_reconnection_by_at_most_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_without_an_event_are_bounded_and_an_event_resets_the_count() {
+async fn attempts_without_an_event_stream_are_bounded_and_an_event_stream_resets_the_count() {
     let down = || Reply::error(ErrorKind::ConnectionRefused);
     let (memory, source) = source(vec![down(), down(), events("data: a\n\n"), down()]);
     let start = Instant::now();
@@ -101,13 +106,19 @@ async fn attempts_without_an_event_are_bounded_and_an_event_resets_the_count() {
     assert_eq!(items[0].as_ref().unwrap().data, "a");
     let error = items[1].as_ref().unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::ConnectionRefused, 3));
-    assert_eq!(memory.received().len(), 6, "three up to the event, and three after it");
+    assert_eq!(
+        memory.received().len(),
+        6,
+        "three up to the event stream, and three after it"
+    );
     assert_eq!(start.elapsed().as_secs(), (1 + 2) + 1 + (1 + 2));
 
-    let (memory, source) = self::source(vec![events(": nothing but comments\n\n")]);
-    let items: Vec<_> = source.collect().await;
-    assert_eq!(items[0].as_ref().unwrap_err().kind(), ErrorKind::ConnectionClosed);
-    assert_eq!(memory.received().len(), 3);
+    // Event streams without events are no failures.
+    let mut replies = vec![events(": nothing but comments\n\n"); 5];
+    replies.extend([events("data: a\n\n"), no_content()]);
+    let (memory, source) = self::source(replies);
+    let items: Vec<_> = source.try_collect().await.unwrap();
+    assert_eq!((items.len(), memory.received().len()), (1, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,4 +256,25 @@ async fn dates_are_compared_with_the_clock_of_the_source() {
     let begin = Instant::now();
     let events: Vec<_> = source.with_clock(Arc::new(FixedClock)).try_collect().await.unwrap();
     assert_eq!((events.len(), begin.elapsed()), (0, Duration::from_secs(10)));
+}
+
+async fn an_event_stream_may_be_silent(make: Make) {
+    let server = RawServer::start(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4_096]).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream; charset=utf-8\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        // Ten times the read timeout.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stream.write_all(b"data: late\n\n").await.unwrap();
+    })
+    .await;
+    let config = TransportConfig::new().with_read_timeout(Duration::from_millis(50));
+    let request = HttpRequest::new(Method::GET, server.url("/"));
+    let policy = RetryPolicy::new(1);
+    let mut source = EventSource::new(make(config), request)
+        .unwrap()
+        .with_reconnect(policy)
+        .unwrap()
+        .on_reconnect(|reconnect| panic!("the stream ended: {reconnect:?}"));
+    assert_eq!(source.next().await.unwrap().unwrap().data, "late");
 }

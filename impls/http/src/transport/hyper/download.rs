@@ -16,14 +16,15 @@ use hyper::client::conn::TrySendError;
 use networking_spi::error::context;
 use networking_spi::http::{HttpBody, Trailers};
 use networking_spi::{NetworkError, Result, SendState};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
-use super::error::{classify, read_timeout};
+use super::error::classify;
 use super::gauge::InFlight;
 use super::pool::{Failure, Movement, PooledConnection};
 use super::upload::{Progress, Upload};
 use crate::connect::diagnosis::{Stage, short_body};
 use crate::transport::check_head_size;
+use crate::transport::silence::{Silence, read_timeout};
 
 /// A body of at most this many bytes that arrived together with the head is returned as bytes, not as a stream.
 const SMALL: u64 = 64 << 10;
@@ -56,9 +57,9 @@ pub(super) async fn await_head<T>(
 }
 
 /// The limits of reading a response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Limits {
-    pub(super) read_timeout: Duration,
+    pub(super) silence: Silence,
     /// The largest trailer section, in bytes.
     pub(super) max_head: u32,
 }
@@ -87,8 +88,6 @@ pub(super) async fn body(
         arrived: None,
         exchange: Some((connection, in_flight)),
         limits,
-        silence: None,
-        silent_since: None,
     };
     if no_trailers || bodiless || download.incoming.is_end_stream() {
         download.finish();
@@ -114,10 +113,6 @@ struct Download {
     /// `None` after the end, or an error.
     exchange: Option<(PooledConnection, InFlight)>,
     limits: Limits,
-    /// Created at the first wait.
-    silence: Option<Pin<Box<Sleep>>>,
-    /// When the caller began to wait for the next frame. `None` if it is not waiting.
-    silent_since: Option<Instant>,
 }
 
 impl Stream for Download {
@@ -133,9 +128,9 @@ impl Stream for Download {
         if let Poll::Ready(next) = self.poll_data(cx) {
             return Poll::Ready(next);
         }
-        ready!(self.poll_read_timeout(cx));
+        let limit = ready!(self.limits.silence.poll_limit(cx));
         if let Some((connection, _)) = &self.exchange {
-            connection.exclude_if_silent(self.limits.read_timeout);
+            connection.exclude_if_silent(limit);
         }
         let error = self.give_up(read_timeout(SendState::Sent));
         Poll::Ready(Some(Err(error)))
@@ -147,7 +142,7 @@ impl Download {
         loop {
             match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    self.silent_since = None;
+                    self.limits.silence.end();
                     let data = match frame.into_data() {
                         Ok(data) => data,
                         Err(frame) => match self.end_with(frame) {
@@ -195,20 +190,6 @@ impl Download {
             .as_ref()
             .is_some_and(|(connection, _)| connection.is_http2());
         http2 && !self.incoming.is_end_stream()
-    }
-
-    /// Ready when nothing has arrived for `limit`. The timer is reset when it fires, not with each chunk.
-    fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.silent_since.get_or_insert_with(Instant::now) + self.limits.read_timeout;
-        let limit = self.limits.read_timeout;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
-        loop {
-            ready!(silence.as_mut().poll(cx));
-            if until <= Instant::now() {
-                return Poll::Ready(());
-            }
-            silence.as_mut().reset(until);
-        }
     }
 
     /// Ends the exchange, and adds the peer to the error.

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
+use networking_spi::{ErrorKind, NetworkError, SendState};
 
 use crate::connect::diagnosis::{self, Broken, Diagnosis, Stage};
 use crate::transport::http2_error;
@@ -70,17 +70,6 @@ pub(super) fn interim_flood() -> NetworkError {
         "the peer sent too many interim responses",
     )
     .with_send_state(SendState::MaybeSent)
-}
-
-/// The peer sent nothing within the read timeout.
-pub(super) fn read_timeout(sent: SendState) -> NetworkError {
-    NetworkError::new(
-        ErrorKind::Timeout,
-        "http.request",
-        "the peer sent no data within the read timeout",
-    )
-    .with_phase(Phase::Read)
-    .with_send_state(sent)
 }
 
 #[derive(Default)]

@@ -29,6 +29,7 @@ use self::pool::{Failed, Pool};
 use self::upload::Upload;
 use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
+use super::silence::Silence;
 use super::variants::{Variant, Variants};
 use super::{check_head_size, check_sendable, length, without_wrappers};
 use crate::connect::basic;
@@ -223,7 +224,8 @@ impl HttpClient for HyperTransport {
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
-        let limits = download::Limits { read_timeout, max_head };
+        let silence = Silence::of(&response.headers, read_timeout);
+        let limits = download::Limits { silence, max_head };
         let (body, trailers) = download::body(incoming, connection, in_flight, limits, bodiless).await;
         response.body = body;
         response.trailers = trailers;

@@ -28,6 +28,7 @@ use super::pool::{Failure, Movement, Pool};
 use super::upload::Upload;
 use crate::connect::connector::Opened;
 use crate::connect::diagnosis::Stage;
+use crate::transport::silence::read_timeout;
 use crate::transport::upgrade::{CanSwitch, Switched, SwitchedStream};
 
 const UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
@@ -141,7 +142,7 @@ fn address(request: &mut Request<Upload>, url: &Url) -> Result<HeaderValue> {
 fn unanswered(failure: Failure, activity: &Activity) -> NetworkError {
     match failure {
         Failure::Exchange(failure) if activity.is_flooded() => error::interim_flood().with_source(failure.into_error()),
-        Failure::ReadTimeout => error::read_timeout(SendState::MaybeSent),
+        Failure::ReadTimeout => read_timeout(SendState::MaybeSent),
         Failure::Exchange(mut failure) => {
             let sent = match failure.take_message() {
                 Some(_) => SendState::NotSent,

@@ -27,7 +27,6 @@ pub(super) fn client(setup: &Setup, variant: &Variant) -> Result<reqwest::Client
         .redirect(redirect::Policy::none())
         .referer(false)
         .connect_timeout(config.connect_timeout)
-        .read_timeout(config.read_timeout)
         .pool_idle_timeout(config.pool_idle_timeout)
         .pool_max_idle_per_host(config.pool_max_idle_per_host)
         .tcp_keepalive(config.tcp_keepalive)

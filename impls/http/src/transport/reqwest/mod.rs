@@ -22,10 +22,12 @@ use networking_spi::http::{
     StatusCode, Trailers, Version,
 };
 use networking_spi::{Result, SendState};
+use tokio::time::timeout;
 
 use self::error::{Stage, classify};
 use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
+use super::silence::{Silence, read_timeout};
 use super::variants::Variants;
 use super::{check_head_size, check_sendable, length, name_te_to_the_connection, without_wrappers};
 use crate::connect::basic;
@@ -141,7 +143,7 @@ impl HttpClient for ReqwestTransport {
         if let Some(guard) = &resolution.guard {
             if proxied {
                 let checked = resolution.check_before_proxy(&url);
-                tokio::time::timeout(config.connect_timeout, checked)
+                timeout(config.connect_timeout, checked)
                     .await
                     .unwrap_or_else(|_| Err(no_connection_in_time()))
                     .map_err(|error| error.with_context(context::HOST, &*host))?;
@@ -172,10 +174,10 @@ impl HttpClient for ReqwestTransport {
 
         let to_head = *outgoing.method() == Method::HEAD;
         let in_flight = InFlight::enter(Arc::clone(&self.0));
-        let mut incoming = client
-            .execute(outgoing)
-            .await
-            .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?;
+        let mut incoming = match timeout(config.read_timeout, client.execute(outgoing)).await {
+            Ok(answered) => answered.map_err(|error| classify(error, Stage::Head, proxied, false, &host))?,
+            Err(_) => return Err(read_timeout(SendState::MaybeSent).with_context(context::HOST, &*host)),
+        };
 
         if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(&host));
@@ -200,6 +202,7 @@ impl HttpClient for ReqwestTransport {
                 body,
                 trailers: response.trailers.clone(),
                 max_head: config.max_response_head,
+                silence: Silence::of(&response.headers, config.read_timeout),
                 ended: false,
                 peer: Peer { host, proxied, http2 },
                 _in_flight: in_flight,
@@ -240,6 +243,7 @@ struct Download {
     trailers: Trailers,
     /// The largest trailer section, in bytes.
     max_head: u32,
+    silence: Silence,
     ended: bool,
     peer: Peer,
     _in_flight: InFlight,
@@ -257,8 +261,15 @@ impl Stream for Download {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         while !self.ended {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
+                ready!(self.silence.poll_limit(cx));
+                self.ended = true;
+                let error = read_timeout(SendState::Sent).with_context(context::HOST, &*self.peer.host);
+                return Poll::Ready(Some(Err(error)));
+            };
+            match next {
                 Some(Ok(frame)) => {
+                    self.silence.end();
                     let fields = match frame.into_data() {
                         Ok(data) => return Poll::Ready(Some(Ok(data))),
                         Err(frame) => frame.into_trailers().unwrap_or_default(),

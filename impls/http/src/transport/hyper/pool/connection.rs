@@ -26,6 +26,7 @@ use crate::transport::hyper::streams::{StreamTasks, StreamWatch};
 use crate::transport::hyper::upload::{Progress, Upload};
 use crate::transport::hyper::{error, outgoing};
 use crate::transport::name_te_to_the_connection;
+use crate::transport::silence::read_timeout;
 
 /// The peer of a connection, and how requests to it are written.
 pub(super) struct Peer {
@@ -337,7 +338,7 @@ impl PooledConnection {
     pub(in crate::transport::hyper) fn fail(self, failure: Failure, idempotent: bool) -> Failed {
         let Failure::Exchange(mut failure) = failure else {
             self.exclude_if_silent(self.pool.settle_timeout);
-            return Failed::Final(error::read_timeout(SendState::MaybeSent));
+            return Failed::Final(read_timeout(SendState::MaybeSent));
         };
         match failure.take_message() {
             Some(request) if self.reused => return Failed::Unsent(request),
