@@ -13,7 +13,7 @@ use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::kafka::{
     ConsumerConfig, DeliveryGuarantee, KafkaClient, KafkaClientExt, KafkaExtended, KafkaMessage, NewTopic, OffsetReset,
     PoisonPolicy, ProcessedRecord, ProcessorId, ProducerConfig, ProducerRecord, StreamProcessor, StreamProcessorConfig,
-    StreamState, StreamStatus,
+    StreamState, StreamStatus, stream_fn,
 };
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::{Barrier, Notify};
@@ -198,6 +198,24 @@ async fn messages_are_transformed_in_order_and_committed_after_their_outputs() {
         Some("d"),
         "it continues where the first one ended"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_is_a_processor() {
+    let fixture = Fixture::new().await;
+    fixture.write(0, &["a", "b"]).await;
+    let upper = stream_fn(|message: KafkaMessage| async move {
+        let value = message.value.expect("every record has one");
+        Ok(ProcessedRecord::value(value.to_ascii_uppercase()))
+    });
+    let id = fixture
+        .toolkit
+        .create_stream_processor(config().with_output_topic("out"), upper)
+        .await
+        .expect("valid");
+    fixture.toolkit.process_kafka_stream(&id).await.expect("started");
+    fixture.until(&id, |status| status.processed == 2).await;
+    assert_eq!(fixture.values("out").await, ["A", "B"]);
 }
 
 #[derive(Debug)]

@@ -36,7 +36,8 @@ pub use schema::{
 };
 pub use security::{KafkaSecurity, SaslConfig, SaslMechanism, TlsConfig};
 pub use stream::{
-    DeliveryGuarantee, PoisonPolicy, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState, StreamStatus,
+    DeliveryGuarantee, PoisonPolicy, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState,
+    StreamStatus, stream_fn,
 };
 
 #[cfg(any(test, feature = "mock"))]

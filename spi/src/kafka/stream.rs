@@ -1,9 +1,12 @@
 //! Stream processing: consume, transform, produce.
 
 use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{KafkaMessage, ProducerRecord};
@@ -31,6 +34,56 @@ impl ProcessedRecord {
         Self {
             outputs: outputs.into_iter().collect(),
         }
+    }
+
+    /// One record with this value, for the output topic of the processor.
+    pub fn value(value: impl Into<Bytes>) -> Self {
+        Self::emit([ProducerRecord::new("").with_value(value)])
+    }
+}
+
+/// A processor that calls a function.
+///
+/// ```
+/// use networking_spi::kafka::{ProcessedRecord, StreamProcessorConfig, stream_fn};
+/// # use networking_spi::prelude::*;
+///
+/// # async fn example(kafka: &dyn KafkaExtended) -> Result<(), NetworkError> {
+/// let upper = stream_fn(|message| async move {
+///     Ok(match message.value {
+///         Some(value) => ProcessedRecord::value(value.to_ascii_uppercase()),
+///         None => ProcessedRecord::skip(),
+///     })
+/// });
+/// let config = StreamProcessorConfig::new("shouting", ["quiet"]).with_output_topic("loud");
+/// let processor = kafka.create_stream_processor(config, upper).await?;
+/// kafka.process_kafka_stream(&processor).await?;
+/// # Ok(()) }
+/// ```
+pub fn stream_fn<F, Fut>(process: F) -> Arc<dyn StreamProcessor>
+where
+    F: Fn(KafkaMessage) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<ProcessedRecord>> + Send,
+{
+    Arc::new(StreamFn(process))
+}
+
+struct StreamFn<F>(F);
+
+#[async_trait]
+impl<F, Fut> StreamProcessor for StreamFn<F>
+where
+    F: Fn(KafkaMessage) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<ProcessedRecord>> + Send,
+{
+    async fn process(&self, message: KafkaMessage) -> Result<ProcessedRecord> {
+        (self.0)(message).await
+    }
+}
+
+impl<F> fmt::Debug for StreamFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamFn")
     }
 }
 
