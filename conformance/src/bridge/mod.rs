@@ -141,5 +141,7 @@ define_suite! {
         "BRIDGE-59" observe::status_shows_the_latest_error,
         "BRIDGE-60" observe::health_is_the_worse_of_both_ends,
         "BRIDGE-61" observe::health_reports_failures,
+
+        "BRIDGE-62" routing::rules_can_be_replaced_alone if has_both,
     }
 }

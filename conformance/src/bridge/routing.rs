@@ -218,6 +218,35 @@ pub(super) async fn routing_can_be_replaced(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
+pub(super) async fn rules_can_be_replaced_alone(harness: Arc<Dyn>) -> CaseResult {
+    let routing = rules(&[("old", "size > 0")])
+        .with_default_target("default")
+        .with_on_error(ErrorAction::DeadLetter);
+    let scene = Scene::routed(&harness, routing).await?;
+    let new = rules(&[("new", "payload.n == 2")]).rules;
+    scene.bridge.configure_bridge_rules(&scene.id, new).await?;
+    for (payload, target) in [("{\"n\": 2}", "new"), ("{\"n\": 3}", "default")] {
+        let receipt = scene.receipt(message("1", payload)).await?;
+        check_eq!(receipt.target, target, "target of {payload}");
+    }
+    // `n` is missing.
+    let receipt = scene.receipt(message("1", "{}")).await?;
+    check_eq!(
+        receipt.disposition,
+        Disposition::DeadLettered,
+        "outcome of a condition that cannot be evaluated"
+    );
+    let wrong = rules(&[("new", "size >")]).rules;
+    let configured = scene.bridge.configure_bridge_rules(&scene.id, wrong).await;
+    let error = check_error!(configured, ErrorKind::InvalidInput, "an invalid rule");
+    check_eq!(
+        error.field(),
+        Some("rules[0].condition"),
+        "the field that the error names"
+    );
+    Ok(())
+}
+
 pub(super) async fn wrong_routing_changes_nothing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_routing(rules(&[("old", "size > 0")]))).await?;
     let too_long = format!("size > 0 {}", "|| true ".repeat(MAX_CONDITION_LENGTH / 8));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use networking_spi::bridge::{
     Acknowledge, BridgeCapabilities, BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeMessage, BridgeMetrics,
-    BridgeReceipt, BridgeSink, BridgeSource, BridgeStatus, CommunicationBridge, Delivery, RoutingConfig,
+    BridgeReceipt, BridgeSink, BridgeSource, BridgeStatus, CommunicationBridge, Delivery, RouteRule, RoutingConfig,
 };
 use networking_spi::clock::Clock;
 use networking_spi::error::{ResultExt, context};
@@ -256,6 +256,12 @@ impl CommunicationBridge for InProcessBridge {
         let has_dead_letters = engine.config.dead_letter_target.is_some();
         engine.set_router(Router::compile(&routing, self.compiler.as_ref(), has_dead_letters).await?);
         Ok(())
+    }
+
+    async fn configure_bridge_rules(&self, bridge: &BridgeId, rules: Vec<RouteRule>) -> Result<()> {
+        let engine = self.find("bridge.configure_bridge_rules", bridge)?;
+        let routing = engine.router().config_with(rules);
+        self.configure_bridge_routing(bridge, routing).await
     }
 
     async fn all_bridges(&self) -> Result<Vec<BridgeInfo>> {

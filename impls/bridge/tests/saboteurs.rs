@@ -171,6 +171,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "observe::counters_by_target_and_rule",
             "routing::an_error_can_dead_letter",
             "routing::unmatched_messages_are_dead_lettered",
+            "routing::rules_can_be_replaced_alone",
         ],
         Saboteur::OmitsDeadLetterReasons => &[
             "dead_letter::a_rule_can_dead_letter",
@@ -198,6 +199,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "routing::hostile_conditions_are_refused_or_fail",
             "routing::only_booleans_match",
             "routing::unmatched_messages_go_to_the_default_target",
+            "routing::rules_can_be_replaced_alone",
         ],
         Saboteur::DeliversDropped => &[
             "observe::counters_add_up",
@@ -217,6 +219,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "routing::an_error_is_no_match",
             "routing::only_booleans_match",
             "routing::other_payloads_are_null",
+            "routing::rules_can_be_replaced_alone",
         ],
         Saboteur::HidesConditionErrors => &["routing::an_error_is_no_match", "routing::only_booleans_match"],
         Saboteur::TakesAnythingAsTrue => &["routing::only_booleans_match"],
@@ -226,6 +229,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "routing::routing_can_be_replaced",
             "routing::wrong_routing_changes_nothing",
         ],
+        Saboteur::DropsTheDefaultTarget => &["routing::rules_can_be_replaced_alone"],
         Saboteur::AcceptsInvalidRouting => &[
             "routing::hostile_conditions_are_refused_or_fail",
             "routing::wrong_routing_changes_nothing",

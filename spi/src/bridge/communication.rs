@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{
     BridgeConfig, BridgeHealth, BridgeId, BridgeInfo, BridgeMessage, BridgeMetrics, BridgeReceipt, BridgeSink,
-    BridgeSource, BridgeStatus, RoutingConfig,
+    BridgeSource, BridgeStatus, RouteRule, RoutingConfig,
 };
 use crate::capabilities::capabilities;
 use crate::error::Result;
@@ -87,12 +87,20 @@ pub trait CommunicationBridge: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge.
     async fn bridge_metrics(&self, bridge: &BridgeId) -> Result<BridgeMetrics>;
 
-    /// Replaces the routing of a bridge. It applies to messages that are received afterwards.
+    /// Replaces the routing of a bridge: the rules, the default target, and the action for conditions that cannot be evaluated. It
+    /// applies to messages that are received afterwards.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such bridge,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field; the previous routing then remains in use.
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()>;
+
+    /// Replaces the rules of a bridge, and keeps its default target and its action for conditions that cannot be evaluated. The
+    /// rules apply to messages that are received afterwards.
+    ///
+    /// # Errors
+    /// Same as [`configure_bridge_routing`](Self::configure_bridge_routing).
+    async fn configure_bridge_rules(&self, bridge: &BridgeId, rules: Vec<RouteRule>) -> Result<()>;
 
     /// Lists all bridges, ordered by name.
     ///
@@ -194,6 +202,10 @@ macro_rules! delegate {
 
             async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()> {
                 (**self).configure_bridge_routing(bridge, routing).await
+            }
+
+            async fn configure_bridge_rules(&self, bridge: &BridgeId, rules: Vec<RouteRule>) -> Result<()> {
+                (**self).configure_bridge_rules(bridge, rules).await
             }
 
             async fn all_bridges(&self) -> Result<Vec<BridgeInfo>> {

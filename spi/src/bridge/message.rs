@@ -1,12 +1,14 @@
 //! Messages and receipts.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, NetworkError, Result};
 use crate::validate::{self, Validate};
 
 /// A message in a bridge. The bridge delivers the payload byte for byte as it was received.
@@ -45,6 +47,32 @@ impl BridgeMessage {
         }
     }
 
+    /// A message whose payload is `value` as JSON, with the media type `application/json`, a random id of 32 hexadecimal digits, and
+    /// the current time of the system.
+    ///
+    /// ```
+    /// use networking_spi::bridge::BridgeMessage;
+    ///
+    /// # fn main() -> networking_spi::Result<()> {
+    /// let message = BridgeMessage::json(&serde_json::json!({"event": "user_login", "user_id": "12345"}))?
+    ///     .with_header("source", "web-app");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Encode`](ErrorKind::Encode) if the value cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        let payload = serde_json::to_vec(value).map_err(|error| {
+            NetworkError::new(
+                ErrorKind::Encode,
+                "bridge.message",
+                "the value cannot be written as JSON",
+            )
+            .with_source(error)
+        })?;
+        Ok(Self::new(random_id(), payload, SystemTime::now()).with_content_type("application/json"))
+    }
+
     /// Sets the media type.
     pub fn with_content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = Some(content_type.into());
@@ -74,6 +102,12 @@ impl BridgeMessage {
         let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
         std::str::from_utf8(value).ok()
     }
+}
+
+/// The standard library's randomness suffices for ids that are not secret.
+fn random_id() -> String {
+    let half = || RandomState::new().hash_one(SystemTime::now());
+    format!("{:016x}{:016x}", half(), half())
 }
 
 impl Validate for BridgeMessage {
@@ -157,5 +191,26 @@ impl BridgeReceipt {
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_json_has_an_id_a_time_and_a_media_type() {
+        let before = SystemTime::now();
+        let messages = [1, 2].map(|number| BridgeMessage::json(&[number]).unwrap());
+        for message in &messages {
+            message.validate().unwrap();
+            assert_eq!(message.content_type.as_deref(), Some("application/json"));
+            assert!(message.received_at >= before);
+            assert_eq!(message.id.len(), 32);
+        }
+        assert_eq!(messages[1].payload.as_ref(), b"[2]");
+        assert_ne!(messages[0].id, messages[1].id);
+        let unwritable = std::collections::HashMap::from([((1, 2), 3)]);
+        assert_eq!(BridgeMessage::json(&unwritable).unwrap_err().kind(), ErrorKind::Encode);
     }
 }

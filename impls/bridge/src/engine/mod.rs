@@ -161,6 +161,10 @@ impl Engine {
     }
 
     /// Replaces the routing, for messages received from now on.
+    pub(crate) fn router(&self) -> Arc<Router> {
+        self.router.load_full()
+    }
+
     pub(crate) fn set_router(&self, router: Router) {
         self.router.store(Arc::new(router));
     }

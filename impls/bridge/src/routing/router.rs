@@ -57,6 +57,8 @@ pub(crate) struct Router {
     on_error: ErrorAction,
     /// The fields of the payload that the conditions read.
     read: PayloadFields,
+    /// The configuration without its rules.
+    config: RoutingConfig,
 }
 
 impl Router {
@@ -108,7 +110,19 @@ impl Router {
             default,
             on_error: config.on_error,
             read,
+            config: {
+                let mut config = config.clone();
+                config.rules.clear();
+                config
+            },
         })
+    }
+
+    /// The configuration with other rules.
+    pub(crate) fn config_with(&self, rules: Vec<RouteRule>) -> RoutingConfig {
+        let mut config = self.config.clone();
+        config.rules = rules;
+        config
     }
 
     /// Selects the route of a message. Returns the message unchanged.

@@ -104,6 +104,8 @@ saboteurs! {
     MakesObjectsOfInvalidJson,
     /// Ignores new routing.
     KeepsOldRouting,
+    /// Drops the default target with the rules.
+    DropsTheDefaultTarget,
     /// Accepts and ignores invalid routing.
     AcceptsInvalidRouting,
     /// Drops the previous routing when the new one is invalid.
@@ -408,6 +410,14 @@ impl CommunicationBridge for SaboteurBridge {
             _ => {}
         }
         Ok(metrics)
+    }
+
+    async fn configure_bridge_rules(&self, bridge: &BridgeId, rules: Vec<RouteRule>) -> Result<()> {
+        let routing = rules.into_iter().fold(RoutingConfig::new(), RoutingConfig::with_rule);
+        match self.saboteur {
+            Saboteur::DropsTheDefaultTarget => self.bridge.configure_bridge_routing(bridge, routing).await,
+            _ => self.bridge.configure_bridge_rules(bridge, routing.rules).await,
+        }
     }
 
     async fn configure_bridge_routing(&self, bridge: &BridgeId, routing: RoutingConfig) -> Result<()> {
