@@ -38,6 +38,21 @@
 //! | `metrics` | | measurements, written through the crate `metrics` |
 //! | `reqwest` | | the transport over reqwest |
 
+//! # Logging
+//!
+//! Spans and events are written with the crate `tracing`, and never contain headers, bodies, or secrets of URLs.
+//!
+//! | level | what |
+//! |---|---|
+//! | `ERROR` | a call of the standard client that failed, or whose response body failed, once and with the last error |
+//! | `WARN` | each retry, with its reason, delay and number; a circuit that opened; TLS without verification; a cache that does not work |
+//! | `INFO` | a span for each call (`http.request`), and with a [`TraceContext`](layer::TraceContext) one for each attempt (`http.attempt`) |
+//! | `DEBUG` | connections that ended, refused cookies, reconnections of event streams |
+//!
+//! The libraries below log, too: hyper, h2, rustls and reqwest write what they send and receive at the levels `DEBUG` and `TRACE`, some
+//! of it from buffers in which a header that is marked as sensitive is ordinary text. In production, limit them, for example with
+//! `RUST_LOG=info,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tungstenite=warn`.
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod auth;

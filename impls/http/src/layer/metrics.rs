@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::HttpCounters;
-use super::conventions::{client_span, note_error, note_status};
+use super::conventions::{client_span, method_name, note_error, note_status};
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
@@ -22,7 +22,8 @@ use crate::marks::host;
 /// Counts calls, and opens a span for each (`http.request`, level `INFO`, with the attributes of OpenTelemetry's semantic
 /// conventions for HTTP clients).
 ///
-/// The span ends with the response head. Headers, bodies, and secrets in the URL are not recorded.
+/// The span ends with the response head. Headers, bodies, and secrets in the URL are not recorded. An error of the call or of its
+/// response body is also an event of the level `ERROR`.
 ///
 /// # Order
 ///
@@ -99,6 +100,7 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
         let sent = request.body.length();
         let span = client_span!("http.request", &request, http.request.resend_count = field::Empty);
         let host = peer(&request);
+        let method = method_name(&request.method);
         #[cfg(feature = "metrics")]
         let measured = self.recorder.as_ref().map(|recorder| recorder.start(&request));
         let result = if span.is_disabled() {
@@ -116,13 +118,14 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
                 if let Some(measured) = &measured {
                     measured.responded(response.status, started.elapsed(), sent, response.body.length());
                 }
-                response.body = self.count(response.body, host);
+                response.body = self.count(response.body, host, method);
                 Ok(response)
             }
             Err(error) => {
                 let error = with_host(error, host.as_deref());
                 note_error(&span, &error);
                 note_attempts(&span, error.attempts());
+                report(&span, method, &error);
                 #[cfg(feature = "metrics")]
                 if let Some(measured) = &measured {
                     measured.failed(&error, started.elapsed());
@@ -151,18 +154,28 @@ impl<C: HttpClient> HttpClient for MetricsClient<C> {
 
 impl<C> MetricsClient<C> {
     /// Counts the bytes of a body: immediately if it is in memory, and while it is read if it is a stream.
-    fn count(&self, body: HttpBody, host: Option<Box<str>>) -> HttpBody {
+    fn count(&self, body: HttpBody, host: Option<Box<str>>, method: &'static str) -> HttpBody {
         if let Some(bytes) = body.as_bytes() {
             self.counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
             return body;
         }
         let counters = Arc::clone(&self.counters);
         body.inspect(move |chunk| {
-            let chunk = chunk.map_err(|error| with_host(error, host.as_deref()))?;
+            let chunk = chunk.map_err(|error| {
+                let error = with_host(error, host.as_deref());
+                report(&Span::none(), method, &error);
+                error
+            })?;
             counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
             Ok(chunk)
         })
     }
+}
+
+/// Logs the error of a call. It has the host, and the span has the URL.
+#[cold]
+fn report(span: &Span, method: &'static str, error: &NetworkError) {
+    tracing::error!(parent: span, method, attempts = error.attempts(), %error, "a request failed");
 }
 
 /// The peer, as errors show it.
