@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use networking_http::{HttpClientBuilder, TransportConfig};
-use networking_spi::http::{HttpClientExt, HttpRequest, Method};
+use networking_spi::http::{HttpBody, HttpClientExt, HttpRequest, Method};
 use networking_spi::{ErrorKind, SendState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,6 +26,7 @@ over_both!(
     folded_fields_are_taken,
     many_fields_are_taken,
     coded_bodies_without_bytes_are_empty,
+    a_slow_upload_is_no_silence,
 );
 over_hyper!(
     a_head_above_the_limit_is_too_large,
@@ -242,4 +245,26 @@ async fn a_slow_head_and_interim_responses_are_no_silence(make: Make) {
         client.get(&server.url("/")).await.unwrap().text().await.unwrap(),
         "body"
     );
+}
+
+/// No chunk is late, though all of them take longer than the read timeout.
+async fn a_slow_upload_is_no_silence(make: Make) {
+    let server = RawServer::start(|mut stream| async move {
+        let mut received = Vec::new();
+        while !received.ends_with(b"0\r\n\r\n") {
+            let _ = stream.read_buf(&mut received).await;
+        }
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody")
+            .await;
+    })
+    .await;
+    let client = make(config().with_read_timeout(Duration::from_secs(1)));
+    let chunks = futures_util::stream::iter(0..5).then(|_| async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        Ok(Bytes::from_static(b"chunk"))
+    });
+    let body = HttpBody::stream(chunks.boxed(), None);
+    let response = client.post(&server.url("/")).body(body).await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "body");
 }

@@ -29,7 +29,10 @@ pub struct TransportConfig {
     /// head, interim responses. Over HTTP/2, nor are interim responses on the stream of the request; the bytes of other streams do not
     /// count, and those of a response head and of a `DATA` frame count when the whole of it has arrived.
     ///
-    /// With `ReqwestTransport`, it is the time from the start of the request to the response head, whatever moves.
+    /// With `ReqwestTransport`, it is the time from the start of the request, or from the latest chunk that was taken of a streaming
+    /// upload, to the response head, whatever else moves.
+    ///
+    /// The body of an event stream (`text/event-stream`) may be silent for as long as it likes.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long an idle connection is kept.

@@ -170,14 +170,15 @@ impl HttpClient for ReqwestTransport {
         if http1 {
             name_te_to_the_connection(outgoing.headers_mut());
         }
-        *outgoing.body_mut() = upload::to_reqwest(body);
+        let (body, progress) = upload::to_reqwest(body);
+        *outgoing.body_mut() = body;
 
         let to_head = *outgoing.method() == Method::HEAD;
         let in_flight = InFlight::enter(Arc::clone(&self.0));
-        let mut incoming = match timeout(config.read_timeout, client.execute(outgoing)).await {
-            Ok(answered) => answered.map_err(|error| classify(error, Stage::Head, proxied, false, &host))?,
-            Err(_) => return Err(read_timeout(SendState::MaybeSent).with_context(context::HOST, &*host)),
-        };
+        let answered = progress.limit(config.read_timeout, client.execute(outgoing)).await;
+        let mut incoming = answered
+            .ok_or_else(|| read_timeout(SendState::MaybeSent).with_context(context::HOST, &*host))?
+            .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?;
 
         if proxied && !tunneled && incoming.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(proxy_authentication(&host));
