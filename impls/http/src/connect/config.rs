@@ -17,7 +17,7 @@ use super::socks::check_available;
 ///
 /// Proxies from the environment (`HTTP_PROXY`, ...) are not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TransportConfig {
     /// The time limit for opening a connection: name resolution, TCP and TLS.
@@ -75,7 +75,7 @@ pub struct TransportConfig {
 /// A response that is not read occupies its stream window. Other requests on the connection do not wait for it as long as
 /// `connection_window` is at least `stream_window` times the number of responses that are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Http2Config {
     /// The bytes of a response body that the peer may send before they are read, between 65,535 and 2,147,483,647.
