@@ -67,7 +67,8 @@ pub use client::{
     Transport,
 };
 pub use connect::{
-    ClientIdentity, DnsOverrides, DnsResolver, Http2Config, HttpVersion, SsrfGuard, SystemResolver, TransportConfig,
+    ClientIdentity, DnsOverrides, DnsResolver, Http2Config, HttpVersion, NoProxy, SsrfGuard, SystemResolver,
+    TransportConfig,
 };
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;

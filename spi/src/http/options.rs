@@ -189,7 +189,8 @@ impl fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyConfig")
             .field("url", &redact::url(&self.url))
-            .field("username", &self.username)
+            // Some proxies take a token as the user name.
+            .field("username", &self.username.as_ref().map(|_| redact::REDACTED))
             .field("password", &self.password)
             .finish()
     }

@@ -24,7 +24,7 @@ use super::standard::StandardHttpClient;
 use crate::auth::jwt::{JwtPolicy, KeySource};
 #[cfg(feature = "cache")]
 use crate::cache::HttpCache;
-use crate::connect::{DnsResolver, SsrfGuard, SystemResolver, TransportConfig};
+use crate::connect::{DnsResolver, NoProxy, SsrfGuard, SystemResolver, TransportConfig};
 use crate::layer::{ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, RedirectPolicy, TraceContextSource};
 #[cfg(feature = "reqwest")]
 use crate::transport::ReqwestTransport;
@@ -165,9 +165,27 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
         self
     }
 
-    /// Sends every request through this proxy.
+    /// Sends every request through this proxy, except those to hosts of [`no_proxy`](Self::no_proxy).
     pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
         self.transport.config.proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the hosts that are reached without the proxy, in the notation of `NO_PROXY` ([`NoProxy`]):
+    /// `localhost,.corp.example,10.0.0.0/8`.
+    pub fn no_proxy(mut self, hosts: impl AsRef<str>) -> Self {
+        let parsed = hosts.as_ref().parse::<NoProxy>();
+        if let Some(hosts) = self.note(parsed) {
+            self.transport.config.no_proxy = hosts;
+        }
+        self
+    }
+
+    /// Uses the proxies of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), unless a
+    /// [`proxy`](Self::proxy) is set ([rules](TransportConfig::with_proxies_of)). `build` reads the variables, and fails with an
+    /// error that names the one with a malformed value.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.transport.config.proxy_from_env = true;
         self
     }
 
@@ -191,7 +209,9 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     ///   proxy.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
         let Configured { config, resolver, .. } = &self.transport;
-        let transport = T::from_config(config.clone(), Arc::clone(resolver)).in_field("transport")?;
+        // The errors name variables, which are not fields of the configuration.
+        let config = config.clone().in_environment()?;
+        let transport = T::from_config(config, Arc::clone(resolver)).in_field("transport")?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let mut settings = self.settings;
         settings.pool = Some(pool);
