@@ -29,7 +29,7 @@
 //! here if it is part of the signature of a contract, or if it needs no I/O and two backends need it. The crate does no
 //! I/O, starts no runtime, links no C code, and depends on no other crate of the project.
 //!
-//! Values that several domains use: [`backoff`], [`clock`], [`secret`], [`redact`], [`validate`].
+//! Values that several domains use: [`backoff`], [`clock`], [`config`], [`secret`], [`redact`], [`validate`].
 //!
 //! # Features
 //!
@@ -49,6 +49,7 @@ mod capabilities;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod compression;
+pub mod config;
 pub mod error;
 pub mod http;
 pub mod kafka;

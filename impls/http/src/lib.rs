@@ -5,6 +5,7 @@
 //! | type | purpose |
 //! |---|---|
 //! | [`HttpClientBuilder`] | builds the standard client over hyper, reqwest, or any transport ([`StandardHttpClient`]) |
+//! | [`HttpClientConfig`] | its settings as one value, from a file: [`http_client_from`]; [`http_client`] has the defaults |
 //! | [`layer`] | the wrappers of the standard client, for other stacks |
 //! | [`HyperTransport`] | a bare transport over hyper and rustls, with exact pool statistics |
 //! | `ReqwestTransport` (feature `reqwest`) | a bare transport over reqwest and rustls |
@@ -78,11 +79,12 @@ pub use auth::oauth2;
 #[cfg(feature = "reqwest")]
 pub use client::ReqwestHttpClient;
 pub use client::{
-    Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, HyperHttpClient, StandardHttpClient,
-    Transport,
+    Configured, ConfiguredTransport, CredentialsConfig, DefaultTransport, HttpClientBuilder, HttpClientConfig,
+    HyperHttpClient, StandardHttpClient, Transport, http_client, http_client_from,
 };
 pub use connect::{
-    ClientIdentity, DnsOverrides, DnsResolver, Http2Config, HttpVersion, SsrfGuard, SystemResolver, TransportConfig,
+    ClientIdentity, DnsOverrides, DnsResolver, Http2Config, HttpVersion, NoProxy, SsrfGuard, SystemResolver,
+    TransportConfig,
 };
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;

@@ -16,7 +16,7 @@ pub const MAX_RULES: usize = 1000;
 
 /// The action of a rule for messages that match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case")]
+#[serde(tag = "action", rename_all = "snake_case", try_from = "GivenAction")]
 #[non_exhaustive]
 pub enum RouteAction {
     /// Deliver to this target.
@@ -32,6 +32,7 @@ pub enum RouteAction {
 
 /// A routing rule. The first rule whose condition is true applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "GivenRule")]
 #[non_exhaustive]
 pub struct RouteRule {
     /// The name, unique within the bridge.
@@ -66,6 +67,68 @@ impl RouteRule {
     }
 }
 
+/// An action as a configuration spells it. serde ignores unknown keys beside a tag, and those of a struct with a flattened
+/// field, so the keys are read here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "RouteAction")]
+struct GivenAction {
+    action: ActionName,
+    target: Option<String>,
+}
+
+/// A rule as a configuration spells it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "RouteRule")]
+struct GivenRule {
+    name: String,
+    condition: String,
+    action: ActionName,
+    target: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ActionName {
+    Deliver,
+    Drop,
+    DeadLetter,
+}
+
+impl TryFrom<GivenAction> for RouteAction {
+    type Error = &'static str;
+
+    fn try_from(given: GivenAction) -> Result<Self, Self::Error> {
+        match (given.action, given.target) {
+            (ActionName::Deliver, Some(target)) => Ok(Self::Deliver { target }),
+            (ActionName::Deliver, None) => Err("missing field `target` of the action `deliver`"),
+            (ActionName::Drop, None) => Ok(Self::Drop),
+            (ActionName::DeadLetter, None) => Ok(Self::DeadLetter),
+            (ActionName::Drop | ActionName::DeadLetter, Some(_)) => {
+                Err("the field `target` belongs to the action `deliver` only")
+            }
+        }
+    }
+}
+
+impl TryFrom<GivenRule> for RouteRule {
+    type Error = &'static str;
+
+    fn try_from(given: GivenRule) -> Result<Self, Self::Error> {
+        let GivenRule {
+            name,
+            condition,
+            action,
+            target,
+        } = given;
+        let action = RouteAction::try_from(GivenAction { action, target })?;
+        Ok(Self {
+            name,
+            condition,
+            action,
+        })
+    }
+}
+
 /// The action for a condition that cannot be evaluated (a missing field, a wrong type).
 ///
 /// Exhaustive on purpose: a bridge handles each case.
@@ -81,7 +144,7 @@ pub enum ErrorAction {
 
 /// The routing of a bridge: its rules and its default target.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RoutingConfig {
     /// The rules, evaluated in order.
@@ -148,7 +211,7 @@ impl Validate for RoutingConfig {
 
 /// How often, and with which delays, a delivery is retried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DeliveryRetry {
     /// The maximum number of attempts, including the first, 1 ..= 100.
@@ -209,7 +272,7 @@ impl Validate for DeliveryRetry {
 /// the dead-letter target with [header fields](super::dead_letter_headers) that give the reason. Without a dead-letter
 /// target, the message is rejected with the error, and the peer of the source keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct BridgeConfig {
     /// The routing.

@@ -16,7 +16,7 @@ use crate::validate::{self, Validate};
 /// Serialized as `{"consecutive_failures": {"failures": 5}}` or
 /// `{"count_window": {"size": 100, "rates": {"failure_rate": 0.5}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum TripPolicy {
     /// After `failures` consecutive failures.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
@@ -147,6 +148,7 @@ impl Validate for TokenExchange {
 
 /// A request for an access token. `Debug` shows no secrets, and only the names of the `extra` parameters.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Value>")]
 #[non_exhaustive]
 pub struct OAuth2Request {
     /// The token endpoint.
@@ -154,20 +156,100 @@ pub struct OAuth2Request {
     /// The client id.
     pub client_id: String,
     /// The client secret; `None` for a public client.
-    #[serde(default)]
     pub client_secret: Option<Secret>,
     /// The grant.
     #[serde(flatten)]
     pub grant: OAuth2Grant,
     /// The requested scopes.
-    #[serde(default)]
     pub scopes: Vec<String>,
     /// The requested audience, for servers that support this parameter.
-    #[serde(default)]
     pub audience: Option<String>,
     /// Further parameters of the request.
-    #[serde(default)]
     pub extra: BTreeMap<String, String>,
+}
+
+/// The keys of a request beside those of its grant.
+const REQUEST_KEYS: [&str; 7] = [
+    "token_url",
+    "client_id",
+    "client_secret",
+    "grant_type",
+    "scopes",
+    "audience",
+    "extra",
+];
+
+/// The keys of each grant.
+const GRANT_KEYS: [(&str, &[&str]); 7] = [
+    ("client_credentials", &[]),
+    ("refresh_token", &["refresh_token"]),
+    ("authorization_code", &["code", "redirect_uri", "pkce_verifier"]),
+    ("urn:ietf:params:oauth:grant-type:jwt-bearer", &["assertion"]),
+    ("password", &["username", "password"]),
+    ("urn:ietf:params:oauth:grant-type:device_code", &["device_code"]),
+    (
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        &[
+            "subject_token",
+            "subject_token_type",
+            "actor_token",
+            "actor_token_type",
+            "requested_token_type",
+        ],
+    ),
+];
+
+/// A request whose keys have been checked. serde cannot refuse the unknown keys of a struct with a flattened field.
+#[derive(Deserialize)]
+struct CheckedRequest {
+    token_url: Url,
+    client_id: String,
+    #[serde(default)]
+    client_secret: Option<Secret>,
+    #[serde(flatten)]
+    grant: OAuth2Grant,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    audience: Option<String>,
+    #[serde(default)]
+    extra: BTreeMap<String, String>,
+}
+
+impl TryFrom<BTreeMap<String, Value>> for OAuth2Request {
+    type Error = serde_json::Error;
+
+    fn try_from(given: BTreeMap<String, Value>) -> Result<Self, Self::Error> {
+        let grant = given.get("grant_type").and_then(Value::as_str);
+        if let Some((_, of_grant)) = GRANT_KEYS.iter().find(|(name, _)| Some(*name) == grant) {
+            let known = || REQUEST_KEYS.iter().chain(*of_grant);
+            if let Some(key) = given.keys().find(|key| known().all(|known| known != key)) {
+                let known: Vec<&str> = known().copied().collect();
+                let known = known.join("`, `");
+                return Err(Self::Error::custom(format_args!(
+                    "unknown field `{key}`, expected one of `{known}`"
+                )));
+            }
+        }
+        let CheckedRequest {
+            token_url,
+            client_id,
+            client_secret,
+            grant,
+            scopes,
+            audience,
+            extra,
+        } = serde_json::from_value(given.into_iter().collect())?;
+        Ok(Self {
+            token_url,
+            client_id,
+            client_secret,
+            grant,
+            scopes,
+            audience,
+            extra,
+        })
+    }
 }
 
 impl OAuth2Request {

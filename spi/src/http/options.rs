@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::{HttpCapabilities, RetryPolicy};
@@ -135,9 +136,11 @@ impl RequestOptions {
 
 /// A proxy: `http://`, `https://`, `socks5://`, or `socks5h://` (the proxy resolves names).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProxyConfig {
     /// The URL of the proxy. Put credentials into the fields below, not into the URL.
+    #[serde(deserialize_with = "unquoted_url")]
     pub url: Url,
     /// The user name.
     #[serde(default)]
@@ -165,14 +168,20 @@ impl ProxyConfig {
     }
 }
 
+/// `Url`'s own implementation quotes the text in its errors, with the credentials that it may have.
+fn unquoted_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    Url::parse(&text).map_err(|error| D::Error::custom(format_args!("is not the URL of a proxy: {error}")))
+}
+
 impl Validate for ProxyConfig {
     fn validate(&self) -> Result<()> {
         validate::ensure(
             matches!(self.url.scheme(), "http" | "https" | "socks5" | "socks5h"),
-            "proxy.url",
+            "url",
             "must be an http, https, socks5 or socks5h URL",
         )?;
-        validate::ensure(self.url.has_host(), "proxy.url", "must have a host")
+        validate::ensure(self.url.has_host(), "url", "must have a host")
     }
 }
 
@@ -180,7 +189,8 @@ impl fmt::Debug for ProxyConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyConfig")
             .field("url", &redact::url(&self.url))
-            .field("username", &self.username)
+            // Some proxies take a token as the user name.
+            .field("username", &self.username.as_ref().map(|_| redact::REDACTED))
             .field("password", &self.password)
             .finish()
     }
@@ -200,7 +210,7 @@ pub enum CircuitScope {
 
 /// How a client uses its circuit breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HttpCircuitOptions {
     /// Which requests share a circuit.

@@ -17,7 +17,7 @@ use crate::validate::{self, Validate};
 /// The budget is a token bucket: each retry takes one token, and each success returns `refill` tokens. While the bucket is
 /// empty, requests are sent but not retried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RetryBudget {
     /// The initial and the maximum number of tokens, at least 1.
@@ -76,7 +76,7 @@ pub trait RetryPredicate: fmt::Debug + Send + Sync + 'static {
 /// assert_eq!(RetryPolicy::disabled().max_attempts, 1);
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// The maximum number of attempts, including the first, 1 ..= 100. 1 means no retries.

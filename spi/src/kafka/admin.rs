@@ -54,6 +54,7 @@ impl fmt::Display for TopicPartition {
 
 /// A topic to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NewTopic {
     /// The name.

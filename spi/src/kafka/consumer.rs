@@ -48,6 +48,7 @@ named_enum! {
 /// [`KafkaClient::commit_offsets`](super::KafkaClient::commit_offsets) commits offsets; there is no automatic commit. An
 /// application that commits messages after it has processed them gets at-least-once processing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConsumerConfig {
     /// The id of the group.
@@ -171,7 +172,7 @@ impl Validate for ConsumerConfig {
 
 /// How many messages one call of [`consume_messages`](super::KafkaClient::consume_messages) returns, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConsumeOptions {
     /// The maximum number of messages, at least 1.

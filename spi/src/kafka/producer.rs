@@ -37,7 +37,7 @@ named_enum! {
 /// config.validate().unwrap();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProducerConfig {
     /// The client id in the broker's logs and metrics. `None`: the default of the backend.

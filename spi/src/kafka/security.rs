@@ -26,6 +26,7 @@ named_enum! {
 
 /// Credentials for SASL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SaslConfig {
     /// The mechanism.
@@ -49,7 +50,7 @@ impl SaslConfig {
 
 /// TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TlsConfig {
     /// The trusted CA certificates, in PEM. `None`: those of the operating system.
@@ -64,7 +65,7 @@ pub struct TlsConfig {
 
 /// Encryption and credentials of a client. The default is plain text without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct KafkaSecurity {
     /// TLS; `None`: plain text.

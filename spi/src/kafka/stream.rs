@@ -106,7 +106,7 @@ pub trait StreamProcessor: fmt::Debug + Send + Sync + 'static {
 
 /// What happens to a message that cannot be processed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(tag = "policy", rename_all = "snake_case")]
+#[serde(tag = "policy", rename_all = "snake_case", try_from = "GivenPoisonPolicy")]
 #[non_exhaustive]
 pub enum PoisonPolicy {
     /// The processor fails, and does not commit the message, so that no message is lost.
@@ -119,6 +119,38 @@ pub enum PoisonPolicy {
         /// The dead-letter topic.
         topic: String,
     },
+}
+
+/// A policy as a configuration spells it. serde ignores unknown keys beside a tag, so the keys are read here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "PoisonPolicy")]
+struct GivenPoisonPolicy {
+    policy: PoisonPolicyName,
+    topic: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PoisonPolicyName {
+    Fail,
+    Skip,
+    DeadLetter,
+}
+
+impl TryFrom<GivenPoisonPolicy> for PoisonPolicy {
+    type Error = &'static str;
+
+    fn try_from(given: GivenPoisonPolicy) -> Result<Self, Self::Error> {
+        match (given.policy, given.topic) {
+            (PoisonPolicyName::Fail, None) => Ok(Self::Fail),
+            (PoisonPolicyName::Skip, None) => Ok(Self::Skip),
+            (PoisonPolicyName::DeadLetter, Some(topic)) => Ok(Self::DeadLetter { topic }),
+            (PoisonPolicyName::DeadLetter, None) => Err("missing field `topic` of the policy `dead_letter`"),
+            (PoisonPolicyName::Fail | PoisonPolicyName::Skip, Some(_)) => {
+                Err("the field `topic` belongs to the policy `dead_letter` only")
+            }
+        }
+    }
 }
 
 named_enum! {
@@ -137,6 +169,7 @@ named_enum! {
 
 /// The configuration of a stream processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StreamProcessorConfig {
     /// The application id, which is also the consumer group.

@@ -9,7 +9,7 @@ use crate::validate::{self, Validate};
 
 /// Limits and timeouts of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WebSocketOptions {
     /// Time limit of the opening handshake, including connecting. The body of a refusal is read for at most one second more.
@@ -62,7 +62,7 @@ pub enum UnreadPolicy {
 /// Compressing a secret together with text that an attacker chooses can reveal the secret by the size of messages
 /// (section 8); [`client_no_context_takeover`](Self::client_no_context_takeover) limits this to one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WebSocketCompression {
     /// This side compresses each message on its own.

@@ -336,7 +336,7 @@ fn validation_names_the_field() {
         assert_eq!(field_of(&policy), field, "{policy:?}");
     }
     for url in ["ftp://a.test", "file:///x", "data:,x"] {
-        assert_eq!(field_of(&ProxyConfig::new(url.parse().unwrap())), "proxy.url");
+        assert_eq!(field_of(&ProxyConfig::new(url.parse().unwrap())), "url");
     }
     let named = |name: &str| HttpCircuitOptions::new().with_scope(CircuitScope::Named(name.to_owned()));
     for name in ["", " ", "line\nfeed", &"x".repeat(257)] {

@@ -2,6 +2,7 @@
 
 mod bridge_values;
 mod circuit_breaker_contract;
+mod config;
 mod dyn_compatible;
 mod error_contract;
 mod http_values;

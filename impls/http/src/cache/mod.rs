@@ -63,7 +63,7 @@ const MAX_REVALIDATIONS: usize = 64;
 
 /// The configuration of an [`HttpCache`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CacheConfig {
     /// The largest response body that is stored, in bytes. Larger bodies are returned without being stored. While the caller

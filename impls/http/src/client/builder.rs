@@ -71,15 +71,27 @@ pub type DefaultTransport = HyperTransport;
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct HttpClientBuilder<S = Configured<DefaultTransport>> {
-    transport: S,
-    settings: Settings,
+    pub(super) transport: S,
+    pub(super) settings: Settings,
 }
 
 /// A builder that creates its transport from a [`TransportConfig`].
 pub struct Configured<T> {
     config: TransportConfig,
+    /// Single fields, which are set in the configuration when the transport is created.
+    changes: Vec<Change>,
     resolver: Arc<dyn DnsResolver>,
     transport: PhantomData<fn() -> T>,
+}
+
+type Change = Box<dyn Fn(&mut TransportConfig) + Send + Sync>;
+
+impl<T> Configured<T> {
+    fn config(&self) -> TransportConfig {
+        let mut config = self.config.clone();
+        self.changes.iter().for_each(|change| change(&mut config));
+        config
+    }
 }
 
 /// A transport that a builder can create from its configuration: [`HyperTransport`] and `ReqwestTransport` (feature `reqwest`).
@@ -138,18 +150,27 @@ impl HttpClientBuilder<Configured<ReqwestTransport>> {
 }
 
 impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
-    fn configured() -> Self {
+    pub(super) fn configured() -> Self {
         Self::from_source(Configured {
             config: TransportConfig::default(),
+            changes: Vec::new(),
             resolver: Arc::new(SystemResolver),
             transport: PhantomData,
         })
     }
 
-    /// Sets the configuration of the transport. It replaces what earlier calls of [`ssrf_guard`](Self::ssrf_guard),
-    /// [`proxy`](Self::proxy), [`user_agent`](Self::user_agent) and [`connect_timeout`](Self::connect_timeout) have set.
+    /// Sets the configuration of the transport. What the setters of single fields have set ([`ssrf_guard`](Self::ssrf_guard),
+    /// [`proxy`](Self::proxy), [`no_proxy`](Self::no_proxy), [`proxy_from_env`](Self::proxy_from_env),
+    /// [`user_agent`](Self::user_agent), [`connect_timeout`](Self::connect_timeout), [`verify_tls`](Self::verify_tls),
+    /// [`root_certificate`](Self::root_certificate)) applies on top of it, whichever is called first.
     pub fn transport(mut self, config: TransportConfig) -> Self {
         self.transport.config = config;
+        self
+    }
+
+    /// Sets a field of the configuration of the transport.
+    pub(super) fn change(mut self, change: impl Fn(&mut TransportConfig) + Send + Sync + 'static) -> Self {
+        self.transport.changes.push(Box::new(change));
         self
     }
 
@@ -160,27 +181,24 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     }
 
     /// Limits the destinations of requests.
-    pub fn ssrf_guard(mut self, guard: SsrfGuard) -> Self {
-        self.transport.config.ssrf_guard = Some(guard);
-        self
+    pub fn ssrf_guard(self, guard: SsrfGuard) -> Self {
+        self.change(move |config| config.ssrf_guard = Some(guard.clone()))
     }
 
-    /// Sends every request through this proxy.
-    pub fn proxy(mut self, proxy: ProxyConfig) -> Self {
-        self.transport.config.proxy = Some(proxy);
-        self
+    /// Sends every request through this proxy, except those to hosts of [`no_proxy`](Self::no_proxy).
+    pub fn proxy(self, proxy: ProxyConfig) -> Self {
+        self.change(move |config| config.proxy = Some(proxy.clone()))
     }
 
     /// Sets the `User-Agent`.
-    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
-        self.transport.config.user_agent = Some(user_agent.into());
-        self
+    pub fn user_agent(self, user_agent: impl Into<String>) -> Self {
+        let user_agent = user_agent.into();
+        self.change(move |config| config.user_agent = Some(user_agent.clone()))
     }
 
     /// Sets the time limit for opening a connection: name resolution, TCP and TLS.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.transport.config.connect_timeout = timeout;
-        self
+    pub fn connect_timeout(self, timeout: Duration) -> Self {
+        self.change(move |config| config.connect_timeout = timeout)
     }
 
     /// Builds the client.
@@ -190,8 +208,9 @@ impl<T: ConfiguredTransport> HttpClientBuilder<Configured<T>> {
     /// * [`Unsupported`](networking_spi::ErrorKind::Unsupported) naming the cargo feature that a setting needs: `socks` for a SOCKS
     ///   proxy.
     pub fn build(self) -> Result<StandardHttpClient<T>> {
-        let Configured { config, resolver, .. } = &self.transport;
-        let transport = T::from_config(config.clone(), Arc::clone(resolver)).in_field("transport")?;
+        // The errors name variables, which are not fields of the configuration.
+        let config = self.transport.config().in_environment()?;
+        let transport = T::from_config(config, self.transport.resolver).in_field("transport")?;
         let pool: Arc<dyn PoolStatsSource> = Arc::new(transport.clone());
         let mut settings = self.settings;
         settings.pool = Some(pool);
@@ -223,7 +242,7 @@ impl Default for HttpClientBuilder {
 impl<T> fmt::Debug for Configured<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Configured")
-            .field("config", &self.config)
+            .field("config", &self.config())
             .field("resolver", &self.resolver)
             .finish_non_exhaustive()
     }
@@ -274,7 +293,7 @@ impl<S> HttpClientBuilder<S> {
         }
     }
 
-    fn note<V>(&mut self, result: Result<V>) -> Option<V> {
+    pub(super) fn note<V>(&mut self, result: Result<V>) -> Option<V> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The configuration of transports.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use networking_spi::Result;
@@ -8,16 +9,18 @@ use networking_spi::http::ProxyConfig;
 use networking_spi::validate::{self, Validate};
 use serde::{Deserialize, Serialize};
 
+use super::environment::Environment;
 use super::guard::SsrfGuard;
 use super::identity::ClientIdentity;
+use super::no_proxy::NoProxy;
 use super::socks::check_available;
 
 /// The configuration of a transport: [`HyperTransport`](crate::transport::HyperTransport) or `ReqwestTransport`. Every wait has a
 /// limit.
 ///
-/// Proxies from the environment (`HTTP_PROXY`, ...) are not used.
+/// Proxies from the environment (`HTTP_PROXY`, ...) are used only with [`proxy_from_env`](Self::proxy_from_env).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TransportConfig {
     /// The time limit for opening a connection: name resolution, TCP and TLS.
@@ -55,8 +58,18 @@ pub struct TransportConfig {
     pub tcp_keepalive: Option<Duration>,
     /// The `User-Agent` of requests that have none. `None`: no header is sent.
     pub user_agent: Option<String>,
-    /// A proxy for every request.
+    /// A proxy for every request. A request with its own proxy
+    /// ([`RequestOptions::proxy`](networking_spi::http::RequestOptions::proxy)) uses none of the proxies here.
     pub proxy: Option<ProxyConfig>,
+    /// A proxy for requests to `http` and `ws` URLs, in place of `proxy`.
+    pub http_proxy: Option<ProxyConfig>,
+    /// A proxy for requests to `https` and `wss` URLs, in place of `proxy`.
+    pub https_proxy: Option<ProxyConfig>,
+    /// The hosts that are reached without these proxies. Each hop of a redirect is decided anew.
+    pub no_proxy: NoProxy,
+    /// Whether the proxies are those of the environment when the transport is created: see
+    /// [`with_proxies_of`](Self::with_proxies_of).
+    pub proxy_from_env: bool,
     /// `false` accepts every certificate: only for tests.
     pub verify_tls: bool,
     /// Additional trusted root certificates, in PEM.
@@ -78,7 +91,7 @@ pub struct TransportConfig {
 /// A response that is not read occupies its stream window. Other requests on the connection do not wait for it as long as
 /// `connection_window` is at least `stream_window` times the number of responses that are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Http2Config {
     /// The bytes of a response body that the peer may send before they are read, between 65,535 and 2,147,483,647.
@@ -182,6 +195,10 @@ impl Default for TransportConfig {
             tcp_keepalive: Some(Duration::from_secs(60)),
             user_agent: Some(concat!("networking-http/", env!("CARGO_PKG_VERSION")).to_owned()),
             proxy: None,
+            http_proxy: None,
+            https_proxy: None,
+            no_proxy: NoProxy::new(),
+            proxy_from_env: false,
             verify_tls: true,
             root_certificates: Vec::new(),
             system_roots: true,
@@ -248,6 +265,69 @@ impl TransportConfig {
         self
     }
 
+    /// Sets the proxy for requests to `http` and `ws` URLs.
+    pub fn with_http_proxy(mut self, proxy: ProxyConfig) -> Self {
+        self.http_proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the proxy for requests to `https` and `wss` URLs.
+    pub fn with_https_proxy(mut self, proxy: ProxyConfig) -> Self {
+        self.https_proxy = Some(proxy);
+        self
+    }
+
+    /// Sets the hosts that are reached without a proxy.
+    pub fn with_no_proxy(mut self, hosts: NoProxy) -> Self {
+        self.no_proxy = hosts;
+        self
+    }
+
+    /// Sets whether the proxies are those of the environment when the transport is created.
+    pub fn with_proxy_from_env(mut self, read: bool) -> Self {
+        self.proxy_from_env = read;
+        self
+    }
+
+    /// Sets the proxies of these environment variables, usually [`std::env::vars_os`]. If the configuration has a proxy,
+    /// nothing changes.
+    ///
+    /// | variable | field |
+    /// |---|---|
+    /// | `http_proxy`, `HTTP_PROXY` | `http_proxy`. The second one is ignored in CGI programs, where the peer can set it |
+    /// | `https_proxy`, `HTTPS_PROXY` | `https_proxy` |
+    /// | `all_proxy`, `ALL_PROXY` | `proxy` |
+    /// | `no_proxy`, `NO_PROXY` | `no_proxy`, in addition to the hosts that it has |
+    ///
+    /// The first variable that is not blank applies. A proxy is a URL, with credentials if it needs any, or `host:port` for an
+    /// HTTP proxy.
+    ///
+    /// ```
+    /// use networking_http::TransportConfig;
+    ///
+    /// let variables = [("HTTPS_PROXY", "http://bob:secret@proxy.corp.example:3128"), ("NO_PROXY", "localhost,.corp.example")];
+    /// let config = TransportConfig::new().with_proxies_of(variables)?;
+    /// assert_eq!(config.https_proxy.unwrap().url.as_str(), "http://proxy.corp.example:3128/");
+    /// # Ok::<(), networking_spi::NetworkError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) whose field is the name of the variable with a malformed value. It
+    /// does not show the value of a proxy.
+    pub fn with_proxies_of<N, V>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Result<Self>
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        self.proxy_from_env = false;
+        if self.proxy.is_none() && self.http_proxy.is_none() && self.https_proxy.is_none() {
+            let read = Environment::read(variables)?;
+            (self.proxy, self.http_proxy, self.https_proxy) = (read.all, read.http, read.https);
+            self.no_proxy.extend(read.no_proxy);
+        }
+        Ok(self)
+    }
+
     /// Sets whether certificates are verified.
     pub fn with_verify_tls(mut self, verify: bool) -> Self {
         self.verify_tls = verify;
@@ -304,6 +384,15 @@ impl TransportConfig {
         self.max_response_head.saturating_mul(16)
     }
 
+    /// The configuration with the proxies of the environment, if they are wanted.
+    pub(crate) fn in_environment(self) -> Result<Self> {
+        if self.proxy_from_env {
+            self.with_proxies_of(std::env::vars_os())
+        } else {
+            Ok(self)
+        }
+    }
+
     /// The validated configuration, with times that can be added to any instant.
     pub(crate) fn checked(mut self) -> Result<Self> {
         self.validate()?;
@@ -353,12 +442,16 @@ impl Validate for TransportConfig {
         if let Some(guard) = &self.ssrf_guard {
             guard.validate().in_field("ssrf_guard")?;
         }
-        match &self.proxy {
-            Some(proxy) => {
-                proxy.validate()?;
-                check_available(proxy)
+        for (proxy, field) in [
+            (&self.proxy, "proxy"),
+            (&self.http_proxy, "http_proxy"),
+            (&self.https_proxy, "https_proxy"),
+        ] {
+            if let Some(proxy) = proxy {
+                validate::nested(proxy, field)?;
+                check_available(proxy)?;
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 }

@@ -41,7 +41,7 @@ use super::dns::normal;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SsrfGuard {
     /// Networks that are allowed although they are not public.

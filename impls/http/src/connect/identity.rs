@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A certificate that a client presents to servers that request one (mutual TLS).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ClientIdentity {
     /// The certificate, followed by its intermediates, as PEM.

@@ -18,12 +18,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Validates the configuration.
+    /// Reads the proxies of the environment, if they are wanted, and validates the configuration.
     ///
     /// # Errors
     /// `InvalidInput` naming the field of the configuration, or `Unsupported` for a SOCKS proxy in a build without SOCKS.
     pub(crate) fn new(config: TransportConfig, resolver: Arc<dyn DnsResolver>) -> Result<Self> {
-        let config = config.checked()?;
+        let config = config.in_environment()?.checked()?;
         let resolution = Resolution {
             resolver,
             guard: config.ssrf_guard.clone().map(Arc::new),

@@ -24,6 +24,7 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 /// let limit = ConcurrencyLimit::per_host(8).with_max_queue(100).with_max_wait(Duration::from_secs(2));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConcurrencyLimit {
     /// Requests in flight to one host, at least 1.

@@ -21,7 +21,7 @@ use crate::marks::is_handshake;
 
 /// How long a request may take before a second attempt starts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum HedgeDelay {
     /// A fixed time.
@@ -46,6 +46,7 @@ pub enum HedgeDelay {
 /// let policy = HedgePolicy::after_percentile(0.95, Duration::from_millis(500)).with_budget(0.1, 10);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HedgePolicy {
     /// The time from one attempt to the next.

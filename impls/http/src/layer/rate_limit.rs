@@ -28,6 +28,7 @@ use networking_runtime::clock::TokioClock;
 /// let limit = RateLimit::per_second(50).with_burst(10).with_max_wait(Duration::from_millis(500));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RateLimit {
     /// Calls in each `period`, at least 1.

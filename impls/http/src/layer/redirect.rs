@@ -18,7 +18,7 @@ use crate::marks::{Handshake, LeftOrigin, same_origin, use_http_scheme};
 
 /// Whether redirects are followed, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedirectPolicy {
     /// Whether redirects are followed. A request can override this.

@@ -27,6 +27,7 @@ use for_each_transport;
 
 mod auth;
 mod concurrency;
+mod config;
 mod cookie_bytes;
 mod cookies;
 mod decompression;
@@ -46,6 +47,7 @@ mod oauth2_answers;
 mod oauth2_flows;
 mod order;
 mod pool;
+mod proxies;
 mod proxy;
 mod rate_limit;
 mod recorded;

@@ -30,6 +30,7 @@ const OK: &[u8] = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 pub(super) struct Pki {
     pub(super) acceptor: TlsAcceptor,
     pub(super) pem: String,
+    pub(super) der: Vec<u8>,
 }
 
 impl Pki {
@@ -44,11 +45,12 @@ impl Pki {
         Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             pem: certified.cert.pem(),
+            der: certified.cert.der().to_vec(),
         }
     }
 
     /// An origin over TLS.
-    async fn origin(&self) -> RawServer {
+    pub(super) async fn origin(&self) -> RawServer {
         let acceptor = self.acceptor.clone();
         RawServer::start(move |stream| {
             let acceptor = acceptor.clone();

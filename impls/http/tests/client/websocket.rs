@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use networking_http::websocket::WebSocketConnector;
-use networking_http::{DnsOverrides, DnsResolver, HyperTransport, SsrfGuard, TransportConfig};
+use networking_http::{DnsOverrides, DnsResolver, HyperTransport, ReqwestTransport, SsrfGuard, TransportConfig};
 use networking_spi::ErrorKind;
 use networking_spi::http::ProxyConfig;
 use networking_spi::websocket::{WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest};
@@ -150,6 +150,32 @@ async fn connections_without_tls_get_a_tunnel_too() {
     talk_to(&connector, "ws://elsewhere.test/").await.unwrap();
     let head = requests.recv().await.unwrap();
     assert!(head.starts_with("CONNECT elsewhere.test:80 HTTP/1.1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn the_proxy_depends_on_the_scheme_and_the_host() {
+    let server = plain_echo().await;
+    let (proxy, mut requests) = http_proxy(server.address.port(), None).await;
+    let nowhere = format!("http://127.0.0.1:{}", closed_port());
+    let config = TransportConfig::new()
+        .with_http_proxy(through(&proxy.url("/")))
+        .with_https_proxy(through(&nowhere))
+        .with_no_proxy("127.0.0.1".parse().unwrap());
+    let hyper = HyperTransport::new(config.clone()).unwrap();
+    let reqwest = ReqwestTransport::new(config).unwrap();
+    for connector in [
+        WebSocketConnector::new(Arc::new(hyper)),
+        WebSocketConnector::new(Arc::new(reqwest)),
+    ] {
+        let direct = format!("ws://{}/", server.address);
+        talk_to(&connector, &direct).await.unwrap();
+        assert!(requests.try_recv().is_err(), "not through the proxy");
+        talk_to(&connector, "ws://elsewhere.test/").await.unwrap();
+        let head = requests.recv().await.unwrap();
+        assert!(head.starts_with("CONNECT elsewhere.test:80 "), "{head}");
+        let error = talk_to(&connector, "wss://elsewhere.test/").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Proxy, "{error:?}");
+    }
 }
 
 #[tokio::test]

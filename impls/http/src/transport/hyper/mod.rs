@@ -165,7 +165,7 @@ impl HttpClient for HyperTransport {
         basic::take_from_url(&mut url, &mut headers)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
-        let (pool, _) = pools.select(&base.setup.config, &options, |variant| base.pool(variant))?;
+        let (pool, _) = pools.select(&url, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
         let read_timeout = base.setup.config.read_timeout;
 

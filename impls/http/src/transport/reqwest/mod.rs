@@ -137,7 +137,7 @@ impl HttpClient for ReqwestTransport {
         length::announced(&headers, &body)?;
         let Inner { setup, clients, .. } = &*self.0;
         let Setup { config, resolution } = setup;
-        let (client, proxied) = clients.select(config, &options, |variant| build::client(setup, variant))?;
+        let (client, proxied) = clients.select(&url, &options, |variant| build::client(setup, variant))?;
         let host: Box<str> = host::of(&url).into();
         let tunneled = url.scheme() == "https";
         if let Some(guard) = &resolution.guard {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 ///
 /// A longer `Retry-After` of the server takes precedence over the wait of the backoff.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ReconnectPolicy {
     /// The wait before each attempt.
