@@ -62,6 +62,7 @@ pub use auth::jwt;
 pub use auth::oauth2;
 #[cfg(feature = "reqwest")]
 pub use client::ReqwestHttpClient;
+pub use client::defaults;
 pub use client::{
     Configured, ConfiguredTransport, DefaultTransport, HttpClientBuilder, HyperHttpClient, StandardHttpClient,
     Transport,

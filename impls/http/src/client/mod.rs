@@ -1,6 +1,7 @@
 //! The standard client: all wrappers in the right order, over any transport.
 
 mod builder;
+pub mod defaults;
 mod settings;
 mod stack;
 mod standard;
