@@ -123,6 +123,7 @@ pub(super) mod when {
         base_url,
         timeout,
         attempt_timeout,
+        total_timeout,
         retry,
         circuit_breaker,
         metrics,
@@ -145,6 +146,10 @@ pub(super) mod when {
 
     pub(in crate::http) fn timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {
         timeout(harness).and(streaming_download(harness))
+    }
+
+    pub(in crate::http) fn total_timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {
+        total_timeout(harness).and(timeout_and_streaming(harness))
     }
 
     pub(in crate::http) fn attempt_timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {

@@ -78,6 +78,7 @@ pub use auth::jwt;
 pub use auth::oauth2;
 #[cfg(feature = "reqwest")]
 pub use client::ReqwestHttpClient;
+pub use client::defaults;
 pub use client::{
     Configured, ConfiguredTransport, CredentialsConfig, DefaultTransport, HttpClientBuilder, HttpClientConfig,
     HyperHttpClient, StandardHttpClient, Transport, http_client, http_client_from,

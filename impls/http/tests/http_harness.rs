@@ -240,6 +240,7 @@ pub(crate) fn standard() -> HttpCapabilities {
     capabilities.base_url = true;
     capabilities.timeout = true;
     capabilities.attempt_timeout = true;
+    capabilities.total_timeout = true;
     capabilities.retry = true;
     capabilities.circuit_breaker = true;
     capabilities.metrics = true;
@@ -270,6 +271,7 @@ fn hyper(origin: &Origin) -> HyperHttpClient {
     HttpClientBuilder::hyper()
         .transport(without_roots())
         .base_url(origin.base_url())
+        .retries(0)
         .build()
         .expect("the settings are valid")
 }
@@ -278,6 +280,7 @@ fn reqwest(origin: &Origin) -> ReqwestHttpClient {
     HttpClientBuilder::reqwest()
         .transport(without_roots())
         .base_url(origin.base_url())
+        .retries(0)
         .build()
         .expect("the settings are valid")
 }
@@ -285,6 +288,7 @@ fn reqwest(origin: &Origin) -> ReqwestHttpClient {
 fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
     HttpClientBuilder::over(in_process(origin))
         .base_url(origin.base_url())
+        .retries(0)
         .build()
         .expect("the settings are valid")
 }
@@ -294,6 +298,7 @@ fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
     let high_rate = RateLimit::per_second(1_000_000).with_burst(1_000_000);
     let builder = HttpClientBuilder::over(in_process(origin))
         .base_url(origin.base_url())
+        .retries(0)
         .rate_limit(high_rate)
         .rate_limit_per_host(high_rate)
         .concurrency_limit(ConcurrencyLimit::per_host(1_000))

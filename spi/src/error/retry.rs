@@ -17,11 +17,20 @@ pub enum Retryability {
     Now,
     /// The failure is transient. The peer, a rate limiter or a circuit asks for at least this delay before a retry.
     After(Duration),
+    /// The failure is transient, but the client has already retried it as often as its policy allows. Another immediate retry
+    /// would multiply the attempts. A caller that tries again much later, such as a queue, decides by
+    /// [`is_transient`](Self::is_transient). The value is the delay that was asked for, if any.
+    Exhausted(Option<Duration>),
 }
 
 impl Retryability {
-    /// Whether the call may be retried.
+    /// Whether the call may be retried, after the usual backoff or the delay that was asked for.
     pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Now | Self::After(_))
+    }
+
+    /// Whether the same call may succeed at some later time: every value except [`Never`](Self::Never).
+    pub const fn is_transient(self) -> bool {
         !matches!(self, Self::Never)
     }
 
@@ -29,7 +38,28 @@ impl Retryability {
     pub const fn delay(self) -> Option<Duration> {
         match self {
             Self::After(delay) => Some(delay),
+            Self::Exhausted(delay) => delay,
             Self::Never | Self::Now => None,
+        }
+    }
+
+    /// [`Exhausted`](Self::Exhausted) with the same delay, for a failure that may be retried; otherwise the same value. For
+    /// clients that have retried in vain.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use networking_spi::Retryability;
+    ///
+    /// let delay = Duration::from_secs(2);
+    /// assert_eq!(Retryability::After(delay).exhausted(), Retryability::Exhausted(Some(delay)));
+    /// assert_eq!(Retryability::Never.exhausted(), Retryability::Never);
+    /// ```
+    #[must_use]
+    pub const fn exhausted(self) -> Self {
+        match self {
+            Self::Now => Self::Exhausted(None),
+            Self::After(delay) => Self::Exhausted(Some(delay)),
+            Self::Never | Self::Exhausted(_) => self,
         }
     }
 }

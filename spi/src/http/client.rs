@@ -28,7 +28,9 @@ capabilities! {
         timeout,
         /// [`RequestOptions::attempt_timeout`].
         attempt_timeout,
-        /// [`HttpClient::configure_retry_policy`] and [`RequestOptions::retry`].
+        /// [`RequestOptions::total_timeout`].
+        total_timeout,
+        /// [`HttpClient::configure_retry_policy`], [`RequestOptions::retry`], `retries` and `retry_backoff`.
         retry,
         /// [`HttpClient::configure_circuit_breaker`] and [`RequestOptions::circuit`].
         circuit_breaker,
@@ -238,12 +240,51 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| request.with_bearer(token))
     }
 
-    /// Sets the time limit of the whole call.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        self.try_map(|request| Ok(request.with_timeout(timeout)))
+    fn change(self, change: impl FnOnce(RequestOptions) -> RequestOptions) -> Self {
+        self.try_map(|mut request| {
+            request.options = change(std::mem::take(&mut request.options));
+            Ok(request)
+        })
     }
 
-    /// Sets the retry policy of this request. Requires the capability `retry`.
+    /// Sets the time limit of each attempt, from its start until its body has been read. Waits between attempts and for a rate
+    /// limit do not count.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.change(|options| options.with_timeout(timeout))
+    }
+
+    /// Sets the time limit of the whole call: waits, all attempts, and reading the body. Requires the capability
+    /// `total_timeout`.
+    pub fn total_timeout(self, timeout: Duration) -> Self {
+        self.change(|options| options.with_total_timeout(timeout))
+    }
+
+    /// Removes the time limits of the call and its attempts, also those of the client.
+    pub fn no_timeout(self) -> Self {
+        self.change(RequestOptions::without_timeout)
+    }
+
+    /// Sets the number of retries of this request, and keeps the rest of the client's policy. 0: no retries. Requires the
+    /// capability `retry`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use networking_spi::prelude::*;
+    /// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+    /// let report = http.get("https://api.example.com/report").retries(5).retry_delay(Duration::from_secs(2)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn retries(self, retries: u32) -> Self {
+        self.change(|options| options.with_retries(retries))
+    }
+
+    /// Waits exactly `delay` before each retry of this request, and keeps the rest of the client's policy. Requires the
+    /// capability `retry`.
+    pub fn retry_delay(self, delay: Duration) -> Self {
+        self.change(|options| options.with_retry_delay(delay))
+    }
+
+    /// Sets the retry policy of this request, in place of the client's. Requires the capability `retry`.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.try_map(|mut request| {
             request.options.retry = Some(Box::new(policy));
@@ -259,7 +300,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         })
     }
 
-    /// Replaces all options.
+    /// Sets the options that `options` sets. What earlier methods have set otherwise is kept.
     pub fn options(self, options: RequestOptions) -> Self {
         self.try_map(|request| Ok(request.with_options(options)))
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use http::{HeaderName, Method, header};
 use serde_json::Value;
@@ -162,7 +163,11 @@ impl CurlCommand<'_> {
 
     fn push_options<'a>(&'a self, out: &mut Vec<Vec<Cow<'a, str>>>) {
         let options = &self.request.options;
-        if let Some(timeout) = options.timeout {
+        if let Some(timeout) = options
+            .total_timeout
+            .or(options.timeout)
+            .filter(|limit| *limit != Duration::MAX)
+        {
             out.push(vec!["--max-time".into(), timeout.as_secs_f64().to_string().into()]);
         }
         if options.follow_redirects == Some(true) {

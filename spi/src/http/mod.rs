@@ -38,7 +38,7 @@ pub use options::{CircuitScope, HttpCircuitOptions, ProxyConfig, RequestOptions}
 pub use progress::UploadProgress;
 pub use request::{HttpRequest, RequestTarget};
 pub use response::HttpResponse;
-pub use retry::{RetryBudget, RetryPolicy, RetryPredicate};
+pub use retry::{Attempts, RetryBudget, RetryEvent, RetryObserver, RetryPolicy, RetryPredicate, RetryReason};
 pub use sse::{EventLimits, EventParser, EventStream, ServerSentEvent};
 pub use trailers::Trailers;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::{HttpCapabilities, RetryPolicy};
+use crate::backoff::Backoff;
 use crate::error::Result;
 use crate::redact;
 use crate::secret::Secret;
@@ -18,12 +19,21 @@ use crate::validate::{self, Validate};
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RequestOptions {
-    /// Time limit of the whole call: waits, all attempts, and reading the body. Requires the capability `timeout`.
+    /// Time limit of each attempt, from its start until its body has been read. Waits between attempts and for a rate limit do
+    /// not count. [`Duration::MAX`]: no limit. Requires the capability `timeout`.
     pub timeout: Option<Duration>,
-    /// Time limit of one attempt, until the response head. Requires the capability `attempt_timeout`.
+    /// Time limit of each attempt, until the response head. [`Duration::MAX`]: no limit. Requires the capability
+    /// `attempt_timeout`.
     pub attempt_timeout: Option<Duration>,
-    /// The retry policy of this request. Requires the capability `retry`.
+    /// Time limit of the whole call: waits, all attempts, and reading the body. [`Duration::MAX`]: no limit. Requires the
+    /// capability `total_timeout`.
+    pub total_timeout: Option<Duration>,
+    /// The retry policy of this request, in place of the client's. Requires the capability `retry`.
     pub retry: Option<Box<RetryPolicy>>,
+    /// The number of retries of this request, at most 99. The rest of the policy is kept. Requires the capability `retry`.
+    pub retries: Option<u32>,
+    /// The delays before the retries of this request. The rest of the policy is kept. Requires the capability `retry`.
+    pub retry_backoff: Option<Box<Backoff>>,
     /// Whether the request is idempotent. Overrides [`HttpRequest::is_idempotent`](super::HttpRequest::is_idempotent).
     pub idempotent: Option<bool>,
     /// A proxy for this request only. Requires the capability `per_request_proxy`.
@@ -47,22 +57,53 @@ impl RequestOptions {
         Self::default()
     }
 
-    /// Sets the time limit of the whole call.
+    /// Sets the time limit of each attempt, with its body.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets the time limit of one attempt.
+    /// Sets the time limit of each attempt, until the response head.
     pub fn with_attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// Sets the retry policy.
+    /// Sets the time limit of the whole call.
+    pub fn with_total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = Some(timeout);
+        self
+    }
+
+    /// Removes all three time limits, also those of the client. The limits of its transport still apply.
+    pub fn without_timeout(mut self) -> Self {
+        self.timeout = Some(Duration::MAX);
+        self.attempt_timeout = Some(Duration::MAX);
+        self.total_timeout = Some(Duration::MAX);
+        self
+    }
+
+    /// Sets the retry policy, in place of the client's.
     pub fn with_retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(Box::new(policy));
         self
+    }
+
+    /// Sets the number of retries, and keeps the rest of the policy. 0: no retries.
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// Sets the delays before the retries, and keeps the rest of the policy.
+    pub fn with_retry_backoff(mut self, backoff: Backoff) -> Self {
+        self.retry_backoff = Some(Box::new(backoff));
+        self
+    }
+
+    /// Waits exactly `delay` before each retry, and keeps the rest of the policy.
+    pub fn with_retry_delay(self, delay: Duration) -> Self {
+        self.with_retry_backoff(Backoff::fixed(delay))
     }
 
     /// Sets whether the request is idempotent.
@@ -107,17 +148,65 @@ impl RequestOptions {
         self
     }
 
+    /// Sets the options that `changes` sets, and keeps the others.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use networking_spi::http::RequestOptions;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let options = RequestOptions::new().with_timeout(second).with_retries(5);
+    /// let merged = options.merged(RequestOptions::new().with_retries(2));
+    /// assert_eq!((merged.timeout, merged.retries), (Some(second), Some(2)));
+    /// ```
+    pub fn merged(self, changes: Self) -> Self {
+        // Every field is named, so that a new one is not forgotten.
+        let Self {
+            timeout,
+            attempt_timeout,
+            total_timeout,
+            retry,
+            retries,
+            retry_backoff,
+            idempotent,
+            proxy,
+            verify_tls,
+            follow_redirects,
+            max_response_size,
+            raise_for_status,
+            circuit,
+        } = changes;
+        Self {
+            timeout: timeout.or(self.timeout),
+            attempt_timeout: attempt_timeout.or(self.attempt_timeout),
+            total_timeout: total_timeout.or(self.total_timeout),
+            retry: retry.or(self.retry),
+            retries: retries.or(self.retries),
+            retry_backoff: retry_backoff.or(self.retry_backoff),
+            idempotent: idempotent.or(self.idempotent),
+            proxy: proxy.or(self.proxy),
+            verify_tls: verify_tls.or(self.verify_tls),
+            follow_redirects: follow_redirects.or(self.follow_redirects),
+            max_response_size: max_response_size.or(self.max_response_size),
+            raise_for_status: raise_for_status.or(self.raise_for_status),
+            circuit: circuit.or(self.circuit),
+        }
+    }
+
     /// For implementers of [`HttpClient`](super::HttpClient): fails if an option is set that a client with these
     /// capabilities does not support. An option that selects the behaviour without the capability (not to follow
-    /// redirects) is accepted.
+    /// redirects, no time limit, no retries) is accepted.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
     pub fn require(&self, capabilities: HttpCapabilities) -> Result<()> {
         let wanted = [
-            (self.timeout.is_some(), "timeout"),
-            (self.attempt_timeout.is_some(), "attempt_timeout"),
+            (limits(self.timeout), "timeout"),
+            (limits(self.attempt_timeout), "attempt_timeout"),
+            (limits(self.total_timeout), "total_timeout"),
             (self.retry.is_some(), "retry"),
+            (self.retries.is_some_and(|retries| retries > 0), "retry"),
+            (self.retry_backoff.is_some(), "retry"),
             (self.proxy.is_some(), "per_request_proxy"),
             (self.verify_tls == Some(false), "per_request_tls"),
             (self.follow_redirects == Some(true), "redirect_control"),
@@ -132,6 +221,11 @@ impl RequestOptions {
         }
         Ok(())
     }
+}
+
+/// Whether a time limit has been set that is not "no limit".
+fn limits(timeout: Option<Duration>) -> bool {
+    timeout.is_some_and(|timeout| timeout != Duration::MAX)
 }
 
 /// A proxy: `http://`, `https://`, `socks5://`, or `socks5h://` (the proxy resolves names).

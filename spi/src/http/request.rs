@@ -292,15 +292,22 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Sets the time limit of the whole call, including all attempts and the body.
+    /// Sets the time limit of each attempt, including its body.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Sets the options that override the configuration of the client.
+    /// Sets the time limit of the whole call, including all attempts, the waits between them, and the body.
+    pub fn with_total_timeout(mut self, timeout: Duration) -> Self {
+        self.options.total_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the options that `options` sets, which override the configuration of the client. Options that were set earlier are
+    /// kept otherwise.
     pub fn with_options(mut self, options: RequestOptions) -> Self {
-        self.options = options;
+        self.options = self.options.merged(options);
         self
     }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
 use super::trailers::Ending;
-use super::{ByteStream, HttpBody, Trailers, status, text};
+use super::{Attempts, ByteStream, HttpBody, Trailers, status, text};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::redact;
 
@@ -140,11 +140,15 @@ impl HttpResponse {
         } else {
             Retryability::Never
         };
+        // The client gave up retrying: the error must not make its caller retry immediately as well.
+        let attempts = self.extensions.get::<Attempts>();
+        let retryability = attempts.map_or(retryability, |_| retryability.exhausted());
         let reason = status.canonical_reason().unwrap_or("error status");
         let mut error = NetworkError::new(kind, "http.request", reason)
             .with_status(status.as_u16())
             .with_send_state(SendState::Sent)
-            .with_retryability(retryability);
+            .with_retryability(retryability)
+            .with_attempts(attempts.map_or(1, |attempts| attempts.0));
         if let Some(url) = &self.url {
             error = error.with_context(context::URL, redact::url(url));
         }

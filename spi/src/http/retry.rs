@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::status;
+use super::{HttpRequest, status};
 use crate::backoff::{Backoff, Jitter};
 use crate::error::{NetworkError, Result};
 use crate::validate::{self, Validate};
 
-/// Limits the share of retries among the requests, so that retries do not overload a failing peer.
+/// Limits the share of retries among the requests to each host, so that retries do not overload a failing peer.
 ///
-/// The budget is a token bucket: each retry takes one token, and each success returns `refill` tokens. While the bucket is
-/// empty, requests are sent but not retried.
+/// The budget is a token bucket per scheme, host and port: each retry takes one token, and each success returns `refill` tokens.
+/// While the bucket of a host is empty, requests to it are sent but not retried.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -60,6 +60,62 @@ pub trait RetryPredicate: fmt::Debug + Send + Sync + 'static {
     fn on_error(&self, error: &NetworkError) -> Option<bool>;
 }
 
+/// The number of attempts of a call, in the [extensions](super::HttpResponse::extensions) of its response. A response without it
+/// took one attempt, and was not to be retried. Exhaustive on purpose: it is one number.
+///
+/// On a response with a transient status it means that the client gave up retrying: another immediate retry would multiply the
+/// attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts(pub u32);
+
+/// A retry that is about to happen, for the observer of a [`RetryPolicy`].
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct RetryEvent<'r> {
+    /// The number of the attempt that failed, counted from 1.
+    pub attempt: u32,
+    /// The wait before the next attempt.
+    pub delay: Duration,
+    /// Why the attempt failed.
+    pub reason: RetryReason<'r>,
+    /// The request of the next attempt.
+    pub request: &'r HttpRequest,
+}
+
+impl<'r> RetryEvent<'r> {
+    /// For clients that retry.
+    pub const fn new(attempt: u32, delay: Duration, reason: RetryReason<'r>, request: &'r HttpRequest) -> Self {
+        Self {
+            attempt,
+            delay,
+            reason,
+            request,
+        }
+    }
+}
+
+/// Why an attempt is retried.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum RetryReason<'r> {
+    /// The response had this status.
+    Status(StatusCode),
+    /// The attempt failed with this error.
+    Error(&'r NetworkError),
+}
+
+impl fmt::Display for RetryReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A function that is called before the wait of each retry.
+pub type RetryObserver = Arc<dyn Fn(&RetryEvent<'_>) + Send + Sync>;
+
 /// When requests are retried, and after which delay.
 ///
 /// [`Backoff`] computes the delay before each retry. A `Retry-After` of the peer is a lower bound of the delay; a
@@ -74,6 +130,11 @@ pub trait RetryPredicate: fmt::Debug + Send + Sync + 'static {
 /// let policy = RetryPolicy::new(4).with_delays(Duration::from_millis(50), Duration::from_secs(2));
 /// policy.validate().unwrap();
 /// assert_eq!(RetryPolicy::disabled().max_attempts, 1);
+///
+/// // Two retries, each after exactly five seconds.
+/// let policy = RetryPolicy::fixed(2, Duration::from_secs(5))
+///     .on_retry(|retry| eprintln!("attempt {}: {}, next in {:?}", retry.attempt, retry.reason, retry.delay));
+/// assert_eq!(policy.max_attempts, 3);
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -82,6 +143,7 @@ pub struct RetryPolicy {
     /// The maximum number of attempts, including the first, 1 ..= 100. 1 means no retries.
     pub max_attempts: u32,
     /// The delay before each retry.
+    #[serde(deserialize_with = "backoff")]
     pub backoff: Backoff,
     /// Statuses that are retried.
     pub statuses: Vec<u16>,
@@ -93,36 +155,54 @@ pub struct RetryPolicy {
     pub retry_non_idempotent: bool,
     /// Whether each POST and PATCH without an `Idempotency-Key` gets one, the same for all attempts, and is retried like an
     /// idempotent request. For peers that process requests with the same key only once; other peers may process them twice.
-    /// A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key. No key is added
-    /// if `max_attempts` is 1.
+    /// A request with [`idempotent`](super::RequestOptions::idempotent) set gets no key. Keys are also sent if `max_attempts` is 1,
+    /// because the caller may retry.
     pub idempotency_keys: bool,
-    /// The limit on the share of retries, which all requests of a client share. `None`: no limit.
+    /// The limit on the share of retries, which all requests of a client to one host share. `None`: no limit.
     pub budget: Option<RetryBudget>,
     /// Overrides the rules above for statuses and errors. The idempotency of the request, `max_attempts` and the budget
     /// still apply. Not serialized.
     #[serde(skip)]
     pub predicate: Option<Arc<dyn RetryPredicate>>,
+    /// Called before the wait of each retry; it must not block. Not serialized.
+    #[serde(skip)]
+    pub observer: Option<RetryObserver>,
+}
+
+/// Absent fields are those of the default policy, not those of [`Backoff::default`].
+fn backoff<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Backoff, D::Error> {
+    Backoff::deserialize_over(RetryPolicy::DEFAULT_BACKOFF, deserializer)
 }
 
 impl Default for RetryPolicy {
-    /// 3 attempts; delays of 100 ms doubling up to 10 s, with full jitter; the statuses of
-    /// [`TRANSIENT`](super::status::TRANSIENT); `Retry-After` up to 60 s; a budget of 100 retries, and one more per five
+    /// 3 retries (4 attempts); delays of 1 s doubling up to 30 s, with full jitter; the statuses of
+    /// [`TRANSIENT`](super::status::TRANSIENT); `Retry-After` up to 60 s; a budget of 100 retries per host, and one more per five
     /// successes.
     fn default() -> Self {
         Self {
-            max_attempts: 3,
-            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
+            max_attempts: Self::DEFAULT_RETRIES + 1,
+            backoff: Self::DEFAULT_BACKOFF,
             statuses: status::TRANSIENT.to_vec(),
             max_retry_after: Duration::from_secs(60),
             retry_non_idempotent: false,
             idempotency_keys: false,
             budget: Some(RetryBudget::default()),
             predicate: None,
+            observer: None,
         }
     }
 }
 
 impl RetryPolicy {
+    /// The retries of the default policy, in addition to the first attempt.
+    pub const DEFAULT_RETRIES: u32 = 3;
+
+    /// The delays of the default policy.
+    pub const DEFAULT_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+
+    /// The largest number of retries: attempts include the first one, and are at most 100.
+    pub const MAX_RETRIES: u32 = 99;
+
     /// The defaults with at most `max_attempts` attempts.
     pub fn new(max_attempts: u32) -> Self {
         Self {
@@ -131,9 +211,22 @@ impl RetryPolicy {
         }
     }
 
+    /// The defaults with `retries` retries, each after exactly `delay`, without jitter.
+    pub fn fixed(retries: u32, delay: Duration) -> Self {
+        Self::default()
+            .with_retries(retries)
+            .with_backoff(Backoff::fixed(delay))
+    }
+
     /// One attempt, no retries.
     pub fn disabled() -> Self {
         Self::new(1)
+    }
+
+    /// Sets the number of retries: one less than `max_attempts`.
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.max_attempts = retries.saturating_add(1);
+        self
     }
 
     /// Sets the delay before each retry.
@@ -195,6 +288,12 @@ impl RetryPolicy {
         self.predicate = Some(predicate);
         self
     }
+
+    /// Calls `observer` before the wait of each retry. It must not block.
+    pub fn on_retry(mut self, observer: impl Fn(&RetryEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
 }
 
 impl Validate for RetryPolicy {
@@ -228,6 +327,7 @@ impl fmt::Debug for RetryPolicy {
             .field("idempotency_keys", &self.idempotency_keys)
             .field("budget", &self.budget)
             .field("predicate", &self.predicate)
+            .field("observed", &self.observer.is_some())
             .finish()
     }
 }

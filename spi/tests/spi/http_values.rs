@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use networking_spi::http::{
-    BodySource, ByteStream, CircuitScope, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpRequest, HttpResponse,
-    Jitter, Method, OAuth2Grant, OAuth2Request, OAuth2Token, ProxyConfig, RequestOptions, RequestTarget, RetryBudget,
-    RetryPolicy, StatusCode, TokenExchange,
+    Attempts, BodySource, ByteStream, CircuitScope, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClientExt,
+    HttpRequest, HttpResponse, Jitter, Method, MockHttpClient, OAuth2Grant, OAuth2Request, OAuth2Token, ProxyConfig,
+    RequestOptions, RequestTarget, RetryBudget, RetryPolicy, StatusCode, TokenExchange,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Retryability};
@@ -285,7 +285,10 @@ fn an_option_beyond_the_capabilities_names_the_capability() {
     for (options, capability) in [
         (options().with_timeout(second), "timeout"),
         (options().with_attempt_timeout(second), "attempt_timeout"),
+        (options().with_total_timeout(second), "total_timeout"),
         (options().with_retry(RetryPolicy::default()), "retry"),
+        (options().with_retries(1), "retry"),
+        (options().with_retry_delay(second), "retry"),
         (options().with_proxy(proxy), "per_request_proxy"),
         (options().with_verify_tls(false), "per_request_tls"),
         (options().with_follow_redirects(true), "redirect_control"),
@@ -298,11 +301,101 @@ fn an_option_beyond_the_capabilities_names_the_capability() {
         assert_eq!(error.context().next(), Some(("capability", capability)));
     }
     let harmless = options()
+        .without_timeout()
+        .with_retries(0)
         .with_idempotent(true)
         .with_verify_tls(true)
         .with_follow_redirects(false)
         .with_raise_for_status(false);
     assert!(harmless.require(none).is_ok());
+}
+
+#[test]
+fn merged_options_keep_what_the_changes_do_not_set() {
+    let (one, two) = (Duration::from_secs(1), Duration::from_secs(2));
+    let all = || {
+        RequestOptions::new()
+            .with_timeout(one)
+            .with_attempt_timeout(one)
+            .with_total_timeout(one)
+            .with_retry(RetryPolicy::new(7))
+            .with_retries(1)
+            .with_retry_delay(one)
+            .with_idempotent(true)
+            .with_proxy(ProxyConfig::new("http://127.0.0.1:1".parse().unwrap()))
+            .with_verify_tls(false)
+            .with_follow_redirects(true)
+            .with_max_response_size(1)
+            .with_raise_for_status(true)
+            .with_circuit("c")
+    };
+    let shown = |options: &RequestOptions| format!("{options:?}");
+    assert_eq!(shown(&all().merged(RequestOptions::new())), shown(&all()));
+    assert_eq!(shown(&RequestOptions::new().merged(all())), shown(&all()));
+    let changes = RequestOptions::new().with_retries(2).with_raise_for_status(false);
+    let merged = all().merged(changes);
+    assert_eq!((merged.retries, merged.raise_for_status), (Some(2), Some(false)));
+    assert_eq!(merged.timeout, Some(one));
+    // Every order of setters keeps all of them.
+    let options = || RequestOptions::new().with_verify_tls(false);
+    let client = MockHttpClient::new();
+    for request in [
+        client.get("http://a.test/").timeout(two).retries(4).options(options()),
+        client.get("http://a.test/").options(options()).timeout(two).retries(4),
+        client
+            .get("http://a.test/")
+            .timeout(two)
+            .options(options())
+            .retries(9)
+            .options(RequestOptions::new().with_retries(4)),
+    ] {
+        let options = request.into_request().unwrap().options;
+        assert_eq!(
+            (options.timeout, options.retries, options.verify_tls),
+            (Some(two), Some(4), Some(false))
+        );
+    }
+    let request = HttpRequest::new(Method::GET, "http://a.test/").with_timeout(two);
+    assert_eq!(request.with_options(options()).options.timeout, Some(two));
+}
+
+#[test]
+fn the_status_of_a_retried_response_is_not_retried_again() {
+    for (status, retry_after, expected) in [
+        (503, None, Retryability::Exhausted(None)),
+        (429, Some("12"), Retryability::Exhausted(Some(Duration::from_secs(12)))),
+        (404, None, Retryability::Never),
+    ] {
+        let mut response = HttpResponse::new(StatusCode::from_u16(status).unwrap());
+        if let Some(value) = retry_after {
+            response = response.with_header("retry-after", value).unwrap();
+        }
+        response.extensions.insert(Attempts(4));
+        let error = response.status_error().unwrap();
+        assert_eq!((error.retryability(), error.attempts()), (expected, 4), "{status}");
+        assert!(!error.retryability().is_retryable());
+        assert_eq!(error.retryability().is_transient(), status != 404);
+    }
+}
+
+#[test]
+fn policies_count_retries() {
+    let policy = RetryPolicy::fixed(5, Duration::from_secs(2));
+    assert_eq!(policy.max_attempts, 6);
+    assert!((1..=6).all(|attempt| policy.backoff.delay(attempt, 0.3) == Duration::from_secs(2)));
+    assert_eq!(policy.statuses, RetryPolicy::default().statuses);
+    assert_eq!(RetryPolicy::default().with_retries(0).max_attempts, 1);
+    assert_eq!(
+        field_of(&RetryPolicy::fixed(100, Duration::ZERO)),
+        "max_attempts",
+        "at most 99 retries"
+    );
+    assert_eq!(field_of(&RetryPolicy::fixed(u32::MAX, Duration::ZERO)), "max_attempts");
+    let default = RetryPolicy::default();
+    assert_eq!(
+        (default.max_attempts, default.backoff.initial),
+        (4, Duration::from_secs(1))
+    );
 }
 
 fn field_of(value: &impl Validate) -> String {

@@ -37,7 +37,14 @@ pub(in crate::http) async fn undeclared_options_are_refused(harness: H) -> CaseR
             declared.attempt_timeout,
             options().with_attempt_timeout(second),
         ),
+        (
+            "total_timeout",
+            declared.total_timeout,
+            options().with_total_timeout(second),
+        ),
         ("retry", declared.retry, options().with_retry(RetryPolicy::new(2))),
+        ("retry", declared.retry, options().with_retries(2)),
+        ("retry", declared.retry, options().with_retry_delay(second)),
         (
             "per_request_proxy",
             declared.per_request_proxy,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use networking_spi::ErrorKind;
 use networking_spi::http::{HttpBody, HttpClientExt, HttpResponse, RequestOptions, StatusCode};
+use networking_spi::{ErrorKind, Phase};
 use tokio::sync::Notify;
 
 use super::H;
@@ -19,11 +19,11 @@ const SHORT: Duration = Duration::from_millis(400);
 
 pub(in crate::http) async fn a_silent_peer_times_out(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    setup.origin.hang("/hang");
-    let result = setup.client.get(&setup.origin.url("/hang")).timeout(SHORT).await;
+    setup.origin.hang("/silent");
+    let result = setup.client.get(&setup.origin.url("/silent")).timeout(SHORT).await;
     let error = check_error!(result, ErrorKind::Timeout, "a peer that never answers");
     check!(error.phase().is_some(), "the timeout has no phase: {error:?}");
-    check_eq!(setup.origin.hits("/hang"), 1, "requests that arrived");
+    check_eq!(setup.origin.hits("/silent"), 1, "requests that arrived");
     let fine = setup
         .client
         .get(&setup.origin.url("/fine"))
@@ -67,6 +67,28 @@ pub(in crate::http) async fn the_attempt_timeout_ends_with_the_head(harness: H) 
         started.bytes().await?,
         "firstsecond",
         "a body that takes longer than the attempt timeout"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn the_total_timeout_covers_the_call(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    setup.origin.hang("/hang");
+    setup.origin.on("/stall", |_| async {
+        let body = gated("first", "never", Arc::new(Notify::new()));
+        HttpResponse::new(StatusCode::OK).with_body(body)
+    });
+    // Without the total timeout, the other limit ends the call much later.
+    let options = || RequestOptions::new().with_total_timeout(SHORT).with_timeout(SHORT * 10);
+    let hanging = setup.client.get(&setup.origin.url("/hang")).options(options()).await;
+    let error = check_error!(hanging, ErrorKind::Timeout, "a peer that never answers");
+    check_eq!(error.phase(), Some(Phase::Total), "the phase of the timeout");
+    let started = setup.client.get(&setup.origin.url("/stall")).options(options()).await?;
+    let error = check_error!(started.bytes().await, ErrorKind::Timeout, "a body that does not end");
+    check_eq!(
+        error.phase(),
+        Some(Phase::Total),
+        "the phase of the timeout of the body"
     );
     Ok(())
 }

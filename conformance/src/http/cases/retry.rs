@@ -12,7 +12,7 @@ use super::connection::closed_port;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::kit::CaseResult;
-use crate::{check_eq, check_error};
+use crate::{check, check_eq, check_error};
 
 /// Retries after 1 to 2 ms, without jitter.
 pub(super) fn policy(max_attempts: u32) -> RetryPolicy {
@@ -98,6 +98,10 @@ pub(in crate::http) async fn unsent_requests_are_always_retried(harness: H) -> C
         "a closed port"
     );
     check_eq!(error.attempts(), 3, "attempts in the final error");
+    check!(
+        !error.retryability().is_retryable() && error.retryability().is_transient(),
+        "the error after all retries invites another retry: {error:?}"
+    );
     Ok(())
 }
 
@@ -166,6 +170,41 @@ pub(in crate::http) async fn a_request_can_have_its_own_policy(harness: H) -> Ca
         5 + 2,
         "attempts, after one more call with the client's policy"
     );
+    Ok(())
+}
+
+pub(in crate::http) async fn a_request_can_change_its_number_of_retries(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    // 404 is retried only by this policy.
+    setup.client.configure_retry_policy(policy(2).with_statuses([404]))?;
+    setup.origin.reply_statuses("/changed", &[404]);
+    let url = setup.origin.url("/changed");
+    setup.client.get(&url).retries(3).await?;
+    check_eq!(setup.origin.hits("/changed"), 4, "attempts with three retries");
+    setup.client.get(&url).retries(0).await?;
+    check_eq!(
+        setup.origin.hits("/changed"),
+        4 + 1,
+        "attempts, after one more call without retries"
+    );
+    setup.client.get(&url).retry_delay(Duration::from_millis(1)).await?;
+    check_eq!(
+        setup.origin.hits("/changed"),
+        5 + 2,
+        "attempts, after one more call with other delays"
+    );
+    setup.client.get(&url).await?;
+    check_eq!(
+        setup.origin.hits("/changed"),
+        7 + 2,
+        "attempts, after one more call with the client's policy"
+    );
+    let error = check_error!(
+        setup.client.get(&url).retries(100).await,
+        ErrorKind::InvalidInput,
+        "100 retries"
+    );
+    check_eq!(error.field(), Some("retries"), "the field that the error names");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use networking_spi::http::{
     ByteStream, HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest,
     HttpResponse, Method, RequestTarget, RetryPolicy, RetryPredicate, StatusCode, Trailers, header,
 };
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
 use tokio::sync::{Mutex, mpsc};
 
 use super::Saboteur;
@@ -176,6 +176,8 @@ impl SaboteurClient {
             }
             Saboteur::IgnoresProxies => options.proxy = None,
             Saboteur::IgnoresRequestPolicy => options.retry = None,
+            Saboteur::IgnoresRequestRetries => options.retries = None,
+            Saboteur::IgnoresTotalTimeouts => options.total_timeout = None,
             Saboteur::IgnoresRequestCircuit => options.circuit = None,
             Saboteur::AlwaysFollows => options.follow_redirects = None,
             Saboteur::StopsAtSeeOther if head.path == "/from/303" && head.method == Method::GET => {
@@ -245,7 +247,9 @@ impl SaboteurClient {
             }
             Saboteur::HidesProtocolErrors if kind == ErrorKind::Protocol => replaced(ErrorKind::Connection),
             Saboteur::ReplacesSourceErrors if kind == ErrorKind::Rejected => replaced(ErrorKind::Remote),
-            Saboteur::WrongKindForTimeouts if error.phase() == Some(Phase::Total) => replaced(ErrorKind::Remote),
+            Saboteur::WrongKindForTimeouts if kind == ErrorKind::Timeout && head.path == "/silent" => {
+                replaced(ErrorKind::Remote)
+            }
             Saboteur::AcceptsLoops if kind == ErrorKind::Redirect => Ok(HttpResponse::new(StatusCode::FOUND)),
             Saboteur::HidesAttempts => Err(error.with_attempts(1)),
             Saboteur::HidesRejectionDelay if kind == ErrorKind::CircuitOpen => {

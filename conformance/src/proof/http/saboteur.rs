@@ -69,6 +69,8 @@ crate::saboteurs! {
         AcceptsCorruption => ["body::a_corrupt_coding_is_a_decode_error"],
         /// A timeout is an error of another kind.
         WrongKindForTimeouts => ["limits::a_silent_peer_times_out"],
+        /// The total timeout of a request is ignored.
+        IgnoresTotalTimeouts => ["limits::the_total_timeout_covers_the_call"],
         /// A body that exceeds the timeout ends without an error.
         EndsLateBodies => ["limits::the_timeout_covers_the_body"],
         /// The attempt timeout continues while the body is read.
@@ -97,6 +99,8 @@ crate::saboteurs! {
         RepeatsStreams => ["retry::a_stream_is_sent_once"],
         /// The retry policy of a request is ignored.
         IgnoresRequestPolicy => ["retry::a_request_can_have_its_own_policy"],
+        /// The number of retries of a request is ignored.
+        IgnoresRequestRetries => ["retry::a_request_can_change_its_number_of_retries"],
         /// An invalid policy is accepted and ignored.
         AcceptsBadPolicy => ["retry::a_bad_policy_is_refused"],
         /// Every outcome is recorded as a failure.

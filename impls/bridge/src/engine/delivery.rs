@@ -160,11 +160,12 @@ impl Engine {
             let wait = match error.retryability() {
                 Retryability::Never => None,
                 _ if attempts >= retry.max_attempts => None,
-                Retryability::Now => Some(self.backoff(attempts)),
+                Retryability::Now | Retryability::Exhausted(None) => Some(self.backoff(attempts)),
                 // At least the wait that the sink requested. If that exceeds the maximum, the delivery fails: the source can
                 // retry after the wait in the error, and meanwhile the message does not occupy a permit.
-                Retryability::After(asked) if asked <= retry.backoff.maximum => Some(asked.max(self.backoff(attempts))),
-                Retryability::After(_) => None,
+                Retryability::After(asked) | Retryability::Exhausted(Some(asked)) => {
+                    (asked <= retry.backoff.maximum).then(|| asked.max(self.backoff(attempts)))
+                }
             };
             let Some(wait) = wait else {
                 return Err(error.with_attempts(attempts).with_context(context::TARGET, target));

@@ -143,7 +143,7 @@ impl Engine {
                 Some(Err(error)) => {
                     tracing::warn!(bridge = %self.name, %error, "the source failed");
                     self.record_error(&error);
-                    if !error.retryability().is_retryable() {
+                    if !error.retryability().is_transient() {
                         return IntakeEnd::SourceFailed;
                     }
                     failures += 1;
@@ -179,7 +179,7 @@ impl Engine {
             match guarded("the source", self.source.receive()).await {
                 Ok(Some(delivery)) => pending = Some(InFlight::new(self, delivery)),
                 Ok(None) => return,
-                Err(error) if error.retryability().is_retryable() && failures < DRAIN_RETRIES => {
+                Err(error) if error.retryability().is_transient() && failures < DRAIN_RETRIES => {
                     self.record_error(&error);
                     failures += 1;
                     tokio::time::sleep(RECEIVE_RETRY.delay(1, self.random())).await;

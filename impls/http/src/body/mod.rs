@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use self::deadline::Alarm;
 
-/// Fails the body with a timeout when `deadline` passes. A body in memory is returned unchanged.
-pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpBody {
+/// Fails the body with a timeout in `phase` when `deadline` passes. A body in memory is returned unchanged.
+pub(crate) fn until(body: HttpBody, deadline: Instant, phase: Phase, limit: Duration) -> HttpBody {
     if body.is_empty() || body.as_bytes().is_some() {
         return body;
     }
@@ -27,6 +27,7 @@ pub(crate) fn until(body: HttpBody, deadline: Instant, limit: Duration) -> HttpB
         let timed = Timed {
             chunks: Some(chunks),
             alarm: Alarm::new(deadline),
+            phase,
             limit,
         };
         timed.boxed()
@@ -37,6 +38,7 @@ struct Timed {
     /// `None` after the end or an error.
     chunks: Option<ByteStream>,
     alarm: Alarm,
+    phase: Phase,
     limit: Duration,
 }
 
@@ -59,7 +61,7 @@ impl Stream for Timed {
             ready!(timed.alarm.poll(cx));
         }
         timed.chunks = None;
-        let error = NetworkError::timeout("http.request", Phase::Total, timed.limit);
+        let error = NetworkError::timeout("http.request", timed.phase, timed.limit);
         Poll::Ready(Some(Err(error.with_send_state(SendState::Sent))))
     }
 }
@@ -162,7 +164,13 @@ mod tests {
     async fn a_deadline_stops_a_stream_that_never_waits() {
         let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
         let deadline = Instant::now() + Duration::from_secs(1);
-        let mut body = until(HttpBody::stream(endless, None), deadline, Duration::from_secs(1)).into_stream();
+        let mut body = until(
+            HttpBody::stream(endless, None),
+            deadline,
+            Phase::Total,
+            Duration::from_secs(1),
+        )
+        .into_stream();
         assert!(body.next().await.unwrap().is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
         let error = body.next().await.unwrap().unwrap_err();

@@ -38,7 +38,8 @@ pub type DefaultTransport = HyperTransport;
 /// ([`over`](HttpClientBuilder::over)).
 ///
 /// Outermost first: defaults (base URL, headers, `raise_for_status`) - metrics and tracing - cache (feature `cache`) -
-/// rate limit - total timeout - retry - hedging - limit of requests in flight per host - circuit breaker - trace -
+/// total timeout - rate limit of calls - retry - hedging - rate limit of attempts - limit of requests in flight per host -
+/// circuit breaker - trace -
 /// attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
 /// decompression and size limit - transport.
 ///
@@ -340,13 +341,36 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Sets the time limit of a whole call: all attempts, the waits between them, and reading the body.
+    /// Sets the time limit of each attempt, from its start until its body has been read. An attempt that has no response head by
+    /// then is retried. Waits between attempts and for a rate limit do not count. It also replaces the default of
+    /// [`attempt_timeout`](Self::attempt_timeout).
+    ///
+    /// Event streams of [`EventSource`](crate::EventSource) and downloads of [`Download`](crate::Download) are limited until the
+    /// response head.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
         self
     }
 
-    /// Sets the time limit of one attempt, up to the response head.
+    /// Sets the time limit of a whole call: the wait for a rate limit, all attempts, the waits between them, and reading the
+    /// body, except that of an [`EventSource`](crate::EventSource) or [`Download`](crate::Download).
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.total_timeout = Some(timeout);
+        self
+    }
+
+    /// Removes all time limits of calls and attempts, including the default one. Those of the transport still apply: see
+    /// [`TransportConfig`].
+    pub fn no_timeout(mut self) -> Self {
+        self.settings.timeout = None;
+        self.settings.attempt_timeout = None;
+        self.settings.total_timeout = None;
+        self.settings.fallback_timeout = None;
+        self
+    }
+
+    /// Sets the time limit of each attempt, up to the response head. A body may take longer, as long as data arrives within the
+    /// transport's read timeout.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.settings.attempt_timeout = Some(timeout);
         self
@@ -355,6 +379,12 @@ impl<S> HttpClientBuilder<S> {
     /// Sets the retry policy.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.settings.retry = policy;
+        self
+    }
+
+    /// Sets the number of retries, at most 99, and keeps the rest of the policy. 0 switches retries off.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.settings.retry = self.settings.retry.with_retries(retries);
         self
     }
 
@@ -479,6 +509,7 @@ impl<S: fmt::Debug> fmt::Debug for HttpClientBuilder<S> {
             .field("default_headers", &redact::Headers(&self.settings.defaults.headers))
             .field("timeout", &self.settings.timeout)
             .field("attempt_timeout", &self.settings.attempt_timeout)
+            .field("total_timeout", &self.settings.total_timeout)
             .field("retry", &self.settings.retry)
             .field("rate_limit", &self.settings.rate_limit)
             .field("rate_limit_per_host", &self.settings.rate_limit_per_host)

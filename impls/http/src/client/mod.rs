@@ -3,6 +3,7 @@
 mod builder;
 mod config;
 mod connecting;
+pub mod defaults;
 mod settings;
 mod stack;
 mod standard;

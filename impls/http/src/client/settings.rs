@@ -8,6 +8,7 @@ use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpCircuitOptions, Interceptor, RetryPolicy};
 
+use super::defaults;
 #[cfg(feature = "jwt")]
 use crate::auth::jwt::{JwtPolicy, KeySource};
 #[cfg(feature = "cache")]
@@ -18,9 +19,6 @@ use crate::layer::{
     ClientDefaults, ConcurrencyLimit, Credentials, HedgePolicy, RateLimit, RedirectPolicy, TraceContextSource,
 };
 use crate::transport::PoolStatsSource;
-
-/// The default limit on a response body, in bytes.
-const DEFAULT_MAX_RESPONSE_SIZE: u64 = 64 << 20;
 
 /// What opens WebSocket connections.
 #[cfg(feature = "websocket")]
@@ -39,6 +37,9 @@ pub(super) struct Settings {
     pub(super) defaults: ClientDefaults,
     pub(super) timeout: Option<Duration>,
     pub(super) attempt_timeout: Option<Duration>,
+    pub(super) total_timeout: Option<Duration>,
+    /// The limit of attempts until the response head for which neither the client nor the request sets one.
+    pub(super) fallback_timeout: Option<Duration>,
     pub(super) retry: RetryPolicy,
     pub(super) breaker: Option<(Arc<dyn CircuitBreaker>, HttpCircuitOptions)>,
     pub(super) rate_limit: Option<RateLimit>,
@@ -73,7 +74,9 @@ impl Default for Settings {
             defaults: ClientDefaults::default(),
             timeout: None,
             attempt_timeout: None,
-            retry: RetryPolicy::disabled(),
+            total_timeout: None,
+            fallback_timeout: Some(defaults::ATTEMPT_TIMEOUT),
+            retry: RetryPolicy::default(),
             breaker: None,
             rate_limit: None,
             rate_limit_per_host: None,
@@ -86,7 +89,7 @@ impl Default for Settings {
             credentials: None,
             redirects: RedirectPolicy::default(),
             decompression: true,
-            max_response_size: Some(DEFAULT_MAX_RESPONSE_SIZE),
+            max_response_size: Some(defaults::MAX_RESPONSE_SIZE),
             #[cfg(feature = "cookies")]
             cookies: None,
             clock: None,

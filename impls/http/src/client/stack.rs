@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use networking_spi::Result;
-#[cfg(feature = "jwt")]
 use networking_spi::clock::Clock;
 use networking_spi::error::ResultExt;
 use networking_spi::http::HttpClient;
@@ -22,7 +21,7 @@ use crate::transport::PoolStatsSource;
 use networking_runtime::clock::TokioClock;
 
 pub(super) type Stack<T> =
-    DefaultsClient<MetricsClient<Cached<RateLimitClient<TotalTimeoutClient<RetryClient<HedgeClient<PerAttempt<T>>>>>>>>;
+    DefaultsClient<MetricsClient<Cached<TotalTimeoutClient<RateLimitClient<RetryClient<HedgeClient<PerAttempt<T>>>>>>>>;
 
 #[cfg(feature = "cache")]
 pub(super) type Cached<C> = crate::layer::CacheClient<C>;
@@ -30,9 +29,11 @@ pub(super) type Cached<C> = crate::layer::CacheClient<C>;
 pub(super) type Cached<C> = C;
 
 /// The wrappers that run once per attempt.
-pub(super) type PerAttempt<T> = ConcurrencyClient<
-    CircuitBreakerClient<
-        TraceClient<AttemptTimeoutClient<InterceptorClient<AuthClient<RedirectClient<AuthClient<PerHop<T>>>>>>>,
+pub(super) type PerAttempt<T> = RateLimitClient<
+    ConcurrencyClient<
+        CircuitBreakerClient<
+            TraceClient<AttemptTimeoutClient<InterceptorClient<AuthClient<RedirectClient<AuthClient<PerHop<T>>>>>>>,
+        >,
     >,
 >;
 
@@ -60,23 +61,16 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
     for (limit, field) in [
         (settings.timeout, "timeout"),
         (settings.attempt_timeout, "attempt_timeout"),
+        (settings.total_timeout, "total_timeout"),
     ] {
         limit.map_or(Ok(()), |limit| validate::positive(limit, field))?;
     }
     settings.redirects.validate().in_field("redirects")?;
     let counters = Arc::new(HttpCounters::new());
     let clock = settings.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-    // A call that waits longer than its total timeout fails anyway, so it is refused immediately.
-    let in_time = |limit: RateLimit| {
-        let max_wait = settings
-            .timeout
-            .map_or(limit.max_wait, |timeout| timeout.min(limit.max_wait));
-        limit.with_max_wait(max_wait)
-    };
-    let (rate_limit, rate_limit_per_host) = (
-        settings.rate_limit.map(in_time),
-        settings.rate_limit_per_host.map(in_time),
-    );
+    let limits = [settings.rate_limit, settings.rate_limit_per_host];
+    let of_calls = limits.map(|limit| limit.filter(|limit| !limit.count_attempts));
+    let of_attempts = limits.map(|limit| limit.filter(|limit| limit.count_attempts));
 
     let decoding = DecompressionClient::new(Terminal(transport), settings.decompression, settings.max_response_size);
     #[cfg(feature = "cookies")]
@@ -95,7 +89,9 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
         authenticated = authenticated.only_for(base.clone());
     }
     let intercepted = InterceptorClient::new(authenticated, settings.interceptors);
-    let attempt = AttemptTimeoutClient::new(intercepted, settings.attempt_timeout);
+    let attempt = AttemptTimeoutClient::new(intercepted, settings.attempt_timeout)
+        .with_body(settings.timeout)
+        .with_fallback(settings.fallback_timeout);
     let traced = TraceClient::new(attempt, settings.traces);
     let guarded = CircuitBreakerClient::new(traced)
         .with_clock(Arc::clone(&clock))
@@ -106,23 +102,19 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
             .in_field("circuit_breaker")?;
     }
     let in_turn = ConcurrencyClient::new(guarded, settings.concurrency_limit).in_field("concurrency_limit")?;
-    let hedging = HedgeClient::new(in_turn, settings.hedging)
+    let in_rate = rate_limited(in_turn, of_attempts, &clock, &counters)?;
+    let hedging = HedgeClient::new(in_rate, settings.hedging)
         .in_field("hedging")?
         .with_counters(Arc::clone(&counters));
     let retrying = RetryClient::new(hedging, settings.retry)
         .in_field("retry")?
         .with_clock(Arc::clone(&clock))
         .with_counters(Arc::clone(&counters));
-    let timed = TotalTimeoutClient::new(retrying, settings.timeout);
-    let limited = RateLimitClient::new(timed, rate_limit)
-        .in_field("rate_limit")?
-        .per_host(rate_limit_per_host)
-        .in_field("rate_limit_per_host")?
-        .with_clock(Arc::clone(&clock))
-        .with_counters(Arc::clone(&counters));
+    let limited = rate_limited(retrying, of_calls, &clock, &counters)?;
+    let timed = TotalTimeoutClient::new(limited, settings.total_timeout);
     #[cfg(feature = "cache")]
-    let limited = crate::layer::CacheClient::new(limited, settings.cache).with_clock(Arc::clone(&clock));
-    let counted = MetricsClient::with_counters(limited, counters);
+    let timed = crate::layer::CacheClient::new(timed, settings.cache).with_clock(Arc::clone(&clock));
+    let counted = MetricsClient::with_counters(timed, counters);
     #[cfg(feature = "metrics")]
     let counted = if settings.recorded { counted.recorded() } else { counted };
     let stack = Arc::new(DefaultsClient::new(counted, settings.defaults)?.with_clock(Arc::clone(&clock)));
@@ -140,6 +132,21 @@ pub(super) fn assemble<T: HttpClient>(transport: T, settings: Settings) -> Resul
         },
     };
     Ok((stack, extras))
+}
+
+/// Limits the rate of all requests to `inner`, and of those to each host.
+fn rate_limited<C: HttpClient>(
+    inner: C,
+    [all, per_host]: [Option<RateLimit>; 2],
+    clock: &Arc<dyn Clock>,
+    counters: &Arc<HttpCounters>,
+) -> Result<RateLimitClient<C>> {
+    Ok(RateLimitClient::new(inner, all)
+        .in_field("rate_limit")?
+        .per_host(per_host)
+        .in_field("rate_limit_per_host")?
+        .with_clock(Arc::clone(clock))
+        .with_counters(Arc::clone(counters)))
 }
 
 #[cfg(feature = "jwt")]

@@ -214,10 +214,10 @@ mod tests {
     fn the_futures_of_a_call_and_of_an_attempt_are_small_blocks() {
         let client = HttpClientBuilder::over(MemoryHttpClient::new()).build().unwrap();
         let stack = &*client.0.stack;
-        let limited = stack.inner().inner();
+        let timed = stack.inner().inner();
         #[cfg(feature = "cache")]
-        let limited = limited.inner();
-        let attempt = limited.inner().inner().inner();
+        let timed = timed.inner();
+        let attempt = timed.inner().inner().inner();
         for (part, size) in [("call", future_size(stack)), ("attempt", future_size(attempt))] {
             assert!(size <= 1_024, "the future of a {part} has {size} bytes");
         }

@@ -7,21 +7,23 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
-use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection};
+use networking_spi::circuit_breaker::{
+    CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitRejection, CircuitState,
+};
 use networking_spi::clock::Clock;
-use networking_spi::error::ResultExt;
+use networking_spi::error::{ResultExt, context};
 use networking_spi::http::{
     CircuitScope, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpRequest, HttpResponse, status,
 };
 use networking_spi::validate::Validate;
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use parking_lot::RwLock;
 use url::Url;
 
 use super::HttpCounters;
 use super::retry_after::retry_after;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-use crate::marks::origin_name;
+use crate::marks::{OpenCircuit, origin_name};
 use networking_runtime::clock::TokioClock;
 
 /// The largest number of cached circuit handles. When it is reached, all are dropped; the breaker keeps the circuits.
@@ -32,7 +34,8 @@ const MAX_HANDLES: usize = 1_024;
 ///
 /// Statuses 5xx, 408 and 429 are failures; other statuses are successes. Errors are classified by the circuit's
 /// [`ErrorClassifier`](networking_spi::circuit_breaker::ErrorClassifier). The `Retry-After` of a failure is passed to the
-/// circuit. Without a breaker, every request is passed on.
+/// circuit. If a failure opens the circuit, its error has the open time as its delay. Without a breaker, every request is passed
+/// on.
 ///
 /// # Order
 ///
@@ -119,7 +122,7 @@ impl<C: HttpClient> Wrapper for CircuitBreakerClient<C> {
         };
         let permit = circuit.try_acquire().map_err(|rejection| self.rejected(rejection))?;
         let result = next.send(request).await;
-        permit.record(match &result {
+        let record = match &result {
             Ok(response) => {
                 let record = CallRecord::new(outcome(response.status));
                 match retry_after(&response.headers, &*self.clock) {
@@ -134,8 +137,37 @@ impl<C: HttpClient> Wrapper for CircuitBreakerClient<C> {
                     .delay()
                     .map_or(record, |delay| record.with_retry_after(delay))
             }
-        });
+        };
+        permit.record(record);
+        if record.outcome == Some(CallOutcome::Failure) {
+            return with_open_time(result, &*circuit);
+        }
         result
+    }
+}
+
+/// Adds the open time of the circuit to the outcome of a failed attempt, so that nobody retries while the circuit is open.
+fn with_open_time(mut result: Result<Box<HttpResponse>>, circuit: &dyn Circuit) -> Result<Box<HttpResponse>> {
+    if circuit.state() != CircuitState::Open {
+        return result;
+    }
+    let Some(open) = circuit.metrics().retry_after else {
+        return result;
+    };
+    match &mut result {
+        Ok(response) => {
+            response.extensions.insert(OpenCircuit(open));
+            result
+        }
+        Err(error) if error.retryability().is_retryable() => {
+            let asked = error.retryability().delay().unwrap_or_default();
+            result.map_err(|error| {
+                error
+                    .with_retryability(Retryability::After(asked.max(open)))
+                    .with_context(context::CIRCUIT, circuit.name())
+            })
+        }
+        Err(_) => result,
     }
 }
 

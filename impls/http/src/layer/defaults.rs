@@ -12,8 +12,8 @@ use url::Url;
 use super::retry_after::retry_after;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::connect::basic;
+use crate::marks::WithoutCredentials;
 use crate::marks::same_origin;
-use crate::marks::{Attempts, WithoutCredentials};
 use networking_runtime::clock::TokioClock;
 
 /// Defaults of the requests of a client.
@@ -178,11 +178,13 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
         let Some(error) = response.status_error() else {
             return Ok(response);
         };
-        let attempts = response.extensions.get::<Attempts>().map_or(1, |attempts| attempts.0);
-        let error = error.with_attempts(attempts);
         // `status_error` has no clock, so dates in `Retry-After` are handled here.
-        Err(match retry_after(&response.headers, &*self.clock) {
-            Some(wait) if error.retryability().is_retryable() => error.with_retryability(Retryability::After(wait)),
+        let wait = retry_after(&response.headers, &*self.clock);
+        Err(match (error.retryability(), wait) {
+            (Retryability::Now | Retryability::After(_), Some(wait)) => {
+                error.with_retryability(Retryability::After(wait))
+            }
+            (Retryability::Exhausted(_), wait @ Some(_)) => error.with_retryability(Retryability::Exhausted(wait)),
             _ => error,
         })
     }

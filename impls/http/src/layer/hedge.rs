@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::HttpCounters;
-use super::retry::Bucket;
+use super::retry_budget::Bucket;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::marks::is_handshake;
 

@@ -15,10 +15,11 @@
 //! | [`DefaultsClient`] | all others see absolute URLs, and see responses where `raise_for_status` returns errors |
 //! | [`MetricsClient`] | counts calls, including all their waits |
 //! | `CacheClient` (feature `cache`) | a hit skips all wrappers below; a stale response can replace a failure of all of them |
-//! | [`RateLimitClient`] | a call waits once, even when it is retried |
-//! | [`TotalTimeoutClient`] | limits all attempts and the waits between them |
+//! | [`TotalTimeoutClient`] | limits the wait for the rate limit, all attempts and the waits between them |
+//! | [`RateLimitClient`] | limits that count calls: a call waits once, even when it is retried |
 //! | [`RetryClient`] | repeats everything below |
 //! | [`HedgeClient`] | each hedge is a separate attempt for everything below |
+//! | [`RateLimitClient`] again | limits that count attempts: retries and hedges wait for their turn |
 //! | [`ConcurrencyClient`] | a wait for a permit does not count as a slow peer; the wait before a retry holds no permit |
 //! | [`CircuitBreakerClient`] | sees every attempt, and its rejections can be retried |
 //! | [`TraceClient`] | each attempt that is sent has its own span |
@@ -92,6 +93,7 @@ mod recorder;
 mod redirect;
 mod retry;
 mod retry_after;
+mod retry_budget;
 mod timeout;
 mod trace;
 mod trace_context;

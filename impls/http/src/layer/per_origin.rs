@@ -33,6 +33,20 @@ impl<V: Evictable> PerOrigin<V> {
         }
     }
 
+    /// The value of the URL's origin, if there is one.
+    pub(super) fn find(&self, url: &Url) -> Option<Arc<V>> {
+        let known = self.known.read();
+        if known.is_empty() {
+            return None;
+        }
+        known.get(&*origin_name(url)).map(Arc::clone)
+    }
+
+    /// The value that origins beyond the limit share.
+    pub(super) fn others(&self) -> Arc<V> {
+        Arc::clone(&self.others)
+    }
+
     /// The value of the URL's origin, made by `make` when it is new.
     pub(super) fn get(&self, url: &Url, make: impl FnOnce() -> V) -> Arc<V> {
         let name = origin_name(url);

@@ -3,29 +3,37 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_core::future::BoxFuture;
 use http::{HeaderName, Method};
+use networking_spi::backoff::Backoff;
 use networking_spi::clock::Clock;
-use networking_spi::error::ResultExt;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RetryBudget, RetryPolicy};
-use networking_spi::validate::Validate;
-use networking_spi::{NetworkError, Result, SendState};
-use tokio::time::sleep;
+use networking_spi::error::context;
+use networking_spi::http::{
+    HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RequestOptions, RequestTarget, RetryBudget,
+    RetryEvent, RetryPolicy, RetryReason,
+};
+use networking_spi::validate::{self, Validate};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use tokio::time::{Instant, sleep};
 
 use super::HttpCounters;
 use super::idempotency_key::KeyMaker;
+use super::per_origin::PerOrigin;
 use super::retry_after::retry_after;
+use super::retry_budget::Bucket;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-use crate::marks::Attempts;
-use crate::marks::ResendCount;
+use crate::marks::{Attempts, Deadline, OpenCircuit, ResendCount};
 use networking_runtime::clock::TokioClock;
 
 /// The largest body of a discarded response that is read, in bytes, so that its connection can be reused.
 const MAX_DRAIN: usize = 64 << 10;
+
+/// The largest number of hosts with separate budgets.
+const MAX_HOSTS: usize = 1_000;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -39,8 +47,17 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// * Only failures before the response head are retried. A body that fails while it is read is an error for its reader.
 /// * The call returns the response or error of the last attempt. The number of attempts is in the error's `attempts`, or in the
 ///   response's extensions as [`Attempts`].
-/// * [`RequestOptions::retry`](networking_spi::http::RequestOptions::retry) replaces the policy for one request. The budget is
-///   always the client's; a policy with `budget: None` does not use it.
+/// * A retry that would start after the call's total timeout is not waited for: the call ends immediately. So does a call whose
+///   circuit is open for longer than the policy's delay, because its retry could only be rejected.
+/// * A failure that was retried in vain is [`Exhausted`](networking_spi::Retryability::Exhausted), and no `RetryClient` outside
+///   this one retries it: attempts do not multiply.
+/// * [`RequestOptions::retry`] replaces the policy for one request, [`retries`](RequestOptions::retries) and
+///   [`retry_backoff`](RequestOptions::retry_backoff) change the number and the delays and keep the rest. The budget of a host is
+///   always the client's; a policy with `budget: None` does not use it. The client's observer also sees the retries of requests whose
+///   policy has none.
+///
+/// At most 1,000 hosts have separate budgets. When there are more, unused ones are removed; if none is unused, further hosts share
+/// one budget.
 ///
 /// Each attempt, except the last possible one, copies the head of the request.
 ///
@@ -57,7 +74,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// ```
 ///
 /// Wrong: inside the circuit breaker. The breaker would count two failed attempts and a successful one as one success, and could
-/// not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack, whose numbers of attempts multiply.
+/// not stop the attempts of a call. Also wrong: two `RetryClient`s in one stack. The outer one only retries what the inner one does
+/// not.
 pub struct RetryClient<C> {
     inner: C,
     state: ArcSwap<State>,
@@ -73,7 +91,7 @@ inner_access!(
 
 struct State {
     policy: RetryPolicy,
-    budget: Option<Bucket>,
+    budgets: Option<Budgets>,
 }
 
 impl<C> RetryClient<C> {
@@ -113,20 +131,9 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        let own = request.options.retry.take();
         let state = self.state.load_full();
+        let own = own_policy(&mut request.options, &state.policy)?;
         let policy = own.as_deref().unwrap_or(&state.policy);
-        if policy.max_attempts == 1 {
-            return attempt_once(next, request).await;
-        }
-        if let Some(own) = &own {
-            own.validate().in_field("retry")?;
-        }
-        let budget = if policy.budget.is_some() {
-            state.budget.as_ref()
-        } else {
-            None
-        };
         if policy.idempotency_keys
             && request.options.idempotent.is_none()
             && matches!(request.method, Method::POST | Method::PATCH)
@@ -135,6 +142,11 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             let key = request.headers.entry(IDEMPOTENCY_KEY);
             key.or_insert_with(|| self.keys.make());
         }
+        if policy.max_attempts == 1 {
+            return attempt_once(next, request).await;
+        }
+        let budgets = state.budgets.as_ref().filter(|_| policy.budget.is_some());
+        let mut bucket = budgets.and_then(|budgets| budgets.used(&request.target));
         let may_repeat = request.is_idempotent() || policy.retry_non_idempotent;
 
         let mut following = Some(request);
@@ -153,28 +165,105 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
                 Ok(response) => self.judge_response(policy, response, may_repeat),
                 Err(error) => judge_error(policy, error, may_repeat),
             };
-            let wait = match verdict {
+            let asked = match verdict {
                 Verdict::Good => {
-                    if let Some(budget) = budget {
-                        budget.refill();
+                    if let Some(bucket) = bucket {
+                        bucket.refill();
                     }
-                    return finish(result, attempt);
+                    return finish(result, attempt, false);
                 }
-                Verdict::Final => return finish(result, attempt),
-                Verdict::Retry(wait) => wait
-                    .unwrap_or_default()
-                    .max(policy.backoff.delay(attempt, fastrand::f64())),
+                Verdict::Final => return finish(result, attempt, attempt > 1),
+                Verdict::Retry(asked) => asked.unwrap_or_default(),
             };
-            if following.is_none() || !budget.is_none_or(Bucket::take) {
-                return finish(result, attempt);
+            let Some(next_request) = &following else {
+                return finish(result, attempt, attempt > 1);
+            };
+            let Some(wait) = wait(policy, attempt, asked, &result, next_request) else {
+                return finish(result, attempt, true);
+            };
+            if let Some(budgets) = budgets
+                && !bucket.get_or_insert_with(|| budgets.of(&next_request.target)).take()
+            {
+                return finish(result, attempt, true);
             }
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
+            }
+            if let Some(observer) = policy.observer.as_ref().or(state.policy.observer.as_ref()) {
+                let reason = match &result {
+                    Ok(response) => RetryReason::Status(response.status),
+                    Err(error) => RetryReason::Error(error),
+                };
+                observer(&RetryEvent::new(attempt, wait, reason, next_request));
             }
             // Boxed, so that the futures of calls that succeed immediately stay small.
             Box::pin(pause(result, wait)).await;
         }
         unreachable!("the last attempt returns")
+    }
+}
+
+/// The policy of a request that has its own, or changes the client's.
+fn own_policy(options: &mut RequestOptions, client: &RetryPolicy) -> Result<Option<Box<RetryPolicy>>> {
+    let (own, retries, backoff) = (
+        options.retry.take(),
+        options.retries.take(),
+        options.retry_backoff.take(),
+    );
+    if own.is_none() && retries.is_none() && backoff.is_none() {
+        return Ok(None);
+    }
+    let mut policy = own.unwrap_or_else(|| Box::new(client.clone()));
+    validate::nested(&*policy, "retry")?;
+    if let Some(retries) = retries {
+        validate::ensure(retries <= RetryPolicy::MAX_RETRIES, "retries", "must be at most 99")?;
+        *policy = policy.with_retries(retries);
+    }
+    if let Some(backoff) = backoff {
+        validate::nested(&*backoff, "retry_backoff")?;
+        policy.backoff = *backoff;
+    }
+    Ok(Some(policy))
+}
+
+/// The wait before the next attempt. `None` if that attempt could not succeed: its circuit will be open, or the call will be over.
+fn wait(
+    policy: &RetryPolicy,
+    attempt: u32,
+    asked: Duration,
+    result: &Result<Box<HttpResponse>>,
+    next_request: &HttpRequest,
+) -> Option<Duration> {
+    let mut wait = policy.backoff.delay(attempt, fastrand::f64()).max(asked);
+    if let Some(open) = open_for(result) {
+        if open > longest(&policy.backoff, attempt).max(wait) {
+            return None;
+        }
+        wait = wait.max(open);
+    }
+    let over = next_request
+        .extensions
+        .get::<Deadline>()
+        .is_some_and(|deadline| Instant::now().checked_add(wait).is_none_or(|start| start >= deadline.0));
+    (!over).then_some(wait)
+}
+
+/// How long the circuit of the attempt remains open, if it is.
+fn open_for(result: &Result<Box<HttpResponse>>) -> Option<Duration> {
+    match result {
+        Ok(response) => response.extensions.get::<OpenCircuit>().map(|open| open.0),
+        Err(error) => {
+            error.get(context::CIRCUIT)?;
+            error.retryability().delay()
+        }
+    }
+}
+
+/// The longest delay that the jitter allows.
+fn longest(backoff: &Backoff, attempt: u32) -> Duration {
+    match backoff.jitter {
+        Jitter::Proportional(_) => backoff.delay(attempt, 1.0),
+        _ => backoff.with_jitter(Jitter::None).delay(attempt, 0.0),
     }
 }
 
@@ -210,6 +299,10 @@ impl<C> RetryClient<C> {
                 Verdict::Good
             };
         }
+        if response.extensions.get::<Attempts>().is_some() {
+            // A client inside this one has given up.
+            return Verdict::Final;
+        }
         let wait = retry_after(&response.headers, &*self.clock);
         if may_repeat && wait.is_none_or(|wait| wait <= policy.max_retry_after) {
             Verdict::Retry(wait)
@@ -238,27 +331,47 @@ fn judge_error(policy: &RetryPolicy, error: &NetworkError, may_repeat: bool) -> 
         .predicate
         .as_ref()
         .and_then(|predicate| predicate.on_error(error));
-    if !asked.unwrap_or_else(|| error.retryability().is_retryable()) {
+    if !asked.unwrap_or_else(|| error.retryability().is_retryable() && !is_own_limit(error)) {
         return Verdict::Final;
     }
-    let wait = error.retryability().delay();
+    let delay = error.retryability().delay();
     let safe = may_repeat || error.send_state() == SendState::NotSent;
-    if safe && wait.is_none_or(|wait| wait <= policy.max_retry_after) {
-        Verdict::Retry(wait)
-    } else {
-        Verdict::Final
+    if !safe {
+        return Verdict::Final;
+    }
+    // The open time of a circuit is compared with the delays of the policy.
+    match delay.filter(|_| error.get(context::CIRCUIT).is_none()) {
+        Some(delay) if delay > policy.max_retry_after => Verdict::Final,
+        delay => Verdict::Retry(delay),
     }
 }
 
-fn finish(result: Result<Box<HttpResponse>>, attempts: u32) -> Result<Box<HttpResponse>> {
+/// Whether the client's rate limit refused the call because it would have to wait too long.
+fn is_own_limit(error: &NetworkError) -> bool {
+    error.kind() == ErrorKind::RateLimited && error.phase() == Some(Phase::Queue)
+}
+
+/// `gave_up`: the client has retried in vain, or could not retry what should be retried.
+fn finish(result: Result<Box<HttpResponse>>, attempts: u32, gave_up: bool) -> Result<Box<HttpResponse>> {
     match result {
         Ok(mut response) => {
-            if attempts > 1 {
-                response.extensions.insert(Attempts(attempts));
+            if attempts > 1 || gave_up {
+                // With a client inside that also retries, the attempts of both count.
+                let inner = response.extensions.get::<Attempts>().map_or(1, |inner| inner.0);
+                response.extensions.insert(Attempts(attempts - 1 + inner));
             }
             Ok(response)
         }
-        Err(error) => Err(error.with_attempts(attempts)),
+        Err(error) => {
+            let attempts = attempts - 1 + error.attempts();
+            let retryability = error.retryability();
+            let error = error.with_attempts(attempts);
+            Err(if gave_up {
+                error.with_retryability(retryability.exhausted())
+            } else {
+                error
+            })
+        }
     }
 }
 
@@ -281,48 +394,35 @@ async fn pause(given_up: Result<Box<HttpResponse>>, wait: Duration) {
 impl State {
     fn new(policy: RetryPolicy) -> Result<Self> {
         policy.validate()?;
-        let budget = policy.budget.map(Bucket::new);
-        Ok(Self { policy, budget })
+        let budgets = policy.budget.map(|budget| Budgets {
+            budget,
+            hosts: PerOrigin::new(MAX_HOSTS, Bucket::new(budget)),
+        });
+        Ok(Self { policy, budgets })
     }
 }
 
-/// A token bucket that counts in thousandths of a token.
-#[derive(Debug)]
-pub(super) struct Bucket {
-    capacity: u64,
-    refill: u64,
-    tokens: AtomicU64,
+/// The budget of each host that had a retry.
+struct Budgets {
+    budget: RetryBudget,
+    hosts: PerOrigin<Bucket>,
 }
 
-const TOKEN: u64 = 1_000;
-
-impl Bucket {
-    pub(super) fn new(budget: RetryBudget) -> Self {
-        let capacity = u64::from(budget.capacity) * TOKEN;
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "validated to be above 0.0 and at most 1.0"
-        )]
-        let refill = ((budget.refill * TOKEN as f64) as u64).max(1);
-        Self {
-            capacity,
-            refill,
-            tokens: AtomicU64::new(capacity),
+impl Budgets {
+    /// The budget of the target's host, if it had a retry.
+    fn used(&self, target: &RequestTarget) -> Option<Arc<Bucket>> {
+        match target {
+            RequestTarget::Absolute(url) => self.hosts.find(url),
+            RequestTarget::Relative(_) => None,
         }
     }
 
-    pub(super) fn take(&self) -> bool {
-        self.tokens
-            .fetch_update(Relaxed, Relaxed, |tokens| tokens.checked_sub(TOKEN))
-            .is_ok()
-    }
-
-    pub(super) fn refill(&self) {
-        // A full bucket, the usual case, is not written.
-        let _ = self.tokens.fetch_update(Relaxed, Relaxed, |tokens| {
-            (tokens < self.capacity).then(|| (tokens + self.refill).min(self.capacity))
-        });
+    /// The budget of the target's host. Relative targets share one.
+    fn of(&self, target: &RequestTarget) -> Arc<Bucket> {
+        match target {
+            RequestTarget::Absolute(url) => self.hosts.get(url, || Bucket::new(self.budget)),
+            RequestTarget::Relative(_) => self.hosts.others(),
+        }
     }
 }
 
@@ -378,17 +478,5 @@ mod tests {
                 "{jitter:?} reaches the high end"
             );
         }
-    }
-
-    #[test]
-    fn the_bucket_empties_and_refills_to_its_capacity() {
-        let bucket = Bucket::new(RetryBudget::new(2, 0.5));
-        bucket.refill();
-        assert!(bucket.take() && bucket.take());
-        assert!(!bucket.take());
-        bucket.refill();
-        assert!(!bucket.take(), "half a token");
-        bucket.refill();
-        assert!(bucket.take());
     }
 }

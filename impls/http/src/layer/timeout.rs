@@ -11,16 +11,16 @@ use tokio::time::Instant;
 use crate::body;
 use crate::body::deadline;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-
-/// In the extensions of a request: how long a rate limit has delayed it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct QueuedFor(pub(super) Duration);
+use crate::marks::{Deadline, LongBody};
 
 /// The time limit of a whole call: the wait for the rate limit, all attempts, the waits between them, and reading the body.
 ///
+/// A wait for the rate limit or for a retry that would end after the limit does not start: the call fails immediately, with the
+/// error of the rate limit or with the outcome of its last attempt.
+///
 /// # Order
 ///
-/// Right: outside [`RetryClient`](super::RetryClient).
+/// Right: outside [`RetryClient`](super::RetryClient) and [`RateLimitClient`](super::RateLimitClient).
 ///
 /// ```
 /// # use std::time::Duration;
@@ -57,32 +57,34 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        let Some(limit) = request.options.timeout.take().or(self.default) else {
+        let own = request.options.total_timeout.take();
+        let Some((deadline, limit)) = own.or(self.default).and_then(from_now) else {
             return next.send(request).await;
         };
-        let queued = request
-            .extensions
-            .remove::<QueuedFor>()
-            .map_or(Duration::ZERO, |queued| queued.0);
-        let Some(deadline) = Instant::now().checked_add(limit.saturating_sub(queued)) else {
-            // The deadline exceeds the range of the clock: no limit.
-            return next.send(request).await;
-        };
+        let covers_body = own.is_some() || request.extensions.get::<LongBody>().is_none();
+        request.extensions.insert(Deadline(deadline));
         let sent = pin!(next.send(request));
         let Ok(result) = deadline::by(deadline, sent).await else {
             return Err(NetworkError::timeout("http.request", Phase::Total, limit));
         };
         let mut response = result?;
-        response.body = body::until(mem::take(&mut response.body), deadline, limit);
+        if covers_body {
+            response.body = body::until(mem::take(&mut response.body), deadline, Phase::Total, limit);
+        }
         Ok(response)
     }
+}
+
+/// The end of a time limit that starts now. A limit that exceeds the range of the clock is none.
+fn from_now(limit: Duration) -> Option<(Instant, Duration)> {
+    Instant::now().checked_add(limit).map(|deadline| (deadline, limit))
 }
 
 #[deny(clippy::missing_trait_methods)]
 impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
-        capabilities.timeout = true;
+        capabilities.total_timeout = true;
         capabilities
     }
 
@@ -94,7 +96,7 @@ impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
     );
 }
 
-/// The time limit of one attempt, up to the response head.
+/// The time limits of each attempt: until the response head, and until its body has been read.
 ///
 /// # Order
 ///
@@ -115,15 +117,36 @@ impl<C: HttpClient> HttpClient for TotalTimeoutClient<C> {
 #[derive(Debug)]
 pub struct AttemptTimeoutClient<C> {
     inner: C,
-    default: Option<Duration>,
+    head: Option<Duration>,
+    whole: Option<Duration>,
+    fallback: Option<Duration>,
 }
 
 inner_access!(AttemptTimeoutClient);
 
 impl<C> AttemptTimeoutClient<C> {
-    /// Limits attempts of `inner` to `default`, unless a request sets another limit.
-    pub const fn new(inner: C, default: Option<Duration>) -> Self {
-        Self { inner, default }
+    /// Limits attempts of `inner` to `head` until the response head, unless a request sets another limit.
+    pub const fn new(inner: C, head: Option<Duration>) -> Self {
+        Self {
+            inner,
+            head,
+            whole: None,
+            fallback: None,
+        }
+    }
+
+    /// Limits attempts until their body has been read, unless a request sets another limit.
+    #[must_use]
+    pub const fn with_body(mut self, whole: Option<Duration>) -> Self {
+        self.whole = whole;
+        self
+    }
+
+    /// Limits attempts until the response head if neither the client nor the request sets a limit.
+    #[must_use]
+    pub const fn with_fallback(mut self, fallback: Option<Duration>) -> Self {
+        self.fallback = fallback;
+        self
     }
 }
 
@@ -135,17 +158,33 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        let Some(limit) = request.options.attempt_timeout.take().or(self.default) else {
+        let own = request.options.timeout.take();
+        let whole = own.or(self.whole);
+        let head = request.options.attempt_timeout.take().or(self.head);
+        // An explicit limit, even a longer one, replaces the fallback.
+        let head = head.or(if whole.is_none() { self.fallback } else { None });
+        let shorter = match (head, whole) {
+            (Some(head), Some(whole)) => Some(head.min(whole)),
+            (head, whole) => head.or(whole),
+        };
+        let Some((deadline, limit)) = shorter.and_then(from_now) else {
             return next.send(request).await;
         };
-        let Some(deadline) = Instant::now().checked_add(limit) else {
-            // The deadline exceeds the range of the clock: no limit.
-            return next.send(request).await;
-        };
+        let covers_body = own.is_some() || request.extensions.get::<LongBody>().is_none();
         let sent = pin!(next.send(request));
-        deadline::by(deadline, sent).await.unwrap_or_else(|_| {
-            Err(NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent))
-        })
+        let Ok(result) = deadline::by(deadline, sent).await else {
+            return Err(
+                NetworkError::timeout("http.request", Phase::Attempt, limit).with_send_state(SendState::MaybeSent)
+            );
+        };
+        let mut response = result?;
+        // `deadline - limit` is the start of the attempt.
+        if let Some(whole) = whole.filter(|_| covers_body)
+            && let Some(end) = (deadline - limit).checked_add(whole)
+        {
+            response.body = body::until(mem::take(&mut response.body), end, Phase::Attempt, whole);
+        }
+        Ok(response)
     }
 }
 
@@ -153,6 +192,7 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
 impl<C: HttpClient> HttpClient for AttemptTimeoutClient<C> {
     fn capabilities(&self) -> HttpCapabilities {
         let mut capabilities = self.inner.capabilities();
+        capabilities.timeout = true;
         capabilities.attempt_timeout = true;
         capabilities
     }

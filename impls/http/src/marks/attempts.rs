@@ -1,9 +1,12 @@
-//! Numbers of attempts.
+//! Numbers of attempts, and what ends them.
 
-/// The number of attempts, in the [extensions](networking_spi::http::HttpResponse::extensions) of a response that took more than
-/// one. Exhaustive on purpose: it is one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts(pub u32);
+use std::time::Duration;
+
+pub use networking_spi::http::Attempts;
+
+/// In the extensions of a response: how long its circuit, which its status has opened, remains open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenCircuit(pub(crate) Duration);
 
 /// The number of earlier attempts, in the extensions of a request. Absent in the first attempt.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod credentials;
+mod deadline;
 mod handshake;
 pub(crate) mod host;
 mod origin;
@@ -9,9 +10,10 @@ mod origin;
 mod token;
 
 pub use attempts::Attempts;
-pub(crate) use attempts::ResendCount;
+pub(crate) use attempts::{OpenCircuit, ResendCount};
 pub(crate) use credentials::LeftOrigin;
 pub use credentials::WithoutCredentials;
+pub(crate) use deadline::{Deadline, LongBody};
 pub(crate) use handshake::{Handshake, is_handshake, use_http_scheme};
 pub(crate) use origin::{origin_name, same_origin};
 #[cfg(any(feature = "digest-auth", feature = "websocket"))]

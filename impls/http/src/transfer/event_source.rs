@@ -32,10 +32,10 @@ use networking_runtime::clock::TokioClock;
 ///   and content types other than `text/event-stream`, end the stream with an error.
 /// * 204 ends the stream without an error.
 ///
-/// The client's size limit for responses does not apply: [`EventLimits`] limit the events. Nor does the
-/// [read timeout](crate::TransportConfig::read_timeout) of the transports: events may be as rare as they like, and TCP keep-alive and
-/// the pings of HTTP/2 notice a lost peer. The client's limit on the whole call does apply. It ends a connection, and the source
-/// reconnects.
+/// The client's size limit for responses does not apply: [`EventLimits`] limit the events. The client's time limits apply until the
+/// response head, and its retries not at all; a limit or a number of retries that the request itself sets applies. Nor does the
+/// [read timeout](crate::TransportConfig::read_timeout) of the transports apply to the events: they may be as rare as they like, and
+/// TCP keep-alive and the pings of HTTP/2 notice a lost peer.
 ///
 /// Cancel safety: dropping the future of the next event loses neither events nor a connection attempt. Dropping the source
 /// closes its connection.
@@ -113,11 +113,7 @@ impl EventSource {
         headers
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        // The source handles statuses itself.
-        request.options.raise_for_status = Some(false);
-        if client.capabilities().response_size_limit {
-            request.options.max_response_size.get_or_insert(u64::MAX);
-        }
+        attempt_policy::prepare(&mut request, client.capabilities());
         Ok(Self {
             client,
             request,

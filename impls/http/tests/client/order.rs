@@ -70,6 +70,7 @@ async fn an_attempt_that_times_out_is_a_failure_of_its_circuit() {
     let circuit = Arc::new(Recording::default());
     let client = HttpClientBuilder::over(hanging())
         .attempt_timeout(Duration::from_secs(1))
+        .retries(0)
         .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
         .build()
         .unwrap();
@@ -81,7 +82,7 @@ async fn an_attempt_that_times_out_is_a_failure_of_its_circuit() {
 async fn a_call_that_times_out_as_a_whole_is_a_cancelled_attempt() {
     let circuit = Arc::new(Recording::default());
     let client = HttpClientBuilder::over(hanging())
-        .timeout(Duration::from_secs(1))
+        .total_timeout(Duration::from_secs(1))
         .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
         .build()
         .unwrap();

@@ -45,9 +45,14 @@ pub(crate) async fn silent_body(backend: &Backend) -> Failed {
     stalled_call(&*backend.client_with(settings, |builder| builder)).await
 }
 
-pub(crate) async fn slow_body(backend: &Backend) -> Failed {
+pub(crate) async fn slow_attempt_body(backend: &Backend) -> Failed {
     let limit = Duration::from_secs(5);
     stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.timeout(limit))).await
+}
+
+pub(crate) async fn slow_body(backend: &Backend) -> Failed {
+    let limit = Duration::from_secs(5);
+    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.total_timeout(limit))).await
 }
 
 /// A call to a peer that stops sending within the body. The clock is paused from then on, so that timeouts pass immediately.

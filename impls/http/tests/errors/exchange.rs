@@ -76,7 +76,7 @@ pub(crate) async fn slow_attempt(backend: &Backend) -> Failed {
 
 pub(crate) async fn slow_call(backend: &Backend) -> Failed {
     let limit = Duration::from_secs(5);
-    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.timeout(limit))).await
+    stalled_call(&*backend.client_with(ConnectSettings::default(), |builder| builder.total_timeout(limit))).await
 }
 
 /// A call to a peer that receives the request and does not respond. The clock is paused from then on, so that timeouts pass

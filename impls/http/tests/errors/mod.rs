@@ -29,7 +29,7 @@ macro_rules! suite {
                     tunnel_cut_short socks_refused socks_failure socks_garbage socks_credentials;
                 exchange: closed_without_answer reset_without_answer garbage huge_head bad_length foreign_transfer_coding
                     silent_peer slow_attempt slow_call failing_upload;
-                body: silent_body slow_body short_body missing_chunk reset_body bad_chunk_size bad_gzip short_gzip
+                body: silent_body slow_attempt_body slow_body short_body missing_chunk reset_body bad_chunk_size bad_gzip short_gzip
                     bad_json bad_text large_body endless_body bomb;
                 redirect: redirect_loop endless_redirects bad_location redirected_stream;
                 status: unauthorized forbidden not_found too_many_requests too_many_requests_until not_implemented

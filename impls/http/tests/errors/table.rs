@@ -61,7 +61,9 @@ pub(crate) fn check(case: &str, failed: &Failed) {
     let status = error.status().map(|status| status.to_string());
     let phase = error.phase().map(|phase| phase.to_string());
     assert_eq!(status.or(phase).unwrap_or_default(), row.phase_or_status, "{error:?}");
-    assert_retry(row.retry, error);
+    // The request is not idempotent.
+    let repeated = row.retry == "now" && row.sent == "no";
+    assert_retry(row.retry, repeated, error);
     let sent = match error.send_state() {
         SendState::NotSent => "no",
         SendState::MaybeSent => "maybe",
@@ -70,8 +72,6 @@ pub(crate) fn check(case: &str, failed: &Failed) {
     assert_eq!(sent, row.sent, "sent: {error:?}");
     assert_eq!(context(error, "reason").unwrap_or_default(), row.reason, "{error:?}");
 
-    // The request is not idempotent.
-    let repeated = row.retry == "now" && row.sent == "no";
     assert_eq!(error.attempts(), if repeated { 2 } else { 1 }, "attempts: {error:?}");
     if error.kind() == ErrorKind::InvalidInput {
         assert_eq!(error.field(), Some("url"), "{error:?}");
@@ -89,10 +89,11 @@ fn context<'e>(error: &'e NetworkError, wanted: &str) -> Option<&'e str> {
 }
 
 #[track_caller]
-fn assert_retry(written: &str, error: &NetworkError) {
+fn assert_retry(written: &str, repeated: bool, error: &NetworkError) {
     let found = error.retryability();
     match written {
         "never" => assert_eq!(found, Retryability::Never, "{error:?}"),
+        "now" if repeated => assert_eq!(found, Retryability::Exhausted(None), "{error:?}"),
         "now" => assert_eq!(found, Retryability::Now, "{error:?}"),
         "after the wait" => assert!(found.delay().is_some_and(|wait| wait > Duration::ZERO), "{error:?}"),
         _ => {

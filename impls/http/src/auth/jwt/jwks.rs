@@ -267,8 +267,13 @@ impl Inner {
 
     async fn request(&self) -> Result<Keys> {
         let mut request = HttpRequest::new(Method::GET, self.config.url.clone())
-            .with_header(header::ACCEPT, "application/jwk-set+json, application/json")?
-            .with_timeout(self.config.timeout);
+            .with_header(header::ACCEPT, "application/jwk-set+json, application/json")?;
+        // The limit of all attempts, if the client makes more than one.
+        request = if self.http.capabilities().total_timeout {
+            request.with_total_timeout(self.config.timeout)
+        } else {
+            request.with_timeout(self.config.timeout)
+        };
         request.options.follow_redirects = Some(false);
         request.options.raise_for_status = Some(false);
         request.options.max_response_size = Some(self.config.max_body as u64);

@@ -9,7 +9,7 @@ use networking_spi::error::context;
 use networking_spi::http::OAuth2Token;
 use networking_spi::redact;
 use networking_spi::secret::Secret;
-use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
+use networking_spi::{ErrorKind, NetworkError, Result};
 use serde_json::Value;
 use tokio::time::sleep;
 use url::Url;
@@ -162,10 +162,7 @@ impl DeviceAuthorization {
             Some("authorization_pending" | "slow_down") => 0,
             _ => self.failures.saturating_add(1),
         };
-        let pause = match error.retryability() {
-            Retryability::After(wait) => pause.max(wait),
-            _ => pause,
-        };
+        let pause = pause.max(error.retryability().delay().unwrap_or_default());
         self.next_request = self.client.clock.elapsed().saturating_add(pause);
         if passes {
             return None;
@@ -202,7 +199,7 @@ async fn wait_until(clock: &dyn Clock, time: Duration) {
 
 /// Whether a later request may succeed.
 fn passes(error: &NetworkError) -> bool {
-    error.retryability().is_retryable() || error.status().is_some_and(|status| status == 429 || status >= 500)
+    error.retryability().is_transient() || error.status().is_some_and(|status| status == 429 || status >= 500)
 }
 
 fn interval(value: Option<&Value>) -> Option<Duration> {

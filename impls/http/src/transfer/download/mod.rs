@@ -300,12 +300,7 @@ impl Run<'_> {
         request.headers.clone_from(headers);
         request.options = options.clone();
         request.extensions = extensions.clone();
-        // The download handles statuses itself. The size limit for responses in memory does not apply to files.
-        let capabilities = client.capabilities();
-        request.options.raise_for_status = Some(false);
-        if capabilities.response_size_limit {
-            request.options.max_response_size.get_or_insert(u64::MAX);
-        }
+        attempt_policy::prepare(&mut request, client.capabilities());
         request
             .headers
             .insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));

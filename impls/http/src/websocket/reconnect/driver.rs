@@ -108,7 +108,7 @@ impl Driver {
                 // While closing, a broken connection counts as closed.
                 Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Disconnect::Closed,
                 Ok(None) => return Disconnect::Outage(closed_by_peer(frame.as_ref())),
-                Err(error) if !error.retryability().is_retryable() => return Disconnect::Failed(error),
+                Err(error) if !error.retryability().is_transient() => return Disconnect::Failed(error),
                 Err(error) => return Disconnect::Outage(error),
             }
         }
@@ -154,7 +154,7 @@ impl Driver {
                     return Ok(fresh);
                 }
                 Err(error) => {
-                    let is_final = !error.retryability().is_retryable();
+                    let is_final = !error.retryability().is_transient();
                     cause = error;
                     self.report(ReconnectEvent::Failed {
                         attempt,

@@ -79,7 +79,7 @@ impl Job {
             });
             match result.and_then(|record| self.with_output_topic(record.outputs)) {
                 Ok(outputs) => return Ok(outputs),
-                Err(error) if error.retryability().is_retryable() && attempt < self.config.max_attempts => {
+                Err(error) if error.retryability().is_transient() && attempt < self.config.max_attempts => {
                     self.note_retry(&error);
                     sleep(
                         error
@@ -166,7 +166,7 @@ impl Job {
                 *next_offset = Some(finished.message.next_offset());
             }
             let Some((_, error)) = failed else { break };
-            if error.retryability().is_retryable() && attempt < self.config.max_attempts {
+            if error.retryability().is_transient() && attempt < self.config.max_attempts {
                 self.note_retry(&error);
                 sleep(self.delay(attempt)).await;
                 attempt += 1;

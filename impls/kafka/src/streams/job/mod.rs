@@ -75,7 +75,7 @@ impl Job {
                     failures = 0;
                     self.handle(messages, &mut early, &mut uncommitted).await?;
                 }
-                Err(error) if error.retryability().is_retryable() => {
+                Err(error) if error.retryability().is_transient() => {
                     failures = failures.saturating_add(1);
                     self.note_retry(&error);
                     // A stop during the wait is handled by the next iteration.
@@ -148,7 +148,7 @@ impl Job {
         let options = ConsumeOptions::new().with_max_messages(1).with_max_wait(Duration::ZERO);
         match self.client.consume_messages(&self.consumer, options).await {
             Ok(messages) => early.extend(messages),
-            Err(error) if error.retryability().is_retryable() => self.note_retry(&error),
+            Err(error) if error.retryability().is_transient() => self.note_retry(&error),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Job {
                 }
                 Err(error) => {
                     self.note_retry(&error);
-                    if !error.retryability().is_retryable() {
+                    if !error.retryability().is_transient() {
                         return;
                     }
                     tokio::time::sleep(self.delay(attempt)).await;

@@ -1,7 +1,9 @@
-//! A limit on the rate of calls.
+//! A limit on the rate of calls or attempts.
+
+mod gate;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -10,22 +12,24 @@ use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget}
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
+use self::gate::{Gate, Gates};
 use super::HttpCounters;
-use super::per_origin::{Evictable, PerOrigin};
+use super::per_origin::PerOrigin;
 use super::retry_after::retry_after;
-use super::timeout::QueuedFor;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
+use crate::marks::Deadline;
 use networking_runtime::clock::TokioClock;
 
-/// At most `calls` calls per `period`.
+/// At most `calls` calls per `period`. Further calls wait for their turn.
 ///
 /// ```
 /// use std::time::Duration;
 /// use networking_http::layer::RateLimit;
 ///
 /// let limit = RateLimit::per_second(50).with_burst(10).with_max_wait(Duration::from_millis(500));
+/// // The peer gets at most 50 requests per second, retries included.
+/// let strict = RateLimit::per_second(50).with_attempts_counted(true);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,24 +42,30 @@ pub struct RateLimit {
     pub period: Duration,
     /// The largest number of calls without a wait after an idle time, at least 1.
     pub burst: u32,
-    /// The longest wait of a call; a call that would wait longer fails immediately.
-    #[serde(with = "humantime_serde")]
-    pub max_wait: Duration,
+    /// The longest wait of a call; a call that would wait longer fails immediately. `None`: a call waits until its total timeout,
+    /// if it has one.
+    #[serde(with = "humantime_serde", default)]
+    pub max_wait: Option<Duration>,
     /// The longest pause after a 429 or 503 with `Retry-After`, at most a day. No call is sent for the time in the header, up to
     /// this limit. Defaults to zero: no pause.
     #[serde(with = "humantime_serde", default)]
     pub max_pause: Duration,
+    /// Whether each attempt counts, so that retries and hedges stay within the rate. Otherwise each call counts once, however
+    /// many attempts it makes. Redirects never count.
+    #[serde(default)]
+    pub count_attempts: bool,
 }
 
 impl RateLimit {
-    /// `calls` per `period`, evenly spaced, with a wait of at most 1 s.
+    /// `calls` per `period`, evenly spaced. Calls wait for their turn until their total timeout.
     pub const fn new(calls: u32, period: Duration) -> Self {
         Self {
             calls,
             period,
             burst: 1,
-            max_wait: Duration::from_secs(1),
+            max_wait: None,
             max_pause: Duration::ZERO,
+            count_attempts: false,
         }
     }
 
@@ -77,7 +87,13 @@ impl RateLimit {
 
     /// Sets the longest wait of a call.
     pub const fn with_max_wait(mut self, max_wait: Duration) -> Self {
-        self.max_wait = max_wait;
+        self.max_wait = Some(max_wait);
+        self
+    }
+
+    /// Sets whether each attempt counts, instead of each call.
+    pub const fn with_attempts_counted(mut self, counted: bool) -> Self {
+        self.count_attempts = counted;
         self
     }
 
@@ -112,20 +128,23 @@ impl Validate for RateLimit {
 }
 
 /// Limits the rate of calls (generic cell rate algorithm): of all calls, of the calls to each host (scheme, host and port), or of
-/// both. Waiting calls are sent in order of arrival.
+/// both. A call takes its turn at both limits at the same moment. Waiting calls are sent in order of arrival; a call that waits for
+/// its host does not delay calls to other hosts.
 ///
-/// A call that would wait longer than [`RateLimit::max_wait`] or its timeout fails immediately with `RateLimited`; the error
-/// contains the wait. A call that is dropped while it waits still counts.
+/// A call waits at most until its total timeout, and at most [`RateLimit::max_wait`]. A call that is expected to wait longer fails
+/// immediately with `RateLimited`; the error contains the wait. A call that is refused or dropped does not count, and delays nobody.
+/// The wait is no part of an attempt: `timeout` and `attempt_timeout` start after it.
 ///
-/// A [pause](RateLimit::with_max_pause) starts with the response of a call. Responses that are retried further inside do not
-/// start a pause.
+/// A [pause](RateLimit::with_max_pause) starts with the response of a call, if calls are counted, or of an attempt, if attempts
+/// are counted.
 ///
 /// At most 1,000 hosts have separate limits. When there are more, idle hosts are removed; if none is idle, further hosts share
 /// one limit.
 ///
 /// # Order
 ///
-/// Right: outside [`RetryClient`](super::RetryClient), so that a call waits once.
+/// Right: outside [`RetryClient`](super::RetryClient) to count calls, or inside it to count attempts; inside
+/// [`TotalTimeoutClient`](super::TotalTimeoutClient), so that the wait has the limit of the call.
 ///
 /// ```
 /// # use networking_http::{MemoryHttpClient, layer::{RateLimit, RateLimitClient, RetryClient}};
@@ -218,19 +237,20 @@ impl<C: HttpClient> Wrapper for RateLimitClient<C> {
         &self.inner
     }
 
-    async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let gates = Gates {
             all: self.gate.as_ref(),
             host: self.host(&request),
         };
-        let wait = gates.take_turn(request.options.timeout).map_err(rate_limited)?;
-        if !wait.is_zero() {
-            if let Some(counters) = &self.counters {
+        if !gates.pass() {
+            let deadline = request.extensions.get::<Deadline>().map(|deadline| deadline.0);
+            // Boxed, so that the futures of calls that need not wait stay small.
+            let waited = Box::pin(gates.wait(deadline)).await.map_err(rate_limited)?;
+            if let Some(counters) = &self.counters
+                && !waited.is_zero()
+            {
                 counters.throttled.fetch_add(1, Ordering::Relaxed);
             }
-            tokio::time::sleep(wait).await;
-            // The time limit of the call includes the wait.
-            request.extensions.insert(QueuedFor(wait));
         }
         let response = next.send(request).await?;
         if matches!(
@@ -265,115 +285,4 @@ fn rate_limited(wait: Duration) -> NetworkError {
     .with_send_state(SendState::NotSent)
     .with_retryability(Retryability::After(wait))
     .with_context("wait", format!("{wait:?}"))
-}
-
-/// The gates that a call has to pass.
-struct Gates<'g> {
-    all: Option<&'g Gate>,
-    host: Option<Arc<Gate>>,
-}
-
-impl Gates<'_> {
-    fn iter(&self) -> impl Iterator<Item = &Gate> {
-        self.all.into_iter().chain(self.host.as_deref())
-    }
-
-    /// Reserves a call at each gate, or at none. Returns the longest wait; the error is the wait that is too long.
-    fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
-        if let (Some(all), Some(host)) = (self.all, &self.host) {
-            // Both are checked first, so that a call that one gate refuses does not count at the other.
-            all.peek(timeout)?;
-            host.peek(timeout)?;
-        }
-        self.iter()
-            .try_fold(Duration::ZERO, |wait, gate| Ok(wait.max(gate.take_turn(timeout)?)))
-    }
-
-    /// Pauses the gate of the host, or, without limits per host, the gate of all calls.
-    fn pause(&self, asked: Duration) {
-        if let Some(gate) = self.host.as_deref().or(self.all) {
-            gate.pause(asked);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Gate {
-    origin: Instant,
-    /// Nanoseconds between calls.
-    interval: u64,
-    /// The longest time that a call may be ahead of the schedule, in nanoseconds.
-    tolerance: u64,
-    max_wait: Duration,
-    max_pause: Duration,
-    /// When the next call of the schedule is due, in nanoseconds after `origin`.
-    due: AtomicU64,
-}
-
-impl Gate {
-    fn checked(limit: RateLimit) -> Result<Self> {
-        limit.validate()?;
-        Ok(Self::new(limit))
-    }
-
-    fn new(limit: RateLimit) -> Self {
-        let nanos = limit.period.as_nanos() / u128::from(limit.calls);
-        let interval = u64::try_from(nanos).unwrap_or(u64::MAX).max(1);
-        let tolerance = interval.saturating_mul(u64::from(limit.burst) - 1);
-        Self {
-            origin: Instant::now(),
-            interval,
-            tolerance,
-            max_wait: limit.max_wait,
-            max_pause: limit.max_pause,
-            due: AtomicU64::new(0),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Reserves a call. Returns its wait; the error is the wait that is too long.
-    fn take_turn(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
-        let now = self.now();
-        let mut due = self.due.load(Ordering::Relaxed);
-        loop {
-            let wait = self.wait(due, now, timeout)?;
-            let next = due.max(now).saturating_add(self.interval);
-            match self
-                .due
-                .compare_exchange_weak(due, next, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Ok(wait),
-                Err(current) => due = current,
-            }
-        }
-    }
-
-    /// Like `take_turn`, without reserving the call.
-    fn peek(&self, timeout: Option<Duration>) -> Result<Duration, Duration> {
-        self.wait(self.due.load(Ordering::Relaxed), self.now(), timeout)
-    }
-
-    fn wait(&self, due: u64, now: u64, timeout: Option<Duration>) -> Result<Duration, Duration> {
-        let longest = timeout.map_or(self.max_wait, |timeout| timeout.min(self.max_wait));
-        let wait = Duration::from_nanos(due.max(now).saturating_sub(self.tolerance).saturating_sub(now));
-        if wait > longest { Err(wait) } else { Ok(wait) }
-    }
-
-    /// Schedules no call before the end of the pause. Reserved calls are not affected.
-    fn pause(&self, asked: Duration) {
-        let pause = u64::try_from(asked.min(self.max_pause).as_nanos()).unwrap_or(u64::MAX);
-        if pause > 0 {
-            let over = self.now().saturating_add(pause).saturating_add(self.tolerance);
-            self.due.fetch_max(over, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Evictable for Gate {
-    fn is_idle(&self) -> bool {
-        self.due.load(Ordering::Relaxed) <= self.now()
-    }
 }
