@@ -21,6 +21,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::time::{Instant, sleep};
 
 use super::HttpCounters;
+use super::conventions::{method_name, server_of};
 use super::idempotency_key::KeyMaker;
 use super::per_origin::PerOrigin;
 use super::retry_after::retry_after;
@@ -189,6 +190,7 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
             }
+            log(attempt, wait, &result, next_request);
             if let Some(observer) = policy.observer.as_ref().or(state.policy.observer.as_ref()) {
                 let reason = match &result {
                     Ok(response) => RetryReason::Status(response.status),
@@ -200,6 +202,20 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             Box::pin(pause(result, wait)).await;
         }
         unreachable!("the last attempt returns")
+    }
+}
+
+/// Logs a retry.
+#[cold]
+fn log(attempt: u32, delay: Duration, result: &Result<Box<HttpResponse>>, request: &HttpRequest) {
+    let method = method_name(&request.method);
+    let (host, _) = server_of(request);
+    match result {
+        Ok(response) => {
+            let status = response.status.as_u16();
+            tracing::warn!(method, host, attempt, ?delay, status, "a request is retried");
+        }
+        Err(error) => tracing::warn!(method, host, attempt, ?delay, %error, "a request is retried"),
     }
 }
 

@@ -129,6 +129,36 @@ async fn failures_are_logged_once_without_secrets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_retry_is_logged() {
+    let spans = Spans::default();
+    let _guard = spans.listen();
+    let memory = MemoryHttpClient::new();
+    let replies = [
+        Reply::new(StatusCode::BAD_GATEWAY),
+        Reply::error(ErrorKind::ConnectionRefused),
+        Reply::ok(),
+    ];
+    memory.route(Method::GET, "/x", replies).unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .retry(RetryPolicy::new(3))
+        .build()
+        .unwrap();
+    client.get("http://user:s3cr3t@api.test/x?token=s3cr3t").await.unwrap();
+    let text = spans.text();
+    let warnings: Vec<&str> = text.lines().filter(|line| line.contains(" WARN ")).collect();
+    let [first, second] = warnings[..] else {
+        panic!("{text}");
+    };
+    for part in ["a request is retried", r#"host="api.test""#, "attempt=1", "status=502"] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    for part in ["attempt=2", "connection_refused"] {
+        assert!(second.contains(part), "{part}: {second}");
+    }
+    assert!(!text.contains("s3cr3t") && !text.contains(" ERROR "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_has_a_span_without_secrets() {
     let spans = Spans::default();
     let _guard = spans.listen();
