@@ -72,7 +72,15 @@ pub fn url(url: &Url) -> String {
             out.push_str(&port.to_string());
         }
     }
-    out.push_str(url.path());
+    match url.path().rsplit_once('@') {
+        // `user:password@host` without a scheme is a URL of the scheme `user`.
+        Some((_, rest)) if !url.has_host() => {
+            out.push_str(REDACTED);
+            out.push('@');
+            out.push_str(rest);
+        }
+        _ => out.push_str(url.path()),
+    }
     if let Some(query) = url.query() {
         out.push('?');
         out.push_str(&self::query(query));
