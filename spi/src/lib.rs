@@ -12,12 +12,11 @@
 //! | [`bridge`] | [`CommunicationBridge`](bridge::CommunicationBridge), [`BridgeSource`](bridge::BridgeSource), [`BridgeSink`](bridge::BridgeSink) | [`CommunicationBridgeExt`](bridge::CommunicationBridgeExt) |
 //!
 //! ```
-//! use std::sync::Arc;
 //! use networking_spi::prelude::*;
 //!
 //! /// Application code depends on the contract, not on a library.
 //! async fn open_issues(http: Arc<dyn HttpClient>, repo: &str) -> Result<u64, NetworkError> {
-//!     let response = http.get(&format!("https://api.example.com/repos/{repo}")).await?.error_for_status()?;
+//!     let response = http.get(format!("https://api.example.com/repos/{repo}")).await?.error_for_status()?;
 //!     let body: serde_json::Value = response.json().await?;
 //!     Ok(body["open_issues"].as_u64().unwrap_or_default())
 //! }
@@ -52,12 +51,20 @@ pub mod compression;
 pub mod config;
 pub mod error;
 pub mod http;
+mod json;
 pub mod kafka;
 mod names;
 pub mod redact;
 pub mod secret;
 pub mod validate;
 pub mod websocket;
+
+/// For implementations of the traits.
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+pub use futures_core::future::BoxFuture;
+pub use futures_core::stream::BoxStream;
+pub use url::Url;
 
 pub use error::{BoxError, ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 
@@ -81,15 +88,32 @@ pub mod prelude {
     /// The error of every operation, its kinds and retryability, and the extension trait for results.
     #[doc(no_inline)]
     pub use crate::error::{ErrorKind, NetworkError, ResultExt, Retryability};
-    /// HTTP: the contracts, the extension trait, requests and responses.
+    /// HTTP: the contracts, the extension traits, requests, responses, and the values in them.
     #[doc(no_inline)]
-    pub use crate::http::{HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse};
+    pub use crate::http::{
+        Batch, BufferedResponse, ByteStreamExt, ErrorResponse, HeaderMap, HeaderName, HeaderValue, HttpBody,
+        HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse, Intercepted, Interceptor, InterceptorFn,
+        IntoHeaders, Method, Multipart, Part, ProblemDetails, ProxyConfig, RequestBuilder, RequestHead, RequestOptions,
+        RequestTarget, RetryPolicy, ServerSentEvent, StatusCode,
+    };
     /// Kafka: the contracts and the extension trait.
     #[doc(no_inline)]
     pub use crate::kafka::{KafkaClient, KafkaClientExt, KafkaExtended};
-    /// WebSocket: the contract, the extension trait, and callbacks.
+    /// Secrets, which `Debug` does not show.
     #[doc(no_inline)]
-    pub use crate::websocket::{WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketHandler};
+    pub use crate::secret::Secret;
+    /// WebSocket: the contract, the extension trait, requests, messages, and callbacks.
+    #[doc(no_inline)]
+    pub use crate::websocket::{
+        CloseFrame, WebSocketCallbacks, WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketHandler,
+        WebSocketMessage, WebSocketRequest,
+    };
+    /// Types of other crates in the signatures of the contracts.
+    #[doc(no_inline)]
+    pub use crate::{Bytes, Url, async_trait};
+    /// The time limits of requests are durations, and clients are shared.
+    #[doc(no_inline)]
+    pub use std::{sync::Arc, time::Duration};
 }
 
 /// Compiles the examples of the README.

@@ -96,7 +96,7 @@ fn texts_through_connection(runtime: &Runtime, connection: &dyn WebSocketConnect
         runtime.block_on(async {
             for _ in 0..trips {
                 connection.send_text(text).await.expect("a sent message");
-                let echo = connection.next_data().await.expect("a whole message");
+                let echo = connection.next().await.expect("a whole message");
                 assert_eq!(echo.map(|echo| echo.len()), Some(text.len()), "the echo is whole");
             }
         });
@@ -136,7 +136,7 @@ impl Load {
                         .send(WebSocketMessage::Binary(message.clone()))
                         .await
                         .expect("a sent message");
-                    let echo = connection.next_data().await.expect("a whole message");
+                    let echo = connection.next().await.expect("a whole message");
                     assert_eq!(echo.map(|echo| echo.len()), Some(self.size), "the echo is whole");
                 }
             });

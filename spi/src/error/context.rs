@@ -86,6 +86,8 @@ context_keys! {
     CLAIM = "claim";
     /// A content coding.
     CODING = "coding";
+    /// The column at which a document is wrong, from 1.
+    COLUMN = "column";
     /// The `Content-Range` of a response.
     CONTENT_RANGE = "content-range";
     /// The `Content-Type` of a response.
@@ -112,16 +114,23 @@ context_keys! {
     HTTP2_ERROR = "http2_error";
     /// The limit that was exceeded.
     LIMIT = "limit";
+    /// The line on which a document is wrong, from 1.
+    LINE = "line";
     /// The method of a request.
     METHOD = "method";
     /// The number of a partition.
     PARTITION = "partition";
     /// The path of a file.
     PATH = "path";
+    /// The title of the problem that a server reports (RFC 9457, section 3.1.3).
+    PROBLEM = "problem";
     /// The reason: a short stable name (`expired`, `audience`), or the peer's text.
     REASON = "reason";
-    /// A setting of a backend, under the backend's name.
+    /// A setting, under the name that the backend or the options give it.
     SETTING = "setting";
+    /// The status of a response that is no error status (`200`). Error statuses are
+    /// [`NetworkError::status`](crate::NetworkError::status).
+    STATUS = "status";
     /// A subject of a schema registry.
     SUBJECT = "subject";
     /// The target of a delivery.

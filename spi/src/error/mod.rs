@@ -1,6 +1,7 @@
 //! The error type of all contracts.
 
 pub mod context;
+mod convert;
 mod kind;
 mod result;
 mod retry;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use convert::url_problem;
 pub use kind::{ErrorKind, Phase};
 pub use result::ResultExt;
 pub use retry::{Retryability, SendState};
@@ -67,7 +69,7 @@ struct Inner {
 }
 
 impl NetworkError {
-    /// An error of `kind` in `operation` (lower case with dots: `kafka.produce_message`).
+    /// An error of `kind` in `operation` (lower case with dots: `kafka.produce_message`). `Display` omits an empty operation.
     ///
     /// `kind` decides the initial retryability and send state:
     ///
@@ -128,7 +130,8 @@ impl NetworkError {
     /// assert_eq!(error.field(), Some("retry.max_attempts"));
     /// ```
     pub fn invalid_input(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorKind::InvalidInput, "validate", message).with_context(context::FIELD, field)
+        // The field says more than an operation could.
+        Self::new(ErrorKind::InvalidInput, "", message).with_context(context::FIELD, field)
     }
 
     /// [`ErrorKind::Unsupported`] naming the capability that is missing.
@@ -235,7 +238,7 @@ impl NetworkError {
             || (kind == ErrorKind::Status && self.0.status.is_some())
     }
 
-    /// The operation that failed (`http.request`).
+    /// The operation that failed (`http.request`); empty for an invalid value that no operation has used yet.
     pub fn operation(&self) -> &str {
         &self.0.operation
     }
@@ -327,7 +330,10 @@ impl fmt::Display for NetworkError {
             context,
             ..
         } = &*self.0;
-        write!(f, "{operation}: {kind}")?;
+        if !operation.is_empty() {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{kind}")?;
         match (phase, status) {
             (Some(phase), _) => write!(f, " ({phase})")?,
             (None, Some(status)) => write!(f, " ({status})")?,

@@ -1,6 +1,7 @@
 //! Request and response bodies.
 
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -45,7 +46,16 @@ enum Repr {
     Stream {
         stream: ByteStream,
         length: Option<u64>,
+        /// What [`HttpBody::read_ahead`] has read of the stream.
+        ahead: Option<Box<Ahead>>,
     },
+}
+
+/// The beginning of a stream, and the error that followed it.
+#[derive(Default)]
+struct Ahead {
+    bytes: BytesMut,
+    error: Option<NetworkError>,
 }
 
 impl HttpBody {
@@ -57,7 +67,11 @@ impl HttpBody {
     /// A stream that can be sent only once. `length` becomes the `Content-Length`. Without a length, HTTP/1.1 uses the
     /// chunked transfer coding.
     pub fn stream(stream: ByteStream, length: Option<u64>) -> Self {
-        Self(Repr::Stream { stream, length })
+        Self(Repr::Stream {
+            stream,
+            length,
+            ahead: None,
+        })
     }
 
     /// A source that is opened for each attempt.
@@ -104,7 +118,120 @@ impl HttpBody {
             Repr::Empty => stream::empty().boxed(),
             Repr::Bytes(bytes) => stream::once(async move { Ok(bytes) }).boxed(),
             Repr::Source(source) => source.open(),
-            Repr::Stream { stream, .. } => stream,
+            Repr::Stream { stream, ahead, .. } => match ahead {
+                None => stream,
+                Some(ahead) => {
+                    let Ahead { bytes, error } = *ahead;
+                    let first = (!bytes.is_empty()).then(|| Ok(bytes.freeze()));
+                    match error {
+                        // Nothing follows an error.
+                        Some(error) => stream::iter(first.into_iter().chain([Err(error)])).boxed(),
+                        None => stream::iter(first).chain(stream).boxed(),
+                    }
+                }
+            },
+        }
+    }
+
+    /// Returns the next chunk of the body, as it arrives; `None` after the end and after an error.
+    ///
+    /// Cancel safety: if the future is dropped, no bytes are lost.
+    ///
+    /// ```
+    /// use networking_spi::http::HttpBody;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> networking_spi::Result<()> {
+    /// let mut body = HttpBody::from("hello");
+    /// let mut length = 0;
+    /// while let Some(chunk) = body.chunk().await? {
+    ///     length += chunk.len();
+    /// }
+    /// assert_eq!(length, 5);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of the transfer.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        if let Repr::Bytes(bytes) = &mut self.0 {
+            let bytes = std::mem::take(bytes);
+            self.0 = Repr::Empty;
+            return Ok(Some(bytes));
+        }
+        self.open();
+        let Repr::Stream { stream, length, ahead } = &mut self.0 else {
+            return Ok(None);
+        };
+        let (bytes, error) = ahead.take().map(|ahead| (ahead.bytes, ahead.error)).unwrap_or_default();
+        let next = if !bytes.is_empty() {
+            if error.is_some() {
+                let bytes = BytesMut::new();
+                *ahead = Some(Box::new(Ahead { bytes, error }));
+            }
+            Some(Ok(bytes.freeze()))
+        } else if let Some(error) = error {
+            Some(Err(error))
+        } else {
+            stream.next().await
+        };
+        match next {
+            Some(Ok(chunk)) => {
+                *length = length.map(|length| length.saturating_sub(chunk.len() as u64));
+                Ok(Some(chunk))
+            }
+            ended => {
+                self.0 = Repr::Empty;
+                ended.transpose()
+            }
+        }
+    }
+
+    /// Reads the first `limit` bytes of the body into memory, or all of a shorter body. They stay a part of the body, and
+    /// [`ahead`](Self::ahead) shows them. An error of the transfer also stays a part of the body, after them.
+    ///
+    /// Cancel safety: if the future is dropped, what has been read stays a part of the body.
+    pub async fn read_ahead(&mut self, limit: usize) {
+        self.open();
+        let Repr::Stream { stream, ahead, .. } = &mut self.0 else {
+            return;
+        };
+        let read = ahead.get_or_insert_default();
+        while read.bytes.len() < limit && read.error.is_none() {
+            match stream.next().await {
+                Some(Ok(chunk)) => read.bytes.extend_from_slice(&chunk),
+                Some(Err(error)) => read.error = Some(error),
+                None => {
+                    *self = std::mem::take(&mut read.bytes).freeze().into();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The first bytes of the body that are in memory: all of a body of bytes, and what [`read_ahead`](Self::read_ahead) has
+    /// read of a stream.
+    pub fn ahead(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Bytes(bytes) => bytes,
+            Repr::Stream { ahead: Some(ahead), .. } => &ahead.bytes,
+            _ => &[],
+        }
+    }
+
+    /// Whether the whole body is in memory.
+    pub(super) const fn is_in_memory(&self) -> bool {
+        matches!(self.0, Repr::Empty | Repr::Bytes(_))
+    }
+
+    /// Opens a source.
+    fn open(&mut self) {
+        if let Repr::Source(source) = &self.0 {
+            self.0 = Repr::Stream {
+                stream: source.open(),
+                length: source.length(),
+                ahead: None,
+            };
         }
     }
 
@@ -117,8 +244,8 @@ impl HttpBody {
     /// errors of the transfer.
     pub async fn collect(self, limit: usize) -> Result<Bytes> {
         let too_large = || {
-            NetworkError::new(ErrorKind::TooLarge, "http.body", "the body is longer than the limit")
-                .with_context(context::LIMIT, limit.to_string())
+            let message = format!("the body is longer than its limit of {limit} bytes");
+            NetworkError::new(ErrorKind::TooLarge, "http.body", message).with_context(context::LIMIT, limit.to_string())
         };
         match self.0 {
             Repr::Empty => Ok(Bytes::new()),
@@ -217,13 +344,30 @@ impl HttpBody {
 }
 
 fn response_too_large(limit: u64) -> NetworkError {
-    NetworkError::new(
-        ErrorKind::TooLarge,
-        "http.body",
-        "the response body is longer than the limit",
-    )
-    .with_send_state(SendState::Sent)
-    .with_context(context::LIMIT, limit.to_string())
+    let message = format!(
+        "the response body is longer than {limit} bytes: raise `max_response_size` of the client, or of the request (`u64::MAX` is no limit)"
+    );
+    NetworkError::new(ErrorKind::TooLarge, "http.body", message)
+        .with_send_state(SendState::Sent)
+        .with_context(context::LIMIT, limit.to_string())
+        .with_context(context::SETTING, "max_response_size")
+}
+
+/// [`chunk`](Self::chunk) of a [`ByteStream`].
+pub trait ByteStreamExt: Send {
+    /// Returns the next chunk; `None` after the end.
+    ///
+    /// Cancel safety: if the future is dropped, no bytes are lost.
+    ///
+    /// # Errors
+    /// The errors of the transfer.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+}
+
+impl ByteStreamExt for ByteStream {
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        self.try_next().await
+    }
 }
 
 /// `None` after the end or an error.
@@ -413,6 +557,82 @@ mod tests {
         assert_eq!(length(HttpBody::stream(chunks(&[]), Some(5))), Err(ErrorKind::TooLarge));
         assert!(HttpBody::empty().limited(0).unwrap().is_empty());
         assert_eq!(HttpBody::from("abcd").limited(4).unwrap().as_bytes().unwrap(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn chunks_of_every_kind_of_body_come_one_by_one() {
+        #[derive(Debug)]
+        struct Twice;
+        impl BodySource for Twice {
+            fn open(&self) -> ByteStream {
+                chunks(&[b"ab", b"c"])
+            }
+            fn length(&self) -> Option<u64> {
+                Some(3)
+            }
+        }
+        let two: &[&str] = &["ab", "c"];
+        for (mut body, expected) in [
+            (HttpBody::empty(), &[][..]),
+            (HttpBody::from("abc"), &["abc"]),
+            (HttpBody::source(Arc::new(Twice)), two),
+            (HttpBody::stream(chunks(&[b"ab", b"c"]), Some(3)), two),
+        ] {
+            let mut left = 3;
+            for expected in expected {
+                let chunk = body.chunk().await.unwrap().unwrap();
+                assert_eq!(chunk, expected);
+                left -= chunk.len() as u64;
+                assert_eq!(body.length(), Some(left));
+            }
+            assert!(body.chunk().await.unwrap().is_none());
+            assert!(body.chunk().await.unwrap().is_none(), "also afterwards");
+        }
+        let mut stream = chunks(&[b"ab"]);
+        assert_eq!(stream.chunk().await.unwrap().unwrap(), "ab");
+        assert!(stream.chunk().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_stays_a_part_of_the_body() {
+        let lost = || NetworkError::new(ErrorKind::ConnectionClosed, "test", "lost");
+        let body = || {
+            let parts = [
+                Ok(Bytes::from_static(b"ab")),
+                Ok(Bytes::from_static(b"cd")),
+                Err(lost()),
+            ];
+            HttpBody::stream(stream::iter(parts).boxed(), Some(9))
+        };
+        for (limit, ahead) in [(0, ""), (1, "ab"), (2, "ab"), (3, "abcd"), (9, "abcd")] {
+            let mut read = body();
+            read.read_ahead(limit).await;
+            read.read_ahead(limit).await;
+            assert_eq!(read.ahead(), ahead.as_bytes(), "{limit}");
+            assert_eq!(read.length(), Some(9));
+            let mut got = Vec::new();
+            let error = loop {
+                match read.chunk().await {
+                    Ok(Some(chunk)) => got.extend_from_slice(&chunk),
+                    Ok(None) => panic!("the error is lost"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((&got[..], error.kind()), (&b"abcd"[..], ErrorKind::ConnectionClosed));
+            assert!(read.chunk().await.unwrap().is_none());
+
+            let mut read = body();
+            read.read_ahead(limit).await;
+            let items: Vec<_> = read.into_stream().collect().await;
+            assert_eq!(items.iter().flatten().flatten().copied().collect::<Vec<u8>>(), b"abcd");
+            assert!(items.last().unwrap().is_err());
+        }
+        let mut whole = HttpBody::stream(chunks(&[b"ab", b"c"]), None);
+        whole.read_ahead(4).await;
+        assert_eq!(whole.as_bytes().unwrap(), "abc");
+        let mut none = HttpBody::stream(chunks(&[]), None);
+        none.read_ahead(4).await;
+        assert!(none.is_empty());
     }
 
     #[tokio::test]

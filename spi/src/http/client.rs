@@ -11,12 +11,12 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
 use super::{
-    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, Multipart, RequestOptions,
-    RequestTarget, RetryPolicy, UploadProgress,
+    HttpBody, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, IntoHeaders, Multipart, ProxyConfig,
+    RequestOptions, RequestTarget, RetryPolicy, UploadProgress,
 };
 use crate::capabilities::capabilities;
 use crate::circuit_breaker::CircuitBreaker;
-use crate::error::Result;
+use crate::error::{NetworkError, Result};
 
 capabilities! {
     /// What an [`HttpClient`] supports, with all its layers. Without capabilities, a client only sends requests and returns
@@ -118,7 +118,8 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 
 /// Verbs and a request builder for every [`HttpClient`]. Do not implement it.
 ///
-/// Each verb returns a [`RequestBuilder`]. Awaiting it sends the request:
+/// Each verb takes text, a [`Url`](url::Url), or a reference to one, and returns a [`RequestBuilder`]. Awaiting it sends the
+/// request:
 ///
 /// ```
 /// # use networking_spi::prelude::*;
@@ -141,37 +142,37 @@ pub trait HttpClientExt: HttpClient {
     }
 
     /// Starts a GET request.
-    fn get(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn get(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::GET, url)
     }
 
     /// Starts a POST request.
-    fn post(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn post(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::POST, url)
     }
 
     /// Starts a PUT request.
-    fn put(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn put(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::PUT, url)
     }
 
     /// Starts a DELETE request.
-    fn delete(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn delete(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::DELETE, url)
     }
 
     /// Starts a PATCH request.
-    fn patch(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn patch(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::PATCH, url)
     }
 
     /// Starts a HEAD request.
-    fn head(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn head(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::HEAD, url)
     }
 
     /// Starts an OPTIONS request.
-    fn options(&self, url: &str) -> RequestBuilder<'_, Self> {
+    fn options(&self, url: impl Into<RequestTarget>) -> RequestBuilder<'_, Self> {
         self.build(Method::OPTIONS, url)
     }
 }
@@ -191,6 +192,13 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self
     }
 
+    fn option(self, set: impl FnOnce(&mut RequestOptions)) -> Self {
+        self.try_map(|mut request| {
+            set(&mut request.options);
+            Ok(request)
+        })
+    }
+
     /// Sets a header, and replaces its previous values.
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
@@ -200,14 +208,28 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| request.with_header(name, value))
     }
 
-    /// Appends a query parameter.
-    pub fn query(self, name: &str, value: &str) -> Self {
-        self.try_map(|request| request.with_query(name, value))
+    /// Sets several headers: a [`HeaderMap`](http::HeaderMap), a list of pairs, or a map. Replaces the previous values of their
+    /// names.
+    pub fn headers(self, headers: impl IntoHeaders) -> Self {
+        self.try_map(|request| request.with_headers(headers))
     }
 
-    /// Appends several query parameters.
-    pub fn queries<N: AsRef<str>, V: AsRef<str>>(self, parameters: impl IntoIterator<Item = (N, V)>) -> Self {
-        self.try_map(|request| request.with_queries(parameters))
+    /// Appends query parameters: a slice of pairs, a map, or a struct whose fields are the parameters. See
+    /// [`HttpRequest::with_query`].
+    ///
+    /// ```
+    /// # use networking_spi::prelude::*;
+    /// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+    /// let page = http.get("https://api.example.com/items").query([("page", "2"), ("sort", "name")]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn query(self, parameters: impl Serialize) -> Self {
+        self.try_map(|request| request.with_query(parameters))
+    }
+
+    /// Appends a query parameter.
+    pub fn query_pair(self, name: &str, value: impl ToString) -> Self {
+        self.try_map(|request| Ok(request.with_query_pair(name, value)))
     }
 
     /// Sets the body.
@@ -220,9 +242,9 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.try_map(|request| request.with_json(value))
     }
 
-    /// Sets a URL-encoded form body.
-    pub fn form<N: AsRef<str>, V: AsRef<str>>(self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        self.try_map(|request| Ok(request.with_form(fields)))
+    /// Sets a URL-encoded form body: the fields of a struct, a map, or a slice of pairs. See [`HttpRequest::with_form`].
+    pub fn form(self, fields: impl Serialize) -> Self {
+        self.try_map(|request| request.with_form(fields))
     }
 
     /// Sets a `multipart/form-data` body.
@@ -233,6 +255,11 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
     /// Reports the progress of the upload to `observer`. Set the body first.
     pub fn upload_progress(self, observer: impl Fn(UploadProgress) + Send + Sync + 'static) -> Self {
         self.try_map(|request| Ok(request.with_upload_progress(observer)))
+    }
+
+    /// Sets the user name and password of the Basic scheme (RFC 7617).
+    pub fn basic(self, username: &str, password: &str) -> Self {
+        self.try_map(|request| request.with_basic(username, password))
     }
 
     /// Sets a bearer token.
@@ -284,6 +311,65 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
         self.change(|options| options.with_retry_delay(delay))
     }
 
+    /// Sets the time limit of each attempt, until the response head. Requires the capability `attempt_timeout`.
+    pub fn attempt_timeout(self, timeout: Duration) -> Self {
+        self.option(|options| options.attempt_timeout = Some(timeout))
+    }
+
+    /// Sets whether the request is idempotent, and may be sent again after an error. Without this, its method and its
+    /// `Idempotency-Key` decide: [`HttpRequest::is_idempotent`].
+    pub fn idempotent(self, idempotent: bool) -> Self {
+        self.option(|options| options.idempotent = Some(idempotent))
+    }
+
+    /// Sets the proxy of this request: a URL, or a [`ProxyConfig`]. Requires the capability `per_request_proxy`.
+    ///
+    /// ```
+    /// # use networking_spi::prelude::*;
+    /// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
+    /// let response = http.get("https://example.com/").proxy("http://proxy.example.com:8080").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn proxy<P>(self, proxy: P) -> Self
+    where
+        P: TryInto<ProxyConfig>,
+        P::Error: Into<NetworkError>,
+    {
+        self.try_map(|mut request| {
+            request.options.proxy = Some(Box::new(proxy.try_into().map_err(Into::into)?));
+            Ok(request)
+        })
+    }
+
+    /// Sets whether certificates are verified. `false` accepts any certificate, so that anybody on the network can read and
+    /// change the exchange. It requires the capability `per_request_tls`.
+    pub fn verify_tls(self, verify: bool) -> Self {
+        self.option(|options| options.verify_tls = Some(verify))
+    }
+
+    /// Sets whether redirects are followed. `true` requires the capability `redirect_control`.
+    pub fn follow_redirects(self, follow: bool) -> Self {
+        self.option(|options| options.follow_redirects = Some(follow))
+    }
+
+    /// Sets the largest response body, in bytes after decoding. Requires the capability `response_size_limit`.
+    pub fn max_response_size(self, bytes: u64) -> Self {
+        self.option(|options| options.max_response_size = Some(bytes))
+    }
+
+    /// Sets the name of the circuit. Requires the capability `circuit_breaker`.
+    pub fn circuit(self, name: impl Into<String>) -> Self {
+        self.option(|options| options.circuit = Some(name.into()))
+    }
+
+    /// Adds a typed value for layers; it is not sent.
+    pub fn extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
+        self.try_map(|mut request| {
+            request.extensions.insert(value);
+            Ok(request)
+        })
+    }
+
     /// Sets the retry policy of this request, in place of the client's. Requires the capability `retry`.
     pub fn retry(self, policy: RetryPolicy) -> Self {
         self.try_map(|mut request| {
@@ -294,10 +380,7 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
 
     /// Sets whether a 4xx or 5xx status is an error. Requires the capability `raise_for_status`.
     pub fn raise_for_status(self, raise: bool) -> Self {
-        self.try_map(|mut request| {
-            request.options.raise_for_status = Some(raise);
-            Ok(request)
-        })
+        self.option(|options| options.raise_for_status = Some(raise))
     }
 
     /// Sets the options that `options` sets. What earlier methods have set otherwise is kept.

@@ -8,7 +8,7 @@ use http::{HeaderName, Method, header};
 use serde_json::Value;
 use url::Url;
 
-use super::request::without_user;
+use super::target::without_user;
 use super::{HttpRequest, RequestTarget};
 use crate::redact::{self, REDACTED};
 
@@ -388,7 +388,8 @@ mod tests {
                 .with_json(&serde_json::json!({"a": [{"password": "SECRET6"}], "page": 2}))
                 .unwrap(),
             base("//u:SECRET4@a.test/x?api%5Fkey=SECRET5&page=2")
-                .with_form([("client_secret", "SECRET6"), ("page", "2")]),
+                .with_form([("client_secret", "SECRET6"), ("page", "2")])
+                .unwrap(),
         ];
         for request in &requests {
             let command = request.to_curl().hiding([HeaderName::from_static("x-tenant")]);

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{ByteStream, ConnectionPoolStats, HttpRequest, JwtAlgorithm, JwtClaims, OAuth2Request, OAuth2Token};
+use super::{
+    ByteStream, ByteStreamExt, ConnectionPoolStats, HttpRequest, JwtAlgorithm, JwtClaims, OAuth2Request, OAuth2Token,
+};
 use crate::capabilities::capabilities;
 use crate::compression::CompressionType;
 use crate::error::Result;
@@ -53,6 +55,16 @@ impl HttpStream {
             headers,
             chunks,
         }
+    }
+
+    /// Returns the next chunk; `None` after the end.
+    ///
+    /// Cancel safety: if the future is dropped, no bytes are lost.
+    ///
+    /// # Errors
+    /// The errors of the transfer.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        self.chunks.chunk().await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hooks around each attempt of a request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::Method;
@@ -18,6 +19,18 @@ pub enum Intercepted {
     Continue(HttpRequest),
     /// Do not send the request, and return this response. Outer interceptors still process it.
     Respond(HttpResponse),
+}
+
+impl From<HttpRequest> for Intercepted {
+    fn from(request: HttpRequest) -> Self {
+        Self::Continue(request)
+    }
+}
+
+impl From<HttpResponse> for Intercepted {
+    fn from(response: HttpResponse) -> Self {
+        Self::Respond(response)
+    }
 }
 
 /// The part of a request that hooks receive after the request was sent.
@@ -49,7 +62,7 @@ impl fmt::Debug for RequestHead {
 /// A hook around each attempt. The first interceptor added is the outermost: its `before` runs first, and its `after` last.
 ///
 /// Unlike the contracts, this trait has default bodies, which change nothing: applications write interceptors, and
-/// implement only the hooks that they need.
+/// implement only the hooks that they need. [`InterceptorFn`](super::InterceptorFn) is an interceptor made of closures.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
@@ -77,5 +90,21 @@ pub trait Interceptor: fmt::Debug + Send + Sync + 'static {
     async fn on_error(&self, request: &RequestHead, error: NetworkError) -> Result<HttpResponse> {
         let _ = request;
         Err(error)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<I: Interceptor + ?Sized> Interceptor for Arc<I> {
+    async fn before(&self, request: HttpRequest) -> Result<Intercepted> {
+        (**self).before(request).await
+    }
+
+    async fn after(&self, request: &RequestHead, response: HttpResponse) -> Result<HttpResponse> {
+        (**self).after(request, response).await
+    }
+
+    async fn on_error(&self, request: &RequestHead, error: NetworkError) -> Result<HttpResponse> {
+        (**self).on_error(request, error).await
     }
 }

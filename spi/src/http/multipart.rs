@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::body::Replay;
-use super::request::header_pair;
+use super::headers;
 use super::{BodySource, ByteStream, HttpBody};
 use crate::error::{NetworkError, Result, ResultExt};
 use crate::redact;
@@ -153,7 +153,7 @@ impl Part {
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let (name, value) = header_pair(name, value).in_field("multipart")?;
+        let (name, value) = headers::pair(name, value).in_field("multipart")?;
         validate::ensure(
             name != header::CONTENT_DISPOSITION,
             "multipart.header.content-disposition",

@@ -1,126 +1,17 @@
 //! Requests.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
-use url::Url;
 
-use super::{HttpBody, Multipart, RequestOptions, UploadProgress};
-use crate::error::{NetworkError, Result};
-use crate::redact;
-
-/// The target of a request.
-///
-/// Exhaustive on purpose: a URL reference is absolute or relative (RFC 3986, section 4.1).
-#[derive(Clone, PartialEq, Eq)]
-pub enum RequestTarget {
-    /// An absolute URL.
-    Absolute(Url),
-    /// A relative reference, which is resolved against the client's base URL (RFC 3986, section 5).
-    Relative(String),
-}
-
-impl RequestTarget {
-    /// Returns the URL. For clients without a base URL.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a relative reference.
-    pub fn url(&self) -> Result<&Url> {
-        match self {
-            Self::Absolute(url) => Ok(url),
-            Self::Relative(reference) => Err(NetworkError::invalid_input(
-                "url",
-                format!(
-                    "{:?} is not an absolute URL, and the client has no base URL",
-                    shown(reference)
-                ),
-            )),
-        }
-    }
-
-    /// Resolves a relative reference against `base`. An absolute target is returned unchanged.
-    ///
-    /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the reference cannot be parsed.
-    pub fn resolve(self, base: &Url) -> Result<Self> {
-        match self {
-            Self::Absolute(_) => Ok(self),
-            Self::Relative(reference) => base
-                .join(&reference)
-                .map(Self::Absolute)
-                .map_err(|error| NetworkError::invalid_input("url", "is not a URL reference").with_source(error)),
-        }
-    }
-}
-
-impl From<Url> for RequestTarget {
-    fn from(url: Url) -> Self {
-        Self::Absolute(url)
-    }
-}
-
-impl From<&str> for RequestTarget {
-    fn from(text: &str) -> Self {
-        match Url::parse(text) {
-            Ok(url) => Self::Absolute(url),
-            Err(_) => Self::Relative(text.to_owned()),
-        }
-    }
-}
-
-impl From<String> for RequestTarget {
-    fn from(text: String) -> Self {
-        match Url::parse(&text) {
-            Ok(url) => Self::Absolute(url),
-            Err(_) => Self::Relative(text),
-        }
-    }
-}
-
-impl fmt::Debug for RequestTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absolute(url) => f.write_str(&redact::url(url)),
-            Self::Relative(reference) => f.write_str(&shown(reference)),
-        }
-    }
-}
-
-/// Returns a reference without its query, fragment and user information.
-fn shown(reference: &str) -> Cow<'_, str> {
-    let without_query = |text: &str| text.split(['?', '#']).next().unwrap_or_default().len();
-    match without_user(reference) {
-        Cow::Borrowed(text) => text[..without_query(text)].into(),
-        Cow::Owned(mut text) => {
-            text.truncate(without_query(&text));
-            text.into()
-        }
-    }
-}
-
-/// Returns a reference with its user information replaced. A URL that cannot be parsed is treated as a reference, and may
-/// also contain credentials.
-pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
-    let Some((before, rest)) = reference
-        .split_once("//")
-        .filter(|(before, _)| !before.contains(['?', '#']))
-    else {
-        return reference.into();
-    };
-    // A URL may fail to parse because its password contains `?` or `#`: then the user information ends at the last `@`.
-    let end = if before.ends_with(':') {
-        None
-    } else {
-        rest.find(['?', '#'])
-    };
-    match rest[..end.unwrap_or(rest.len())].rfind('@') {
-        Some(at) => format!("{before}//{}@{}", redact::REDACTED, &rest[at + 1..]).into(),
-        None => reference.into(),
-    }
-}
+use super::headers::{self, IntoHeaders};
+use super::{HttpBody, Multipart, RequestOptions, RequestTarget, UploadProgress, url_encoded};
+use crate::error::Result;
+use crate::{json, redact, validate};
 
 /// A request.
 ///
@@ -135,7 +26,7 @@ pub(super) fn without_user(reference: &str) -> Cow<'_, str> {
 /// use networking_spi::http::{HttpRequest, Method};
 ///
 /// let request = HttpRequest::new(Method::POST, "https://example.com/orders")
-///     .with_query("dry_run", "true").unwrap()
+///     .with_query([("dry_run", true)]).unwrap()
 ///     .with_json(&serde_json::json!({"item": 7})).unwrap();
 /// assert_eq!(request.target.url().unwrap().query(), Some("dry_run=true"));
 /// ```
@@ -178,51 +69,52 @@ impl HttpRequest {
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let (name, value) = header_pair(name, value)?;
+        let (name, value) = headers::pair(name, value)?;
         self.headers.insert(name, value);
         Ok(self)
     }
 
-    /// Appends a query parameter. Name and value are percent-encoded.
+    /// Sets several headers, and replaces the previous values of their names. See [`IntoHeaders`].
     ///
     /// # Errors
-    /// Currently none. The `Result` is reserved for targets that cannot have a query.
-    pub fn with_query(mut self, name: &str, value: &str) -> Result<Self> {
-        match &mut self.target {
-            RequestTarget::Absolute(url) => {
-                url.query_pairs_mut().append_pair(name, value);
-            }
-            RequestTarget::Relative(reference) => {
-                let pair: String = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair(name, value)
-                    .finish();
-                // The query is inserted before the fragment.
-                let (path, fragment) = match reference.split_once('#') {
-                    Some((path, fragment)) => (path.to_owned(), format!("#{fragment}")),
-                    None => (std::mem::take(reference), String::new()),
-                };
-                let separator = match path.split_once('?') {
-                    None => "?",
-                    Some((_, "")) => "",
-                    Some(_) => "&",
-                };
-                *reference = format!("{path}{separator}{pair}{fragment}");
-            }
-        }
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_headers(mut self, headers: impl IntoHeaders) -> Result<Self> {
+        headers::replace(&mut self.headers, headers.into_headers()?);
         Ok(self)
     }
 
-    /// Appends several query parameters.
+    /// Appends query parameters: a slice of pairs, a map, or a struct whose fields are the parameters. Names and values are
+    /// percent-encoded. A list becomes several parameters of one name, and `None` none.
+    ///
+    /// ```
+    /// use networking_spi::http::{HttpRequest, Method};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Page { page: u32, tag: Vec<&'static str>, before: Option<u64> }
+    ///
+    /// let request = HttpRequest::new(Method::GET, "https://example.com/items")
+    ///     .with_query([("q", "a b")])?
+    ///     .with_query(&Page { page: 2, tag: vec!["x", "y"], before: None })?;
+    /// assert_eq!(request.target.url()?.query(), Some("q=a+b&page=2&tag=x&tag=y"));
+    /// # Ok::<(), networking_spi::NetworkError>(())
+    /// ```
     ///
     /// # Errors
-    /// Same as [`with_query`](Self::with_query).
-    pub fn with_queries<N: AsRef<str>, V: AsRef<str>>(
-        self,
-        parameters: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<Self> {
-        parameters.into_iter().try_fold(self, |request, (name, value)| {
-            request.with_query(name.as_ref(), value.as_ref())
-        })
+    /// [`Encode`](crate::ErrorKind::Encode) for a value that is not a list of pairs, a map or a struct, or that has nested
+    /// ones.
+    pub fn with_query(mut self, parameters: impl Serialize) -> Result<Self> {
+        let query = url_encoded::encode(&parameters, "the query")?;
+        self.target.append_query(&query);
+        Ok(self)
+    }
+
+    /// Appends a query parameter. Name and value are percent-encoded.
+    pub fn with_query_pair(mut self, name: &str, value: impl ToString) -> Self {
+        let pair: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair(name, &value.to_string())
+            .finish();
+        self.target.append_query(&pair);
+        self
     }
 
     /// Sets the body.
@@ -236,14 +128,7 @@ impl HttpRequest {
     /// # Errors
     /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be encoded as JSON.
     pub fn with_json<T: Serialize + ?Sized>(mut self, value: &T) -> Result<Self> {
-        let json = serde_json::to_vec(value).map_err(|error| {
-            NetworkError::new(
-                crate::ErrorKind::Encode,
-                "http.request",
-                "the body cannot be encoded as JSON",
-            )
-            .with_source(error)
-        })?;
+        let json = json::encode(value, "http.request", "the body")?;
         self.body = json.into();
         self.headers
             .entry(header::CONTENT_TYPE)
@@ -251,16 +136,17 @@ impl HttpRequest {
         Ok(self)
     }
 
-    /// Sets an `application/x-www-form-urlencoded` body. Sets `Content-Type` if it is absent.
-    pub fn with_form<N: AsRef<str>, V: AsRef<str>>(mut self, fields: impl IntoIterator<Item = (N, V)>) -> Self {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(fields)
-            .finish();
-        self.body = form.into();
+    /// Sets an `application/x-www-form-urlencoded` body: the fields of a struct, a map, or a slice of pairs, as in
+    /// [`with_query`](Self::with_query). Sets `Content-Type` if it is absent.
+    ///
+    /// # Errors
+    /// Same as [`with_query`](Self::with_query).
+    pub fn with_form(mut self, fields: impl Serialize) -> Result<Self> {
+        self.body = url_encoded::encode(&fields, "the form")?.into();
         self.headers
             .entry(header::CONTENT_TYPE)
             .or_insert(HeaderValue::from_static("application/x-www-form-urlencoded"));
-        self
+        Ok(self)
     }
 
     /// Sets a `multipart/form-data` body. Replaces `Content-Type`, which has the boundary.
@@ -280,15 +166,36 @@ impl HttpRequest {
         self
     }
 
+    /// Sets the credentials of the Basic scheme (RFC 7617), in UTF-8. The header is marked as sensitive.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `username` or `password`, for a user name with a colon, and for
+    /// control characters (RFC 7617, section 2).
+    pub fn with_basic(mut self, username: &str, password: &str) -> Result<Self> {
+        let has_control = |text: &str| text.chars().any(char::is_control);
+        validate::ensure(
+            !username.contains(':') && !has_control(username),
+            "username",
+            "must not have colons or control characters",
+        )?;
+        validate::ensure(!has_control(password), "password", "must not have control characters")?;
+        let pair = STANDARD.encode(format!("{username}:{password}"));
+        self.headers.insert(
+            header::AUTHORIZATION,
+            headers::secret(format!("Basic {pair}"), "password")?,
+        );
+        Ok(self)
+    }
+
     /// Sets a bearer token. The header is marked as sensitive.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a token with characters that a header cannot have.
     pub fn with_bearer(mut self, token: &str) -> Result<Self> {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| NetworkError::invalid_input("token", "has characters that a header cannot have"))?;
-        value.set_sensitive(true);
-        self.headers.insert(header::AUTHORIZATION, value);
+        self.headers.insert(
+            header::AUTHORIZATION,
+            headers::secret(format!("Bearer {token}"), "token")?,
+        );
         Ok(self)
     }
 
@@ -333,26 +240,6 @@ impl HttpRequest {
             ) || self.headers.contains_key("idempotency-key")
         })
     }
-}
-
-pub(super) fn header_pair<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue)>
-where
-    N: TryInto<HeaderName>,
-    V: TryInto<HeaderValue>,
-{
-    let name = name
-        .try_into()
-        .map_err(|_| NetworkError::invalid_input("header", "is not a header name"))?;
-    let mut value: HeaderValue = value.try_into().map_err(|_| {
-        NetworkError::invalid_input(
-            format!("header.{name}"),
-            "has characters that a header value cannot have",
-        )
-    })?;
-    if redact::is_secret_header(&name) {
-        value.set_sensitive(true);
-    }
-    Ok((name, value))
 }
 
 impl fmt::Debug for HttpRequest {

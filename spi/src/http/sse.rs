@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::{ByteStream, HttpResponse, HttpStream};
 use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
+use crate::json;
 use crate::validate::{self, Validate};
 
 /// A server-sent event.
@@ -32,15 +33,8 @@ impl ServerSentEvent {
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) if the data is not JSON for `T`.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.data).map_err(|error| {
-            NetworkError::new(
-                ErrorKind::Decode,
-                "http.events",
-                "the data is not JSON of the expected shape",
-            )
-            .with_context(context::EVENT, self.event.clone())
-            .with_source(error)
-        })
+        json::decode(self.data.as_bytes(), "http.events", "the data of the event")
+            .map_err(|error| error.with_context(context::EVENT, self.event.clone()))
     }
 }
 
@@ -254,9 +248,11 @@ impl EventParser {
 }
 
 fn too_large(limit: &'static str, bytes: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::TooLarge, "http.events", "an event is longer than the limit")
+    let message = format!("an event is longer than {bytes} bytes: raise `{limit}` of its `EventLimits`");
+    NetworkError::new(ErrorKind::TooLarge, "http.events", message)
         .with_send_state(SendState::Sent)
-        .with_context(limit, bytes.to_string())
+        .with_context(context::LIMIT, bytes.to_string())
+        .with_context(context::SETTING, limit)
 }
 
 /// A stream of the events of one response, as they arrive. The stream ends with the response, or after its first error. An
@@ -265,7 +261,6 @@ fn too_large(limit: &'static str, bytes: usize) -> NetworkError {
 /// Dropping the stream aborts the transfer. If a future that waits for the next event is dropped, no event is lost.
 ///
 /// ```
-/// use futures_util::TryStreamExt;
 /// # use networking_spi::prelude::*;
 /// # async fn example(http: std::sync::Arc<dyn HttpClient>) -> Result<(), NetworkError> {
 /// let mut events = http.get("https://example.com/prices").header("accept", "text/event-stream").await?.into_events()?;
@@ -288,6 +283,25 @@ impl EventStream {
             chunks: Some(chunks),
             parser,
         }
+    }
+
+    /// Returns the next event; `None` after the end and after an error. The same as the method of futures' `StreamExt`, which
+    /// is not needed.
+    ///
+    /// Cancel safety: if the future is dropped, no event is lost.
+    pub async fn next(&mut self) -> Option<Result<ServerSentEvent>> {
+        StreamExt::next(self).await
+    }
+
+    /// Returns the next event, or the error that ends the stream; `None` after the end. The same as the method of futures'
+    /// `TryStreamExt`, which is not needed.
+    ///
+    /// Cancel safety: if the future is dropped, no event is lost.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) for an event above the [`EventLimits`], and the errors of the transfer.
+    pub async fn try_next(&mut self) -> Result<Option<ServerSentEvent>> {
+        self.next().await.transpose()
     }
 
     /// The last event id, for the `Last-Event-ID` of a reconnection; empty if no event had an id.
@@ -500,10 +514,16 @@ mod tests {
         for chunks in [&[&b"data: 12345\n\n"[..]][..], &[b"data: 1", b"2345"]] {
             let error = parse(&mut parser(), chunks).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TooLarge);
-            assert!(error.to_string().contains("max_line_bytes: 10"), "{error}");
+            assert!(
+                error.to_string().contains("10 bytes: raise `max_line_bytes`"),
+                "{error}"
+            );
         }
         let error = parse(&mut parser(), &[b"data: 1234\n".repeat(4).as_slice()]).unwrap_err();
-        assert!(error.to_string().contains("max_event_bytes: 16"), "{error}");
+        assert!(
+            error.to_string().contains("16 bytes: raise `max_event_bytes`"),
+            "{error}"
+        );
         // Events that were returned no longer count.
         assert_eq!(
             parse(&mut parser(), &[b"data: 1234\n\n".repeat(9).as_slice()])

@@ -1,5 +1,7 @@
 //! Text of response bodies, in the charset that they declare.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, header};
 
 const UTF_8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
@@ -17,6 +19,24 @@ pub(super) fn decode(headers: &HeaderMap, bytes: Vec<u8>) -> Result<String, NotT
         Some(label) if !bytes.starts_with(UTF_8_MARK) => decode_labelled(label, bytes),
         _ => decode_labelled("utf-8", bytes),
     }
+}
+
+/// [`decode`] of a body that is kept.
+pub(super) fn decode_ref<'b>(headers: &HeaderMap, bytes: &'b [u8]) -> Result<Cow<'b, str>, NotText> {
+    if is_utf8(headers, bytes) {
+        let text = std::str::from_utf8(without_mark(bytes));
+        return text.map(Cow::Borrowed).map_err(|_| NotText { charset: "UTF-8" });
+    }
+    decode(headers, bytes.to_vec()).map(Cow::Owned)
+}
+
+/// Whether a body is UTF-8 by its byte order mark, or by its headers and without the mark of another charset. For an unknown label
+/// the result is `false`, although [`decode`] then reads UTF-8.
+pub(super) fn is_utf8(headers: &HeaderMap, bytes: &[u8]) -> bool {
+    let by_label =
+        label(headers).is_none_or(|label| ["utf-8", "utf8"].iter().any(|known| label.eq_ignore_ascii_case(known)));
+    bytes.starts_with(UTF_8_MARK)
+        || (by_label && !bytes.starts_with(&[0xFE, 0xFF]) && !bytes.starts_with(&[0xFF, 0xFE]))
 }
 
 /// JSON is UTF-8 (RFC 8259, section 8.1), and a parser may ignore a byte order mark.

@@ -27,7 +27,7 @@ capabilities! {
 /// async fn greet(client: &dyn WebSocketClient) -> Result<(), NetworkError> {
 ///     let connection = client.connect(WebSocketRequest::new("wss://chat.example.com/")?).await?;
 ///     connection.send_text("hello").await?;
-///     while let Some(message) = connection.next_data().await? {
+///     while let Some(message) = connection.next().await? {
 ///         println!("{message:?}");
 ///     }
 ///     Ok(())
@@ -45,8 +45,8 @@ pub trait WebSocketClient: fmt::Debug + Send + Sync + 'static {
     /// [`Timeout`](crate::ErrorKind::Timeout) after
     /// [`handshake_timeout`](super::WebSocketOptions::handshake_timeout), [`Protocol`](crate::ErrorKind::Protocol) for an
     /// answer that RFC 6455 does not allow, and [`Status`](crate::ErrorKind::Status), or the kind for that status, if the
-    /// peer refuses the handshake. The source of such an error is a [`HandshakeRefusal`](super::HandshakeRefusal) with the
-    /// answer of the peer.
+    /// peer refuses the handshake. [`NetworkError::response`](crate::NetworkError::response) of such an error is the answer
+    /// of the peer.
     async fn connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>>;
 
     /// What this implementation supports.

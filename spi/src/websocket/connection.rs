@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{CloseFrame, WebSocketMessage};
 use crate::error::Result;
@@ -39,12 +41,12 @@ pub trait WebSocketConnection: fmt::Debug + Send + Sync + 'static {
     /// [`UnreadPolicy::Close`](super::UnreadPolicy::Close). Later calls return the same error.
     async fn receive(&self) -> Result<Option<WebSocketMessage>>;
 
-    /// Starts the closing handshake and waits for its end. Closing twice is not an error.
+    /// Starts the closing handshake with `frame` and waits for its end. Closing twice is not an error.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid frame: the connection stays open.
     /// [`Timeout`](crate::ErrorKind::Timeout) if the peer does not answer: the connection is dropped anyway.
-    async fn close(&self, frame: CloseFrame) -> Result<()>;
+    async fn close_with(&self, frame: CloseFrame) -> Result<()>;
 
     /// The sub-protocol that the peer chose, if any.
     fn protocol(&self) -> Option<String>;
@@ -79,12 +81,49 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
         async move { self.send(message).await }
     }
 
+    /// Sends a value as JSON, in a text message.
+    ///
+    /// ```
+    /// use networking_spi::prelude::*;
+    ///
+    /// async fn subscribe(connection: &dyn WebSocketConnection) -> Result<Option<f64>, NetworkError> {
+    ///     connection.send_json(&serde_json::json!({"subscribe": "ticker"})).await?;
+    ///     connection.receive_json().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be encoded as JSON, and the errors of
+    /// [`WebSocketConnection::send`].
+    fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> impl Future<Output = Result<()>> + Send {
+        let message = WebSocketMessage::json(value);
+        async move { self.send(message?).await }
+    }
+
+    /// Returns the JSON of the [next](Self::next) text or binary message; `None` after a close frame or the closing handshake.
+    ///
+    /// Cancel safety: if the future is dropped, no message is lost.
+    ///
+    /// # Errors
+    /// [`Decode`](crate::ErrorKind::Decode) if the message is not JSON for `T`: the message is lost, and the connection stays
+    /// open. The errors of [`WebSocketConnection::receive`].
+    fn receive_json<T: DeserializeOwned>(&self) -> impl Future<Output = Result<Option<T>>> + Send {
+        async move {
+            match self.next().await? {
+                Some(message) => message.to_json().map(Some),
+                None => Ok(None),
+            }
+        }
+    }
+
     /// Returns the next text or binary message, and skips pings and pongs. `None` after a close frame or the closing
-    /// handshake.
+    /// handshake. [`messages`](Self::messages) is a stream of them.
+    ///
+    /// Cancel safety: if the future is dropped, no message is lost.
     ///
     /// # Errors
     /// Same as [`WebSocketConnection::receive`].
-    fn next_data(&self) -> impl Future<Output = Result<Option<WebSocketMessage>>> + Send {
+    fn next(&self) -> impl Future<Output = Result<Option<WebSocketMessage>>> + Send {
         async move {
             loop {
                 match self.receive().await? {
@@ -96,12 +135,13 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
         }
     }
 
-    /// Closes the connection with code 1000.
+    /// Closes the connection with code 1000: starts the closing handshake and waits for its end. Closing twice is not an error.
+    /// [`close_with`](WebSocketConnection::close_with) sends another code.
     ///
     /// # Errors
-    /// Same as [`WebSocketConnection::close`].
-    fn close_normally(&self) -> impl Future<Output = Result<()>> + Send {
-        async move { self.close(CloseFrame::normal()).await }
+    /// Same as [`WebSocketConnection::close_with`].
+    fn close(&self) -> impl Future<Output = Result<()>> + Send {
+        async move { self.close_with(CloseFrame::normal()).await }
     }
 
     /// The text and binary messages as a stream. It ends with the connection, or after its first error. Dropping the stream
@@ -118,7 +158,7 @@ pub trait WebSocketConnectionExt: WebSocketConnection {
     fn messages(&self) -> impl Stream<Item = Result<WebSocketMessage>> + Send {
         stream::unfold(Some(self), |connection| async move {
             let connection = connection?;
-            match connection.next_data().await {
+            match connection.next().await {
                 Ok(Some(message)) => Some((Ok(message), Some(connection))),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), None)),
@@ -142,8 +182,8 @@ macro_rules! delegate {
                 (**self).receive().await
             }
 
-            async fn close(&self, frame: CloseFrame) -> Result<()> {
-                (**self).close(frame).await
+            async fn close_with(&self, frame: CloseFrame) -> Result<()> {
+                (**self).close_with(frame).await
             }
 
             fn protocol(&self) -> Option<String> {

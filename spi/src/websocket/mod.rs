@@ -17,9 +17,9 @@ mod connection;
 mod handler;
 mod message;
 mod options;
-mod refusal;
 mod request;
 
+pub use crate::http::ErrorResponse;
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockWebSocketClient;
 pub use client::{HttpWebSocketClient, WebSocketCapabilities, WebSocketClient};
@@ -32,5 +32,4 @@ pub use handler::MockWebSocketHandler;
 pub use handler::{WebSocketCallbacks, WebSocketHandler};
 pub use message::WebSocketMessage;
 pub use options::{UnreadPolicy, WebSocketCompression, WebSocketOptions};
-pub use refusal::HandshakeRefusal;
 pub use request::WebSocketRequest;

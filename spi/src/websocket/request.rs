@@ -3,10 +3,11 @@
 use std::fmt;
 
 use http::HeaderMap;
-use url::Url;
+use url::{ParseError, Url};
 
 use super::WebSocketOptions;
-use crate::error::{NetworkError, Result};
+use crate::error::Result;
+use crate::http::{RequestTarget, invalid_url};
 use crate::redact;
 use crate::validate;
 
@@ -26,14 +27,19 @@ pub struct WebSocketRequest {
 }
 
 impl WebSocketRequest {
-    /// A request to `url` with default options.
+    /// A request to `url`, which is text or a [`Url`], with default options.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `url` is not a `ws` or `wss` URL.
-    pub fn new(url: &str) -> Result<Self> {
-        let url: Url = url
-            .parse()
-            .map_err(|error| NetworkError::invalid_input("url", "is not a URL").with_source(error))?;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if `url` is not a `ws` or `wss` URL. The message says what
+    /// is wrong with it.
+    pub fn new(url: impl Into<RequestTarget>) -> Result<Self> {
+        let url = match url.into() {
+            RequestTarget::Absolute(url) => url,
+            RequestTarget::Relative(text) => {
+                let error = Url::parse(&text).err().unwrap_or(ParseError::RelativeUrlWithoutBase);
+                return Err(invalid_url(&text, error));
+            }
+        };
         validate::ensure(matches!(url.scheme(), "ws" | "wss"), "url", "must be a ws or wss URL")?;
         Ok(Self {
             url,

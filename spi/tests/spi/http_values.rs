@@ -33,7 +33,7 @@ fn a_query_goes_before_the_fragment_and_after_the_query() {
         ("https://a.test/#part", "https://a.test/?n=v+1#part"),
         ("https://a.test/?x=1", "https://a.test/?x=1&n=v+1"),
     ] {
-        let request = get(target).with_query("n", "v 1").unwrap();
+        let request = get(target).with_query_pair("n", "v 1");
         let shown = match request.target {
             RequestTarget::Absolute(url) => url.to_string(),
             RequestTarget::Relative(reference) => reference,
@@ -44,7 +44,7 @@ fn a_query_goes_before_the_fragment_and_after_the_query() {
 
 #[test]
 fn names_and_values_of_a_query_are_encoded() {
-    let request = get("/a").with_query("a&b", "c=d#e/ü").unwrap();
+    let request = get("/a").with_query([("a&b", "c=d#e/ü")]).unwrap();
     let base: Url = "https://a.test".parse().unwrap();
     let RequestTarget::Absolute(url) = request.target.resolve(&base).unwrap() else {
         panic!("resolved")
@@ -145,7 +145,7 @@ fn json_and_forms_keep_a_content_type_that_is_set() {
         .with_json(&1)
         .unwrap();
     assert_eq!(request.headers["content-type"], "application/vnd.api+json");
-    let request = get("/").with_form([("a", "1"), ("a", "2")]);
+    let request = get("/").with_form([("a", "1"), ("a", "2")]).unwrap();
     assert_eq!(request.body.as_bytes().unwrap(), "a=1&a=2");
     assert_eq!(request.headers["content-type"], "application/x-www-form-urlencoded");
 }

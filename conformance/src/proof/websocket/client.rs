@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use networking_spi::websocket::{
-    CloseFrame, HandshakeRefusal, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection,
+    CloseFrame, ErrorResponse, UnreadPolicy, WebSocketCapabilities, WebSocketClient, WebSocketConnection,
     WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
@@ -83,7 +83,7 @@ impl WebSocketClient for SaboteurClient {
             }
             (Err(_), Saboteur::WrongKindForWrongAnswers) if path == "/wrong/no-accept" => Err(wrong(ErrorKind::Status)),
             (Err(error), Saboteur::SameKindForAllRefusals) if error.status().is_some() => {
-                let refusal = HandshakeRefusal::of(&error).cloned();
+                let refusal = ErrorResponse::of(&error).cloned();
                 let wrong = wrong(ErrorKind::Status).with_status(error.status().unwrap_or_default());
                 Err(match refusal {
                     Some(refusal) => wrong.with_source(refusal),
@@ -169,12 +169,12 @@ impl WebSocketConnection for SaboteurConnection {
         }
     }
 
-    async fn close(&self, frame: CloseFrame) -> Result<()> {
-        match self.inner.close(frame).await {
+    async fn close_with(&self, frame: CloseFrame) -> Result<()> {
+        match self.inner.close_with(frame).await {
             Err(error)
                 if self.saboteur == Saboteur::ClosesOnInvalidInput && error.kind() == ErrorKind::InvalidInput =>
             {
-                self.inner.close(CloseFrame::new(CloseFrame::NORMAL, "")).await
+                self.inner.close_with(CloseFrame::new(CloseFrame::NORMAL, "")).await
             }
             Err(error) if self.saboteur == Saboteur::UnansweredClosesSucceed && error.kind() == ErrorKind::Timeout => {
                 Ok(())

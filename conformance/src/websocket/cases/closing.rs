@@ -16,7 +16,7 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     let frame = || CloseFrame::new(CloseFrame::NORMAL, "done");
-    soon(&harness, "the end", connection.close(frame())).await??;
+    soon(&harness, "the end", connection.close_with(frame())).await??;
     check_eq!(
         server.close_frame(),
         Some((1000, "done".to_owned())),
@@ -32,11 +32,11 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
         "sending after the close"
     );
     check_eq!(
-        soon(&harness, "the end", connection.next_data()).await??,
+        soon(&harness, "the end", connection.next()).await??,
         None,
         "a message after the close"
     );
-    soon(&harness, "the second close", connection.close(frame())).await??;
+    soon(&harness, "the second close", connection.close_with(frame())).await??;
     Ok(())
 }
 
@@ -76,7 +76,12 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     // The peer does not answer.
     request.options.close_timeout = Duration::from_millis(1);
     let connection = harness.client().connect(request).await?;
-    let closed = soon(&harness, "the timeout", connection.close(CloseFrame::new(1000, ""))).await?;
+    let closed = soon(
+        &harness,
+        "the timeout",
+        connection.close_with(CloseFrame::new(1000, "")),
+    )
+    .await?;
     check_error!(closed, ErrorKind::Timeout, "a peer that does not answer");
     check!(!connection.is_open(), "the connection is open after the close");
     Ok(())
@@ -91,15 +96,20 @@ pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(ha
         ("the code for a lost connection", CloseFrame::new(1006, "")),
         ("a reason of 124 bytes", CloseFrame::new(1000, "x".repeat(124))),
     ] {
-        let closed = soon(&harness, "the result of the invalid close", connection.close(frame)).await?;
+        let closed = soon(
+            &harness,
+            "the result of the invalid close",
+            connection.close_with(frame),
+        )
+        .await?;
         check_error!(closed, ErrorKind::InvalidInput, "{what}");
     }
     check!(connection.is_open(), "an invalid close closed the connection");
     connection.send_text("still here").await?;
-    let back = soon(&harness, "an echo", connection.next_data()).await??;
+    let back = soon(&harness, "an echo", connection.next()).await??;
     check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
     let longest = CloseFrame::new(4999, "x".repeat(123));
-    soon(&harness, "the end", connection.close(longest)).await??;
+    soon(&harness, "the end", connection.close_with(longest)).await??;
     check_eq!(
         server.close_frame(),
         Some((4999, "x".repeat(123))),
@@ -127,7 +137,7 @@ pub(in crate::websocket) async fn dropping_the_connection_closes_its_socket(harn
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/echo").await?;
     connection.send_text("here").await?;
-    soon(&harness, "an echo", connection.next_data()).await??;
+    soon(&harness, "an echo", connection.next()).await??;
     drop(connection);
     soon(
         &harness,

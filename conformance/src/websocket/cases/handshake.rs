@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use networking_spi::websocket::{
-    HandshakeRefusal, WebSocketClient, WebSocketCompression, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
+    ErrorResponse, WebSocketClient, WebSocketCompression, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
@@ -30,7 +30,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
         Some("chat.v2"),
         "the chosen sub-protocol"
     );
-    let echo = soon(&harness, "the header", connection.next_data()).await??;
+    let echo = soon(&harness, "the header", connection.next()).await??;
     check_eq!(echo, Some(WebSocketMessage::text("sent")), "the header that arrived");
     let plain = server.connect(&client, "/echo").await?;
     check_eq!(plain.protocol(), None, "a sub-protocol that was not offered");
@@ -93,7 +93,7 @@ pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResul
     let connection = server
         .connect(&harness.client(), "/uri/a%20b?q=%2F&empty#fragment")
         .await?;
-    let echo = soon(&harness, "the URI", connection.next_data()).await??;
+    let echo = soon(&harness, "the URI", connection.next()).await??;
     check_eq!(
         echo,
         Some(WebSocketMessage::text("/uri/a%20b?q=%2F&empty")),
@@ -146,7 +146,7 @@ pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseR
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/tokens").await?;
     connection.send_text("here").await?;
-    let echo = soon(&harness, "an echo", connection.next_data()).await??;
+    let echo = soon(&harness, "an echo", connection.next()).await??;
     check_eq!(echo, Some(WebSocketMessage::text("here")), "the echo");
     Ok(())
 }
@@ -170,8 +170,8 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
                 "a handshake that was refused with {status} succeeded"
             )));
         };
-        let Some(refusal) = HandshakeRefusal::of(&error) else {
-            return Err(Failure::new(format!("{error} has no HandshakeRefusal as its source")));
+        let Some(refusal) = ErrorResponse::of(&error) else {
+            return Err(Failure::new(format!("{error} has no ErrorResponse as its source")));
         };
         check_eq!(refusal.status.as_u16(), status, "the status");
         let reason = refusal.headers.get("x-reason").and_then(|value| value.to_str().ok());
@@ -205,7 +205,7 @@ pub(in crate::websocket) async fn compression_is_offered_or_unsupported(harness:
         );
         return Ok(());
     }
-    let offer = soon(&harness, "the offer", result?.next_data()).await??;
+    let offer = soon(&harness, "the offer", result?.next()).await??;
     check!(
         matches!(&offer, Some(WebSocketMessage::Text(text)) if text.starts_with("permessage-deflate")),
         "the offer is {offer:?}"

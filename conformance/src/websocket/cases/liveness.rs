@@ -22,7 +22,7 @@ pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> Ca
     // The second ping is sent only after the pong of the first. No call receives meanwhile.
     soon(&harness, "pings", server.sees(|seen| seen.pings >= 3)).await?;
     connection.send_text("still here").await?;
-    let back = soon(&harness, "an echo", connection.next_data()).await??;
+    let back = soon(&harness, "an echo", connection.next()).await??;
     check_eq!(back, Some(WebSocketMessage::text("still here")), "the echo");
     Ok(())
 }
@@ -67,14 +67,14 @@ pub(in crate::websocket) async fn unreceived_messages_do_not_stop_the_reader(har
     };
     soon(&harness, "the end of the connection", end).await?;
     for number in 0..FLOOD {
-        let message = soon(&harness, "a message", connection.next_data()).await??;
+        let message = soon(&harness, "a message", connection.next()).await??;
         check_eq!(
             message,
             Some(WebSocketMessage::text(number.to_string())),
             "the next message"
         );
     }
-    let received = soon(&harness, "the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::ConnectionClosed, "the end");
     Ok(())
 }
@@ -95,13 +95,13 @@ pub(in crate::websocket) async fn unreceived_messages_are_bounded(harness: H) ->
         Some(1008),
         "the close code that the peer received"
     );
-    let message = soon(&harness, "a message", connection.next_data()).await??;
+    let message = soon(&harness, "a message", connection.next()).await??;
     check_eq!(
         message.map(|message| message.len()),
         Some(1_000),
         "the message that was kept"
     );
-    let received = soon(&harness, "the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::Exhausted, "the end");
     Ok(())
 }
@@ -129,7 +129,7 @@ pub(in crate::websocket) async fn unreceived_messages_slow_the_peer_down(harness
         "the connection kept all {TORRENT} messages of {TORRENT_MESSAGE} bytes above its limit"
     );
     for number in 0..TORRENT {
-        let message = soon(&harness, "a message", connection.next_data()).await??;
+        let message = soon(&harness, "a message", connection.next()).await??;
         check!(
             matches!(&message, Some(WebSocketMessage::Binary(bytes))
                 if bytes.len() == TORRENT_MESSAGE && bytes[0] as usize == number % 251),

@@ -25,7 +25,7 @@ pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseR
         WebSocketMessage::binary(vec![7; 300_000]),
     ] {
         connection.send(message.clone()).await?;
-        let back = soon(&harness, "an echo", connection.next_data()).await??;
+        let back = soon(&harness, "an echo", connection.next()).await??;
         check!(
             back.as_ref() == Some(&message),
             "a message of {} bytes was changed",
@@ -43,7 +43,7 @@ pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H
     let mut receiving = Box::pin(async move {
         let mut received = 0;
         while received < MESSAGES {
-            match other_half.next_data().await {
+            match other_half.next().await {
                 Ok(Some(_)) => received += 1,
                 _ => break,
             }
@@ -102,7 +102,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 
     let connection = client.connect(request.clone()).await?;
     connection.send_text("1000").await?;
-    let message = soon(&harness, "the message", connection.next_data()).await??;
+    let message = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
         message.map(|message| message.len()),
         Some(1_000),
@@ -113,7 +113,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 
     let connection = client.connect(request).await?;
     connection.send_text("1001").await?;
-    let received = soon(&harness, "the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::TooLarge, "a received message of one byte more");
     soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
     check_eq!(
@@ -127,7 +127,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 pub(in crate::websocket) async fn fragments_are_reassembled(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/fragments").await?;
-    let received = soon(&harness, "the message", connection.next_data()).await??;
+    let received = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
         received,
         Some(WebSocketMessage::text("one|two|three")),
@@ -143,7 +143,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
     request.options.max_frame_size = 5;
     request.options.max_message_size = 100;
     let connection = client.connect(request).await?;
-    let received = soon(&harness, "the message", connection.next_data()).await??;
+    let received = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
         received.map(|message| message.len()),
         Some(13),
@@ -154,7 +154,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
     request.options.max_message_size = 100;
     let connection = client.connect(request).await?;
     connection.send_text("6").await?;
-    let received = soon(&harness, "the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::TooLarge, "a frame of one byte more than the limit");
     Ok(())
 }
@@ -162,7 +162,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
 pub(in crate::websocket) async fn text_must_be_utf8(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/garbled").await?;
-    let received = soon(&harness, "the error", connection.next_data()).await?;
+    let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::Decode, "text that is not UTF-8");
     soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
     check_eq!(
@@ -190,7 +190,7 @@ pub(in crate::websocket) async fn the_default_limits_take_16_mib(harness: H) -> 
     let server = Server::start().await?;
     let connection = server.connect(&harness.client(), "/long").await?;
     connection.send_text(LENGTH.to_string()).await?;
-    let message = soon(&harness, "the message", connection.next_data()).await??;
+    let message = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
         message.map(|message| message.len()),
         Some(LENGTH),
@@ -204,7 +204,7 @@ pub(in crate::websocket) async fn violations_of_the_protocol_end_the_connection(
         let server = Server::start().await?;
         let path = format!("/violation/{}", violation.replace(' ', "%20"));
         let connection = server.connect(&harness.client(), &path).await?;
-        let received = soon(&harness, violation, connection.next_data()).await?;
+        let received = soon(&harness, violation, connection.next()).await?;
         check_error!(received, ErrorKind::Protocol, "{violation}");
         soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
         check_eq!(

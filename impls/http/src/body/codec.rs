@@ -346,12 +346,11 @@ fn decode_error(error: io::Error, coding: CompressionType) -> NetworkError {
 }
 
 fn too_large(limit: usize) -> NetworkError {
-    NetworkError::new(
-        ErrorKind::TooLarge,
-        DECOMPRESS,
-        "the decompressed data is longer than the limit",
-    )
-    .with_context(context::LIMIT, limit.to_string())
+    let message =
+        format!("the decompressed data is longer than {limit} bytes: raise `max_response_size` of the client");
+    NetworkError::new(ErrorKind::TooLarge, DECOMPRESS, message)
+        .with_context(context::LIMIT, limit.to_string())
+        .with_context(context::SETTING, "max_response_size")
 }
 
 fn unknown(operation: &'static str, coding: CompressionType) -> NetworkError {

@@ -307,8 +307,10 @@ impl<S> HttpClientBuilder<S> {
     /// Resolves relative targets against this URL. A slash is appended to a path that does not end in one. Credentials and secret
     /// default headers are then sent only to the origin of this URL.
     pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
-        let parsed = Url::parse(url.as_ref())
-            .map_err(|error| NetworkError::invalid_input("base_url", "is not a URL").with_source(error));
+        let parsed = Url::parse(url.as_ref()).map_err(|error| {
+            let problem = NetworkError::from(error).message().to_owned();
+            NetworkError::invalid_input("base_url", problem).with_source(error)
+        });
         self.settings.defaults.base_url = self.note(parsed);
         self
     }
@@ -433,9 +435,10 @@ impl<S> HttpClientBuilder<S> {
         self
     }
 
-    /// Adds an interceptor, inside those that were added earlier.
-    pub fn interceptor(mut self, interceptor: Arc<dyn Interceptor>) -> Self {
-        self.settings.interceptors.push(interceptor);
+    /// Adds an interceptor, inside those that were added earlier. For closures, use
+    /// [`InterceptorFn`](networking_spi::http::InterceptorFn).
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.settings.interceptors.push(Arc::new(interceptor));
         self
     }
 

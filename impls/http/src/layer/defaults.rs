@@ -1,12 +1,14 @@
 //! Defaults of the requests of a client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::Entry;
+use http::{HeaderMap, StatusCode};
 use networking_spi::clock::Clock;
-use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
+use networking_spi::http::{ErrorResponse, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::{NetworkError, Result, Retryability, redact};
+use tokio::time::timeout;
 use url::Url;
 
 use super::retry_after::retry_after;
@@ -15,6 +17,9 @@ use crate::connect::basic;
 use crate::marks::WithoutCredentials;
 use crate::marks::same_origin;
 use networking_runtime::clock::TokioClock;
+
+/// How long a response with an error status waits for the start of its body.
+const READ_AHEAD_TIME: Duration = Duration::from_secs(1);
 
 /// Defaults of the requests of a client.
 #[derive(Clone, Default)]
@@ -56,6 +61,10 @@ impl ClientDefaults {
 }
 
 /// Resolves targets against a base URL, adds default headers, and turns error statuses into errors if that is enabled.
+///
+/// Of a response with an error status, the start of the body is read before the response is returned: up to
+/// [`ErrorResponse::MAX_BODY`] bytes, for at most one second. So [`HttpResponse::error_for_status`] and `raise_for_status` return
+/// errors with it ([`NetworkError::response`], [`NetworkError::problem`]). It stays a part of the body.
 ///
 /// User information in a URL (`https://user:password@host/`) becomes an `Authorization` header, so that no other wrapper sees it.
 /// Of several credentials for this header, the `Authorization` header of the request takes precedence, then the user information of
@@ -171,7 +180,10 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
             .raise_for_status
             .take()
             .unwrap_or(self.defaults.raise_for_status);
-        let response = next.send(request).await?;
+        let mut response = next.send(request).await?;
+        if is_error(response.status) && !response.body.is_empty() {
+            Box::pin(read_ahead(&mut response)).await;
+        }
         if !raise {
             return Ok(response);
         }
@@ -188,6 +200,15 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
             _ => error,
         })
     }
+}
+
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// Reads the start of an error response, so that its error has it. A body that does not arrive must not delay the response.
+async fn read_ahead(response: &mut HttpResponse) {
+    let _ = timeout(READ_AHEAD_TIME, response.body.read_ahead(ErrorResponse::MAX_BODY)).await;
 }
 
 #[deny(clippy::missing_trait_methods)]

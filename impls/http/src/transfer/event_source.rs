@@ -41,7 +41,6 @@ use networking_runtime::clock::TokioClock;
 /// closes its connection.
 ///
 /// ```no_run
-/// use futures_util::TryStreamExt;
 /// use networking_http::EventSource;
 /// use networking_spi::http::{HttpRequest, Method};
 /// use networking_spi::prelude::*;
@@ -175,6 +174,24 @@ impl EventSource {
     pub fn on_reconnect(mut self, observer: impl Fn(&Reconnect<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Box::new(observer));
         self
+    }
+
+    /// Returns the next event; `None` after the end. The same as the method of futures' `StreamExt`, which is not needed.
+    ///
+    /// Cancel safety: if the future is dropped, neither events nor a connection attempt are lost.
+    pub async fn next(&mut self) -> Option<Result<ServerSentEvent>> {
+        StreamExt::next(self).await
+    }
+
+    /// Returns the next event, or the error that ends the stream; `None` after the end. The same as the method of futures'
+    /// `TryStreamExt`, which is not needed.
+    ///
+    /// Cancel safety: if the future is dropped, neither events nor a connection attempt are lost.
+    ///
+    /// # Errors
+    /// The last error, when the source does not reconnect any more.
+    pub async fn try_next(&mut self) -> Result<Option<ServerSentEvent>> {
+        self.next().await.transpose()
     }
 
     /// The id of the last event; empty if no event had an id.

@@ -113,7 +113,7 @@ impl Connection {
 impl WebSocketConnection for Connection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
         if let WebSocketMessage::Close(frame) = message {
-            return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
+            return self.close_with(frame.unwrap_or_else(CloseFrame::normal)).await;
         }
         error::check_size(&message, self.shared.options.max_message_size)?;
         let message = match message {
@@ -148,7 +148,7 @@ impl WebSocketConnection for Connection {
         }
     }
 
-    async fn close(&self, frame: CloseFrame) -> Result<()> {
+    async fn close_with(&self, frame: CloseFrame) -> Result<()> {
         const CLOSE: &str = "websocket.close";
         frame.validate()?;
         let shared = &self.shared;

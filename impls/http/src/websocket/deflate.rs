@@ -188,8 +188,10 @@ fn corrupt() -> NetworkError {
 }
 
 fn too_large(limit: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::TooLarge, RECEIVE, "a message is longer than the limit")
+    let message = format!("a message is longer than {limit} bytes: raise `max_message_size` of the `WebSocketOptions`");
+    NetworkError::new(ErrorKind::TooLarge, RECEIVE, message)
         .with_context(context::LIMIT, limit.to_string())
+        .with_context(context::SETTING, "max_message_size")
 }
 
 #[cfg(test)]

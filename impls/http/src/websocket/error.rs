@@ -5,7 +5,7 @@ use std::io;
 use networking_spi::error::context;
 use networking_spi::websocket::WebSocketMessage;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 
 use super::{RECEIVE, SEND};
 
@@ -17,7 +17,10 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return lost(operation).with_source(error),
         Error::Protocol(ProtocolError::SendAfterClosing) => (ErrorKind::Closed, "the connection is closing"),
         Error::Utf8(_) => (ErrorKind::Decode, "a text message is not UTF-8"),
-        Error::Capacity(_) => (ErrorKind::TooLarge, "a message is longer than the limit"),
+        Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+            return received_too_large(*max_size, operation).with_source(error);
+        }
+        Error::Capacity(_) => (ErrorKind::TooLarge, "the message or its frame is larger than the limit"),
         Error::WriteBufferFull(_) => (ErrorKind::Exhausted, "the write buffer is full"),
         Error::Tls(_) => (ErrorKind::Tls, "the TLS connection failed"),
         _ => (ErrorKind::Protocol, "the peer broke the protocol"),
@@ -28,7 +31,7 @@ pub(super) fn established(error: Error, operation: &'static str) -> NetworkError
 /// Fails for a message that is too long to be sent (control frames: RFC 6455, section 5.5).
 pub(super) fn check_size(message: &WebSocketMessage, max_message_size: usize) -> Result<()> {
     let limit = if matches!(message, WebSocketMessage::Ping(_) | WebSocketMessage::Pong(_)) {
-        125
+        MAX_CONTROL
     } else {
         max_message_size
     };
@@ -38,9 +41,28 @@ pub(super) fn check_size(message: &WebSocketMessage, max_message_size: usize) ->
     Ok(())
 }
 
-fn too_large(limit: usize) -> NetworkError {
-    NetworkError::new(ErrorKind::TooLarge, SEND, "the message is longer than the limit")
+/// A message or a frame is longer than the limit. tungstenite uses one error for both.
+fn received_too_large(limit: usize, operation: &'static str) -> NetworkError {
+    let message = format!(
+        "a message or frame is longer than {limit} bytes: raise `max_message_size` and `max_frame_size` of the `WebSocketOptions`"
+    );
+    NetworkError::new(ErrorKind::TooLarge, operation, message)
         .with_context(context::LIMIT, limit.to_string())
+        .with_context(context::SETTING, "max_message_size")
+}
+
+/// The longest payload of a control frame (RFC 6455, section 5.5).
+const MAX_CONTROL: usize = 125;
+
+fn too_large(limit: usize) -> NetworkError {
+    let message = if limit == MAX_CONTROL {
+        format!("a ping or pong has at most {MAX_CONTROL} bytes")
+    } else {
+        format!("the message is longer than {limit} bytes: raise `max_message_size` of the `WebSocketOptions`")
+    };
+    NetworkError::new(ErrorKind::TooLarge, SEND, message)
+        .with_context(context::LIMIT, limit.to_string())
+        .with_context(context::SETTING, "max_message_size")
         .with_send_state(SendState::NotSent)
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
 use networking_spi::error::ResultExt;
-use networking_spi::http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpRequest, HttpResponse, Method, header};
+use networking_spi::http::{
+    ErrorResponse, HeaderMap, HeaderName, HeaderValue, HttpClient, HttpRequest, HttpResponse, Method, header,
+};
 use networking_spi::validate::{self, Validate};
-use networking_spi::websocket::{HandshakeRefusal, WebSocketRequest};
+use networking_spi::websocket::WebSocketRequest;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -120,30 +122,22 @@ fn http_url(url: &Url) -> Url {
 }
 
 /// The error for an answer that does not switch protocols.
-async fn refused(response: HttpResponse) -> NetworkError {
+async fn refused(mut response: HttpResponse) -> NetworkError {
     if response.extensions.get::<CanSwitch>().is_none() {
         return NetworkError::unsupported(OPERATION, "websocket");
     }
-    let status = response.status;
-    let error = response.status_error().unwrap_or_else(|| {
-        NetworkError::new(ErrorKind::Status, OPERATION, "the peer did not switch protocols")
-            .with_status(status.as_u16())
-    });
-    let mut body = Vec::new();
-    let mut chunks = response.body.into_stream();
     // A body that does not end must not hide the status.
-    let _ = timeout(REFUSAL_TIME, async {
-        while body.len() < HandshakeRefusal::MAX_BODY
-            && let Some(Ok(chunk)) = chunks.next().await
-        {
-            body.extend_from_slice(&chunk);
-        }
-    })
-    .await;
-    body.truncate(HandshakeRefusal::MAX_BODY);
-    error
-        .with_operation(OPERATION)
-        .with_source(HandshakeRefusal::new(status, response.headers, body.into()))
+    let _ = timeout(REFUSAL_TIME, response.body.read_ahead(ErrorResponse::MAX_BODY)).await;
+    if let Some(error) = response.status_error() {
+        return error.with_operation(OPERATION);
+    }
+    let complete = response.body.as_bytes().is_some() || response.body.is_empty();
+    let body = Bytes::copy_from_slice(response.body.ahead());
+    let complete = complete && body.len() <= ErrorResponse::MAX_BODY;
+    let answer = ErrorResponse::new(response.status, response.headers, body).with_complete(complete);
+    NetworkError::new(ErrorKind::Status, OPERATION, "the peer did not switch protocols")
+        .with_status(response.status.as_u16())
+        .with_source(answer)
 }
 
 /// The sub-protocol that the peer chose, which must be an offered one.

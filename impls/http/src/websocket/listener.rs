@@ -111,7 +111,7 @@ impl Listening {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return self.close(frame).await,
+                () = self.stop.cancelled() => return self.close_as(frame).await,
                 received = self.connection.receive() => received?,
             };
             match received {
@@ -121,7 +121,7 @@ impl Listening {
                     if let Err(panicked) = guard("on_message", async { self.handler.on_message(message).await }).await {
                         let why = CloseFrame::new(CloseFrame::INTERNAL_ERROR, "the application failed");
                         // The panic is the error that is reported.
-                        let _ = self.connection.close(why).await;
+                        let _ = self.connection.close_with(why).await;
                         return Err(panicked);
                     }
                 }
@@ -131,8 +131,8 @@ impl Listening {
     }
 
     /// Closes the connection, and skips undelivered messages to find the peer's close frame.
-    async fn close(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
-        self.connection.close(CloseFrame::normal()).await?;
+    async fn close_as(&self, frame: &mut Option<CloseFrame>) -> Result<()> {
+        self.connection.close_with(CloseFrame::normal()).await?;
         while let Some(message) = self.connection.receive().await? {
             if let WebSocketMessage::Close(sent) = message {
                 *frame = sent;

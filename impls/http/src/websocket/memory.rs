@@ -37,7 +37,7 @@ type Decision = Arc<dyn Fn(&WebSocketRequest) -> Result<Option<String>> + Send +
 /// async fn greet(client: Arc<dyn WebSocketClient>) -> Result<(), NetworkError> {
 ///     let connection = client.connect(WebSocketRequest::new("wss://chat.example.com/")?).await?;
 ///     connection.send_text("hello").await?;
-///     connection.close_normally().await
+///     connection.close().await
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), NetworkError> {
@@ -45,8 +45,8 @@ type Decision = Arc<dyn Fn(&WebSocketRequest) -> Result<Option<String>> + Send +
 /// let application = tokio::spawn(greet(Arc::new(server.client())));
 /// let (request, peer) = server.accept().await;
 /// assert_eq!(request.url.as_str(), "wss://chat.example.com/");
-/// assert_eq!(peer.next_data().await?, Some(WebSocketMessage::text("hello")));
-/// assert_eq!(peer.next_data().await?, None);
+/// assert_eq!(peer.next().await?, Some(WebSocketMessage::text("hello")));
+/// assert_eq!(peer.next().await?, None);
 /// application.await.expect("no panic")
 /// # }
 /// ```
@@ -232,7 +232,7 @@ impl MemoryConnection {
 impl WebSocketConnection for MemoryConnection {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
         if let WebSocketMessage::Close(frame) = message {
-            return self.close(frame.unwrap_or_else(CloseFrame::normal)).await;
+            return self.close_with(frame.unwrap_or_else(CloseFrame::normal)).await;
         }
         error::check_size(&message, self.own.options.max_message_size)?;
         self.check_open()?;
@@ -256,7 +256,7 @@ impl WebSocketConnection for MemoryConnection {
         }
     }
 
-    async fn close(&self, frame: CloseFrame) -> Result<()> {
+    async fn close_with(&self, frame: CloseFrame) -> Result<()> {
         frame.validate()?;
         self.peer.closed_by_peer(frame);
         self.own.end(None);
@@ -330,12 +330,12 @@ mod tests {
         server.send_binary("down").await.unwrap();
         let pong = WebSocketMessage::Pong(Bytes::from_static(b"?"));
         assert_eq!(client.receive().await.unwrap(), Some(pong));
-        client.close(CloseFrame::new(4000, "bye")).await.unwrap();
-        client.close_normally().await.unwrap();
+        client.close_with(CloseFrame::new(4000, "bye")).await.unwrap();
+        client.close().await.unwrap();
         assert_eq!(client.send_text("late").await.unwrap_err().kind(), ErrorKind::Closed);
         let received: Vec<_> = client.messages().map(Result::unwrap).collect().await;
         assert_eq!(received, [WebSocketMessage::binary("down")]);
-        assert_eq!(server.next_data().await.unwrap(), Some(WebSocketMessage::text("up")));
+        assert_eq!(server.next().await.unwrap(), Some(WebSocketMessage::text("up")));
         assert!(matches!(
             server.receive().await.unwrap(),
             Some(WebSocketMessage::Ping(_))
@@ -351,7 +351,7 @@ mod tests {
         let (client, server) = connected(WebSocketOptions::default()).await;
         server.send_text("last").await.unwrap();
         drop(server);
-        assert_eq!(client.next_data().await.unwrap(), Some(WebSocketMessage::text("last")));
+        assert_eq!(client.next().await.unwrap(), Some(WebSocketMessage::text("last")));
         let error = client.receive().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionClosed);
         assert!(!client.is_open());
@@ -366,14 +366,14 @@ mod tests {
         let (client, server) = connected(WebSocketOptions::new().with_unread(1, UnreadPolicy::Wait)).await;
         server.send_text("1").await.unwrap();
         assert!(server.send_text("2").now_or_never().is_none());
-        client.next_data().await.unwrap();
+        client.next().await.unwrap();
         server.send_text("2").await.unwrap();
 
         let (client, server) = connected(WebSocketOptions::new().with_unread(1, UnreadPolicy::Close)).await;
         server.send_text("1").await.unwrap();
         assert_eq!(server.send_text("2").await.unwrap_err().kind(), ErrorKind::Closed);
-        assert!(client.next_data().await.unwrap().is_some());
-        assert_eq!(client.next_data().await.unwrap_err().kind(), ErrorKind::Exhausted);
+        assert!(client.next().await.unwrap().is_some());
+        assert_eq!(client.next().await.unwrap_err().kind(), ErrorKind::Exhausted);
         let Some(WebSocketMessage::Close(Some(frame))) = server.receive().await.unwrap() else {
             panic!("a close frame");
         };

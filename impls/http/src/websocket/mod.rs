@@ -78,7 +78,7 @@ pub(crate) const CAPABILITIES: WebSocketCapabilities = {
 /// let client = WebSocketConnector::new(Arc::new(http));
 /// let connection = client.connect(WebSocketRequest::new("wss://echo.example.com/")?).await?;
 /// connection.send_text("hello").await?;
-/// println!("{:?}", connection.next_data().await?);
+/// println!("{:?}", connection.next().await?);
 /// # Ok(())
 /// # }
 /// ```

@@ -59,7 +59,7 @@ async fn talk(config: TransportConfig, host: &str, port: u16) -> Result<(), netw
 async fn talk_to(connector: &WebSocketConnector, url: &str) -> Result<(), networking_spi::NetworkError> {
     let connection = connector.connect(WebSocketRequest::new(url)?).await?;
     connection.send_text("hello").await?;
-    assert_eq!(connection.next_data().await?, Some(WebSocketMessage::text("hello")));
+    assert_eq!(connection.next().await?, Some(WebSocketMessage::text("hello")));
     Ok(())
 }
 

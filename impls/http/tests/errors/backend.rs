@@ -86,7 +86,7 @@ pub(crate) struct Failed {
 /// A request with secrets that is not idempotent.
 pub(crate) fn post(url: &str) -> HttpRequest {
     HttpRequest::new(Method::POST, url)
-        .with_query("api_key", SECRET)
+        .with_query([("api_key", SECRET)])
         .unwrap()
         .with_bearer(SECRET)
         .unwrap()

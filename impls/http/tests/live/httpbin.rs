@@ -51,8 +51,8 @@ pub(crate) async fn queries_and_headers_arrive_as_they_are(live: Arc<Live>) -> C
         .build()?;
     let echo: Value = client
         .get("/anything?kept=1")
-        .query("text", "blue & green = größe / 水")
-        .query("text", "+ %2B #?")
+        .query_pair("text", "blue & green = größe / 水")
+        .query_pair("text", "+ %2B #?")
         .header("x-of-request", "  inner  spaces ")
         .await?
         .json()
@@ -219,8 +219,8 @@ pub(crate) async fn redirects_keep_or_change_the_method(live: Arc<Live>) -> Case
     ] {
         let echo: Value = client
             .post("/redirect-to")
-            .query("url", "/anything")
-            .query("status_code", &status.to_string())
+            .query_pair("url", "/anything")
+            .query_pair("status_code", &status.to_string())
             .body("kept")
             .await?
             .json()
@@ -466,7 +466,7 @@ pub(crate) async fn many_at_once_get_their_own_answers(live: Arc<Live>) -> CaseR
             async move {
                 let echo: Value = client
                     .post("/anything")
-                    .query("number", &number.to_string())
+                    .query_pair("number", &number.to_string())
                     .body(format!("body {number}"))
                     .await?
                     .json()

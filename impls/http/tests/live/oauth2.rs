@@ -253,11 +253,11 @@ impl Tenant {
         let redirect_uri: Url = "http://127.0.0.1/callback".parse().expect("a URL");
         let back = client
             .get("authorize")
-            .query("response_type", "code")
-            .query("client_id", "app")
-            .query("redirect_uri", redirect_uri.as_str())
-            .query("code_challenge", CHALLENGE)
-            .query("code_challenge_method", "S256")
+            .query_pair("response_type", "code")
+            .query_pair("client_id", "app")
+            .query_pair("redirect_uri", redirect_uri.as_str())
+            .query_pair("code_challenge", CHALLENGE)
+            .query_pair("code_challenge_method", "S256")
             .options(RequestOptions::new().with_follow_redirects(false))
             .await?;
         let code = back

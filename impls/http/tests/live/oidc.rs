@@ -346,7 +346,7 @@ impl Browser {
     }
 
     async fn submit(&self, url: Url, form: &[(&str, &str)]) -> Result<Url, Failure> {
-        let response = self.client.post(url.as_str()).form(form.iter().copied()).await?;
+        let response = self.client.post(url.as_str()).form(form).await?;
         self.follow(url, response).await
     }
 

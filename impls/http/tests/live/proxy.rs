@@ -130,7 +130,7 @@ pub(crate) async fn websockets_go_through_a_tunnel(live: Arc<Live>) -> CaseResul
             .await?;
         connection.send_text("through").await?;
         check_eq!(
-            connection.next_data().await?,
+            connection.next().await?,
             Some(WebSocketMessage::text("through")),
             "the echo"
         );

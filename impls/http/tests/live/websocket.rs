@@ -25,9 +25,11 @@ pub(crate) async fn messages_come_back(live: Arc<Live>) -> CaseResult {
         WebSocketMessage::binary(Vec::new()),
     ] {
         connection.send(message.clone()).await?;
-        check_eq!(connection.next_data().await?, Some(message), "the echo");
+        check_eq!(connection.next().await?, Some(message), "the echo");
     }
-    connection.close(CloseFrame::new(CloseFrame::NORMAL, "done")).await?;
+    connection
+        .close_with(CloseFrame::new(CloseFrame::NORMAL, "done"))
+        .await?;
     check!(!connection.is_open(), "closed");
     Ok(())
 }
@@ -41,7 +43,7 @@ pub(crate) async fn large_messages_come_back(live: Arc<Live>) -> CaseResult {
     for length in [125, 126, 65_535, 65_536, 8 << 20] {
         let data: Vec<u8> = (0..length).map(|index: u32| (index % 251) as u8).collect();
         connection.send_binary(data.clone()).await?;
-        match connection.next_data().await? {
+        match connection.next().await? {
             Some(WebSocketMessage::Binary(back)) => check!(back == data, "{length} bytes came back changed"),
             other => check!(
                 false,
@@ -74,7 +76,7 @@ pub(crate) async fn compressed_messages_come_back(live: Arc<Live>) -> CaseResult
                 WebSocketMessage::text("x".repeat(1 << 20)),
             ] {
                 connection.send(message.clone()).await?;
-                let back = connection.next_data().await?;
+                let back = connection.next().await?;
                 check!(
                     back.as_ref() == Some(&message),
                     "{} bytes came back changed",
@@ -82,7 +84,7 @@ pub(crate) async fn compressed_messages_come_back(live: Arc<Live>) -> CaseResult
                 );
             }
         }
-        connection.close_normally().await?;
+        connection.close().await?;
     }
     Ok(())
 }
@@ -99,7 +101,7 @@ pub(crate) async fn headers_and_sub_protocols_are_negotiated(live: Arc<Live>) ->
         Some("echo.v1"),
         "the first protocol that the server supports"
     );
-    let Some(WebSocketMessage::Text(headers)) = connection.next_data().await? else {
+    let Some(WebSocketMessage::Text(headers)) = connection.next().await? else {
         return Err(networking_conformance::Failure::new("no headers"));
     };
     let headers: Value = serde_json::from_str(&headers).unwrap_or_default();
@@ -111,7 +113,7 @@ pub(crate) async fn headers_and_sub_protocols_are_negotiated(live: Arc<Live>) ->
 pub(crate) async fn pings_are_answered(live: Arc<Live>) -> CaseResult {
     let connection = connect(&live, "/ping").await?;
     check_eq!(
-        connection.next_data().await?,
+        connection.next().await?,
         Some(WebSocketMessage::text("pong: live")),
         "the server's ping was answered"
     );
@@ -152,7 +154,7 @@ pub(crate) async fn close_codes_arrive(live: Arc<Live>) -> CaseResult {
 pub(crate) async fn a_broken_connection_is_an_error(live: Arc<Live>) -> CaseResult {
     let connection = connect(&live, "/drop").await?;
     check_error!(
-        connection.next_data().await,
+        connection.next().await,
         ErrorKind::ConnectionClosed,
         "no closing handshake"
     );
@@ -183,7 +185,7 @@ pub(crate) async fn refusals_have_their_status(live: Arc<Live>) -> CaseResult {
 pub(crate) async fn messages_arrive_in_order_and_whole(live: Arc<Live>) -> CaseResult {
     let connection = connect(&live, "/flood/2000/1000").await?;
     for number in 0..2000_u32 {
-        match connection.next_data().await? {
+        match connection.next().await? {
             Some(WebSocketMessage::Binary(data)) => {
                 check_eq!(
                     (data.len(), &data[..4]),
@@ -194,7 +196,7 @@ pub(crate) async fn messages_arrive_in_order_and_whole(live: Arc<Live>) -> CaseR
             other => check!(false, "expected message {number}, got {other:?}"),
         }
     }
-    check_eq!(connection.next_data().await?, None, "closed after the last one");
+    check_eq!(connection.next().await?, None, "closed after the last one");
     Ok(())
 }
 
@@ -204,7 +206,7 @@ pub(crate) async fn too_large_messages_are_refused(live: Arc<Live>) -> CaseResul
     options.max_frame_size = 1000;
     options.close_timeout = Duration::from_secs(2);
     let connection = open(&live, request(&live, "/flood/1/1001")?.with_options(options)).await?;
-    check_error!(connection.next_data().await, ErrorKind::TooLarge, "one byte too many");
+    check_error!(connection.next().await, ErrorKind::TooLarge, "one byte too many");
     Ok(())
 }
 
@@ -213,7 +215,7 @@ pub(crate) async fn tls_is_verified(live: Arc<Live>) -> CaseResult {
     let connection = open(&live, secure()?).await?;
     connection.send_text("secret").await?;
     check_eq!(
-        connection.next_data().await?,
+        connection.next().await?,
         Some(WebSocketMessage::text("secret")),
         "the echo"
     );

@@ -172,11 +172,11 @@ async fn talk(connection: &dyn WebSocketConnection) {
             WebSocketMessage::text("größe 水 \u{1F980} ".repeat(100)),
         ] {
             connection.send(message.clone()).await.unwrap();
-            let back = connection.next_data().await.unwrap();
+            let back = connection.next().await.unwrap();
             assert!(back.as_ref() == Some(&message), "{} bytes", message.len());
         }
     }
-    connection.close_normally().await.unwrap();
+    connection.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -240,11 +240,8 @@ async fn a_peer_that_declines_gets_plain_messages() {
     assert!(!connection.is_compressed());
     let message = "a long message ".repeat(100);
     connection.send_text(message.clone()).await.unwrap();
-    assert_eq!(
-        connection.next_data().await.unwrap(),
-        Some(WebSocketMessage::text(message))
-    );
-    assert_eq!(connection.next_data().await.unwrap_err().kind(), ErrorKind::Protocol);
+    assert_eq!(connection.next().await.unwrap(), Some(WebSocketMessage::text(message)));
+    assert_eq!(connection.next().await.unwrap_err().kind(), ErrorKind::Protocol);
 }
 
 #[tokio::test]
@@ -263,13 +260,13 @@ async fn the_size_limit_is_that_of_the_message_before_compression() {
         options.max_message_size = 100_000;
         options.max_frame_size = 100_000;
         let connection = open(&server, options).await;
-        let received = connection.next_data().await;
+        let received = connection.next().await;
         if fits {
             assert_eq!(received.unwrap().map(|message| message.len()), Some(length));
         } else {
             assert_eq!(received.unwrap_err().kind(), ErrorKind::TooLarge);
         }
-        let _ = connection.close_normally().await;
+        let _ = connection.close().await;
     }
 }
 
@@ -288,7 +285,7 @@ async fn corrupt_messages_end_the_connection_with_1007() {
         })
         .await;
         let connection = open(&server, compressing()).await;
-        assert_eq!(connection.next_data().await.unwrap_err().kind(), ErrorKind::Decode);
+        assert_eq!(connection.next().await.unwrap_err().kind(), ErrorKind::Decode);
     }
 }
 
@@ -308,7 +305,7 @@ async fn fragments_of_a_compressed_message_are_one_message() {
     .await;
     let connection = open(&server, compressing()).await;
     for word in ["first", "second"] {
-        let message = connection.next_data().await.unwrap();
+        let message = connection.next().await.unwrap();
         assert_eq!(message, Some(WebSocketMessage::text(word.repeat(20))));
     }
 }
@@ -342,7 +339,7 @@ async fn dropped_sends_do_not_spoil_later_messages() {
         .unwrap();
     let mut received = 0;
     loop {
-        match connection.next_data().await.unwrap() {
+        match connection.next().await.unwrap() {
             Some(WebSocketMessage::Binary(data)) => {
                 assert!(data == noise);
                 received += 1;

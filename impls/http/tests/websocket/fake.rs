@@ -143,7 +143,7 @@ impl WebSocketConnection for Connection {
         received
     }
 
-    async fn close(&self, frame: CloseFrame) -> Result<()> {
+    async fn close_with(&self, frame: CloseFrame) -> Result<()> {
         let _ = self.outbound.send(WebSocketMessage::Close(Some(frame)));
         self.closed.cancel();
         Ok(())

@@ -67,7 +67,7 @@ async fn pings_behind_unreceived_messages_are_answered() {
     finished.recv().await.expect("every ping was answered");
     let mut messages = 0;
     let end = loop {
-        match connection.next_data().await {
+        match connection.next().await {
             Ok(Some(WebSocketMessage::Text(text))) => {
                 assert_eq!(text, format!("{} {}", messages / MESSAGES, messages % MESSAGES));
                 messages += 1;
@@ -113,7 +113,7 @@ async fn a_full_inbox_slows_the_peer_down() {
     assert!(sent < MESSAGES, "the peer was never slowed down");
     assert!(connection.is_open(), "the pause is no lost connection");
     let mut received = 0;
-    while let Some(message) = connection.next_data().await.unwrap() {
+    while let Some(message) = connection.next().await.unwrap() {
         assert_eq!(message.len(), SIZE);
         received += 1;
     }
@@ -133,7 +133,7 @@ async fn a_full_inbox_does_not_delay_the_close() {
     })
     .await;
     let connection = open(&server, WebSocketOptions::new().with_unread(1, UnreadPolicy::Wait)).await;
-    connection.close_normally().await.unwrap();
+    connection.close().await.unwrap();
     assert!(!connection.is_open());
 }
 
@@ -167,9 +167,9 @@ async fn a_close_that_was_answered_succeeds_though_the_socket_stays_open() {
     let mut options = WebSocketOptions::new();
     options.close_timeout = Duration::from_secs(60);
     let connection = open(&server, options).await;
-    let closed = tokio::time::timeout(Duration::from_secs(30), connection.close_normally()).await;
+    let closed = tokio::time::timeout(Duration::from_secs(30), connection.close()).await;
     closed.expect("before the close timeout").unwrap();
-    assert_eq!(connection.next_data().await.unwrap(), None);
+    assert_eq!(connection.next().await.unwrap(), None);
 }
 
 /// Sending on a connection that was lost is not `Closed`, which stands for a closing handshake.

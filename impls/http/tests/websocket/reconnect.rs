@@ -48,8 +48,8 @@ async fn messages_continue_on_the_next_connection() {
         "the hook runs for every connection"
     );
     second.send_to_client("two");
-    assert_eq!(connection.next_data().await.unwrap(), Some(text("one")));
-    assert_eq!(connection.next_data().await.unwrap(), Some(text("two")));
+    assert_eq!(connection.next().await.unwrap(), Some(text("one")));
+    assert_eq!(connection.next().await.unwrap(), Some(text("two")));
     assert!(
         matches!(events.next().await, Some(ReconnectEvent::Disconnected { cause }) if cause.kind() == ErrorKind::ConnectionClosed)
     );
@@ -126,7 +126,7 @@ async fn queued_messages_are_lost_only_if_they_may_have_been_sent() {
                 ReconnectEvent::Failed { .. } => attempts += 1,
                 ReconnectEvent::Reconnected { .. } => {
                     assert_eq!(attempts, attempts_until_lost, "{text}: the queue is empty");
-                    connection.close_normally().await.unwrap();
+                    connection.close().await.unwrap();
                 }
                 ReconnectEvent::Ended { unsent, .. } => {
                     assert_eq!(unsent, 1, "{text}");
@@ -260,7 +260,7 @@ async fn closing_ends_an_outage() {
     peer.accept().await.fail(ErrorKind::ConnectionClosed);
     assert!(matches!(events.next().await, Some(ReconnectEvent::Disconnected { .. })));
     connection.send_text("never").await.unwrap();
-    connection.close(CloseFrame::new(1000, "")).await.unwrap();
+    connection.close_with(CloseFrame::new(1000, "")).await.unwrap();
     assert_eq!(connection.receive().await.unwrap(), None);
     let mut unsent = None;
     while let Some(event) = events.next().await {
@@ -303,7 +303,7 @@ async fn a_failing_hook_is_a_failed_attempt() {
         );
     }
     peer.accept().await.send_to_client("at last");
-    assert_eq!(connection.next_data().await.unwrap(), Some(text("at last")));
+    assert_eq!(connection.next().await.unwrap(), Some(text("at last")));
     let mut failures = Vec::new();
     while let Some(event) = events.next().await {
         match event {

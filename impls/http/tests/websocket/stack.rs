@@ -12,7 +12,7 @@ use networking_spi::http::{
     StatusCode,
 };
 use networking_spi::websocket::{
-    HandshakeRefusal, WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
+    ErrorResponse, WebSocketClient, WebSocketConnectionExt, WebSocketMessage, WebSocketRequest,
 };
 use networking_spi::{ErrorKind, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -71,10 +71,7 @@ fn request(server: &RawServer, path: &str) -> WebSocketRequest {
 
 async fn greeted(client: &dyn HttpExtended, request: WebSocketRequest) {
     let connection = client.websocket_connect(request).await.unwrap();
-    assert_eq!(
-        connection.next_data().await.unwrap(),
-        Some(WebSocketMessage::text("hi"))
-    );
+    assert_eq!(connection.next().await.unwrap(), Some(WebSocketMessage::text("hi")));
 }
 
 #[derive(Debug)]
@@ -150,7 +147,7 @@ async fn redirects_are_followed_as_configured() {
         .unwrap();
     let error = staying.websocket_connect(request(&moved, "/")).await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(302)));
-    let refusal = HandshakeRefusal::of(&error).expect("the answer");
+    let refusal = ErrorResponse::of(&error).expect("the answer");
     assert_eq!(refusal.headers["location"], "/elsewhere");
     assert_eq!(&refusal.body[..], b"moved");
 }
@@ -204,7 +201,7 @@ async fn statuses_are_errors_of_the_handshake_whatever_the_client_raises() {
         let client = HttpClientBuilder::new().raise_for_status(raise).build().unwrap();
         let error = client.websocket_connect(request(&busy, "/")).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(503)));
-        assert!(HandshakeRefusal::of(&error).is_some());
+        assert!(ErrorResponse::of(&error).is_some());
     }
 }
 
@@ -235,10 +232,7 @@ async fn every_network_transport_can_switch_and_others_are_unsupported() {
         .connect(request(&server, "/"))
         .await
         .unwrap();
-    assert_eq!(
-        connection.next_data().await.unwrap(),
-        Some(WebSocketMessage::text("hi"))
-    );
+    assert_eq!(connection.next().await.unwrap(), Some(WebSocketMessage::text("hi")));
     let standard = HttpClientBuilder::reqwest().build().unwrap();
     assert!(standard.extended_capabilities().websocket);
     greeted(&standard, request(&server, "/")).await;
@@ -295,6 +289,6 @@ async fn refusals_whose_body_does_not_end_have_their_status() {
         let client = HttpClientBuilder::new().build().unwrap();
         let error = client.websocket_connect(request(&server, "/")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
-        assert_eq!(&HandshakeRefusal::of(&error).unwrap().body[..], b"wait");
+        assert_eq!(&ErrorResponse::of(&error).unwrap().body[..], b"wait");
     }
 }

@@ -373,13 +373,11 @@ impl Run<'_> {
             Some(limit) if size > limit => {
                 // Another call would fail in the same way.
                 self.part.discard().await?;
-                Err(NetworkError::new(
-                    ErrorKind::TooLarge,
-                    "http.download",
-                    "the file is larger than the limit",
-                )
-                .with_send_state(SendState::Sent)
-                .with_context(context::LIMIT, limit.to_string()))
+                let message = format!("the file has {size} bytes, more than {limit}: raise `max_size` of the download");
+                Err(NetworkError::new(ErrorKind::TooLarge, "http.download", message)
+                    .with_send_state(SendState::Sent)
+                    .with_context(context::LIMIT, limit.to_string())
+                    .with_context(context::SETTING, "max_size"))
             }
             _ => Ok(()),
         }

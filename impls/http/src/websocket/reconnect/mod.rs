@@ -71,7 +71,7 @@ pub type OpenHook = Arc<dyn Fn(Arc<dyn WebSocketConnection>) -> BoxFuture<'stati
 ///         .on_open(|fresh| async move { fresh.send_text("subscribe EUR").await })
 ///         .connect()
 ///         .await?;
-///     while let Some(message) = connection.next_data().await? {
+///     while let Some(message) = connection.next().await? {
 ///         println!("{message:?}");
 ///     }
 ///     Ok(())
@@ -248,7 +248,7 @@ impl WebSocketConnection for ReconnectingWebSocket {
     async fn send(&self, message: WebSocketMessage) -> Result<()> {
         if let WebSocketMessage::Close(frame) = message {
             let frame = frame.unwrap_or_else(CloseFrame::normal);
-            return self.close(frame).await;
+            return self.close_with(frame).await;
         }
         check_size(&message, self.max_message_size)?;
         if self.shared.closing.is_cancelled() {
@@ -276,11 +276,11 @@ impl WebSocketConnection for ReconnectingWebSocket {
         }
     }
 
-    async fn close(&self, frame: CloseFrame) -> Result<()> {
+    async fn close_with(&self, frame: CloseFrame) -> Result<()> {
         frame.validate()?;
         self.shared.closing.cancel();
         let closed = if let Some(connection) = self.shared.outbox.connection() {
-            connection.close(frame).await
+            connection.close_with(frame).await
         } else {
             self.shared.stopped.cancel();
             Ok(())
