@@ -112,7 +112,10 @@ pub(crate) struct Broken {
 
 /// The head of a response is above the limit.
 pub(crate) fn large_head() -> Diagnosis {
-    Diagnosis::new(ErrorKind::TooLarge, "the head of the response, or its trailers, are too large: raise `max_response_head` of the transport")
+    Diagnosis::new(
+        ErrorKind::TooLarge,
+        "the head of the response, or its trailers, are too large: raise `max_response_head` of the transport",
+    )
 }
 
 /// A body ended before its announced length, its last chunk, or the end of its stream.
