@@ -75,7 +75,6 @@ async fn hosts_beyond_the_bound_share_a_limit_until_others_are_idle() {
     let client = &client;
     join_all(urls.map(|url| async move { client.get(url).await.unwrap() })).await;
     assert_eq!(start.elapsed(), SECOND * 2, "b and c share a limit");
-    let client = &client;
     join_all(
         urls[1..]
             .iter()
