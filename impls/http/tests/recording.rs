@@ -142,6 +142,7 @@ async fn no_secret_reaches_the_file() {
         .with_header("cookie", format!("id={secret}"))
         .unwrap()
         .with_form([("client_secret", secret), ("pin", secret), ("grant", "x")])
+        .unwrap()
     };
     let response = recorder.request(request("s3cr3t")).await.unwrap();
     assert_eq!(
@@ -396,7 +397,8 @@ async fn concurrent_requests_are_all_recorded() {
     let fixture = Fixture::new();
     let recorder = fixture.recording(answering(), CassetteConfig::new()).await;
     let urls: Vec<String> = (0..20).map(|number| format!("{URL}/{number}")).collect();
-    futures_util::future::join_all(urls.iter().map(|url| async { recorder.get(url).await.unwrap() })).await;
+    let recorder = &recorder;
+    futures_util::future::join_all(urls.iter().map(|url| async move { recorder.get(url).await.unwrap() })).await;
     let (client, cassette) = fixture.replay().await;
     for url in &urls {
         client.get(url).await.unwrap();
@@ -474,5 +476,5 @@ async fn trailers_are_recorded_without_secrets_and_replayed() {
     let response = player.get(URL).await.unwrap().buffered().await.unwrap();
     assert_eq!(response.trailers.get().unwrap()["x-sum"], "1");
     assert_eq!(response.trailers.get().unwrap()["x-auth-token"], "[redacted]");
-    assert_eq!(response.text().await.unwrap(), "body");
+    assert_eq!(response.text().unwrap(), "body");
 }

@@ -271,7 +271,7 @@ async fn wrappers_keep_trailers(make: Make) {
         let response = response.buffered().await.unwrap();
         let trailers = response.trailers.get();
         assert_eq!(trailers.map(|trailers| trailers["x-sum"].to_str().unwrap()), sum);
-        assert_eq!(response.text().await.unwrap(), "hello, hello, hello, hello");
+        assert_eq!(response.text().unwrap(), "hello, hello, hello, hello");
     }
 }
 

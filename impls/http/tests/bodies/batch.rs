@@ -94,7 +94,7 @@ async fn results_are_returned_as_they_complete_and_dropping_ends_the_batch() {
     let mut some = Box::pin(batch.as_completed(requests(), HttpResponse::buffered));
     let (index, response) = some.next().await.unwrap();
     assert_eq!((index, start.elapsed().as_secs()), (1, 9));
-    assert_eq!(response.unwrap().body.as_bytes().unwrap(), "1");
+    assert_eq!(response.unwrap().content(), "1");
     drop(some);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(memory.received().len(), 2);

@@ -62,7 +62,8 @@ async fn hosts_do_not_wait_for_each_other() {
         "https://api.test/x",
         "http://api.test:8080/x",
     ];
-    join_all(urls.map(|url| async { client.get(url).await.unwrap() })).await;
+    let client = &client;
+    join_all(urls.map(|url| async move { client.get(url).await.unwrap() })).await;
     assert_eq!(start.elapsed(), SECOND);
 }
 
@@ -71,9 +72,15 @@ async fn hosts_beyond_the_bound_share_a_limit_until_others_are_idle() {
     let client = limited(ConcurrencyLimit::per_host(1).with_max_hosts(1));
     let start = Instant::now();
     let urls = [URL, "http://b.test/x", "http://c.test/x"];
-    join_all(urls.map(|url| async { client.get(url).await.unwrap() })).await;
+    let client = &client;
+    join_all(urls.map(|url| async move { client.get(url).await.unwrap() })).await;
     assert_eq!(start.elapsed(), SECOND * 2, "b and c share a limit");
-    join_all(urls[1..].iter().map(|url| async { client.get(url).await.unwrap() })).await;
+    join_all(
+        urls[1..]
+            .iter()
+            .map(|url| async move { client.get(url).await.unwrap() }),
+    )
+    .await;
     assert_eq!(start.elapsed(), SECOND * 3, "b has a separate limit now");
 }
 

@@ -25,6 +25,7 @@ macro_rules! for_each_transport {
 }
 use for_each_transport;
 
+mod api;
 mod auth;
 mod concurrency;
 mod config;

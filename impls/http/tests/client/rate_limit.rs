@@ -272,7 +272,8 @@ async fn each_host_has_its_own_rate() {
         "http://a.test:81/x",
         "http://a.test/x",
     ];
-    let ended = join_all(urls.map(|url| async {
+    let client = &client;
+    let ended = join_all(urls.map(|url| async move {
         client.get(url).await.unwrap();
         start.elapsed().as_millis()
     }));
