@@ -51,7 +51,7 @@ pub fn from_json<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T> {
     Ok(value)
 }
 
-/// The path of the whole value in serde_path_to_error, and the name of the field in errors about it.
+/// The path of the whole value in `serde_path_to_error`, and the name of the field in errors about it.
 const ROOT: &str = ".";
 const WHOLE: &str = "config";
 
