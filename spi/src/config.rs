@@ -51,7 +51,7 @@ pub fn from_json<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T> {
     Ok(value)
 }
 
-/// The path of the whole value in serde_path_to_error, and the name of the field in errors about it.
+/// The path of the whole value in `serde_path_to_error`, and the name of the field in errors about it.
 const ROOT: &str = ".";
 const WHOLE: &str = "config";
 
@@ -246,11 +246,11 @@ mod tests {
             ("max-attempts", Some("max_attempts")),
             ("MAX_ATTEMPTS", Some("max_attempts")),
             ("verify_ssl", Some("verify_tls")),
-            ("verfiy_tls", Some("verify_tls")),
+            ("verify_tsl", Some("verify_tls")),
             ("ack", Some("acks")),
             ("ca_certs", Some("root_certificates")),
             ("timeout_seconds", Some("timeout")),
-            ("tiemout", Some("timeout")),
+            ("timeoot", Some("timeout")),
             ("status", Some("statuses")),
             ("root_file", Some("root_certificates")),
             ("retry_on_status_codes", None),

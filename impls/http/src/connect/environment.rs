@@ -139,7 +139,9 @@ mod tests {
 
     #[test]
     fn each_variable_has_its_scheme_and_lower_case_comes_first() {
-        let rows: &[(&[(&str, &str)], [Option<&str>; 3])] = &[
+        type Row = (&'static [(&'static str, &'static str)], [Option<&'static str>; 3]);
+
+        let rows: &[Row] = &[
             (&[], [None, None, None]),
             (&[("HTTP_PROXY", "http://a:1")], [None, Some("http://a:1/"), None]),
             (

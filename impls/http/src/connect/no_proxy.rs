@@ -69,10 +69,11 @@ impl NoProxy {
 
     /// Whether the host of this URL is reached without a proxy.
     pub fn matches(&self, url: &Url) -> bool {
-        let port = url.port_or_known_default();
-        self.0
-            .iter()
-            .any(|entry| (entry.port.is_none() || entry.port == port) && entry.hosts.contains(url.host()))
+        let (host, port) = (url.host(), url.port_or_known_default());
+        self.0.iter().any(|entry| {
+            let hosts = &entry.hosts;
+            (entry.port.is_none() || entry.port == port) && host.as_ref().is_some_and(|host| hosts.contains(host))
+        })
     }
 
     /// Adds the entries of another list.
@@ -82,12 +83,11 @@ impl NoProxy {
 }
 
 impl Hosts {
-    fn contains(&self, host: Option<Host<&str>>) -> bool {
+    fn contains(&self, host: &Host<&str>) -> bool {
         let address: IpAddr = match host {
-            None => return false,
-            Some(Host::Ipv4(address)) => address.into(),
-            Some(Host::Ipv6(address)) => address.into(),
-            Some(Host::Domain(host)) => return self.contains_name(host),
+            Host::Ipv4(address) => (*address).into(),
+            Host::Ipv6(address) => (*address).into(),
+            Host::Domain(host) => return self.contains_name(host),
         };
         match self {
             Self::All => true,
@@ -105,7 +105,7 @@ impl Hosts {
                 match host.len().checked_sub(name.len()) {
                     Some(0) => !only_subdomains && host.eq_ignore_ascii_case(name),
                     Some(rest) => {
-                        let (host, rest) = (host.as_bytes(), rest);
+                        let host = host.as_bytes();
                         host[rest - 1] == b'.' && host[rest..].eq_ignore_ascii_case(name.as_bytes())
                     }
                     None => false,

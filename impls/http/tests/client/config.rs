@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::raw::RawServer;
 
-/// The field and the message of the error for a text that serde_json alone refuses, too.
+/// The field and the message of the error for a text that `serde_json` alone refuses, too.
 fn refused<T: DeserializeOwned>(json: &str) -> (String, String) {
     assert!(serde_json::from_str::<T>(json).is_err(), "serde_json accepts {json}");
     let Err(error) = config::from_json::<T>(json) else {
