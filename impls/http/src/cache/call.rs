@@ -456,7 +456,7 @@ fn with_conditions(request: &HttpRequest, stored: &HeaderMap) -> (Box<HttpReques
     conditional.options.clone_from(&request.options);
     conditional.extensions.clone_from(&request.extensions);
     let mut is_conditional = false;
-    if let Some(etag) = stored.get(header::ETAG) {
+    if let Some(etag) = stored.get(header::ETAG).filter(|etag| !etag.is_empty()) {
         conditional.headers.insert(header::IF_NONE_MATCH, etag.clone());
         is_conditional = true;
     }

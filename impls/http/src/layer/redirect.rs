@@ -213,9 +213,9 @@ impl NextHop {
                 "the redirect requires the body to be sent again, but it can be sent only once",
             ));
         }
-        // The header names the host of the previous hop.
-        self.headers.remove(header::HOST);
         if !same_origin {
+            // The header names the host of the previous hop.
+            self.headers.remove(header::HOST);
             self.drop_secrets();
         }
         Ok(())

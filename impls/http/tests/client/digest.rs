@@ -391,3 +391,45 @@ fn the_password_is_not_shown() {
     assert_eq!(Credentials::digest("", "p").unwrap_err().field(), Some("username"));
     assert_eq!(Credentials::digest("a\nb", "p").unwrap_err().field(), Some("username"));
 }
+
+/// The second call must not overtake the first one with the nonce that the first one was given.
+#[tokio::test]
+async fn a_nonce_is_shared_once_the_server_has_accepted_it() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let (issued, waits) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&gate));
+    let memory = MemoryHttpClient::serving(move |request| {
+        let answered = request.header("authorization").map(str::to_owned);
+        let (issued, waits) = (Arc::clone(&issued), Arc::clone(&waits));
+        async move {
+            match answered {
+                Some(answer) if answer.contains("nc=00000001") => {
+                    if answer.contains("nonce=\"n0\"") {
+                        waits.notified().await;
+                    }
+                    Ok(HttpResponse::new(StatusCode::OK))
+                }
+                _ => {
+                    let number = issued.fetch_add(1, Ordering::SeqCst);
+                    let challenge = format!("Digest realm=\"r\", nonce=\"n{number}\", qop=\"auth\", algorithm=SHA-256");
+                    HttpResponse::new(StatusCode::UNAUTHORIZED).with_header("www-authenticate", challenge)
+                }
+            }
+        }
+    });
+    let client = HttpClientBuilder::over(memory.clone())
+        .credentials(Credentials::digest(USER, PASSWORD).unwrap())
+        .build()
+        .unwrap();
+    let first = async {
+        let status = client.get("https://a.test/1").await.unwrap().status;
+        assert_eq!(status, 200);
+    };
+    let second = async {
+        while memory.received().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.get("https://a.test/2").await.unwrap().status, 200);
+        gate.notify_one();
+    };
+    tokio::join!(first, second);
+}

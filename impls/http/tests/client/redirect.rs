@@ -91,10 +91,24 @@ async fn a_dropped_body_drops_its_headers() {
         .await
         .unwrap();
     let to = &memory.received()[1];
-    for dropped in ["content-type", "host", "expect"] {
+    for dropped in ["content-type", "expect"] {
         assert_eq!(to.header(dropped), None, "{dropped}");
     }
     assert_eq!(to.header("x-kept"), Some("1"));
+}
+
+/// As curl, Go and httpx do: the resource of a virtual host redirects to another resource of it.
+#[tokio::test]
+async fn the_host_of_the_caller_stays_within_the_origin() {
+    for (location, host) in [("/to", Some("virtual.test")), ("http://other.test/to", None)] {
+        let (client, memory) = redirecting(Method::GET, StatusCode::FOUND, location);
+        client
+            .get("http://api.test/from")
+            .header("host", "virtual.test")
+            .await
+            .unwrap();
+        assert_eq!(memory.received()[1].header("host"), host, "{location}");
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ impl Digester {
             request.headers.insert(header::AUTHORIZATION, value);
         }
         let mut response = next.send(request).await?;
+        let mut fresh = None;
         for number in 0.. {
             if response.status != StatusCode::UNAUTHORIZED {
                 break;
@@ -73,13 +74,20 @@ impl Digester {
             let Some(mut request) = again.take().filter(|_| may_answer) else {
                 break;
             };
-            let Some(value) = self.answer(&url, &request, &response.headers) else {
+            let Some((value, session)) = self.answer(&url, &request, &response.headers) else {
                 break;
             };
+            fresh = Some(session);
             drain(response).await;
             again = request.try_clone();
             request.headers.insert(header::AUTHORIZATION, value);
             response = next.send(Box::new(request)).await?;
+        }
+        // Not before the server has accepted it: a nonce may be valid once, and another request could come first.
+        if let Some(session) = fresh
+            && response.status != StatusCode::UNAUTHORIZED
+        {
+            self.remember(&url, session);
         }
         Ok(response)
     }
@@ -95,22 +103,26 @@ impl Digester {
         Some(value)
     }
 
-    fn answer(&self, url: &Url, request: &HttpRequest, headers: &HeaderMap) -> Option<HeaderValue> {
+    fn answer(&self, url: &Url, request: &HttpRequest, headers: &HeaderMap) -> Option<(HeaderValue, Session)> {
         let action = action(url, request);
         let mut session = Session::new(strongest(challenges(headers), action)?);
         let value = session.answer(&self.user, action)?;
+        Some((value, session))
+    }
+
+    fn remember(&self, url: &Url, session: Session) {
         // For `-sess` algorithms, servers disagree on whether the session key uses the client nonce of the first request or of
         // each request. With a new challenge for each request, both are the same.
-        if !session.challenge().session {
-            let mut known = self.known.lock();
-            let origin = origin_name(url);
-            known.retain(|(name, _)| **name != *origin);
-            if known.len() >= MAX_ORIGINS {
-                known.pop_front();
-            }
-            known.push_back((origin.into(), session));
+        if session.challenge().session {
+            return;
         }
-        Some(value)
+        let mut known = self.known.lock();
+        let origin = origin_name(url);
+        known.retain(|(name, _)| **name != *origin);
+        if known.len() >= MAX_ORIGINS {
+            known.pop_front();
+        }
+        known.push_back((origin.into(), session));
     }
 
     fn forget(&self, url: &Url) {

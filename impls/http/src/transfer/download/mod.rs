@@ -206,7 +206,11 @@ impl Download {
             match run.attempt(client).await {
                 Ok(Outcome::Complete) => break,
                 Ok(Outcome::StartAgain) if run.attempts < self.retry.max_attempts => run.part.discard().await?,
-                Ok(Outcome::StartAgain) => return Err(run.named(protocol("the resource changed during each attempt"))),
+                Ok(Outcome::StartAgain) => {
+                    return Err(run.named(protocol(
+                        "in each attempt the resource changed, or the server answered with another range",
+                    )));
+                }
                 Err(error) => match run.wait_after(&error) {
                     Some(wait) => sleep(wait).await,
                     None => return Err(run.named(error)),
@@ -237,7 +241,7 @@ struct Run<'d> {
 enum Outcome {
     /// The part is complete.
     Complete,
-    /// The part belongs to another version of the resource.
+    /// The part belongs to another version of the resource, or the server does not continue it.
     StartAgain,
 }
 
@@ -256,13 +260,11 @@ impl Run<'_> {
                 self.receive(response.body, total).await
             }
             StatusCode::PARTIAL_CONTENT if resuming => {
-                check_coding(&response)?;
-                let range = ContentRange::of(&response)?;
-                if range.first != from {
-                    return Err(protocol("the server sent a range that was not requested")
-                        .with_context(context::CONTENT_RANGE, range.to_string())
-                        .with_context("asked_from", from.to_string()));
-                }
+                // A server that aligns ranges to blocks, or codes them, sends no range that continues the part.
+                let usable = check_coding(&response).and_then(|()| ContentRange::of(&response));
+                let Some(range) = usable.ok().filter(|range| range.first == from) else {
+                    return Ok(Outcome::StartAgain);
+                };
                 // A server without support for `If-Range` sends a range of the current version.
                 if self.part.differs(&Validator::of(&response, range.total)) {
                     return Ok(Outcome::StartAgain);
