@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use futures_util::TryStreamExt;
 use networking_examples::loopback::{Loopback, Request, response};
 use networking_impls::http::{EventSource, HttpClientBuilder};
 use networking_spi::http::{Method, RetryPolicy};

@@ -76,7 +76,13 @@ pub(in crate::http) async fn headers_arrive(harness: H) -> CaseResult {
 pub(in crate::http) async fn query_arrives_encoded(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     let url = setup.origin.url("/query?first=1");
-    setup.client.get(&url).query([("a b", "c&d=e/ü")]).await?.bytes().await?;
+    setup
+        .client
+        .get(&url)
+        .query([("a b", "c&d=e/ü")])
+        .await?
+        .bytes()
+        .await?;
     let arrived = setup.origin.requests("/query");
     let query = arrived[0].query.clone().unwrap_or_default();
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

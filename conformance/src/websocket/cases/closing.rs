@@ -76,7 +76,12 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     // The peer does not answer.
     request.options.close_timeout = Duration::from_millis(1);
     let connection = harness.client().connect(request).await?;
-    let closed = soon(&harness, "the timeout", connection.close_with(CloseFrame::new(1000, ""))).await?;
+    let closed = soon(
+        &harness,
+        "the timeout",
+        connection.close_with(CloseFrame::new(1000, "")),
+    )
+    .await?;
     check_error!(closed, ErrorKind::Timeout, "a peer that does not answer");
     check!(!connection.is_open(), "the connection is open after the close");
     Ok(())
@@ -91,7 +96,12 @@ pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(ha
         ("the code for a lost connection", CloseFrame::new(1006, "")),
         ("a reason of 124 bytes", CloseFrame::new(1000, "x".repeat(124))),
     ] {
-        let closed = soon(&harness, "the result of the invalid close", connection.close_with(frame)).await?;
+        let closed = soon(
+            &harness,
+            "the result of the invalid close",
+            connection.close_with(frame),
+        )
+        .await?;
         check_error!(closed, ErrorKind::InvalidInput, "{what}");
     }
     check!(connection.is_open(), "an invalid close closed the connection");
