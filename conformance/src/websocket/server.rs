@@ -104,7 +104,7 @@ impl Server {
     }
 
     pub(super) fn request(&self, path: &str) -> Result<WebSocketRequest, Failure> {
-        Ok(WebSocketRequest::new(&format!("ws://{}{path}", self.address))?)
+        Ok(WebSocketRequest::new(format!("ws://{}{path}", self.address))?)
     }
 
     pub(super) async fn connect(

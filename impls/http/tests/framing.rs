@@ -125,7 +125,7 @@ async fn bytes_after_a_response_are_not_the_next_response(make: Make) {
             if let Ok(response) = client.request(HttpRequest::new(method.clone(), server.url())).await {
                 let _ = response.bytes().await;
             }
-            let second = client.get(&server.url()).await.unwrap().text().await.unwrap();
+            let second = client.get(server.url()).await.unwrap().text().await.unwrap();
             assert_eq!(second, "good", "round {round}, after {method} {answer}");
         }
     }
@@ -133,7 +133,7 @@ async fn bytes_after_a_response_are_not_the_next_response(make: Make) {
 
 async fn error_of(make: Make, answer: String) -> NetworkError {
     let server = Server::answering(answer.clone()).await;
-    match make(config()).get(&server.url()).await {
+    match make(config()).get(server.url()).await {
         Err(error) => error,
         Ok(response) => panic!("{answer} is {:?}", response.bytes().await),
     }
@@ -150,7 +150,7 @@ async fn equal_lengths_are_one_length(make: Make) {
         let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nbody")).await;
         let client = make(config());
         for expected in ["body", "good"] {
-            let response = client.get(&server.url()).await.unwrap();
+            let response = client.get(server.url()).await.unwrap();
             let length = response.headers["content-length"].to_str().unwrap().to_owned();
             assert_eq!(length.trim_start_matches('0'), "4", "{fields}");
             assert_eq!(response.headers.get_all("content-length").iter().count(), 1, "{fields}");
@@ -218,7 +218,7 @@ async fn a_body_without_a_coding_lasts_until_the_end_of_the_connection(make: Mak
         .await;
         let client = make(config());
         for _ in 0..2 {
-            let body = client.get(&server.url("/")).await.unwrap().text().await.unwrap();
+            let body = client.get(server.url("/")).await.unwrap().text().await.unwrap();
             assert_eq!(body, format!("body{SMUGGLED}"), "{fields}");
         }
     }
@@ -233,9 +233,9 @@ async fn a_response_to_head_has_no_framing(make: Make) {
     ] {
         let server = Server::answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n")).await;
         let client = make(config());
-        let response = client.head(&server.url()).await.unwrap();
+        let response = client.head(server.url()).await.unwrap();
         assert_eq!(response.bytes().await.unwrap(), "", "{fields}");
-        let next = client.get(&server.url()).await.unwrap().text().await.unwrap();
+        let next = client.get(server.url()).await.unwrap().text().await.unwrap();
         assert_eq!(next, "good", "{fields}");
     }
 }
@@ -246,16 +246,16 @@ const AMBIGUOUS: &str =
 async fn a_length_beside_a_coding_is_ignored_and_ends_the_connection(make: Make) {
     let server = Server::answering(AMBIGUOUS).await;
     let client = make(config());
-    let response = client.get(&server.url()).await.unwrap();
+    let response = client.get(server.url()).await.unwrap();
     assert!(!response.headers.contains_key("content-length"));
     assert_eq!(response.text().await.unwrap(), "body");
-    assert_eq!(client.get(&server.url()).await.unwrap().text().await.unwrap(), "good");
+    assert_eq!(client.get(server.url()).await.unwrap().text().await.unwrap(), "good");
     assert_eq!(server.connections(), 2);
 
     // Nor is a connection used again whose response was not read.
     let server = Server::answering(AMBIGUOUS).await;
-    drop(client.get(&server.url()).await.unwrap());
-    assert_eq!(client.get(&server.url()).await.unwrap().text().await.unwrap(), "good");
+    drop(client.get(server.url()).await.unwrap());
+    assert_eq!(client.get(server.url()).await.unwrap().text().await.unwrap(), "good");
     assert_eq!(server.connections(), 2);
 }
 
@@ -267,8 +267,8 @@ async fn a_204_that_announces_a_body_ends_the_connection(make: Make) {
     ] {
         let server = Server::answering(format!("HTTP/1.1 204 No Content\r\n{fields}\r\n\r\n")).await;
         let client = make(config());
-        assert_eq!(client.get(&server.url()).await.unwrap().status, 204);
-        assert_eq!(client.get(&server.url()).await.unwrap().text().await.unwrap(), "good");
+        assert_eq!(client.get(server.url()).await.unwrap().status, 204);
+        assert_eq!(client.get(server.url()).await.unwrap().text().await.unwrap(), "good");
         assert_eq!(server.connections(), connections, "{fields}");
     }
 }
@@ -299,7 +299,7 @@ async fn lengths_of_http2_are_one_number(make: Make) {
         })
         .await;
         let client = make(config().with_version(HttpVersion::Http2));
-        let body = match client.get(&server.url("/")).await {
+        let body = match client.get(server.url("/")).await {
             Ok(response) => response.text().await,
             Err(error) => Err(error),
         };

@@ -69,7 +69,7 @@ async fn folded_fields_are_taken(make: Make) {
     let (seen, _heads) = mpsc::unbounded_channel();
     let answer = "HTTP/1.1 200 OK\r\nx-folded: one\r\n  two\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbody";
     let server = RawServer::answering(answer, seen).await;
-    let response = make(config()).get(&server.url("/")).await.unwrap();
+    let response = make(config()).get(server.url("/")).await.unwrap();
     let folded = response.headers["x-folded"].to_str().unwrap();
     assert_eq!(folded.split_whitespace().collect::<Vec<_>>(), ["one", "two"]);
     assert_eq!(response.text().await.unwrap(), "body");
@@ -105,7 +105,7 @@ fn with_fields(count: usize, size: usize) -> Vec<u8> {
 async fn many_fields_are_taken(make: Make) {
     for (count, size) in [(500, 10), (200, 1_000)] {
         let server = answering(with_fields(count, size)).await;
-        let response = make(config()).get(&server.url("/")).await.unwrap();
+        let response = make(config()).get(server.url("/")).await.unwrap();
         assert_eq!(response.headers.len(), count + 2);
         assert_eq!(response.text().await.unwrap(), "body");
     }
@@ -113,10 +113,10 @@ async fn many_fields_are_taken(make: Make) {
 
 async fn a_head_above_the_limit_is_too_large(make: Make) {
     let server = answering(with_fields(300, 1_000)).await;
-    let error = make(config()).get(&server.url("/")).await.unwrap_err();
+    let error = make(config()).get(server.url("/")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
     let larger = config().with_max_response_head(1 << 20);
-    make(larger).get(&server.url("/")).await.unwrap();
+    make(larger).get(server.url("/")).await.unwrap();
 }
 
 async fn coded_bodies_without_bytes_are_empty(make: Make) {
@@ -138,7 +138,7 @@ async fn coded_bodies_without_bytes_are_empty(make: Make) {
             let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-encoding: {coding}\r\n{rest}");
             let server = answering(head.into_bytes()).await;
             let client = HttpClientBuilder::over(make(config())).build().unwrap();
-            let body = client.get(&server.url("/")).await.unwrap().bytes().await.unwrap();
+            let body = client.get(server.url("/")).await.unwrap().bytes().await.unwrap();
             assert_eq!(body, "", "{coding} {rest:?}");
         }
     }
@@ -172,7 +172,7 @@ async fn interim_responses_are_bounded(make: Make) {
     })
     .await;
     let client = make(config().with_max_response_head(16 << 10));
-    let error = client.get(&server.url("/")).await.unwrap_err();
+    let error = client.get(server.url("/")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
 }
 
@@ -213,14 +213,14 @@ async fn a_stale_connection_is_an_error_for_others(make: Make) {
     let (server, requests) = closing_on_reuse().await;
     let client = make(config());
     client
-        .post(&server.url("/"))
+        .post(server.url("/"))
         .body("x")
         .await
         .unwrap()
         .bytes()
         .await
         .unwrap();
-    let error = client.post(&server.url("/")).body("x").await.unwrap_err();
+    let error = client.post(server.url("/")).body("x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionClosed, "{error:?}");
     assert_eq!(error.send_state(), SendState::MaybeSent, "{error:?}");
     assert_eq!(requests.load(Ordering::SeqCst), 2);
@@ -242,7 +242,7 @@ async fn a_slow_head_and_interim_responses_are_no_silence(make: Make) {
     .await;
     let client = make(config().with_read_timeout(Duration::from_secs(1)));
     assert_eq!(
-        client.get(&server.url("/")).await.unwrap().text().await.unwrap(),
+        client.get(server.url("/")).await.unwrap().text().await.unwrap(),
         "body"
     );
 }

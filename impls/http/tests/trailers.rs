@@ -142,7 +142,7 @@ async fn a_head_that_ends_the_stream_has_no_trailers(make: Make) {
     })
     .await;
     let response = make(http2())
-        .get(&server.url("/"))
+        .get(server.url("/"))
         .await
         .unwrap()
         .buffered()
@@ -193,7 +193,7 @@ async fn trailers_above_the_limit_are_an_error(make: Make) {
     for trailers in [large, many.concat()] {
         let (server, _) = answering(chunked(&trailers)).await;
         let response = make(config().with_max_response_head(64 << 10))
-            .get(&server.url("/"))
+            .get(server.url("/"))
             .await
             .unwrap();
         let trailers = response.trailers.clone();
@@ -215,7 +215,7 @@ async fn trailers_above_the_limit_are_an_error(make: Make) {
     })
     .await;
     let client = make(http2().with_max_response_head(8 << 10));
-    let response = client.get(&server.url("/")).await.unwrap();
+    let response = client.get(server.url("/")).await.unwrap();
     let trailers = response.trailers.clone();
     let error = response.bytes().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
@@ -230,7 +230,7 @@ async fn trailers_that_do_not_arrive_are_an_error(make: Make) {
             let _ = stream.write_all(format!("{head}{rest}").as_bytes()).await;
         })
         .await;
-        let response = make(config()).get(&server.url("/")).await.unwrap();
+        let response = make(config()).get(server.url("/")).await.unwrap();
         let trailers = response.trailers.clone();
         let error = response.bytes().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TruncatedBody, "{rest:?}: {error:?}");
@@ -241,7 +241,7 @@ async fn trailers_that_do_not_arrive_are_an_error(make: Make) {
 async fn a_body_that_was_not_read_has_no_trailers(make: Make) {
     let (server, _) = answering(chunked("x-sum: 1\r\n")).await;
     let client = make(config());
-    let response = client.get(&server.url("/")).await.unwrap();
+    let response = client.get(server.url("/")).await.unwrap();
     let trailers = response.trailers.clone();
     assert!(trailers.get().is_none());
     drop(response);
@@ -266,7 +266,7 @@ async fn wrappers_keep_trailers(make: Make) {
         .build()
         .unwrap();
     for (status, sum) in [(CacheStatus::Miss, Some("1")), (CacheStatus::Hit, None)] {
-        let response = client.get(&server.url("/")).await.unwrap();
+        let response = client.get(server.url("/")).await.unwrap();
         assert_eq!(response.extensions.get(), Some(&status));
         let response = response.buffered().await.unwrap();
         let trailers = response.trailers.get();
@@ -281,7 +281,7 @@ async fn whoever_asks_for_trailers_also_names_the_field_to_the_connection(make: 
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", seen).await;
     let client = make(config());
     for (connection, expected) in [(None, "te"), (Some("x-a"), "x-a, te"), (Some("TE"), "TE")] {
-        let mut request = client.get(&server.url("/")).header("te", "trailers").header("x-a", "1");
+        let mut request = client.get(server.url("/")).header("te", "trailers").header("x-a", "1");
         if let Some(connection) = connection {
             request = request.header("connection", connection);
         }

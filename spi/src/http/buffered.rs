@@ -42,8 +42,20 @@ pub struct BufferedResponse {
     body: Bytes,
 }
 
+impl HttpResponse {
+    /// Reads the whole body into memory, and returns a response that can be read as bytes, text and JSON more than once. The
+    /// client's response size limit applies.
+    ///
+    /// # Errors
+    /// Same as [`bytes`](Self::bytes).
+    pub async fn buffered(mut self) -> Result<BufferedResponse> {
+        let bytes = std::mem::take(&mut self.body).collect(usize::MAX).await?;
+        Ok(BufferedResponse::new(self, bytes))
+    }
+}
+
 impl BufferedResponse {
-    pub(super) fn new(response: HttpResponse, body: Bytes) -> Self {
+    fn new(response: HttpResponse, body: Bytes) -> Self {
         let HttpResponse {
             status,
             version,

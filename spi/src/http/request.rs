@@ -109,6 +109,7 @@ impl HttpRequest {
     }
 
     /// Appends a query parameter. Name and value are percent-encoded.
+    #[allow(clippy::needless_pass_by_value, reason = "numbers and texts are passed as they are")]
     pub fn with_query_pair(mut self, name: &str, value: impl ToString) -> Self {
         let pair: String = url::form_urlencoded::Serializer::new(String::new())
             .append_pair(name, &value.to_string())

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::{Position, Url};
 
 use super::trailers::Ending;
-use super::{Attempts, BufferedResponse, ByteStream, ErrorResponse, HttpBody, Trailers, status, text};
+use super::{Attempts, ByteStream, ErrorResponse, HttpBody, Trailers, status, text};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, SendState, context};
 use crate::{json, redact};
 
@@ -164,16 +164,6 @@ impl HttpResponse {
     /// and connection errors of the transfer.
     pub async fn bytes(self) -> Result<Bytes> {
         self.body.collect(usize::MAX).await
-    }
-
-    /// Reads the whole body into memory, and returns a response that can be read as bytes, text and JSON more than once. The
-    /// client's response size limit applies.
-    ///
-    /// # Errors
-    /// Same as [`bytes`](Self::bytes).
-    pub async fn buffered(mut self) -> Result<BufferedResponse> {
-        let bytes = std::mem::take(&mut self.body).collect(usize::MAX).await?;
-        Ok(BufferedResponse::new(self, bytes))
     }
 
     /// Reads the whole body as text. The charset is that of the byte order mark, else the `charset` of the `Content-Type`, else

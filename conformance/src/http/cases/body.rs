@@ -38,7 +38,7 @@ pub(in crate::http) async fn a_truncated_body_is_an_error(harness: H) -> CaseRes
             connection.write(answer).await
         })
         .await?;
-        let result = match setup.client.get(&server.url("/")).await {
+        let result = match setup.client.get(server.url("/")).await {
             Ok(response) => response.bytes().await,
             Err(error) => Err(error),
         };
@@ -94,7 +94,7 @@ pub(in crate::http) async fn a_slow_reader_slows_the_peer_down(harness: H) -> Ca
         }
     })
     .await?;
-    let response = setup.client.get(&server.url("/")).await?;
+    let response = setup.client.get(server.url("/")).await?;
     // The body is not read: the peer must stop writing.
     // It has stopped when nothing is written in many looks, 1.5 s together. A single one can come before the peer's turn on a busy
     // machine, and after a full window the kernel can take 200 ms to send more, then 400 ms, and so on.
@@ -164,7 +164,7 @@ pub(in crate::http) async fn a_failing_upload_fails_the_call(harness: H) -> Case
         )),
     ];
     let body = HttpBody::stream(stream::iter(chunks).boxed(), None);
-    let result = setup.client.post(&setup.origin.url("/upload")).body(body).await;
+    let result = setup.client.post(setup.origin.url("/upload")).body(body).await;
     check_error!(result, ErrorKind::Rejected, "an upload whose stream fails");
     check_eq!(setup.origin.hits("/upload"), 0, "complete requests that arrived");
     Ok(())
@@ -186,7 +186,7 @@ fn gzipped() -> HttpResponse {
 pub(in crate::http) async fn codings_are_decoded_where_declared(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     setup.origin.reply("/packed", vec![gzipped]);
-    let response = setup.client.get(&setup.origin.url("/packed")).await?;
+    let response = setup.client.get(setup.origin.url("/packed")).await?;
     if harness.capabilities().decompression {
         let asked = setup.origin.requests("/packed")[0]
             .header("accept-encoding")
@@ -230,7 +230,7 @@ pub(in crate::http) async fn a_corrupt_coding_is_a_decode_error(harness: H) -> C
                 .expect("a header")
         }],
     );
-    let result = match setup.client.get(&setup.origin.url("/corrupt")).await {
+    let result = match setup.client.get(setup.origin.url("/corrupt")).await {
         Ok(response) => response.bytes().await,
         Err(error) => Err(error),
     };
@@ -257,7 +257,7 @@ pub(in crate::http) async fn a_source_is_opened_for_each_call(harness: H) -> Cas
         let body = HttpBody::source(Arc::clone(&source) as _);
         setup
             .client
-            .post(&setup.origin.url("/source"))
+            .post(setup.origin.url("/source"))
             .body(body)
             .await?
             .bytes()

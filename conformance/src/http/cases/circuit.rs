@@ -39,7 +39,7 @@ pub(in crate::http) async fn outcomes_are_reported_by_status(harness: H) -> Case
     for (index, (status, outcome)) in expected.into_iter().enumerate() {
         let path = format!("/outcome/{status}");
         setup.origin.reply_statuses(&path, &[status]);
-        setup.client.get(&setup.origin.url(&path)).await?;
+        setup.client.get(setup.origin.url(&path)).await?;
         let outcomes = breaker.outcomes();
         check_eq!(outcomes.len(), index + 1, "one outcome for each attempt");
         check_eq!(outcomes[index].1, Some(outcome), "outcome of status {status}");
@@ -60,7 +60,7 @@ pub(in crate::http) async fn outcomes_are_reported_by_status(harness: H) -> Case
 pub(in crate::http) async fn a_rejected_call_is_not_sent(harness: H) -> CaseResult {
     let (setup, breaker) = guarded(&harness, HttpCircuitOptions::new()).await?;
     breaker.reject(1, Some(Duration::from_secs(3)));
-    let result = setup.client.get(&setup.origin.url("/rejected")).await;
+    let result = setup.client.get(setup.origin.url("/rejected")).await;
     let error = check_error!(result, ErrorKind::CircuitOpen, "an open circuit");
     check_eq!(
         error.retryability().delay(),
@@ -69,7 +69,7 @@ pub(in crate::http) async fn a_rejected_call_is_not_sent(harness: H) -> CaseResu
     );
     check_eq!(setup.origin.total_hits(), 0, "requests that arrived");
     check_eq!(
-        setup.client.get(&setup.origin.url("/rejected")).await?.status,
+        setup.client.get(setup.origin.url("/rejected")).await?.status,
         200,
         "the next call"
     );
@@ -109,7 +109,7 @@ pub(in crate::http) async fn retry_after_reaches_the_circuit(harness: H) -> Case
         "/busy",
         vec![|| status_of(503).with_header("retry-after", "9").expect("a header")],
     );
-    setup.client.get(&setup.origin.url("/busy")).await?;
+    setup.client.get(setup.origin.url("/busy")).await?;
     check_eq!(
         breaker.records()[0].1.retry_after,
         Some(Duration::from_secs(9)),
@@ -123,7 +123,7 @@ pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseR
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/recovers", &[503, 200]);
     check_eq!(
-        setup.client.get(&setup.origin.url("/recovers")).await?.status,
+        setup.client.get(setup.origin.url("/recovers")).await?.status,
         200,
         "status"
     );
@@ -131,7 +131,7 @@ pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseR
     // A rejection is an attempt that was not sent, so even a POST is retried.
     breaker.reject(1, Some(Duration::from_millis(1)));
     check_eq!(
-        setup.client.post(&setup.origin.url("/post")).body("x").await?.status,
+        setup.client.post(setup.origin.url("/post")).body("x").await?.status,
         200,
         "status after a rejection"
     );
@@ -139,7 +139,7 @@ pub(in crate::http) async fn each_attempt_acquires_a_permit(harness: H) -> CaseR
     // A rejection without a delay is not retried.
     breaker.reject(1, None);
     let error = check_error!(
-        setup.client.get(&setup.origin.url("/x")).await,
+        setup.client.get(setup.origin.url("/x")).await,
         ErrorKind::CircuitOpen,
         "an open circuit"
     );

@@ -95,7 +95,7 @@ pub(in crate::http) async fn closing_without_an_answer_is_a_connection_error(har
             if reset { connection.reset() } else { Ok(()) }
         })
         .await?;
-        let result = setup.client.post(&server.url("/")).body("x").await;
+        let result = setup.client.post(server.url("/")).body("x").await;
         let error = check_error!(
             result,
             ErrorKind::ConnectionClosed,
@@ -122,7 +122,7 @@ pub(in crate::http) async fn a_non_http_answer_is_a_protocol_error(harness: H) -
     })
     .await?;
     check_error!(
-        setup.client.get(&server.url("/")).await,
+        setup.client.get(server.url("/")).await,
         ErrorKind::Protocol,
         "an answer of another protocol"
     );

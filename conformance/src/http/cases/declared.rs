@@ -80,7 +80,7 @@ pub(in crate::http) async fn undeclared_options_are_refused(harness: H) -> CaseR
         if declared {
             continue;
         }
-        let result = setup.client.get(&setup.origin.url("/refused")).options(options).await;
+        let result = setup.client.get(setup.origin.url("/refused")).options(options).await;
         check_error!(
             result,
             ErrorKind::Unsupported,

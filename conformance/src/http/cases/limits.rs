@@ -20,13 +20,13 @@ const SHORT: Duration = Duration::from_millis(400);
 pub(in crate::http) async fn a_silent_peer_times_out(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
     setup.origin.hang("/silent");
-    let result = setup.client.get(&setup.origin.url("/silent")).timeout(SHORT).await;
+    let result = setup.client.get(setup.origin.url("/silent")).timeout(SHORT).await;
     let error = check_error!(result, ErrorKind::Timeout, "a peer that never answers");
     check!(error.phase().is_some(), "the timeout has no phase: {error:?}");
     check_eq!(setup.origin.hits("/silent"), 1, "requests that arrived");
     let fine = setup
         .client
-        .get(&setup.origin.url("/fine"))
+        .get(setup.origin.url("/fine"))
         .timeout(Duration::from_secs(30))
         .await?;
     check_eq!(fine.status, 200, "a peer that answers in time");
@@ -39,7 +39,7 @@ pub(in crate::http) async fn the_timeout_covers_the_body(harness: H) -> CaseResu
         let body = gated("first", "never", Arc::new(Notify::new()));
         HttpResponse::new(StatusCode::OK).with_body(body)
     });
-    let response = setup.client.get(&setup.origin.url("/stall")).timeout(SHORT).await?;
+    let response = setup.client.get(setup.origin.url("/stall")).timeout(SHORT).await?;
     check_error!(response.bytes().await, ErrorKind::Timeout, "a body that does not end");
     Ok(())
 }
@@ -56,11 +56,11 @@ pub(in crate::http) async fn the_attempt_timeout_ends_with_the_head(harness: H) 
     let options = || RequestOptions::new().with_attempt_timeout(SHORT);
     let started = setup
         .client
-        .get(&setup.origin.url("/slow-body"))
+        .get(setup.origin.url("/slow-body"))
         .options(options())
         .await?;
     // When this call has timed out, the attempt timeout of the first one has passed too.
-    let hanging = setup.client.get(&setup.origin.url("/hang")).options(options()).await;
+    let hanging = setup.client.get(setup.origin.url("/hang")).options(options()).await;
     check_error!(hanging, ErrorKind::Timeout, "a peer that never answers");
     gate.notify_one();
     check_eq!(
@@ -106,7 +106,7 @@ pub(in crate::http) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
     for path in ["/known", "/unknown"] {
         for (limit, fits) in [(10, true), (9, false)] {
             let options = RequestOptions::new().with_max_response_size(limit);
-            let result = match setup.client.get(&setup.origin.url(path)).options(options).await {
+            let result = match setup.client.get(setup.origin.url(path)).options(options).await {
                 Ok(response) => response.bytes().await,
                 Err(error) => Err(error),
             };

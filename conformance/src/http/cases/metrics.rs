@@ -16,12 +16,12 @@ pub(in crate::http) async fn calls_and_outcomes_are_counted(harness: H) -> CaseR
     setup.origin.reply_statuses("/missing", &[404]);
     setup
         .client
-        .post(&setup.origin.url("/fine"))
+        .post(setup.origin.url("/fine"))
         .body("12345")
         .await?
         .bytes()
         .await?;
-    setup.client.get(&setup.origin.url("/missing")).await?.bytes().await?;
+    setup.client.get(setup.origin.url("/missing")).await?.bytes().await?;
     let metrics = setup.client.client_metrics()?;
     check_eq!(metrics.requests, 2, "calls");
     check_eq!(metrics.responses, 2, "calls with a response");
@@ -79,7 +79,7 @@ pub(in crate::http) async fn a_call_with_retries_counts_once(harness: H) -> Case
     let setup = set_up(&harness).await?;
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/recovers", &[503, 503, 200]);
-    setup.client.get(&setup.origin.url("/recovers")).await?;
+    setup.client.get(setup.origin.url("/recovers")).await?;
     let metrics = setup.client.client_metrics()?;
     check_eq!(
         (metrics.requests, metrics.responses, metrics.retries),

@@ -26,7 +26,7 @@ pub(in crate::http) async fn unfollowed_redirects_are_responses(harness: H) -> C
     let setup = set_up(&harness).await?;
     redirect(&setup.origin, "/from", 302, "/to");
     let options = RequestOptions::new().with_follow_redirects(false);
-    let response = setup.client.get(&setup.origin.url("/from")).options(options).await?;
+    let response = setup.client.get(setup.origin.url("/from")).options(options).await?;
     check_eq!(response.status, 302, "status of a redirect that is not followed");
     check_eq!(
         response.headers.get("location").map(HeaderValue::as_bytes),
@@ -35,7 +35,7 @@ pub(in crate::http) async fn unfollowed_redirects_are_responses(harness: H) -> C
     );
     check_eq!(setup.origin.hits("/to"), 0, "requests to the target");
     if !harness.capabilities().redirect_control {
-        let response = setup.client.get(&setup.origin.url("/from")).await?;
+        let response = setup.client.get(setup.origin.url("/from")).await?;
         check_eq!(response.status, 302, "status for a client without redirect_control");
     }
     Ok(())
@@ -46,7 +46,7 @@ pub(in crate::http) async fn redirects_are_followed(harness: H) -> CaseResult {
     for status in [301, 302, 303, 307, 308] {
         let (from, to) = (format!("/from/{status}"), format!("/to/{status}"));
         redirect(&setup.origin, &from, status, &to);
-        let response = setup.client.get(&setup.origin.url(&from)).await?;
+        let response = setup.client.get(setup.origin.url(&from)).await?;
         check_eq!(response.status, 200, "{status}: status of the target");
         check_eq!(setup.origin.hits(&to), 1, "{status}: requests to the target");
         if let Some(url) = &response.url {
@@ -70,7 +70,7 @@ pub(in crate::http) async fn method_and_body_depend_on_the_status(harness: H) ->
         redirect(&setup.origin, &from, status, &to);
         setup
             .client
-            .post(&setup.origin.url(&from))
+            .post(setup.origin.url(&from))
             .body("payload")
             .await?
             .bytes()
@@ -87,7 +87,7 @@ pub(in crate::http) async fn endless_redirects_are_an_error(harness: H) -> CaseR
     let setup = set_up(&harness).await?;
     redirect(&setup.origin, "/loop", 302, "/loop");
     check_error!(
-        setup.client.get(&setup.origin.url("/loop")).await,
+        setup.client.get(setup.origin.url("/loop")).await,
         ErrorKind::Redirect,
         "a redirect to itself"
     );
@@ -107,7 +107,7 @@ pub(in crate::http) async fn credentials_are_not_sent_to_another_origin(harness:
     for path in ["/away", "/near"] {
         setup
             .client
-            .get(&setup.origin.url(path))
+            .get(setup.origin.url(path))
             .bearer("t0ken")
             .header("x-api-key", "k3y")
             .header("cookie", "id=1")

@@ -18,7 +18,7 @@ pub(in crate::http) async fn every_status_is_a_response(harness: H) -> CaseResul
     ] {
         let path = format!("/status/{status}");
         setup.origin.reply_statuses(&path, &[status]);
-        let response = setup.client.get(&setup.origin.url(&path)).await?;
+        let response = setup.client.get(setup.origin.url(&path)).await?;
         check_eq!(response.status.as_u16(), status, "status");
         response.bytes().await?;
         check_eq!(setup.origin.hits(&path), 1, "requests for one call");
@@ -40,7 +40,7 @@ pub(in crate::http) async fn headers_and_body_come_back(harness: H) -> CaseResul
             response
         }
     });
-    let response = setup.client.get(&setup.origin.url("/large")).await?;
+    let response = setup.client.get(setup.origin.url("/large")).await?;
     let cookies: Vec<&[u8]> = response
         .headers
         .get_all("set-cookie")
@@ -82,7 +82,7 @@ pub(in crate::http) async fn trailers_are_known_at_the_end_of_the_body(harness: 
         }
     });
     let asked = || {
-        let request = setup.client.get(&setup.origin.url("/trailers"));
+        let request = setup.client.get(setup.origin.url("/trailers"));
         request.header("te", "trailers").header("connection", "te")
     };
     let response = asked().await?;
@@ -105,7 +105,7 @@ pub(in crate::http) async fn trailers_are_known_at_the_end_of_the_body(harness: 
         "the trailers of a buffered response"
     );
 
-    let without = setup.client.get(&setup.origin.url("/without")).await?;
+    let without = setup.client.get(setup.origin.url("/without")).await?;
     let trailers = without.trailers.clone();
     without.bytes().await?;
     check_eq!(trailers.get(), None, "the trailers of a response without any");
@@ -118,14 +118,14 @@ pub(in crate::http) async fn head_and_empty_statuses_have_no_body(harness: H) ->
         "/page",
         vec![|| HttpResponse::new(StatusCode::OK).with_body("not for HEAD")],
     );
-    let response = setup.client.head(&setup.origin.url("/page")).await?;
+    let response = setup.client.head(setup.origin.url("/page")).await?;
     check_eq!(response.status, 200, "status");
     check_eq!(response.bytes().await?, "", "body of a response to HEAD");
     for status in [204, 304] {
         let path = format!("/empty/{status}");
         setup.origin.reply_statuses(&path, &[status]);
         check_eq!(
-            setup.client.get(&setup.origin.url(&path)).await?.bytes().await?,
+            setup.client.get(setup.origin.url(&path)).await?.bytes().await?,
             "",
             "body of a {status}"
         );
@@ -160,7 +160,7 @@ pub(in crate::http) async fn raise_for_status_makes_statuses_errors(harness: H) 
             &path,
             vec![move || status_of(status).with_header("retry-after", "7").expect("a header")],
         );
-        let result = setup.client.get(&setup.origin.url(&path)).options(options()).await;
+        let result = setup.client.get(setup.origin.url(&path)).options(options()).await;
         let error = check_error!(result, kind, "status {status}");
         check!(
             error.is_a(ErrorKind::Status),
@@ -172,7 +172,7 @@ pub(in crate::http) async fn raise_for_status_makes_statuses_errors(harness: H) 
             check_eq!(error.retryability().delay(), wait, "the delay of Retry-After");
         }
     }
-    let fine = setup.client.get(&setup.origin.url("/fine")).options(options()).await?;
+    let fine = setup.client.get(setup.origin.url("/fine")).options(options()).await?;
     check_eq!(fine.status, 200, "a status that is not an error");
     Ok(())
 }

@@ -27,21 +27,21 @@ pub(in crate::http) async fn transient_statuses_are_retried(harness: H) -> CaseR
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/recovers", &[503, 429, 200]);
     check_eq!(
-        setup.client.get(&setup.origin.url("/recovers")).await?.status,
+        setup.client.get(setup.origin.url("/recovers")).await?.status,
         200,
         "status of the last attempt"
     );
     check_eq!(setup.origin.hits("/recovers"), 3, "attempts");
     setup.origin.reply_statuses("/fails", &[503]);
     check_eq!(
-        setup.client.get(&setup.origin.url("/fails")).await?.status,
+        setup.client.get(setup.origin.url("/fails")).await?.status,
         503,
         "status of the last attempt"
     );
     check_eq!(setup.origin.hits("/fails"), 3, "attempts if none succeeds");
     setup.origin.reply_statuses("/missing", &[404]);
     check_eq!(
-        setup.client.get(&setup.origin.url("/missing")).await?.status,
+        setup.client.get(setup.origin.url("/missing")).await?.status,
         404,
         "status"
     );
@@ -78,7 +78,7 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
         "attempts of a POST, of one with a key, and of one declared idempotent"
     );
     setup.origin.reply_statuses("/put", &[503]);
-    setup.client.put(&setup.origin.url("/put")).body("x").await?;
+    setup.client.put(setup.origin.url("/put")).body("x").await?;
     check_eq!(setup.origin.hits("/put"), 2, "attempts of a PUT");
     check_eq!(
         setup.origin.requests("/put")[1].body,
@@ -116,14 +116,14 @@ pub(in crate::http) async fn a_long_retry_after_ends_the_call(harness: H) -> Cas
             path,
             vec![move || status_of(503).with_header("retry-after", value).expect("a header")],
         );
-        check_eq!(setup.client.get(&setup.origin.url(path)).await?.status, 503, "status");
+        check_eq!(setup.client.get(setup.origin.url(path)).await?.status, 503, "status");
         check_eq!(setup.origin.hits(path), 1, "attempts if Retry-After is {value:?}");
     }
     setup.origin.reply(
         "/now",
         vec![|| status_of(503).with_header("retry-after", "0").expect("a header")],
     );
-    setup.client.get(&setup.origin.url("/now")).await?;
+    setup.client.get(setup.origin.url("/now")).await?;
     check_eq!(setup.origin.hits("/now"), 3, "attempts if Retry-After is 0");
     Ok(())
 }
@@ -133,7 +133,7 @@ pub(in crate::http) async fn a_stream_is_sent_once(harness: H) -> CaseResult {
     setup.client.configure_retry_policy(policy(3))?;
     setup.origin.reply_statuses("/stream", &[503]);
     let body = HttpBody::stream(stream::iter([Ok(Bytes::from_static(b"once"))]).boxed(), None);
-    let response = setup.client.put(&setup.origin.url("/stream")).body(body).await?;
+    let response = setup.client.put(setup.origin.url("/stream")).body(body).await?;
     check_eq!(response.status, 503, "the status of the response");
     check_eq!(
         setup.origin.hits("/stream"),
@@ -150,13 +150,13 @@ pub(in crate::http) async fn a_request_can_have_its_own_policy(harness: H) -> Ca
     let own = |policy| RequestOptions::new().with_retry(policy);
     setup
         .client
-        .get(&setup.origin.url("/own"))
+        .get(setup.origin.url("/own"))
         .options(own(policy(4)))
         .await?;
     check_eq!(setup.origin.hits("/own"), 4, "attempts by the request's policy");
     setup
         .client
-        .get(&setup.origin.url("/own"))
+        .get(setup.origin.url("/own"))
         .options(own(RetryPolicy::disabled()))
         .await?;
     check_eq!(
@@ -164,7 +164,7 @@ pub(in crate::http) async fn a_request_can_have_its_own_policy(harness: H) -> Ca
         4 + 1,
         "attempts, after one more call whose policy has no retries"
     );
-    setup.client.get(&setup.origin.url("/own")).await?;
+    setup.client.get(setup.origin.url("/own")).await?;
     check_eq!(
         setup.origin.hits("/own"),
         5 + 2,
@@ -217,7 +217,7 @@ pub(in crate::http) async fn a_bad_policy_is_refused(harness: H) -> CaseResult {
     );
     check_eq!(error.field(), Some("max_attempts"), "the field that the error names");
     setup.origin.reply_statuses("/after", &[503]);
-    setup.client.get(&setup.origin.url("/after")).await?;
+    setup.client.get(setup.origin.url("/after")).await?;
     check_eq!(setup.origin.hits("/after"), 1, "attempts by the previous policy");
     Ok(())
 }

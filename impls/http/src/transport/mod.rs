@@ -40,11 +40,26 @@ const CAPABILITIES: HttpCapabilities = {
     capabilities
 };
 
+/// Fails for other schemes than HTTP's. `localhost:8080/x` is a URL of the scheme `localhost`.
+pub(super) fn check_scheme(url: &Url) -> Result<()> {
+    if matches!(url.scheme(), "http" | "https") {
+        return Ok(());
+    }
+    // Before an `@`, the name of a user looks like a scheme.
+    let found = if url.path().contains('@') {
+        String::new()
+    } else {
+        format!(", and has the scheme `{}`", url.scheme())
+    };
+    Err(NetworkError::invalid_input(
+        "url",
+        format!("must be an http or https URL such as `https://example.com/`{found}"),
+    ))
+}
+
 /// Fails for requests that cannot be sent on any connection.
 fn check_sendable(method: &Method, url: &Url) -> Result<()> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
-    }
+    check_scheme(url)?;
     if method == Method::CONNECT {
         return Err(NetworkError::invalid_input(
             "method",

@@ -39,7 +39,7 @@ async fn a_file_in_a_form_is_sent_with_its_length_and_again_after_a_503() {
         .part("file", FileSource::new(&path).await.unwrap().into_part())
         .with_boundary("BOUND");
     let answer = http
-        .put(&server.url("/upload"))
+        .put(server.url("/upload"))
         .multipart(form)
         .upload_progress(move |progress| sink.lock().push(progress))
         .await
@@ -121,7 +121,7 @@ async fn a_changed_or_missing_file_is_an_error_with_its_path() {
         assert_eq!(error.field(), Some("body.length"));
         assert!(error.to_string().contains("report.csv"), "{error}");
 
-        let error = real.put(&server.url("/data")).body(source.clone()).await.unwrap_err();
+        let error = real.put(server.url("/data")).body(source.clone()).await.unwrap_err();
         assert!(chain(&error).contains("report.csv"), "{}", chain(&error));
         assert_eq!(error.attempts(), 1, "not retried");
     }
@@ -152,7 +152,7 @@ async fn a_form_with_a_stream_is_chunked_and_not_retried() {
     let stream = futures_util::stream::iter([Ok(bytes::Bytes::from_static(b"abc"))]);
     let body = networking_spi::http::HttpBody::stream(Box::pin(stream), None);
     let form = Multipart::new().part("log", Part::body(body).with_file_name("a.log"));
-    let answer = http.put(&server.url("/")).multipart(form).await.unwrap();
+    let answer = http.put(server.url("/")).multipart(form).await.unwrap();
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     let received = server.received();
     assert_eq!(received.len(), 1);

@@ -93,6 +93,17 @@ async fn requests_are_made_of_the_values_that_applications_have() {
     ] {
         assert_eq!(error.kind(), ErrorKind::Encode, "{error}");
     }
+    for (url, problem) in [
+        ("localhost:8080/x", "has the scheme `localhost`"),
+        ("ftp://api.test/", "has the scheme `ftp`"),
+        ("ada:hunter2@api.test/", "must be an http or https URL"),
+        ("api.test/x", "is not an absolute URL"),
+    ] {
+        let error = client.get(url).await.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("url")));
+        assert!(error.message().contains(problem), "{error}");
+        assert!(!format!("{error} {error:?}").contains("ada"), "{error:?}");
+    }
     for (error, field) in [
         (client.get(URL).basic("a:b", "x").await.unwrap_err(), "username"),
         (client.get(URL).basic("a", "hunter2\n").await.unwrap_err(), "password"),

@@ -30,7 +30,7 @@ async fn unknown_pool_stats_are_none() {
     .await;
     let config = TransportConfig::new().with_pool(7, Duration::from_secs(1));
     let client = HttpClientBuilder::reqwest().transport(config).build().unwrap();
-    let request = client.get(&server.url("/")).into_request().unwrap();
+    let request = client.get(server.url("/")).into_request().unwrap();
     let mut stream = client.stream_request(request, 4).await.unwrap();
     assert_eq!(stream.chunks.try_next().await.unwrap().unwrap(), "0123");
     let stats = client.connection_pool_stats().unwrap();

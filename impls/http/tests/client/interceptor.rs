@@ -268,7 +268,7 @@ async fn hooks_cannot_change_the_send_state() {
             .interceptor(Arc::new(FailingHook { hook, state }))
             .build()
             .unwrap();
-        let error = client.post(&format!("http://api.test{path}")).await.unwrap_err();
+        let error = client.post(format!("http://api.test{path}")).await.unwrap_err();
         assert_eq!((error.send_state(), error.attempts()), (sent, attempts), "{hook}");
     }
 }

@@ -108,7 +108,7 @@ async fn clients_and_builders() {
     clean_debug(&builder());
     let client = builder().build().unwrap();
     clean_debug(&client);
-    clean_debug(&client.get(&format!("/?token={SECRET}")).bearer(SECRET));
+    clean_debug(&client.get(format!("/?token={SECRET}")).bearer(SECRET));
     let config = || TransportConfig::new().with_proxy(proxy());
     clean_debug(&ReqwestTransport::new(config()).unwrap());
     clean_debug(&HyperTransport::new(config()).unwrap());
@@ -124,7 +124,7 @@ async fn clients_and_builders() {
 
     let memory = MemoryHttpClient::new();
     memory
-        .post(&format!("http://u:{SECRET}@api.test/?token={SECRET}"))
+        .post(format!("http://u:{SECRET}@api.test/?token={SECRET}"))
         .bearer(SECRET)
         .body(SECRET)
         .await

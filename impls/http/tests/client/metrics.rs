@@ -21,7 +21,7 @@ async fn latencies_are_measured_per_call() {
         .unwrap();
     let client = HttpClientBuilder::over(memory).build().unwrap();
     for path in ["fast", "fast", "fast", "slow", "broken"] {
-        let _ = client.get(&format!("http://api.test/{path}")).await;
+        let _ = client.get(format!("http://api.test/{path}")).await;
     }
     let metrics = client.client_metrics().unwrap();
     assert_eq!(metrics.latency.count, 4, "calls without a response have no latency");

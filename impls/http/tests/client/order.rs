@@ -139,7 +139,7 @@ async fn cached_handles_are_dropped_if_the_breaker_is_exhausted() {
         .configure_circuit_breaker(Arc::new(breaker), HttpCircuitOptions::new())
         .unwrap();
     for host in ["a", "b", "c", "d", "a"] {
-        wrapper.get(&format!("http://{host}.test/")).await.unwrap();
+        wrapper.get(format!("http://{host}.test/")).await.unwrap();
     }
 }
 

@@ -89,7 +89,7 @@ async fn statistics_follow_the_lifetime_of_a_connection() {
     assert_eq!(client.pool_stats(), expected);
 
     for reused in 0..2 {
-        let response = client.get(&server.url("/")).await.unwrap();
+        let response = client.get(server.url("/")).await.unwrap();
         (expected.opened, expected.reused) = (Some(1), Some(reused));
         (expected.in_flight, expected.active, expected.idle) = (Some(1), Some(1), Some(0));
         assert_eq!(client.pool_stats(), expected, "before the end of the body");
@@ -138,7 +138,7 @@ async fn a_connection_that_was_closed_in_the_pool_is_replaced() {
     let client = transport(TransportConfig::new());
     for round in 1..=5 {
         // Not idempotent, and with a body. It can be sent on another connection, because it was not sent yet.
-        let response = client.post(&server.url("/")).body("x").await.unwrap();
+        let response = client.post(server.url("/")).body("x").await.unwrap();
         assert_eq!(response.status, 204, "{round}");
     }
     eventually(&client, |stats| stats.closed == Some(5)).await;
@@ -188,7 +188,7 @@ async fn the_number_of_idle_connections_is_limited() {
 async fn idle_connections_are_closed_after_the_idle_timeout() {
     let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = transport(TransportConfig::new().with_pool(8, Duration::from_secs(30)));
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     assert_eq!(client.pool_stats().idle, Some(1));
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -207,7 +207,7 @@ fn idle_connections_are_closed_in_the_next_runtime_too() {
             .unwrap();
         runtime.block_on(async {
             let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
-            client.get(&server.url("/")).await.unwrap();
+            client.get(server.url("/")).await.unwrap();
             assert_eq!(client.pool_stats().idle, Some(1));
             if round == 2 {
                 tokio::time::pause();
@@ -234,7 +234,7 @@ async fn dropping_the_transport_closes_its_connections() {
     })
     .await;
     let client = transport(TransportConfig::new());
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     drop(client);
     closed.notified().await;
 }
@@ -244,13 +244,13 @@ async fn the_connection_of_an_unread_response_is_reused_if_possible() {
     let server = keeping_alive("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
     let client = transport(TransportConfig::new());
     for _ in 0..3 {
-        drop(client.get(&server.url("/")).await.unwrap());
+        drop(client.get(server.url("/")).await.unwrap());
         eventually(&client, |stats| stats.idle == Some(1)).await;
     }
     assert_eq!(client.pool_stats().opened, Some(1));
 
     let stalling = keeping_alive("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello").await;
-    drop(client.get(&stalling.url("/")).await.unwrap());
+    drop(client.get(stalling.url("/")).await.unwrap());
     eventually(&client, |stats| stats.closed == Some(1)).await;
     let stats = client.pool_stats();
     assert_eq!((stats.active, stats.in_flight), (Some(0), Some(0)));
@@ -271,7 +271,7 @@ async fn a_response_before_the_end_of_the_upload_is_returned() {
     let client = transport(TransportConfig::new().with_read_timeout(Duration::from_secs(30)));
     let endless = stream::once(async { Ok(Bytes::from_static(b"start")) }).chain(stream::pending());
     let response = client
-        .post(&server.url("/"))
+        .post(server.url("/"))
         .body(HttpBody::stream(endless.boxed(), None))
         .await
         .unwrap();
@@ -323,7 +323,7 @@ async fn streams_of_a_known_length_use_one_connection() {
     for _ in 0..3 {
         let chunk = stream::once(async { Ok(Bytes::from_static(b"chunk")) });
         let body = HttpBody::stream(chunk.boxed(), Some(5));
-        client.post(&server.url("/")).body(body).await.unwrap();
+        client.post(server.url("/")).body(body).await.unwrap();
     }
     assert_eq!(client.pool_stats().opened, Some(1));
 }
@@ -353,7 +353,7 @@ async fn a_slow_upload_is_not_a_read_timeout() {
         (count < 5).then(|| (Ok(Bytes::from_static(b"chunk")), (count + 1, None)))
     });
     let upload = client
-        .post(&server.url("/"))
+        .post(server.url("/"))
         .body(HttpBody::stream(chunks.boxed(), None));
     let (response, ()) = tokio::join!(upload.into_future(), async {
         start.await.unwrap();
@@ -374,7 +374,7 @@ async fn requests_without_verification_have_separate_connections() {
         (RequestOptions::new(), 2),
         (lax(), 2),
     ] {
-        client.get(&server.url("/")).options(options).await.unwrap();
+        client.get(server.url("/")).options(options).await.unwrap();
         assert_eq!(client.pool_stats().opened, Some(opened));
     }
     assert_eq!(
@@ -414,7 +414,7 @@ async fn http2_carries_many_requests_on_one_connection() {
             .with_version(HttpVersion::Http2)
             .with_pool(8, Duration::from_secs(30)),
     );
-    let echoed = client.post(&server.url("/?a=b")).body("ping").await.unwrap();
+    let echoed = client.post(server.url("/?a=b")).body("ping").await.unwrap();
     assert_eq!(echoed.version, Version::HTTP_2);
     assert_eq!(echoed.headers["x-authority"], server.address.to_string());
     assert_eq!(echoed.bytes().await.unwrap(), "ping");
@@ -463,7 +463,7 @@ async fn a_silent_http2_connection_gets_no_further_requests() {
     tokio::time::sleep(Duration::from_secs(31)).await;
     tokio::time::resume();
     assert_eq!(held.await.unwrap(), ErrorKind::Timeout);
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     assert_eq!(client.pool_stats().opened, Some(2));
     eventually(&client, |stats| stats.closed == Some(1)).await;
 }

@@ -96,7 +96,7 @@ async fn the_numbers_of_methods_and_hosts_are_limited() {
     let odd = Method::from_bytes(b"BREW").unwrap();
     client.build(odd, "http://first.test/x").await.unwrap();
     for host in 0..250 {
-        client.get(&format!("http://h{host}.test/missing")).await.unwrap();
+        client.get(format!("http://h{host}.test/missing")).await.unwrap();
     }
     let read = read(&snapshotter);
     let active = read

@@ -92,7 +92,7 @@ async fn names_can_be_overridden<T: ConfiguredTransport>() {
     let port = server.address.port();
     let client: T = client(None);
     assert_eq!(
-        client.get(&format!("http://public.test:{port}/")).await.unwrap().status,
+        client.get(format!("http://public.test:{port}/")).await.unwrap().status,
         204
     );
     let head = requests.recv().await.unwrap().to_ascii_lowercase();
@@ -102,7 +102,7 @@ async fn names_can_be_overridden<T: ConfiguredTransport>() {
 async fn errors_of_the_resolver_are_returned<T: ConfiguredTransport>() {
     let client: T = client(None);
     for host in ["unknown.test", "nowhere.test"] {
-        let error = client.get(&format!("http://{host}/")).await.unwrap_err();
+        let error = client.get(format!("http://{host}/")).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.send_state()),
             (ErrorKind::Dns, SendState::NotSent),
@@ -145,7 +145,7 @@ async fn addresses_are_guarded<T: ConfiguredTransport>() {
         "[::1]",
         "169.254.169.254",
     ] {
-        assert_denied(&client.get(&format!("http://{host}:{port}/")).await.unwrap_err());
+        assert_denied(&client.get(format!("http://{host}:{port}/")).await.unwrap_err());
     }
     assert!(requests.try_recv().is_err(), "nothing reached the server");
 }
@@ -153,7 +153,7 @@ async fn addresses_are_guarded<T: ConfiguredTransport>() {
 async fn names_are_guarded_after_resolution<T: ConfiguredTransport>() {
     let port = closed_port();
     let guarded: T = client(Some(SsrfGuard::new()));
-    assert_denied(&guarded.get(&format!("http://inside.test:{port}/")).await.unwrap_err());
+    assert_denied(&guarded.get(format!("http://inside.test:{port}/")).await.unwrap_err());
 
     // The addresses that are checked are the ones that are used: a name is resolved once per connection.
     let resolver = Arc::new(Rebinding::default());
@@ -181,7 +181,7 @@ async fn hosts_and_networks_can_be_allowed<T: ConfiguredTransport>() {
     ] {
         let client: T = client(Some(guard));
         for (host, allowed) in [("inside.test", inside), ("127.0.0.1", address)] {
-            match client.get(&format!("http://{host}:{port}/")).await {
+            match client.get(format!("http://{host}:{port}/")).await {
                 Ok(response) => assert!(allowed && response.status == 204, "{host}"),
                 Err(error) => {
                     assert!(!allowed, "{host}: {error}");
@@ -307,7 +307,7 @@ async fn websockets_use_resolver_and_guard() {
 
     let (server, mut requests) = server().await;
     let port = server.address.port();
-    let ask = |host: &str| WebSocketRequest::new(&format!("ws://{host}:{port}/")).unwrap();
+    let ask = |host: &str| WebSocketRequest::new(format!("ws://{host}:{port}/")).unwrap();
     let builder = || HttpClientBuilder::new().resolver(Arc::new(overrides()));
     let guarded = builder().ssrf_guard(SsrfGuard::new()).build().unwrap();
     for host in ["127.0.0.1", "inside.test"] {

@@ -53,7 +53,7 @@ fn url(server: &RawServer, host: &str) -> String {
 async fn an_unknown_certificate_is_a_tls_error<T: ConfiguredTransport>() {
     let (server, _) = server().await;
     let client = transport::<T>(TransportConfig::new());
-    let error = client.post(&url(&server, "localhost")).body("x").await.unwrap_err();
+    let error = client.post(url(&server, "localhost")).body("x").await.unwrap_err();
     assert_eq!((error.kind(), error.send_state()), (ErrorKind::Tls, SendState::NotSent));
     assert!(!error.retryability().is_retryable());
 }
@@ -61,8 +61,8 @@ async fn an_unknown_certificate_is_a_tls_error<T: ConfiguredTransport>() {
 async fn a_certificate_can_be_trusted<T: ConfiguredTransport>() {
     let (server, pem) = server().await;
     let client = transport::<T>(TransportConfig::new().with_root_certificate(pem));
-    assert_eq!(client.get(&url(&server, "localhost")).await.unwrap().status, 204);
-    let error = client.get(&url(&server, "127.0.0.1")).await.unwrap_err();
+    assert_eq!(client.get(url(&server, "localhost")).await.unwrap().status, 204);
+    let error = client.get(url(&server, "127.0.0.1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "the certificate is not for this name");
 }
 
@@ -72,13 +72,13 @@ async fn a_request_can_disable_verification<T: ConfiguredTransport>() {
     let options = RequestOptions::new().with_verify_tls(false);
     assert_eq!(
         client
-            .get(&url(&server, "127.0.0.1"))
+            .get(url(&server, "127.0.0.1"))
             .options(options)
             .await
             .unwrap()
             .status,
         204
     );
-    let error = client.get(&url(&server, "127.0.0.1")).await.unwrap_err();
+    let error = client.get(url(&server, "127.0.0.1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls, "other requests are still verified");
 }

@@ -87,7 +87,7 @@ async fn timeouts_of_any_length_are_accepted<T: ConfiguredTransport>() {
         .with_pool(4, Duration::MAX);
     let client = transport::<T>(config);
     for _ in 0..2 {
-        let response = client.post(&server.url("/")).body("upload").await.unwrap();
+        let response = client.post(server.url("/")).body("upload").await.unwrap();
         assert_eq!(response.bytes().await.unwrap().len(), 200_000);
     }
 }
@@ -133,7 +133,7 @@ async fn a_stream_is_sent_with_a_get_too() {
     let client = transport::<HyperTransport>(TransportConfig::new().with_read_timeout(Duration::from_secs(5)));
     let chunk = stream::once(async { Ok(Bytes::from_static(b"query")) });
     let body = HttpBody::stream(chunk.boxed(), None);
-    client.get(&server.url("/")).body(body).await.unwrap();
+    client.get(server.url("/")).body(body).await.unwrap();
     assert!(bodies.recv().await.unwrap().contains("5\r\nquery\r\n"));
 }
 
@@ -274,8 +274,8 @@ async fn child_with_proxies_in_the_environment() {
     let (seen, _requests) = mpsc::unbounded_channel();
     let server = RawServer::answering("HTTP/1.1 204 No Content\r\n\r\n", seen).await;
     let (hyper, reqwest) = both(TransportConfig::new());
-    assert_eq!(hyper.get(&server.url("/")).await.unwrap().status, 204);
-    assert_eq!(reqwest.get(&server.url("/")).await.unwrap().status, 204);
+    assert_eq!(hyper.get(server.url("/")).await.unwrap().status, 204);
+    assert_eq!(reqwest.get(server.url("/")).await.unwrap().status, 204);
 }
 
 #[test]
@@ -298,8 +298,8 @@ async fn child_without_certificates() {
         TransportConfig::new().with_version(HttpVersion::Http1),
     ] {
         let (hyper, reqwest) = both(config);
-        assert_eq!(hyper.get(&server.url("/")).await.unwrap().status, 204);
-        assert_eq!(reqwest.get(&server.url("/")).await.unwrap().status, 204);
+        assert_eq!(hyper.get(server.url("/")).await.unwrap().status, 204);
+        assert_eq!(reqwest.get(server.url("/")).await.unwrap().status, 204);
     }
 }
 

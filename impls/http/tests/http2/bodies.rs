@@ -55,10 +55,10 @@ async fn data_after_no_content_is_not_a_body(make: Make) {
     })
     .await;
     let client = make(config());
-    let response = client.get(&server.url("/")).await.unwrap();
+    let response = client.get(server.url("/")).await.unwrap();
     assert_eq!(response.status, 204);
     assert_eq!(response.bytes().await.unwrap(), "");
-    let next = client.get(&server.url("/")).await.unwrap();
+    let next = client.get(server.url("/")).await.unwrap();
     assert_eq!(next.text().await.unwrap(), "next");
 }
 
@@ -200,7 +200,7 @@ async fn a_body_that_ended_before_a_reset_is_whole(make: Make) {
     })
     .await;
     let body = make(config())
-        .get(&server.url("/"))
+        .get(server.url("/"))
         .await
         .unwrap()
         .text()
@@ -216,7 +216,7 @@ async fn trailers_end_a_body(make: Make) {
     })
     .await;
     let body = make(config())
-        .get(&server.url("/"))
+        .get(server.url("/"))
         .await
         .unwrap()
         .text()
@@ -239,7 +239,7 @@ async fn statuses_without_a_body_have_none(make: Make) {
             }
         })
         .await;
-        let response = make(config()).get(&server.url("/")).await.unwrap();
+        let response = make(config()).get(server.url("/")).await.unwrap();
         assert_eq!(response.status.as_str(), status);
         assert_eq!(response.bytes().await.unwrap(), "", "{status}");
     }

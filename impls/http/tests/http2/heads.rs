@@ -132,7 +132,7 @@ async fn a_large_head_is_taken(make: Make) {
             }
         })
         .await;
-        let response = make(config()).get(&server.url("/")).await.unwrap();
+        let response = make(config()).get(server.url("/")).await.unwrap();
         assert_eq!(response.headers.len(), count);
         assert_eq!(response.text().await.unwrap(), "body");
     }
@@ -173,7 +173,7 @@ async fn a_head_above_the_limit_fails_alone(make: Make) {
     })
     .await;
     let client = make(config());
-    let first = client.get(&server.url("/first")).await.unwrap();
+    let first = client.get(server.url("/first")).await.unwrap();
     let error = error_of(&*client, HttpRequest::new(Method::GET, server.url("/second"))).await;
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
     assert_eq!(error.retryability(), Retryability::Never, "{error:?}");
@@ -198,7 +198,7 @@ async fn the_host_of_the_caller_becomes_the_authority(make: Make) {
     .await;
     let client = make(config());
     let limit = Duration::from_secs(60);
-    let request = client.get(&server.url("/")).header("host", "virtual.example:8080");
+    let request = client.get(server.url("/")).header("host", "virtual.example:8080");
     tokio::time::timeout(limit, async { request.await })
         .await
         .unwrap()
@@ -207,7 +207,7 @@ async fn the_host_of_the_caller_becomes_the_authority(make: Make) {
     assert_eq!(authority.as_deref(), Some("virtual.example:8080"));
     assert_eq!(host, None, "the authority is not sent twice");
 
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     let (authority, _) = requests.recv().await.unwrap();
     assert_eq!(authority, Some(server.address.to_string()));
 }

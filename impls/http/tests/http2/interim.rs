@@ -47,7 +47,7 @@ async fn interim_responses_are_skipped(make: Make) {
     .await;
     let client = make(config());
     for _ in 0..2 {
-        let response = client.get(&server.url("/")).await.unwrap();
+        let response = client.get(server.url("/")).await.unwrap();
         assert_eq!(response.status, 200);
         assert_eq!(response.headers["x-final"], "1");
         assert_eq!(response.text().await.unwrap(), "done");
@@ -79,7 +79,7 @@ async fn interim_responses_are_no_silence(make: Make) {
     .await;
     let client = make(config().with_read_timeout(SECOND));
     for _ in 0..2 {
-        let response = client.get(&server.url("/")).await.unwrap();
+        let response = client.get(server.url("/")).await.unwrap();
         assert_eq!(response.text().await.unwrap(), "done");
     }
     assert_eq!(server.connections(), 1);
@@ -95,7 +95,7 @@ async fn interim_responses_are_no_silence_after_an_upload(make: Make) {
     let client = make(config().with_read_timeout(SECOND));
     let chunks = futures_util::stream::iter([Ok("a".into()), Ok("b".into())]);
     for body in [HttpBody::from("body"), HttpBody::stream(Box::pin(chunks), None)] {
-        let response = client.post(&server.url("/")).body(body).await.unwrap();
+        let response = client.post(server.url("/")).body(body).await.unwrap();
         assert_eq!(response.text().await.unwrap(), "done");
     }
 }
@@ -112,7 +112,7 @@ async fn the_interim_responses_of_others_are_no_activity(make: Make) {
     })
     .await;
     let client = make(config().with_read_timeout(SECOND));
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     let request = HttpRequest::new(Method::GET, server.url("/"));
     let url = server.url("/");
     let busy = async { client.get(&url).await.unwrap().text().await.unwrap() };

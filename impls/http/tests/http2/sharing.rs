@@ -36,9 +36,9 @@ async fn unread_bodies_hold_up_no_other_request(make: Make) {
     let client = make(config());
     let mut unread = Vec::new();
     for _ in 0..6 {
-        unread.push(client.get(&server.url("/large")).await.unwrap());
+        unread.push(client.get(server.url("/large")).await.unwrap());
     }
-    let small = async { client.get(&server.url("/small")).await.unwrap().bytes().await.unwrap() };
+    let small = async { client.get(server.url("/small")).await.unwrap().bytes().await.unwrap() };
     let small = tokio::time::timeout(Duration::from_secs(60), small)
         .await
         .expect("the connection is starved");
@@ -51,7 +51,7 @@ async fn unread_bodies_hold_up_no_other_request(make: Make) {
 async fn simultaneous_first_requests_share_one_handshake(make: Make) {
     let server = FrameServer::start(&[], |mut connection| async move { connection.serve(b"done").await }).await;
     let client = make(config());
-    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().text().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().text().await.unwrap() });
     assert!(join_all(requests).await.iter().all(|body| body == "done"));
     assert_eq!(server.connections(), 1);
 }
@@ -62,7 +62,7 @@ async fn one_stream_at_a_time_is_enough_for_many_requests(make: Make) {
     })
     .await;
     let client = make(config().with_max_connections_per_host(1));
-    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().text().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().text().await.unwrap() });
     assert!(join_all(requests).await.iter().all(|body| body == "done"));
     assert_eq!(server.connections(), 1);
 }
@@ -77,7 +77,7 @@ async fn further_connections_are_opened_up_to_the_limit(make: Make) {
     })
     .await;
     let client = make(config().with_max_connections_per_host(3));
-    let requests = (0..20).map(|_| async { client.get(&server.url("/")).await.unwrap().bytes().await.unwrap() });
+    let requests = (0..20).map(|_| async { client.get(server.url("/")).await.unwrap().bytes().await.unwrap() });
     join_all(requests).await;
     assert_eq!(server.connections(), 3);
 }
@@ -95,7 +95,7 @@ async fn waiting_for_a_stream_has_a_limit_and_sends_nothing(make: Make) {
         .with_pool_timeout(Duration::from_secs(5))
         .with_read_timeout(Duration::from_secs(3));
     let client = make(config);
-    let held = client.get(&server.url("/held")).await.unwrap();
+    let held = client.get(server.url("/held")).await.unwrap();
     tokio::time::pause();
     let error = error_of(
         &*client,
@@ -131,10 +131,10 @@ async fn a_slow_response_does_not_condemn_its_connection(make: Make) {
     };
     noted.notified().await;
     while !slow.is_finished() {
-        client.get(&server.url("/")).await.unwrap();
+        client.get(server.url("/")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(slow.await.unwrap().phase(), Some(Phase::Read));
-    client.get(&server.url("/")).await.unwrap();
+    client.get(server.url("/")).await.unwrap();
     assert_eq!(server.connections(), 1);
 }

@@ -197,7 +197,7 @@ async fn assert_recycled_connections_lose_nothing(client: &Arc<dyn HttpClient>, 
         requests,
         "no request was processed twice"
     );
-    let _ = client.get(&server.url("/")).await;
+    let _ = client.get(server.url("/")).await;
 }
 
 /// What an old worker of nginx does during a reload: it accepts a connection, and ends it before the first request.

@@ -220,7 +220,7 @@ pub(crate) async fn redirects_keep_or_change_the_method(live: Arc<Live>) -> Case
         let echo: Value = client
             .post("/redirect-to")
             .query_pair("url", "/anything")
-            .query_pair("status_code", &status.to_string())
+            .query_pair("status_code", status.to_string())
             .body("kept")
             .await?
             .json()
@@ -254,7 +254,7 @@ pub(crate) async fn statuses_are_answers_or_errors(live: Arc<Live>) -> CaseResul
         check_eq!(error.status(), Some(status), "the error's status");
     }
     for status in [201, 202, 204] {
-        let response = client.post(&format!("/status/{status}")).options(raise.clone()).await?;
+        let response = client.post(format!("/status/{status}")).options(raise.clone()).await?;
         check_eq!(response.status.as_u16(), status, "no error");
     }
     Ok(())
@@ -466,7 +466,7 @@ pub(crate) async fn many_at_once_get_their_own_answers(live: Arc<Live>) -> CaseR
             async move {
                 let echo: Value = client
                     .post("/anything")
-                    .query_pair("number", &number.to_string())
+                    .query_pair("number", number.to_string())
                     .body(format!("body {number}"))
                     .await?
                     .json()

@@ -246,7 +246,7 @@ impl Provider {
     }
 
     async fn control(&self, live: &Live, what: &str) -> Result<()> {
-        let changed = live.client(&self.url)?.post(&format!("control/{what}")).await?;
+        let changed = live.client(&self.url)?.post(format!("control/{what}")).await?;
         changed.error_for_status().map(|_| ())
     }
 

@@ -125,7 +125,7 @@ where
 }
 
 async fn open(server: &RawServer, options: WebSocketOptions) -> Arc<dyn WebSocketConnection> {
-    let request = WebSocketRequest::new(&format!("ws://{}/", server.address)).unwrap();
+    let request = WebSocketRequest::new(format!("ws://{}/", server.address)).unwrap();
     let client = HttpClientBuilder::new().build().unwrap();
     assert!(client.extended_capabilities().websocket_compression);
     client.websocket_connect(request.with_options(options)).await.unwrap()

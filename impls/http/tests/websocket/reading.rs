@@ -31,7 +31,7 @@ where
 }
 
 async fn open(server: &RawServer, options: WebSocketOptions) -> Arc<dyn WebSocketConnection> {
-    let request = WebSocketRequest::new(&format!("ws://{}/", server.address)).unwrap();
+    let request = WebSocketRequest::new(format!("ws://{}/", server.address)).unwrap();
     let client = HttpClientBuilder::new().build().unwrap();
     client.websocket_connect(request.with_options(options)).await.unwrap()
 }

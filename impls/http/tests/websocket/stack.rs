@@ -66,7 +66,7 @@ async fn server(answers: &'static [&'static str]) -> (RawServer, UnboundedReceiv
 }
 
 fn request(server: &RawServer, path: &str) -> WebSocketRequest {
-    WebSocketRequest::new(&format!("ws://{}{path}", server.address)).unwrap()
+    WebSocketRequest::new(format!("ws://{}{path}", server.address)).unwrap()
 }
 
 async fn greeted(client: &dyn HttpExtended, request: WebSocketRequest) {
@@ -211,7 +211,7 @@ async fn handshakes_are_not_hedged_and_not_cached() {
     let (caching, mut heads) = server(&[CACHEABLE]).await;
     let cache = HttpCache::new(MemoryCacheStore::default());
     let plain = HttpClientBuilder::new().cache(cache.clone()).build().unwrap();
-    let response = plain.get(&caching.url("/")).await.unwrap();
+    let response = plain.get(caching.url("/")).await.unwrap();
     assert_eq!(response.text().await.unwrap(), "ok");
     let client = HttpClientBuilder::new()
         .cache(cache)

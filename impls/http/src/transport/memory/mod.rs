@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
+use networking_spi::Result;
 use networking_spi::http::{HttpBody, HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
-use networking_spi::{NetworkError, Result};
 use parking_lot::{Mutex, RwLock};
 
 use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
-use super::without_wrappers;
+use super::{check_scheme, without_wrappers};
 use crate::connect::basic;
 
 /// The maximum number of received requests that are kept. Older ones are removed.
@@ -158,9 +158,7 @@ impl HttpClient for MemoryHttpClient {
     async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
         let mut url = request.target.url()?.clone();
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(NetworkError::invalid_input("url", "must be an http or https URL"));
-        }
+        check_scheme(&url)?;
         let mut headers = request.headers;
         basic::take_from_url(&mut url, &mut headers)?;
         let limit = request.options.max_response_size;

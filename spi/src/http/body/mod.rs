@@ -2,24 +2,21 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+mod chunks;
+mod limit;
+
+use self::chunks::Chunks;
 use super::progress::{self, UploadProgress};
-use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
+use crate::error::{ErrorKind, NetworkError, Result, context};
 
 /// The chunks of a body. Dropping the stream aborts the transfer.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
-
-/// While a body is collected, chunks below this size are copied into one buffer. Otherwise each small chunk would keep the
-/// whole buffer in which it was received.
-const SMALL_CHUNK: usize = 4 << 10;
 
 /// A body that can be read more than once: a file, a buffer, a generator.
 pub trait BodySource: fmt::Debug + Send + Sync + 'static {
@@ -291,48 +288,6 @@ impl HttpBody {
         }
     }
 
-    /// Limits the body to `limit` bytes. A body in memory that is not longer is returned unchanged. Any other body becomes a
-    /// stream that can be read only once, and that fails at the first chunk beyond the limit. Then nothing more is read, and
-    /// the transfer is aborted.
-    ///
-    /// ```
-    /// use networking_spi::ErrorKind;
-    /// use networking_spi::http::HttpBody;
-    ///
-    /// assert!(HttpBody::from("hello").limited(5).is_ok());
-    /// assert_eq!(HttpBody::from("hello").limited(4).unwrap_err().kind(), ErrorKind::TooLarge);
-    /// ```
-    ///
-    /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) with the limit in its context: immediately if the known length is above the limit,
-    /// otherwise as an item of the stream.
-    pub fn limited(self, limit: u64) -> Result<Self> {
-        match self.length() {
-            Some(length) if length > limit => Err(response_too_large(limit)),
-            // A stream may be longer than it announces.
-            Some(_) if self.as_bytes().is_some() => Ok(self),
-            _ => {
-                let mut left = limit;
-                Ok(self.inspect(move |chunk| {
-                    let chunk = chunk?;
-                    left = left
-                        .checked_sub(chunk.len() as u64)
-                        .ok_or_else(|| response_too_large(limit))?;
-                    Ok(chunk)
-                }))
-            }
-        }
-    }
-
-    /// Passes each chunk, and the first error, through `look`, which may replace them. The stream ends after the first error
-    /// that `look` returns; then `look` and the inner stream are dropped. For an empty body, `look` is not called.
-    pub fn inspect<F>(self, look: F) -> Self
-    where
-        F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
-    {
-        self.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
-    }
-
     /// Wraps the stream of chunks with `wrap`. The length does not change. An empty body is returned unchanged.
     pub fn map_stream(self, wrap: impl FnOnce(ByteStream) -> ByteStream) -> Self {
         if self.is_empty() {
@@ -341,16 +296,6 @@ impl HttpBody {
         let length = self.length();
         Self::stream(wrap(self.into_stream()), length)
     }
-}
-
-fn response_too_large(limit: u64) -> NetworkError {
-    let message = format!(
-        "the response body is longer than {limit} bytes: raise `max_response_size` of the client, or of the request (`u64::MAX` is no limit)"
-    );
-    NetworkError::new(ErrorKind::TooLarge, "http.body", message)
-        .with_send_state(SendState::Sent)
-        .with_context(context::LIMIT, limit.to_string())
-        .with_context(context::SETTING, "max_response_size")
 }
 
 /// [`chunk`](Self::chunk) of a [`ByteStream`].
@@ -370,27 +315,6 @@ impl ByteStreamExt for ByteStream {
     }
 }
 
-/// `None` after the end or an error.
-struct Inspected<F>(Option<(ByteStream, F)>);
-
-/// `poll_next` pins none of its fields.
-impl<F> Unpin for Inspected<F> {}
-
-impl<F: FnMut(Result<Bytes>) -> Result<Bytes>> Stream for Inspected<F> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some((chunks, look)) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let next = ready!(chunks.poll_next_unpin(cx)).map(look);
-        if !matches!(next, Some(Ok(_))) {
-            self.0 = None;
-        }
-        Poll::Ready(next)
-    }
-}
-
 /// A body that can be opened for each attempt. Unlike [`HttpBody`], which may be a stream, it can be shared.
 #[derive(Debug, Clone)]
 pub(super) enum Replay {
@@ -404,46 +328,6 @@ impl Replay {
             Self::Bytes(bytes) => bytes.clone().into(),
             Self::Source(source) => HttpBody::source(Arc::clone(source)),
         }
-    }
-}
-
-/// The chunks of a body that is being collected. No memory is reserved by the announced length, because it may be wrong.
-#[derive(Default)]
-struct Chunks {
-    whole: Vec<Bytes>,
-    /// The small chunks after `whole`, copied into one buffer.
-    small: BytesMut,
-    length: usize,
-}
-
-impl Chunks {
-    fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
-            return;
-        }
-        let first = self.length == 0;
-        self.length += chunk.len();
-        if first || chunk.len() >= SMALL_CHUNK {
-            self.seal();
-            self.whole.push(chunk);
-        } else {
-            self.small.extend_from_slice(&chunk);
-        }
-    }
-
-    fn seal(&mut self) {
-        if !self.small.is_empty() {
-            self.whole.push(std::mem::take(&mut self.small).freeze());
-        }
-    }
-
-    /// In the usual case of one chunk, nothing is copied.
-    fn into_bytes(mut self) -> Bytes {
-        self.seal();
-        if self.whole.len() > 1 {
-            return self.whole.concat().into();
-        }
-        self.whole.pop().unwrap_or_default()
     }
 }
 
@@ -497,66 +381,9 @@ impl fmt::Debug for HttpBody {
 mod tests {
     use super::*;
 
-    #[test]
-    fn chunks_of_every_size_come_together_in_order() {
-        let sizes = [0, 1, SMALL_CHUNK, 3, 4, 2 * SMALL_CHUNK, SMALL_CHUNK - 1, 0, 7];
-        let mut chunks = Chunks::default();
-        let mut expected = Vec::new();
-        for (value, size) in (0..).zip(sizes) {
-            chunks.push(vec![value; size].into());
-            expected.extend(vec![value; size]);
-        }
-        assert!(chunks.whole.len() <= 5, "small chunks are copied together");
-        assert_eq!(chunks.length, expected.len());
-        assert_eq!(chunks.into_bytes(), expected);
-    }
-
-    #[test]
-    fn a_single_chunk_is_not_copied() {
-        let chunk = Bytes::from(vec![7; 10]);
-        let mut chunks = Chunks::default();
-        chunks.push(Bytes::new());
-        chunks.push(chunk.clone());
-        assert_eq!(chunks.into_bytes().as_ptr(), chunk.as_ptr());
-        assert!(Chunks::default().into_bytes().is_empty());
-    }
-
-    fn chunks(parts: &[&'static [u8]]) -> ByteStream {
+    pub(super) fn chunks(parts: &[&'static [u8]]) -> ByteStream {
         let chunks: Vec<_> = parts.iter().map(|part| Ok(Bytes::from_static(part))).collect();
         stream::iter(chunks).boxed()
-    }
-
-    #[tokio::test]
-    async fn the_size_limit_is_exact() {
-        let body = |limit| HttpBody::stream(chunks(&[b"abc", b"de"]), None).limited(limit);
-        assert_eq!(body(5).unwrap().collect(usize::MAX).await.unwrap(), "abcde");
-        let error = body(4).unwrap().collect(usize::MAX).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert_eq!(error.get(context::LIMIT), Some("4"));
-        assert_eq!(error.send_state(), SendState::Sent);
-        assert_eq!(
-            HttpBody::from("abcde").limited(4).unwrap_err().kind(),
-            ErrorKind::TooLarge
-        );
-    }
-
-    #[tokio::test]
-    async fn a_limit_reads_nothing_after_its_error_and_trusts_no_announced_length() {
-        let endless = stream::repeat_with(|| Ok(Bytes::from_static(b"abc"))).boxed();
-        let items: Vec<_> = HttpBody::stream(endless, Some(4))
-            .limited(4)
-            .unwrap()
-            .into_stream()
-            .collect()
-            .await;
-        assert_eq!(items.len(), 2, "the first chunk, then the error");
-        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::TooLarge);
-
-        let length = |body: HttpBody| body.limited(4).map(|body| body.length()).map_err(|error| error.kind());
-        assert_eq!(length(HttpBody::stream(chunks(&[b"abcd"]), Some(4))), Ok(Some(4)));
-        assert_eq!(length(HttpBody::stream(chunks(&[]), Some(5))), Err(ErrorKind::TooLarge));
-        assert!(HttpBody::empty().limited(0).unwrap().is_empty());
-        assert_eq!(HttpBody::from("abcd").limited(4).unwrap().as_bytes().unwrap(), "abcd");
     }
 
     #[tokio::test]
@@ -633,22 +460,5 @@ mod tests {
         let mut none = HttpBody::stream(chunks(&[]), None);
         none.read_ahead(4).await;
         assert!(none.is_empty());
-    }
-
-    #[tokio::test]
-    async fn an_inspected_body_ends_after_the_first_error() {
-        let lost = NetworkError::new(ErrorKind::ConnectionClosed, "test", "lost");
-        let parts = [Ok(Bytes::from_static(b"a")), Err(lost), Ok(Bytes::from_static(b"b"))];
-        let held = Arc::new(());
-        let watched = Arc::downgrade(&held);
-        let body = HttpBody::stream(stream::iter(parts).boxed(), None).inspect(move |chunk| {
-            assert_eq!(Arc::strong_count(&held), 1);
-            chunk.map_err(|error| error.with_attempts(2))
-        });
-        let mut chunks = body.into_stream();
-        assert_eq!(chunks.next().await.unwrap().unwrap(), "a");
-        assert_eq!(chunks.next().await.unwrap().unwrap_err().attempts(), 2);
-        assert!(watched.upgrade().is_none(), "what the closure holds is released");
-        assert!(chunks.next().await.is_none());
     }
 }
