@@ -73,11 +73,11 @@ pub fn url(url: &Url) -> String {
         }
     }
     match url.path().rsplit_once('@') {
-        // `user:password@host` without a scheme parses as a URL whose scheme is the user name.
-        Some((_, host)) if !url.has_host() => {
+        // `user:password@host` without a scheme is a URL of the scheme `user`.
+        Some((_, rest)) if !url.has_host() => {
             out.push_str(REDACTED);
             out.push('@');
-            out.push_str(host);
+            out.push_str(rest);
         }
         _ => out.push_str(url.path()),
     }

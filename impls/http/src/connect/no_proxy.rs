@@ -18,7 +18,7 @@ use url::{Host, Url};
 /// | `example.com`, `.example.com` | the host and all its subdomains |
 /// | `*.example.com` | the subdomains only |
 /// | `192.0.2.1`, `2001:db8::1`, `[2001:db8::1]` | URLs with this address |
-/// | `10.0.0.0/8`, `fd00::/8` | URLs with an address of this network |
+/// | `10.0.0.0/8`, `10/8`, `fd00::/8` | URLs with an address of this network |
 /// | any of these except networks, with `:8080` | the same, if the URL has this port, explicitly or by its scheme |
 ///
 /// Letter case and the dot at the end of a host name have no meaning. Names are not resolved: an address matches only URLs that
@@ -142,8 +142,15 @@ impl Entry {
         if text.contains("://") {
             return Err("is a URL: write the host, or host:port");
         }
-        if text.contains('/') {
-            let network: IpNet = text.parse().map_err(|_| "is not a network: write address/bits")?;
+        if let Some((address, bits)) = text.split_once('/') {
+            // Apple's lists leave out zeros at the end: `169.254/16`.
+            let missing = if address.contains(':') {
+                0
+            } else {
+                3_usize.saturating_sub(address.matches('.').count())
+            };
+            let full = format!("{address}{}/{bits}", ".0".repeat(missing));
+            let network: IpNet = full.parse().map_err(|_| "is not a network: write address/bits")?;
             return Ok(Hosts::Network(network.trunc()).at(None));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
@@ -314,6 +321,7 @@ mod tests {
                 &["http://11.0.0.1/", "http://10.test/"],
             ),
             ("10.1.2.3/8", &["http://10.200.3.4/"], &[]),
+            ("169.254/16", &["http://169.254.169.254/"], &["http://169.253.0.1/"]),
             ("fd00::/8", &["http://[fd12::1]/"], &["http://[fe80::1]/"]),
             (
                 "bücher.example",
@@ -347,6 +355,8 @@ mod tests {
     fn a_wrong_entry_is_named() {
         for (text, expected) in [
             ("a.test,10.0.0.0/33", "10.0.0.0/33 is not a network"),
+            ("/8", "/8 is not a network"),
+            ("a.test/8", "a.test/8 is not a network"),
             ("192.168.*", "192.168.* has a wildcard"),
             ("a*.test", "a*.test has a wildcard"),
             ("http://a.test", "http://a.test is a URL"),
