@@ -9,7 +9,7 @@ use networking_spi::error::context;
 use networking_spi::http::OAuth2Token;
 use networking_spi::redact;
 use networking_spi::secret::Secret;
-use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
+use networking_spi::{ErrorKind, NetworkError, Result};
 use serde_json::Value;
 use tokio::time::sleep;
 use url::Url;
