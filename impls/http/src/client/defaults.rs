@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(redirects, RedirectPolicy::default());
         #[cfg(feature = "cookies")]
         assert!(cookies.is_none());
-        let row = |cells: [&str; 4]| format!("| {} |", cells.join(" | ")).replace("|  |", "| |"); 4]| format!("| {} |", cells.join(" | ").replace("|  |", "| |"));
+        let row = |cells: [&str; 4]| format!("| {} |", cells.join(" | ")).replace("|  |", "| |");
         let head = [
             row(["setting", "default", "to change it", "to switch it off"]),
             "|---|---|---|---|".to_owned(),
