@@ -58,7 +58,7 @@ fn full_stack<S>(builder: HttpClientBuilder<S>) -> HttpClientBuilder<S> {
         .expect("the defaults are valid");
     builder
         .rate_limit(RateLimit::per_second(1_000_000).with_burst(1_000_000))
-        .timeout(Duration::from_secs(60))
+        .total_timeout(Duration::from_secs(60))
         .attempt_timeout(Duration::from_secs(30))
         .retry(RetryPolicy::default())
         .circuit_breaker(Arc::new(breaker), HttpCircuitOptions::default())

@@ -33,9 +33,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let http = HttpClientBuilder::new()
         .base_url(format!("{base}/v1"))
         .credentials(Credentials::oauth2(OAuth2Credentials::new(token))?)
-        .timeout(Duration::from_secs(30))
-        .attempt_timeout(Duration::from_secs(5))
-        .retry(RetryPolicy::new(4))
+        .timeout(Duration::from_secs(5))
+        .total_timeout(Duration::from_secs(30))
+        .retry(RetryPolicy::new(4).with_delays(Duration::from_millis(100), Duration::from_secs(5)))
         .build()?;
     let http: Arc<dyn HttpClient> = Arc::new(http);
     let orders = OrdersApi::new(Arc::clone(&http));

@@ -40,6 +40,7 @@ async fn main() -> Result<(), NetworkError> {
         // Each client has separate wrappers and settings. They share the breaker and its circuits.
         let client = HttpClientBuilder::over(hosts.clone())
             .timeout(timeout)
+            .retries(0)
             .circuit_breaker(Arc::clone(&breaker), HttpCircuitOptions::default())
             .build();
         client.map(|client| (name, client))

@@ -113,7 +113,7 @@ fn client<T: ConfiguredTransport>(builder: HttpClientBuilder<Configured<T>>) -> 
         )
         .retry(RetryPolicy::disabled())
         .circuit_breaker(Arc::new(breaker), HttpCircuitOptions::default())
-        .timeout(LIMIT)
+        .total_timeout(LIMIT)
         .attempt_timeout(LIMIT / 2)
         .max_response_size(Some(BODY_LIMIT))
         .build()

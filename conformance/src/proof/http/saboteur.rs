@@ -72,7 +72,7 @@ crate::saboteurs! {
         /// The total timeout of a request is ignored.
         IgnoresTotalTimeouts => ["limits::the_total_timeout_covers_the_call"],
         /// A body that exceeds the timeout ends without an error.
-        EndsLateBodies => ["limits::the_timeout_covers_the_body"],
+        EndsLateBodies => ["limits::the_timeout_covers_the_body", "limits::the_total_timeout_covers_the_call"],
         /// The attempt timeout continues while the body is read.
         AttemptTimeoutCoversTheBody => ["limits::the_attempt_timeout_ends_with_the_head"],
         /// A body of one byte more than the limit is accepted.

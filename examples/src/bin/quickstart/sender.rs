@@ -66,8 +66,8 @@ pub(crate) async fn send_all(
         HttpClientBuilder::new()
             .base_url(pipeline.url())
             .default_header("content-type", "application/json")
-            .timeout(Duration::from_secs(60))
-            .attempt_timeout(Duration::from_secs(10))
+            .total_timeout(Duration::from_secs(60))
+            .timeout(Duration::from_secs(10))
             // A local listener responds immediately, so the delays are short. There is no retry budget, because with
             // `--fail-rate` most requests may fail.
             .retry(RetryPolicy::new(50).with_delays(Duration::from_millis(5), Duration::from_millis(50)).with_budget(None))

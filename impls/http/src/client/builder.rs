@@ -43,16 +43,29 @@ pub type DefaultTransport = HyperTransport;
 /// attempt timeout - interceptors - auth - redirects - auth that depends on the URL - cookies (feature `cookies`) -
 /// decompression and size limit - transport.
 ///
-/// | setting | default |
-/// |---|---|
-/// | timeouts | no total timeout and no attempt timeout; the transport's apply (10 s to connect, 60 s without data) |
-/// | retries, circuit breaker | off; can be configured on the built client |
-/// | rate limits, limit of requests in flight, hedging | off |
-/// | redirects | up to 10 |
-/// | cookies | not stored |
-/// | decompression | on |
-/// | largest response body | 64 MiB; `stream_request` is not limited |
-/// | error statuses | responses, not errors |
+/// | setting | default | to change it | to switch it off |
+/// |---|---|---|---|
+/// | time limit of each attempt, until the response head | 30s | `attempt_timeout(d)`, or `timeout(d)`, which includes the body | `no_timeout()` |
+/// | time limit of the whole call | off | `total_timeout(d)` | `no_timeout()` |
+/// | time limit to connect | 10s | `connect_timeout(d)` | |
+/// | longest silence of the peer | 60s | `transport(config)` | |
+/// | retries of idempotent requests | 3 | `retries(n)`, `retry(policy)` | `retries(0)` |
+/// | delay before a retry | 1s, doubling up to 30s, full jitter | `retry(policy)` | |
+/// | statuses that are retried | 408, 425, 429, 500, 502, 503, 504 | `retry(policy)` | |
+/// | longest `Retry-After` that is waited for | 60s | `retry(policy)` | |
+/// | retry budget of each host | 100, and 0.2 per success | `retry(policy)` | `retry(policy)` |
+/// | circuit breaker | off | `circuit_breaker(breaker, options)` | |
+/// | rate limits | off | `rate_limit(limit)`, `rate_limit_per_host(limit)` | |
+/// | limit of requests in flight per host | off | `concurrency_limit(limit)` | |
+/// | hedging | off | `hedging(policy)` | |
+/// | redirects that are followed | 10 | `redirects(policy)` | `redirects(RedirectPolicy::none())` |
+/// | cookies | off | `cookies(jar)` | |
+/// | decoding of compressed responses | on | `decompression(on)` | `decompression(false)` |
+/// | largest response body; `stream_request` is not limited | 64 MiB | `max_response_size(Some(bytes))` | `max_response_size(None)` |
+/// | errors for statuses 4xx and 5xx | off | `raise_for_status(true)` | `raise_for_status(false)` |
+///
+/// Time limits, retries, redirects, sizes and errors for statuses can be set for one request, too: see
+/// [`RequestOptions`](networking_spi::http::RequestOptions). A response body may take longer than the default limit of an attempt, as long as the peer is not silent for longer than the transport's read timeout.
 ///
 /// `build` fails with the first invalid setting.
 ///
@@ -64,9 +77,9 @@ pub type DefaultTransport = HyperTransport;
 /// let http = HttpClientBuilder::new()
 ///     .base_url("https://api.example.com/v1")
 ///     .default_header("x-team", "payments")
-///     .timeout(Duration::from_secs(30))
-///     .attempt_timeout(Duration::from_secs(5))
-///     .retry(RetryPolicy::new(4))
+///     .timeout(Duration::from_secs(5))
+///     .total_timeout(Duration::from_secs(30))
+///     .retry(RetryPolicy::fixed(5, Duration::from_millis(500)))
 ///     .build()?;
 /// # Ok::<(), networking_spi::NetworkError>(())
 /// ```

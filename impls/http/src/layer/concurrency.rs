@@ -1,9 +1,11 @@
 //! A limit of requests in flight per host.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
@@ -142,20 +144,16 @@ impl<C: HttpClient> Wrapper for ConcurrencyClient<C> {
         &self.inner
     }
 
-    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        // A relative target is refused by the transport.
-        let (Some(limiter), RequestTarget::Absolute(url)) = (&self.limiter, &request.target) else {
-            return next.send(request).await;
-        };
-        let host = limiter.hosts.get(url, || Host::new(limiter.limit));
-        let mut limit = limiter.limit;
-        if request.extensions.get::<Hedge>().is_some() {
-            limit.max_queue = 0;
+    /// Without a limit, the future is that of the inner client, so that the futures of attempts stay small.
+    fn call(
+        &self,
+        request: Box<HttpRequest>,
+        next: &impl Next,
+    ) -> impl Future<Output = Result<Box<HttpResponse>>> + Send {
+        match &self.limiter {
+            None => Either::Left(next.send(request)),
+            Some(limiter) => Either::Right(Box::pin(limiter.send(request, next))),
         }
-        let turn = host.turn(limit).await?;
-        let mut response = next.send(request).await?;
-        response.body = body::holding(response.body, turn);
-        Ok(response)
     }
 }
 
@@ -184,6 +182,24 @@ impl Limiter {
             limit,
             hosts: PerOrigin::new(most, Host::new(limit)),
         })
+    }
+}
+
+impl Limiter {
+    async fn send(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+        // A relative target is refused by the transport.
+        let RequestTarget::Absolute(url) = &request.target else {
+            return next.send(request).await;
+        };
+        let host = self.hosts.get(url, || Host::new(self.limit));
+        let mut limit = self.limit;
+        if request.extensions.get::<Hedge>().is_some() {
+            limit.max_queue = 0;
+        }
+        let turn = host.turn(limit).await?;
+        let mut response = next.send(request).await?;
+        response.body = body::holding(response.body, turn);
+        Ok(response)
     }
 }
 

@@ -49,7 +49,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// * The call returns the response or error of the last attempt. The number of attempts is in the error's `attempts`, or in the
 ///   response's extensions as [`Attempts`].
 /// * A retry that would start after the call's total timeout is not waited for: the call ends immediately. So does a call whose
-///   circuit is open for longer than the policy's delay, because its retry could only be rejected.
+///   circuit is open for longer than the delays of its remaining retries, because they could only be rejected.
 /// * A failure that was retried in vain is [`Exhausted`](networking_spi::Retryability::Exhausted), and no `RetryClient` outside
 ///   this one retries it: attempts do not multiply.
 /// * [`RequestOptions::retry`] replaces the policy for one request, [`retries`](RequestOptions::retries) and
@@ -252,7 +252,7 @@ fn wait(
 ) -> Option<Duration> {
     let mut wait = policy.backoff.delay(attempt, fastrand::f64()).max(asked);
     if let Some(open) = open_for(result) {
-        if open > longest(&policy.backoff, attempt).max(wait) {
+        if open > wait && !closes_in_time(policy, attempt, open) {
             return None;
         }
         wait = wait.max(open);
@@ -262,6 +262,15 @@ fn wait(
         .get::<Deadline>()
         .is_some_and(|deadline| Instant::now().checked_add(wait).is_none_or(|start| start >= deadline.0));
     (!over).then_some(wait)
+}
+
+/// Whether the circuit admits calls again within the delays of the remaining retries. Otherwise all of them would be rejected.
+fn closes_in_time(policy: &RetryPolicy, attempt: u32, open: Duration) -> bool {
+    let mut delays = Duration::ZERO;
+    (attempt..policy.max_attempts).any(|attempt| {
+        delays = delays.saturating_add(longest(&policy.backoff, attempt));
+        delays >= open
+    })
 }
 
 /// How long the circuit of the attempt remains open, if it is.

@@ -171,6 +171,10 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
             return next.send(request).await;
         };
         let covers_body = own.is_some() || request.extensions.get::<LongBody>().is_none();
+        // Boxed, because the future of an attempt must stay small. `deadline - limit` is the start of the attempt.
+        let of_body = whole
+            .filter(|_| covers_body)
+            .and_then(|whole| Some(Box::new(((deadline - limit).checked_add(whole)?, whole))));
         let sent = pin!(next.send(request));
         let Ok(result) = deadline::by(deadline, sent).await else {
             return Err(
@@ -178,10 +182,7 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
             );
         };
         let mut response = result?;
-        // `deadline - limit` is the start of the attempt.
-        if let Some(whole) = whole.filter(|_| covers_body)
-            && let Some(end) = (deadline - limit).checked_add(whole)
-        {
+        if let Some((end, whole)) = of_body.map(|limit| *limit) {
             response.body = body::until(mem::take(&mut response.body), end, Phase::Attempt, whole);
         }
         Ok(response)

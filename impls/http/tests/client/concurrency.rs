@@ -22,6 +22,7 @@ fn limited(limit: ConcurrencyLimit) -> StandardHttpClient<MemoryHttpClient> {
         .route(Method::GET, "/x", Reply::ok().with_body("body").with_delay(SECOND))
         .unwrap();
     HttpClientBuilder::over(memory)
+        .retries(0)
         .concurrency_limit(limit)
         .build()
         .unwrap()
@@ -35,6 +36,7 @@ fn streaming(limit: ConcurrencyLimit) -> StandardHttpClient<MemoryHttpClient> {
         Ok(response)
     });
     HttpClientBuilder::over(memory)
+        .retries(0)
         .concurrency_limit(limit)
         .build()
         .unwrap()
@@ -110,6 +112,7 @@ async fn bodies_in_memory_and_failures_hold_no_permit() {
         .route(Method::GET, "/broken", Reply::error(ErrorKind::Tls))
         .unwrap();
     let client = HttpClientBuilder::over(memory)
+        .retries(0)
         .concurrency_limit(ConcurrencyLimit::per_host(1))
         .build()
         .unwrap();
@@ -197,6 +200,7 @@ async fn the_limit_is_never_exceeded() {
         }
     });
     let client = HttpClientBuilder::over(memory)
+        .retries(0)
         .rate_limit(RateLimit::per_second(10_000).with_max_wait(SECOND))
         .concurrency_limit(ConcurrencyLimit::per_host(7))
         .build()

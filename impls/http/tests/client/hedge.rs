@@ -28,7 +28,11 @@ fn hedging(policy: HedgePolicy, replies: &[Reply]) -> (StandardHttpClient<Memory
     for method in [Method::GET, Method::POST] {
         memory.route(method, "/x", replies.to_vec()).unwrap();
     }
-    let client = HttpClientBuilder::over(memory.clone()).hedging(policy).build().unwrap();
+    let client = HttpClientBuilder::over(memory.clone())
+        .retries(0)
+        .hedging(policy)
+        .build()
+        .unwrap();
     (client, memory)
 }
 
@@ -195,7 +199,11 @@ async fn the_delay_follows_the_latencies() {
         }
     });
     let policy = HedgePolicy::after_percentile(0.9, SECOND).with_budget(0.5, 100);
-    let client = HttpClientBuilder::over(memory).hedging(policy).build().unwrap();
+    let client = HttpClientBuilder::over(memory)
+        .retries(0)
+        .hedging(policy)
+        .build()
+        .unwrap();
     for _ in 0..32 {
         client.get(URL).await.unwrap();
     }
@@ -231,6 +239,7 @@ async fn other_attempts_are_cancelled_and_release_their_permits() {
         }
     });
     let client = HttpClientBuilder::over(memory)
+        .retries(0)
         .hedging(HedgePolicy::after(SECOND))
         .concurrency_limit(ConcurrencyLimit::per_host(2))
         .build()
@@ -255,6 +264,7 @@ async fn a_hedge_does_not_wait_for_the_permit_of_its_first_attempt() {
             Ok(response)
         });
         let client = HttpClientBuilder::over(memory.clone())
+            .retries(0)
             .hedging(HedgePolicy::after(SECOND))
             .concurrency_limit(ConcurrencyLimit::per_host(1))
             .build()
@@ -273,6 +283,7 @@ async fn a_hedge_without_a_permit_does_not_hide_the_error_of_the_first_attempt()
         .route(Method::GET, "/x", slow(Reply::error(ErrorKind::ConnectionClosed), 2))
         .unwrap();
     let client = HttpClientBuilder::over(memory)
+        .retries(0)
         .hedging(HedgePolicy::after(SECOND))
         .concurrency_limit(ConcurrencyLimit::per_host(1))
         .build()
@@ -287,6 +298,7 @@ async fn each_attempt_has_its_own_time_limit() {
         .route(Method::GET, "/x", [Reply::hang(), slow(Reply::ok(), 2)])
         .unwrap();
     let client = HttpClientBuilder::over(memory)
+        .retries(0)
         .hedging(HedgePolicy::after(SECOND * 2))
         .attempt_timeout(SECOND * 3)
         .build()

@@ -345,7 +345,7 @@ impl Fixture {
         let memory = MemoryHttpClient::new();
         memory.route(Method::GET, KEYS_URL, reply).unwrap();
         let clock = at(EXPIRY - 4_000);
-        let http = HttpClientBuilder::over(memory.clone()).build().unwrap();
+        let http = HttpClientBuilder::over(memory.clone()).retries(0).build().unwrap();
         let resolver = JwksResolver::with_clock(Arc::new(http), config, clock.clone()).unwrap();
         let policy =
             JwtPolicy::new([JwtAlgorithm::Es256, JwtAlgorithm::Hs256]).with_leeway(Duration::from_secs(100_000));

@@ -354,6 +354,7 @@ impl Api {
         let client = HttpClientBuilder::over(memory.clone())
             .base_url("https://api.test")
             .credentials(Credentials::oauth2(credentials).unwrap())
+            .retries(0)
             .build()
             .unwrap();
         Self { memory, client }

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
+use networking_conformance::proof::circuit_breaker::ModelBreaker;
 use networking_http::layer::{Attempts, RetryClient};
-use networking_http::{MemoryHttpClient, Reply};
+use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply};
 use networking_runtime::clock::TokioClock;
+use networking_spi::backoff::Backoff;
+use networking_spi::circuit_breaker::{CircuitBreakerConfig, OpenPolicy, TripPolicy};
 use networking_spi::http::{
-    HttpBody, HttpClient, HttpClientExt, Jitter, Method, RequestOptions, RetryBudget, RetryPolicy, RetryPredicate,
-    StatusCode,
+    HttpBody, HttpCircuitOptions, HttpClient, HttpClientExt, HttpResponse, Jitter, Method, RequestOptions, RetryBudget,
+    RetryPolicy, RetryPredicate, RetryReason, StatusCode,
 };
 use networking_spi::{ErrorKind, NetworkError, Retryability, SendState};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 const URL: &str = "http://api.test/x";
@@ -310,4 +314,245 @@ async fn a_new_policy_applies_to_later_calls() {
     client.configure_retry_policy(exact(3)).unwrap();
     client.get(URL).await.unwrap();
     assert_eq!(memory.received().len(), 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_can_change_the_number_or_the_delays_of_retries() {
+    // A status that only this policy retries, and delays of 100 ms and 200 ms.
+    let policy = || exact(3).with_statuses([404]);
+    let second = Duration::from_secs(1);
+    let options = RequestOptions::new;
+    for (options, attempts, millis) in [
+        (options(), 3, 300),
+        (options().with_retries(1), 2, 100),
+        (options().with_retries(0), 1, 0),
+        (options().with_retries(4), 5, 1_500),
+        (options().with_retry_delay(second), 3, 2_000),
+        (
+            options().with_retry_backoff(Backoff::fixed(second * 2)).with_retries(1),
+            2,
+            2_000,
+        ),
+        // On top of a policy of the request.
+        (options().with_retry(policy().with_retries(9)).with_retries(1), 2, 100),
+        (
+            options().with_retry(policy().with_retries(1)).with_retry_delay(second),
+            2,
+            1_000,
+        ),
+    ] {
+        let (memory, client) = answering(&[Reply::new(StatusCode::NOT_FOUND)], policy());
+        let start = Instant::now();
+        client.get(URL).options(options.clone()).await.unwrap();
+        assert_eq!(memory.received().len(), attempts, "{options:?}");
+        assert_eq!(start.elapsed(), Duration::from_millis(millis), "{options:?}");
+    }
+    // A client without retries.
+    let (memory, client) = answering(&[busy()], RetryPolicy::disabled());
+    client.get(URL).retries(2).retry_delay(second).await.unwrap();
+    assert_eq!(memory.received().len(), 3);
+}
+
+#[tokio::test]
+async fn invalid_changes_of_a_request_name_their_field() {
+    let (memory, client) = answering(&[Reply::ok()], exact(2));
+    let options = RequestOptions::new;
+    let backwards = Backoff::new(Duration::from_secs(2), Duration::from_secs(1));
+    for (options, field) in [
+        (options().with_retries(100), "retries"),
+        (options().with_retries(u32::MAX), "retries"),
+        (options().with_retry_backoff(backwards), "retry_backoff.maximum"),
+        // A policy of one attempt is validated, too.
+        (
+            options().with_retry(RetryPolicy::disabled().with_multiplier(0.5)),
+            "retry.backoff.multiplier",
+        ),
+        (
+            options().with_retry(RetryPolicy::disabled().with_statuses([1])),
+            "retry.statuses",
+        ),
+    ] {
+        let error = client.get(URL).options(options).await.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+    }
+    assert!(memory.received().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn idempotency_keys_are_sent_without_retries() {
+    let (memory, client) = answering(&[Reply::ok()], exact(3).with_idempotency_keys(true));
+    client.post(URL).retries(0).await.unwrap();
+    client
+        .post(URL)
+        .retry(RetryPolicy::disabled().with_idempotency_keys(true))
+        .await
+        .unwrap();
+    client.post(URL).retry(RetryPolicy::disabled()).await.unwrap();
+    let keys: Vec<bool> = memory
+        .received()
+        .iter()
+        .map(|request| request.header("idempotency-key").is_some())
+        .collect();
+    assert_eq!(keys, [true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_host_has_its_own_budget() {
+    let memory = MemoryHttpClient::serving(|_| async { Ok(HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE)) });
+    let policy = exact(2).with_budget(Some(RetryBudget::new(2, 0.5)));
+    let client = RetryClient::new(memory.clone(), policy).unwrap();
+    let sent = async |url: &str| {
+        memory.clear_received();
+        client.get(url).await.unwrap();
+        memory.received().len()
+    };
+    for expected in [2, 2, 1, 1] {
+        assert_eq!(sent("http://failing.test/x").await, expected);
+    }
+    assert_eq!(sent("http://other.test/x").await, 2, "another host");
+    assert_eq!(sent("https://failing.test/x").await, 2, "another scheme");
+    assert_eq!(sent("http://failing.test:81/x").await, 2, "another port");
+    assert_eq!(sent("http://failing.test:80/y").await, 1, "the same host");
+}
+
+/// Failures that are retried in vain, and how often the inner client sends them.
+#[tokio::test(start_paused = true)]
+async fn attempts_do_not_multiply() {
+    let hanging = || Reply::hang();
+    let refused = || Reply::error(ErrorKind::ConnectionRefused);
+    for (reply, method) in [
+        (busy(), Method::GET),
+        (busy().with_header("retry-after", "1").unwrap(), Method::GET),
+        (refused(), Method::GET),
+        (refused(), Method::POST),
+        (hanging(), Method::GET),
+    ] {
+        let shown = format!("{method} {reply:?}");
+        let memory = MemoryHttpClient::new();
+        memory.route(method.clone(), "/x", reply).unwrap();
+        let inner = || HttpClientBuilder::over(memory.clone()).retry(exact(3));
+        let sent = |result: Result<HttpResponse, NetworkError>| {
+            let error = result.and_then(HttpResponse::error_for_status).unwrap_err();
+            assert_eq!(error.attempts(), 3, "{shown}: {error:?}");
+            assert!(error.retryability().is_transient(), "{shown}: {error:?}");
+            assert!(!error.retryability().is_retryable(), "{shown}: {error:?}");
+            let sent = memory.received().len();
+            memory.clear_received();
+            sent
+        };
+        let call = |client: Arc<dyn HttpClient>| {
+            let method = method.clone();
+            async move { client.build(method, URL).await }
+        };
+        // Another wrapper, another client, and a client that raises statuses.
+        let wrapped = RetryClient::new(inner().build().unwrap(), exact(5)).unwrap();
+        assert_eq!(sent(call(Arc::new(wrapped)).await), 3, "{shown}");
+        let stacked = HttpClientBuilder::over(inner().build().unwrap()).no_timeout();
+        let stacked = stacked.build().unwrap();
+        assert_eq!(sent(call(Arc::new(stacked)).await), 3, "{shown}");
+        let raising = HttpClientBuilder::over(inner().raise_for_status(true).build().unwrap()).no_timeout();
+        assert_eq!(sent(call(Arc::new(raising.build().unwrap())).await), 3, "{shown}");
+        // The loop of a caller.
+        let client: Arc<dyn HttpClient> = Arc::new(inner().build().unwrap());
+        let mut result = call(Arc::clone(&client)).await.and_then(HttpResponse::error_for_status);
+        while result.as_ref().is_err_and(|error| error.retryability().is_retryable()) {
+            result = call(Arc::clone(&client)).await.and_then(HttpResponse::error_for_status);
+        }
+        assert_eq!(sent(result), 3, "{shown}");
+    }
+
+    // The outer wrapper retries what the inner one does not.
+    let (memory, inner) = answering(&[busy()], RetryPolicy::disabled());
+    let outer = RetryClient::new(inner, exact(4)).unwrap();
+    outer.get(URL).await.unwrap();
+    assert_eq!(memory.received().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_sees_each_retry() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let observed = |policy: RetryPolicy| {
+        let seen = Arc::clone(&seen);
+        policy.on_retry(move |retry| {
+            let reason = match retry.reason {
+                RetryReason::Status(status) => status.to_string(),
+                RetryReason::Error(error) => error.kind().to_string(),
+                _ => "another".to_owned(),
+            };
+            let request = format!("{} {:?}", retry.request.method, retry.request.target);
+            seen.lock()
+                .push((retry.attempt, retry.delay.as_millis(), reason, request));
+        })
+    };
+    let replies = [busy(), Reply::error(ErrorKind::ConnectionClosed), Reply::ok()];
+    let (_, client) = answering(&replies, observed(exact(3)));
+    client.get("http://api.test/x?token=secret").await.unwrap();
+    let of = |attempt, millis, reason: &str| (attempt, millis, reason.to_owned(), "GET http://api.test/x".to_owned());
+    let both = [of(1, 100, "503 Service Unavailable"), of(2, 200, "connection_closed")];
+    let shown: Vec<_> = std::mem::take(&mut *seen.lock());
+    assert_eq!(shown.len(), 2);
+    for ((attempt, millis, reason, request), expected) in shown.into_iter().zip(both) {
+        assert_eq!((attempt, millis, reason), (expected.0, expected.1, expected.2));
+        assert!(
+            request.starts_with(&expected.3) && !request.contains("secret"),
+            "{request}"
+        );
+    }
+
+    // The client's observer also sees the retries of requests with other policies; the last failure is no retry.
+    let (_, client) = answering(&[busy()], observed(exact(2)));
+    client.get(URL).await.unwrap();
+    client.get(URL).retries(2).await.unwrap();
+    client.get(URL).retry(exact(3)).await.unwrap();
+    client.get(URL).retries(0).await.unwrap();
+    assert_eq!(seen.lock().len(), 1 + 2 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_can_only_find_an_open_circuit_is_not_waited_for() {
+    let second = Duration::from_secs(1);
+    for reply in [busy(), Reply::error(ErrorKind::ConnectionRefused), Reply::hang()] {
+        let shown = format!("{reply:?}");
+        let config = CircuitBreakerConfig::new()
+            .with_trip(TripPolicy::consecutive(2))
+            .with_open(OpenPolicy::fixed(second * 20));
+        let memory = MemoryHttpClient::new();
+        memory.route(Method::GET, "/x", reply).unwrap();
+        let client = HttpClientBuilder::over(memory.clone())
+            .retry(exact(4))
+            .timeout(second)
+            .total_timeout(second * 60)
+            .circuit_breaker(Arc::new(ModelBreaker::new(config)), HttpCircuitOptions::new())
+            .build()
+            .unwrap();
+        let start = Instant::now();
+        let result = client.get(URL).await;
+        let error = result.and_then(HttpResponse::error_for_status).unwrap_err();
+        assert_ne!(
+            error.kind(),
+            ErrorKind::CircuitOpen,
+            "the last failure is the result: {shown}"
+        );
+        assert_eq!(error.attempts(), 2, "{shown}: {error:?}");
+        assert!(start.elapsed() < second * 3, "{shown}: {:?}", start.elapsed());
+
+        // While the circuit is open, calls fail at once.
+        let start = Instant::now();
+        let error = client.get(URL).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::CircuitOpen, 1), "{shown}");
+        assert!(
+            error.retryability().delay().is_some_and(|delay| delay > second * 10),
+            "{shown}: {error:?}"
+        );
+        assert_eq!(start.elapsed(), Duration::ZERO, "{shown}");
+        assert_eq!(memory.received().len(), 2, "{shown}");
+
+        // If a retry starts after the open time, the call waits.
+        let start = Instant::now();
+        let error = client.get(URL).retries(1).retry_delay(second * 25).await;
+        let error = error.and_then(HttpResponse::error_for_status).unwrap_err();
+        assert_eq!(error.attempts(), 2, "{shown}: {error:?}");
+        assert!(start.elapsed() >= second * 25, "{shown}");
+        assert_eq!(memory.received().len(), 3, "{shown}");
+    }
 }

@@ -194,6 +194,7 @@ async fn a_source_is_called_inside_the_span() {
     let _guard = Spans::default().listen();
     let asked = Arc::new(Asked::default());
     let client = HttpClientBuilder::over(memory())
+        .retries(0)
         .trace_contexts(Arc::clone(&asked) as _)
         .build()
         .unwrap();

@@ -23,7 +23,7 @@ pub(crate) async fn is_classified(backend: &Backend) {
         backend.client_with(ConnectSettings::default(), |builder| {
             builder
                 .retry(RetryPolicy::disabled())
-                .timeout(Duration::from_secs(20))
+                .total_timeout(Duration::from_secs(20))
                 .max_response_size(Some(BODY_LIMIT))
         })
     };

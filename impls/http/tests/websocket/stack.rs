@@ -198,7 +198,11 @@ async fn refused_handshakes_are_retried_as_configured() {
 async fn statuses_are_errors_of_the_handshake_whatever_the_client_raises() {
     for raise in [false, true] {
         let (busy, _heads) = server(&[UNAVAILABLE]).await;
-        let client = HttpClientBuilder::new().raise_for_status(raise).build().unwrap();
+        let client = HttpClientBuilder::new()
+            .raise_for_status(raise)
+            .retries(0)
+            .build()
+            .unwrap();
         let error = client.websocket_connect(request(&busy, "/")).await.unwrap_err();
         assert_eq!((error.kind(), error.status()), (ErrorKind::Status, Some(503)));
         assert!(ErrorResponse::of(&error).is_some());

@@ -2,10 +2,12 @@
 
 mod gate;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::StatusCode;
 use networking_spi::clock::Clock;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget};
@@ -237,15 +239,29 @@ impl<C: HttpClient> Wrapper for RateLimitClient<C> {
         &self.inner
     }
 
-    async fn call(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
+    /// Without a limit, the future is that of the inner client, so that the futures of attempts stay small.
+    fn call(
+        &self,
+        request: Box<HttpRequest>,
+        next: &impl Next,
+    ) -> impl Future<Output = Result<Box<HttpResponse>>> + Send {
+        if self.gate.is_none() && self.hosts.is_none() {
+            Either::Left(next.send(request))
+        } else {
+            Either::Right(Box::pin(self.in_turn(request, next)))
+        }
+    }
+}
+
+impl<C: HttpClient> RateLimitClient<C> {
+    async fn in_turn(&self, request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let gates = Gates {
             all: self.gate.as_ref(),
             host: self.host(&request),
         };
         if !gates.pass() {
             let deadline = request.extensions.get::<Deadline>().map(|deadline| deadline.0);
-            // Boxed, so that the futures of calls that need not wait stay small.
-            let waited = Box::pin(gates.wait(deadline)).await.map_err(rate_limited)?;
+            let waited = gates.wait(deadline).await.map_err(rate_limited)?;
             if let Some(counters) = &self.counters
                 && !waited.is_zero()
             {
