@@ -63,6 +63,12 @@ pub struct HttpClientConfig {
     /// The time limit that [`timeout`](crate::HttpClientBuilder::timeout) sets.
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub timeout: Option<Duration>,
+    /// The time limit of a whole call ([`total_timeout`](crate::HttpClientBuilder::total_timeout)).
+    #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
+    pub total_timeout: Option<Duration>,
+    /// Whether calls and attempts have no time limits, not even the default one
+    /// ([`no_timeout`](crate::HttpClientBuilder::no_timeout)). The limits of the transport, and those that are set here, apply.
+    pub no_timeout: bool,
     /// The time limit of one attempt, up to the response head.
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub attempt_timeout: Option<Duration>,
@@ -193,6 +199,9 @@ impl HttpClientConfig {
         for (name, value) in self.default_headers {
             builder = builder.default_header(name, value);
         }
+        if self.no_timeout {
+            builder = builder.no_timeout();
+        }
         if self.cookies {
             builder = with_cookies(builder);
         }
@@ -275,11 +284,12 @@ impl Validate for HttpClientConfig {
         if let Some(credentials) = &self.credentials {
             credentials.credentials().in_field("credentials")?;
         }
-        if let Some(timeout) = self.timeout {
-            validate::positive(timeout, "timeout")?;
-        }
-        if let Some(timeout) = self.attempt_timeout {
-            validate::positive(timeout, "attempt_timeout")?;
+        for (timeout, field) in [
+            (self.timeout, "timeout"),
+            (self.total_timeout, "total_timeout"),
+            (self.attempt_timeout, "attempt_timeout"),
+        ] {
+            timeout.map_or(Ok(()), |timeout| validate::positive(timeout, field))?;
         }
         optional(self.retry.as_ref(), "retry")?;
         optional(self.rate_limit.as_ref(), "rate_limit")?;
@@ -299,6 +309,8 @@ impl fmt::Debug for HttpClientConfig {
             .field("credentials", &self.credentials)
             .field("raise_for_status", &self.raise_for_status)
             .field("timeout", &self.timeout)
+            .field("total_timeout", &self.total_timeout)
+            .field("no_timeout", &self.no_timeout)
             .field("attempt_timeout", &self.attempt_timeout)
             .field("retry", &self.retry)
             .field("rate_limit", &self.rate_limit)

@@ -95,6 +95,7 @@ const FULL: &str = r#"{
     "raise_for_status": true,
     "timeout": "1m 30s",
     "attempt_timeout": "5s",
+    "total_timeout": "10m",
     "retry": {"max_attempts": 4, "backoff": {"initial": "1s"}},
     "rate_limit": {"calls": 50, "period": "1s", "burst": 10, "max_wait": "5s"},
     "rate_limit_per_host": {"calls": 50, "period": "1s", "burst": 10, "max_wait": "5s"},
@@ -123,7 +124,7 @@ fn every_setting_survives_json_and_toml() {
     assert_eq!(serde_json::to_value(&again).unwrap(), json);
     assert_eq!(
         serde_json::to_string(&HttpClientConfig::new()).unwrap(),
-        r#"{"cookies":false,"recorded":false}"#
+        r#"{"no_timeout":false,"cookies":false,"recorded":false}"#
     );
 }
 
@@ -191,6 +192,7 @@ fn a_wrong_value_names_its_path() {
     for (json, field) in [
         (r#"{"timeout": "0s"}"#, "timeout"),
         (r#"{"attempt_timeout": "0s"}"#, "attempt_timeout"),
+        (r#"{"total_timeout": "0s"}"#, "total_timeout"),
         (
             r#"{"retry": {"backoff": {"multiplier": 0.5}}}"#,
             "retry.backoff.multiplier",
