@@ -30,6 +30,7 @@ impl HttpHarness for CachedHyper {
     fn subject(&self, origin: &Origin) -> HttpSubject {
         let client = HttpClientBuilder::hyper()
             .base_url(origin.base_url())
+            .retries(0)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
@@ -64,6 +65,7 @@ impl HttpHarness for CachedMemory {
     fn subject(&self, origin: &Origin) -> HttpSubject {
         let client = HttpClientBuilder::over(in_process(origin))
             .base_url(origin.base_url())
+            .retries(0)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))

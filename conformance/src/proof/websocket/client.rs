@@ -49,7 +49,7 @@ impl WebSocketClient for SaboteurClient {
             Saboteur::IgnoresUnreadLimits => request.options.unread_policy = UnreadPolicy::Wait,
             Saboteur::DropsCompression => request.options.compression = None,
             Saboteur::KeepsEverything if request.url.path() == "/torrent" => {
-                request.options.max_unread = usize::MAX / 2
+                request.options.max_unread = usize::MAX / 2;
             }
             Saboteur::HasSmallFrames if request.options.max_frame_size == 16 << 20 => {
                 request.options.max_frame_size = 4 << 20;

@@ -72,6 +72,7 @@ impl Live {
         let (transport, pool) = self.backend.transport(config)?;
         let connecting = transport.clone();
         Ok(HttpClientBuilder::over(transport)
+            .retries(0)
             .pool_stats(pool)
             .websocket(Arc::new(WebSocketConnector::new(Arc::new(connecting)))))
     }

@@ -316,7 +316,7 @@ pub(crate) async fn a_slow_body_arrives_whole(live: Arc<Live>) -> CaseResult {
 pub(crate) async fn a_slow_head_is_a_timeout(live: Arc<Live>) -> CaseResult {
     let short = Duration::from_millis(200);
     let client = live.httpbin()?;
-    let total = RequestOptions::new().with_timeout(short);
+    let total = RequestOptions::new().with_total_timeout(short);
     let error = check_error!(
         client.get("/delay/3").options(total).await,
         ErrorKind::Timeout,
@@ -345,7 +345,7 @@ pub(crate) async fn a_slow_head_is_a_timeout(live: Arc<Live>) -> CaseResult {
 
 pub(crate) async fn a_slow_body_is_a_timeout(live: Arc<Live>) -> CaseResult {
     let path = "/drip?numbytes=2&duration=6&delay=0";
-    let total = RequestOptions::new().with_timeout(Duration::from_millis(500));
+    let total = RequestOptions::new().with_total_timeout(Duration::from_millis(500));
     let result = body_of(live.httpbin()?.get(path).options(total).await).await;
     let error = check_error!(result, ErrorKind::Timeout, "the limit of the call includes the body");
     check_eq!(error.phase(), Some(Phase::Total), "the phase");
