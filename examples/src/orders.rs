@@ -70,7 +70,7 @@ impl OrdersApi {
     /// # Errors
     /// [`NotFound`](OrdersError::NotFound), [`Busy`](OrdersError::Busy), and errors of the HTTP client.
     pub async fn order(&self, id: u64) -> Result<Order, OrdersError> {
-        let response = self.http.get(&format!("orders/{id}")).await?;
+        let response = self.http.get(format!("orders/{id}")).await?;
         match response.status {
             StatusCode::NOT_FOUND => Err(OrdersError::NotFound(id)),
             _ => Ok(accepted(response).await?.json().await?),

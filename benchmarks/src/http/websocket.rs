@@ -172,7 +172,7 @@ async fn connect(address: SocketAddr) -> Arc<dyn WebSocketConnection> {
 
 async fn connect_with(address: SocketAddr, options: WebSocketOptions) -> Arc<dyn WebSocketConnection> {
     let client: Arc<dyn HttpExtended> = Arc::new(HttpClientBuilder::new().build().expect("the defaults are valid"));
-    let request = WebSocketRequest::new(&format!("ws://{address}/")).expect("a WebSocket URL");
+    let request = WebSocketRequest::new(format!("ws://{address}/")).expect("a WebSocket URL");
     let request = request.with_options(options);
     client.websocket_connect(request).await.expect("a connection")
 }

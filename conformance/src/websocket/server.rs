@@ -171,8 +171,8 @@ async fn serve(stream: TcpStream, seen: &watch::Sender<Seen>) -> Result<(), Erro
             echo(&mut socket, seen).await
         }
         "/torrent" => {
-            for number in 0..TORRENT {
-                let message = Bytes::from(vec![(number % 251) as u8; TORRENT_MESSAGE]);
+            for number in (0..251).cycle().take(TORRENT) {
+                let message = Bytes::from(vec![number; TORRENT_MESSAGE]);
                 socket.send(Message::Binary(message)).await?;
                 seen.send_modify(|seen| seen.sent += 1);
             }

@@ -23,8 +23,8 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `aws-lc-rs` | yes | TLS and signatures with aws-lc-rs; needs a C compiler, and CMake on some platforms |
-//! | `ring` | | TLS with ring and signatures with RustCrypto, without CMake; `aws-lc-rs` takes precedence |
+//! | `aws-lc-rs` | yes | TLS and signatures with aws-lc-rs; needs a C compiler, and `CMake` on some platforms |
+//! | `ring` | | TLS with ring and signatures with `RustCrypto`, without `CMake`; `aws-lc-rs` takes precedence |
 //! | `compression` | yes | the features `gzip` (also deflate), `brotli` and `zstd`: content codings |
 //! | `charset` | yes | text in every charset, not only UTF-8, UTF-16 and Latin-1 |
 //! | `cookies` | yes | a cookie jar |

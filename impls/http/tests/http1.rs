@@ -241,10 +241,7 @@ async fn a_slow_head_and_interim_responses_are_no_silence(make: Make) {
     })
     .await;
     let client = make(config().with_read_timeout(Duration::from_secs(1)));
-    assert_eq!(
-        client.get(server.url("/")).await.unwrap().text().await.unwrap(),
-        "body"
-    );
+    assert_eq!(client.get(server.url("/")).await.unwrap().text().await.unwrap(), "body");
 }
 
 /// No chunk is late, though all of them take longer than the read timeout.
@@ -265,6 +262,6 @@ async fn a_slow_upload_is_no_silence(make: Make) {
         Ok(Bytes::from_static(b"chunk"))
     });
     let body = HttpBody::stream(chunks.boxed(), None);
-    let response = client.post(&server.url("/")).body(body).await.unwrap();
+    let response = client.post(server.url("/")).body(body).await.unwrap();
     assert_eq!(response.text().await.unwrap(), "body");
 }

@@ -106,11 +106,9 @@ pub trait CircuitExt: Circuit {
     /// # use networking_spi::prelude::*;
     /// use networking_spi::circuit_breaker::{CallError, CallOutcome};
     ///
-    /// #[derive(Debug, thiserror::Error)]
+    /// #[derive(Debug)]
     /// enum BillingError {
-    ///     #[error("the service is unavailable")]
     ///     Unavailable,
-    ///     #[error("the card was declined")]
     ///     Declined,
     /// }
     ///

@@ -5,7 +5,7 @@ use url::Url;
 use super::ProxyConfig;
 use super::target;
 use crate::error::{NetworkError, Result};
-use crate::validate::Validate;
+use crate::validate;
 
 impl TryFrom<&str> for ProxyConfig {
     type Error = NetworkError;
@@ -17,7 +17,7 @@ impl TryFrom<&str> for ProxyConfig {
     fn try_from(text: &str) -> Result<Self> {
         let url = Url::parse(text).map_err(|error| target::invalid(text, error).in_field("proxy"))?;
         let proxy = Self::new(url);
-        proxy.validate()?;
+        validate::nested(&proxy, "proxy")?;
         Ok(proxy)
     }
 }

@@ -80,10 +80,10 @@ pub(in crate::http) async fn the_total_timeout_covers_the_call(harness: H) -> Ca
     });
     // Without the total timeout, the other limit ends the call much later.
     let options = || RequestOptions::new().with_total_timeout(SHORT).with_timeout(SHORT * 10);
-    let hanging = setup.client.get(&setup.origin.url("/hang")).options(options()).await;
+    let hanging = setup.client.get(setup.origin.url("/hang")).options(options()).await;
     let error = check_error!(hanging, ErrorKind::Timeout, "a peer that never answers");
     check_eq!(error.phase(), Some(Phase::Total), "the phase of the timeout");
-    let started = setup.client.get(&setup.origin.url("/stall")).options(options()).await?;
+    let started = setup.client.get(setup.origin.url("/stall")).options(options()).await?;
     let error = check_error!(started.bytes().await, ErrorKind::Timeout, "a body that does not end");
     check_eq!(
         error.phase(),

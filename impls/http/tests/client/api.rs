@@ -40,7 +40,7 @@ fn json_answer(status: u16, media_type: &str, body: &str) -> StandardHttpClient<
 #[tokio::test]
 async fn requests_are_made_of_the_values_that_applications_have() {
     #[derive(serde::Serialize)]
-    struct Page {
+    struct Filter {
         page: u32,
         tags: Vec<&'static str>,
         before: Option<u64>,
@@ -49,7 +49,7 @@ async fn requests_are_made_of_the_values_that_applications_have() {
 
     let (client, memory) = echo();
     let url: Url = URL.parse().unwrap();
-    let page = Page {
+    let filter = Filter {
         page: 2,
         tags: vec!["a b", "ü"],
         before: None,
@@ -63,7 +63,7 @@ async fn requests_are_made_of_the_values_that_applications_have() {
         ]))
         .headers([("accept", "application/json")])
         .basic("ada", "s3cret")
-        .query(&page)
+        .query(&filter)
         .query([("n", 1), ("n", 2)])
         .query_pair("rate", 0.5)
         .idempotent(true)
@@ -148,9 +148,9 @@ async fn options_of_a_request_are_set_one_by_one() {
     );
 }
 
-#[tokio::test]
-async fn the_errors_of_values_become_network_errors() {
-    async fn host(url: &str, header: &str) -> Result<String, NetworkError> {
+#[test]
+fn the_errors_of_values_become_network_errors() {
+    fn host(url: &str, header: &str) -> Result<String, NetworkError> {
         let url: Url = url.parse()?;
         let value = HeaderValue::from_str(header)?;
         let name = HeaderName::from_bytes(header.as_bytes())?;
@@ -162,7 +162,7 @@ async fn the_errors_of_values_become_network_errors() {
         ("http://example.com", "\n", "header"),
         ("http://example.com", "a b", "header"),
     ] {
-        assert_eq!(host(url, header).await.unwrap_err().field(), Some(field));
+        assert_eq!(host(url, header).unwrap_err().field(), Some(field));
     }
 }
 

@@ -57,7 +57,7 @@ async fn hosts_of_no_proxy_are_reached_directly<T: ConfiguredTransport>() {
             .with_proxy(proxy(&server))
             .with_no_proxy(list(&direct)),
     );
-    assert_eq!(client.get(&origin.url("/")).await.unwrap().status, 204);
+    assert_eq!(client.get(origin.url("/")).await.unwrap().status, 204);
     assert!(requests.try_recv().is_err(), "not through the proxy");
     assert_eq!(client.get("http://127.0.0.1:1/").await.unwrap().status, 204);
     let head = requests.recv().await.unwrap();
@@ -86,7 +86,7 @@ async fn each_scheme_has_its_proxy<T: ConfiguredTransport>() {
 async fn a_proxy_of_one_scheme_leaves_the_other_direct<T: ConfiguredTransport>() {
     let origin = origin().await;
     let client: T = transport(TransportConfig::new().with_https_proxy(closed()));
-    assert_eq!(client.get(&origin.url("/")).await.unwrap().status, 204);
+    assert_eq!(client.get(origin.url("/")).await.unwrap().status, 204);
     let error = client.get("https://127.0.0.1:1/").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Proxy, "{error:?}");
 }
@@ -108,7 +108,7 @@ async fn a_request_without_verification_keeps_the_choice<T: ConfiguredTransport>
             .with_no_proxy(list("127.0.0.1")),
     );
     let options = || RequestOptions::new().with_verify_tls(false);
-    client.get(&origin.url("/")).options(options()).await.unwrap();
+    client.get(origin.url("/")).options(options()).await.unwrap();
     assert!(requests.try_recv().is_err(), "not through the proxy");
     client.get("http://origin.test/").options(options()).await.unwrap();
     assert!(requests.recv().await.unwrap().starts_with("GET http://origin.test/ "));
@@ -141,7 +141,7 @@ async fn each_hop_of_a_redirect_is_decided_anew<T: ConfiguredTransport>() {
             .with_no_proxy(list("127.0.0.1")),
     );
     let client = StandardHttpClient::<T>::from_config(config).unwrap();
-    let response = client.get(&first.url("/")).await.unwrap();
+    let response = client.get(first.url("/")).await.unwrap();
     assert_eq!(response.url.unwrap().path(), "/end");
     assert!(
         requests
@@ -184,7 +184,7 @@ async fn the_proxies_of_the_variables_are_used<T: ConfiguredTransport>() {
     ];
     let config = TransportConfig::new().with_proxies_of(variables).unwrap();
     let client: T = transport(config);
-    client.get(&origin.url("/")).await.unwrap();
+    client.get(origin.url("/")).await.unwrap();
     client.get("http://elsewhere.test/").await.unwrap();
     let head = requests.recv().await.unwrap().to_ascii_lowercase();
     assert!(head.starts_with("get http://elsewhere.test/ "), "{head}");
@@ -249,7 +249,7 @@ fn the_environment_of_the_process_is_read() {
 async fn child_with_proxies() {
     let origin = origin().await;
     let client = HttpClientBuilder::new().proxy_from_env().build().unwrap();
-    assert_eq!(client.get(&origin.url("/")).await.unwrap().status, 204);
+    assert_eq!(client.get(origin.url("/")).await.unwrap().status, 204);
     for url in ["http://origin.test/", "https://origin.test/"] {
         let error = client.get(url).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Proxy, "{error:?}");

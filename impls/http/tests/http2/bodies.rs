@@ -199,13 +199,7 @@ async fn a_body_that_ended_before_a_reset_is_whole(make: Make) {
         connection.drain().await;
     })
     .await;
-    let body = make(config())
-        .get(server.url("/"))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let body = make(config()).get(server.url("/")).await.unwrap().text().await.unwrap();
     assert_eq!(body, "partial and the rest");
 }
 
@@ -215,13 +209,7 @@ async fn trailers_end_a_body(make: Make) {
         connection.drain().await;
     })
     .await;
-    let body = make(config())
-        .get(server.url("/"))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let body = make(config()).get(server.url("/")).await.unwrap().text().await.unwrap();
     assert_eq!(body, "partial");
 }
 
