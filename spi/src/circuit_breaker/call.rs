@@ -64,16 +64,16 @@ impl CallOutcome {
 /// Conveniences for every [`Circuit`]. Do not implement it.
 pub trait CircuitExt: Circuit {
     /// Runs the future that `operation` returns, with a permit and the configured
-    /// [`call_timeout`](CircuitBreakerConfig::call_timeout). The circuit's [`ErrorClassifier`](super::ErrorClassifier)
+    /// [`call_timeout`](super::CircuitBreakerConfig::call_timeout). The circuit's [`ErrorClassifier`](super::ErrorClassifier)
     /// classifies errors. `operation` is not called if the circuit rejects the call.
     ///
     /// Configure a timeout in the circuit, not around this call: a timeout around it only cancels the call, and the circuit
     /// does not count a failure.
     ///
-    /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`].
+    /// Cancel safety: dropping the future drops the operation and then the permit, see [`Permit`](super::Permit).
     ///
     /// # Errors
-    /// [`CircuitOpen`](ErrorKind::CircuitOpen) if the call is rejected, [`Timeout`](ErrorKind::Timeout) (phase total) if
+    /// [`CircuitOpen`](crate::ErrorKind::CircuitOpen) if the call is rejected, [`Timeout`](crate::ErrorKind::Timeout) (phase total) if
     /// the operation does not end in time, and the error of the operation.
     fn call<T, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T>> + Send
     where
