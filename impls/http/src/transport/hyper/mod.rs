@@ -53,7 +53,7 @@ use crate::marks::is_handshake;
 /// Wrappers add timeouts of whole calls, retries, redirects, decompression and so on: use
 /// [`HttpClientBuilder`](crate::client::HttpClientBuilder) for the client that has them.
 ///
-/// A request that the peer did not process is sent again on another connection, at most ten times and whatever its method: the
+/// A request that the peer did not process is sent again on another connection, at most twenty times and whatever its method: the
 /// connection was closed before anything was sent, or the peer of an HTTP/2 connection refused the stream or was about to close the
 /// connection (RFC 9113, section 8.7). An idempotent request is also sent again if a pooled HTTP/1.1 connection is closed before
 /// the first byte of the response. A body that is a plain stream can be sent again until its first chunk was read. The retry
@@ -255,8 +255,9 @@ impl fmt::Debug for HyperTransport {
     }
 }
 
-/// How often a request that the peer did not process is sent again.
-const MAX_RESENDS: u32 = 10;
+/// How often a request that the peer did not process is sent again. A peer that ends its connections after few requests leaves over a
+/// part of those that are sent to it at once, and the same request may be left over several times in a row.
+const MAX_RESENDS: u32 = 20;
 
 /// Adds the peer to an error.
 fn at(url: &Url, error: NetworkError) -> NetworkError {
