@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use networking_spi::error::context;
-use networking_spi::websocket::{CloseFrame, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest};
+use networking_spi::websocket::{
+    CloseFrame, UnreadPolicy, WebSocketClient, WebSocketConnection, WebSocketMessage, WebSocketRequest,
+};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
+use crate::websocket::error::unread;
 use crate::websocket::{OPERATION, RECEIVE};
 
 pub(super) struct Driver {
@@ -97,14 +100,22 @@ impl Driver {
             match connection.receive().await {
                 Ok(Some(WebSocketMessage::Close(sent))) => {
                     if self.is_final(sent.as_ref()) {
-                        self.deliver(WebSocketMessage::Close(sent)).await;
+                        self.shared.inbox.put(WebSocketMessage::Close(sent));
                         // Complete the closing handshake.
                         while let Ok(Some(_)) = connection.receive().await {}
                         return Disconnect::Closed;
                     }
                     frame = sent;
                 }
-                Ok(Some(message)) => self.deliver(message).await,
+                Ok(Some(message)) => {
+                    if let Err(error) = self.deliver(message).await {
+                        let closing =
+                            connection.close_with(CloseFrame::new(CloseFrame::POLICY_VIOLATION, "too much is unread"));
+                        // The end does not depend on the answer of the peer.
+                        let _ = timeout(self.request.options.close_timeout, closing).await;
+                        return Disconnect::Failed(error);
+                    }
+                }
                 // While closing, a broken connection counts as closed.
                 Ok(None) | Err(_) if self.shared.closing.is_cancelled() => return Disconnect::Closed,
                 Ok(None) => return Disconnect::Outage(closed_by_peer(frame.as_ref())),
@@ -119,16 +130,21 @@ impl Driver {
         self.shared.closing.is_cancelled() || self.policy.max_attempts == Some(0) || frame.is_some_and(final_code)
     }
 
-    async fn deliver(&self, message: WebSocketMessage) {
+    async fn deliver(&self, message: WebSocketMessage) -> Result<()> {
         let Shared { inbox, closing, .. } = &*self.shared;
         if message.is_data() && inbox.is_full() {
+            let options = &self.request.options;
+            if options.unread_policy == UnreadPolicy::Close && !closing.is_cancelled() {
+                return Err(unread(options.max_unread));
+            }
             tokio::select! {
                 () = inbox.room() => {}
                 // `close` must not wait until all messages are received.
-                () = closing.cancelled() => return,
+                () = closing.cancelled() => return Ok(()),
             }
         }
         inbox.put(message);
+        Ok(())
     }
 
     /// Tries to connect until an attempt succeeds or the failure is permanent.
