@@ -179,46 +179,69 @@ impl HttpClientConfig {
         self,
         mut builder: HttpClientBuilder<Configured<T>>,
     ) -> HttpClientBuilder<Configured<T>> {
-        macro_rules! set {
-            ($($setting:ident),+) => {
-                $(if let Some(value) = self.$setting {
-                    builder = builder.$setting(value);
-                })+
-            };
-        }
-
         // First, because its errors name the whole path.
         let valid = self.validate();
         if builder.note(valid).is_none() {
             return builder;
         }
-        let credentials = self.credentials.map(|credentials| credentials.credentials());
+        // Each field by its name, so that a setting that is not passed on does not compile without a warning.
+        let Self {
+            base_url,
+            default_headers,
+            credentials,
+            raise_for_status,
+            timeout,
+            total_timeout,
+            no_timeout,
+            attempt_timeout,
+            retry,
+            rate_limit,
+            rate_limit_per_host,
+            concurrency_limit,
+            hedging,
+            redirects,
+            decompression,
+            max_response_size,
+            cookies,
+            recorded,
+            transport,
+        } = self;
+        macro_rules! set {
+            ($($setting:ident),+) => {
+                $(if let Some(value) = $setting {
+                    builder = builder.$setting(value);
+                })+
+            };
+        }
+
+        let credentials = credentials.map(|credentials| credentials.credentials());
         if let Some(Some(credentials)) = credentials.map(|made| builder.note(made)) {
             builder = builder.credentials(credentials);
         }
-        for (name, value) in self.default_headers {
+        for (name, value) in default_headers {
             builder = builder.default_header(name, value);
         }
-        if self.no_timeout {
+        if no_timeout {
             builder = builder.no_timeout();
         }
-        if self.cookies {
+        if cookies {
             builder = with_cookies(builder);
         }
-        if self.recorded {
+        if recorded {
             builder = with_metrics(builder);
         }
         set!(
             base_url,
             raise_for_status,
             timeout,
+            total_timeout,
             attempt_timeout,
             retry,
             rate_limit,
             rate_limit_per_host
         );
         set!(concurrency_limit, hedging, redirects, decompression, transport);
-        if let Some(bytes) = self.max_response_size {
+        if let Some(bytes) = max_response_size {
             builder = builder.max_response_size(Some(bytes));
         }
         builder

@@ -12,7 +12,7 @@ use networking_http::{
 };
 use networking_spi::http::{HttpClient, HttpClientExt, HttpExtended};
 use networking_spi::validate::Validate;
-use networking_spi::{ErrorKind, config};
+use networking_spi::{ErrorKind, Phase, config};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
@@ -162,6 +162,24 @@ async fn a_configuration_makes_the_client_that_the_setters_make() {
     let builder = HttpClientBuilder::new().config(config);
     let client = builder.raise_for_status(false).build().unwrap();
     assert_eq!(client.get("users").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn the_total_timeout_of_a_configuration_limits_the_call() {
+    let server = RawServer::start(|stream| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
+    let limits = r#"{"total_timeout": "50ms", "attempt_timeout": "2s", "retry": {"max_attempts": 1}}"#;
+    let config: HttpClientConfig = config::from_json(limits).unwrap();
+    let client = http_client_from(config).unwrap();
+    let error = client.get(server.url("/")).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.phase()),
+        (ErrorKind::Timeout, Some(Phase::Total)),
+        "{error:?}"
+    );
 }
 
 #[test]
