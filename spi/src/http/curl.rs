@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::target::without_user;
-use super::{HttpRequest, RequestTarget};
+use super::{HttpRequest, RequestTarget, media_type};
 use crate::redact::{self, REDACTED};
 
 /// The largest body that is printed, in bytes.
@@ -144,10 +144,7 @@ impl CurlCommand<'_> {
     }
 
     fn redacted_body<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let content_type = self.request.headers.get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if media_type::of(&self.request.headers).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return redact::query(text).into();
         }
         // One JSON value, or several as in JSON lines.

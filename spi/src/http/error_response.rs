@@ -5,10 +5,10 @@ use std::error::Error;
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{ProblemDetails, text};
+use super::{ProblemDetails, media_type, text};
 use crate::error::{NetworkError, Result};
 use crate::{json, redact};
 
@@ -99,12 +99,8 @@ impl ErrorResponse {
 
     /// The problem that the server reports, if the body is `application/problem+json` (RFC 9457).
     pub fn problem(&self) -> Option<ProblemDetails> {
-        let content_type = self.header(header::CONTENT_TYPE)?;
-        let essence = content_type.split(';').next()?.trim();
-        if !essence.eq_ignore_ascii_case("application/problem+json") {
-            return None;
-        }
-        self.json().ok()
+        let is_problem = media_type::of(&self.headers).eq_ignore_ascii_case("application/problem+json");
+        is_problem.then(|| self.json().ok()).flatten()
     }
 }
 
@@ -150,7 +146,7 @@ impl NetworkError {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
     use serde_json::Value;
 
     use super::*;

@@ -16,6 +16,7 @@ mod headers;
 pub mod hop_by_hop;
 mod interceptor;
 mod interceptor_fn;
+pub mod media_type;
 mod metrics;
 mod multipart;
 mod options;

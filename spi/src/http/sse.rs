@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 
-use super::{ByteStream, HttpResponse, HttpStream};
+use super::{ByteStream, HttpResponse, HttpStream, media_type};
 use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
 use crate::json;
 use crate::validate::{self, Validate};
@@ -392,13 +392,12 @@ fn check_event_stream(status: StatusCode, headers: &HeaderMap) -> Result<()> {
     if status != StatusCode::OK {
         return Err(wrong("the status of an event stream must be 200"));
     }
+    if media_type::of(headers).eq_ignore_ascii_case("text/event-stream") {
+        return Ok(());
+    }
     let content_type = headers.get(header::CONTENT_TYPE).map_or_else(String::new, |value| {
         String::from_utf8_lossy(value.as_bytes()).into_owned()
     });
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("text/event-stream") {
-        return Ok(());
-    }
     Err(wrong("the content type must be text/event-stream").with_context(context::CONTENT_TYPE, content_type))
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use networking_spi::http::{HeaderMap, header};
+use networking_spi::http::{HeaderMap, media_type};
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -35,7 +35,7 @@ impl Silence {
     /// long as nothing happens.
     pub(super) fn of(headers: &HeaderMap, limit: Duration) -> Self {
         Self {
-            limit: (!is_event_stream(headers)).then_some(limit),
+            limit: (!media_type::of(headers).eq_ignore_ascii_case("text/event-stream")).then_some(limit),
             timer: None,
             since: None,
         }
@@ -61,10 +61,4 @@ impl Silence {
             timer.as_mut().reset(until);
         }
     }
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let essence = content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
-    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, StatusCode, header};
 use networking_spi::error::context;
-use networking_spi::http::OAuth2Token;
+use networking_spi::http::{OAuth2Token, media_type};
 use networking_spi::secret::Secret;
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use serde_json::value::RawValue;
@@ -182,7 +182,7 @@ impl Content {
         {
             return Self::Members(members.into_iter().map(|(name, raw)| (name, value(&raw))).collect());
         }
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let media_type = media_type::without_parameters(content_type);
         let declared = media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded");
         let plain = trimmed.contains('=') && !trimmed.contains(|c: char| c.is_whitespace() || "<>{}".contains(c));
         if plain {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, header};
-use networking_spi::http::HttpResponse;
+use networking_spi::http::{HttpResponse, media_type};
 use networking_spi::redact::{self, REDACTED};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
@@ -152,10 +152,7 @@ impl CassetteConfig {
 }
 
 fn is_form(content_type: &str) -> bool {
-    let media_type = content_type.split(';').next().unwrap_or_default();
-    media_type
-        .trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    media_type::without_parameters(content_type).eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// Replaces strings, including those in lists, and returns whether there were any. Numbers are kept (`max_tokens` is not a
