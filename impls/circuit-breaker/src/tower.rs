@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+pub use networking_spi::circuit_breaker::CircuitError;
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, Circuit, CircuitRejection, CircuitState, Deadline, OwnedPermit,
 };
@@ -129,10 +130,7 @@ pub struct ErrorsFail;
 
 impl<Response, Error> Classify<Response, Error> for ErrorsFail {
     fn classify(&self, result: Result<&Response, &Error>) -> CallRecord {
-        CallRecord::new(match result {
-            Ok(_) => CallOutcome::Success,
-            Err(_) => CallOutcome::Failure,
-        })
+        CallRecord::new(CallOutcome::of(&result))
     }
 }
 
@@ -323,37 +321,5 @@ impl<F, Classifier> fmt::Debug for CircuitFuture<F, Classifier> {
         f.debug_struct("CircuitFuture")
             .field("permit", &self.permit)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a call of a [`CircuitService`] returned no response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CircuitError<E> {
-    /// The circuit rejected the call. The inner service was not called.
-    Rejected(CircuitRejection),
-    /// The call exceeded this timeout and was cancelled.
-    Timeout(Duration),
-    /// The error of the inner service.
-    Inner(E),
-}
-
-impl<E: fmt::Display> fmt::Display for CircuitError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected(rejection) => rejection.fmt(f),
-            Self::Timeout(limit) => write!(f, "no response within {limit:?}"),
-            Self::Inner(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: std::error::Error> std::error::Error for CircuitError<E> {
-    // `Display` shows the rejection or the inner error, so these are not sources of this error.
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Rejected(_) | Self::Timeout(_) => None,
-            Self::Inner(error) => error.source(),
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use networking_circuit_breaker::{SlidingWindowCircuitBreaker, SlidingWindowCircuitBreakerBuilder};
 use networking_spi::circuit_breaker::{
-    BoxedOperation, CallError, CircuitBreakerConfig, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
+    BoxedOperation, CircuitBreakerConfig, CircuitError, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy,
 };
 use networking_spi::clock::Clock;
 use networking_spi::prelude::*;
@@ -134,20 +134,20 @@ fn calls_have_results_of_any_type() {
     };
     assert_eq!(call(Ok(1)).unwrap(), 1);
     assert_eq!(call(Ok(0)).unwrap(), 0, "a result that counts as a failure is returned");
-    assert_eq!(call(Err("declined")).unwrap_err().into_operation(), Some("declined"));
+    assert_eq!(call(Err("declined")).unwrap_err().into_inner(), Some("declined"));
     assert_eq!(call(Err("unavailable")).unwrap_err().to_string(), "unavailable");
     let metrics = breaker.circuit_metrics(NAME).unwrap();
     assert_eq!((metrics.successes, metrics.failures, metrics.ignored), (1, 2, 1));
 
     let fails = || async { Err::<(), _>(std::fmt::Error) };
     let failed = circuit.call_with(fails, CallOutcome::of).now_or_never().unwrap();
-    assert!(matches!(failed, Err(CallError::Operation(std::fmt::Error))));
+    assert!(matches!(failed, Err(CircuitError::Inner(std::fmt::Error))));
     breaker.force_circuit_open(NAME).unwrap();
     let rejected = circuit.call_with(fails, CallOutcome::of).now_or_never().unwrap();
-    let Err(CallError::Circuit(error)) = rejected else {
+    let Err(CircuitError::Rejected(rejection)) = rejected else {
         panic!("the circuit is open");
     };
-    assert_eq!(error.kind(), ErrorKind::CircuitOpen);
+    assert_eq!(NetworkError::from(rejection).kind(), ErrorKind::CircuitOpen);
 }
 
 /// A call without a timeout needs no runtime.

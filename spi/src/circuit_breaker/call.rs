@@ -8,45 +8,47 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::{CallOutcome, CallRecord, Circuit};
+use super::{CallOutcome, CallRecord, Circuit, CircuitRejection};
 use crate::error::{NetworkError, Phase, Result};
 
-/// The error of [`CircuitExt::call_with`].
-///
-/// Exhaustive on purpose: either the circuit or the operation failed.
-#[derive(Debug)]
-pub enum CallError<E> {
-    /// The circuit rejected the call ([`CircuitOpen`](crate::ErrorKind::CircuitOpen)), or ended it after the
-    /// [`call_timeout`](super::CircuitBreakerConfig::call_timeout) ([`Timeout`](crate::ErrorKind::Timeout)).
-    Circuit(NetworkError),
-    /// The operation failed.
-    Operation(E),
+/// Why a call through a circuit returned no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CircuitError<E> {
+    /// The circuit rejected the call. The operation was not called.
+    Rejected(CircuitRejection),
+    /// The call exceeded this timeout ([`call_timeout`](super::CircuitBreakerConfig::call_timeout)) and was cancelled.
+    Timeout(Duration),
+    /// The error of the operation.
+    Inner(E),
 }
 
-impl<E> CallError<E> {
-    /// The error of the operation, if the circuit admitted it and it ended in time.
-    pub fn into_operation(self) -> Option<E> {
+impl<E> CircuitError<E> {
+    /// The error of the operation, if it ended with one.
+    pub fn into_inner(self) -> Option<E> {
         match self {
-            Self::Circuit(_) => None,
-            Self::Operation(error) => Some(error),
+            Self::Rejected(_) | Self::Timeout(_) => None,
+            Self::Inner(error) => Some(error),
         }
     }
 }
 
-impl<E: fmt::Display> fmt::Display for CallError<E> {
+impl<E: fmt::Display> fmt::Display for CircuitError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Circuit(error) => error.fmt(f),
-            Self::Operation(error) => error.fmt(f),
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Timeout(limit) => write!(f, "no response within {limit:?}"),
+            Self::Inner(error) => error.fmt(f),
         }
     }
 }
 
-impl<E: Error> Error for CallError<E> {
+impl<E: Error> Error for CircuitError<E> {
+    // `Display` shows the rejection or the inner error, so these are not sources of this error.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Circuit(error) => error.source(),
-            Self::Operation(error) => error.source(),
+            Self::Rejected(_) | Self::Timeout(_) => None,
+            Self::Inner(error) => error.source(),
         }
     }
 }
@@ -104,7 +106,7 @@ pub trait CircuitExt: Circuit {
     ///
     /// ```
     /// # use networking_spi::prelude::*;
-    /// use networking_spi::circuit_breaker::{CallError, CallOutcome};
+    /// use networking_spi::circuit_breaker::{CallOutcome, CircuitError};
     ///
     /// #[derive(Debug)]
     /// enum BillingError {
@@ -112,7 +114,7 @@ pub trait CircuitExt: Circuit {
     ///     Declined,
     /// }
     ///
-    /// async fn charge(circuit: &dyn Circuit) -> Result<u64, CallError<BillingError>> {
+    /// async fn charge(circuit: &dyn Circuit) -> Result<u64, CircuitError<BillingError>> {
     ///     let classify = |result: &Result<u64, BillingError>| match result {
     ///         Err(BillingError::Unavailable) => CallOutcome::Failure,
     ///         Ok(_) | Err(BillingError::Declined) => CallOutcome::Success,
@@ -123,13 +125,13 @@ pub trait CircuitExt: Circuit {
     /// ```
     ///
     /// # Errors
-    /// [`CallError::Circuit`] if the call is rejected or does not end in time, and [`CallError::Operation`] with the error of the
+    /// [`CircuitError::Rejected`] and [`CircuitError::Timeout`] of the circuit, and [`CircuitError::Inner`] with the error of the
     /// operation.
     fn call_with<T, E, F, Fut>(
         &self,
         operation: F,
         classify: impl FnOnce(&Result<T, E>) -> CallOutcome + Send,
-    ) -> impl Future<Output = Result<T, CallError<E>>> + Send
+    ) -> impl Future<Output = Result<T, CircuitError<E>>> + Send
     where
         T: Send,
         E: Send,
@@ -182,7 +184,7 @@ pub trait CircuitExt: Circuit {
             };
             let error = match attempt(self, None, operation, record).await {
                 Ok(value) => return Ok(value),
-                Err(CallError::Circuit(error) | CallError::Operation(error)) => error,
+                Err(error) => network_error(error),
             };
             if failed { fallback(error).await } else { Err(error) }
         }
@@ -198,9 +200,16 @@ where
     F: FnOnce() -> Fut + Send,
     Fut: Future<Output = Result<T>> + Send,
 {
-    match attempt(circuit, limit, operation, |result| record(circuit, result)).await {
-        Ok(value) => Ok(value),
-        Err(CallError::Circuit(error) | CallError::Operation(error)) => Err(error),
+    attempt(circuit, limit, operation, |result| record(circuit, result))
+        .await
+        .map_err(network_error)
+}
+
+fn network_error(error: CircuitError<NetworkError>) -> NetworkError {
+    match error {
+        CircuitError::Rejected(rejection) => rejection.into(),
+        CircuitError::Timeout(limit) => NetworkError::timeout("circuit_breaker.call", Phase::Total, limit),
+        CircuitError::Inner(error) => error,
     }
 }
 
@@ -221,7 +230,7 @@ async fn attempt<C, T, E, F, Fut>(
     limit: Option<Duration>,
     operation: F,
     record: impl FnOnce(&Result<T, E>) -> CallRecord + Send,
-) -> Result<T, CallError<E>>
+) -> Result<T, CircuitError<E>>
 where
     C: Circuit + ?Sized,
     T: Send,
@@ -229,9 +238,7 @@ where
     F: FnOnce() -> Fut + Send,
     Fut: Future<Output = Result<T, E>> + Send,
 {
-    let permit = circuit
-        .try_acquire()
-        .map_err(|rejection| CallError::Circuit(rejection.into()))?;
+    let permit = circuit.try_acquire().map_err(CircuitError::Rejected)?;
     let result = match circuit.deadline(limit) {
         None => operation().await,
         Some(deadline) => {
@@ -241,12 +248,11 @@ where
                 Either::Right(((), _)) => {
                     // A timeout is a failure whatever the classifier decides about errors.
                     permit.record(CallOutcome::Failure);
-                    let error = NetworkError::timeout("circuit_breaker.call", Phase::Total, limit);
-                    return Err(CallError::Circuit(error));
+                    return Err(CircuitError::Timeout(limit));
                 }
             }
         }
     };
     permit.record(record(&result));
-    result.map_err(CallError::Operation)
+    result.map_err(CircuitError::Inner)
 }

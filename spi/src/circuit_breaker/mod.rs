@@ -26,7 +26,7 @@ mod event;
 mod metrics;
 
 pub use breaker::{BoxedOperation, CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerExt, OperationOutput};
-pub use call::{CallError, CircuitExt};
+pub use call::{CircuitError, CircuitExt};
 pub use circuit::{CallOutcome, CallRecord, Circuit, CircuitRejection, Deadline, OwnedPermit, Permit, PermitToken};
 pub use classifier::{ErrorClassifier, default_classifier, kafka_classifier};
 pub use config::{CancelPolicy, CircuitBreakerConfig, HalfOpenPolicy, OpenPolicy, RateThresholds, TripPolicy};
