@@ -29,14 +29,14 @@ pub(super) const TORRENT_MESSAGE: usize = 64 << 10;
 /// The violations of the protocol that `/violation/` can send, by name.
 pub(super) const VIOLATIONS: [&str; 9] = [
     "masked",
-    "reserved bit",
-    "reserved data opcode",
-    "reserved control opcode",
-    "fragmented ping",
-    "long ping",
-    "continuation of nothing",
-    "text within a text",
-    "close of one byte",
+    "reserved-bit",
+    "reserved-data-opcode",
+    "reserved-control-opcode",
+    "fragmented-ping",
+    "long-ping",
+    "continuation-of-nothing",
+    "text-within-a-text",
+    "close-of-one-byte",
 ];
 
 /// The wrong answers of `/wrong/`, by name.
@@ -264,19 +264,19 @@ fn violation(name: &str) -> Vec<Frame> {
         change(frame.header_mut());
         vec![frame]
     };
-    match name.replace("%20", " ").as_str() {
+    match name {
         "masked" => with(|header| header.mask = Some([1, 2, 3, 4])),
-        "reserved bit" => with(|header| header.rsv2 = true),
-        "reserved data opcode" => with(|header| header.opcode = OpCode::Data(Data::Reserved(3))),
-        "reserved control opcode" => with(|header| header.opcode = OpCode::Control(Control::Reserved(11))),
-        "fragmented ping" => with(|header| {
+        "reserved-bit" => with(|header| header.rsv2 = true),
+        "reserved-data-opcode" => with(|header| header.opcode = OpCode::Data(Data::Reserved(3))),
+        "reserved-control-opcode" => with(|header| header.opcode = OpCode::Control(Control::Reserved(11))),
+        "fragmented-ping" => with(|header| {
             header.opcode = OpCode::Control(Control::Ping);
             header.is_final = false;
         }),
-        "long ping" => vec![Frame::ping(vec![b'x'; 126])],
-        "continuation of nothing" => with(|header| header.opcode = OpCode::Data(Data::Continue)),
-        "text within a text" => vec![text("one", false), text("two", true)],
-        "close of one byte" => with(|header| header.opcode = OpCode::Control(Control::Close)),
+        "long-ping" => vec![Frame::ping(vec![b'x'; 126])],
+        "continuation-of-nothing" => with(|header| header.opcode = OpCode::Data(Data::Continue)),
+        "text-within-a-text" => vec![text("one", false), text("two", true)],
+        "close-of-one-byte" => with(|header| header.opcode = OpCode::Control(Control::Close)),
         _ => Vec::new(),
     }
 }

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ErrorKind, NetworkError, Result};
+use crate::error::Result;
+use crate::json;
 use crate::validate::{self, Validate};
 
 /// A message in a bridge. The bridge delivers the payload byte for byte as it was received.
@@ -60,17 +61,10 @@ impl BridgeMessage {
     /// ```
     ///
     /// # Errors
-    /// [`Encode`](ErrorKind::Encode) if the value cannot be written as JSON.
+    /// [`Encode`](crate::ErrorKind::Encode) if the value cannot be written as JSON.
     #[allow(clippy::disallowed_methods, reason = "for another clock, there is `new`")]
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        let payload = serde_json::to_vec(value).map_err(|error| {
-            NetworkError::new(
-                ErrorKind::Encode,
-                "bridge.message",
-                "the value cannot be written as JSON",
-            )
-            .with_source(error)
-        })?;
+        let payload = json::encode(value, "bridge.message", "the value")?;
         Ok(Self::new(random_id(), payload, SystemTime::now()).with_content_type("application/json"))
     }
 
@@ -199,6 +193,7 @@ impl BridgeReceipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_message_of_json_has_an_id_a_time_and_a_media_type() {

@@ -202,8 +202,9 @@ pub(in crate::websocket) async fn the_default_limits_take_16_mib(harness: H) -> 
 pub(in crate::websocket) async fn violations_of_the_protocol_end_the_connection(harness: H) -> CaseResult {
     for violation in VIOLATIONS {
         let server = Server::start().await?;
-        let path = format!("/violation/{}", violation.replace(' ', "%20"));
-        let connection = server.connect(&harness.client(), &path).await?;
+        let connection = server
+            .connect(&harness.client(), &format!("/violation/{violation}"))
+            .await?;
         let received = soon(&harness, violation, connection.next()).await?;
         check_error!(received, ErrorKind::Protocol, "{violation}");
         soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;

@@ -14,7 +14,7 @@ use networking_spi::clock::Clock;
 use networking_spi::error::context;
 use networking_spi::http::{
     HttpCapabilities, HttpClient, HttpRequest, HttpResponse, Jitter, RequestOptions, RequestTarget, RetryBudget,
-    RetryEvent, RetryPolicy, RetryReason,
+    RetryEvent, RetryObserver, RetryPolicy, RetryReason,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
@@ -190,14 +190,8 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             if let Some(counters) = &self.counters {
                 counters.retries.fetch_add(1, Relaxed);
             }
-            log(attempt, wait, &result, next_request);
-            if let Some(observer) = policy.observer.as_ref().or(state.policy.observer.as_ref()) {
-                let reason = match &result {
-                    Ok(response) => RetryReason::Status(response.status),
-                    Err(error) => RetryReason::Error(error),
-                };
-                observer(&RetryEvent::new(attempt, wait, reason, next_request));
-            }
+            let observer = policy.observer.as_ref().or(state.policy.observer.as_ref());
+            report(observer, attempt, wait, &result, next_request);
             // Boxed, so that the futures of calls that succeed immediately stay small.
             Box::pin(pause(result, wait)).await;
         }
@@ -205,17 +199,30 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
     }
 }
 
-/// Logs a retry.
+/// Logs a retry, and tells the observer.
 #[cold]
-fn log(attempt: u32, delay: Duration, result: &Result<Box<HttpResponse>>, request: &HttpRequest) {
+fn report(
+    observer: Option<&RetryObserver>,
+    attempt: u32,
+    delay: Duration,
+    result: &Result<Box<HttpResponse>>,
+    request: &HttpRequest,
+) {
     let method = method_name(&request.method);
     let (host, _) = server_of(request);
-    match result {
+    let reason = match result {
         Ok(response) => {
             let status = response.status.as_u16();
             tracing::warn!(method, host, attempt, ?delay, status, "a request is retried");
+            RetryReason::Status(response.status)
         }
-        Err(error) => tracing::warn!(method, host, attempt, ?delay, %error, "a request is retried"),
+        Err(error) => {
+            tracing::warn!(method, host, attempt, ?delay, %error, "a request is retried");
+            RetryReason::Error(error)
+        }
+    };
+    if let Some(observer) = observer {
+        observer(&RetryEvent::new(attempt, delay, reason, request));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use networking_spi::error::context;
-use networking_spi::websocket::WebSocketMessage;
+use networking_spi::websocket::{CloseFrame, WebSocketMessage};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 
@@ -74,6 +74,11 @@ pub(super) fn unread(limit: usize) -> NetworkError {
         "the application did not receive, and the limit of unread messages is reached",
     )
     .with_context(context::LIMIT, limit.to_string())
+}
+
+/// The close frame for the peer of such an application.
+pub(super) fn unread_close() -> CloseFrame {
+    CloseFrame::new(CloseFrame::POLICY_VIOLATION, "too much is unread")
 }
 
 /// The connection was lost.

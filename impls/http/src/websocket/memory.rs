@@ -205,8 +205,7 @@ impl MemoryConnection {
         if self.peer.options.unread_policy == UnreadPolicy::Close {
             let full = error::unread(self.peer.options.max_unread);
             self.peer.end(Some(full));
-            self.own
-                .closed_by_peer(CloseFrame::new(CloseFrame::POLICY_VIOLATION, "too much is unread"));
+            self.own.closed_by_peer(error::unread_close());
         } else {
             tokio::select! {
                 () = self.peer.inbox.room() => {}

@@ -15,40 +15,42 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::transport::length::Announced;
 
-/// When the latest chunk of a stream was taken.
-#[derive(Clone)]
-pub(super) struct Progress(Arc<Mutex<Instant>>);
+/// When the latest chunk of a stream was taken. `None` for other bodies.
+pub(super) struct Progress(Option<Arc<Mutex<Instant>>>);
 
 impl Progress {
     /// Waits for `response`. `None` if nothing of the upload is taken for `limit`.
     pub(super) async fn limit<T>(&self, limit: Duration, response: impl Future<Output = T>) -> Option<T> {
         let mut response = pin!(response);
+        let mut until = Instant::now() + limit;
         loop {
-            let until = *self.0.lock() + limit;
-            match timeout_at(until, &mut response).await {
-                Ok(answered) => return Some(answered),
-                Err(_) if *self.0.lock() + limit <= until => return None,
-                Err(_) => {}
+            if let Ok(answered) = timeout_at(until, &mut response).await {
+                return Some(answered);
             }
+            let later = *self.0.as_ref()?.lock() + limit;
+            if later <= until {
+                return None;
+            }
+            until = later;
         }
     }
 }
 
 /// Converts a body: bytes stay bytes, and a stream stays a stream, with its length if it is known.
 pub(super) fn to_reqwest(body: HttpBody) -> (Option<reqwest::Body>, Progress) {
-    let progress = Progress(Arc::new(Mutex::new(Instant::now())));
-    let converted = if body.is_empty() {
-        None
-    } else if let Some(bytes) = body.as_bytes() {
-        Some(bytes.clone().into())
-    } else {
-        Some(reqwest::Body::wrap(Upload {
-            announced: Announced::new(body.length()),
-            chunks: Mutex::new(body.into_stream()),
-            progress: progress.clone(),
-        }))
+    if body.is_empty() {
+        return (None, Progress(None));
+    }
+    if let Some(bytes) = body.as_bytes() {
+        return (Some(bytes.clone().into()), Progress(None));
+    }
+    let latest = Arc::new(Mutex::new(Instant::now()));
+    let upload = Upload {
+        announced: Announced::new(body.length()),
+        chunks: Mutex::new(body.into_stream()),
+        latest: Arc::clone(&latest),
     };
-    (converted, progress)
+    (Some(reqwest::Body::wrap(upload)), Progress(Some(latest)))
 }
 
 /// A stream with an exact size hint, so that `Content-Length` is sent.
@@ -56,7 +58,7 @@ struct Upload {
     /// Never locked: the mutex makes the stream `Sync`, which reqwest requires.
     chunks: Mutex<ByteStream>,
     announced: Announced,
-    progress: Progress,
+    latest: Arc<Mutex<Instant>>,
 }
 
 impl Body for Upload {
@@ -65,7 +67,7 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>>>> {
         let next = ready!(self.chunks.get_mut().poll_next_unpin(cx)).transpose()?;
-        *self.progress.0.lock() = Instant::now();
+        *self.latest.lock() = Instant::now();
         match &next {
             Some(chunk) => self.announced.take(chunk.len())?,
             None => self.announced.end()?,

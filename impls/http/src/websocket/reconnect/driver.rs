@@ -10,7 +10,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
-use crate::websocket::error::unread;
+use crate::websocket::error::{unread, unread_close};
 use crate::websocket::{OPERATION, RECEIVE};
 
 pub(super) struct Driver {
@@ -109,8 +109,7 @@ impl Driver {
                 }
                 Ok(Some(message)) => {
                     if let Err(error) = self.deliver(message).await {
-                        let closing =
-                            connection.close_with(CloseFrame::new(CloseFrame::POLICY_VIOLATION, "too much is unread"));
+                        let closing = connection.close_with(unread_close());
                         // The end does not depend on the answer of the peer.
                         let _ = timeout(self.request.options.close_timeout, closing).await;
                         return Disconnect::Failed(error);
