@@ -220,7 +220,10 @@ impl HttpResponse {
 /// The largest number of characters of a received value that a message shows.
 const MAX_SHOWN: usize = 200;
 
-/// The error of a status from 400. `attempts`: the client gave up retrying after so many. `ahead` is what is known of the body, and `complete` whether that is all of it.
+/// The error of a status from 400.
+///
+/// `attempts`: the number of attempts, if the client has retried the request in vain. `ahead`: the start of the body that was read.
+/// `complete`: whether that is the whole body.
 pub(super) fn status_error(
     status: StatusCode,
     headers: &HeaderMap,

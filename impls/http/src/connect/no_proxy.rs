@@ -132,7 +132,7 @@ impl FromStr for NoProxy {
 impl Entry {
     fn parse(text: &str) -> Result<Self> {
         Self::read(text).map_err(|reason| {
-            // Somebody may have written a URL with credentials here.
+            // A user may write a URL with credentials in place of a host.
             let shown = if text.contains('@') { "an entry that" } else { text };
             NetworkError::invalid_input("no_proxy", format!("{shown} {reason}"))
         })

@@ -146,7 +146,7 @@ impl<C: HttpClient> Wrapper for CircuitBreakerClient<C> {
     }
 }
 
-/// Adds the open time of the circuit to the outcome of a failed attempt, so that nobody retries while the circuit is open.
+/// Adds the open time of the circuit to the outcome of a failed attempt, so that no wrapper retries it while the circuit is open.
 fn with_open_time(mut result: Result<Box<HttpResponse>>, circuit: &dyn Circuit) -> Result<Box<HttpResponse>> {
     if circuit.state() != CircuitState::Open {
         return result;

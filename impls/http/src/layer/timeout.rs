@@ -75,7 +75,7 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
     }
 }
 
-/// The end of a time limit that starts now. A limit that exceeds the range of the clock is none.
+/// The end of a time limit that starts now, and the limit. `None` if the end exceeds the range of the clock: there is no limit then.
 fn from_now(limit: Duration) -> Option<(Instant, Duration)> {
     Instant::now().checked_add(limit).map(|deadline| (deadline, limit))
 }

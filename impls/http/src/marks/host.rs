@@ -9,7 +9,7 @@ pub(crate) fn of(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
 }
 
-/// Whether the host is this machine, so that nobody on the network can read or change what is sent.
+/// Whether the host is this machine, so that what is sent does not leave it.
 #[cfg(any(feature = "cookies", feature = "jwt", feature = "oauth2"))]
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -168,7 +168,7 @@ async fn a_configuration_makes_the_client_that_the_setters_make() {
 async fn the_total_timeout_of_a_configuration_limits_the_call() {
     let server = RawServer::start(|stream| async move {
         let _open = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let limits = r#"{"total_timeout": "50ms", "attempt_timeout": "2s", "retry": {"max_attempts": 1}}"#;

@@ -67,7 +67,7 @@ async fn a_call_that_would_wait_too_long_fails_immediately() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_waits_until_its_deadline_and_no_longer() {
-    // No limit of the wait; the timeout of an attempt is none.
+    // The time limit of an attempt does not limit the wait.
     let client = limited(RateLimit::new(1, SECOND * 10));
     client.get(URL).await.unwrap();
     let start = Instant::now();

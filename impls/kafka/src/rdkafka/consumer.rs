@@ -361,7 +361,7 @@ client_context!(GroupContext);
 impl GroupContext {
     /// Runs `response`, which passes the response to a rebalance to librdkafka. If the consumer leaves its group meanwhile,
     /// librdkafka may drop the response and block its caller forever (confluentinc/librdkafka#4884). The thread of that call
-    /// and its connections are then lost, but whoever waits for the consumer to leave is told that it has left.
+    /// and its connections are then lost, but `close_consumer` returns.
     fn while_leaving(&self, consumer: &BaseConsumer<Self>, response: impl FnOnce()) {
         if self.leaving.lock().is_none() {
             return response();

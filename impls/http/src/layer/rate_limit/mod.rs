@@ -134,7 +134,7 @@ impl Validate for RateLimit {
 /// its host does not delay calls to other hosts.
 ///
 /// A call waits at most until its total timeout, and at most [`RateLimit::max_wait`]. A call that is expected to wait longer fails
-/// immediately with `RateLimited`; the error contains the wait. A call that is refused or dropped does not count, and delays nobody.
+/// immediately with `RateLimited`; the error contains the wait. A call that is refused or dropped does not count, and delays no other.
 /// The wait is no part of an attempt: `timeout` and `attempt_timeout` start after it.
 ///
 /// A [pause](RateLimit::with_max_pause) starts with the response of a call, if calls are counted, or of an attempt, if attempts
