@@ -57,4 +57,5 @@ pub use networking_circuit_breaker as circuit_breaker;
 pub use networking_http as http;
 #[cfg(any(feature = "kafka-extended", feature = "kafka-memory", feature = "kafka-rdkafka"))]
 pub mod kafka;
+pub mod prelude;
 pub use networking_runtime::clock;

@@ -77,10 +77,12 @@ pub mod prelude {
     /// Bridges: the contract, its endpoints, and its extension trait.
     #[doc(no_inline)]
     pub use crate::bridge::{BridgeSink, BridgeSource, CommunicationBridge, CommunicationBridgeExt};
-    /// Circuit breakers: the registry, one circuit, their extension traits, the states, and the outcomes of calls.
+    /// Circuit breakers: the registry, one circuit, their extension traits, the configuration, the states, and the outcomes of
+    /// calls.
     #[doc(no_inline)]
     pub use crate::circuit_breaker::{
-        CallOutcome, Circuit, CircuitBreaker, CircuitBreakerExt, CircuitExt, CircuitState,
+        CallOutcome, Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitBreakerExt, CircuitError, CircuitExt,
+        CircuitState, HalfOpenPolicy, OpenPolicy, TripPolicy,
     };
     /// Content codings of HTTP bodies.
     #[doc(no_inline)]
@@ -92,9 +94,10 @@ pub mod prelude {
     #[doc(no_inline)]
     pub use crate::http::{
         Batch, BufferedResponse, ByteStreamExt, ErrorResponse, HeaderMap, HeaderName, HeaderValue, HttpBody,
-        HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse, Intercepted, Interceptor, InterceptorFn,
-        IntoHeaders, Method, Multipart, Part, ProblemDetails, ProxyConfig, RequestBuilder, RequestHead, RequestOptions,
-        RequestTarget, RetryPolicy, ServerSentEvent, StatusCode,
+        HttpCircuitOptions, HttpClient, HttpClientExt, HttpExtended, HttpRequest, HttpResponse, Intercepted,
+        Interceptor, InterceptorFn, IntoHeaders, JwtAlgorithm, Method, Multipart, OAuth2Request, Part, ProblemDetails,
+        ProxyConfig, RequestBuilder, RequestHead, RequestOptions, RequestTarget, RetryPolicy, ServerSentEvent,
+        StatusCode,
     };
     /// Kafka: the contracts and the extension trait.
     #[doc(no_inline)]

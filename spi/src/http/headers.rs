@@ -152,7 +152,7 @@ pub(super) fn replace(headers: &mut HeaderMap, new: HeaderMap) {
 }
 
 /// A header, marked as sensitive if its name says so.
-pub(super) fn pair<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue)>
+pub(crate) fn pair<N, V>(name: N, value: V) -> Result<(HeaderName, HeaderValue)>
 where
     N: TryInto<HeaderName>,
     V: TryInto<HeaderValue>,

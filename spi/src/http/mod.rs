@@ -12,7 +12,7 @@ mod client;
 mod curl;
 mod error_response;
 mod extended;
-mod headers;
+pub(crate) mod headers;
 pub mod hop_by_hop;
 mod interceptor;
 mod interceptor_fn;

@@ -56,8 +56,8 @@ impl Multipart {
     }
 
     /// Adds a part. Several parts may have the same name.
-    pub fn part(mut self, name: impl Into<String>, part: Part) -> Self {
-        self.parts.push((name.into(), part));
+    pub fn part(mut self, name: impl Into<String>, part: impl Into<Part>) -> Self {
+        self.parts.push((name.into(), part.into()));
         self
     }
 

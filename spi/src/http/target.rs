@@ -158,6 +158,13 @@ impl From<Uri> for RequestTarget {
 
 impl fmt::Debug for RequestTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// For logs: without user information, query and fragment, which may contain secrets.
+impl fmt::Display for RequestTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absolute(url) => f.write_str(&redact::url(url)),
             Self::Relative(reference) => f.write_str(&shown(reference)),

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use url::{ParseError, Url};
 
 use super::WebSocketOptions;
 use crate::error::Result;
-use crate::http::{RequestTarget, invalid_url};
+use crate::http::{RequestTarget, headers, invalid_url};
 use crate::redact;
 use crate::validate;
 
@@ -49,10 +49,18 @@ impl WebSocketRequest {
         })
     }
 
-    /// Adds a header.
-    pub fn with_header(mut self, name: http::HeaderName, value: http::HeaderValue) -> Self {
-        self.headers.append(name, value);
-        self
+    /// Sets a header of the handshake, and replaces its previous values.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that HTTP does not allow.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Result<Self>
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let (name, value) = headers::pair(name, value)?;
+        self.headers.insert(name, value);
+        Ok(self)
     }
 
     /// Offers a sub-protocol.

@@ -18,10 +18,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
     let client = harness.client();
     let request = server
         .request("/headers")?
-        .with_header(
-            http::HeaderName::from_static("x-test"),
-            http::HeaderValue::from_static("sent"),
-        )
+        .with_header("x-test", "sent")?
         .with_protocol("chat.v3")
         .with_protocol("chat.v2");
     let connection = client.connect(request).await?;
@@ -112,10 +109,7 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
         "sec-websocket-key",
         "sec-websocket-protocol",
     ] {
-        let request = server.request("/echo")?.with_header(
-            http::HeaderName::from_static(name),
-            http::HeaderValue::from_static("mine"),
-        );
+        let request = server.request("/echo")?.with_header(name, "mine")?;
         check_error!(
             client.connect(request).await,
             ErrorKind::InvalidInput,

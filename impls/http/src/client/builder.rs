@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::clock::Clock;
 use networking_spi::error::ResultExt;
-use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, ProxyConfig, RetryPolicy};
+use networking_spi::http::{HttpCircuitOptions, HttpClient, Interceptor, IntoHeaders, ProxyConfig, RetryPolicy};
 #[cfg(feature = "websocket")]
 use networking_spi::websocket::WebSocketClient;
 use networking_spi::{NetworkError, Result, redact};
@@ -346,6 +346,15 @@ impl<S> HttpClientBuilder<S> {
             });
         if let Some((name, value)) = self.note(header) {
             self.settings.defaults.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Adds several headers, like [`default_header`](Self::default_header): a [`HeaderMap`](http::HeaderMap), a list of pairs, or
+    /// a map.
+    pub fn default_headers(mut self, headers: impl IntoHeaders) -> Self {
+        if let Some(headers) = self.note(headers.into_headers().in_field("default_headers")) {
+            self.settings.defaults.headers.extend(headers);
         }
         self
     }

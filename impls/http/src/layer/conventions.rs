@@ -74,6 +74,12 @@ pub(super) fn url_of(request: &HttpRequest) -> Option<String> {
     request.target.url().ok().map(redact::url)
 }
 
+/// Logs the error of a call. It has the host or the URL, and the span has the URL.
+#[cold]
+pub(super) fn report_failure(span: &Span, method: &'static str, error: &NetworkError) {
+    tracing::error!(parent: span, method, attempts = error.attempts(), %error, "a request failed");
+}
+
 pub(super) fn note_status(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.as_u16() >= 400 {

@@ -9,8 +9,10 @@ use networking_spi::clock::Clock;
 use networking_spi::http::{ErrorResponse, HttpCapabilities, HttpClient, HttpRequest, HttpResponse, RequestTarget};
 use networking_spi::{NetworkError, Result, Retryability, redact};
 use tokio::time::timeout;
+use tracing::Span;
 use url::Url;
 
+use super::conventions::{method_name, report_failure};
 use super::retry_after::retry_after;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::connect::basic;
@@ -174,7 +176,9 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        self.apply(&mut request)?;
+        let method = method_name(&request.method);
+        self.apply(&mut request)
+            .inspect_err(|error| report_failure(&Span::current(), method, error))?;
         let raise = request
             .options
             .raise_for_status
@@ -192,13 +196,16 @@ impl<C: HttpClient> Wrapper for DefaultsClient<C> {
         };
         // `status_error` has no clock, so dates in `Retry-After` are handled here.
         let wait = retry_after(&response.headers, &*self.clock);
-        Err(match (error.retryability(), wait) {
+        let error = match (error.retryability(), wait) {
             (Retryability::Now | Retryability::After(_), Some(wait)) => {
                 error.with_retryability(Retryability::After(wait))
             }
             (Retryability::Exhausted(_), wait @ Some(_)) => error.with_retryability(Retryability::Exhausted(wait)),
             _ => error,
-        })
+        };
+        // The wrapper that logs other failures has seen a response.
+        report_failure(&Span::current(), method, &error);
+        Err(error)
     }
 }
 

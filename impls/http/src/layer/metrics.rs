@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 
 use super::HttpCounters;
-use super::conventions::{client_span, method_name, note_error, note_status};
+use super::conventions::{client_span, method_name, note_error, note_status, report_failure};
 #[cfg(feature = "metrics")]
 use super::recorder::Recorder;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
@@ -125,7 +125,7 @@ impl<C: HttpClient> Wrapper for MetricsClient<C> {
                 let error = with_host(error, host.as_deref());
                 note_error(&span, &error);
                 note_attempts(&span, error.attempts());
-                report(&span, method, &error);
+                report_failure(&span, method, &error);
                 #[cfg(feature = "metrics")]
                 if let Some(measured) = &measured {
                     measured.failed(&error, started.elapsed());
@@ -163,19 +163,13 @@ impl<C> MetricsClient<C> {
         body.inspect(move |chunk| {
             let chunk = chunk.map_err(|error| {
                 let error = with_host(error, host.as_deref());
-                report(&Span::none(), method, &error);
+                report_failure(&Span::current(), method, &error);
                 error
             })?;
             counters.bytes_received.fetch_add(chunk.len() as u64, Relaxed);
             Ok(chunk)
         })
     }
-}
-
-/// Logs the error of a call. It has the host, and the span has the URL.
-#[cold]
-fn report(span: &Span, method: &'static str, error: &NetworkError) {
-    tracing::error!(parent: span, method, attempts = error.attempts(), %error, "a request failed");
 }
 
 /// The peer, as errors show it.

@@ -89,6 +89,13 @@ impl BodySource for FileSource {
     }
 }
 
+impl From<FileSource> for Part {
+    /// Like [`FileSource::into_part`].
+    fn from(file: FileSource) -> Self {
+        file.into_part()
+    }
+}
+
 impl From<FileSource> for HttpBody {
     fn from(source: FileSource) -> Self {
         if source.length == 0 {

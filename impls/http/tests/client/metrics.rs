@@ -107,11 +107,17 @@ async fn failures_are_logged_once_without_secrets() {
         .bytes()
         .await
         .unwrap_err();
-    // A status is a response.
+    // A status is a response, unless it is raised.
     client.get("http://api.test/missing").await.unwrap();
+    client
+        .get("http://api.test/missing")
+        .raise_for_status(true)
+        .await
+        .unwrap_err();
+    client.get("/relative").await.unwrap_err();
     let text = spans.text();
     let errors: Vec<&str> = text.lines().filter(|line| line.contains(" ERROR ")).collect();
-    let [call, body] = errors[..] else {
+    let [call, body, raised, relative] = errors[..] else {
         panic!("{text}");
     };
     for part in ["a request failed", r#"method="POST""#, "tls", "token=[redacted]"] {
@@ -125,6 +131,10 @@ async fn failures_are_logged_once_without_secrets() {
     ] {
         assert!(body.contains(part), "{part}: {body}");
     }
+    for part in ["a request failed", r#"method="GET""#, "not_found (404)", "api.test"] {
+        assert!(raised.contains(part), "{part}: {raised}");
+    }
+    assert!(relative.contains("invalid_input"), "{relative}");
     assert!(!text.contains("s3cr3t"), "{text}");
 }
 

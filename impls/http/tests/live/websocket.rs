@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use networking_conformance::{CaseResult, check, check_eq, check_error};
 use networking_http::TransportConfig;
-use networking_spi::http::{HeaderValue, HttpExtended, header};
+use networking_spi::http::HttpExtended;
 use networking_spi::websocket::{
     CloseFrame, WebSocketCompression, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage, WebSocketOptions,
     WebSocketRequest,
@@ -91,7 +91,7 @@ pub(crate) async fn compressed_messages_come_back(live: Arc<Live>) -> CaseResult
 
 pub(crate) async fn headers_and_sub_protocols_are_negotiated(live: Arc<Live>) -> CaseResult {
     let wanted = request(&live, "/headers")?
-        .with_header(header::AUTHORIZATION, HeaderValue::from_static("Bearer t0ken"))
+        .with_header("authorization", "Bearer t0ken")?
         .with_protocol("unknown")
         .with_protocol("echo.v1")
         .with_protocol("echo.v2");
