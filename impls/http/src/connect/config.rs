@@ -35,7 +35,8 @@ pub struct TransportConfig {
     /// With `ReqwestTransport`, it is the time from the start of the request, or from the latest chunk that was taken of a streaming
     /// upload, to the response head, whatever else moves.
     ///
-    /// The body of an event stream (`text/event-stream`) may be silent for as long as it likes.
+    /// The body of an event stream (`text/event-stream`) may be silent for as long as it likes. The default of 60 s does not end an
+    /// attempt whose `timeout` or `attempt_timeout` was set to a longer time.
     #[serde(with = "humantime_serde")]
     pub read_timeout: Duration,
     /// How long an idle connection is kept.
@@ -180,13 +181,18 @@ impl HttpVersion {
     }
 }
 
+impl TransportConfig {
+    /// The default of [`read_timeout`](Self::read_timeout).
+    pub(crate) const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(60);
+}
+
 impl Default for TransportConfig {
     /// 10 s to connect, 60 s without data, 90 s idle, at most 256 idle connections per host and any number of open ones, 30 s to
     /// wait for a connection, response heads of 256 KiB, TCP keep-alive after 60 s, verified TLS, no proxy, `User-Agent: networking-http/<version>`.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(60),
+            read_timeout: Self::DEFAULT_READ_TIMEOUT,
             pool_idle_timeout: Duration::from_secs(90),
             pool_max_idle_per_host: 256,
             max_connections_per_host: None,

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::body;
 use crate::body::deadline;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-use crate::marks::{Deadline, LongBody};
+use crate::connect::TransportConfig;
+use crate::marks::{Deadline, LongBody, Patience};
 
 /// The time limit of a whole call: the wait for the rate limit, all attempts, the waits between them, and reading the body.
 ///
@@ -175,6 +176,12 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
         let of_body = whole
             .filter(|_| covers_body)
             .and_then(|whole| Some(Box::new(((deadline - limit).checked_add(whole)?, whole))));
+        if limit > TransportConfig::DEFAULT_READ_TIMEOUT {
+            request.extensions.insert(Patience {
+                head: limit,
+                body: of_body.as_ref().map_or(Duration::ZERO, |body| body.1),
+            });
+        }
         let sent = pin!(next.send(request));
         let Ok(result) = deadline::by(deadline, sent).await else {
             return Err(

@@ -1,5 +1,7 @@
 //! The deadline of a call, and marks that change it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 /// In the extensions of a request: when its total timeout passes. Wrappers do not start waits that would end later.
@@ -10,3 +12,13 @@ pub(crate) struct Deadline(pub(crate) Instant);
 /// client's time limits apply until the response head; limits that the request itself sets apply unchanged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LongBody;
+
+/// In the extensions of a request: the caller set time limits of an attempt that are longer than the default read timeout, which then
+/// does not end the attempt before them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// The limit until the response head.
+    pub(crate) head: Duration,
+    /// The limit until the body has been read; zero without one.
+    pub(crate) body: Duration,
+}

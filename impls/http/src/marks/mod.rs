@@ -13,7 +13,7 @@ pub use attempts::Attempts;
 pub(crate) use attempts::{OpenCircuit, ResendCount};
 pub(crate) use credentials::LeftOrigin;
 pub use credentials::WithoutCredentials;
-pub(crate) use deadline::{Deadline, LongBody};
+pub(crate) use deadline::{Deadline, LongBody, Patience};
 pub(crate) use handshake::{Handshake, is_handshake, use_http_scheme};
 pub(crate) use origin::{origin_name, same_origin};
 #[cfg(any(feature = "digest-auth", feature = "websocket"))]

@@ -1,12 +1,41 @@
-//! The read timeout of response bodies.
+//! The read timeout.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Extensions;
 use networking_spi::http::{HeaderMap, media_type};
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::connect::TransportConfig;
+use crate::marks::Patience;
+
+/// The read timeouts of one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadTimeouts {
+    /// Until the response head.
+    pub(super) head: Duration,
+    /// In its body.
+    pub(super) body: Duration,
+}
+
+impl ReadTimeouts {
+    /// Those of a request with these extensions over a transport with this configuration. See
+    /// [`TransportConfig::read_timeout`].
+    pub(super) fn of(config: &TransportConfig, extensions: &Extensions) -> Self {
+        let limit = config.read_timeout;
+        let patience = extensions
+            .get::<Patience>()
+            .filter(|_| limit == TransportConfig::DEFAULT_READ_TIMEOUT);
+        let at_least = |patience: Option<Duration>| patience.map_or(limit, |patience| limit.max(patience));
+        Self {
+            head: at_least(patience.map(|patience| patience.head)),
+            body: at_least(patience.map(|patience| patience.body)),
+        }
+    }
+}
 
 /// The peer sent nothing within the read timeout.
 pub(super) fn read_timeout(sent: SendState) -> NetworkError {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_http::{
-    ConfiguredTransport, HttpVersion, HyperTransport, ReqwestTransport, SystemResolver, TransportConfig,
+    ConfiguredTransport, HttpClientBuilder, HttpVersion, HyperTransport, ReqwestTransport, SystemResolver,
+    TransportConfig,
 };
 use networking_spi::http::{HttpBody, HttpClient, HttpClientExt, ProxyConfig, RequestOptions};
 use networking_spi::{ErrorKind, NetworkError, Phase, SendState};
@@ -26,6 +27,7 @@ fn both(config: TransportConfig) -> (HyperTransport, ReqwestTransport) {
 
 super::for_each_transport!(
     silence_is_a_read_timeout,
+    a_longer_time_limit_replaces_the_default_read_timeout,
     timeouts_of_any_length_are_accepted,
     a_wrong_content_length_is_refused,
     a_handshake_that_stalls_is_a_connect_timeout,
@@ -69,6 +71,65 @@ async fn silence_is_a_read_timeout<T: ConfiguredTransport>() {
         );
         assert_eq!(error.send_state(), sent, "{path}");
         assert!(!error.is_a(ErrorKind::Connection), "{path}");
+    }
+}
+
+/// A response that starts after 90 s, and is then silent for 90 s.
+async fn a_longer_time_limit_replaces_the_default_read_timeout<T: ConfiguredTransport>() {
+    let (received, mut requests) = mpsc::unbounded_channel();
+    let server = RawServer::start(move |mut stream| {
+        let received = received.clone();
+        async move {
+            read_head(&mut stream).await;
+            let _ = received.send(());
+            for part in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "late"] {
+                tokio::time::sleep(Duration::from_secs(90)).await;
+                let _ = stream.write_all(part.as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let url = server.url("/");
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let short = TransportConfig::new().with_read_timeout(minutes(1) - Duration::from_secs(1));
+    let body = RequestOptions::new().with_timeout(minutes(5));
+    let head = RequestOptions::new().with_attempt_timeout(minutes(5));
+    let none = RequestOptions::new().without_timeout();
+    for (config, options, phase) in [
+        (TransportConfig::new(), body.clone(), None),
+        (TransportConfig::new(), head.clone(), Some(SendState::Sent)),
+        (TransportConfig::new(), none, Some(SendState::MaybeSent)),
+        // One that was set applies.
+        (short, body, Some(SendState::MaybeSent)),
+    ] {
+        let client = HttpClientBuilder::over(transport::<T>(config))
+            .retries(0)
+            .build()
+            .unwrap();
+        let (result, ()) = tokio::join!(
+            async {
+                match client.get(&url).options(options).await {
+                    Ok(response) => response.text().await,
+                    Err(error) => Err(error),
+                }
+            },
+            async {
+                requests.recv().await.unwrap();
+                tokio::time::pause();
+            }
+        );
+        match (result, phase) {
+            (Ok(body), None) => assert_eq!(body, "late"),
+            (Err(error), Some(sent)) => {
+                assert_eq!(
+                    (error.phase(), error.send_state()),
+                    (Some(Phase::Read), sent),
+                    "{error}"
+                );
+            }
+            (result, phase) => panic!("{result:?}, expected {phase:?}"),
+        }
+        tokio::time::resume();
     }
 }
 

@@ -29,7 +29,7 @@ use self::pool::{Failed, Pool};
 use self::upload::Upload;
 use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
-use super::silence::Silence;
+use super::silence::{ReadTimeouts, Silence};
 use super::variants::{Variant, Variants};
 use super::{check_head_size, check_sendable, length, without_wrappers};
 use crate::connect::basic;
@@ -155,6 +155,7 @@ impl HttpClient for HyperTransport {
             mut headers,
             body,
             options,
+            extensions,
             ..
         } = request;
         let mut url = match target {
@@ -167,7 +168,7 @@ impl HttpClient for HyperTransport {
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&url, &options, |variant| base.pool(variant))?;
         let in_flight = InFlight::enter(&base.gauges);
-        let read_timeout = base.setup.config.read_timeout;
+        let read_timeouts = ReadTimeouts::of(&base.setup.config, &extensions);
 
         let source = body.try_clone();
         let upload = Upload::new(body, length);
@@ -175,7 +176,7 @@ impl HttpClient for HyperTransport {
         let mut request = outgoing.request(method, headers, upload);
         #[cfg(feature = "websocket")]
         if is_handshake {
-            return upgrade::request(&pool, request, &url, in_flight, read_timeout)
+            return upgrade::request(&pool, request, &url, in_flight, read_timeouts.head)
                 .await
                 .map_err(|error| at(&url, error));
         }
@@ -188,10 +189,11 @@ impl HttpClient for HyperTransport {
                 .then(|| (request.method().clone(), request.headers().clone()));
             connection.address(&mut request, &url)?;
             let (progress, movement) = (request.body().progress(), connection.movement(request.body_mut()));
-            let failure = match download::await_head(connection.send(request), read_timeout, progress, movement).await {
-                Ok(head) => break (head, connection),
-                Err(failure) => failure,
-            };
+            let failure =
+                match download::await_head(connection.send(request), read_timeouts.head, progress, movement).await {
+                    Ok(head) => break (head, connection),
+                    Err(failure) => failure,
+                };
             request = match (connection.fail(failure, idempotent), again) {
                 (Failed::Unsent(request), _) => request,
                 (Failed::Again(error), Some((method, headers))) if resends < MAX_RESENDS => {
@@ -224,7 +226,7 @@ impl HttpClient for HyperTransport {
         response.version = parts.version;
         response.headers = parts.headers;
         response.url = Some(url);
-        let silence = Silence::of(&response.headers, read_timeout);
+        let silence = Silence::of(&response.headers, read_timeouts.body);
         let limits = download::Limits { silence, max_head };
         let (body, trailers) = download::body(incoming, connection, in_flight, limits, bodiless).await;
         response.body = body;

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use self::error::{Stage, classify};
 use super::framing::{self, Framing};
 use super::pool_stats::PoolStatsSource;
-use super::silence::{Silence, read_timeout};
+use super::silence::{ReadTimeouts, Silence, read_timeout};
 use super::variants::Variants;
 use super::{check_head_size, check_sendable, length, name_te_to_the_connection, without_wrappers};
 use crate::connect::basic;
@@ -129,6 +129,7 @@ impl HttpClient for ReqwestTransport {
             mut headers,
             body,
             options,
+            extensions,
             ..
         } = request;
         let mut url = target.url()?.clone();
@@ -137,6 +138,7 @@ impl HttpClient for ReqwestTransport {
         length::announced(&headers, &body)?;
         let Inner { setup, clients, .. } = &*self.0;
         let Setup { config, resolution } = setup;
+        let read_timeouts = ReadTimeouts::of(config, &extensions);
         let (client, proxied) = clients.select(&url, &options, |variant| build::client(setup, variant))?;
         let host: Box<str> = host::of(&url).into();
         let tunneled = url.scheme() == "https";
@@ -175,7 +177,7 @@ impl HttpClient for ReqwestTransport {
 
         let to_head = *outgoing.method() == Method::HEAD;
         let in_flight = InFlight::enter(Arc::clone(&self.0));
-        let answered = progress.limit(config.read_timeout, client.execute(outgoing)).await;
+        let answered = progress.limit(read_timeouts.head, client.execute(outgoing)).await;
         let mut incoming = answered
             .ok_or_else(|| read_timeout(SendState::MaybeSent).with_context(context::HOST, &*host))?
             .map_err(|error| classify(error, Stage::Head, proxied, false, &host))?;
@@ -203,7 +205,7 @@ impl HttpClient for ReqwestTransport {
                 body,
                 trailers: response.trailers.clone(),
                 max_head: config.max_response_head,
-                silence: Silence::of(&response.headers, config.read_timeout),
+                silence: Silence::of(&response.headers, read_timeouts.body),
                 ended: false,
                 peer: Peer { host, proxied, http2 },
                 _in_flight: in_flight,
