@@ -1,5 +1,6 @@
 //! Reading configurations from files, with errors that say what to change.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
@@ -10,8 +11,8 @@ use crate::redact::REDACTED;
 /// Reads a configuration from any format of serde.
 ///
 /// Every configuration of the project refuses unknown keys, whichever way it is deserialized. This function also names the path
-/// of the key and the key that was probably meant, in place of a list of all keys, and its errors never show the credentials
-/// of a URL or an excerpt of the file.
+/// of the key and the key that was probably meant, in place of a list of all keys. Its errors never show a value of a wrong type,
+/// the credentials of a URL, or an excerpt of the file: they may be secrets.
 ///
 /// ```
 /// use networking_spi::config;
@@ -24,7 +25,8 @@ use crate::redact::REDACTED;
 /// ```
 ///
 /// With other formats: `config::read(toml::Deserializer::parse(text)?)`, or the deserializer of a YAML crate. A `Value` of any
-/// format is a deserializer, too.
+/// format is a deserializer, too. The error of a parser for text that is not valid in its format may quote the line, such as that of
+/// `toml`: do not log its `Display`.
 ///
 /// # Errors
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the path of the key ([`NetworkError::field`]): `retry.max_retries`.
@@ -58,36 +60,99 @@ const WHOLE: &str = "config";
 /// The error for the message of a format's deserializer. serde has no typed errors; the sentences are those of its default
 /// `Error::unknown_field` and `Error::unknown_variant`, which all formats use.
 fn explain(path: &str, message: &str) -> NetworkError {
+    // The path of a text that ends too early is unknown.
+    let path = path.trim_end_matches(".?");
+    let path = if path == "?" { ROOT } else { path };
     let place = Place::find(message);
-    for (kind, word) in [("unknown field `", "key"), ("unknown variant `", "value")] {
+    for (kind, word) in [
+        ("unknown field `", "key"),
+        ("unknown variant `", "value"),
+        ("missing field `", "missing"),
+    ] {
         let Some((name, expected)) = message.split_once(kind).and_then(|(_, rest)| rest.split_once('`')) else {
             continue;
         };
+        let below = match path {
+            ROOT => name.to_owned(),
+            path if path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        if word == "missing" {
+            // Our own texts go on after the name.
+            let details = without_place(expected.lines().next().unwrap_or_default());
+            let what = if details.is_empty() {
+                "is missing".to_owned()
+            } else {
+                format!("missing field `{name}`{details}")
+            };
+            return NetworkError::invalid_input(below, format!("{what}{place}"));
+        }
         let expected = expected.lines().next().unwrap_or_default();
         // The names are between backticks.
         let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
         let field = match path {
-            ROOT if word == "key" => name.to_owned(),
+            _ if word == "key" => below,
             ROOT => WHOLE.to_owned(),
-            path if word == "value" || path == name || path.ends_with(&format!(".{name}")) => path.to_owned(),
-            path => format!("{path}.{name}"),
+            path => path.to_owned(),
         };
-        let advice = match nearest(name, &known) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None if known.is_empty() => "there are none here".to_owned(),
-            None => format!("expected one of `{}`", known.join("`, `")),
+        let problem = match nearest(name, &known) {
+            Some(nearest) => format!("unknown {word} `{name}`, did you mean `{nearest}`?"),
+            None if known.is_empty() => format!("unknown {word} `{name}`, there are none here"),
+            // A value that resembles no known one may be a secret in the wrong place.
+            None if word == "value" => format!("unknown value, expected one of `{}`", known.join("`, `")),
+            None => format!("unknown {word} `{name}`, expected one of `{}`", known.join("`, `")),
         };
-        return NetworkError::invalid_input(field, format!("unknown {word} `{name}`, {advice}{place}"));
+        return NetworkError::invalid_input(field, format!("{problem}{place}"));
+    }
+    let field = if path == ROOT { WHOLE } else { path };
+    if let Some(problem) = wrong_value(message) {
+        return NetworkError::invalid_input(field, format!("{problem}{place}"));
     }
     let message = message.lines().rev().find(|line| !line.trim().is_empty());
-    let message = without_credentials(message.unwrap_or("cannot be read"));
-    let place = if message.contains(" column ") {
-        Place(None)
-    } else {
-        place
-    };
-    let field = if path == ROOT { WHOLE } else { path };
+    let message = without_credentials(without_place(message.unwrap_or("cannot be read")));
     NetworkError::invalid_input(field, format!("{message}{place}"))
+}
+
+/// The problem of a value that serde refuses, without the value, which may be a secret: serde's sentences are
+/// `invalid type: string "hunter2", expected u32` and `invalid value: ...`.
+fn wrong_value(message: &str) -> Option<String> {
+    let (_, rest) = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|kind| message.split_once(kind))?;
+    // The value may contain the word.
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let found = match found.split_whitespace().next()? {
+        "string" | "character" => "a text",
+        "integer" | "floating" => "a number",
+        "boolean" => "true or false",
+        "sequence" => "a list",
+        "map" => "an object",
+        "null" | "unit" | "Option" => "nothing",
+        _ => "another value",
+    };
+    let expected = without_place(expected.lines().next().unwrap_or_default());
+    Some(format!("must be {}, not {found}", described(expected)))
+}
+
+/// What serde expected, in the words of a file.
+fn described(expected: &str) -> Cow<'_, str> {
+    match expected {
+        "a duration" => "a time with its unit, such as `30s` or `1m 30s`".into(),
+        "a string" | "string" => "a text".into(),
+        "a boolean" => "true or false".into(),
+        "a sequence" => "a list".into(),
+        "a map" | "string or map" => "an object".into(),
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" => "a whole number in its range".into(),
+        "f32" | "f64" => "a number".into(),
+        other
+            if ["struct ", "struct variant ", "enum ", "internally tagged enum "]
+                .iter()
+                .any(|kind| other.starts_with(kind)) =>
+        {
+            "an object with its settings".into()
+        }
+        other => other.into(),
+    }
 }
 
 /// Line and column in the text, if the format reports them.
@@ -117,6 +182,11 @@ impl fmt::Display for Place {
     }
 }
 
+/// The message without its place, which [`Place`] writes.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
+}
+
 /// Replaces the user information of URLs, which a format may quote.
 fn without_credentials(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
@@ -143,11 +213,12 @@ fn without_credentials(message: &str) -> String {
 const MAX_COMPARED: usize = 64;
 
 /// Words that other libraries use for the same setting, and words that are no part of a name here.
-const SYNONYMS: [(&str, &str); 13] = [
+const SYNONYMS: [(&str, &str); 14] = [
     ("retries", "attempts"),
     ("tries", "attempts"),
     ("ssl", "tls"),
-    ("maximum", "max"),
+    ("maximum", ""),
+    ("max", ""),
     ("minimum", "min"),
     ("certs", "certificates"),
     ("cert", "certificates"),
@@ -168,11 +239,31 @@ fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     known
         .iter()
         .map(|candidate| (distance(&wanted, &words(candidate)), *candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= (name.len().max(candidate.len()) / 3).max(1) || same_subject(&wanted, &words(candidate))
+        .filter(|(_, candidate)| {
+            let candidate = words(candidate);
+            is_misspelt(&wanted, &candidate) || same_subject(&wanted, &candidate) || ends_with(&candidate, &wanted)
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether the names differ by typing mistakes. With the same number of words, each word must be similar: `read_timeout` is not a
+/// misspelt `total_timeout`.
+fn is_misspelt(a: &[char], b: &[char]) -> bool {
+    let similar = |a: &[char], b: &[char]| distance(a, b) <= (a.len().max(b.len()) / 3).max(1);
+    let is_separator = |char: &char| *char == '_';
+    let words = |name: &[char]| name.split(is_separator).count();
+    if words(a) != words(b) {
+        return similar(a, b);
+    }
+    a.split(is_separator)
+        .zip(b.split(is_separator))
+        .all(|(a, b)| similar(a, b))
+}
+
+/// Whether the last words of `name` are `end`: `default_headers` for `headers`.
+fn ends_with(name: &[char], end: &[char]) -> bool {
+    !end.is_empty() && name.strip_suffix(end).is_some_and(|rest| rest.ends_with(&['_']))
 }
 
 /// Whether both names have at most two words, and the same first one.
@@ -254,12 +345,21 @@ mod tests {
             ("status", Some("statuses")),
             ("root_file", Some("root_certificates")),
             ("retry_on_status_codes", None),
+            ("attempts", Some("max_attempts")),
+            ("maximum_attempts", Some("max_attempts")),
+            ("max", None),
+            ("verifies", None),
             ("x", None),
             ("", None),
         ] {
             assert_eq!(nearest(name, &known), expected, "{name}");
         }
         assert_eq!(nearest(&"max_attempts".repeat(10), &known), None);
+        assert_eq!(nearest("read_timeout", &["total_timeout", "connect_timeout"]), None);
+        assert_eq!(
+            nearest("total_time", &["read_timeout", "total_timeout"]),
+            Some("total_timeout")
+        );
         assert_eq!(nearest("acks", &[]), None);
     }
 

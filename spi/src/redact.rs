@@ -47,8 +47,10 @@ pub fn is_secret_name(name: &str) -> bool {
         .filter(joined)
         .map(|char| char.to_ascii_lowercase())
         .collect();
-    matches!(name.as_str(), "key" | "sig" | "code" | "auth" | "jwt" | "pwd")
-        || SECRET_WORDS.iter().any(|word| name.contains(word))
+    matches!(
+        name.as_str(),
+        "key" | "sig" | "sas" | "hmac" | "code" | "auth" | "jwt" | "pwd" | "pin" | "otp" | "totp" | "sid" | "ticket"
+    ) || SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// Returns the URL without its fragment, and with its user information and the values of secret query parameters replaced.
@@ -145,6 +147,8 @@ mod tests {
             "private_key",
             "passphrase",
             "PWD",
+            "otp",
+            "sid",
             "device_code",
             "code_verifier",
             "x-amz-server-side-encryption-customer-key",

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// A credential. `Debug` and `Display` print `[redacted]`. Its memory is overwritten with zeros when it is dropped.
@@ -16,7 +17,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// assert_eq!(format!("{password:?} {password}"), "[redacted] [redacted]");
 /// assert_eq!(password.expose(), "hunter2");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -35,6 +36,52 @@ impl Secret {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Errors do not show the value, which is probably the secret in the wrong type.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // With the hint of a type, some formats write the errors of other types, with the value.
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(OfText)
+        } else {
+            deserializer.deserialize_string(OfText)
+        }
+    }
+}
+
+struct OfText;
+
+macro_rules! refuse {
+    ($($method:ident($type:ty)),+) => {
+        $(fn $method<E: Error>(self, _: $type) -> Result<Secret, E> {
+            Err(E::custom("must be a text"))
+        })+
+    };
+}
+
+impl Visitor<'_> for OfText {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Secret, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Secret, E> {
+        Ok(value.into())
+    }
+
+    refuse!(
+        visit_bool(bool),
+        visit_i64(i64),
+        visit_u64(u64),
+        visit_f64(f64),
+        visit_bytes(&[u8])
+    );
 }
 
 impl From<String> for Secret {

@@ -1,15 +1,17 @@
 //! Options of requests and clients.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use super::{HttpCapabilities, RetryPolicy};
 use crate::backoff::Backoff;
-use crate::error::Result;
+use crate::error::{NetworkError, Result};
 use crate::redact;
 use crate::secret::Secret;
 use crate::validate::{self, Validate};
@@ -275,7 +277,44 @@ impl Validate for ProxyConfig {
             "url",
             "must be an http, https, socks5 or socks5h URL",
         )?;
-        validate::ensure(self.url.has_host(), "url", "must have a host")
+        validate::ensure(self.url.has_host(), "url", "must have a host")?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+        let (username, password, fields) = match &self.username {
+            Some(username) => {
+                let password = self.password.as_ref().map_or("", Secret::expose);
+                (username.clone(), password.to_owned(), ("username", "password"))
+            }
+            None => match (
+                decoded(self.url.username()),
+                decoded(self.url.password().unwrap_or_default()),
+            ) {
+                (Ok(username), Ok(password)) => (username, password, ("url", "url")),
+                _ => {
+                    return Err(NetworkError::invalid_input(
+                        "url",
+                        "must have user information in UTF-8",
+                    ));
+                }
+            },
+        };
+        if self.url.scheme().starts_with("socks") {
+            // RFC 1929, section 2.
+            for (text, field) in [(&username, fields.0), (&password, fields.1)] {
+                validate::ensure(text.len() <= 255, field, "must have at most 255 bytes in a part")?;
+            }
+            return Ok(());
+        }
+        // RFC 7617, section 2.
+        validate::ensure(
+            !username.contains(':'),
+            fields.0,
+            "must not have a user name with a colon",
+        )?;
+        for (text, field) in [(&username, fields.0), (&password, fields.1)] {
+            let allowed = !text.chars().any(|char| char.is_ascii_control());
+            validate::ensure(allowed, field, "must not have control characters in its credentials")?;
+        }
+        Ok(())
     }
 }
 

@@ -84,7 +84,8 @@ impl HttpRequest {
     }
 
     /// Appends query parameters: a slice of pairs, a map, or a struct whose fields are the parameters. Names and values are
-    /// percent-encoded. A list becomes several parameters of one name, and `None` none.
+    /// percent-encoded. A `Vec` or slice becomes several parameters of one name, and `None` none. An array of a fixed length and a `null` of
+    /// `serde_json::Value` are refused.
     ///
     /// ```
     /// use networking_spi::http::{HttpRequest, Method};

@@ -103,6 +103,34 @@ fn a_key_that_belongs_to_another_action_is_an_error() {
 }
 
 #[test]
+fn a_wrong_value_is_not_shown() {
+    table! {
+        RetryPolicy, r#"{"max_attempts": "s3cr3t"}"# => "max_attempts", "must be a whole number in its range, not a text";
+        RetryPolicy, r#"{"max_attempts": -1}"# => "max_attempts", "must be a whole number in its range, not a number";
+        RetryPolicy, r#"{"max_retry_after": 30}"# => "max_retry_after", "must be a time with its unit, such as `30s` or `1m 30s`, not a number";
+        RetryPolicy, r#"{"max_retry_after": "30"}"# => "max_retry_after", "must be a time with its unit, such as `30s` or `1m 30s`, not a text";
+        RetryPolicy, r#"{"retry_non_idempotent": "s3cr3t, expected u32"}"# => "retry_non_idempotent", "must be true or false, not a text";
+        RetryPolicy, r#"{"statuses": "s3cr3t"}"# => "statuses", "must be a list, not a text";
+        RetryPolicy, r#""http://h/?token=s3cr3t""# => "config", "must be an object with its settings, not a text";
+        TripPolicy, r#""s3cr3t""# => "config", "unknown value, expected one of `consecutive_failures`, `count_window`, `time_window`";
+        TripPolicy, r#"{"consecutive_failures": "s3cr3t"}"# => "consecutive_failures", "must be an object with its settings, not a text";
+        ProxyConfig, r#"{"url": "http://h", "password": 987654321}"# => "password", "must be a text";
+        ProxyConfig, r#"{"url": "http://h", "password": [1, 2]}"# => "password", "must be a text, not a list";
+        SaslConfig, r#"{"mechanism": "PLAIN", "username": "u"}"# => "password", "is missing";
+        KafkaSecurity, r#"{"sasl": {"mechanism": "PLAIN", "username": "u"}}"# => "sasl.password", "is missing";
+    }
+    let plain = serde_json::from_str::<ProxyConfig>(r#"{"url": "http://h", "password": 987654321}"#).unwrap_err();
+    assert!(!plain.to_string().contains("987654321"), "{plain}");
+}
+
+#[test]
+fn a_text_that_ends_too_early_is_an_error_of_the_whole() {
+    let error = config::from_json::<RetryPolicy>(r#"{"max_attempts": 3, "#).unwrap_err();
+    assert_eq!(error.field(), Some("config"), "{error}");
+    assert!(error.message().contains("EOF"), "{error}");
+}
+
+#[test]
 fn toml_has_the_same_errors_and_shows_no_excerpt() {
     let text = "max_attempts = 3\n[backoff]\ninitial = '1s'\npassword = 'hunter2'\n";
     let error = config::read::<RetryPolicy, _>(toml::Deserializer::parse(text).unwrap()).unwrap_err();

@@ -154,7 +154,7 @@ impl Call {
         if request.method != Method::HEAD {
             response.body = HttpBody::from(stored.body.clone());
             if let Some(limit) = request.options.max_response_size {
-                response.body = response.body.limited(limit)?;
+                *response = response.limited(limit)?;
             }
         }
         Ok(tagged(&self.cache, response, status))

@@ -72,6 +72,10 @@ pub struct HttpClientConfig {
     /// The time limit of one attempt, up to the response head.
     #[serde(skip_serializing_if = "Option::is_none", with = "humantime_serde")]
     pub attempt_timeout: Option<Duration>,
+    /// The number of retries, at most 99; 0 switches them off ([`retries`](crate::HttpClientBuilder::retries)). It takes precedence over
+    /// that of `retry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
     /// The retry policy. What it does not have is that of [`RetryPolicy::default`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPolicy>,
@@ -195,6 +199,7 @@ impl HttpClientConfig {
             no_timeout,
             attempt_timeout,
             retry,
+            retries,
             rate_limit,
             rate_limit_per_host,
             concurrency_limit,
@@ -237,6 +242,7 @@ impl HttpClientConfig {
             total_timeout,
             attempt_timeout,
             retry,
+            retries,
             rate_limit,
             rate_limit_per_host
         );
@@ -336,6 +342,7 @@ impl fmt::Debug for HttpClientConfig {
             .field("no_timeout", &self.no_timeout)
             .field("attempt_timeout", &self.attempt_timeout)
             .field("retry", &self.retry)
+            .field("retries", &self.retries)
             .field("rate_limit", &self.rate_limit)
             .field("rate_limit_per_host", &self.rate_limit_per_host)
             .field("concurrency_limit", &self.concurrency_limit)

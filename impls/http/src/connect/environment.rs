@@ -116,11 +116,11 @@ fn proxy(text: &str) -> Result<ProxyConfig, String> {
         );
     }
     let mut proxy = ProxyConfig::new(url.clone());
+    proxy.validate().map_err(|error| error.message().to_owned())?;
     if let Some((username, password)) = basic::of_proxy(&proxy) {
         basic::remove_from_url(&mut url);
         proxy = ProxyConfig::new(url).with_credentials(username, password);
     }
-    proxy.validate().map_err(|error| error.message().to_owned())?;
     Ok(proxy)
 }
 

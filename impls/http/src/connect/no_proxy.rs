@@ -191,12 +191,17 @@ impl Hosts {
         match Host::parse(name) {
             Ok(Host::Ipv4(address)) => Ok(Self::Network(IpAddr::from(address).into())),
             Ok(Host::Ipv6(address)) => Ok(Self::Network(IpAddr::from(address).into())),
-            Ok(Host::Domain(name)) if !name.is_empty() && !name.starts_with('.') => {
+            Ok(Host::Domain(name)) if !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_of_name) => {
                 Ok(Self::Domain { name, only_subdomains })
             }
             Ok(Host::Domain(_)) | Err(_) => Err("is not a host"),
         }
     }
+}
+
+/// Whether names of hosts have this byte. Others, such as quotes and `;`, match nothing, and are mistakes.
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 impl fmt::Display for NoProxy {
@@ -369,6 +374,9 @@ mod tests {
             ("..a", "..a is not a host"),
             ("*.", "*. is not a host"),
             ("<local>", "<local> is not a host"),
+            ("a.test;b.test", "a.test;b.test is not a host"),
+            ("\"a.test\"", "\"a.test\" is not a host"),
+            ("'a.test'", "'a.test' is not a host"),
         ] {
             let error = text.parse::<NoProxy>().unwrap_err();
             assert_eq!(error.field(), Some("no_proxy"), "{text}");

@@ -31,12 +31,15 @@ use crate::chain::{Next, Wrapper, inner_access, pass_on};
 pub struct ConcurrencyLimit {
     /// Requests in flight to one host, at least 1.
     pub max_in_flight: u32,
-    /// Requests that may wait per host; further ones fail immediately.
+    /// Requests that may wait per host; further ones fail immediately. Defaults to 1,000.
+    #[serde(default = "ConcurrencyLimit::default_queue")]
     pub max_queue: u32,
-    /// The longest wait for a permit.
-    #[serde(with = "humantime_serde")]
+    /// The longest wait for a permit. Defaults to 30 s.
+    #[serde(with = "humantime_serde", default = "ConcurrencyLimit::default_wait")]
     pub max_wait: Duration,
     /// The largest number of hosts with separate limits, at least 1. Further hosts share one limit until another host is idle.
+    /// Defaults to 1,000.
+    #[serde(default = "ConcurrencyLimit::default_hosts")]
     pub max_hosts: u32,
 }
 
@@ -45,10 +48,22 @@ impl ConcurrencyLimit {
     pub const fn per_host(max_in_flight: u32) -> Self {
         Self {
             max_in_flight,
-            max_queue: 1_000,
-            max_wait: Duration::from_secs(30),
-            max_hosts: 1_000,
+            max_queue: Self::default_queue(),
+            max_wait: Self::default_wait(),
+            max_hosts: Self::default_hosts(),
         }
+    }
+
+    const fn default_queue() -> u32 {
+        1_000
+    }
+
+    const fn default_wait() -> Duration {
+        Duration::from_secs(30)
+    }
+
+    const fn default_hosts() -> u32 {
+        1_000
     }
 
     /// Sets how many requests may wait per host.

@@ -84,7 +84,7 @@ impl<C: HttpClient> Wrapper for DecompressionClient<C> {
             decode_body(&mut response);
         }
         if let Some(limit) = limit {
-            response.body = response.body.limited(limit)?;
+            *response = response.limited(limit)?;
         }
         Ok(response)
     }

@@ -99,11 +99,18 @@ impl<C> DefaultsClient<C> {
     /// Applies `defaults` to requests to `inner`.
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a base URL that is not `http` or `https`.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a base URL that is not `http` or `https`, or that has a query or
+    /// fragment.
     pub fn new(inner: C, mut defaults: ClientDefaults) -> Result<Self> {
         if let Some(base) = &mut defaults.base_url {
             if !matches!(base.scheme(), "http" | "https") {
                 return Err(NetworkError::invalid_input("base_url", "must be an http or https URL"));
+            }
+            if base.query().is_some() || base.fragment().is_some() {
+                return Err(NetworkError::invalid_input(
+                    "base_url",
+                    "must not have a query or fragment: relative targets would not have them (RFC 3986, section 5.2.2)",
+                ));
             }
             if !base.path().ends_with('/') {
                 let path = format!("{}/", base.path());

@@ -51,12 +51,15 @@ pub enum HedgeDelay {
 pub struct HedgePolicy {
     /// The time from one attempt to the next.
     pub delay: HedgeDelay,
-    /// Attempts in addition to the first one, 1 to 5.
+    /// Attempts in addition to the first one, 1 to 5. Defaults to 1.
+    #[serde(default = "HedgePolicy::default_hedges")]
     pub max_hedges: u32,
     /// The largest long-term share of hedges among requests, above 0.0 and up to 0.5. It limits the additional load on a server
-    /// that is slow for all requests.
+    /// that is slow for all requests. Defaults to 0.1.
+    #[serde(default = "HedgePolicy::default_share")]
     pub share: f64,
-    /// The largest number of hedges in a burst, at least 1.
+    /// The largest number of hedges in a burst, at least 1. Defaults to 10.
+    #[serde(default = "HedgePolicy::default_burst")]
     pub burst: u32,
 }
 
@@ -75,10 +78,22 @@ impl HedgePolicy {
     const fn new(delay: HedgeDelay) -> Self {
         Self {
             delay,
-            max_hedges: 1,
-            share: 0.1,
-            burst: 10,
+            max_hedges: Self::default_hedges(),
+            share: Self::default_share(),
+            burst: Self::default_burst(),
         }
+    }
+
+    const fn default_hedges() -> u32 {
+        1
+    }
+
+    const fn default_share() -> f64 {
+        0.1
+    }
+
+    const fn default_burst() -> u32 {
+        10
     }
 
     /// Sets how many attempts may be made in addition to the first one.

@@ -156,6 +156,9 @@ impl<C: HttpClient> Wrapper for RetryClient<C> {
             attempt += 1;
             if attempt > 1 {
                 request.extensions.insert(ResendCount(attempt - 1));
+                if let Some(deadline) = request.extensions.get::<Deadline>() {
+                    deadline.attempts.store(attempt, Relaxed);
+                }
             }
             if attempt < policy.max_attempts {
                 following = request.try_clone().map(Box::new);
@@ -264,10 +267,11 @@ fn wait(
         }
         wait = wait.max(open);
     }
-    let over = next_request
-        .extensions
-        .get::<Deadline>()
-        .is_some_and(|deadline| Instant::now().checked_add(wait).is_none_or(|start| start >= deadline.0));
+    let over = next_request.extensions.get::<Deadline>().is_some_and(|deadline| {
+        Instant::now()
+            .checked_add(wait)
+            .is_none_or(|start| start >= deadline.at)
+    });
     (!over).then_some(wait)
 }
 

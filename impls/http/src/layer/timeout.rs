@@ -2,17 +2,20 @@
 
 use std::mem;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpRequest, HttpResponse};
-use networking_spi::{NetworkError, Phase, Result, SendState};
+use networking_spi::{NetworkError, Phase, Result, SendState, validate};
 use tokio::time::Instant;
 
 use crate::body;
 use crate::body::deadline;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
 use crate::connect::TransportConfig;
-use crate::marks::{Deadline, LongBody, Patience};
+use crate::marks::{Deadline, LongBody, Patience, given_up};
 
 /// The time limit of a whole call: the wait for the rate limit, all attempts, the waits between them, and reading the body.
 ///
@@ -59,14 +62,20 @@ impl<C: HttpClient> Wrapper for TotalTimeoutClient<C> {
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let own = request.options.total_timeout.take();
+        own.map_or(Ok(()), |limit| validate::positive(limit, "total_timeout"))?;
         let Some((deadline, limit)) = own.or(self.default).and_then(from_now) else {
             return next.send(request).await;
         };
         let covers_body = own.is_some() || request.extensions.get::<LongBody>().is_none();
-        request.extensions.insert(Deadline(deadline));
+        let attempts = Arc::new(AtomicU32::new(1));
+        request.extensions.insert(Deadline {
+            at: deadline,
+            attempts: Arc::clone(&attempts),
+        });
         let sent = pin!(next.send(request));
         let Ok(result) = deadline::by(deadline, sent).await else {
-            return Err(NetworkError::timeout("http.request", Phase::Total, limit));
+            let error = NetworkError::timeout("http.request", Phase::Total, limit);
+            return Err(given_up(error, attempts.load(Relaxed)));
         };
         let mut response = result?;
         if covers_body {
@@ -160,8 +169,12 @@ impl<C: HttpClient> Wrapper for AttemptTimeoutClient<C> {
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
         let own = request.options.timeout.take();
+        let own_head = request.options.attempt_timeout.take();
+        for (limit, field) in [(own, "timeout"), (own_head, "attempt_timeout")] {
+            limit.map_or(Ok(()), |limit| validate::positive(limit, field))?;
+        }
         let whole = own.or(self.whole);
-        let head = request.options.attempt_timeout.take().or(self.head);
+        let head = own_head.or(self.head);
         // An explicit limit, even a longer one, replaces the fallback.
         let head = head.or(if whole.is_none() { self.fallback } else { None });
         let shorter = match (head, whole) {

@@ -1,12 +1,18 @@
 //! The deadline of a call, and marks that change it.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// In the extensions of a request: when its total timeout passes. Wrappers do not start waits that would end later.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(pub(crate) Instant);
+#[derive(Debug, Clone)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    /// The attempts that were started, for the error of the timeout.
+    pub(crate) attempts: Arc<AtomicU32>,
+}
 
 /// A mark in the extensions of a request: the response is a stream without an expected end, or a download that resumes. The
 /// client's time limits apply until the response head; limits that the request itself sets apply unchanged.

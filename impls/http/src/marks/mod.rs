@@ -10,7 +10,7 @@ mod origin;
 mod token;
 
 pub use attempts::Attempts;
-pub(crate) use attempts::{OpenCircuit, ResendCount};
+pub(crate) use attempts::{OpenCircuit, ResendCount, given_up};
 pub(crate) use credentials::LeftOrigin;
 pub use credentials::WithoutCredentials;
 pub(crate) use deadline::{Deadline, LongBody, Patience};

@@ -21,6 +21,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use tokio::time::{Sleep, sleep};
 
 use super::attempt_policy;
+use crate::marks::given_up;
 use networking_runtime::clock::TokioClock;
 
 /// A stream of server-sent events (WHATWG HTML standard) over any client, which reconnects.
@@ -252,7 +253,7 @@ impl EventSource {
                     "the connections ended without an event",
                 )
             };
-            return Some(error.unwrap_or_else(none).with_attempts(self.attempts));
+            return Some(given_up(error.unwrap_or_else(none), self.attempts));
         }
         let delay = self
             .retry
@@ -319,7 +320,7 @@ impl Stream for EventSource {
             let fatal = match ended {
                 Some(error) if !this.may_reconnect(&error) => {
                     this.state = State::Ended;
-                    Some(error.with_attempts(this.attempts.max(1)))
+                    Some(given_up(error, this.attempts))
                 }
                 ended => this.reconnect(ended),
             };

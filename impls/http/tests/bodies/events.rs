@@ -53,6 +53,14 @@ fn no_content() -> Reply {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_error_after_reconnections_is_exhausted() {
+    let (_, mut events) = source(vec![Reply::new(StatusCode::SERVICE_UNAVAILABLE)]);
+    let error = events.next().await.unwrap().unwrap_err();
+    assert_eq!((error.attempts(), error.status()), (3, Some(503)));
+    assert!(!error.retryability().is_retryable(), "{:?}", error.retryability());
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_reconnects_with_the_last_event_id_until_a_204() {
     let (memory, source) = source(vec![
         events("id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: cut"),

@@ -57,13 +57,71 @@ fn a_misspelt_key_is_an_error_that_names_it_and_the_nearest_key() {
         Http2Config, r#"{"keep_alive_interval": "1s"}"# => "keep_alive_interval", "unknown key `keep_alive_interval`, did you mean `keepalive_interval`?";
         ClientIdentity, r#"{"certificate": "c", "private_key": "k"}"# => "certificate", "unknown key `certificate`, did you mean `certificates`?";
         SsrfGuard, r#"{"allow_hosts": ["a"]}"# => "allow_hosts", "unknown key `allow_hosts`, did you mean `allowed_hosts`?";
-        CacheConfig, r#"{"max_size": 1}"# => "max_size", "unknown key `max_size`, expected one of `max_entry_size`, `heuristic_fraction`, `stale_if_error`, `partition`";
+        CacheConfig, r#"{"max_size": 1}"# => "max_size", "unknown key `max_size`, did you mean `max_entry_size`?";
+        HttpClientConfig, r#"{"max_retries": 3}"# => "max_retries", "unknown key `max_retries`, did you mean `retries`?";
+        HttpClientConfig, r#"{"headers": {}}"# => "headers", "unknown key `headers`, did you mean `default_headers`?";
         RedirectPolicy, r#"{"follows": true}"# => "follows", "unknown key `follows`, did you mean `follow`?";
         HedgePolicy, r#"{"max_hedge": 1}"# => "max_hedge", "unknown key `max_hedge`, did you mean `max_hedges`?";
         HedgeDelay, r#"{"percentile": {"shares": 0.9, "at_most": "1s"}}"# => "percentile.shares", "unknown key `shares`, did you mean `share`?";
         RateLimit, r#"{"calls": 1, "period": "1s", "bursts": 1, "max_wait": "1s"}"# => "bursts", "unknown key `bursts`, did you mean `burst`?";
         ConcurrencyLimit, r#"{"max_inflight": 1}"# => "max_inflight", "unknown key `max_inflight`, did you mean `max_in_flight`?";
         ReconnectPolicy, r#"{"back_off": {}}"# => "back_off", "unknown key `back_off`, did you mean `backoff`?";
+    }
+}
+
+#[test]
+fn what_has_a_default_may_be_absent() {
+    let config: HttpClientConfig = config::from_json(
+        r#"{"rate_limit": {"calls": 50, "period": "1s"}, "concurrency_limit": {"max_in_flight": 4},
+            "hedging": {"delay": {"fixed": "100ms"}}, "retries": 5}"#,
+    )
+    .unwrap();
+    assert_eq!(config.rate_limit, Some(RateLimit::per_second(50)));
+    assert_eq!(config.concurrency_limit, Some(ConcurrencyLimit::per_host(4)));
+    assert_eq!(config.hedging, Some(HedgePolicy::after(Duration::from_millis(100))));
+    assert_eq!(config.retries, Some(5));
+    http_client_from(config).unwrap();
+    table! {
+        RateLimit, r#"{"calls": 50}"# => "period", "is missing";
+        HttpClientConfig, r#"{"rate_limit": {"calls": 50}}"# => "rate_limit.period", "is missing";
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_shown() {
+    for json in [
+        r#"{"credentials": {"bearer": "s3cr3t"}}"#,
+        r#"{"credentials": "s3cr3t"}"#,
+        r#"{"credentials": {"api_key": "s3cr3t"}}"#,
+        r#"{"credentials": {"basic": "u:s3cr3t"}}"#,
+        r#"{"transport": {"proxy": "u:s3cr3t@p:3128"}}"#,
+        r#"{"transport": {"client_identity": "s3cr3t"}}"#,
+        r#"{"default_headers": "authorization: s3cr3t"}"#,
+        r#"{"retry": "http://h?token=s3cr3t"}"#,
+        r#"{"base_url": "s3cr3t"}"#,
+    ] {
+        let (_, message) = refused::<HttpClientConfig>(json);
+        assert!(!message.contains("s3cr3t"), "{json}: {message}");
+    }
+    for json in [
+        r#"{"credentials": {"basic": {"username": "u", "password": 987654321}}}"#,
+        r#"{"transport": {"proxy": {"url": "http://h", "password": 987654321}}}"#,
+        r#"{"default_headers": {"authorization": 987654321}}"#,
+    ] {
+        let (_, message) = refused::<HttpClientConfig>(json);
+        assert!(!message.contains("987654321"), "{json}: {message}");
+    }
+}
+
+#[test]
+fn a_base_url_has_no_query_and_no_fragment() {
+    for url in ["http://a.test/v1?api_key=K1", "http://a.test/v1#part"] {
+        let error = HttpClientBuilder::new().base_url(url).build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.field()),
+            (ErrorKind::InvalidInput, Some("base_url")),
+            "{url}"
+        );
     }
 }
 

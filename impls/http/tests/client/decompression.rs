@@ -4,7 +4,7 @@ use bytes::Bytes;
 use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply, StandardHttpClient};
 use networking_spi::ErrorKind;
 use networking_spi::compression::CompressionType;
-use networking_spi::http::{HttpClientExt, HttpExtended, Method, RequestOptions};
+use networking_spi::http::{HttpClientExt, HttpExtended, Method, RequestOptions, StatusCode};
 
 const URL: &str = "http://api.test/x";
 
@@ -124,4 +124,48 @@ async fn the_client_has_a_limit_and_streaming_has_none() {
         client.stream_request(limited, 4).await.unwrap_err().kind(),
         ErrorKind::TooLarge
     );
+}
+
+/// With lengths that are announced, and in gzip, whose decoded length is unknown.
+#[tokio::test(start_paused = true)]
+async fn a_size_limit_does_not_hide_redirects_and_statuses() {
+    let long = Bytes::from("x".repeat(2_000));
+    let coded = packed(&long, &[CompressionType::Gzip]).await;
+    for announced in [true, false] {
+        let reply = |status| {
+            if announced {
+                return Reply::new(status).with_body(long.clone());
+            }
+            let reply = Reply::new(status).with_body(coded.clone());
+            reply.with_header("content-encoding", "gzip").unwrap()
+        };
+        let memory = MemoryHttpClient::new();
+        let moved = reply(StatusCode::FOUND).with_header("location", "/end").unwrap();
+        let busy = [reply(StatusCode::SERVICE_UNAVAILABLE), Reply::ok()];
+        memory.route(Method::GET, "/moved", moved).unwrap();
+        memory.route(Method::GET, "/end", Reply::ok()).unwrap();
+        memory.route(Method::GET, "/busy", busy).unwrap();
+        memory
+            .route(Method::GET, "/missing", reply(StatusCode::NOT_FOUND))
+            .unwrap();
+        memory.route(Method::GET, "/long", reply(StatusCode::OK)).unwrap();
+        let client = HttpClientBuilder::over(memory)
+            .base_url("http://api.test/")
+            .max_response_size(Some(1_000))
+            .build()
+            .unwrap();
+        let moved = client.get("/moved").await.unwrap();
+        assert_eq!(moved.url.unwrap().path(), "/end", "announced: {announced}");
+        let busy = client.get("/busy").await.unwrap();
+        assert_eq!(busy.status, StatusCode::OK, "announced: {announced}");
+        let missing = client.get("/missing").raise_for_status(true).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound, "announced: {announced}");
+        let missing = client.get("/missing").await.unwrap().bytes().await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::TooLarge, "announced: {announced}");
+        let long = match client.get("/long").await {
+            Ok(response) => response.bytes().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(long.kind(), ErrorKind::TooLarge, "announced: {announced}");
+    }
 }

@@ -96,11 +96,12 @@ async fn clients_and_builders() {
     defaults.base_url = Some(format!("https://u:{SECRET}@api.test/?key={SECRET}").parse().unwrap());
     defaults.headers.insert("x-api-key", SECRET.parse().unwrap());
     clean_debug(&defaults);
+    defaults.base_url = Some(format!("https://u:{SECRET}@api.test/").parse().unwrap());
     clean_debug(&DefaultsClient::new(AuthClient::new(MemoryHttpClient::new(), Some(credentials())), defaults).unwrap());
 
     let builder = || {
         HttpClientBuilder::new()
-            .base_url(format!("https://u:{SECRET}@api.test/?key={SECRET}"))
+            .base_url(format!("https://u:{SECRET}@api.test/"))
             .default_header("cookie", SECRET)
             .credentials(credentials())
             .proxy(proxy())

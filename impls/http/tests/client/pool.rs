@@ -510,3 +510,21 @@ async fn the_method_connect_is_refused() {
         .unwrap_err();
     assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("method")));
 }
+
+#[tokio::test]
+async fn a_dropped_transport_leaves_no_task() {
+    let server = keeping_alive("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..10 {
+        transport(TransportConfig::new()).get(server.url("/")).await.unwrap();
+    }
+    // The tasks of the connections and of the server end when their sockets do.
+    for _ in 0..1_000 {
+        if tasks() <= before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} tasks are left, {before} at the start", tasks());
+}

@@ -8,6 +8,7 @@ use networking_http::{
 };
 use networking_spi::ErrorKind;
 use networking_spi::http::{HttpClientExt, ProxyConfig, RequestOptions};
+use networking_spi::validate::Validate;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
@@ -223,6 +224,40 @@ fn a_wrong_proxy_names_its_field() {
     }
     let error = HttpClientBuilder::new().no_proxy("10.0.0.0/40").build().unwrap_err();
     assert_eq!(error.field(), Some("no_proxy"));
+}
+
+#[test]
+fn credentials_that_a_proxy_cannot_read_are_refused() {
+    for (url, field) in [
+        ("http://us%3Aer:p@h:3128", "proxy.url"),
+        ("http://u:p%0d%0aX@h:3128", "proxy.url"),
+        ("http://u:%ff@h:3128", "proxy.url"),
+        ("socks5://u:%ff@h:1080", "proxy.url"),
+    ] {
+        let config = TransportConfig::new().with_proxy(ProxyConfig::new(url.parse().unwrap()));
+        let error = config.validate().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.field()),
+            (ErrorKind::InvalidInput, Some(field)),
+            "{url}"
+        );
+    }
+    let long = "x".repeat(256);
+    for (scheme, username, password, wrong) in [
+        ("http", "us:er", "p", Some("proxy.username")),
+        ("http", "u", "p\nX", Some("proxy.password")),
+        ("socks5", "u", &long, Some("proxy.password")),
+        ("socks5", "us:er", "p\nX", None),
+        ("http", "u", &long, None),
+    ] {
+        let proxy = ProxyConfig::new(format!("{scheme}://h:1").parse().unwrap()).with_credentials(username, password);
+        let found = TransportConfig::new().with_proxy(proxy).validate().err();
+        assert_eq!(
+            found.as_ref().and_then(|error| error.field()),
+            wrong,
+            "{scheme} {username}"
+        );
+    }
 }
 
 #[test]

@@ -116,6 +116,38 @@ async fn a_server_that_hangs_twice_is_retried_with_the_defaults() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_total_timeout_counts_the_attempts_and_is_exhausted_after_retries() {
+    let client = HttpClientBuilder::over(answering([Reply::hang()]))
+        .timeout(SECOND)
+        .retry(RetryPolicy::fixed(20, SECOND))
+        .total_timeout(SECOND * 9 / 2)
+        .build()
+        .unwrap();
+    let error = client.get(URL).await.unwrap_err();
+    assert_eq!((error.phase(), error.attempts()), (Some(Phase::Total), 3));
+    assert_eq!(error.retryability(), Retryability::Exhausted(None));
+    let error = client.get(URL).total_timeout(SECOND / 2).await.unwrap_err();
+    assert_eq!((error.attempts(), error.retryability()), (1, Retryability::Now));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_of_zero_is_refused() {
+    let memory = answering([Reply::ok()]);
+    let client = HttpClientBuilder::over(memory.clone()).build().unwrap();
+    let zero = Duration::ZERO;
+    for (options, field) in [
+        (RequestOptions::new().with_timeout(zero), "timeout"),
+        (RequestOptions::new().with_attempt_timeout(zero), "attempt_timeout"),
+        (RequestOptions::new().with_total_timeout(zero), "total_timeout"),
+    ] {
+        let error = client.get(URL).options(options).await.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        assert_eq!(error.attempts(), 1);
+    }
+    assert!(memory.received().is_empty());
+}
+
 /// The settings that the README shows, at the client and at the request.
 #[tokio::test(start_paused = true)]
 async fn a_timeout_with_retries_retries_a_hung_server() {

@@ -250,6 +250,14 @@ async fn errors_of_the_proxy_have_the_kind_proxy<T: ConfiguredTransport>() {
         assert_eq!((error.kind(), error.message()), (ErrorKind::Proxy, message));
         assert!(requests.recv().await.unwrap().starts_with("CONNECT origin.test:443 "));
     }
+    // The tunnel was opened: the peer has ended the connection.
+    let proxy = RawServer::start(|mut stream| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+    })
+    .await;
+    let error = error_of(&client, "https://origin.test/", proxied(proxy.address.port())).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionClosed, "{error}");
     let socks = RawServer::start(|mut stream| async move {
         let _ = stream.write_all(b"not socks at all").await;
     })

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 
 use super::{ByteStream, HttpBody};
 use crate::error::{ErrorKind, NetworkError, Result, SendState, context};
+use crate::http::HttpResponse;
 
 impl HttpBody {
     /// Limits the body to `limit` bytes. A body in memory that is not longer is returned unchanged. Any other body becomes a
@@ -31,17 +32,20 @@ impl HttpBody {
             Some(length) if length > limit => Err(response_too_large(limit)),
             // A stream may be longer than it announces.
             Some(_) if self.as_bytes().is_some() => Ok(self),
-            _ => {
-                let mut left = limit;
-                Ok(self.inspect(move |chunk| {
-                    let chunk = chunk?;
-                    left = left
-                        .checked_sub(chunk.len() as u64)
-                        .ok_or_else(|| response_too_large(limit))?;
-                    Ok(chunk)
-                }))
-            }
+            _ => Ok(self.limited_while_read(limit)),
         }
+    }
+
+    /// Like [`limited`](Self::limited), but a body that announces too many bytes only fails while it is read.
+    fn limited_while_read(self, limit: u64) -> Self {
+        let mut left = limit;
+        self.inspect(move |chunk| {
+            let chunk = chunk?;
+            left = left
+                .checked_sub(chunk.len() as u64)
+                .ok_or_else(|| response_too_large(limit))?;
+            Ok(chunk)
+        })
     }
 
     /// Passes each chunk, and the first error, through `look`, which may replace them. The stream ends after the first error
@@ -51,6 +55,23 @@ impl HttpBody {
         F: FnMut(Result<Bytes>) -> Result<Bytes> + Send + 'static,
     {
         self.map_stream(|chunks| Inspected(Some((chunks, look))).boxed())
+    }
+}
+
+impl HttpResponse {
+    /// Limits the body to `limit` bytes, as [`RequestOptions::max_response_size`](crate::http::RequestOptions) does: the response of
+    /// a success that announces more fails, and any other one only while its body is read. So redirects are followed, transient
+    /// statuses retried, and statuses become errors of their kind, whatever the length of their pages.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) as in [`HttpBody::limited`].
+    pub fn limited(mut self, limit: u64) -> Result<Self> {
+        self.body = if self.status.is_success() {
+            self.body.limited(limit)?
+        } else {
+            self.body.limited_while_read(limit)
+        };
+        Ok(self)
     }
 }
 

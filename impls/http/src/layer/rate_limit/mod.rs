@@ -42,7 +42,8 @@ pub struct RateLimit {
     /// The period that `calls` refers to, at most a day.
     #[serde(with = "humantime_serde")]
     pub period: Duration,
-    /// The largest number of calls without a wait after an idle time, at least 1.
+    /// The largest number of calls without a wait after an idle time, at least 1. Defaults to 1.
+    #[serde(default = "RateLimit::default_burst")]
     pub burst: u32,
     /// The longest wait of a call; a call that would wait longer fails immediately. `None`: a call waits until its total timeout,
     /// if it has one.
@@ -64,11 +65,15 @@ impl RateLimit {
         Self {
             calls,
             period,
-            burst: 1,
+            burst: Self::default_burst(),
             max_wait: None,
             max_pause: Duration::ZERO,
             count_attempts: false,
         }
+    }
+
+    const fn default_burst() -> u32 {
+        1
     }
 
     /// `calls` per minute.
@@ -260,7 +265,7 @@ impl<C: HttpClient> RateLimitClient<C> {
             host: self.host(&request),
         };
         if !gates.pass() {
-            let deadline = request.extensions.get::<Deadline>().map(|deadline| deadline.0);
+            let deadline = request.extensions.get::<Deadline>().map(|deadline| deadline.at);
             let waited = gates.wait(deadline).await.map_err(rate_limited)?;
             if let Some(counters) = &self.counters
                 && !waited.is_zero()

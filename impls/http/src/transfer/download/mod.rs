@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use self::part::{Part, Validator};
 use self::range::ContentRange;
 use super::attempt_policy;
+use crate::marks::given_up;
 use networking_runtime::clock::TokioClock;
 
 /// A resumable download to a file. It can be resumed within one call, by a later call, and by another process.
@@ -30,8 +31,8 @@ use networking_runtime::clock::TokioClock;
 /// `Last-Modified` that is strong by RFC 9110, section 8.8.2.2). It starts over if there is no strong validator, if the resource
 /// has changed, or if the server does not support ranges.
 ///
-/// It works over any client. The client's retries cover a request up to its response head; the download's retries request the
-/// rest of the body. If both are configured, the numbers of attempts multiply. The client's timeouts apply to each attempt.
+/// It works over any client, and retries by its own policy, in place of the client's: it requests the rest of a body. The client's
+/// timeouts apply to each attempt, until its response head.
 ///
 /// Cancel safety: after the future is dropped, the next call resumes with the bytes that were written. Two downloads to the same
 /// file at the same time are not supported.
@@ -400,7 +401,7 @@ impl Run<'_> {
 
     fn named(&self, error: NetworkError) -> NetworkError {
         let has_path = error.context().any(|(key, _)| key == "path");
-        let error = error.with_operation("http.download").with_attempts(self.attempts);
+        let error = given_up(error.with_operation("http.download"), self.attempts);
         if has_path {
             return error;
         }

@@ -232,7 +232,7 @@ impl HttpClient for HyperTransport {
         response.body = body;
         response.trailers = trailers;
         if let Some(limit) = options.max_response_size {
-            response.body = response.body.limited(limit)?;
+            response = response.limited(limit)?;
         }
         Ok(response)
     }

@@ -186,7 +186,7 @@ impl HttpClient for MemoryHttpClient {
             response.body = HttpBody::empty();
         }
         if let Some(limit) = limit {
-            response.body = response.body.limited(limit)?;
+            response = response.limited(limit)?;
         }
         Ok(response)
     }

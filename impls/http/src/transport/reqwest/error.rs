@@ -166,6 +166,8 @@ impl<'e> Facts<'e> {
             ),
             // The proxy refused the tunnel. With an I/O error, the proxy could not be reached.
             None if self.tunnel => Diagnosis::because(ErrorKind::Proxy, "tunnel", "the proxy did not open a tunnel"),
+            // The end of the stream in a TLS handshake, which the peer ended through the tunnel.
+            Some(io::ErrorKind::UnexpectedEof) if proxied => diagnosis::connect(self.io),
             _ if proxied => Diagnosis::because(ErrorKind::Proxy, "unreachable", "the proxy cannot be reached"),
             cause => diagnosis::connect(cause),
         }

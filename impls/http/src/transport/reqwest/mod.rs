@@ -213,7 +213,7 @@ impl HttpClient for ReqwestTransport {
             response.body = HttpBody::stream(download.boxed(), length);
         }
         if let Some(limit) = options.max_response_size {
-            response.body = response.body.limited(limit)?;
+            response = response.limited(limit)?;
         }
         Ok(response)
     }

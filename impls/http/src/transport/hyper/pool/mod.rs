@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
@@ -52,7 +53,17 @@ pub(super) struct Pool {
     /// How long a connection may take to become idle after a response that was not read to its end.
     settle_timeout: Duration,
     origins: Mutex<Origins>,
+    /// The task that closes idle connections, to end it with the pool.
+    eviction: Mutex<Option<AbortHandle>>,
     itself: Weak<Self>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(task) = self.eviction.get_mut().take() {
+            task.abort();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -146,6 +157,7 @@ impl Pool {
             queue_timeout: config.pool_timeout,
             settle_timeout: config.read_timeout,
             origins: Mutex::default(),
+            eviction: Mutex::default(),
             itself: Weak::clone(itself),
         });
         gauges.watch(Arc::downgrade(&pool) as _);
@@ -399,7 +411,8 @@ impl Pool {
             origins.evicting = true;
             // A runtime that is shutting down drops the task immediately, and dropping it takes the lock.
             drop(origins);
-            runtime.spawn(evict_idle(Eviction(Weak::clone(&self.itself)), self.idle_timeout));
+            let task = runtime.spawn(evict_idle(Eviction(Weak::clone(&self.itself)), self.idle_timeout));
+            *self.eviction.lock() = Some(task.abort_handle());
         }
     }
 
