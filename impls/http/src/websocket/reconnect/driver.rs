@@ -10,6 +10,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{OpenHook, ReconnectEvent, ReconnectPolicy, Shared};
+use crate::marks::given_up;
 use crate::websocket::error::{unread, unread_close};
 use crate::websocket::{OPERATION, RECEIVE};
 
@@ -155,7 +156,7 @@ impl Driver {
         self.report(ReconnectEvent::Disconnected { cause: cause.clone() });
         loop {
             if self.policy.max_attempts.is_some_and(|most| *attempts >= most) {
-                return Err(cause.with_attempts(*attempts));
+                return Err(given_up(cause, *attempts));
             }
             *attempts += 1;
             let attempt = *attempts;
@@ -176,7 +177,7 @@ impl Driver {
                         cause: cause.clone(),
                     });
                     if is_final {
-                        return Err(cause.with_attempts(attempt));
+                        return Err(given_up(cause, attempt));
                     }
                 }
             }
