@@ -105,6 +105,8 @@ crate::saboteurs! {
         AcceptsBadPolicy => ["retry::a_bad_policy_is_refused"],
         /// Every outcome is recorded as a failure.
         CountsNotFoundAsFailure => ["circuit::outcomes_are_reported_by_status"],
+        /// Calls that say nothing about the peer are recorded as failures.
+        CountsIgnoredAsFailure => ["circuit::errors_of_the_caller_are_ignored"],
         /// `CircuitOpen` has no delay.
         HidesRejectionDelay => ["circuit::a_rejected_call_is_not_sent"],
         /// The circuit name of a request is ignored.
