@@ -11,9 +11,10 @@ use networking_spi::circuit_breaker::{
     OwnedPermit, TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase};
+use tokio::time::Instant;
 
 use super::Dyn;
-use super::scenario::{NAME, Scene, config, failure, output};
+use super::scenario::{MARGIN, NAME, Scene, config, failure, output};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -77,12 +78,18 @@ pub(super) async fn failures_of_operations_count(harness: Arc<Dyn>) -> CaseResul
 pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
+        let started = Instant::now();
         let result = scene
             .breaker
             .execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT))
             .await;
         let error = check_error!(result, ErrorKind::Timeout, "an operation that hangs");
         check_eq!(error.phase(), Some(Phase::Total), "the phase of the timeout");
+        let took = started.elapsed();
+        check!(
+            took + MARGIN >= LIMIT && took < LIMIT * 5,
+            "a timeout of {LIMIT:?} came after {took:?}"
+        );
     }
     check_eq!(scene.circuit.metrics().failures, 3, "failures");
     scene.expect(CircuitState::Open, "after three timeouts")
@@ -195,6 +202,48 @@ pub(super) async fn classifier_decides(harness: Arc<Dyn>) -> CaseResult {
             CallOutcome::Ignored => after.ignored - before.ignored,
         };
         check_eq!(counted, 2, "calls counted as {ended:?}, for errors of kind {kind}");
+    }
+    Ok(())
+}
+
+pub(super) async fn the_default_classifier_applies(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_trip(TripPolicy::consecutive(100)))?;
+    for (kind, ended) in [
+        (ErrorKind::DestinationDenied, CallOutcome::Ignored),
+        (ErrorKind::TooLarge, CallOutcome::Ignored),
+        (ErrorKind::Redirect, CallOutcome::Ignored),
+        (ErrorKind::InvalidInput, CallOutcome::Ignored),
+        (ErrorKind::Unsupported, CallOutcome::Ignored),
+        (ErrorKind::Cancelled, CallOutcome::Ignored),
+        (ErrorKind::NotFound, CallOutcome::Success),
+        (ErrorKind::Conflict, CallOutcome::Success),
+        (ErrorKind::Dns, CallOutcome::Failure),
+        (ErrorKind::Protocol, CallOutcome::Failure),
+        (ErrorKind::Remote, CallOutcome::Failure),
+    ] {
+        let before = scene.circuit.metrics();
+        let operation: BoxedOperation =
+            Box::new(move || Box::pin(async move { Err(NetworkError::new(kind, "conformance.call", "")) }));
+        let executed = scene.breaker.execute_with_circuit_breaker(operation, NAME, None).await;
+        check_error!(executed, kind, "an execution that fails");
+        let called = scene
+            .circuit
+            .call(|| async move { Err::<(), _>(NetworkError::new(kind, "conformance.call", "")) });
+        check_error!(called.await, kind, "a call that fails");
+        let after = scene.circuit.metrics();
+        check_eq!(
+            [
+                after.successes - before.successes,
+                after.failures - before.failures,
+                after.ignored - before.ignored
+            ],
+            [CallOutcome::Success, CallOutcome::Failure, CallOutcome::Ignored].map(|outcome| if outcome == ended {
+                2
+            } else {
+                0
+            }),
+            "successes, failures and ignored calls for two errors of kind {kind}"
+        );
     }
     Ok(())
 }

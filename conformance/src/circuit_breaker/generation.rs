@@ -25,7 +25,9 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
         CircuitState::HalfOpen,
         "after another such success, while the probe is in flight",
     )?;
-    scene.rejection("while the probe is in flight")?;
+    if harness.capabilities().probe_limits {
+        scene.rejection("while the probe is in flight")?;
+    }
     check_eq!(scene.circuit.metrics().stale, 2, "stale results");
     check_eq!(
         scene.circuit.metrics().successes,
@@ -37,7 +39,7 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(1, 2)))?;
+    let scene = Scene::new(&harness, config())?;
     let early = scene.permit("a call admitted while closed")?;
     scene.half_open(&harness).await?;
     early.record(CallOutcome::Failure);
@@ -104,14 +106,55 @@ pub(super) async fn late_retry_after(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn probe_of_an_earlier_round(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(2, 1)))?;
+    // Without probe limits, every call is admitted as a probe.
+    let config = if harness.capabilities().probe_limits {
+        config().with_half_open(HalfOpenPolicy::new(3, 1))
+    } else {
+        config()
+    };
+    let scene = Scene::new(&harness, config)?;
     scene.half_open(&harness).await?;
-    let early = scene.permit("a probe of the first round")?;
+    let succeeded = scene.permit("a probe of the first round")?;
+    let failed = scene.permit("another probe of the first round")?;
     scene.fail(1)?;
     harness.advance(OPEN_TIME + MARGIN).await;
     scene.expect(CircuitState::HalfOpen, "in the second round")?;
-    early.record(CallOutcome::Success);
-    scene.expect(CircuitState::HalfOpen, "after a result of the first round")
+    succeeded.record(CallOutcome::Success);
+    scene.expect(CircuitState::HalfOpen, "after a success of the first round")?;
+    failed.record(CallOutcome::Failure);
+    scene.expect(CircuitState::HalfOpen, "after a failure of the first round")?;
+    check_eq!(scene.circuit.metrics().stale, 2, "stale results");
+    Ok(())
+}
+
+pub(super) async fn overrides_discard_calls_in_flight(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let early = [scene.permit("a call")?, scene.permit("a call")?];
+    scene.fail(2)?;
+    scene.breaker.force_circuit_closed(NAME)?;
+    check_eq!(
+        scene.circuit.metrics().consecutive_failures,
+        0,
+        "consecutive failures after an override"
+    );
+    for permit in early {
+        permit.record(CallOutcome::Failure);
+    }
+    check_eq!(
+        scene.circuit.metrics().stale,
+        2,
+        "stale results of calls that were admitted before the override"
+    );
+    let permit = scene.permit("a call while forced closed")?;
+    scene.breaker.force_circuit_closed(NAME)?;
+    permit.record(CallOutcome::Failure);
+    let metrics = scene.circuit.metrics();
+    check_eq!(
+        (metrics.stale, metrics.failures),
+        (2, 3),
+        "stale results and failures: an override that is repeated changes nothing"
+    );
+    Ok(())
 }
 
 pub(super) async fn reset_discards_calls_in_flight(harness: Arc<Dyn>) -> CaseResult {

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, CancelPolicy, Circuit, CircuitBreakerConfig, CircuitEvent, CircuitEventKind,
     CircuitMetrics, CircuitMode, CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TransitionReason,
+    TripPolicy,
 };
 
 use super::state::{Sample, State, nanos, rates};
@@ -27,7 +28,7 @@ pub(super) struct ModelCircuit {
 impl ModelCircuit {
     pub(super) fn new(name: &str, config: CircuitBreakerConfig, hub: Hub) -> Self {
         let name: Arc<str> = name.into();
-        let state = State::new(Arc::clone(&name), config, hub.origin.elapsed(), hub.saboteur);
+        let state = State::new(Arc::clone(&name), config, hub.clone());
         Self {
             name,
             hub,
@@ -40,14 +41,31 @@ impl ModelCircuit {
         self.lock().current
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        state.admitted != state.ended
+    }
+
     pub(super) fn is_evictable(&self) -> bool {
         let state = self.lock();
-        let healthy = state.consecutive_failures == 0 && !state.window.iter().any(|sample| sample.failed);
-        state.current == CircuitState::Closed
-            && state.mode == CircuitMode::Automatic
-            && !state.configured
-            && state.admitted == state.ended
-            && (healthy || self.is(Saboteur::EvictsFailingCircuits))
+        let healthy = state.consecutive_failures == 0 && state.window(self.hub.origin.elapsed()).failures == 0;
+        let unless = |saboteur, condition: bool| condition || self.is(saboteur);
+        let default_mode = if self.is(Saboteur::NeverEvictsMetricsOnly) {
+            CircuitMode::Automatic
+        } else {
+            state.first_config.mode
+        };
+        unless(Saboteur::EvictsOpenCircuits, state.current == CircuitState::Closed)
+            && unless(
+                Saboteur::EvictsForcedCircuits,
+                state.mode == default_mode && !state.overridden,
+            )
+            && unless(Saboteur::EvictsConfiguredCircuits, !state.configured)
+            && unless(Saboteur::EvictsBusyCircuits, state.admitted == state.ended)
+            && unless(
+                Saboteur::EvictsFailingCircuits,
+                healthy || state.current != CircuitState::Closed,
+            )
     }
 
     pub(super) fn force(&self, mode: CircuitMode) {
@@ -56,21 +74,45 @@ impl ModelCircuit {
                 return;
             }
             state.overridden = true;
+            let generation = state.generation;
             state.enter_mode(mode, TransitionReason::Forced, now);
+            if self.is(Saboteur::OverridesKeepTheGeneration) && state.current == CircuitState::Closed {
+                state.generation = generation;
+            }
         });
     }
 
     pub(super) fn reset(&self) {
         self.with(|state, now| {
             state.outbox.push(CircuitEventKind::Reset);
-            state.overridden = false;
+            if self.is(Saboteur::ResetRestoresTheFirstConfiguration) {
+                state.config = Arc::clone(&state.first_config);
+            }
             let mode = match state.config.mode {
+                CircuitMode::MetricsOnly if self.is(Saboteur::ResetEndsMetricsOnly) => CircuitMode::Automatic,
                 CircuitMode::MetricsOnly => CircuitMode::MetricsOnly,
+                mode if self.is(Saboteur::ResetReturnsToAForcedMode) => mode,
                 _ => CircuitMode::Automatic,
             };
-            state.change_mode(mode);
+            if !self.is(Saboteur::ResetKeepsOverrides) || !state.overridden {
+                state.overridden = false;
+                state.change_mode(mode);
+            }
             let generation = state.generation;
+            let (window, reopenings, hold_until) = (state.window.clone(), state.reopenings, state.hold_until);
             state.close(TransitionReason::Reset, now);
+            if self.is(Saboteur::ResetKeepsTheWindow) {
+                state.window = window;
+            }
+            if self.is(Saboteur::ResetKeepsTheBackoff) {
+                state.reopenings = reopenings;
+            }
+            if self.is(Saboteur::ResetKeepsRequestedDelays) {
+                state.hold_until = hold_until;
+            }
+            if self.is(Saboteur::ResetForgetsTransitions) {
+                state.transitions.clear();
+            }
             if self.is(Saboteur::ResetKeepsTheGeneration) {
                 state.generation = generation;
             }
@@ -86,10 +128,28 @@ impl ModelCircuit {
             state.outbox.push(CircuitEventKind::Configured);
             state.configured = true;
             let before = std::mem::discriminant(&state.config.trip);
+            let grows = matches!(
+                (&state.config.trip, &config.trip),
+                (TripPolicy::CountWindow { size: old, .. }, TripPolicy::CountWindow { size: new, .. }) if old < new
+            );
             state.config = Arc::new(config);
-            let same_kind = before == std::mem::discriminant(&state.config.trip);
-            if self.is(Saboteur::ResizingEmptiesTheWindow) || !same_kind {
+            let same_kind =
+                before == std::mem::discriminant(&state.config.trip) || self.is(Saboteur::KeepsAnotherKindOfWindow);
+            if self.is(Saboteur::ResizingEmptiesTheWindow)
+                || self.is(Saboteur::GrowingEmptiesTheWindow) && grows
+                || !same_kind
+            {
                 state.window.clear();
+            }
+            if self.is(Saboteur::ConfigurationRestartsTheOpenTime) && state.open_until.is_some() {
+                state.open_until = Some(now + state.config.open.backoff.initial);
+            }
+            if self.is(Saboteur::ConfigurationForgetsProbes) {
+                state.probes.clear();
+                state.probe_successes = 0;
+            }
+            if self.is(Saboteur::ConfigurationMakesCallsStale) {
+                state.generation += 1;
             }
             state.forget();
             if self.is(Saboteur::ConfigurationStartsOver) {
@@ -104,6 +164,15 @@ impl ModelCircuit {
                 state.enter_mode(mode, TransitionReason::Configured, now);
             }
         });
+    }
+
+    /// The configuration whose timeout and cancellation policy apply.
+    fn call_config(&self, state: &State) -> Arc<CircuitBreakerConfig> {
+        if self.is(Saboteur::CallSettingsAreFixed) {
+            Arc::clone(&state.first_config)
+        } else {
+            Arc::clone(&state.config)
+        }
     }
 
     pub(super) fn is(&self, saboteur: Saboteur) -> bool {
@@ -135,12 +204,21 @@ impl ModelCircuit {
         for mut kind in outbox {
             match &mut kind {
                 CircuitEventKind::Rejected { .. } if self.is(Saboteur::RejectionsAreNotReported) => continue,
+                CircuitEventKind::ModeChanged { .. } if self.is(Saboteur::ModeChangesAreNotReported) => continue,
+                CircuitEventKind::Rejected { retry_after } if self.is(Saboteur::EventsHaveNoDelays) => {
+                    *retry_after = None;
+                }
                 CircuitEventKind::StateChanged { reason, .. } if self.is(Saboteur::WrongReasons) => {
                     *reason = TransitionReason::Configured;
                 }
                 _ => {}
             }
-            let event = CircuitEvent::new(Arc::clone(&self.name), SystemTime::UNIX_EPOCH + now, kind);
+            let at = if self.is(Saboteur::TimesOfEventsStandStill) {
+                self.hub.started_at
+            } else {
+                self.hub.wall_clock(now)
+            };
+            let event = CircuitEvent::new(Arc::clone(&self.name), at, kind);
             if self.is(Saboteur::EventsComeTwice) {
                 let _ = self.hub.events.send(event.clone());
             }
@@ -152,7 +230,7 @@ impl ModelCircuit {
     fn finds_a_slot(&self) -> bool {
         let free = self.with(|state, now| {
             state.probes.retain(|(_, lease_ends)| *lease_ends > now);
-            let slots = state.config.half_open.max_concurrent_probes as usize;
+            let slots = state.config.half_open.concurrent_probes() as usize;
             state.current == CircuitState::HalfOpen && state.probes.len() < slots
         });
         if free {
@@ -183,12 +261,16 @@ impl ModelCircuit {
                 until.saturating_sub(from)
             }),
             CircuitState::HalfOpen => {
-                state
-                    .probes
-                    .retain(|(_, lease_ends)| *lease_ends > now || self.is(Saboteur::NoLease));
+                state.probes.retain(|(_, lease_ends)| {
+                    *lease_ends > now || self.is(Saboteur::NoLease) || !self.hub.declared.probe_leases
+                });
                 let extra = usize::from(self.is(Saboteur::OneProbeTooMany));
-                let slots = state.config.half_open.max_concurrent_probes as usize + extra;
-                if state.probes.len() < slots || sure_of_a_slot || self.is(Saboteur::UnlimitedProbes) {
+                let slots = match state.config.half_open.max_concurrent_probes {
+                    None if self.is(Saboteur::TwoProbesByDefault) => 2,
+                    _ => state.config.half_open.concurrent_probes() as usize + extra,
+                };
+                let unlimited = self.is(Saboteur::UnlimitedProbes) || !self.hub.declared.probe_limits;
+                if state.probes.len() < slots || sure_of_a_slot || unlimited {
                     let number = state.next_probe;
                     state.next_probe += 1;
                     state.probes.push((number, now + state.lease()));
@@ -197,9 +279,14 @@ impl ModelCircuit {
                 None
             }
         };
-        state.totals.rejected += 1;
-        state.outbox.push(CircuitEventKind::Rejected { retry_after });
-        if state.mode == CircuitMode::MetricsOnly && !self.is(Saboteur::DryRunRejects) {
+        let only_metrics = state.mode == CircuitMode::MetricsOnly;
+        if !only_metrics || !self.is(Saboteur::DryRunRejectionsAreNotCounted) {
+            state.totals.rejected += 1;
+        }
+        if !only_metrics || !self.is(Saboteur::DryRunRejectionsAreNotReported) {
+            state.outbox.push(CircuitEventKind::Rejected { retry_after });
+        }
+        if only_metrics && !self.is(Saboteur::DryRunRejects) {
             Ok(token.with_probe(BEYOND))
         } else {
             Err(CircuitRejection::new(
@@ -217,7 +304,7 @@ impl ModelCircuit {
             Some(outcome) => outcome,
             None if self.is(Saboteur::CancellationsAreFailures) => CallOutcome::Failure,
             None if self.is(Saboteur::CancellationsAreIgnored) => CallOutcome::Ignored,
-            None => match state.config.on_cancel {
+            None => match self.call_config(state).on_cancel {
                 CancelPolicy::Ignore => CallOutcome::Ignored,
                 CancelPolicy::Failure => CallOutcome::Failure,
             },
@@ -229,10 +316,16 @@ impl ModelCircuit {
         if self.is(Saboteur::PermitsBelongToTasks) && state.last_task != tokio::task::try_id() {
             return;
         }
+        if token.probe() == BEYOND && self.is(Saboteur::DryRunCallsAreNotCounted) {
+            state.ended += 1;
+            return;
+        }
         state.ended += 1;
         let took = Duration::from_nanos((nanos(now) + 1).saturating_sub(token.started_nanos()));
         let slow = token.started_nanos() != 0
-            && outcome != CallOutcome::Ignored
+            && (outcome != CallOutcome::Ignored || self.is(Saboteur::IgnoredCallsAreSlow))
+            && (outcome != CallOutcome::Failure || !self.is(Saboteur::FailuresAreNeverSlow))
+            && (!matches!(state.trip(), TripPolicy::TimeWindow { .. }) || !self.is(Saboteur::TimesOnlyCountWindows))
             && rates(&state.trip())
                 .and_then(|rates| rates.slow_call_duration)
                 .is_some_and(|limit| took >= limit)
@@ -245,6 +338,11 @@ impl ModelCircuit {
 
         let current = token.generation() == state.generation;
         let counts = if token.probe() == BEYOND && !self.is(Saboteur::DryRunCallsDecide) {
+            if self.is(Saboteur::DryRunFailuresLengthen)
+                && let (Some(delay), Some(until)) = (record.retry_after, state.open_until)
+            {
+                state.open_until = Some(until.max(now + delay));
+            }
             current
         } else {
             match state.current {
@@ -252,9 +350,12 @@ impl ModelCircuit {
                     self.settle_call(state, outcome, sample, record.retry_after);
                     true
                 }
-                CircuitState::HalfOpen if current => {
+                CircuitState::HalfOpen
+                    if current && (token.probe() != BEYOND || self.is(Saboteur::DryRunCallsDecide)) =>
+                {
                     let position = state.probes.iter().position(|(number, _)| *number == token.probe());
-                    let in_time = position.is_some_and(|position| state.probes[position].1 > now);
+                    let in_time = position
+                        .is_some_and(|position| state.probes[position].1 > now || !self.hub.declared.probe_leases);
                     if let Some(position) = position
                         && (outcome != CallOutcome::Ignored || !self.is(Saboteur::IgnoredKeepsItsSlot))
                     {
@@ -293,7 +394,10 @@ impl ModelCircuit {
                 self.settle_probe(state, outcome, sample, None);
                 return true;
             }
-            (CircuitState::HalfOpen, CallOutcome::Failure) if self.is(Saboteur::LateFailuresReopen) => {
+            (CircuitState::HalfOpen, CallOutcome::Failure)
+                if self.is(Saboteur::LateFailuresReopen)
+                    || token.probe() != 0 && self.is(Saboteur::OldProbeFailuresReopen) =>
+            {
                 state.open(TransitionReason::ProbeFailed, now);
             }
             (CircuitState::HalfOpen, CallOutcome::Ignored) if self.is(Saboteur::LateIgnoredFreesASlot) => {
@@ -332,15 +436,24 @@ impl ModelCircuit {
             CallOutcome::Failure => {
                 state.consecutive_failures += 1;
                 let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
-                let before = if self.is(Saboteur::OnlyTheLastRetryAfter) {
-                    Duration::ZERO
-                } else {
-                    state.hold_until
-                };
+                let forgets = self.is(Saboteur::OnlyTheLastRetryAfter)
+                    || self.is(Saboteur::ANewerRetryAfterWins) && !asked.is_zero();
+                let before = if forgets { Duration::ZERO } else { state.hold_until };
                 state.hold_until = before.max(asked);
             }
             CallOutcome::Success if self.is(Saboteur::SuccessKeepsConsecutiveFailures) => {}
-            CallOutcome::Success => state.consecutive_failures = 0,
+            CallOutcome::Success => {
+                state.consecutive_failures = 0;
+                if self.is(Saboteur::SuccessEndsRetryAfter) {
+                    state.hold_until = Duration::ZERO;
+                }
+            }
+        }
+        if self.is(Saboteur::TumblingTimeWindow)
+            && let TripPolicy::TimeWindow { length, .. } = state.trip()
+            && state.window.first().is_some_and(|first| sample.at >= first.at + length)
+        {
+            state.window.clear();
         }
         state.window.push(sample);
         state.forget();
@@ -353,6 +466,7 @@ impl ModelCircuit {
 
     fn settle_probe(&self, state: &mut State, outcome: CallOutcome, sample: Sample, retry_after: Option<Duration>) {
         match outcome {
+            CallOutcome::Ignored if self.is(Saboteur::IgnoredProbesRestart) => state.probe_successes = 0,
             CallOutcome::Ignored => {}
             CallOutcome::Success if sample.slow && !self.is(Saboteur::SlowProbesClose) => {
                 state.open(TransitionReason::SlowCallRate, sample.at);
@@ -445,17 +559,31 @@ impl Circuit for ModelCircuit {
 
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
         let configured = self
-            .config()
+            .call_config(&self.lock())
             .call_timeout
             .filter(|_| !self.is(Saboteur::NoConfiguredTimeout));
         let limit = match (limit, configured) {
             (Some(given), Some(configured)) if self.is(Saboteur::ShorterTimeoutWins) => Some(given.min(configured)),
             (given, configured) => given.or(configured),
         };
-        limit.map(|limit| Deadline::new(limit, Box::pin(tokio::time::sleep(limit))))
+        let lasts = |limit: Duration| match self.hub.saboteur {
+            Some(Saboteur::TimeoutsComeEarly) => limit / 2,
+            Some(Saboteur::TimeoutsComeLate) => limit * 10,
+            _ => limit,
+        };
+        limit.map(|limit| Deadline::new(limit, Box::pin(tokio::time::sleep(lasts(limit)))))
     }
 
     fn complete(&self, token: PermitToken, record: CallRecord) {
+        if self.is(Saboteur::LosesConcurrentCounts) {
+            let before = self.lock().totals.successes;
+            std::thread::yield_now();
+            self.with(|state, now| {
+                self.settle(state, token, record, now);
+                state.totals.successes = state.totals.successes.min(before + 1);
+            });
+            return;
+        }
         self.with(|state, now| self.settle(state, token, record, now));
     }
 }
