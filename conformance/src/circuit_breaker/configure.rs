@@ -11,7 +11,7 @@ use networking_spi::circuit_breaker::{
 use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, count_window, failure};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, SLOW, Scene, check_close, config, count_window, failure};
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
@@ -116,6 +116,17 @@ pub(super) async fn new_call_settings_apply(harness: Arc<Dyn>) -> CaseResult {
         1,
         "successes, by the newly configured classifier"
     );
+    let declared = harness.capabilities();
+    if declared.slow_call_rate && declared.count_window {
+        let timed = RateThresholds::new(1.0, 10).with_slow_calls(SLOW, 1.0);
+        scene.breaker.configure_circuit_breaker(NAME, count_window(10, timed))?;
+        scene.slow_call(&harness, SLOW, CallOutcome::Success).await?;
+        check_eq!(
+            scene.circuit.metrics().slow,
+            1,
+            "slow calls, when calls are newly configured to be timed"
+        );
+    }
     // A timeout can be taken away, too.
     scene.breaker.configure_circuit_breaker(NAME, config())?;
     let unlimited = scene.circuit.call(|| tokio::time::sleep(limit * 2).map(Ok)).await;
@@ -192,9 +203,9 @@ pub(super) async fn resized_window_keeps_the_newest(harness: Arc<Dyn>) -> CaseRe
 pub(super) async fn another_kind_of_window_is_empty(harness: Arc<Dyn>) -> CaseResult {
     let rates = || RateThresholds::new(1.0, 4);
     let length = Duration::from_secs(10);
-    let scene = Scene::new(&harness, count_window(10, rates()))?;
-    scene.fail(3)?;
+    let scene = Scene::new(&harness, config())?;
     for (kind, trip) in [
+        ("count", TripPolicy::count_window(10, rates())),
         ("time", TripPolicy::time_window(length, rates())),
         ("count", TripPolicy::count_window(10, rates())),
     ] {
@@ -206,10 +217,40 @@ pub(super) async fn another_kind_of_window_is_empty(harness: Arc<Dyn>) -> CaseRe
             0,
             "calls in the {kind} window that replaced another kind of window"
         );
-        scene.fail(3)?;
+        scene.fail(2)?;
+        scene.succeed(1)?;
+        let window = scene.circuit.metrics().window;
+        check_eq!(
+            (window.calls, window.failures),
+            (3, 2),
+            "calls and failures in the {kind} window that replaced another kind of window"
+        );
         scene.expect(CircuitState::Closed, "below the minimum of calls in the new window")?;
     }
     Ok(())
+}
+
+pub(super) async fn a_longer_time_window_keeps_its_calls(harness: Arc<Dyn>) -> CaseResult {
+    let windowed = |seconds| {
+        config().with_trip(TripPolicy::time_window(
+            Duration::from_secs(seconds),
+            RateThresholds::new(1.0, 4),
+        ))
+    };
+    let scene = Scene::new(&harness, windowed(2))?;
+    scene.fail(2)?;
+    harness.advance(OPEN_TIME).await;
+    scene.fail(1)?;
+    scene.breaker.configure_circuit_breaker(NAME, windowed(20))?;
+    harness.advance(Duration::from_secs(3)).await;
+    let window = scene.circuit.metrics().window;
+    check_eq!(
+        (window.calls, window.failures),
+        (3, 3),
+        "calls and failures in a time window that has become longer, after its former length"
+    );
+    scene.fail(1)?;
+    scene.expect(CircuitState::Open, "at four failures of four within the longer window")
 }
 
 pub(super) async fn invalid_is_refused(harness: Arc<Dyn>) -> CaseResult {

@@ -192,11 +192,11 @@ fn rejections(events: &[CircuitEvent]) -> Vec<(SystemTime, Option<Duration>)> {
 pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let mut first = scene.breaker.subscribe()?;
-    let mut second = scene.breaker.subscribe()?;
+    let mut second_stream = scene.breaker.subscribe()?;
     scene.half_open(&harness).await?;
     let mut late = scene.breaker.subscribe()?;
     scene.succeed(1)?;
-    let (first, second) = (waiting(&mut first), waiting(&mut second));
+    let (first, second) = (waiting(&mut first), waiting(&mut second_stream));
     check!(!first.is_empty(), "the first subscriber received no events");
     check_eq!(
         first,
@@ -208,11 +208,18 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
         1,
         "events of a subscriber that subscribed before the last event"
     );
+    drop(second_stream);
     let mut after = scene.breaker.subscribe()?;
     check_eq!(
         waiting(&mut after).len(),
         0,
         "events of a subscriber that subscribed after the last event"
+    );
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    check_eq!(
+        waiting(&mut after).len(),
+        1,
+        "events of the next operation, when another subscriber has left"
     );
     Ok(())
 }

@@ -163,6 +163,11 @@ pub(super) async fn reset_discards_calls_in_flight(harness: Arc<Dyn>) -> CaseRes
         .map(|_| scene.permit("a call before the reset"))
         .collect::<Result<_, _>>()?;
     scene.breaker.reset_circuit_breaker(NAME)?;
+    check_eq!(
+        scene.circuit.metrics().in_flight,
+        3,
+        "calls in flight after a reset, which does not end them"
+    );
     for permit in early {
         permit.record(CallOutcome::Failure);
     }

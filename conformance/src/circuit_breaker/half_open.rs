@@ -192,7 +192,14 @@ pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult 
         scene.rejection("while another probe holds the slot, after the late result")?;
         probe.record(CallOutcome::Ignored);
     }
-    check_eq!(scene.circuit.metrics().stale, 4, "stale results");
+    let late = scene.permit("a probe whose lease will end")?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    late.record(CallOutcome::Success);
+    check_eq!(
+        scene.circuit.metrics().stale,
+        5,
+        "stale results, of which the last came while its slot was still free"
+    );
     check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
     scene.succeed(2)?;
     scene.expect(CircuitState::Closed, "after two successful probes")

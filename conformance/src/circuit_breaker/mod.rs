@@ -285,6 +285,7 @@ define_suite! {
         "CB-60" mode::a_circuit_starts_in_its_configured_mode if overrides,
         "CB-105" mode::configured_forced_modes_last if overrides,
         "CB-61" mode::metrics_only_never_rejects if metrics_only,
+        "CB-119" mode::metrics_only_can_be_configured_while_open if metrics_only,
         "CB-106" mode::metrics_only_results_have_no_effect if metrics_only,
         "CB-62" mode::unknown_circuits_are_not_found,
 
@@ -293,6 +294,7 @@ define_suite! {
         "CB-64" configure::new_thresholds_apply,
         "CB-108" configure::new_call_settings_apply,
         "CB-65" configure::resized_window_keeps_the_newest if count_window,
+        "CB-120" configure::a_longer_time_window_keeps_its_calls if time_window,
         "CB-109" configure::another_kind_of_window_is_empty if both_windows,
         "CB-66" configure::invalid_is_refused,
         "CB-67" configure::handles_see_changes,

@@ -7,7 +7,7 @@ use networking_spi::ErrorKind;
 use networking_spi::circuit_breaker::{CallOutcome, CircuitMode, CircuitState, OpenPolicy, RateThresholds, TripPolicy};
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, count_window};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, SLOW, Scene, check_close, config, count_window};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -139,13 +139,24 @@ pub(super) async fn reset_starts_over(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn reset_empties_the_window(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, count_window(10, RateThresholds::new(0.5, 4)))?;
-    scene.fail(3)?;
+    let mut rates = RateThresholds::new(0.5, 4);
+    if harness.capabilities().slow_call_rate {
+        rates = rates.with_slow_calls(SLOW, 1.0);
+    }
+    let scene = Scene::new(&harness, count_window(10, rates))?;
+    scene.fail(2)?;
+    scene.slow_call(&harness, SLOW, CallOutcome::Failure).await?;
     scene.breaker.reset_circuit_breaker(NAME)?;
+    let metrics = scene.circuit.metrics();
     check_eq!(
-        scene.circuit.metrics().window.calls,
-        0,
-        "calls in the window after a reset"
+        (
+            metrics.window.calls,
+            metrics.window.failures,
+            metrics.window.slow,
+            metrics.slow
+        ),
+        (0, 0, 0, 0),
+        "calls, failures and slow calls in the window, and all slow calls, after a reset"
     );
     scene.fail(3)?;
     scene.expect(CircuitState::Closed, "below the minimum of calls since the reset")?;
@@ -246,6 +257,11 @@ pub(super) async fn configured_forced_modes_last(harness: Arc<Dyn>) -> CaseResul
     )?;
     let rejection = scene.rejection("when configured as forced open")?;
     check_eq!(rejection.retry_after, None, "the delay when configured as forced open");
+    check_eq!(
+        scene.circuit.metrics().times_opened,
+        1,
+        "how often the circuit opened, when configured as forced open while open"
+    );
     scene.breaker.force_circuit_closed(NAME)?;
     scene.expect(
         CircuitState::Closed,
@@ -316,6 +332,27 @@ pub(super) async fn metrics_only_never_rejects(harness: Arc<Dyn>) -> CaseResult 
         "calls that it would have rejected"
     );
     check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
+    Ok(())
+}
+
+pub(super) async fn metrics_only_can_be_configured_while_open(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    scene.trip()?;
+    scene.rejection("while open")?;
+    let mode = CircuitMode::MetricsOnly;
+    scene
+        .breaker
+        .configure_circuit_breaker(NAME, config().with_mode(mode))?;
+    scene.expect(CircuitState::Open, "when configured as metrics-only while open")?;
+    scene.succeed(2)?;
+    check_eq!(
+        scene.circuit.metrics().rejected,
+        3,
+        "calls that were or would be rejected"
+    );
+    scene.breaker.configure_circuit_breaker(NAME, config())?;
+    scene.expect(CircuitState::Open, "when configured as automatic again")?;
+    scene.rejection("when configured as automatic again")?;
     Ok(())
 }
 

@@ -138,6 +138,10 @@ pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseRe
     }
 
     let breaker = bounded(&harness, config(), 1)?;
+    scene(&breaker, NAME)?.half_open(&harness).await?;
+    expect_in_use(&breaker, "a half-open circuit")?;
+
+    let breaker = bounded(&harness, config(), 1)?;
     let handle = breaker.circuit(NAME)?;
     expect_in_use(&breaker, "a circuit with a handle")?;
     drop(handle);

@@ -192,7 +192,19 @@ pub(super) async fn a_slow_failure_counts_as_both(harness: Arc<Dyn>) -> CaseResu
     for _ in 0..3 {
         scene.slow_call(&harness, SLOW, CallOutcome::Success).await?;
     }
-    scene.expect(CircuitState::Open, "after four slow calls of four, of which one failed")
+    scene.expect(CircuitState::Open, "after four slow calls of four, of which one failed")?;
+
+    let rates = RateThresholds::new(1.0, 3).with_slow_calls(SLOW, 1.0);
+    let scene = Scene::new(&harness, count_window(3, rates))?;
+    scene.slow_call(&harness, SLOW, CallOutcome::Failure).await?;
+    scene.succeed(3)?;
+    let window = scene.circuit.metrics().window;
+    check_eq!(
+        (window.calls, window.failures, window.slow),
+        (3, 0, 0),
+        "calls, failures and slow calls, when the slow failure has left the window"
+    );
+    Ok(())
 }
 
 pub(super) async fn ignored_calls_are_never_slow(harness: Arc<Dyn>) -> CaseResult {

@@ -55,7 +55,12 @@ impl ModelCircuit {
         } else {
             state.first_config.mode
         };
-        unless(Saboteur::EvictsOpenCircuits, state.current == CircuitState::Closed)
+        let closed = match state.current {
+            CircuitState::Closed => true,
+            CircuitState::HalfOpen => self.is(Saboteur::EvictsHalfOpenCircuits),
+            CircuitState::Open => false,
+        };
+        unless(Saboteur::EvictsOpenCircuits, closed)
             && unless(
                 Saboteur::EvictsForcedCircuits,
                 state.mode == default_mode && !state.overridden,
@@ -116,6 +121,9 @@ impl ModelCircuit {
             if self.is(Saboteur::ResetKeepsTheGeneration) {
                 state.generation = generation;
             }
+            if self.is(Saboteur::ResetForgetsCallsInFlight) {
+                state.ended = state.admitted;
+            }
             if !self.is(Saboteur::ResetKeepsTotals) {
                 state.totals = CircuitMetrics::default();
                 state.accounted_until = now;
@@ -132,11 +140,16 @@ impl ModelCircuit {
                 (&state.config.trip, &config.trip),
                 (TripPolicy::CountWindow { size: old, .. }, TripPolicy::CountWindow { size: new, .. }) if old < new
             );
+            let longer = matches!(
+                (&state.config.trip, &config.trip),
+                (TripPolicy::TimeWindow { length: old, .. }, TripPolicy::TimeWindow { length: new, .. }) if old < new
+            );
             state.config = Arc::new(config);
             let same_kind =
                 before == std::mem::discriminant(&state.config.trip) || self.is(Saboteur::KeepsAnotherKindOfWindow);
             if self.is(Saboteur::ResizingEmptiesTheWindow)
                 || self.is(Saboteur::GrowingEmptiesTheWindow) && grows
+                || self.is(Saboteur::LongerTimeWindowsAreEmpty) && longer
                 || !same_kind
             {
                 state.window.clear();
@@ -159,7 +172,10 @@ impl ModelCircuit {
             if self.is(Saboteur::ConfigurationEndsOverrides) {
                 state.overridden = false;
             }
-            if !state.overridden {
+            let automatic = self.is(Saboteur::OpenCircuitsStayAutomatic)
+                && state.current == CircuitState::Open
+                && state.config.mode == CircuitMode::MetricsOnly;
+            if !state.overridden && !automatic {
                 let mode = state.config.mode;
                 state.enter_mode(mode, TransitionReason::Configured, now);
             }
@@ -248,6 +264,7 @@ impl ModelCircuit {
     fn admit(&self, state: &mut State, now: Duration, sure_of_a_slot: bool) -> Result<PermitToken, CircuitRejection> {
         let timed = rates(&state.trip()).is_some_and(|rates| rates.slow_call_duration.is_some());
         // One more than the clock, because zero means that the call is not timed.
+        let timed = timed && !(now.is_zero() && self.is(Saboteur::TimesNothingAtFirst));
         let started_nanos = if timed { nanos(now) + 1 } else { 0 };
         let token = PermitToken::new(state.generation).with_started_nanos(started_nanos);
         let retry_after = match state.current {
@@ -364,6 +381,7 @@ impl ModelCircuit {
                     let counts = in_time
                         || self.is(Saboteur::ExpiredProbesCount)
                         || self.is(Saboteur::NoLease)
+                        || self.is(Saboteur::ExpiredProbesCountInFreeSlots) && position.is_some()
                         || token.probe() == BEYOND;
                     if counts {
                         self.settle_probe(state, outcome, sample, record.retry_after);
@@ -520,7 +538,7 @@ impl Circuit for ModelCircuit {
             let mut metrics = state.totals.clone();
             metrics.state = state.current;
             metrics.mode = state.mode;
-            metrics.in_flight = state.admitted - state.ended;
+            metrics.in_flight = state.admitted.saturating_sub(state.ended);
             let shown = state.current == CircuitState::Closed && !self.is(Saboteur::HidesConsecutiveFailures);
             metrics.consecutive_failures = if shown { state.consecutive_failures } else { 0 };
             metrics.window = state.window(now);

@@ -8,7 +8,7 @@ crate::saboteurs! {
         /// `Circuit::name` is empty.
         ForgetsItsName => ["trip::starts_closed"],
         /// Opens one failure late.
-        TripsLate => ["call::a_timeout_counts_as_a_failure", "call::cancellation_counts_by_policy", "call::configured_timeout_applies", "call::failures_of_operations_count", "call::panic_counts", "call::permits_can_be_recorded_from_any_task", "call::timeouts_are_not_classified", "configure::creates_the_circuit", "configure::handles_see_changes", "configure::invalid_is_refused", "configure::keeps_probes", "configure::keeps_state_and_counters", "events::every_subscriber_gets_all", "events::metrics_only_rejections_are_reported", "events::operations_are_reported", "events::state_changes_in_order", "events::streams_stay_open", "events::subscribers_may_call_back", "events::times_and_delays_are_real", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::concurrent_probes_are_limited", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::success_threshold_closes", "metrics::calls_add_up", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::time_in_state", "metrics::times_are_of_the_wall_clock", "metrics::transitions_are_bounded", "metrics::transitions_are_kept_in_order", "mode::a_circuit_starts_in_its_configured_mode", "mode::configured_forced_modes_last", "mode::forced_closed_stays_closed", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect", "mode::reset_ends_an_override", "mode::reset_keeps_the_configuration", "mode::reset_restarts_the_backoff", "mode::reset_starts_over", "open::backs_off_up_to_the_cap", "open::half_opens_without_a_call", "open::jitter_does_not_shorten_a_requested_delay", "open::jitter_never_exceeds_the_maximum", "open::jitter_stays_in_its_band", "open::recovery_restarts_the_backoff", "open::retry_after_is_capped", "open::retry_after_lengthens", "open::retry_after_of_an_earlier_failure_holds", "open::retry_after_of_an_error_counts", "open::stays_open_for_its_time", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted", "registry::lists_all_states", "registry::names_are_isolated", "registry::one_name_one_circuit", "rejection::a_rejected_operation_is_never_built", "rejection::errors_say_when_to_retry", "rejection::retry_after_reported", "trip::consecutive_failures_open", "trip::ignored_counts_for_nothing", "trip::success_restarts_the_count"],
+        TripsLate => ["call::a_timeout_counts_as_a_failure", "call::cancellation_counts_by_policy", "call::configured_timeout_applies", "call::failures_of_operations_count", "call::panic_counts", "call::permits_can_be_recorded_from_any_task", "call::timeouts_are_not_classified", "configure::creates_the_circuit", "configure::handles_see_changes", "configure::invalid_is_refused", "configure::keeps_probes", "configure::keeps_state_and_counters", "events::every_subscriber_gets_all", "events::metrics_only_rejections_are_reported", "events::operations_are_reported", "events::state_changes_in_order", "events::streams_stay_open", "events::subscribers_may_call_back", "events::times_and_delays_are_real", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::concurrent_probes_are_limited", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::success_threshold_closes", "metrics::calls_add_up", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::time_in_state", "metrics::times_are_of_the_wall_clock", "metrics::transitions_are_bounded", "metrics::transitions_are_kept_in_order", "mode::a_circuit_starts_in_its_configured_mode", "mode::configured_forced_modes_last", "mode::forced_closed_stays_closed", "mode::metrics_only_can_be_configured_while_open", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect", "mode::reset_ends_an_override", "mode::reset_keeps_the_configuration", "mode::reset_restarts_the_backoff", "mode::reset_starts_over", "open::backs_off_up_to_the_cap", "open::half_opens_without_a_call", "open::jitter_does_not_shorten_a_requested_delay", "open::jitter_never_exceeds_the_maximum", "open::jitter_stays_in_its_band", "open::recovery_restarts_the_backoff", "open::retry_after_is_capped", "open::retry_after_lengthens", "open::retry_after_of_an_earlier_failure_holds", "open::retry_after_of_an_error_counts", "open::stays_open_for_its_time", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted", "registry::lists_all_states", "registry::names_are_isolated", "registry::one_name_one_circuit", "rejection::a_rejected_operation_is_never_built", "rejection::errors_say_when_to_retry", "rejection::retry_after_reported", "trip::consecutive_failures_open", "trip::ignored_counts_for_nothing", "trip::success_restarts_the_count"],
         /// The metrics do not show the number of consecutive failures.
         HidesConsecutiveFailures => ["configure::keeps_state_and_counters", "trip::consecutive_failures_open"],
         /// A success does not reset the number of consecutive failures.
@@ -16,28 +16,23 @@ crate::saboteurs! {
         /// Ignored calls are successes.
         IgnoredIsSuccess => ["call::cancellation_is_ignored", "call::classifier_decides", "call::the_default_classifier_applies", "configure::keeps_state_and_counters", "half_open::cancelled_probe", "half_open::expired_probe_is_discarded", "half_open::ignored_probe_frees_its_slot", "half_open::slow_probe_reopens", "metrics::calls_add_up", "metrics::concurrent_calls_are_all_counted", "metrics::metrics_only_calls_add_up", "trip::ignored_counts_for_nothing", "window::ignored_calls_are_never_slow", "window::minimum_calls"],
         /// A rate must exceed its threshold, not just reach it.
-        RateMustBeExceeded => ["configure::resized_window_keeps_the_newest", "window::a_slow_failure_counts_as_both", "window::failure_rate_opens", "window::slow_calls_open", "window::slow_calls_open_a_time_window", "window::time_window_opens", "window::window_slides"],
+        RateMustBeExceeded => ["configure::a_longer_time_window_keeps_its_calls", "configure::resized_window_keeps_the_newest", "window::a_slow_failure_counts_as_both", "window::failure_rate_opens", "window::slow_calls_open", "window::slow_calls_open_a_time_window", "window::time_window_opens", "window::window_slides"],
         /// Rates are evaluated from the first call on.
-        NoMinimumOfCalls => ["configure::another_kind_of_window_is_empty", "configure::resized_window_keeps_the_newest", "half_open::slow_probe_reopens", "mode::reset_empties_the_window", "registry::circuits_in_use_are_not_evicted", "window::a_slow_failure_counts_as_both", "window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window", "window::minimum_calls", "window::old_failures_leave_the_window", "window::recovery_empties_the_time_window", "window::recovery_empties_the_window", "window::time_window_forgets", "window::time_window_slides"],
+        NoMinimumOfCalls => ["configure::a_longer_time_window_keeps_its_calls", "configure::another_kind_of_window_is_empty", "configure::new_call_settings_apply", "configure::resized_window_keeps_the_newest", "half_open::slow_probe_reopens", "mode::reset_empties_the_window", "registry::circuits_in_use_are_not_evicted", "window::a_slow_failure_counts_as_both", "window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window", "window::minimum_calls", "window::old_failures_leave_the_window", "window::recovery_empties_the_time_window", "window::recovery_empties_the_window", "window::time_window_forgets", "window::time_window_slides"],
         /// Rates are evaluated only after failures and slow calls.
         OnlyFailuresAreEvaluated => ["window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window"],
         /// No call ever leaves a count window.
-        WindowNeverSlides => [
-            "configure::resized_window_keeps_the_newest",
-            "window::failure_rate_opens",
-            "window::old_failures_leave_the_window",
-            "window::window_slides",
-        ],
+        WindowNeverSlides => ["configure::resized_window_keeps_the_newest", "window::a_slow_failure_counts_as_both", "window::failure_rate_opens", "window::old_failures_leave_the_window", "window::window_slides"],
         /// A recovery does not empty the window.
         RecoveryKeepsTheWindow => ["mode::reset_empties_the_window", "window::recovery_empties_the_time_window", "window::recovery_empties_the_window"],
         /// A time window has a tenth of its configured length.
-        TimeWindowTooShort => ["window::slow_calls_open_a_time_window", "window::time_window_opens", "window::time_window_slides"],
+        TimeWindowTooShort => ["configure::a_longer_time_window_keeps_its_calls", "window::slow_calls_open_a_time_window", "window::time_window_opens", "window::time_window_slides"],
         /// No call ever leaves a time window.
         TimeWindowNeverExpires => ["window::time_window_forgets", "window::time_window_slides"],
         /// No call is slow.
-        NothingIsSlow => ["half_open::slow_probe_reopens", "window::a_slow_failure_counts_as_both", "window::slow_calls_open", "window::slow_calls_open_a_time_window"],
+        NothingIsSlow => ["configure::new_call_settings_apply", "half_open::slow_probe_reopens", "window::a_slow_failure_counts_as_both", "window::slow_calls_open", "window::slow_calls_open_a_time_window"],
         /// Declares time windows, and refuses them.
-        RefusesWhatItDeclares => ["configure::another_kind_of_window_is_empty", "window::undeclared_is_unsupported"],
+        RefusesWhatItDeclares => ["configure::a_longer_time_window_keeps_its_calls", "configure::another_kind_of_window_is_empty", "window::undeclared_is_unsupported"],
         /// Accepts time windows without declaring them.
         AcceptsWhatItDoesNotDeclare => ["declared::breaker_and_harness_agree", "window::undeclared_is_unsupported"],
         /// Builds the operation before the call is admitted.
@@ -51,7 +46,7 @@ crate::saboteurs! {
         /// The list of all states shows circuits as open after their open time.
         ListsOutdatedStates => ["open::half_opens_without_a_call"],
         /// The state becomes half-open only with the next call.
-        HalfOpensOnlyWhenCalled => ["configure::keeps_probes", "events::every_subscriber_gets_all", "events::state_changes_in_order", "events::streams_stay_open", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::slow_probe_reopens", "half_open::success_threshold_closes", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::transitions_are_kept_in_order", "mode::metrics_only_results_have_no_effect", "mode::reset_restarts_the_backoff", "open::half_opens_without_a_call", "open::recovery_restarts_the_backoff", "registry::circuits_out_of_use_are_evicted"],
+        HalfOpensOnlyWhenCalled => ["configure::keeps_probes", "events::every_subscriber_gets_all", "events::state_changes_in_order", "events::streams_stay_open", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::slow_probe_reopens", "half_open::success_threshold_closes", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::transitions_are_kept_in_order", "mode::metrics_only_results_have_no_effect", "mode::reset_restarts_the_backoff", "open::half_opens_without_a_call", "open::recovery_restarts_the_backoff", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted"],
         /// Open times do not grow.
         NoBackoff => ["configure::keeps_state_and_counters", "mode::reset_restarts_the_backoff", "open::backs_off_up_to_the_cap", "open::recovery_restarts_the_backoff"],
         /// Open times grow beyond their maximum.
@@ -139,25 +134,21 @@ crate::saboteurs! {
         /// A configuration ends an override.
         ConfigurationEndsOverrides => ["mode::overrides_take_precedence_over_configuration"],
         /// A reset keeps the totals.
-        ResetKeepsTotals => [
-            "metrics::time_in_each_state",
-            "metrics::transitions_are_counted",
-            "mode::reset_starts_over",
-        ],
+        ResetKeepsTotals => ["metrics::time_in_each_state", "metrics::transitions_are_counted", "mode::reset_empties_the_window", "mode::reset_starts_over"],
         /// The configured mode has no effect on a new circuit.
         StartsAutomatic => ["events::metrics_only_rejections_are_reported", "metrics::metrics_only_calls_add_up", "mode::a_circuit_starts_in_its_configured_mode", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect", "registry::metrics_only_circuits_are_evicted"],
         /// Metrics-only mode rejects.
-        DryRunRejects => ["events::metrics_only_rejections_are_reported", "metrics::metrics_only_calls_add_up", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect"],
+        DryRunRejects => ["events::metrics_only_rejections_are_reported", "metrics::metrics_only_calls_add_up", "mode::metrics_only_can_be_configured_while_open", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect"],
         /// In metrics-only mode, results of calls beyond the probe slots decide.
         DryRunCallsDecide => ["metrics::metrics_only_calls_add_up", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect"],
         /// A query creates the circuit.
         QueriesCreateCircuits => ["mode::unknown_circuits_are_not_found", "registry::circuits_out_of_use_are_evicted"],
         /// A configuration closes the circuit and empties its totals.
-        ConfigurationStartsOver => ["configure::keeps_probes", "configure::keeps_state_and_counters", "configure::new_thresholds_apply", "configure::resized_window_keeps_the_newest", "events::subscribers_may_call_back", "mode::configured_forced_modes_last", "mode::overrides_take_precedence_over_configuration"],
+        ConfigurationStartsOver => ["configure::a_longer_time_window_keeps_its_calls", "configure::keeps_probes", "configure::keeps_state_and_counters", "configure::new_thresholds_apply", "configure::resized_window_keeps_the_newest", "events::subscribers_may_call_back", "mode::configured_forced_modes_last", "mode::metrics_only_can_be_configured_while_open", "mode::overrides_take_precedence_over_configuration"],
         /// Only the first configuration of a circuit has an effect on when it opens.
-        ThresholdsAreFixed => ["configure::creates_the_circuit", "configure::handles_see_changes", "configure::keeps_state_and_counters", "configure::new_thresholds_apply", "configure::resized_window_keeps_the_newest", "mode::reset_keeps_the_configuration"],
+        ThresholdsAreFixed => ["configure::a_longer_time_window_keeps_its_calls", "configure::another_kind_of_window_is_empty", "configure::creates_the_circuit", "configure::handles_see_changes", "configure::keeps_state_and_counters", "configure::new_call_settings_apply", "configure::new_thresholds_apply", "configure::resized_window_keeps_the_newest", "mode::reset_keeps_the_configuration"],
         /// A resized window is empty.
-        ResizingEmptiesTheWindow => ["configure::resized_window_keeps_the_newest"],
+        ResizingEmptiesTheWindow => ["configure::a_longer_time_window_keeps_its_calls", "configure::resized_window_keeps_the_newest"],
         /// Invalid configurations are accepted.
         AcceptsInvalidConfigurations => ["configure::invalid_is_refused"],
         /// Handles show the configuration that the circuit was created with.
@@ -257,6 +248,18 @@ crate::saboteurs! {
         OldProbeFailuresReopen => ["generation::probe_of_an_earlier_round"],
         /// An override of a closed circuit does not start a generation.
         OverridesKeepTheGeneration => ["generation::overrides_discard_calls_in_flight"],
+        /// The mode of an open circuit that is configured as metrics-only applies after its recovery.
+        OpenCircuitsStayAutomatic => ["mode::metrics_only_can_be_configured_while_open"],
+        /// A time window that becomes longer is empty.
+        LongerTimeWindowsAreEmpty => ["configure::a_longer_time_window_keeps_its_calls"],
+        /// A call is not timed if it starts at the same moment as the clock.
+        TimesNothingAtFirst => ["window::a_slow_failure_counts_as_both"],
+        /// A half-open circuit can be evicted.
+        EvictsHalfOpenCircuits => ["registry::circuits_in_use_are_not_evicted"],
+        /// A late result of a probe counts if no other probe has taken its slot.
+        ExpiredProbesCountInFreeSlots => ["half_open::expired_probe_is_discarded"],
+        /// A reset forgets the calls in flight.
+        ResetForgetsCallsInFlight => ["generation::reset_discards_calls_in_flight"],
         /// Calls time out after half of their limit.
         TimeoutsComeEarly => ["call::a_timeout_counts_as_a_failure"],
         /// Calls time out after ten times their limit.
@@ -284,7 +287,7 @@ crate::saboteurs! {
         /// In metrics-only mode, calls beyond the probe slots lengthen the open time.
         DryRunFailuresLengthen => ["mode::metrics_only_results_have_no_effect"],
         /// In metrics-only mode, no call counts as rejected.
-        DryRunRejectionsAreNotCounted => ["metrics::metrics_only_calls_add_up", "mode::metrics_only_never_rejects"],
+        DryRunRejectionsAreNotCounted => ["metrics::metrics_only_calls_add_up", "mode::metrics_only_can_be_configured_while_open", "mode::metrics_only_never_rejects"],
         /// In metrics-only mode, no call is reported as rejected.
         DryRunRejectionsAreNotReported => ["events::metrics_only_rejections_are_reported"],
         /// In metrics-only mode, calls that would be rejected do not count when they end.
