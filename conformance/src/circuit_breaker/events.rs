@@ -208,13 +208,13 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
         1,
         "events of a subscriber that subscribed before the last event"
     );
-    drop(second_stream);
     let mut after = scene.breaker.subscribe()?;
     check_eq!(
         waiting(&mut after).len(),
         0,
         "events of a subscriber that subscribed after the last event"
     );
+    drop(second_stream);
     scene.breaker.reset_circuit_breaker(NAME)?;
     check_eq!(
         waiting(&mut after).len(),

@@ -60,18 +60,32 @@ pub(super) async fn late_failures_after_recovery(harness: Arc<Dyn>) -> CaseResul
     let early: Vec<_> = (0..5)
         .map(|_| scene.permit("a call admitted while closed"))
         .collect::<Result<_, _>>()?;
+    let succeeded = scene.permit("a call admitted while closed")?;
     scene.half_open(&harness).await?;
     scene.succeed(1)?;
     for permit in early {
         permit.record(CallOutcome::Failure);
     }
     scene.expect(CircuitState::Closed, "after failures of calls from before the recovery")?;
+    scene.fail(1)?;
+    succeeded.record(CallOutcome::Success);
+    check_eq!(
+        scene.circuit.metrics().consecutive_failures,
+        1,
+        "consecutive failures, after a success of a call from before the recovery"
+    );
+    scene.succeed(1)?;
     check_eq!(
         scene.circuit.metrics().consecutive_failures,
         0,
         "consecutive failures since the recovery"
     );
-    check_eq!(scene.circuit.metrics().stale, 5, "stale results");
+    check_eq!(scene.circuit.metrics().stale, 6, "stale results");
+    check_eq!(
+        scene.circuit.metrics().successes,
+        2,
+        "successes, of a probe and of a call after the recovery"
+    );
     Ok(())
 }
 

@@ -213,7 +213,17 @@ pub(super) async fn time_in_each_state(harness: Arc<Dyn>) -> CaseResult {
     harness.advance(OPEN_TIME / 2).await;
     let times = scene.circuit.metrics().time_in;
     check_close(times.closed, OPEN_TIME / 2, "the time closed since the reset")?;
-    check_close(times.open, Duration::ZERO, "the time open since the reset")
+    check_close(times.open, Duration::ZERO, "the time open since the reset")?;
+    // A reset of a closed circuit, whose times were not read since.
+    harness.advance(OPEN_TIME / 4).await;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    harness.advance(OPEN_TIME / 2).await;
+    let times = scene.circuit.metrics().time_in;
+    check_close(
+        times.closed,
+        OPEN_TIME / 2,
+        "the time closed since the reset of a closed circuit",
+    )
 }
 
 pub(super) async fn transitions_are_counted(harness: Arc<Dyn>) -> CaseResult {

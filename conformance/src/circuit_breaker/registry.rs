@@ -126,6 +126,14 @@ pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseRe
         in_use(&harness, "a circuit that is forced open", |scene| {
             Ok(scene.breaker.force_circuit_open(NAME)?)
         })?;
+        let forced = config().with_mode(CircuitMode::ForcedClosed);
+        let breaker = bounded(&harness, forced, 1)?;
+        breaker.circuit(NAME)?;
+        breaker.reset_circuit_breaker(NAME)?;
+        expect_in_use(
+            &breaker,
+            "a circuit in automatic mode, while new ones are forced closed",
+        )?;
     }
     if declared.count_window {
         let windowed = count_window(10, RateThresholds::new(1.0, 10));

@@ -421,6 +421,9 @@ impl ModelCircuit {
             (CircuitState::HalfOpen, CallOutcome::Ignored) if self.is(Saboteur::LateIgnoredFreesASlot) => {
                 state.probes.pop();
             }
+            (CircuitState::Closed, CallOutcome::Success) if self.is(Saboteur::LateSuccessesCount) => {
+                self.settle_call(state, outcome, sample, None);
+            }
             (CircuitState::Closed, CallOutcome::Failure) if self.is(Saboteur::LateFailuresCount) => {
                 self.settle_call(state, outcome, sample, retry_after);
             }

@@ -10,9 +10,9 @@ crate::saboteurs! {
         /// Opens one failure late.
         TripsLate => ["call::a_timeout_counts_as_a_failure", "call::cancellation_counts_by_policy", "call::configured_timeout_applies", "call::failures_of_operations_count", "call::panic_counts", "call::permits_can_be_recorded_from_any_task", "call::timeouts_are_not_classified", "configure::creates_the_circuit", "configure::handles_see_changes", "configure::invalid_is_refused", "configure::keeps_probes", "configure::keeps_state_and_counters", "events::every_subscriber_gets_all", "events::metrics_only_rejections_are_reported", "events::operations_are_reported", "events::state_changes_in_order", "events::streams_stay_open", "events::subscribers_may_call_back", "events::times_and_delays_are_real", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::concurrent_probes_are_limited", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::success_threshold_closes", "metrics::calls_add_up", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::time_in_state", "metrics::times_are_of_the_wall_clock", "metrics::transitions_are_bounded", "metrics::transitions_are_kept_in_order", "mode::a_circuit_starts_in_its_configured_mode", "mode::configured_forced_modes_last", "mode::forced_closed_stays_closed", "mode::metrics_only_can_be_configured_while_open", "mode::metrics_only_never_rejects", "mode::metrics_only_results_have_no_effect", "mode::reset_ends_an_override", "mode::reset_keeps_the_configuration", "mode::reset_restarts_the_backoff", "mode::reset_starts_over", "open::backs_off_up_to_the_cap", "open::half_opens_without_a_call", "open::jitter_does_not_shorten_a_requested_delay", "open::jitter_never_exceeds_the_maximum", "open::jitter_stays_in_its_band", "open::recovery_restarts_the_backoff", "open::retry_after_is_capped", "open::retry_after_lengthens", "open::retry_after_of_an_earlier_failure_holds", "open::retry_after_of_an_error_counts", "open::stays_open_for_its_time", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted", "registry::lists_all_states", "registry::names_are_isolated", "registry::one_name_one_circuit", "rejection::a_rejected_operation_is_never_built", "rejection::errors_say_when_to_retry", "rejection::retry_after_reported", "trip::consecutive_failures_open", "trip::ignored_counts_for_nothing", "trip::success_restarts_the_count"],
         /// The metrics do not show the number of consecutive failures.
-        HidesConsecutiveFailures => ["configure::keeps_state_and_counters", "trip::consecutive_failures_open"],
+        HidesConsecutiveFailures => ["configure::keeps_state_and_counters", "generation::late_failures_after_recovery", "trip::consecutive_failures_open"],
         /// A success does not reset the number of consecutive failures.
-        SuccessKeepsConsecutiveFailures => ["open::retry_after_of_an_earlier_failure_holds", "trip::success_restarts_the_count"],
+        SuccessKeepsConsecutiveFailures => ["generation::late_failures_after_recovery", "open::retry_after_of_an_earlier_failure_holds", "trip::success_restarts_the_count"],
         /// Ignored calls are successes.
         IgnoredIsSuccess => ["call::cancellation_is_ignored", "call::classifier_decides", "call::the_default_classifier_applies", "configure::keeps_state_and_counters", "half_open::cancelled_probe", "half_open::expired_probe_is_discarded", "half_open::ignored_probe_frees_its_slot", "half_open::slow_probe_reopens", "metrics::calls_add_up", "metrics::concurrent_calls_are_all_counted", "metrics::metrics_only_calls_add_up", "trip::ignored_counts_for_nothing", "window::ignored_calls_are_never_slow", "window::minimum_calls"],
         /// A rate must exceed its threshold, not just reach it.
@@ -95,6 +95,8 @@ crate::saboteurs! {
         LateFailuresReopen => ["generation::late_failure_while_probing", "generation::probe_of_an_earlier_round"],
         /// Failures from before a recovery count after it.
         LateFailuresCount => ["generation::late_failures_after_recovery", "generation::reset_discards_calls_in_flight"],
+        /// A late success ends consecutive failures.
+        LateSuccessesCount => ["generation::late_failures_after_recovery"],
         /// A late ignored result frees the slot of another call.
         LateIgnoredFreesASlot => ["generation::late_ignored_result"],
         /// A late failure extends the open time.
@@ -183,7 +185,7 @@ crate::saboteurs! {
         /// A full registry evicts circuits with consecutive failures.
         EvictsFailingCircuits => ["registry::circuits_in_use_are_not_evicted"],
         /// Stale results also count as successes, failures or ignored.
-        StaleCountsTwice => ["generation::late_failure_while_probing", "generation::late_result_after_trip", "generation::overrides_discard_calls_in_flight", "metrics::calls_add_up", "metrics::metrics_only_calls_add_up", "mode::reset_starts_over"],
+        StaleCountsTwice => ["generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_result_after_trip", "generation::overrides_discard_calls_in_flight", "metrics::calls_add_up", "metrics::metrics_only_calls_add_up", "mode::reset_starts_over"],
         /// The time in a state counts from the creation of the breaker.
         TimeInStateSinceTheBeginning => ["metrics::time_in_state"],
         /// The newest transition comes first.
@@ -281,7 +283,7 @@ crate::saboteurs! {
         /// A reset ends metrics-only mode.
         ResetEndsMetricsOnly => ["mode::reset_keeps_the_configuration"],
         /// A reset returns to a configured forced mode.
-        ResetReturnsToAForcedMode => ["mode::reset_ends_an_override"],
+        ResetReturnsToAForcedMode => ["mode::reset_ends_an_override", "registry::circuits_in_use_are_not_evicted"],
         /// A circuit stays open when another mode is configured than forced open.
         ConfigurationLeavesForcedOpen => ["mode::a_circuit_starts_in_its_configured_mode"],
         /// In metrics-only mode, calls beyond the probe slots lengthen the open time.
@@ -315,7 +317,7 @@ crate::saboteurs! {
         /// A full registry evicts circuits with calls in flight.
         EvictsBusyCircuits => ["registry::circuits_in_use_are_not_evicted"],
         /// No circuit in metrics-only mode is evicted.
-        NeverEvictsMetricsOnly => ["registry::metrics_only_circuits_are_evicted"],
+        NeverEvictsMetricsOnly => ["registry::circuits_in_use_are_not_evicted", "registry::metrics_only_circuits_are_evicted"],
         /// Evictions are not reported as events.
         EvictionsAreNotReported => ["registry::evictions_are_reported"],
         /// Counts of concurrent calls are lost.
