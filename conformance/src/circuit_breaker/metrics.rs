@@ -85,8 +85,8 @@ pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn concurrent_calls_are_all_counted(harness: Arc<Dyn>) -> CaseResult {
-    const THREADS: usize = 8;
-    const CALLS: usize = 500;
+    const THREADS: usize = 12;
+    const CALLS: usize = 1_000;
     let scene = Scene::new(&harness, config())?;
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(THREADS);
@@ -147,8 +147,9 @@ pub(super) async fn metrics_only_calls_add_up(harness: Arc<Dyn>) -> CaseResult {
     }
     let late = scene.permit("a call that ends after the open time")?;
     harness.advance(OPEN_TIME + MARGIN).await;
-    scene.expect(CircuitState::HalfOpen, "after the open time")?;
+    // Nothing has asked for the state since.
     late.record(CallOutcome::Success);
+    scene.expect(CircuitState::HalfOpen, "after the open time")?;
     let metrics = scene.circuit.metrics();
     check_eq!(
         (
@@ -322,12 +323,22 @@ pub(super) async fn transitions_are_bounded(harness: Arc<Dyn>) -> CaseResult {
         kept[0],
         kept[1]
     );
-    let last = scene
+    scene.half_open(&harness).await?;
+    scene.succeed(1)?;
+    let newest: Vec<_> = scene
         .circuit
         .metrics()
         .transitions
-        .last()
-        .map(|transition| transition.to);
-    check_eq!(last, Some(CircuitState::Closed), "the state of the newest transition");
+        .into_iter()
+        .rev()
+        .map(|transition| transition.to)
+        .take(3)
+        .collect();
+    let expected = [CircuitState::Closed, CircuitState::HalfOpen, CircuitState::Open];
+    check_eq!(
+        newest,
+        expected[..newest.len()],
+        "the states of the newest transitions, newest first"
+    );
     Ok(())
 }

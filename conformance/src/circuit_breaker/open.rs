@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use networking_spi::Retryability;
 use networking_spi::backoff::{Backoff, Jitter};
-use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CircuitState, OpenPolicy};
+use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CallRecord, CircuitExt, CircuitState, OpenPolicy};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure};
@@ -178,9 +178,12 @@ pub(super) async fn retry_after_of_an_earlier_failure_holds(harness: Arc<Dyn>) -
     let scene = Scene::new(&harness, config().with_open(policy))?;
     scene.fail_asking_for(OPEN_TIME * 4)?;
     harness.advance(OPEN_TIME).await;
-    // A shorter delay and a success do not end the longer one.
+    // A shorter delay and a success do not end the longer one, and only failures ask for a delay.
     scene.fail_asking_for(OPEN_TIME * 2)?;
-    scene.succeed(1)?;
+    for outcome in [CallOutcome::Success, CallOutcome::Ignored] {
+        let permit = scene.permit("a call that does not fail, and asks for a delay")?;
+        permit.record(CallRecord::new(outcome).with_retry_after(OPEN_TIME * 8));
+    }
     scene.trip()?;
     check_close(
         scene.open_for()?,
@@ -214,15 +217,24 @@ pub(super) async fn retry_after_is_capped(harness: Arc<Dyn>) -> CaseResult {
 
 pub(super) async fn retry_after_of_an_error_counts(harness: Arc<Dyn>) -> CaseResult {
     let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
-    let scene = Scene::new(&harness, config().with_open(policy))?;
-    scene.fail(2)?;
-    let operation: BoxedOperation =
-        Box::new(|| Box::pin(async { Err(failure().with_retryability(Retryability::After(OPEN_TIME * 3))) }));
-    let result = scene.breaker.execute_with_circuit_breaker(operation, NAME, None).await;
-    check!(result.is_err(), "the operation's error was not returned");
-    check_close(
-        scene.open_for()?,
-        OPEN_TIME * 3,
-        "the open time that the error asked for",
-    )
+    let asks = || failure().with_retryability(Retryability::After(OPEN_TIME * 3));
+    for boxed in [true, false] {
+        let scene = Scene::new(&harness, config().with_open(policy.clone()))?;
+        scene.fail(2)?;
+        let failed = if boxed {
+            let operation: BoxedOperation = Box::new(move || Box::pin(async move { Err(asks()) }));
+            let executed = scene.breaker.execute_with_circuit_breaker(operation, NAME, None);
+            executed.await.is_err()
+        } else {
+            let called = scene.circuit.call(|| async { Err::<(), _>(asks()) });
+            called.await.is_err()
+        };
+        check!(failed, "the operation's error was not returned");
+        check_close(
+            scene.open_for()?,
+            OPEN_TIME * 3,
+            "the open time that the error asked for",
+        )?;
+    }
+    Ok(())
 }

@@ -83,6 +83,12 @@ pub(super) async fn old_failures_leave_the_window(harness: Arc<Dyn>) -> CaseResu
     for _ in 0..20 {
         scene.fail(4)?;
         scene.succeed(6)?;
+        let window = scene.circuit.metrics().window;
+        check_eq!(
+            (window.calls, window.failures),
+            (10, 4),
+            "calls and failures in the reported window"
+        );
     }
     scene.expect(CircuitState::Closed, "while at most four of the last ten calls failed")
 }
@@ -161,7 +167,7 @@ async fn two_slow_calls_open(harness: &Arc<Dyn>, config: CircuitBreakerConfig) -
     let scene = Scene::new(harness, config)?;
     scene.succeed(1)?;
     scene
-        .slow_call(harness, SLOW - MARGIN * 2, CallOutcome::Success)
+        .slow_call(harness, SLOW.saturating_sub(MARGIN * 2), CallOutcome::Success)
         .await?;
     check_eq!(
         scene.circuit.metrics().slow,

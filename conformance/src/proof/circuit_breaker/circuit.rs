@@ -465,6 +465,9 @@ impl ModelCircuit {
             CallOutcome::Success if self.is(Saboteur::SuccessKeepsConsecutiveFailures) => {}
             CallOutcome::Success => {
                 state.consecutive_failures = 0;
+                if let (Some(delay), true) = (retry_after, self.is(Saboteur::SuccessesAskForDelays)) {
+                    state.hold_until = state.hold_until.max(sample.at + delay);
+                }
                 if self.is(Saboteur::SuccessEndsRetryAfter) {
                     state.hold_until = Duration::ZERO;
                 }
@@ -603,6 +606,13 @@ impl Circuit for ModelCircuit {
                 self.settle(state, token, record, now);
                 state.totals.successes = state.totals.successes.min(before + 1);
             });
+            return;
+        }
+        if self.is(Saboteur::LateResultsNeedAQuery) {
+            let now = self.hub.origin.elapsed();
+            self.settle(&mut self.lock(), token, record, now);
+            // Publishes the events.
+            self.with(|_, _| ());
             return;
         }
         self.with(|state, now| self.settle(state, token, record, now));

@@ -46,7 +46,7 @@ crate::saboteurs! {
         /// The list of all states shows circuits as open after their open time.
         ListsOutdatedStates => ["open::half_opens_without_a_call"],
         /// The state becomes half-open only with the next call.
-        HalfOpensOnlyWhenCalled => ["configure::keeps_probes", "events::every_subscriber_gets_all", "events::state_changes_in_order", "events::streams_stay_open", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::slow_probe_reopens", "half_open::success_threshold_closes", "metrics::metrics_only_calls_add_up", "metrics::time_in_each_state", "metrics::transitions_are_kept_in_order", "mode::metrics_only_results_have_no_effect", "mode::reset_restarts_the_backoff", "open::half_opens_without_a_call", "open::recovery_restarts_the_backoff", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted"],
+        HalfOpensOnlyWhenCalled => ["configure::keeps_probes", "events::every_subscriber_gets_all", "events::state_changes_in_order", "events::streams_stay_open", "generation::late_failure_while_probing", "generation::late_failures_after_recovery", "generation::late_ignored_result", "generation::late_result_after_trip", "generation::late_retry_after", "generation::probe_of_an_earlier_round", "half_open::cancelled_probe", "half_open::default_lease", "half_open::expired_probe_is_discarded", "half_open::failed_probe_reopens", "half_open::full_slots_reject", "half_open::hung_probe", "half_open::ignored_probe_frees_its_slot", "half_open::one_probe_by_default", "half_open::slow_probe_reopens", "half_open::success_threshold_closes", "metrics::time_in_each_state", "metrics::transitions_are_bounded", "metrics::transitions_are_kept_in_order", "mode::metrics_only_results_have_no_effect", "mode::reset_restarts_the_backoff", "open::half_opens_without_a_call", "open::recovery_restarts_the_backoff", "registry::circuits_in_use_are_not_evicted", "registry::circuits_out_of_use_are_evicted"],
         /// Open times do not grow.
         NoBackoff => ["configure::keeps_state_and_counters", "mode::reset_restarts_the_backoff", "open::backs_off_up_to_the_cap", "open::recovery_restarts_the_backoff"],
         /// Open times grow beyond their maximum.
@@ -97,6 +97,12 @@ crate::saboteurs! {
         LateFailuresCount => ["generation::late_failures_after_recovery", "generation::reset_discards_calls_in_flight"],
         /// A late success ends consecutive failures.
         LateSuccessesCount => ["generation::late_failures_after_recovery"],
+        /// A success that asks for a delay lengthens the open time.
+        SuccessesAskForDelays => ["open::retry_after_of_an_earlier_failure_holds"],
+        /// Keeps the first transitions, and the newest one.
+        KeepsTheFirstTransitions => ["metrics::transitions_are_bounded"],
+        /// Late results are noticed only after the state was read.
+        LateResultsNeedAQuery => ["metrics::metrics_only_calls_add_up"],
         /// A late ignored result frees the slot of another call.
         LateIgnoredFreesASlot => ["generation::late_ignored_result"],
         /// A late failure extends the open time.

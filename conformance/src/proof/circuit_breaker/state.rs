@@ -155,7 +155,12 @@ impl State {
             };
             self.transitions.push(CircuitTransition::new(from, state, reason, at));
             if self.transitions.len() > REMEMBERED_TRANSITIONS && !self.is(Saboteur::UnboundedTransitions) {
-                self.transitions.remove(0);
+                let dropped = if self.is(Saboteur::KeepsTheFirstTransitions) {
+                    REMEMBERED_TRANSITIONS - 1
+                } else {
+                    0
+                };
+                self.transitions.remove(dropped);
             }
             self.outbox.push(CircuitEventKind::StateChanged {
                 from,
