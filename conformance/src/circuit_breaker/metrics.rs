@@ -86,7 +86,9 @@ pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {
 
 pub(super) async fn concurrent_calls_are_all_counted(harness: Arc<Dyn>) -> CaseResult {
     const THREADS: usize = 12;
-    const CALLS: usize = 1_000;
+    // Threads that run on after their calls would rarely call at the same time.
+    const ROUNDS: usize = 10;
+    const CALLS: usize = 60;
     let scene = Scene::new(&harness, config())?;
     let runtime = tokio::runtime::Handle::current();
     let barrier = Barrier::new(THREADS);
@@ -96,21 +98,22 @@ pub(super) async fn concurrent_calls_are_all_counted(harness: Arc<Dyn>) -> CaseR
                 let (scene, barrier, runtime) = (&scene, &barrier, &runtime);
                 scope.spawn(move || {
                     let _entered = runtime.enter();
-                    barrier.wait();
                     let outcome = if thread % 4 == 0 {
                         CallOutcome::Ignored
                     } else {
                         CallOutcome::Success
                     };
-                    (0..CALLS)
-                        .filter(|_| match OwnedPermit::acquire(&scene.circuit) {
-                            Ok(permit) => {
-                                permit.record(outcome);
-                                false
+                    let mut rejected = 0;
+                    for _ in 0..ROUNDS {
+                        barrier.wait();
+                        for _ in 0..CALLS {
+                            match OwnedPermit::acquire(&scene.circuit) {
+                                Ok(permit) => permit.record(outcome),
+                                Err(_) => rejected += 1,
                             }
-                            Err(_) => true,
-                        })
-                        .count()
+                        }
+                    }
+                    rejected
                 })
             })
             .collect();
@@ -118,7 +121,7 @@ pub(super) async fn concurrent_calls_are_all_counted(harness: Arc<Dyn>) -> CaseR
     });
     check_eq!(rejected, 0, "rejections of a closed circuit");
     let metrics = scene.circuit.metrics();
-    let each = (THREADS * CALLS / 4) as u64;
+    let each = (THREADS * ROUNDS * CALLS / 4) as u64;
     check_eq!(
         (metrics.successes, metrics.ignored, metrics.in_flight),
         (each * 3, each, 0),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use networking_spi::Retryability;
 use networking_spi::backoff::{Backoff, Jitter};
-use networking_spi::circuit_breaker::{BoxedOperation, CallOutcome, CallRecord, CircuitExt, CircuitState, OpenPolicy};
+use networking_spi::circuit_breaker::{
+    BoxedOperation, CallOutcome, CallRecord, CircuitExt, CircuitState, OpenPolicy, RateThresholds,
+};
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, count_window, failure};
 use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
@@ -200,7 +202,24 @@ pub(super) async fn retry_after_of_an_earlier_failure_holds(harness: Arc<Dyn>) -
         scene.open_for()?,
         OPEN_TIME,
         "the open time, when the requested delay has passed",
-    )
+    )?;
+
+    if harness.capabilities().count_window {
+        let policy = OpenPolicy::fixed(OPEN_TIME).with_max_duration(OPEN_TIME * 10);
+        let windowed = count_window(4, RateThresholds::new(0.5, 4)).with_open(policy);
+        let scene = Scene::new(&harness, windowed)?;
+        for _ in 0..2 {
+            let permit = scene.permit("a call that succeeds, and asks for a delay")?;
+            permit.record(CallRecord::new(CallOutcome::Success).with_retry_after(OPEN_TIME * 8));
+        }
+        scene.fail(2)?;
+        check_close(
+            scene.open_for()?,
+            OPEN_TIME,
+            "the open time of a circuit with a window, for which successes asked for more",
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) async fn retry_after_is_capped(harness: Arc<Dyn>) -> CaseResult {
