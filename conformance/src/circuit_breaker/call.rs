@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use networking_spi::circuit_breaker::{
     BoxedOperation, CallOutcome, CancelPolicy, CircuitBreakerExt, CircuitExt, CircuitState, ErrorClassifier,
-    OwnedPermit, TripPolicy,
+    OwnedPermit, RateThresholds, TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase};
 use tokio::time::Instant;
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, Scene, config, failure, output};
+use super::scenario::{MARGIN, NAME, SLOW, Scene, config, count_window, failure, output};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -261,6 +261,39 @@ pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult
         CircuitState::Open,
         "after three timeouts, whatever the classifier decides",
     )
+}
+
+pub(super) async fn calls_that_the_breaker_runs_are_timed(harness: Arc<Dyn>) -> CaseResult {
+    let rates = RateThresholds::new(1.0, 10).with_slow_calls(SLOW, 1.0);
+    let scene = Scene::new(&harness, count_window(10, rates))?;
+    let operation = |time: Duration| {
+        let harness = Arc::clone(&harness);
+        move || async move {
+            harness.advance(time).await;
+            Ok(())
+        }
+    };
+    scene.breaker.execute(NAME, None, operation(SLOW)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        1,
+        "slow calls, after an execution that was slow"
+    );
+    scene.circuit.call(operation(SLOW)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        2,
+        "slow calls, after a call that was slow"
+    );
+    let fast = SLOW.saturating_sub(MARGIN * 2);
+    scene.breaker.execute(NAME, None, operation(fast)).await?;
+    scene.circuit.call(operation(fast)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        2,
+        "slow calls, after two that were fast enough"
+    );
+    Ok(())
 }
 
 pub(super) async fn permits_can_be_recorded_from_any_task(harness: Arc<Dyn>) -> CaseResult {

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use networking_spi::circuit_breaker::{CallOutcome, CallRecord, CircuitState, HalfOpenPolicy, OpenPolicy};
+use futures_util::FutureExt;
+use networking_spi::circuit_breaker::{
+    BoxedOperation, CallOutcome, CallRecord, CircuitState, HalfOpenPolicy, OpenPolicy,
+};
+use tokio::sync::oneshot;
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
-use crate::check_eq;
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, output};
 use crate::kit::CaseResult;
+use crate::{check, check_eq};
 
 pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
@@ -36,6 +40,38 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     );
     probe.record(CallOutcome::Success);
     scene.expect(CircuitState::Closed, "after the probe")
+}
+
+pub(super) async fn late_result_of_a_call_that_the_breaker_runs(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let (end, ended) = oneshot::channel::<()>();
+    let operation: BoxedOperation = Box::new(move || {
+        Box::pin(async move {
+            // An error means that the case has failed.
+            let _ = ended.await;
+            Ok(output(1))
+        })
+    });
+    let mut early = scene.breaker.execute_with_circuit_breaker(operation, NAME, None);
+    check!(
+        (&mut early).now_or_never().is_none(),
+        "an operation that waits has ended"
+    );
+    scene.half_open(&harness).await?;
+    // The receiver waits in `early`.
+    let _ = end.send(());
+    early.await?;
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after the success of a call that the breaker has run since before the trip",
+    )?;
+    let metrics = scene.circuit.metrics();
+    check_eq!(
+        (metrics.stale, metrics.successes),
+        (1, 0),
+        "stale results and successes"
+    );
+    Ok(())
 }
 
 pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult {

@@ -3,14 +3,16 @@
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use networking_spi::circuit_breaker::{
-    CallOutcome, CircuitState, HalfOpenPolicy, OpenPolicy, OwnedPermit, RateThresholds, TransitionReason, TripPolicy,
+    BoxedOperation, CallOutcome, CircuitState, HalfOpenPolicy, OpenPolicy, OwnedPermit, RateThresholds,
+    TransitionReason, TripPolicy,
 };
 
 use super::Dyn;
-use super::scenario::{MARGIN, OPEN_TIME, SLOW, Scene, config, count_window};
-use crate::check_eq;
+use super::scenario::{MARGIN, NAME, OPEN_TIME, SLOW, Scene, config, count_window};
 use crate::kit::CaseResult;
+use crate::{check, check_eq};
 
 pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
@@ -127,6 +129,9 @@ pub(super) async fn cancelled_probe(harness: Arc<Dyn>) -> CaseResult {
     for _ in 0..5 {
         drop(scene.permit("the slot of a cancelled probe is free")?);
     }
+    let hanging: BoxedOperation = Box::new(|| Box::pin(std::future::pending()));
+    let executed = scene.breaker.execute_with_circuit_breaker(hanging, NAME, None);
+    check!(executed.now_or_never().is_none(), "an operation that hangs has ended");
     scene.expect(CircuitState::HalfOpen, "after cancelled probes")?;
     scene.succeed(1)?;
     scene.expect(CircuitState::Closed, "after a successful probe")

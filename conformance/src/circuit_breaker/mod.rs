@@ -252,6 +252,7 @@ define_suite! {
         "CB-36" half_open::slow_probe_reopens if slow_calls_in_any_window,
 
         "CB-37" generation::late_result_after_trip,
+        "CB-121" generation::late_result_of_a_call_that_the_breaker_runs,
         "CB-38" generation::late_failure_while_probing,
         "CB-39" generation::late_failures_after_recovery,
         "CB-40" generation::late_ignored_result if probe_limits,
@@ -271,6 +272,7 @@ define_suite! {
         "CB-52" call::cancellation_counts_by_policy,
         "CB-53" call::classifier_decides,
         "CB-100" call::the_default_classifier_applies,
+        "CB-122" call::calls_that_the_breaker_runs_are_timed if slow_calls,
         "CB-54" call::permits_can_be_recorded_from_any_task,
 
         "CB-55" mode::forced_open_stays_open if overrides,

@@ -10,6 +10,7 @@ mod saboteur;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -209,7 +210,7 @@ impl CircuitBreaker for ModelBreaker {
         let is_new = !self.circuits().contains_key(circuit);
         let circuit = self.get_or_create(circuit)?;
         let deadline = circuit.deadline(timeout);
-        let handle: Arc<dyn Circuit> = circuit;
+        let handle: Arc<dyn Circuit> = Arc::clone(&circuit) as _;
         let mut operation = Some(operation);
         let built = if self.is(Saboteur::BuildsBeforeAsking) {
             operation.take().map(|build| build())
@@ -271,7 +272,9 @@ impl CircuitBreaker for ModelBreaker {
                 }
             }
         };
+        circuit.executed.store(true, Ordering::SeqCst);
         permit.record(record);
+        circuit.executed.store(false, Ordering::SeqCst);
         if is_new && self.is(Saboteur::FirstCallIsLost) {
             self.reset_circuit_breaker(handle.name())?;
         }
