@@ -106,8 +106,12 @@ pub mod websocket;
 pub use kit::runner;
 pub use kit::{
     Applies, Case, CaseReport, CaseResult, CaseRuntime, Factory, Failure, Harness, KnownFailure, Outcome, Suite,
-    SuiteReport, report,
+    SuiteReport, report, within,
 };
+
+/// The macros of the domains expand to it.
+#[doc(hidden)]
+pub use kit::CaseTests;
 
 /// The example of the README, compiled.
 #[cfg(doctest)]

@@ -48,6 +48,7 @@
 //! ```
 
 mod call;
+mod completion;
 mod configure;
 mod events;
 mod generation;
@@ -139,6 +140,7 @@ define_suite! {
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;
+    modules { trip, window, rejection, open, half_open, generation, call, completion, mode, configure, registry, metrics, events }
     cases {
         "CB-1" trip::starts_closed,
         "CB-2" trip::consecutive_failures_open,
@@ -200,6 +202,7 @@ define_suite! {
         "CB-52" call::cancellation_counts_by_policy,
         "CB-53" call::classifier_decides,
         "CB-54" call::permits_can_be_recorded_from_any_task,
+        "CB-120" completion::recording_never_panics,
 
         "CB-55" mode::forced_open_stays_open,
         "CB-56" mode::forced_closed_stays_closed,

@@ -13,14 +13,14 @@ use super::H;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::http::server::Server;
-use crate::kit::CaseResult;
+use crate::kit::{CaseResult, chain};
 use crate::{Failure, check, check_eq, check_error};
 
 /// A loopback port on which nothing listens. A socket of this process is bound to it, so that no other can listen there.
 pub(super) fn closed_port() -> Result<u16, Failure> {
     static BOUND: OnceLock<TcpSocket> = OnceLock::new();
 
-    let failure = |error: io::Error| Failure::new(error.to_string());
+    let failure = |error: io::Error| Failure::with_error("no port", &error);
     let bound = if let Some(bound) = BOUND.get() {
         bound
     } else {
@@ -60,7 +60,7 @@ pub(in crate::http) async fn unknown_names_are_connection_errors(harness: H) -> 
         }
         Err(error) => {
             let kind = error.is_a(ErrorKind::Connection) || error.is_a(ErrorKind::InvalidInput);
-            check!(kind, "expected a DNS or connection error, got {error}");
+            check!(kind, "expected a DNS or connection error, got {}", chain(&error));
             check_eq!(error.send_state(), SendState::NotSent, "the send state");
         }
     }

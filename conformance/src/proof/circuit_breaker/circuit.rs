@@ -191,7 +191,7 @@ impl ModelCircuit {
                 if state.probes.len() < slots || sure_of_a_slot || self.is(Saboteur::UnlimitedProbes) {
                     let number = state.next_probe;
                     state.next_probe += 1;
-                    state.probes.push((number, now + state.lease()));
+                    state.probes.push((number, now.saturating_add(state.lease())));
                     return Ok(token.with_probe(number));
                 }
                 None
@@ -303,7 +303,7 @@ impl ModelCircuit {
                 self.settle_call(state, outcome, sample, retry_after);
             }
             (CircuitState::Open, CallOutcome::Failure) if self.is(Saboteur::LateRetryAfterCounts) => {
-                let asked = retry_after.map(|delay| now + delay);
+                let asked = retry_after.map(|delay| now.saturating_add(delay));
                 state.open_until = state.open_until.map(|until| until.max(asked.unwrap_or_default()));
             }
             _ => {}
@@ -331,7 +331,7 @@ impl ModelCircuit {
             CallOutcome::Ignored => return,
             CallOutcome::Failure => {
                 state.consecutive_failures += 1;
-                let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
+                let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at.saturating_add(delay));
                 let before = if self.is(Saboteur::OnlyTheLastRetryAfter) {
                     Duration::ZERO
                 } else {
@@ -366,7 +366,7 @@ impl ModelCircuit {
                 }
             }
             CallOutcome::Failure => {
-                state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
+                state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at.saturating_add(delay));
                 state.open(TransitionReason::ProbeFailed, sample.at);
             }
         }
@@ -457,5 +457,9 @@ impl Circuit for ModelCircuit {
 
     fn complete(&self, token: PermitToken, record: CallRecord) {
         self.with(|state, now| self.settle(state, token, record, now));
+        if record.panicked && self.is(Saboteur::PanicsAfterPanics) {
+            // Unlike `panic!`, without a message on the standard error stream.
+            std::panic::resume_unwind(Box::new("two panics"));
+        }
     }
 }

@@ -282,6 +282,8 @@ crate::saboteurs! {
         OwnClassifierOnly => ["call::classifier_decides"],
         /// A permit counts only if the task that acquired the latest permit records it.
         PermitsBelongToTasks => ["call::permits_can_be_recorded_from_any_task"],
+        /// Panics after it has recorded a call that ended in a panic.
+        PanicsAfterPanics => ["completion::recording_never_panics"],
         /// A forced-open circuit becomes half-open after the open time.
         ForcedOpenTimesOut => [
             "events::operations_are_reported",

@@ -9,7 +9,7 @@ use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, soon};
-use crate::kit::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure, chain};
 use crate::websocket::server::{REFUSAL, Server, WRONG_ANSWERS};
 use crate::{check, check_eq, check_error};
 
@@ -66,13 +66,17 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
         let result = client.connect(server.request(&format!("/refuse/{status}"))?).await;
         let error = check_error!(result, kind, "status {status}");
         check_eq!(error.status(), Some(status), "the status in the error");
-        check!(error.is_a(ErrorKind::Status), "{status} is not a Status error: {error}");
+        check!(
+            error.is_a(ErrorKind::Status),
+            "{status} is not a Status error: {}",
+            chain(&error)
+        );
     }
     Ok(())
 }
 
 pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(harness: H) -> CaseResult {
-    let no_port = |error: std::io::Error| Failure::new(format!("no port: {error}"));
+    let no_port = |error: std::io::Error| Failure::with_error("no port", &error);
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
     let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
     let client = harness.client();
@@ -171,7 +175,10 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
             )));
         };
         let Some(refusal) = ErrorResponse::of(&error) else {
-            return Err(Failure::new(format!("{error} has no ErrorResponse as its source")));
+            return Err(Failure::with_error(
+                "an error without an ErrorResponse as its source",
+                &error,
+            ));
         };
         check_eq!(refusal.status.as_u16(), status, "the status");
         let reason = refusal.headers.get("x-reason").and_then(|value| value.to_str().ok());

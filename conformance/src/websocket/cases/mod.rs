@@ -8,13 +8,11 @@ pub(super) mod messages;
 use std::sync::Arc;
 
 use super::WebSocketHarness;
-use crate::kit::Failure;
+use crate::kit::{Failure, within};
 
 type H = Arc<dyn WebSocketHarness>;
 
 /// Fails the case if `future` does not complete within the harness's `patience`.
 async fn soon<F: Future>(harness: &H, what: &str, future: F) -> Result<F::Output, Failure> {
-    tokio::time::timeout(harness.patience(), future)
-        .await
-        .map_err(|_| Failure::new(format!("{what} did not arrive in time")))
+    within(harness.patience(), what, future).await
 }
