@@ -10,7 +10,8 @@ use networking_spi::NetworkError;
 
 /// The methods that all harnesses have. The harness trait of each domain adds the methods that make clients.
 ///
-/// Each case gets a fresh harness, so that cases do not affect each other.
+/// Each case gets a fresh harness, so that cases do not affect each other. One more harness is made first, to ask for what
+/// this trait and `applies` of the [cases](Case) say.
 pub trait Harness: Send + Sync + 'static {
     /// The backend's name in reports (`reqwest`).
     fn backend(&self) -> &'static str;

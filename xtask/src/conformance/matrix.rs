@@ -207,3 +207,85 @@ fn plain(markdown: &str) -> String {
     text.push_str(rest);
     text.replace('`', "").replace("\\|", "|")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(backend: &str, case: &str, clause: &str, outcome: &str, reason: &str) -> CaseReport {
+        serde_json::from_value(serde_json::json!({
+            "domain": "http", "backend": backend, "case": case, "clause": clause, "outcome": outcome, "reason": reason,
+            "millis": 3,
+        }))
+        .unwrap()
+    }
+
+    fn position(page: &str, text: &str) -> usize {
+        page.find(text).unwrap_or_else(|| panic!("{text} is not in the page"))
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_clauses() {
+        let reports = [
+            report("mine", "http::body::third", "HTTP-10", "passed", ""),
+            report("mine", "http::body::second", "HTTP-9", "passed", ""),
+            report("mine", "http::unknown", "", "failed", "the suite has no such case"),
+        ];
+        let page = render(&reports, &Clauses::default());
+        assert!(position(&page, "unknown") < position(&page, "body::second"));
+        assert!(position(&page, "body::second") < position(&page, "body::third"));
+    }
+
+    #[test]
+    fn a_case_without_a_report_is_a_cell_too() {
+        let reports = [
+            report("mine", "http::one", "HTTP-1", "passed", ""),
+            report("other", "http::two", "HTTP-2", "unsupported", "retry"),
+        ];
+        let page = render(&reports, &Clauses::default());
+        assert_eq!(page.matches(r#"<td class="absent">not run</td>"#).count(), 2);
+        assert!(page.contains("<caption>http: 2 clauses, 2 backends</caption>"));
+        assert!(page.contains(r#"<span class="reason">retry</span>"#));
+    }
+
+    #[test]
+    fn every_value_is_escaped() {
+        let hostile = "</script><b \"'&";
+        let mut clauses = Clauses::default();
+        clauses.add(&format!("| HTTP-1 | {hostile} | `case` |"));
+        let page = render(&[report(hostile, hostile, "HTTP-1", "failed", hostile)], &clauses);
+        assert!(!page.contains("<b \"") && !page.contains("<b &quot;"), "{page}");
+        assert_eq!(page.matches("</script>").count(), 1, "the end of the page's own script");
+        assert!(
+            page.contains("data-reason=\"&lt;/script&gt;&lt;b &quot;'&amp;\""),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn nothing_outside_of_the_page_is_named() {
+        let page = render(
+            &[report("mine", "http::one", "HTTP-1", "passed", "")],
+            &Clauses::default(),
+        );
+        for outside in ["http://", "https://", "src=", "href=", "url(", "@import"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn sentences_of_clauses_are_plain_text() {
+        let mut clauses = Clauses::default();
+        clauses.add(
+            "# HTTP\n\n| | clause | case |\n|---|---|---|\n\
+             | HTTP-7 | Only `http` and [https](https://example.test/a) URLs \\| nothing [else]. | `request::urls` |\n",
+        );
+        assert_eq!(
+            clauses.0.into_iter().collect::<Vec<_>>(),
+            [(
+                "HTTP-7".to_owned(),
+                "Only http and https URLs | nothing [else].".to_owned()
+            )]
+        );
+    }
+}
