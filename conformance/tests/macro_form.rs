@@ -23,7 +23,10 @@ impl Harness for Flawed {
     }
 
     fn known_failures(&self) -> Vec<KnownFailure> {
-        vec![KnownFailure::new("breaker::completion::recording_never_panics", "issue 7")]
+        vec![KnownFailure::new(
+            "breaker::completion::recording_never_panics",
+            "issue 7",
+        )]
     }
 }
 
@@ -62,14 +65,21 @@ fn run(arguments: &[&str]) -> Output {
 fn errors(arguments: &[&str]) -> Vec<String> {
     let output = run(arguments);
     let text = String::from_utf8_lossy(&output.stderr);
-    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn tests_have_the_names_of_their_cases() {
     let list = run(&["--list"]).stdout;
     let list = String::from_utf8_lossy(&list);
-    for test in ["trip::starts_closed", "half_open::hung_probe", "known_failures_are_cases"] {
+    for test in [
+        "trip::starts_closed",
+        "half_open::hung_probe",
+        "known_failures_are_cases",
+    ] {
         let line = format!("macro_form::flawed::{test}: test");
         assert!(list.lines().any(|listed| listed == line), "{line} is not in\n{list}");
     }

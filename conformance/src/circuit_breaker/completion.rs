@@ -15,8 +15,11 @@ use super::scenario::{MARGIN, NAME, OPEN_TIME, config};
 use crate::check;
 use crate::kit::CaseResult;
 
+/// Ends a call.
+type End = fn(OwnedPermit);
+
 /// How a call can end.
-const ENDINGS: [(&str, fn(OwnedPermit)); 6] = [
+const ENDINGS: [(&str, End); 6] = [
     ("a success", |permit| permit.record(CallOutcome::Success)),
     ("a failure", |permit| permit.record(CallOutcome::Failure)),
     ("an ignored result", |permit| permit.record(CallOutcome::Ignored)),

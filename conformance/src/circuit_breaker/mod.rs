@@ -202,7 +202,7 @@ define_suite! {
         "CB-52" call::cancellation_counts_by_policy,
         "CB-53" call::classifier_decides,
         "CB-54" call::permits_can_be_recorded_from_any_task,
-        "CB-120" completion::recording_never_panics,
+        "CB-140" completion::recording_never_panics,
 
         "CB-55" mode::forced_open_stays_open,
         "CB-56" mode::forced_closed_stays_closed,

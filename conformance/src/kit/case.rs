@@ -157,7 +157,8 @@ pub struct Case<H: ?Sized> {
     pub id: &'static str,
     /// The clause that it tests (`HTTP-45`).
     pub clause: &'static str,
-    /// Whether it can be run against the backend of this harness.
+    /// Whether it can be run against the backend of this harness. The harness is not that of the case, but one that was made
+    /// to ask all cases.
     pub applies: fn(&H) -> Applies,
     /// Runs the case.
     pub run: fn(Arc<H>) -> BoxFuture<'static, CaseResult>,

@@ -115,10 +115,11 @@ impl fmt::Display for Escaped<'_> {
                 '"' => f.write_str("&quot;")?,
                 // Otherwise a parser reads them as spaces.
                 '\t' | '\n' | '\r' => write!(f, "&#{};", u32::from(character))?,
-                // XML 1.0 section 2.2 excludes the other control characters below U+0020, and these two.
-                '\0'..' ' | '\u{fffe}' | '\u{ffff}' => write!(f, "{}", character.escape_unicode())?,
-                // Allowed, but discouraged, and invisible.
-                '\u{7f}'..='\u{9f}' => write!(f, "{}", character.escape_unicode())?,
+                // XML 1.0 section 2.2 excludes the other control characters below U+0020 and the two noncharacters. It
+                // discourages those from U+007F, which are invisible.
+                '\0'..' ' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {
+                    write!(f, "{}", character.escape_unicode())?;
+                }
                 other => f.write_char(other)?,
             }
         }

@@ -157,9 +157,8 @@ impl SuiteReport {
             return String::new();
         };
         let mut text = format!("{} ({}): {self}\n", first.backend, first.domain);
-        for case in self.cases.iter().filter(|case| case.outcome == Outcome::KnownFailure) {
-            text.push_str(&format!("  known failure: {}: {}\n", case.case, case.reason));
-        }
+        let known = self.cases.iter().filter(|case| case.outcome == Outcome::KnownFailure);
+        text.extend(known.map(|case| format!("  known failure: {}: {}\n", case.case, case.reason)));
         text
     }
 

@@ -111,10 +111,8 @@ impl Runner {
                 Applies::Unsupported(capability) => Some((Outcome::Unsupported, capability)),
                 Applies::Skipped(what) => Some((Outcome::Skipped, what)),
             };
-            let mut name = format!("{}::{}", probe.backend, case.id);
-            if let Some((outcome, reason)) = note {
-                name.push_str(&format!(" ({}: {reason})", outcome.text()));
-            }
+            let note = note.map(|(outcome, reason)| format!(" ({}: {reason})", outcome.text()));
+            let name = format!("{}::{}{}", probe.backend, case.id, note.unwrap_or_default());
             // A case that does not apply has its report without being run.
             let ignored = probe.applies[index] != Applies::Yes;
             let report = ignored.then(|| suite.run_probed(&probe, index, &factory));

@@ -241,7 +241,7 @@ mod tests {
         let report = run(&[
             KnownFailure::new("test::fails", "issue 7"),
             KnownFailure::new("test::passes", "issue 8"),
-            KnownFailure::new("test::retrys", "a typo"),
+            KnownFailure::new("test::retires", "a typo"),
             KnownFailure::new("test::fails", "again"),
         ]);
         let failures: Vec<(&str, &str)> = report
@@ -253,7 +253,7 @@ mod tests {
             failures,
             [
                 ("test::passes", "listed as a known failure (issue 8), but it passes"),
-                ("test::retrys", unknown),
+                ("test::retires", unknown),
                 ("test::fails", "listed twice as a known failure"),
             ]
         );

@@ -15,6 +15,7 @@
 //! ```
 
 mod cases;
+mod patient;
 mod server;
 
 use std::sync::Arc;

@@ -97,7 +97,7 @@ fn section(domain: &str, reports: &[&CaseReport], clauses: &Clauses) -> Markup {
         );
         rows.entry(key).or_default().insert(&report.backend, report);
     }
-    let caption = format!("{domain}: {} clauses, {} backends", rows.len(), backends.len());
+    let caption = format!("{domain}: {} cases, {} backends", rows.len(), backends.len());
     html! {
         section data-domain=(domain) {
             h2 { (domain) }
@@ -244,7 +244,7 @@ mod tests {
         ];
         let page = render(&reports, &Clauses::default());
         assert_eq!(page.matches(r#"<td class="absent">not run</td>"#).count(), 2);
-        assert!(page.contains("<caption>http: 2 clauses, 2 backends</caption>"));
+        assert!(page.contains("<caption>http: 2 cases, 2 backends</caption>"));
         assert!(page.contains(r#"<span class="reason">retry</span>"#));
     }
 

@@ -348,7 +348,12 @@ pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseR
         ("/is-busy", ErrorKind::Status),
     ] {
         let error = check_error!(ask(path).await, kind, "{path}");
-        check_eq!(error.get(context::ERROR), Some("invalid_grant"), "the code in {error}");
+        check_eq!(
+            error.get(context::ERROR),
+            Some("invalid_grant"),
+            "the code in {}",
+            chain(&error)
+        );
         let description = error.get(context::DESCRIPTION).unwrap_or_default();
         check!(
             description.contains("not with"),

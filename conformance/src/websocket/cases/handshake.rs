@@ -8,14 +8,14 @@ use networking_spi::websocket::{
 use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
-use super::{H, soon};
+use super::{H, client_of, soon};
 use crate::kit::{CaseResult, Failure, chain};
 use crate::websocket::server::{REFUSAL, Server, WRONG_ANSWERS};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let request = server
         .request("/headers")?
         .with_header(
@@ -39,7 +39,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
 
 pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut scheme = server.request("/echo")?;
     scheme.url = scheme.url.as_str().replace("ws://", "http://").parse().expect("a URL");
     let mut limit = server.request("/echo")?;
@@ -52,7 +52,7 @@ pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(har
 
 pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for (status, kind) in [
         (401, ErrorKind::Authentication),
         (407, ErrorKind::Authentication),
@@ -79,7 +79,7 @@ pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(
     let no_port = |error: std::io::Error| Failure::with_error("no port", &error);
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
     let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
-    let client = harness.client();
+    let client = client_of(&harness);
     // The kernel accepts the connection, and no server answers.
     let mut request = WebSocketRequest::new(&url)?;
     request.options.handshake_timeout = Duration::from_millis(1);
@@ -95,7 +95,7 @@ pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(
 pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server
-        .connect(&harness.client(), "/uri/a%20b?q=%2F&empty#fragment")
+        .connect(&client_of(&harness), "/uri/a%20b?q=%2F&empty#fragment")
         .await?;
     let echo = soon(&harness, "the URI", connection.next()).await??;
     check_eq!(
@@ -108,7 +108,7 @@ pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResul
 
 pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for name in [
         "host",
         "connection",
@@ -141,14 +141,14 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
 pub(in crate::websocket) async fn unoffered_sub_protocols_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let request = server.request("/unasked")?.with_protocol("chat.v3");
-    let result = harness.client().connect(request).await;
+    let result = client_of(&harness).connect(request).await;
     check_error!(result, ErrorKind::Protocol, "a sub-protocol that was not offered");
     Ok(())
 }
 
 pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/tokens").await?;
+    let connection = server.connect(&client_of(&harness), "/tokens").await?;
     connection.send_text("here").await?;
     let echo = soon(&harness, "an echo", connection.next()).await??;
     check_eq!(echo, Some(WebSocketMessage::text("here")), "the echo");
@@ -157,7 +157,7 @@ pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseR
 
 pub(in crate::websocket) async fn unoffered_extensions_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let result = harness.client().connect(server.request("/extension")?).await;
+    let result = client_of(&harness).connect(server.request("/extension")?).await;
     check_error!(result, ErrorKind::Protocol, "an extension that was not offered");
     Ok(())
 }
@@ -190,7 +190,7 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
 
 pub(in crate::websocket) async fn wrong_answers_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for how in WRONG_ANSWERS {
         let result = client.connect(server.request(&format!("/wrong/{how}"))?).await;
         check_error!(result, ErrorKind::Protocol, "an answer with {how}");
@@ -200,7 +200,7 @@ pub(in crate::websocket) async fn wrong_answers_are_refused(harness: H) -> CaseR
 
 pub(in crate::websocket) async fn compression_is_offered_or_unsupported(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut request = server.request("/offer")?;
     request.options = request.options.with_compression(WebSocketCompression::default());
     let result = client.connect(request).await;

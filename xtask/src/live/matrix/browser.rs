@@ -101,7 +101,10 @@ impl Browser {
         // A page that differs only in its fragment would not be loaded again.
         for address in ["about:blank", address] {
             self.events.clear();
-            self.call("Page.navigate", &json!({"url": address}))?;
+            let navigated = self.call("Page.navigate", &json!({"url": address}))?;
+            if let Some(error) = navigated["errorText"].as_str() {
+                return Err(format!("{address} cannot be opened: {error}"));
+            }
             while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
                 let event = self.receive("the load of the page")?;
                 self.events.push(event);

@@ -5,10 +5,11 @@ mod browser;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use networking_conformance::report::{CaseReport, Outcome};
 use serde_json::{Value, json};
+use url::Url;
 
 use self::browser::Browser;
 use crate::conformance::{self, Clauses};
@@ -78,7 +79,7 @@ fn sample() -> Vec<CaseReport> {
 struct Page {
     name: String,
     address: String,
-    picture: std::path::PathBuf,
+    picture: PathBuf,
 }
 
 impl Page {
@@ -86,9 +87,10 @@ impl Page {
         let file = directory.join(format!("{name}.html"));
         let html = conformance::render(reports, clauses);
         fs::write(&file, html).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        let address = Url::from_file_path(&file).map_err(|()| format!("{} is not absolute", file.display()))?;
         Ok(Self {
             name: name.to_owned(),
-            address: format!("file://{}", file.display()),
+            address: address.into(),
             picture: directory.join(format!("{name}.png")),
         })
     }
