@@ -102,6 +102,8 @@ mod kit;
 pub mod bridge;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
+#[cfg(any(feature = "http", feature = "websocket"))]
+mod closed_port;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kafka")]

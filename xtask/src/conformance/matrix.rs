@@ -111,7 +111,8 @@ fn section(domain: &str, reports: &[&CaseReport], clauses: &Clauses) -> Markup {
                     } }
                     tbody { @for ((_, clause, case), cells) in &rows {
                         tr data-clause=(clause) data-case=(case) title=[clauses.0.get(*clause)] {
-                            th scope="row" { (clause) }
+                            // A known failure that names no case has no clause.
+                            th scope="row" { @if clause.is_empty() { "none" } @else { (clause) } }
                             td { code { (name_of(domain, case)) } }
                             @for backend in &backends { (cell(cells.get(backend).copied())) }
                         }

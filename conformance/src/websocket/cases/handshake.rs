@@ -9,6 +9,7 @@ use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
 use super::{H, client_of, soon};
+use crate::closed_port::closed_port;
 use crate::kit::{CaseResult, Failure, chain};
 use crate::websocket::server::{REFUSAL, Server, WRONG_ANSWERS};
 use crate::{check, check_eq, check_error};
@@ -85,8 +86,8 @@ pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(
     request.options.handshake_timeout = Duration::from_millis(1);
     let result = soon(&harness, "the timeout", client.connect(request)).await?;
     check_error!(result, ErrorKind::Timeout, "a server that does not answer");
-    drop(listener);
-    let result = client.connect(WebSocketRequest::new(&url)?).await;
+    let closed = format!("ws://127.0.0.1:{}/", closed_port()?);
+    let result = client.connect(WebSocketRequest::new(&closed)?).await;
     let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
     check_eq!(error.send_state(), SendState::NotSent, "the send state");
     Ok(())
