@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
 use networking_conformance::proof::circuit_breaker::{ModelBreaker, Saboteur};
 use networking_conformance::{CaseRuntime, Harness, KnownFailure};
-use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig};
 
 /// A breaker with a known failure, and without a bounded registry.
 struct Flawed;
@@ -32,6 +32,10 @@ impl Harness for Flawed {
 
 #[async_trait]
 impl CircuitBreakerHarness for Flawed {
+    fn capabilities(&self) -> &'static CircuitBreakerCapabilities {
+        const { &CircuitBreakerCapabilities::all() }
+    }
+
     fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker> {
         Arc::new(ModelBreaker::new(config).with_saboteur(Saboteur::PanicsAfterPanics))
     }

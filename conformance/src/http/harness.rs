@@ -148,6 +148,14 @@ pub(super) mod when {
         network(harness).and(Applies::environment(harness.tls(), "the backend does not support TLS"))
     }
 
+    pub(in crate::http) fn circuit_breaker_and_limits(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness.capabilities();
+        circuit_breaker(harness).and(Applies::capability(
+            declared.redirect_control || declared.response_size_limit,
+            "redirect_control or response_size_limit",
+        ))
+    }
+
     pub(in crate::http) fn timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {
         timeout(harness).and(streaming_download(harness))
     }

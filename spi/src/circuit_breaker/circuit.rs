@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
+use super::{CancelPolicy, CircuitBreakerConfig, CircuitMetrics, CircuitState};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, context};
 
 /// The outcome of a call.
@@ -58,6 +58,15 @@ impl CallRecord {
             outcome: None,
             panicked,
             retry_after: None,
+        }
+    }
+
+    /// What the call counts as in a circuit with this policy.
+    pub const fn outcome_by(&self, on_cancel: CancelPolicy) -> CallOutcome {
+        match (self.panicked, self.outcome, on_cancel) {
+            (true, _, _) | (false, None, CancelPolicy::Failure) => CallOutcome::Failure,
+            (false, Some(outcome), _) => outcome,
+            (false, None, CancelPolicy::Ignore) => CallOutcome::Ignored,
         }
     }
 

@@ -108,6 +108,15 @@ impl HttpClient for SaboteurClient {
                     record
                 },
             }),
+            Saboteur::CountsIgnoredAsFailure => Arc::new(AlteringBreaker {
+                inner: breaker,
+                alter: |mut record| {
+                    if record.outcome == Some(CallOutcome::Ignored) {
+                        record.outcome = Some(CallOutcome::Failure);
+                    }
+                    record
+                },
+            }),
             Saboteur::DropsRetryAfter => Arc::new(AlteringBreaker {
                 inner: breaker,
                 alter: |mut record| {
