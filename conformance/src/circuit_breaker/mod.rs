@@ -53,6 +53,7 @@
 //! ```
 
 mod call;
+mod completion;
 mod configure;
 mod declared;
 mod events;
@@ -199,6 +200,10 @@ define_suite! {
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;
+    modules {
+        trip, window, declared, rejection, open, half_open, generation, call, completion, mode, configure, registry,
+        metrics, events,
+    }
     cases {
         "CB-1" trip::starts_closed,
         "CB-2" trip::consecutive_failures_open,
@@ -274,6 +279,7 @@ define_suite! {
         "CB-100" call::the_default_classifier_applies,
         "CB-122" call::calls_that_the_breaker_runs_are_timed if slow_calls,
         "CB-54" call::permits_can_be_recorded_from_any_task,
+        "CB-140" completion::recording_never_panics,
 
         "CB-55" mode::forced_open_stays_open if overrides,
         "CB-56" mode::forced_closed_stays_closed if overrides,

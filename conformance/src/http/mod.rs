@@ -17,6 +17,7 @@ mod cases;
 mod harness;
 pub mod hostile;
 mod origin;
+mod patient;
 mod server;
 
 use cases::{body, circuit, connection, declared, extended, limits, metrics, redirect, request, response, retry};
@@ -34,6 +35,7 @@ define_suite! {
     macro http_conformance;
     domain "http" in http;
     harness dyn HttpHarness;
+    modules { response, request, declared, connection, body, limits, redirect, retry, circuit, metrics, extended }
     cases {
         "HTTP-1" response::every_status_is_a_response,
         "HTTP-2" request::method_and_body_arrive,

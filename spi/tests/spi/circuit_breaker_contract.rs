@@ -117,6 +117,81 @@ fn a_permit_dropped_by_a_panic_says_so() {
     assert_eq!(recorder.records(), [CallRecord::dropped(true); 2]);
 }
 
+/// A circuit that breaks the rule that `complete` does not panic.
+#[derive(Debug)]
+struct Panics;
+
+impl Circuit for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
+        Ok(Permit::new(self, TOKEN))
+    }
+
+    fn state(&self) -> CircuitState {
+        CircuitState::Closed
+    }
+
+    fn metrics(&self) -> CircuitMetrics {
+        CircuitMetrics::default()
+    }
+
+    fn config(&self) -> Arc<CircuitBreakerConfig> {
+        Arc::default()
+    }
+
+    fn deadline(&self, _limit: Option<Duration>) -> Option<Deadline> {
+        None
+    }
+
+    fn complete(&self, _token: PermitToken, _record: CallRecord) {
+        std::panic::resume_unwind(Box::new("the circuit"));
+    }
+}
+
+#[test]
+fn a_circuit_that_panics_does_not_abort_the_process() {
+    let circuit: Arc<dyn Circuit> = Arc::new(Panics);
+    let operation = || std::panic::resume_unwind(Box::new("the operation"));
+    let of_the_circuit: [Box<dyn Fn()>; 4] = [
+        Box::new(|| circuit.try_acquire().unwrap().record(CallOutcome::Success)),
+        Box::new(|| OwnedPermit::acquire(&circuit).unwrap().record(CallOutcome::Success)),
+        Box::new(|| drop(circuit.try_acquire().unwrap())),
+        Box::new(|| drop(OwnedPermit::acquire(&circuit).unwrap())),
+    ];
+    let of_the_operation: [Box<dyn Fn()>; 2] = [
+        Box::new(|| {
+            let _permit = circuit.try_acquire().unwrap();
+            operation();
+        }),
+        Box::new(|| {
+            let _permit = OwnedPermit::acquire(&circuit).unwrap();
+            operation();
+        }),
+    ];
+    let cause = |call: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        panic.downcast_ref::<&str>().copied()
+    };
+    for call in &of_the_circuit {
+        assert_eq!(cause(call), Some("the circuit"));
+    }
+    for call in &of_the_operation {
+        assert_eq!(cause(call), Some("the operation"), "the first panic continues");
+    }
+}
+
+#[test]
+fn a_wrapper_can_pass_on_the_token_of_a_permit() {
+    let circuit = Recorder::default();
+    let token = circuit.try_acquire().unwrap().into_token();
+    assert!(circuit.records().is_empty(), "the permit is not released");
+    circuit.complete(token, CallRecord::new(CallOutcome::Ignored));
+    assert_eq!(circuit.records(), [CallRecord::new(CallOutcome::Ignored)]);
+}
+
 #[tokio::test]
 async fn call_records_what_happened() {
     let circuit = Recorder::default();

@@ -8,9 +8,9 @@ use networking_spi::circuit_breaker::CallOutcome;
 use networking_spi::http::{CircuitScope, HttpCircuitOptions, HttpClientExt, RequestOptions};
 
 use super::H;
-use super::connection::closed_port;
 use super::redirect::redirect;
 use super::retry::policy;
+use crate::closed_port::closed_port;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::{Setup, set_up};
 use crate::http::origin::status_of;

@@ -137,6 +137,8 @@ crate::saboteurs! {
         OwnClassifierOnly => ["call::classifier_decides", "configure::new_call_settings_apply"],
         /// A permit counts only if the task that acquired the latest permit records it.
         PermitsBelongToTasks => ["call::permits_can_be_recorded_from_any_task"],
+        /// Panics after it has recorded a call that ended in a panic.
+        PanicsAfterPanics => ["completion::recording_never_panics"],
         /// A forced-open circuit becomes half-open after the open time.
         ForcedOpenTimesOut => ["events::mode_changes_are_reported", "mode::configured_forced_modes_last", "mode::forced_open_stays_open", "rejection::errors_say_when_to_retry"],
         /// Failures open a circuit that is forced closed.

@@ -109,7 +109,7 @@ impl State {
         };
         if self.current == CircuitState::Open
             && let Some(until) = self.open_until
-            && now + early >= until
+            && now.saturating_add(early) >= until
         {
             self.enter(CircuitState::HalfOpen, TransitionReason::OpenTimeElapsed, now);
         }
@@ -119,7 +119,7 @@ impl State {
         let time = self.open_time(now);
         self.hold_until = Duration::ZERO;
         self.reopenings += 1;
-        self.open_until = Some(now + time);
+        self.open_until = Some(now.saturating_add(time));
         self.totals.times_opened += 1;
         self.enter(CircuitState::Open, reason, now);
     }
@@ -180,7 +180,7 @@ impl State {
             CircuitMode::ForcedOpen => {
                 self.open_until = self
                     .is(Saboteur::ForcedOpenTimesOut)
-                    .then(|| now + self.config.open.backoff.initial);
+                    .then(|| now.saturating_add(self.config.open.backoff.initial));
                 if self.current != CircuitState::Open {
                     self.totals.times_opened += 1;
                 }

@@ -186,6 +186,7 @@ impl SaboteurClient {
             Saboteur::IgnoresProxies => options.proxy = None,
             Saboteur::IgnoresRequestPolicy => options.retry = None,
             Saboteur::IgnoresRequestRetries => options.retries = None,
+            Saboteur::IgnoresTimeouts => options.timeout = None,
             Saboteur::IgnoresTotalTimeouts => options.total_timeout = None,
             Saboteur::IgnoresRequestCircuit => options.circuit = None,
             Saboteur::AlwaysFollows => options.follow_redirects = None,

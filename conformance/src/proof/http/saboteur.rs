@@ -69,6 +69,8 @@ crate::saboteurs! {
         AcceptsCorruption => ["body::a_corrupt_coding_is_a_decode_error"],
         /// A timeout is an error of another kind.
         WrongKindForTimeouts => ["limits::a_silent_peer_times_out"],
+        /// The timeout of a request is ignored, so that a call to a silent peer does not end.
+        IgnoresTimeouts => ["limits::a_silent_peer_times_out", "limits::the_timeout_covers_the_body"],
         /// The total timeout of a request is ignored.
         IgnoresTotalTimeouts => ["limits::the_total_timeout_covers_the_call"],
         /// A body that exceeds the timeout ends without an error.

@@ -159,7 +159,7 @@ impl ModelCircuit {
                 state.window.clear();
             }
             if self.is(Saboteur::ConfigurationRestartsTheOpenTime) && state.open_until.is_some() {
-                state.open_until = Some(now + state.config.open.backoff.initial);
+                state.open_until = Some(now.saturating_add(state.config.open.backoff.initial));
             }
             if self.is(Saboteur::ConfigurationForgetsProbes) {
                 state.probes.clear();
@@ -294,7 +294,7 @@ impl ModelCircuit {
                 if state.probes.len() < slots || sure_of_a_slot || unlimited {
                     let number = state.next_probe;
                     state.next_probe += 1;
-                    state.probes.push((number, now + state.lease()));
+                    state.probes.push((number, now.saturating_add(state.lease())));
                     return Ok(token.with_probe(number));
                 }
                 None
@@ -424,5 +424,9 @@ impl Circuit for ModelCircuit {
             return;
         }
         self.with(|state, now| self.settle(state, token, record, now));
+        if record.panicked && self.is(Saboteur::PanicsAfterPanics) {
+            // Unlike `panic!`, without a message on the standard error stream.
+            std::panic::resume_unwind(Box::new("two panics"));
+        }
     }
 }

@@ -57,7 +57,7 @@ impl ModelCircuit {
             if self.is(Saboteur::DryRunFailuresLengthen)
                 && let (Some(delay), Some(until)) = (record.retry_after, state.open_until)
             {
-                state.open_until = Some(until.max(now + delay));
+                state.open_until = Some(until.max(now.saturating_add(delay)));
             }
             current
         } else {
@@ -128,7 +128,7 @@ impl ModelCircuit {
                 self.settle_call(state, outcome, sample, retry_after);
             }
             (CircuitState::Open, CallOutcome::Failure) if self.is(Saboteur::LateRetryAfterCounts) => {
-                let asked = retry_after.map(|delay| now + delay);
+                let asked = retry_after.map(|delay| now.saturating_add(delay));
                 state.open_until = state.open_until.map(|until| until.max(asked.unwrap_or_default()));
             }
             _ => {}
@@ -156,7 +156,7 @@ impl ModelCircuit {
             CallOutcome::Ignored => return,
             CallOutcome::Failure => {
                 state.consecutive_failures += 1;
-                let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
+                let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at.saturating_add(delay));
                 let forgets = self.is(Saboteur::OnlyTheLastRetryAfter)
                     || self.is(Saboteur::ANewerRetryAfterWins) && !asked.is_zero();
                 let before = if forgets { Duration::ZERO } else { state.hold_until };
@@ -166,7 +166,7 @@ impl ModelCircuit {
             CallOutcome::Success => {
                 state.consecutive_failures = 0;
                 if let (Some(delay), true) = (retry_after, self.is(Saboteur::SuccessesAskForDelays)) {
-                    state.hold_until = state.hold_until.max(sample.at + delay);
+                    state.hold_until = state.hold_until.max(sample.at.saturating_add(delay));
                 }
                 if self.is(Saboteur::SuccessEndsRetryAfter) {
                     state.hold_until = Duration::ZERO;
@@ -204,7 +204,7 @@ impl ModelCircuit {
                 }
             }
             CallOutcome::Failure => {
-                state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
+                state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at.saturating_add(delay));
                 state.open(TransitionReason::ProbeFailed, sample.at);
             }
         }
