@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use networking_spi::http::HttpResponse;
 use tokio::sync::watch;
 use url::Url;
 
 use super::server::Server;
+use super::tls::{self, Certificate, Protocols};
 use crate::kit::Failure;
 
 /// Makes the responses of a path.
@@ -41,6 +42,7 @@ pub(super) struct Script {
 #[derive(Debug, Clone)]
 pub(super) struct Recorded {
     pub(super) method: Method,
+    pub(super) version: Version,
     pub(super) path: String,
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
@@ -50,6 +52,23 @@ pub(super) struct Recorded {
 impl Recorded {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The values of a header, in order.
+    pub(super) fn values(&self, name: &str) -> Vec<&[u8]> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .map(http::HeaderValue::as_bytes)
+            .collect()
+    }
+
+    /// The path and the query, as they arrived.
+    pub(super) fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
     }
 }
 
@@ -76,9 +95,26 @@ impl Origin {
         &self.0.url
     }
 
+    /// The certificate of the authority that has issued the certificate of the origin, as PEM. Make clients trust it, in
+    /// addition to others or alone.
+    #[allow(clippy::unused_self, reason = "harnesses ask the origin that they get")]
+    pub fn root_certificate(&self) -> &'static str {
+        tls::root_certificate()
+    }
+
     /// Answers a request in process.
     pub async fn answer(&self, request: Request<Bytes>) -> HttpResponse {
         self.0.script.answer(request).await
+    }
+
+    /// A server behind TLS that responds as this origin, and records requests for it.
+    pub(super) async fn behind_tls(&self, certificate: Certificate, protocols: Protocols) -> Result<Server, Failure> {
+        Server::start_tls(Arc::clone(&self.0.script), certificate, protocols).await
+    }
+
+    /// The requests that have arrived at any path.
+    pub(super) fn all_requests(&self) -> Vec<Recorded> {
+        self.0.script.requests.borrow().clone()
     }
 
     /// The URL of a path.
@@ -175,6 +211,7 @@ impl Script {
         self.requests.send_modify(|all| {
             all.push(Recorded {
                 method: request.method().clone(),
+                version: request.version(),
                 path: path.clone(),
                 query: request.uri().query().map(str::to_owned),
                 headers: request.headers().clone(),

@@ -8,7 +8,7 @@ use networking_http::HttpClientBuilder;
 use networking_http::cache::{HttpCache, MemoryCacheStore};
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
-use crate::http_harness::{Hyper, Memory, in_process};
+use crate::http_harness::{Hyper, Memory, in_process, trusting};
 
 pub(crate) struct CachedHyper;
 
@@ -19,16 +19,17 @@ impl Harness for CachedHyper {
 }
 
 impl HttpHarness for CachedHyper {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Hyper.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Hyper.extended_capabilities()
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
         let client = HttpClientBuilder::hyper()
+            .transport(trusting(origin))
             .base_url(origin.base_url())
             .retries(0)
             .cache(HttpCache::new(MemoryCacheStore::default()))
@@ -50,11 +51,11 @@ impl Harness for CachedMemory {
 }
 
 impl HttpHarness for CachedMemory {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Memory.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Memory.extended_capabilities()
     }
 

@@ -27,7 +27,14 @@ impl HttpExtended for SaboteurExtended {
         self.inner.stream_request(request, chunk_size + more).await
     }
 
-    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+    async fn websocket_connect(&self, mut request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        match self.saboteur {
+            Saboteur::RefusesWebSockets if request.url.path() == "/chat" => {
+                return Err(NetworkError::new(ErrorKind::Remote, "websocket.connect", "refused"));
+            }
+            Saboteur::NeverCompressesWebSockets => request.options.compression = None,
+            _ => {}
+        }
         self.inner.websocket_connect(request).await
     }
 
@@ -74,7 +81,11 @@ impl HttpExtended for SaboteurExtended {
     }
 
     fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
-        self.inner.connection_pool_stats()
+        let stats = self.inner.connection_pool_stats()?;
+        if self.saboteur == Saboteur::KnowsNoPool {
+            return Ok(ConnectionPoolStats::default());
+        }
+        Ok(stats)
     }
 
     fn extended_capabilities(&self) -> HttpExtendedCapabilities {
