@@ -54,13 +54,9 @@ impl Recorded {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The values of a header, in order.
-    pub(super) fn values(&self, name: &str) -> Vec<&[u8]> {
-        self.headers
-            .get_all(name)
-            .iter()
-            .map(http::HeaderValue::as_bytes)
-            .collect()
+    /// The values of a header, in order, as [`escaped`].
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        values(&self.headers, name)
     }
 
     /// The path and the query, as they arrived.
@@ -229,6 +225,17 @@ impl Script {
             None => HttpResponse::new(StatusCode::OK).with_body("ok"),
         }
     }
+}
+
+/// The values of a header, in order, as [`escaped`].
+pub(super) fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let values = headers.get_all(name).iter();
+    values.map(|value| escaped(value.as_bytes())).collect()
+}
+
+/// Bytes in a form that messages can show.
+pub(super) fn escaped(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
 /// A response with this status and without a body.

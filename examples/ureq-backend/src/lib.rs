@@ -7,12 +7,13 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::once;
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
-    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
+    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, Method,
     RetryPolicy,
 };
-use networking_spi::validate::ensure;
+use networking_spi::validate::{ensure, positive};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 
 /// A client over `ureq` that follows no redirects. Clones share the connection pool.
@@ -32,8 +33,9 @@ impl Default for UreqClient {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for UreqClient {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(self.capabilities())?;
+        request.take_user_information()?;
         let url = request.target.url()?.clone();
         ensure(url.scheme() == "http", "url", "must be an http URL")?;
         let mut message = http::Request::new(request.body.collect(usize::MAX).await?.to_vec());
@@ -42,6 +44,9 @@ impl HttpClient for UreqClient {
         *message.uri_mut() = url.as_str().parse().map_err(no_uri)?;
         *message.headers_mut() = request.headers;
         let limit = request.options.max_response_size.unwrap_or(u64::MAX - 1);
+        if let Some(timeout) = request.options.timeout {
+            positive(timeout, "timeout")?;
+        }
         let agent = self.0.clone();
         let message = agent
             .configure_request(message)
@@ -50,18 +55,33 @@ impl HttpClient for UreqClient {
 
         // The client blocks, so the call runs on the blocking pool. It continues there if this future is dropped.
         let call = tokio::task::spawn_blocking(move || {
-            let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
+            // `ureq` announces the length of every body, but only methods that expect one have an empty body.
+            let expected = matches!(*message.method(), Method::POST | Method::PUT | Method::PATCH);
+            let answer = if message.body().is_empty() && !expected {
+                agent.run(message.map(drop))
+            } else {
+                agent.run(message)
+            };
+            let (head, mut body) = answer.map_err(|error| classify(error, false))?.into_parts();
             // One byte more than allowed, to detect a body above the limit.
             let bytes = body.with_config().limit(limit + 1).read_to_vec();
-            let bytes = bytes.map_err(|error| classify(error, true))?;
-            if bytes.len() as u64 > limit {
-                return Err(classify(ureq::Error::BodyExceedsLimit(limit), true));
-            }
-            Ok((head, bytes))
+            let bytes = bytes.and_then(|bytes| {
+                let fits = bytes.len() as u64 <= limit;
+                fits.then_some(bytes).ok_or(ureq::Error::BodyExceedsLimit(limit))
+            });
+            let body = match bytes.map_err(|error| classify(error, true)) {
+                Ok(bytes) => HttpBody::from(bytes),
+                // A failure keeps its status. Only reading its body fails.
+                Err(error) if error.kind() == ErrorKind::TooLarge && !head.status.is_success() => {
+                    HttpBody::stream(Box::pin(once(async { Err(error) })), None)
+                }
+                Err(error) => return Err(error),
+            };
+            Ok((head, body))
         });
         let panicked = |error| NetworkError::new(ErrorKind::Internal, "http.request", "panic").with_source(error);
-        let (head, bytes) = call.await.map_err(panicked)??;
-        let mut response = HttpResponse::new(head.status).with_body(HttpBody::from(bytes));
+        let (head, body) = call.await.map_err(panicked)??;
+        let mut response = HttpResponse::new(head.status).with_body(body);
         response.version = head.version;
         response.headers = head.headers;
         response.url = Some(url);
@@ -109,7 +129,7 @@ fn classify(error: ureq::Error, answered: bool) -> NetworkError {
     let mut classified = NetworkError::new(kind, "http.request", "the request failed");
     match &error {
         Error::Timeout(ureq::Timeout::Connect) => classified = classified.with_phase(Phase::Connect),
-        Error::Timeout(_) => classified = classified.with_phase(Phase::Total),
+        Error::Timeout(_) => classified = classified.with_phase(Phase::Attempt),
         _ if answered => classified = classified.with_send_state(SendState::Sent),
         _ => {}
     }

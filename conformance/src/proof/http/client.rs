@@ -254,7 +254,7 @@ impl SaboteurClient {
                 Err(error.with_send_state(SendState::MaybeSent))
             }
             Saboteur::MaybeSentAfterDns if kind == ErrorKind::Dns => Err(error.with_send_state(SendState::MaybeSent)),
-            Saboteur::HidesTlsErrors if kind == ErrorKind::Tls => replaced(ErrorKind::Connection),
+            Saboteur::HidesTlsErrors if kind == ErrorKind::Tls && head.path == "/" => replaced(ErrorKind::Connection),
             Saboteur::ClaimsNotSent if kind == ErrorKind::ConnectionClosed => {
                 Err(error.with_send_state(SendState::NotSent))
             }
