@@ -73,7 +73,8 @@ pub trait HttpHarness: Harness {
 
     /// A fresh client. By default it does not retry, statuses are not errors, and it has no cookies. With the capability
     /// `base_url`, its base URL is the [origin's](Origin::base_url). It trusts the
-    /// [certificate of the origin's authority](Origin::root_certificate), unless [`tls`](Self::tls) says otherwise. Without
+    /// [certificate of the origin's authority](Origin::root_certificate), unless [`tls`](Self::tls) says otherwise. With the
+    /// extended capability `jwt`, it verifies tokens with HS256 and [`Origin::token_secret`] alone. Without
     /// [`network`](Self::network), it passes requests to [`Origin::answer`].
     fn subject(&self, origin: &Origin) -> HttpSubject;
 }
@@ -209,6 +210,15 @@ pub(super) mod when {
 
     pub(in crate::http) fn http2(harness: &dyn HttpHarness) -> Applies {
         declared_http2(harness).and(trust(harness))
+    }
+
+    /// The environment of the process has a proxy. Nothing listens there, if the author has set it for the suite.
+    pub(in crate::http) fn proxy_in_environment(harness: &dyn HttpHarness) -> Applies {
+        let set = std::env::var_os("HTTP_PROXY").is_some() && std::env::var_os("http_proxy").is_some();
+        network(harness).and(Applies::environment(
+            set,
+            "run the tests with HTTP_PROXY and http_proxy set to http://127.0.0.1:9/",
+        ))
     }
 
     pub(in crate::http) fn per_request_proxy(harness: &dyn HttpHarness) -> Applies {

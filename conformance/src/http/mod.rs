@@ -22,7 +22,7 @@ mod tls;
 
 use cases::{
     body, certificates, circuit, connection, declared, extended, fidelity, limits, metrics, redirect, request,
-    response, retry, upgrade, waits,
+    response, retry, tokens, upgrade, waits,
 };
 use harness::when;
 
@@ -76,6 +76,7 @@ define_suite! {
         "HTTP-78" connection::many_calls_run_at_the_same_time,
         "HTTP-79" connection::one_thread_is_enough,
         "HTTP-80" connection::a_request_can_have_its_own_proxy if when::per_request_proxy,
+        "HTTP-97" connection::proxies_of_the_environment_are_not_used if when::proxy_in_environment,
         "HTTP-81" certificates::a_trusted_certificate_is_accepted if when::trust,
         "HTTP-82" certificates::an_untrusted_certificate_is_refused if when::tls,
         "HTTP-83" certificates::a_certificate_out_of_its_time_is_refused if when::trust,
@@ -128,6 +129,7 @@ define_suite! {
         "HTTP-59" extended::compression_round_trips if when::extended_compression,
         "HTTP-60" extended::corrupt_data_is_a_decode_error if when::extended_compression,
         "HTTP-61" extended::an_unverifiable_token_is_refused if when::extended_jwt,
+        "HTTP-96" tokens::a_verified_token_returns_its_claims if when::extended_jwt,
         "HTTP-62" extended::a_token_request_has_its_grant if when::extended_oauth2,
         "HTTP-63" extended::a_refusal_has_the_servers_code if when::extended_oauth2,
         "HTTP-64" extended::token_responses_are_read_as_servers_send_them if when::extended_oauth2,

@@ -98,6 +98,12 @@ impl Origin {
         tls::root_certificate()
     }
 
+    /// The secret of the tokens that clients verify with HS256.
+    #[allow(clippy::unused_self, reason = "harnesses ask the origin that they get")]
+    pub fn token_secret(&self) -> &'static [u8] {
+        b"the secret of the conformance suite, in 48 bytes"
+    }
+
     /// Answers a request in process.
     pub async fn answer(&self, request: Request<Bytes>) -> HttpResponse {
         self.0.script.answer(request).await

@@ -133,15 +133,12 @@ where
         }
     });
     // The client under test may close the connection at any time.
-    let _ = match version {
-        Version::HTTP_2 => {
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            server.serve_connection(TokioIo::new(stream), service).await
-        }
-        _ => {
-            let server = hyper::server::conn::http1::Builder::new();
-            server.serve_connection(TokioIo::new(stream), service).await
-        }
+    let _ = if version == Version::HTTP_2 {
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        server.serve_connection(TokioIo::new(stream), service).await
+    } else {
+        let server = hyper::server::conn::http1::Builder::new();
+        server.serve_connection(TokioIo::new(stream), service).await
     };
 }
 

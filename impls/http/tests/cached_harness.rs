@@ -8,7 +8,7 @@ use networking_http::HttpClientBuilder;
 use networking_http::cache::{HttpCache, MemoryCacheStore};
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
-use crate::http_harness::{Hyper, Memory, in_process, trusting};
+use crate::http_harness::{Hyper, Memory, in_process, standard, trusting};
 
 pub(crate) struct CachedHyper;
 
@@ -28,10 +28,7 @@ impl HttpHarness for CachedHyper {
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
-        let client = HttpClientBuilder::hyper()
-            .transport(trusting(origin))
-            .base_url(origin.base_url())
-            .retries(0)
+        let client = standard(HttpClientBuilder::hyper().transport(trusting(origin)), origin)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
@@ -64,9 +61,7 @@ impl HttpHarness for CachedMemory {
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
-        let client = HttpClientBuilder::over(in_process(origin))
-            .base_url(origin.base_url())
-            .retries(0)
+        let client = standard(HttpClientBuilder::over(in_process(origin)), origin)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))

@@ -283,28 +283,34 @@ pub(crate) fn trusting(origin: &Origin) -> TransportConfig {
     config.with_root_certificate(origin.root_certificate())
 }
 
+/// The settings that the suite asks for.
+pub(crate) fn standard<S>(builder: HttpClientBuilder<S>, origin: &Origin) -> HttpClientBuilder<S> {
+    let builder = builder.base_url(origin.base_url()).retries(0);
+    #[cfg(feature = "jwt")]
+    let builder = {
+        use networking_http::{JwtKey, JwtPolicy, KeySource};
+        use networking_spi::http::JwtAlgorithm;
+
+        let key = JwtKey::hmac(JwtAlgorithm::Hs256, origin.token_secret()).expect("the secret is long enough");
+        builder.jwt(KeySource::Static(vec![key]), JwtPolicy::new([JwtAlgorithm::Hs256]))
+    };
+    builder
+}
+
 fn hyper(origin: &Origin) -> HyperHttpClient {
-    HttpClientBuilder::hyper()
-        .transport(trusting(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::hyper().transport(trusting(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
 
 fn reqwest(origin: &Origin) -> ReqwestHttpClient {
-    HttpClientBuilder::reqwest()
-        .transport(trusting(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::reqwest().transport(trusting(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
 
 fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
-    HttpClientBuilder::over(in_process(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::over(in_process(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
@@ -312,9 +318,7 @@ fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
 /// All wrappers, with settings that must not change the results of the suite.
 fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
     let high_rate = RateLimit::per_second(1_000_000).with_burst(1_000_000);
-    let builder = HttpClientBuilder::over(in_process(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    let builder = standard(HttpClientBuilder::over(in_process(origin)), origin)
         .rate_limit(high_rate)
         .rate_limit_per_host(high_rate)
         .concurrency_limit(ConcurrencyLimit::per_host(1_000))

@@ -292,3 +292,11 @@ pub(in crate::http) async fn a_request_can_have_its_own_proxy(harness: H) -> Cas
     );
     Ok(())
 }
+
+pub(in crate::http) async fn proxies_of_the_environment_are_not_used(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let response = setup.client.get(setup.origin.url("/direct")).await?;
+    check_eq!(response.bytes().await?, "ok", "the body");
+    check_eq!(setup.origin.hits("/direct"), 1, "requests that arrived");
+    Ok(())
+}

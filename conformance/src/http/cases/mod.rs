@@ -13,6 +13,7 @@ pub(super) mod redirect;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod retry;
+pub(super) mod tokens;
 pub(super) mod upgrade;
 pub(super) mod waits;
 

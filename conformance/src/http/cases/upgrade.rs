@@ -14,16 +14,16 @@ use crate::http::server::{RawConnection, Server};
 use crate::kit::CaseResult;
 use crate::{Failure, check, check_eq};
 
-/// A server that accepts WebSocket connections, and compression if it is offered and `compresses`. It sends each text that
+/// A server that accepts WebSocket connections, and compression if it is offered and the server is `willing`. It sends each text that
 /// it receives back, compressed if the connection is. The receiver gets the heads of the requests.
-async fn echo(compresses: bool) -> Result<(Server, mpsc::UnboundedReceiver<String>), Failure> {
+async fn echo(willing: bool) -> Result<(Server, mpsc::UnboundedReceiver<String>), Failure> {
     let (seen, heads) = mpsc::unbounded_channel();
     let server = Server::raw(move |mut connection, _| {
         let seen = seen.clone();
         async move {
             let head = connection.read_head().await?;
             let head = String::from_utf8_lossy(&head).into_owned();
-            let compressed = compresses && header(&head, "sec-websocket-extensions").contains("permessage-deflate");
+            let compressed = willing && header(&head, "sec-websocket-extensions").contains("permessage-deflate");
             connection.write(accepted(&head, compressed).as_bytes()).await?;
             let _ = seen.send(head);
             loop {

@@ -163,7 +163,7 @@ impl SaboteurClient {
                 request.headers.remove("x-empty");
             }
             Saboteur::CutsNonAsciiQueries if head.path == "/query" => {
-                request.target = head.url.replace("%C3%BC", "").into()
+                request.target = head.url.replace("%C3%BC", "").into();
             }
             Saboteur::OmitsContentTypes
                 if head.path == "/typed" && request.body.as_bytes().is_some_and(|body| !body.starts_with(b"{")) =>

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use networking_spi::Result;
 use networking_spi::http::{
-    HeaderMap, HeaderValue, HttpBody, HttpRequest, HttpResponse, Method, RequestTarget, Version, header,
+    HeaderMap, HeaderValue, HttpBody, HttpRequest, HttpResponse, Method, ProxyConfig, RequestTarget, Version, header,
 };
 use networking_spi::{ErrorKind, NetworkError};
 
@@ -65,6 +65,12 @@ pub(super) fn before(saboteur: Saboteur, request: &mut HttpRequest, head: &Head,
         }
         Saboteur::BlocksTheThread if head.path == "/single" => tokio::task::block_in_place(|| ()),
         Saboteur::GoesPastProxies if head.path == "/through" => request.options.proxy = None,
+        Saboteur::UsesProxiesOfTheEnvironment => {
+            let proxy = std::env::var("HTTP_PROXY").ok().and_then(|url| url.parse().ok());
+            if let Some(proxy) = proxy.filter(|_| head.path == "/direct") {
+                request.options = std::mem::take(&mut request.options).with_proxy(ProxyConfig::new(proxy));
+            }
+        }
         Saboteur::TrustsNobody if url.scheme() == "https" && head.path == "/trusted" => {
             return Err(NetworkError::new(ErrorKind::Tls, "http.request", "nobody is trusted"));
         }

@@ -148,7 +148,10 @@ crate::saboteurs! {
         /// Corrupt data decompresses to nothing, without an error.
         AcceptsCorruptData => ["extended::corrupt_data_is_a_decode_error"],
         /// Every token is accepted.
-        AcceptsEveryToken => ["extended::an_unverifiable_token_is_refused"],
+        AcceptsEveryToken => [
+            "extended::an_unverifiable_token_is_refused",
+            "tokens::a_verified_token_returns_its_claims",
+        ],
         /// Refresh tokens are dropped.
         LosesRefreshTokens => ["extended::a_token_request_has_its_grant"],
         /// The server's error code is not in the error.
@@ -229,7 +232,7 @@ crate::saboteurs! {
         TakesZeroForNoLimit => ["waits::a_limit_of_zero_is_refused"],
         /// Time limits are rounded down to milliseconds, and zero is no limit.
         RoundsLimitsToNothing => ["waits::a_tiny_limit_ends_the_call"],
-        /// Time limits are twenty times as long.
+        /// Time limits are fifty times as long.
         TimesOutLate => ["waits::a_limit_ends_the_call_in_time"],
         /// Time limits are half as long.
         TimesOutEarly => ["waits::a_limit_ends_the_call_in_time"],
@@ -239,6 +242,12 @@ crate::saboteurs! {
         ForgetsAttempts => ["waits::a_total_timeout_after_retries_is_exhausted"],
         /// A total timeout after retries can be retried.
         RetriesTotalTimeouts => ["waits::a_total_timeout_after_retries_is_exhausted"],
+        /// No token is accepted.
+        RefusesEveryToken => ["tokens::a_verified_token_returns_its_claims"],
+        /// The claims of a forged token are returned.
+        AcceptsForgedTokens => ["tokens::a_verified_token_returns_its_claims"],
+        /// Uses the proxy of the environment.
+        UsesProxiesOfTheEnvironment => ["connection::proxies_of_the_environment_are_not_used"],
         /// WebSocket connections are refused, although the capability is declared.
         RefusesWebSockets => ["upgrade::a_websocket_exchanges_messages"],
         /// Compression of WebSocket messages is not offered.

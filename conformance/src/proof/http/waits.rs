@@ -20,7 +20,7 @@ pub(super) fn before(saboteur: Saboteur, request: &mut HttpRequest, head: &Head)
         *limit = match saboteur {
             Saboteur::TakesZeroForNoLimit if own.is_zero() => None,
             Saboteur::RoundsLimitsToNothing if !own.is_zero() && own < Duration::from_millis(1) => None,
-            Saboteur::TimesOutLate if head.path == "/late" => Some(own * 20),
+            Saboteur::TimesOutLate if head.path == "/late" => Some(own * 50),
             Saboteur::TimesOutEarly if head.path == "/late" => Some(own / 2),
             _ => Some(own),
         };
