@@ -288,7 +288,7 @@ pub(crate) fn standard<S>(builder: HttpClientBuilder<S>, origin: &Origin) -> Htt
     let builder = builder.base_url(origin.base_url()).retries(0);
     #[cfg(feature = "jwt")]
     let builder = {
-        use networking_http::{JwtKey, JwtPolicy, KeySource};
+        use networking_http::jwt::{JwtKey, JwtPolicy, KeySource};
         use networking_spi::http::JwtAlgorithm;
 
         let key = JwtKey::hmac(JwtAlgorithm::Hs256, origin.token_secret()).expect("the secret is long enough");
