@@ -92,7 +92,7 @@ impl Origin {
     }
 
     /// The certificate of the authority that has issued the certificate of the origin, as PEM. Make clients trust it, in
-    /// addition to others or alone.
+    /// addition to others or alone. The origin speaks TLS 1.3.
     #[allow(clippy::unused_self, reason = "harnesses ask the origin that they get")]
     pub fn root_certificate(&self) -> &'static str {
         tls::root_certificate()

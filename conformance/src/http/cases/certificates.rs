@@ -17,7 +17,11 @@ pub(in crate::http) async fn a_trusted_certificate_is_accepted(harness: H) -> Ca
     let setup = set_up(&harness).await?;
     let server = setup.origin.behind_tls(Certificate::Trusted, HTTP_1).await?;
     for number in 1..=2 {
-        let response = setup.client.post(server.tls_url("/trusted")).body("x").await?;
+        let response = setup.client.post(server.tls_url("/trusted")).body("x").await;
+        let response = response.map_err(|error| {
+            let hint = "does the harness make the client trust `Origin::root_certificate`?";
+            Failure::new(format!("a trusted certificate ({hint}): {}", Failure::from(error)))
+        })?;
         check_eq!(response.status, StatusCode::OK, "status");
         check_eq!(response.bytes().await?, "ok", "body");
         check_eq!(setup.origin.hits("/trusted"), number, "requests that arrived");

@@ -32,7 +32,14 @@ pub(in crate::http) async fn a_verified_token_returns_its_claims(harness: H) -> 
     let ada = json!({"sub": "ada", "exp": now + 3_600, "scope": ["read", "write"], "level": 7});
     let own = |claims: &Value| signed(&header, claims, hmac::HMAC_SHA256, secret);
     let good = own(&ada);
-    let claims = client.authenticate_jwt(&good, JwtAlgorithm::Hs256).await?;
+    let claims = client.authenticate_jwt(&good, JwtAlgorithm::Hs256).await;
+    let claims = claims.map_err(|error| {
+        let hint = "does the harness give the client `Origin::token_secret`?";
+        Failure::new(format!(
+            "a token with a good signature ({hint}): {}",
+            Failure::from(error)
+        ))
+    })?;
     check_eq!(claims.algorithm, JwtAlgorithm::Hs256, "the algorithm of the signature");
     check_eq!(Value::Object(claims.claims), ada, "the claims");
 
