@@ -19,7 +19,7 @@
 //! #     fn backend(&self) -> &'static str { "my-backend" }
 //! # }
 //! # impl HttpHarness for MyHarness {
-//! #     fn capabilities(&self) -> HttpCapabilities { HttpCapabilities::none() }
+//! #     fn capabilities(&self) -> &'static HttpCapabilities { const { &HttpCapabilities::none() } }
 //! #     fn subject(&self, _origin: &Origin) -> HttpSubject { unreachable!("the example is only compiled") }
 //! # }
 //! networking_conformance::http_conformance!(|| Arc::new(MyHarness));

@@ -4,5 +4,7 @@ mod checks;
 #[cfg(feature = "circuit-breaker")]
 mod circuit_breaker;
 mod contracts;
+#[cfg(feature = "http")]
+mod http_capabilities;
 #[cfg(feature = "circuit-breaker")]
 mod macro_form;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use networking_spi::circuit_breaker::CircuitBreaker;
 use networking_spi::http::{
-    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse,
+    HttpBody, HttpCapabilities, HttpCircuitOptions, HttpClient, HttpClientMetrics, HttpRequest, HttpResponse, Method,
     RetryPolicy,
 };
-use networking_spi::validate::ensure;
+use networking_spi::validate::{ensure, positive};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 
 /// A client over `ureq` that follows no redirects. Clones share the connection pool.
@@ -32,8 +32,9 @@ impl Default for UreqClient {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for UreqClient {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(self.capabilities())?;
+        request.take_user_information()?;
         let url = request.target.url()?.clone();
         ensure(url.scheme() == "http", "url", "must be an http URL")?;
         let mut message = http::Request::new(request.body.collect(usize::MAX).await?.to_vec());
@@ -42,6 +43,9 @@ impl HttpClient for UreqClient {
         *message.uri_mut() = url.as_str().parse().map_err(no_uri)?;
         *message.headers_mut() = request.headers;
         let limit = request.options.max_response_size.unwrap_or(u64::MAX);
+        if let Some(timeout) = request.options.timeout {
+            positive(timeout, "timeout")?;
+        }
         let agent = self.0.clone();
         let message = agent
             .configure_request(message)
@@ -50,7 +54,14 @@ impl HttpClient for UreqClient {
 
         // The client blocks, so the call runs on the blocking pool. It continues there if this future is dropped.
         let call = tokio::task::spawn_blocking(move || {
-            let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
+            // `ureq` announces the length of every body, but only methods that expect one have an empty body.
+            let expected = matches!(*message.method(), Method::POST | Method::PUT | Method::PATCH);
+            let answer = if message.body().is_empty() && !expected {
+                agent.run(message.map(drop))
+            } else {
+                agent.run(message)
+            };
+            let (head, mut body) = answer.map_err(|error| classify(error, false))?.into_parts();
             // One byte more than allowed, to detect a body above the limit.
             let mut bytes = Vec::new();
             let read = body.as_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes);
@@ -107,7 +118,7 @@ fn classify(error: ureq::Error, answered: bool) -> NetworkError {
     let mut classified = NetworkError::new(kind, "http.request", "the request failed");
     match &error {
         Error::Timeout(ureq::Timeout::Connect) => classified = classified.with_phase(Phase::Connect),
-        Error::Timeout(_) => classified = classified.with_phase(Phase::Total),
+        Error::Timeout(_) => classified = classified.with_phase(Phase::Attempt),
         _ if answered => classified = classified.with_send_state(SendState::Sent),
         _ => {}
     }

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin, Tls};
 use networking_conformance::{Harness, KnownFailure, http, runner};
-use networking_spi::http::{HttpCapabilities, HttpClient};
+use networking_spi::http::HttpCapabilities;
 use ureq_backend::UreqClient;
 
 #[derive(Debug)]
@@ -25,12 +25,18 @@ impl Harness for UreqHarness {
 }
 
 impl HttpHarness for UreqHarness {
-    fn capabilities(&self) -> HttpCapabilities {
-        UreqClient::default().capabilities()
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        const SUPPORTED: HttpCapabilities = {
+            let mut supported = HttpCapabilities::none();
+            supported.timeout = true;
+            supported.response_size_limit = true;
+            supported
+        };
+        &SUPPORTED
     }
 
-    fn tls(&self) -> bool {
-        false
+    fn tls(&self) -> Tls {
+        Tls::Unsupported
     }
 
     fn subject(&self, _origin: &Origin) -> HttpSubject {

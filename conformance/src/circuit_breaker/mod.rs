@@ -279,7 +279,7 @@ define_suite! {
         "CB-100" call::the_default_classifier_applies,
         "CB-122" call::calls_that_the_breaker_runs_are_timed if slow_calls,
         "CB-54" call::permits_can_be_recorded_from_any_task,
-        "CB-140" completion::recording_never_panics,
+        "CB-123" completion::recording_never_panics,
 
         "CB-55" mode::forced_open_stays_open if overrides,
         "CB-56" mode::forced_closed_stays_closed if overrides,

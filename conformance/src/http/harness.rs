@@ -25,8 +25,8 @@ use crate::kit::{Applies, Failure, Harness};
 /// }
 ///
 /// impl HttpHarness for MyHarness {
-///     fn capabilities(&self) -> HttpCapabilities {
-///         HttpCapabilities::none()
+///     fn capabilities(&self) -> &'static HttpCapabilities {
+///         const { &HttpCapabilities::none() }
 ///     }
 ///
 ///     fn subject(&self, _origin: &Origin) -> HttpSubject {
@@ -35,11 +35,29 @@ use crate::kit::{Applies, Failure, Harness};
 /// }
 /// ```
 pub trait HttpHarness: Harness {
-    /// The capabilities that the clients declare. They decide which cases apply, and cases check that they are true.
-    fn capabilities(&self) -> HttpCapabilities;
+    /// What the author of the client knows that it supports. The cases of other capabilities are reported as unsupported.
+    ///
+    /// Write the list out as a constant, and do not ask the client. A case compares the list with what the client says, and
+    /// each capability of the list has a case that uses it: a client that loses a feature then fails, in place of passing
+    /// with fewer cases.
+    ///
+    /// ```
+    /// use networking_spi::http::HttpCapabilities;
+    ///
+    /// const SUPPORTED: HttpCapabilities = {
+    ///     let mut supported = HttpCapabilities::none();
+    ///     supported.timeout = true;
+    ///     supported.streaming_download = true;
+    ///     supported
+    /// };
+    /// # let harness = || -> &'static HttpCapabilities { &SUPPORTED };
+    /// # harness();
+    /// ```
+    fn capabilities(&self) -> &'static HttpCapabilities;
 
-    /// The extended capabilities that the clients declare; `None` if they do not implement [`HttpExtended`].
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    /// The extended operations that the author knows to work, as for [`capabilities`](Self::capabilities); `None` if the
+    /// clients do not implement [`HttpExtended`]. A `LazyLock` holds a list with codings.
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         None
     }
 
@@ -48,15 +66,30 @@ pub trait HttpHarness: Harness {
         true
     }
 
-    /// Whether the clients support TLS.
-    fn tls(&self) -> bool {
-        true
+    /// How the clients verify the certificates of servers. By default they must trust
+    /// [`Origin::root_certificate`].
+    fn tls(&self) -> Tls {
+        Tls::TrustsOrigin
     }
 
-    /// A fresh client. By default it does not retry, and statuses are not errors. With the capability `base_url`, its
-    /// base URL is the [origin's](Origin::base_url). Without [`network`](Self::network), it passes requests to
-    /// [`Origin::answer`].
+    /// A fresh client. By default it does not retry, statuses are not errors, and it has no cookies. With the capability
+    /// `base_url`, its base URL is the [origin's](Origin::base_url). It trusts the
+    /// [certificate of the origin's authority](Origin::root_certificate), unless [`tls`](Self::tls) says otherwise. With the
+    /// extended capability `jwt`, it verifies tokens with HS256 and [`Origin::token_secret`] alone. Without
+    /// [`network`](Self::network), it passes requests to [`Origin::answer`].
     fn subject(&self, origin: &Origin) -> HttpSubject;
+}
+
+/// How the clients of a harness verify the certificates of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tls {
+    /// They trust [`Origin::root_certificate`].
+    TrustsOrigin,
+    /// The harness cannot make them trust it, for this reason. Cases that need a trusted certificate are skipped.
+    FixedRoots(&'static str),
+    /// They do not support TLS. All cases of TLS are skipped.
+    Unsupported,
 }
 
 /// A client under test.
@@ -84,6 +117,8 @@ impl HttpSubject {
     }
 }
 
+const NO_EXTENDED: &str = "the harness declares extended capabilities, but its subject has none";
+
 /// An origin and a fresh client for it.
 pub(super) struct Setup {
     pub(super) origin: Origin,
@@ -102,18 +137,23 @@ pub(super) async fn set_up(harness: &Arc<dyn HttpHarness>) -> Result<Setup, Fail
 pub(super) async fn set_up_extended(
     harness: &Arc<dyn HttpHarness>,
 ) -> Result<(Origin, Arc<dyn HttpExtended>), Failure> {
+    let (setup, extended) = set_up_both(harness).await?;
+    Ok((setup.origin, extended))
+}
+
+/// An origin, and a fresh client with its extended operations.
+pub(super) async fn set_up_both(harness: &Arc<dyn HttpHarness>) -> Result<(Setup, Arc<dyn HttpExtended>), Failure> {
     let origin = Origin::start(harness.network()).await?;
-    match harness.subject(&origin).extended {
-        Some(extended) => Ok((origin, extended)),
-        None => Err(Failure::new(
-            "the harness declares extended capabilities, but its subject has none",
-        )),
-    }
+    let HttpSubject { client, extended } = harness.subject(&origin);
+    let extended = extended.ok_or_else(|| Failure::new(NO_EXTENDED))?;
+    Ok((Setup { origin, client }, extended))
 }
 
 /// Conditions of cases: one function per capability, and per condition that the harness must produce.
 pub(super) mod when {
-    use super::{Applies, HttpHarness};
+    use networking_spi::http::HttpExtendedCapabilities;
+
+    use super::{Applies, HttpHarness, Tls};
 
     macro_rules! capabilities {
         ($($name:ident),+ $(,)?) => {$(
@@ -140,12 +180,64 @@ pub(super) mod when {
         trailers,
     );
 
+    fn declared_per_request_tls(harness: &dyn HttpHarness) -> Applies {
+        Applies::capability(harness.capabilities().per_request_tls, "per_request_tls")
+    }
+
+    fn declared_http2(harness: &dyn HttpHarness) -> Applies {
+        Applies::capability(harness.capabilities().http2, "http2")
+    }
+
+    fn declared_per_request_proxy(harness: &dyn HttpHarness) -> Applies {
+        Applies::capability(harness.capabilities().per_request_proxy, "per_request_proxy")
+    }
+
     pub(in crate::http) fn network(harness: &dyn HttpHarness) -> Applies {
         Applies::environment(harness.network(), "the backend uses no sockets")
     }
 
     pub(in crate::http) fn tls(harness: &dyn HttpHarness) -> Applies {
-        network(harness).and(Applies::environment(harness.tls(), "the backend does not support TLS"))
+        let supported = harness.tls() != Tls::Unsupported;
+        network(harness).and(Applies::environment(supported, "the backend does not support TLS"))
+    }
+
+    pub(in crate::http) fn trust(harness: &dyn HttpHarness) -> Applies {
+        match harness.tls() {
+            Tls::FixedRoots(reason) => tls(harness).and(Applies::Skipped(reason)),
+            _ => tls(harness),
+        }
+    }
+
+    pub(in crate::http) fn per_request_tls(harness: &dyn HttpHarness) -> Applies {
+        declared_per_request_tls(harness).and(tls(harness))
+    }
+
+    pub(in crate::http) fn http2(harness: &dyn HttpHarness) -> Applies {
+        declared_http2(harness).and(trust(harness))
+    }
+
+    /// The environment of the process has a proxy. Nothing listens there, if the author has set it for the suite.
+    pub(in crate::http) fn proxy_in_environment(harness: &dyn HttpHarness) -> Applies {
+        let set = std::env::var_os("HTTP_PROXY").is_some() && std::env::var_os("http_proxy").is_some();
+        network(harness).and(Applies::environment(
+            set,
+            "run the tests with HTTP_PROXY and http_proxy set to http://127.0.0.1:9/",
+        ))
+    }
+
+    pub(in crate::http) fn per_request_proxy(harness: &dyn HttpHarness) -> Applies {
+        declared_per_request_proxy(harness).and(network(harness))
+    }
+
+    /// One of the time limits is declared.
+    pub(in crate::http) fn any_timeout(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness.capabilities();
+        let any = declared.timeout || declared.attempt_timeout || declared.total_timeout;
+        Applies::capability(any, "timeout")
+    }
+
+    pub(in crate::http) fn total_timeout_and_retry(harness: &dyn HttpHarness) -> Applies {
+        total_timeout(harness).and(retry(harness))
     }
 
     pub(in crate::http) fn circuit_breaker_and_limits(harness: &dyn HttpHarness) -> Applies {
@@ -200,31 +292,38 @@ pub(super) mod when {
         Applies::capability(harness.extended_capabilities().is_some(), "extended")
     }
 
+    fn operation(harness: &dyn HttpHarness, name: &'static str, is: fn(&HttpExtendedCapabilities) -> bool) -> Applies {
+        Applies::capability(harness.extended_capabilities().is_some_and(is), name)
+    }
+
     pub(in crate::http) fn extended_streaming(harness: &dyn HttpHarness) -> Applies {
-        let declared = harness
-            .extended_capabilities()
-            .is_some_and(|capabilities| capabilities.streaming);
-        Applies::capability(declared, "streaming")
+        operation(harness, "streaming", |declared| declared.streaming)
     }
 
     pub(in crate::http) fn extended_jwt(harness: &dyn HttpHarness) -> Applies {
-        let declared = harness
-            .extended_capabilities()
-            .is_some_and(|capabilities| capabilities.jwt);
-        Applies::capability(declared, "jwt")
+        operation(harness, "jwt", |declared| declared.jwt)
     }
 
     pub(in crate::http) fn extended_oauth2(harness: &dyn HttpHarness) -> Applies {
-        let declared = harness
-            .extended_capabilities()
-            .is_some_and(|capabilities| capabilities.oauth2);
-        Applies::capability(declared, "oauth2")
+        operation(harness, "oauth2", |declared| declared.oauth2)
     }
 
     pub(in crate::http) fn extended_compression(harness: &dyn HttpHarness) -> Applies {
-        let declared = harness
-            .extended_capabilities()
-            .is_some_and(|capabilities| !capabilities.compression.is_empty());
-        Applies::capability(declared, "compression")
+        operation(harness, "compression", |declared| !declared.compression.is_empty())
+    }
+
+    pub(in crate::http) fn extended_websocket(harness: &dyn HttpHarness) -> Applies {
+        operation(harness, "websocket", |declared| declared.websocket).and(network(harness))
+    }
+
+    pub(in crate::http) fn extended_websocket_compression(harness: &dyn HttpHarness) -> Applies {
+        let compression = operation(harness, "websocket_compression", |declared| {
+            declared.websocket_compression
+        });
+        extended_websocket(harness).and(compression)
+    }
+
+    pub(in crate::http) fn extended_pool_stats(harness: &dyn HttpHarness) -> Applies {
+        operation(harness, "pool_stats", |declared| declared.pool_stats).and(network(harness))
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use networking_spi::http::HttpResponse;
 use tokio::sync::watch;
 use url::Url;
 
 use super::server::Server;
+use super::tls::{self, Certificate, Protocols};
 use crate::kit::Failure;
 
 /// Makes the responses of a path.
@@ -41,6 +42,7 @@ pub(super) struct Script {
 #[derive(Debug, Clone)]
 pub(super) struct Recorded {
     pub(super) method: Method,
+    pub(super) version: Version,
     pub(super) path: String,
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
@@ -50,6 +52,19 @@ pub(super) struct Recorded {
 impl Recorded {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The values of a header, in order, as [`escaped`].
+    pub(super) fn values(&self, name: &str) -> Vec<String> {
+        values(&self.headers, name)
+    }
+
+    /// The path and the query, as they arrived.
+    pub(super) fn target(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
     }
 }
 
@@ -76,9 +91,32 @@ impl Origin {
         &self.0.url
     }
 
+    /// The certificate of the authority that has issued the certificate of the origin, as PEM. Make clients trust it, in
+    /// addition to others or alone. The origin speaks TLS 1.3.
+    #[allow(clippy::unused_self, reason = "harnesses ask the origin that they get")]
+    pub fn root_certificate(&self) -> &'static str {
+        tls::root_certificate()
+    }
+
+    /// The secret of the tokens that clients verify with HS256.
+    #[allow(clippy::unused_self, reason = "harnesses ask the origin that they get")]
+    pub fn token_secret(&self) -> &'static [u8] {
+        b"the secret of the conformance suite, in 48 bytes"
+    }
+
     /// Answers a request in process.
     pub async fn answer(&self, request: Request<Bytes>) -> HttpResponse {
         self.0.script.answer(request).await
+    }
+
+    /// A server behind TLS that responds as this origin, and records requests for it.
+    pub(super) async fn behind_tls(&self, certificate: Certificate, protocols: Protocols) -> Result<Server, Failure> {
+        Server::start_tls(Arc::clone(&self.0.script), certificate, protocols).await
+    }
+
+    /// The requests that have arrived at any path.
+    pub(super) fn all_requests(&self) -> Vec<Recorded> {
+        self.0.script.requests.borrow().clone()
     }
 
     /// The URL of a path.
@@ -175,6 +213,7 @@ impl Script {
         self.requests.send_modify(|all| {
             all.push(Recorded {
                 method: request.method().clone(),
+                version: request.version(),
                 path: path.clone(),
                 query: request.uri().query().map(str::to_owned),
                 headers: request.headers().clone(),
@@ -192,6 +231,17 @@ impl Script {
             None => HttpResponse::new(StatusCode::OK).with_body("ok"),
         }
     }
+}
+
+/// The values of a header, in order, as [`escaped`].
+pub(super) fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let values = headers.get_all(name).iter();
+    values.map(|value| escaped(value.as_bytes())).collect()
+}
+
+/// Bytes in a form that messages can show.
+pub(super) fn escaped(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
 
 /// A response with this status and without a body.

@@ -1,4 +1,4 @@
-//! A loopback HTTP/1.1 server, and a loopback server whose cases read and write raw bytes.
+//! A loopback server of HTTP/1.1, with TLS also of HTTP/2, and a loopback server whose cases read and write raw bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::ready;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use networking_spi::NetworkError;
 use networking_spi::http::HttpResponse;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::origin::Script;
+use super::tls::{self, Certificate, Protocols};
 use crate::kit::Failure;
 
 /// A loopback server. Dropping it stops it and closes its connections.
@@ -30,7 +31,32 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(script: Arc<Script>) -> Result<Self, Failure> {
-        Self::accept(move |stream, _| serve(stream, Arc::clone(&script))).await
+        Self::accept(move |stream, _| serve(stream, Version::HTTP_11, Arc::clone(&script))).await
+    }
+
+    /// A server behind TLS, which speaks the protocol of `protocols` that the client selects: HTTP/2 as `h2`, otherwise
+    /// HTTP/1.1.
+    pub(super) async fn start_tls(
+        script: Arc<Script>,
+        certificate: Certificate,
+        protocols: Protocols,
+    ) -> Result<Self, Failure> {
+        let acceptor = tls::acceptor(certificate, protocols)?;
+        Self::accept(move |stream, _| {
+            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+            async move {
+                // Clients refuse the certificates of many cases, so errors are expected.
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Version::HTTP_2,
+                    _ => Version::HTTP_11,
+                };
+                serve(stream, version, script).await;
+            }
+        })
+        .await
     }
 
     /// A server that calls `speak` for each connection, with the number of the connection, from 0.
@@ -81,6 +107,11 @@ impl Server {
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+
+    /// The URL of a path behind TLS. Its host is the name in the certificates.
+    pub(super) fn tls_url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
 }
 
 impl Drop for Server {
@@ -89,7 +120,10 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: TcpStream, script: Arc<Script>) {
+async fn serve<S>(stream: S, version: Version, script: Arc<Script>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let script = Arc::clone(&script);
         async move {
@@ -99,9 +133,13 @@ async fn serve(stream: TcpStream, script: Arc<Script>) {
         }
     });
     // The client under test may close the connection at any time.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = if version == Version::HTTP_2 {
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        server.serve_connection(TokioIo::new(stream), service).await
+    } else {
+        let server = hyper::server::conn::http1::Builder::new();
+        server.serve_connection(TokioIo::new(stream), service).await
+    };
 }
 
 fn to_hyper(response: HttpResponse) -> Response<UnsyncBoxBody<Bytes, NetworkError>> {

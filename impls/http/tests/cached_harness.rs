@@ -8,7 +8,7 @@ use networking_http::HttpClientBuilder;
 use networking_http::cache::{HttpCache, MemoryCacheStore};
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
-use crate::http_harness::{Hyper, Memory, in_process};
+use crate::http_harness::{Hyper, Memory, in_process, standard, trusting};
 
 pub(crate) struct CachedHyper;
 
@@ -19,18 +19,16 @@ impl Harness for CachedHyper {
 }
 
 impl HttpHarness for CachedHyper {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Hyper.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Hyper.extended_capabilities()
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
-        let client = HttpClientBuilder::hyper()
-            .base_url(origin.base_url())
-            .retries(0)
+        let client = standard(HttpClientBuilder::hyper().transport(trusting(origin)), origin)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))
@@ -50,11 +48,11 @@ impl Harness for CachedMemory {
 }
 
 impl HttpHarness for CachedMemory {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Memory.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Memory.extended_capabilities()
     }
 
@@ -63,9 +61,7 @@ impl HttpHarness for CachedMemory {
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
-        let client = HttpClientBuilder::over(in_process(origin))
-            .base_url(origin.base_url())
-            .retries(0)
+        let client = standard(HttpClientBuilder::over(in_process(origin)), origin)
             .cache(HttpCache::new(MemoryCacheStore::default()))
             .build();
         HttpSubject::extended(Arc::new(client.expect("the settings are valid")))

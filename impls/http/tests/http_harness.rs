@@ -1,16 +1,17 @@
 //! Harnesses of the HTTP implementations, shared by the tests that run the conformance suite.
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
-use networking_conformance::{CaseRuntime, Harness};
+use networking_conformance::{CaseRuntime, Harness, KnownFailure};
 use networking_http::layer::{ConcurrencyLimit, HedgePolicy, RateLimit, TraceContext, TraceContextSource};
 use networking_http::{
     HttpClientBuilder, HyperHttpClient, HyperTransport, MemoryHttpClient, ReqwestHttpClient, ReqwestTransport,
     StandardHttpClient, TransportConfig,
 };
+use networking_spi::compression::CompressionType;
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
 /// The standard stack over hyper.
@@ -44,11 +45,11 @@ impl Harness for Hyper {
 }
 
 impl HttpHarness for Hyper {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Reqwest.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Reqwest.extended_capabilities()
     }
 
@@ -64,13 +65,13 @@ impl Harness for BareHyper {
 }
 
 impl HttpHarness for BareHyper {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         BareReqwest.capabilities()
     }
 
-    fn subject(&self, _origin: &Origin) -> HttpSubject {
+    fn subject(&self, origin: &Origin) -> HttpSubject {
         HttpSubject::new(Arc::new(
-            HyperTransport::new(without_roots()).expect("the defaults are valid"),
+            HyperTransport::new(trusting(origin)).expect("the defaults are valid"),
         ))
     }
 }
@@ -82,21 +83,12 @@ impl Harness for Reqwest {
 }
 
 impl HttpHarness for Reqwest {
-    fn capabilities(&self) -> HttpCapabilities {
-        let mut capabilities = standard();
-        capabilities.streaming_upload = true;
-        capabilities.per_request_proxy = true;
-        capabilities.per_request_tls = true;
-        capabilities.http2 = true;
-        capabilities
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        &STANDARD_NETWORK
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
-        let mut capabilities = standard_extended();
-        capabilities.pool_stats = true;
-        capabilities.websocket = cfg!(feature = "websocket");
-        capabilities.websocket_compression = cfg!(feature = "websocket-compression");
-        Some(capabilities)
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
+        Some(&EXTENDED_NETWORK)
     }
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
@@ -111,21 +103,13 @@ impl Harness for BareReqwest {
 }
 
 impl HttpHarness for BareReqwest {
-    fn capabilities(&self) -> HttpCapabilities {
-        let mut capabilities = HttpCapabilities::none();
-        capabilities.streaming_upload = true;
-        capabilities.streaming_download = true;
-        capabilities.response_size_limit = true;
-        capabilities.per_request_proxy = true;
-        capabilities.per_request_tls = true;
-        capabilities.http2 = true;
-        capabilities.trailers = true;
-        capabilities
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        &NETWORK
     }
 
-    fn subject(&self, _origin: &Origin) -> HttpSubject {
+    fn subject(&self, origin: &Origin) -> HttpSubject {
         HttpSubject::new(Arc::new(
-            ReqwestTransport::new(without_roots()).expect("the defaults are valid"),
+            ReqwestTransport::new(trusting(origin)).expect("the defaults are valid"),
         ))
     }
 }
@@ -141,12 +125,12 @@ impl Harness for Memory {
 }
 
 impl HttpHarness for Memory {
-    fn capabilities(&self) -> HttpCapabilities {
-        standard()
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        &STANDARD
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
-        Some(standard_extended())
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
+        Some(&EXTENDED)
     }
 
     fn network(&self) -> bool {
@@ -166,15 +150,22 @@ impl Harness for EveryLayer {
     fn runtime(&self) -> CaseRuntime {
         CaseRuntime::PausedClock
     }
+
+    fn known_failures(&self) -> Vec<KnownFailure> {
+        vec![KnownFailure::new(
+            "http::fidelity::cookies_are_not_sent_back",
+            "it has a cookie jar",
+        )]
+    }
 }
 
 impl HttpHarness for EveryLayer {
-    fn capabilities(&self) -> HttpCapabilities {
-        standard()
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        &STANDARD
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
-        Some(standard_extended())
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
+        Some(&EXTENDED)
     }
 
     fn network(&self) -> bool {
@@ -197,12 +188,8 @@ impl Harness for BareMemory {
 }
 
 impl HttpHarness for BareMemory {
-    fn capabilities(&self) -> HttpCapabilities {
-        let mut capabilities = HttpCapabilities::none();
-        capabilities.streaming_download = true;
-        capabilities.response_size_limit = true;
-        capabilities.trailers = true;
-        capabilities
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        &IN_MEMORY
     }
 
     fn network(&self) -> bool {
@@ -221,11 +208,11 @@ impl Harness for Pointers {
 }
 
 impl HttpHarness for Pointers {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         Reqwest.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         Reqwest.extended_capabilities()
     }
 
@@ -234,9 +221,21 @@ impl HttpHarness for Pointers {
     }
 }
 
-/// The capabilities of the wrappers over a transport that streams downloads.
-pub(crate) fn standard() -> HttpCapabilities {
+/// The bare in-memory client.
+const IN_MEMORY: HttpCapabilities = {
     let mut capabilities = HttpCapabilities::none();
+    capabilities.streaming_download = true;
+    capabilities.response_size_limit = true;
+    capabilities.trailers = true;
+    capabilities
+};
+
+/// The bare network transports.
+const NETWORK: HttpCapabilities = on_the_network(IN_MEMORY);
+
+/// The wrappers over the in-memory client.
+pub(crate) const STANDARD: HttpCapabilities = {
+    let mut capabilities = IN_MEMORY;
     capabilities.base_url = true;
     capabilities.timeout = true;
     capabilities.attempt_timeout = true;
@@ -244,51 +243,74 @@ pub(crate) fn standard() -> HttpCapabilities {
     capabilities.retry = true;
     capabilities.circuit_breaker = true;
     capabilities.metrics = true;
-    capabilities.streaming_download = true;
     capabilities.redirect_control = true;
-    capabilities.response_size_limit = true;
     capabilities.raise_for_status = true;
     capabilities.decompression = true;
-    capabilities.trailers = true;
+    capabilities
+};
+
+/// The wrappers over a network transport.
+const STANDARD_NETWORK: HttpCapabilities = on_the_network(STANDARD);
+
+const fn on_the_network(mut capabilities: HttpCapabilities) -> HttpCapabilities {
+    capabilities.streaming_upload = true;
+    capabilities.per_request_proxy = true;
+    capabilities.per_request_tls = true;
+    capabilities.http2 = true;
     capabilities
 }
 
-pub(crate) fn standard_extended() -> HttpExtendedCapabilities {
+static EXTENDED: LazyLock<HttpExtendedCapabilities> = LazyLock::new(|| {
     let mut capabilities = HttpExtendedCapabilities::default();
     capabilities.streaming = true;
     capabilities.oauth2 = cfg!(feature = "oauth2");
     capabilities.jwt = cfg!(feature = "jwt");
-    capabilities.compression = networking_spi::compression::CompressionType::ALL.to_vec();
+    capabilities.compression = CompressionType::ALL.to_vec();
     capabilities
+});
+
+static EXTENDED_NETWORK: LazyLock<HttpExtendedCapabilities> = LazyLock::new(|| {
+    let mut capabilities = EXTENDED.clone();
+    capabilities.pool_stats = true;
+    capabilities.websocket = cfg!(feature = "websocket");
+    capabilities.websocket_compression = cfg!(feature = "websocket-compression");
+    capabilities
+});
+
+/// Trusts the origin alone. Reading the CA certificates of the machine for each client takes a quarter of the time.
+pub(crate) fn trusting(origin: &Origin) -> TransportConfig {
+    let config = TransportConfig::new().with_system_roots(false);
+    config.with_root_certificate(origin.root_certificate())
 }
 
-/// The origin of the suite uses no TLS. Reading the CA certificates of the machine for each client takes a quarter of the time.
-fn without_roots() -> TransportConfig {
-    TransportConfig::new().with_system_roots(false)
+/// The settings that the suite asks for.
+pub(crate) fn standard<S>(builder: HttpClientBuilder<S>, origin: &Origin) -> HttpClientBuilder<S> {
+    let builder = builder.base_url(origin.base_url()).retries(0);
+    #[cfg(feature = "jwt")]
+    let builder = {
+        use networking_http::jwt::{JwtKey, JwtPolicy, KeySource};
+        use networking_spi::http::JwtAlgorithm;
+
+        let key = JwtKey::hmac(JwtAlgorithm::Hs256, origin.token_secret()).expect("the secret is long enough");
+        builder.jwt(KeySource::Static(vec![key]), JwtPolicy::new([JwtAlgorithm::Hs256]))
+    };
+    builder
 }
 
 fn hyper(origin: &Origin) -> HyperHttpClient {
-    HttpClientBuilder::hyper()
-        .transport(without_roots())
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::hyper().transport(trusting(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
 
 fn reqwest(origin: &Origin) -> ReqwestHttpClient {
-    HttpClientBuilder::reqwest()
-        .transport(without_roots())
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::reqwest().transport(trusting(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
 
 fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
-    HttpClientBuilder::over(in_process(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    standard(HttpClientBuilder::over(in_process(origin)), origin)
         .build()
         .expect("the settings are valid")
 }
@@ -296,9 +318,7 @@ fn memory(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
 /// All wrappers, with settings that must not change the results of the suite.
 fn every_layer(origin: &Origin) -> StandardHttpClient<MemoryHttpClient> {
     let high_rate = RateLimit::per_second(1_000_000).with_burst(1_000_000);
-    let builder = HttpClientBuilder::over(in_process(origin))
-        .base_url(origin.base_url())
-        .retries(0)
+    let builder = standard(HttpClientBuilder::over(in_process(origin)), origin)
         .rate_limit(high_rate)
         .rate_limit_per_host(high_rate)
         .concurrency_limit(ConcurrencyLimit::per_host(1_000))

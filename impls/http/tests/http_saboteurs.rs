@@ -5,8 +5,11 @@ use std::sync::Arc;
 use networking_conformance::Applies;
 use networking_conformance::http::{HttpHarness, suite};
 use networking_conformance::proof::http::{Saboteur, SaboteurHarness};
+use networking_conformance::report::Outcome;
 
+use crate::client::transport::run_child;
 use crate::http_harness;
+use crate::raw::closed_port;
 
 /// The in-memory client is fast, so every saboteur that can be caught in memory is tested there.
 #[test]
@@ -51,9 +54,35 @@ fn a_call_that_does_not_end_says_what_the_case_waited_for() {
     }
 }
 
+/// Set for the child only: see `child_with_proxies_in_the_environment`.
+#[test]
+fn proxies_of_the_environment_are_noticed() {
+    let proxy = format!("http://127.0.0.1:{}/", closed_port());
+    run_child(
+        "http_saboteurs::child_with_proxies_in_the_environment",
+        &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)],
+    );
+}
+
+#[test]
+#[ignore = "run by proxies_of_the_environment_are_noticed, with its environment"]
+fn child_with_proxies_in_the_environment() {
+    let suite = suite();
+    let run = |factory| {
+        suite
+            .run_id("http::connection::proxies_of_the_environment_are_not_used", &factory)
+            .outcome
+    };
+    assert_eq!(run(suite.factory(|| Arc::new(http_harness::Hyper))), Outcome::Passed);
+    assert_eq!(run(suite.factory(|| Arc::new(http_harness::Reqwest))), Outcome::Passed);
+    let saboteur = || SaboteurHarness::new(http_harness::Hyper, Saboteur::UsesProxiesOfTheEnvironment);
+    assert_eq!(run(suite.factory(move || Arc::new(saboteur()))), Outcome::Failed);
+}
+
 fn network_saboteurs() -> impl Iterator<Item = Saboteur> {
     let saboteurs = Saboteur::ALL.iter().copied();
-    saboteurs.filter(|saboteur| !applies(*saboteur, &http_harness::Memory) && *saboteur != Saboteur::InventsMetrics)
+    let elsewhere = [Saboteur::InventsMetrics, Saboteur::UsesProxiesOfTheEnvironment];
+    saboteurs.filter(move |saboteur| !applies(*saboteur, &http_harness::Memory) && !elsewhere.contains(saboteur))
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::headers::{self, IntoHeaders};
@@ -187,6 +188,49 @@ impl HttpRequest {
             headers::secret(format!("Basic {pair}"), "password")?,
         );
         Ok(self)
+    }
+
+    /// Moves the user information of an absolute target into an `Authorization` header with the Basic scheme (RFC 7617), as
+    /// clients must before they send a request. If the request has that header, the user information is only removed.
+    ///
+    /// ```
+    /// use networking_spi::http::{HttpRequest, Method};
+    ///
+    /// let mut request = HttpRequest::new(Method::GET, "http://ada:p%40ss@example.com/");
+    /// request.take_user_information().unwrap();
+    /// assert_eq!(request.target.url().unwrap().as_str(), "http://example.com/");
+    /// assert_eq!(request.headers["authorization"], "Basic YWRhOnBAc3M=");
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming `url` for a user name with a colon, and for control
+    /// characters.
+    pub fn take_user_information(&mut self) -> Result<()> {
+        let RequestTarget::Absolute(url) = &mut self.target else {
+            return Ok(());
+        };
+        if url.username().is_empty() && url.password().is_none() {
+            return Ok(());
+        }
+        if !self.headers.contains_key(header::AUTHORIZATION) {
+            let username: Vec<u8> = percent_decode_str(url.username()).collect();
+            let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
+            let colon = username.contains(&b':');
+            validate::ensure(!colon, "url", "must not have a user name with a colon")?;
+            let control = username.iter().chain(&password).any(u8::is_ascii_control);
+            validate::ensure(
+                !control,
+                "url",
+                "must not have control characters in its user information",
+            )?;
+            let pair = STANDARD.encode([&username, b":".as_slice(), &password].concat());
+            self.headers
+                .insert(header::AUTHORIZATION, headers::secret(format!("Basic {pair}"), "url")?);
+        }
+        // Neither fails for a URL that has user information.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        Ok(())
     }
 
     /// Sets a bearer token. The header is marked as sensitive.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use networking_spi::http::{HttpClientExt, StatusCode};
+use futures_util::future::try_join_all;
+use networking_spi::http::{HttpClientExt, HttpResponse, ProxyConfig, RequestOptions, StatusCode};
 use networking_spi::{ErrorKind, SendState};
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify, mpsc};
 
-use super::H;
+use super::{BOUND, H, every_byte};
 use crate::closed_port::closed_port;
 use crate::http::harness::set_up;
-use crate::http::origin::status_of;
+use crate::http::origin::{Origin, status_of};
 use crate::http::server::Server;
 use crate::kit::{CaseResult, chain};
 use crate::{Failure, check, check_eq, check_error};
@@ -163,5 +164,122 @@ pub(in crate::http) async fn calls_run_at_the_same_time(harness: H) -> CaseResul
         (StatusCode::OK, StatusCode::CREATED),
         "statuses"
     );
+    Ok(())
+}
+
+pub(in crate::http) async fn many_calls_run_at_the_same_time(harness: H) -> CaseResult {
+    const CALLS: usize = 24;
+    let setup = set_up(&harness).await?;
+    let together = Arc::new(Barrier::new(CALLS));
+    setup.origin.on("/together", move |_| {
+        let together = Arc::clone(&together);
+        async move {
+            together.wait().await;
+            HttpResponse::new(StatusCode::OK).with_body("done")
+        }
+    });
+    let url = setup.origin.url("/together");
+    // Each is answered only after all have arrived.
+    let calls = (0..CALLS).map(|_| async { setup.client.get(&url).await?.bytes().await });
+    let bodies = tokio::time::timeout(BOUND, try_join_all(calls)).await.map_err(|_| {
+        let arrived = setup.origin.hits("/together");
+        Failure::new(format!("{arrived} of {CALLS} calls ran at the same time"))
+    })??;
+    check!(
+        bodies.iter().all(|body| body == "done"),
+        "a body is not the one that was sent"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn one_thread_is_enough(harness: H) -> CaseResult {
+    let origin = Origin::start(harness.network()).await?;
+    origin.on("/single", |_| async {
+        HttpResponse::new(StatusCode::OK).with_body(every_byte(256))
+    });
+    let url = origin.url("/single");
+    // The client is made, used and dropped in a runtime with one thread. The origin runs in the runtime of the case.
+    let alone = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(format!("no runtime: {error}")))?;
+        runtime.block_on(async {
+            let client = harness.subject(&origin).client;
+            let calls = (0..4).map(|_| async { client.post(&url).body(every_byte(256)).await?.bytes().await });
+            let bodies = tokio::time::timeout(BOUND, try_join_all(calls)).await;
+            let bodies = bodies.map_err(|_| Failure::new("calls in a runtime with one thread do not end"))??;
+            check!(
+                bodies.iter().all(|body| *body == every_byte(256)),
+                "a body is not the one that was sent"
+            );
+            Ok(())
+        })
+    });
+    alone
+        .await
+        .map_err(|error| Failure::new(format!("a call in a runtime with one thread: {error}")))?
+}
+
+pub(in crate::http) async fn a_request_can_have_its_own_proxy(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let (seen, mut at_proxy) = mpsc::unbounded_channel();
+    let server = Server::raw(move |mut connection, _| {
+        let seen = seen.clone();
+        async move {
+            let head = connection.read_head().await?;
+            let _ = seen.send(String::from_utf8_lossy(&head).into_owned());
+            connection
+                .write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nproxy")
+                .await
+        }
+    })
+    .await?;
+    let url = setup.origin.url("/through?x=1");
+    let host = setup.origin.base_url().authority().to_owned();
+    let proxy = || ProxyConfig::new(server.url("/").parse().expect("a URL"));
+    for (proxy, credentials) in [
+        (proxy(), None),
+        (
+            proxy().with_credentials("ada", "hunter2"),
+            Some("Basic YWRhOmh1bnRlcjI="),
+        ),
+    ] {
+        let options = RequestOptions::new().with_proxy(proxy);
+        let response = setup.client.get(&url).options(options).await?;
+        check_eq!(response.bytes().await?, "proxy", "the response of the proxy");
+        let head = at_proxy
+            .recv()
+            .await
+            .ok_or_else(|| Failure::new("no request arrived at the proxy"))?;
+        let line = head.lines().next().unwrap_or_default();
+        // RFC 9112, section 3.2.2.
+        check_eq!(line, format!("GET {url} HTTP/1.1"), "the request line at the proxy");
+        let header = |wanted: &str| {
+            let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+            let field = fields.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            field.map(|(_, value)| value.trim().to_owned())
+        };
+        check_eq!(header("host").as_deref(), Some(host.as_str()), "Host at the proxy");
+        check_eq!(
+            header("proxy-authorization").as_deref(),
+            credentials,
+            "Proxy-Authorization"
+        );
+    }
+    check_eq!(setup.origin.total_hits(), 0, "requests that went past the proxy");
+    let direct = setup.client.get(&url).await?;
+    check_eq!(direct.bytes().await?, "ok", "the response without a proxy");
+    check_eq!(
+        setup.origin.requests("/through")[0].header("proxy-authorization"),
+        None,
+        "credentials of the proxy"
+    );
+    Ok(())
+}
+
+pub(in crate::http) async fn proxies_of_the_environment_are_not_used(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let response = setup.client.get(setup.origin.url("/direct")).await?;
+    check_eq!(response.bytes().await?, "ok", "the body");
+    check_eq!(setup.origin.hits("/direct"), 1, "requests that arrived");
     Ok(())
 }

@@ -18,8 +18,8 @@ pub(in crate::http) async fn client_and_harness_agree(harness: H) -> CaseResult 
     let setup = set_up(&harness).await?;
     check_eq!(
         setup.client.capabilities(),
-        harness.capabilities(),
-        "capabilities of the client"
+        *harness.capabilities(),
+        "capabilities of the client, against the harness's"
     );
     Ok(())
 }

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HeaderMap, HeaderValue, HttpBody, HttpClientExt, HttpResponse, StatusCode};
+use networking_spi::http::{HeaderMap, HeaderValue, HttpBody, HttpClientExt, HttpResponse, StatusCode, Version};
 
 use super::{H, every_byte};
 use crate::http::harness::set_up;
-use crate::http::origin::status_of;
+use crate::http::origin::{escaped, status_of, values};
+use crate::http::server::Server;
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
@@ -174,5 +175,53 @@ pub(in crate::http) async fn raise_for_status_makes_statuses_errors(harness: H) 
     }
     let fine = setup.client.get(setup.origin.url("/fine")).options(options()).await?;
     check_eq!(fine.status, 200, "a status that is not an error");
+    Ok(())
+}
+
+pub(in crate::http) async fn every_header_comes_back(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    let sent: [&[u8]; 7] = [
+        b"one",
+        b"",
+        b"two, three",
+        b"caf\xe9",
+        "\u{2713}".as_bytes(),
+        b"a\tb",
+        b"one",
+    ];
+    setup.origin.on("/headers", move |_| async move {
+        let mut response = HttpResponse::new(StatusCode::OK).with_body("x");
+        for name in ["x-many", "www-authenticate", "link", "warning"] {
+            for value in sent {
+                let value = HeaderValue::from_bytes(value).expect("a valid value");
+                response.headers.append(name, value);
+            }
+        }
+        response
+    });
+    let response = setup.client.get(setup.origin.url("/headers")).await?;
+    for name in ["x-many", "www-authenticate", "link", "warning"] {
+        check_eq!(
+            values(&response.headers, name),
+            sent.map(escaped),
+            "the values of {name}"
+        );
+    }
+    Ok(())
+}
+
+pub(in crate::http) async fn the_version_is_that_of_the_response(harness: H) -> CaseResult {
+    let setup = set_up(&harness).await?;
+    for (line, version) in [("HTTP/1.1", Version::HTTP_11), ("HTTP/1.0", Version::HTTP_10)] {
+        let server = Server::raw(move |mut connection, _| async move {
+            connection.read_head().await?;
+            let answer = format!("{line} 200 Fine\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+            connection.write(answer.as_bytes()).await
+        })
+        .await?;
+        let response = setup.client.get(server.url("/version")).await?;
+        check_eq!(response.version, version, "the version of a response in {line}");
+        check_eq!(response.bytes().await?, "ok", "body");
+    }
     Ok(())
 }

@@ -12,15 +12,17 @@ use networking_spi::http::{
     HttpResponse, Method, RequestTarget, RetryPolicy, RetryPredicate, StatusCode, Trailers, header,
 };
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::Saboteur;
 use super::breaker::AlteringBreaker;
+use super::fidelity::{self, Memory};
+use super::{Saboteur, waits};
 
 pub(super) struct SaboteurClient {
     inner: Arc<dyn HttpClient>,
     saboteur: Saboteur,
-    one_at_a_time: Mutex<()>,
+    turns: Semaphore,
+    memory: Memory,
 }
 
 impl SaboteurClient {
@@ -28,7 +30,8 @@ impl SaboteurClient {
         Self {
             inner,
             saboteur,
-            one_at_a_time: Mutex::new(()),
+            turns: Semaphore::new(if saboteur == Saboteur::OneCallAtATime { 1 } else { 8 }),
+            memory: Memory::default(),
         }
     }
 }
@@ -38,9 +41,11 @@ impl HttpClient for SaboteurClient {
     async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         let head = Head::of(&request);
         self.before(&mut request, &head).await?;
+        fidelity::before(self.saboteur, &mut request, &head, &self.memory)?;
+        waits::before(self.saboteur, &mut request, &head);
         let result = match self.saboteur {
-            Saboteur::OneCallAtATime => {
-                let _turn = self.one_at_a_time.lock().await;
+            Saboteur::OneCallAtATime | Saboteur::EightCallsAtATime => {
+                let _turn = self.turns.acquire().await;
                 self.inner.request(request).await
             }
             Saboteur::IgnoresCancellation if head.path == "/" => {
@@ -53,8 +58,12 @@ impl HttpClient for SaboteurClient {
             _ => self.inner.request(request).await,
         };
         match result {
-            Ok(response) => self.after(response, &head).await,
-            Err(error) => self.on_error(error, &head),
+            Ok(mut response) => {
+                fidelity::after(self.saboteur, &mut response, &head, &self.memory);
+                let response = waits::after(self.saboteur, response, &head).await?;
+                self.after(response, &head).await
+            }
+            Err(error) => self.on_error(waits::on_error(self.saboteur, error, &head), &head),
         }
     }
 
@@ -131,10 +140,10 @@ impl HttpClient for SaboteurClient {
 }
 
 /// The parts of a request that are needed after it was sent.
-struct Head {
-    method: Method,
-    path: String,
-    url: String,
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) url: String,
 }
 
 impl Head {
@@ -162,8 +171,12 @@ impl SaboteurClient {
             Saboteur::LosesEmptyHeaders => {
                 request.headers.remove("x-empty");
             }
-            Saboteur::CutsNonAsciiQueries => request.target = head.url.replace("%C3%BC", "").into(),
-            Saboteur::OmitsContentTypes if request.body.as_bytes().is_some_and(|body| !body.starts_with(b"{")) => {
+            Saboteur::CutsNonAsciiQueries if head.path == "/query" => {
+                request.target = head.url.replace("%C3%BC", "").into();
+            }
+            Saboteur::OmitsContentTypes
+                if head.path == "/typed" && request.body.as_bytes().is_some_and(|body| !body.starts_with(b"{")) =>
+            {
                 request.headers.remove(header::CONTENT_TYPE);
             }
             Saboteur::LeavesTheBaseUrl => request.target = head.url.replacen("//127.0.0.2", "", 1).into(),
@@ -251,7 +264,7 @@ impl SaboteurClient {
                 Err(error.with_send_state(SendState::MaybeSent))
             }
             Saboteur::MaybeSentAfterDns if kind == ErrorKind::Dns => Err(error.with_send_state(SendState::MaybeSent)),
-            Saboteur::HidesTlsErrors if kind == ErrorKind::Tls => replaced(ErrorKind::Connection),
+            Saboteur::HidesTlsErrors if kind == ErrorKind::Tls && head.path == "/" => replaced(ErrorKind::Connection),
             Saboteur::ClaimsNotSent if kind == ErrorKind::ConnectionClosed => {
                 Err(error.with_send_state(SendState::NotSent))
             }
@@ -261,7 +274,7 @@ impl SaboteurClient {
                 replaced(ErrorKind::Remote)
             }
             Saboteur::AcceptsLoops if kind == ErrorKind::Redirect => Ok(HttpResponse::new(StatusCode::FOUND)),
-            Saboteur::HidesAttempts => Err(error.with_attempts(1)),
+            Saboteur::HidesAttempts if kind != ErrorKind::Timeout => Err(error.with_attempts(1)),
             Saboteur::HidesRejectionDelay if kind == ErrorKind::CircuitOpen => {
                 Err(error.with_retryability(Retryability::Never))
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use networking_spi::compression::CompressionType;
 use networking_spi::http::{
@@ -13,6 +15,12 @@ use networking_spi::websocket::{WebSocketConnection, WebSocketRequest};
 use networking_spi::{ErrorKind, NetworkError, Result};
 
 use super::Saboteur;
+
+/// The claims of a token, without any verification.
+fn claims(token: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
 
 #[derive(Debug)]
 pub(super) struct SaboteurExtended {
@@ -27,7 +35,14 @@ impl HttpExtended for SaboteurExtended {
         self.inner.stream_request(request, chunk_size + more).await
     }
 
-    async fn websocket_connect(&self, request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+    async fn websocket_connect(&self, mut request: WebSocketRequest) -> Result<Arc<dyn WebSocketConnection>> {
+        match self.saboteur {
+            Saboteur::RefusesWebSockets if request.url.path() == "/chat" => {
+                return Err(NetworkError::new(ErrorKind::Remote, "websocket.connect", "refused"));
+            }
+            Saboteur::NeverCompressesWebSockets => request.options.compression = None,
+            _ => {}
+        }
         self.inner.websocket_connect(request).await
     }
 
@@ -56,7 +71,17 @@ impl HttpExtended for SaboteurExtended {
         if self.saboteur == Saboteur::AcceptsEveryToken {
             return Ok(JwtClaims::new(algorithm, None, serde_json::Map::new()));
         }
-        self.inner.authenticate_jwt(token, algorithm).await
+        if self.saboteur == Saboteur::RefusesEveryToken {
+            let refused = NetworkError::new(ErrorKind::Authentication, "http.authenticate_jwt", "refused");
+            return Err(refused);
+        }
+        let verified = self.inner.authenticate_jwt(token, algorithm).await;
+        match claims(token) {
+            Some(claims) if self.saboteur == Saboteur::AcceptsForgedTokens && claims.contains_key("sub") => {
+                Ok(verified.unwrap_or_else(|_| JwtClaims::new(algorithm, None, claims)))
+            }
+            _ => verified,
+        }
     }
 
     async fn compress_request(&self, data: Bytes, compression: CompressionType) -> Result<Bytes> {
@@ -74,7 +99,11 @@ impl HttpExtended for SaboteurExtended {
     }
 
     fn connection_pool_stats(&self) -> Result<ConnectionPoolStats> {
-        self.inner.connection_pool_stats()
+        let stats = self.inner.connection_pool_stats()?;
+        if self.saboteur == Saboteur::KnowsNoPool {
+            return Ok(ConnectionPoolStats::default());
+        }
+        Ok(stats)
     }
 
     fn extended_capabilities(&self) -> HttpExtendedCapabilities {

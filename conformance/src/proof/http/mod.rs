@@ -6,7 +6,9 @@
 mod breaker;
 mod client;
 mod extended;
+mod fidelity;
 mod saboteur;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 use self::client::SaboteurClient;
 use self::extended::SaboteurExtended;
 pub use self::saboteur::Saboteur;
-use crate::http::{HttpHarness, HttpSubject, Origin};
+use crate::http::{HttpHarness, HttpSubject, Origin, Tls};
 use crate::kit::{CaseRuntime, Harness};
 
 /// A harness whose clients make the mistake of one [`Saboteur`].
@@ -48,11 +50,11 @@ impl<H: HttpHarness> Harness for SaboteurHarness<H> {
 }
 
 impl<H: HttpHarness> HttpHarness for SaboteurHarness<H> {
-    fn capabilities(&self) -> HttpCapabilities {
+    fn capabilities(&self) -> &'static HttpCapabilities {
         self.inner.capabilities()
     }
 
-    fn extended_capabilities(&self) -> Option<HttpExtendedCapabilities> {
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
         self.inner.extended_capabilities()
     }
 
@@ -60,7 +62,7 @@ impl<H: HttpHarness> HttpHarness for SaboteurHarness<H> {
         self.inner.network()
     }
 
-    fn tls(&self) -> bool {
+    fn tls(&self) -> Tls {
         self.inner.tls()
     }
 

@@ -50,7 +50,10 @@ crate::saboteurs! {
         /// A call continues after its future was dropped.
         IgnoresCancellation => ["connection::dropping_a_call_aborts_it"],
         /// Calls run one after the other.
-        OneCallAtATime => ["connection::calls_run_at_the_same_time"],
+        OneCallAtATime => [
+            "connection::calls_run_at_the_same_time",
+            "connection::many_calls_run_at_the_same_time",
+        ],
         /// A truncated body ends without an error.
         AcceptsTruncation => ["body::a_truncated_body_is_an_error"],
         /// The response is returned when its whole body has arrived.
@@ -72,13 +75,25 @@ crate::saboteurs! {
         /// The timeout of a request is ignored, so that a call to a silent peer does not end.
         IgnoresTimeouts => ["limits::a_silent_peer_times_out", "limits::the_timeout_covers_the_body"],
         /// The total timeout of a request is ignored.
-        IgnoresTotalTimeouts => ["limits::the_total_timeout_covers_the_call"],
+        IgnoresTotalTimeouts => [
+            "limits::the_total_timeout_covers_the_call",
+            "waits::a_limit_of_zero_is_refused",
+            "waits::a_tiny_limit_ends_the_call",
+            "waits::a_limit_ends_the_call_in_time",
+            "waits::a_total_timeout_after_retries_is_exhausted",
+        ],
         /// A body that exceeds the timeout ends without an error.
         EndsLateBodies => ["limits::the_timeout_covers_the_body", "limits::the_total_timeout_covers_the_call"],
         /// The attempt timeout continues while the body is read.
-        AttemptTimeoutCoversTheBody => ["limits::the_attempt_timeout_ends_with_the_head"],
+        AttemptTimeoutCoversTheBody => [
+            "limits::the_attempt_timeout_ends_with_the_head",
+            "waits::a_limit_of_zero_is_refused",
+        ],
         /// A body of one byte more than the limit is accepted.
-        LimitIsOffByOne => ["limits::the_size_limit_is_exact"],
+        LimitIsOffByOne => [
+            "limits::the_size_limit_is_exact",
+            "waits::a_large_body_does_not_hide_its_status",
+        ],
         /// Follows redirects although the request forbids it.
         AlwaysFollows => ["redirect::unfollowed_redirects_are_responses"],
         /// Does not follow 303.
@@ -100,7 +115,10 @@ crate::saboteurs! {
         /// Buffers a stream body and sends it again.
         RepeatsStreams => ["retry::a_stream_is_sent_once"],
         /// The retry policy of a request is ignored.
-        IgnoresRequestPolicy => ["retry::a_request_can_have_its_own_policy"],
+        IgnoresRequestPolicy => [
+            "retry::a_request_can_have_its_own_policy",
+            "waits::a_total_timeout_after_retries_is_exhausted",
+        ],
         /// The number of retries of a request is ignored.
         IgnoresRequestRetries => ["retry::a_request_can_change_its_number_of_retries"],
         /// An invalid policy is accepted and ignored.
@@ -134,7 +152,10 @@ crate::saboteurs! {
         /// Corrupt data decompresses to nothing, without an error.
         AcceptsCorruptData => ["extended::corrupt_data_is_a_decode_error"],
         /// Every token is accepted.
-        AcceptsEveryToken => ["extended::an_unverifiable_token_is_refused"],
+        AcceptsEveryToken => [
+            "extended::an_unverifiable_token_is_refused",
+            "tokens::a_verified_token_returns_its_claims",
+        ],
         /// Refresh tokens are dropped.
         LosesRefreshTokens => ["extended::a_token_request_has_its_grant"],
         /// The server's error code is not in the error.
@@ -143,5 +164,99 @@ crate::saboteurs! {
         InventsRefreshTokens => ["extended::token_responses_are_read_as_servers_send_them"],
         /// Trailers are lost.
         LosesTrailers => ["response::trailers_are_known_at_the_end_of_the_body"],
+        /// Slashes that follow each other are merged.
+        MergesSlashes => ["fidelity::targets_arrive_as_written"],
+        /// Percent-encoded slashes are decoded.
+        DecodesSlashes => ["fidelity::targets_arrive_as_written"],
+        /// A parameter without a value gets an empty one.
+        CompletesParameters => ["fidelity::targets_arrive_as_written"],
+        /// DELETE is sent without its body.
+        DropsBodiesOfDelete => ["fidelity::every_method_can_have_a_body"],
+        /// Methods are sent in upper case.
+        UppercasesMethods => ["fidelity::every_method_can_have_a_body"],
+        /// An empty body is a stream of unknown length.
+        StreamsEmptyBodies => ["fidelity::bodies_have_their_length"],
+        /// Bytes outside of ASCII are removed from header values.
+        CutsNonAsciiHeaders => ["fidelity::header_values_are_bytes"],
+        /// `Host` is that of the URL, whatever the request has.
+        ReplacesHost => ["fidelity::headers_of_the_caller_are_kept"],
+        /// Each attempt gets a new `Idempotency-Key`.
+        ReplacesIdempotencyKeys => ["fidelity::headers_of_the_caller_are_kept"],
+        /// `Accept-Encoding` is the client's, whatever the request has.
+        ReplacesAcceptEncoding => ["fidelity::headers_of_the_caller_are_kept"],
+        /// Cookies of responses are sent back, although nobody has configured a jar.
+        SendsCookiesBack => ["fidelity::cookies_are_not_sent_back"],
+        /// Adds the URL of the previous request as `Referer`.
+        AddsReferer => ["fidelity::no_referer_is_added"],
+        /// User information is removed from URLs, and not sent as credentials.
+        DropsUserInformation => ["fidelity::user_information_becomes_credentials"],
+        /// User information is sent as credentials without percent-decoding.
+        KeepsPercentsInCredentials => ["fidelity::user_information_becomes_credentials"],
+        /// Values of response headers are merged into one.
+        MergesHeaders => ["response::every_header_comes_back"],
+        /// Every response has the version HTTP/1.1.
+        ReportsHttp11 => ["response::the_version_is_that_of_the_response"],
+        /// At most eight calls run at the same time.
+        EightCallsAtATime => ["connection::many_calls_run_at_the_same_time"],
+        /// Needs a runtime with several threads.
+        BlocksTheThread => ["connection::one_thread_is_enough"],
+        /// The proxy of a request is ignored on the network.
+        GoesPastProxies => ["connection::a_request_can_have_its_own_proxy"],
+        /// No certificate is accepted.
+        TrustsNobody => ["certificates::a_trusted_certificate_is_accepted"],
+        /// Certificates are not verified.
+        TrustsEverybody => [
+            "certificates::an_untrusted_certificate_is_refused",
+            "certificates::a_certificate_out_of_its_time_is_refused",
+            "certificates::a_certificate_of_another_name_is_refused",
+            "certificates::one_request_can_accept_any_certificate",
+        ],
+        /// The times of certificates are not verified.
+        IgnoresTimesOfCertificates => ["certificates::a_certificate_out_of_its_time_is_refused"],
+        /// The names of certificates are not verified.
+        IgnoresNamesOfCertificates => ["certificates::a_certificate_of_another_name_is_refused"],
+        /// Reports that a refused certificate may be accepted later.
+        RetriesCertificates => [
+            "certificates::an_untrusted_certificate_is_refused",
+            "certificates::a_certificate_out_of_its_time_is_refused",
+            "certificates::a_certificate_of_another_name_is_refused",
+            "certificates::one_request_can_accept_any_certificate",
+        ],
+        /// Certificates of all later requests are accepted if one request has accepted any.
+        StaysUnverified => ["certificates::one_request_can_accept_any_certificate"],
+        /// A request cannot accept any certificate, although the capability is declared.
+        AlwaysVerifies => ["certificates::one_request_can_accept_any_certificate"],
+        /// Does not report HTTP/2.
+        HidesHttp2 => ["certificates::http2_is_negotiated"],
+        /// Collects the body of a failure before it returns the response.
+        CollectsErrorBodies => ["waits::an_error_body_does_not_delay_its_status"],
+        /// A body above the limit is an error, whatever the status.
+        HidesStatusesOfLargeBodies => ["waits::a_large_body_does_not_hide_its_status"],
+        /// A time limit of zero is no limit.
+        TakesZeroForNoLimit => ["waits::a_limit_of_zero_is_refused"],
+        /// Time limits are rounded down to milliseconds, and zero is no limit.
+        RoundsLimitsToNothing => ["waits::a_tiny_limit_ends_the_call"],
+        /// Time limits are fifty times as long.
+        TimesOutLate => ["waits::a_limit_ends_the_call_in_time"],
+        /// Time limits are half as long.
+        TimesOutEarly => ["waits::a_limit_ends_the_call_in_time"],
+        /// Every timeout has the phase connect.
+        ConfusesPhases => ["waits::a_limit_ends_the_call_in_time"],
+        /// A total timeout reports one attempt.
+        ForgetsAttempts => ["waits::a_total_timeout_after_retries_is_exhausted"],
+        /// A total timeout after retries can be retried.
+        RetriesTotalTimeouts => ["waits::a_total_timeout_after_retries_is_exhausted"],
+        /// No token is accepted.
+        RefusesEveryToken => ["tokens::a_verified_token_returns_its_claims"],
+        /// The claims of a forged token are returned.
+        AcceptsForgedTokens => ["tokens::a_verified_token_returns_its_claims"],
+        /// Uses the proxy of the environment.
+        UsesProxiesOfTheEnvironment => ["connection::proxies_of_the_environment_are_not_used"],
+        /// WebSocket connections are refused, although the capability is declared.
+        RefusesWebSockets => ["upgrade::a_websocket_exchanges_messages"],
+        /// Compression of WebSocket messages is not offered.
+        NeverCompressesWebSockets => ["upgrade::websocket_compression_is_negotiated"],
+        /// No statistic is known.
+        KnowsNoPool => ["upgrade::pool_statistics_follow_the_calls"],
     }
 }

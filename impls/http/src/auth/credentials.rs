@@ -315,7 +315,7 @@ impl<C: HttpClient> Wrapper for AuthClient<C> {
     }
 
     async fn call(&self, mut request: Box<HttpRequest>, next: &impl Next) -> Result<Box<HttpResponse>> {
-        basic::take_from_target(&mut request)?;
+        request.take_user_information()?;
         match &self.credentials {
             Some(Credentials(Kind::Header { name, value })) if self.is_for(&request) => {
                 request.headers.entry(name).or_insert_with(|| value.clone());

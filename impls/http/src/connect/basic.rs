@@ -2,56 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, header};
-use networking_spi::http::{HttpRequest, ProxyConfig, RequestTarget};
-use networking_spi::{NetworkError, Result};
+use http::HeaderValue;
+use networking_spi::http::ProxyConfig;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// The value of an `Authorization` header, marked sensitive.
 pub(crate) fn credentials(username: &str, password: &str) -> HeaderValue {
     encoded(username.as_bytes(), password.as_bytes())
-}
-
-/// Moves the user information of a URL into an `Authorization` header, unless there is one: then it is only removed, because nothing
-/// may show it.
-///
-/// # Errors
-/// `InvalidInput` naming the URL for a user name with a colon, and for control characters (RFC 7617, section 2).
-pub(crate) fn take_from_url(url: &mut Url, headers: &mut HeaderMap) -> Result<()> {
-    if !has_user_information(url) {
-        return Ok(());
-    }
-    if !headers.contains_key(header::AUTHORIZATION) {
-        let username: Vec<u8> = percent_decode_str(url.username()).collect();
-        let password: Vec<u8> = percent_decode_str(url.password().unwrap_or_default()).collect();
-        if username.contains(&b':') {
-            return Err(NetworkError::invalid_input(
-                "url",
-                "must not have a user name with a colon",
-            ));
-        }
-        if username.iter().chain(&password).any(u8::is_ascii_control) {
-            return Err(NetworkError::invalid_input(
-                "url",
-                "must not have control characters in its user information",
-            ));
-        }
-        headers.insert(header::AUTHORIZATION, encoded(&username, &password));
-    }
-    remove_from_url(url);
-    Ok(())
-}
-
-/// [`take_from_url`] for the target of a request.
-///
-/// # Errors
-/// As [`take_from_url`].
-pub(crate) fn take_from_target(request: &mut HttpRequest) -> Result<()> {
-    match &mut request.target {
-        RequestTarget::Absolute(url) => take_from_url(url, &mut request.headers),
-        RequestTarget::Relative(_) => Ok(()),
-    }
 }
 
 /// Removes the user information of a URL.

@@ -15,7 +15,6 @@ use url::Url;
 use super::conventions::{method_name, report_failure};
 use super::retry_after::retry_after;
 use crate::chain::{Next, Wrapper, inner_access, pass_on};
-use crate::connect::basic;
 use crate::marks::WithoutCredentials;
 use crate::marks::same_origin;
 use networking_runtime::clock::TokioClock;
@@ -147,7 +146,7 @@ impl<C> DefaultsClient<C> {
             }
             request.target = target;
         }
-        basic::take_from_target(request)?;
+        request.take_user_information()?;
         if self.defaults.headers.is_empty() {
             return Ok(());
         }

@@ -114,7 +114,7 @@ impl<C: HttpClient> Wrapper for RedirectClient<C> {
         if !request.options.follow_redirects.take().unwrap_or(self.policy.follow) {
             return next.send(request).await;
         }
-        basic::take_from_target(&mut request)?;
+        request.take_user_information()?;
         let mut followed = Vec::new();
         for _ in 0..=self.policy.limit {
             let mut hop = NextHop::of(&request)?;

@@ -60,7 +60,7 @@ mod spans;
 mod timeout;
 mod tls;
 mod trace;
-mod transport;
+pub(crate) mod transport;
 mod user_information;
 mod websocket;
 mod wrappers;

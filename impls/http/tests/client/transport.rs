@@ -373,7 +373,7 @@ async fn child_without_certificates() {
 }
 
 /// Runs an ignored test of this binary in a process with other environment variables.
-pub(super) fn run_child(test: &str, environment: &[(&str, &str)]) {
+pub(crate) fn run_child(test: &str, environment: &[(&str, &str)]) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored"])
         .envs(environment.iter().copied())

@@ -32,7 +32,6 @@ use super::pool_stats::PoolStatsSource;
 use super::silence::{ReadTimeouts, Silence};
 use super::variants::{Variant, Variants};
 use super::{check_head_size, check_sendable, length, without_wrappers};
-use crate::connect::basic;
 use crate::connect::config::TransportConfig;
 use crate::connect::connector::Connector;
 use crate::connect::diagnosis::proxy_authentication;
@@ -144,26 +143,26 @@ impl HyperTransport {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for HyperTransport {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
+        request.take_user_information()?;
         let idempotent = request.is_idempotent();
         #[cfg(feature = "websocket")]
         let is_handshake = is_handshake(&request);
         let HttpRequest {
             method,
             target,
-            mut headers,
+            headers,
             body,
             options,
             extensions,
             ..
         } = request;
-        let mut url = match target {
+        let url = match target {
             RequestTarget::Absolute(url) => url,
             RequestTarget::Relative(_) => return Err(target.url().expect_err("the target is relative")),
         };
         check_sendable(&method, &url)?;
-        basic::take_from_url(&mut url, &mut headers)?;
         let length = length::announced(&headers, &body)?;
         let Inner { base, outgoing, pools } = &*self.0;
         let (pool, _) = pools.select(&url, &options, |variant| base.pool(variant))?;

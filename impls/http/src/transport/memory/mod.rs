@@ -21,7 +21,6 @@ use self::pattern::Pattern;
 pub use self::received::ReceivedRequest;
 pub use self::reply::Reply;
 use super::{check_scheme, without_wrappers};
-use crate::connect::basic;
 
 /// The maximum number of received requests that are kept. Older ones are removed.
 const MAX_RECEIVED: usize = 10_000;
@@ -155,12 +154,12 @@ impl MemoryHttpClient {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for MemoryHttpClient {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
-        let mut url = request.target.url()?.clone();
+        request.take_user_information()?;
+        let url = request.target.url()?.clone();
         check_scheme(&url)?;
-        let mut headers = request.headers;
-        basic::take_from_url(&mut url, &mut headers)?;
+        let headers = request.headers;
         let limit = request.options.max_response_size;
         let body = request.body.collect(MAX_REQUEST_BODY).await?;
         let mut received = ReceivedRequest::new(request.method, url, headers, body);

@@ -30,7 +30,6 @@ use super::pool_stats::PoolStatsSource;
 use super::silence::{ReadTimeouts, Silence, read_timeout};
 use super::variants::Variants;
 use super::{check_head_size, check_sendable, length, name_te_to_the_connection, without_wrappers};
-use crate::connect::basic;
 use crate::connect::config::{HttpVersion, TransportConfig};
 use crate::connect::diagnosis::{no_connection_in_time, proxy_authentication, short_body};
 use crate::connect::dns::{DnsResolver, SystemResolver};
@@ -117,8 +116,9 @@ impl ReqwestTransport {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for ReqwestTransport {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(Self::CAPABILITIES)?;
+        request.take_user_information()?;
         #[cfg(feature = "websocket")]
         if crate::marks::is_handshake(&request) {
             return self.switching()?.request(request).await;
@@ -126,15 +126,14 @@ impl HttpClient for ReqwestTransport {
         let HttpRequest {
             method,
             target,
-            mut headers,
+            headers,
             body,
             options,
             extensions,
             ..
         } = request;
-        let mut url = target.url()?.clone();
+        let url = target.url()?.clone();
         check_sendable(&method, &url)?;
-        basic::take_from_url(&mut url, &mut headers)?;
         length::announced(&headers, &body)?;
         let Inner { setup, clients, .. } = &*self.0;
         let Setup { config, resolution } = setup;
