@@ -11,7 +11,7 @@ use networking_spi::http::{
     HttpBody, HttpRequest, HttpResponse, JwtAlgorithm, Method, OAuth2Grant, OAuth2Request, StatusCode, TokenExchange,
 };
 use networking_spi::secret::Secret;
-use networking_spi::websocket::WebSocketRequest;
+use networking_spi::websocket::{WebSocketCompression, WebSocketOptions, WebSocketRequest};
 use serde_json::json;
 use url::Url;
 
@@ -35,6 +35,15 @@ pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResu
             client.websocket_connect(request).await,
             ErrorKind::Unsupported,
             "websocket_connect"
+        );
+    }
+    if declared.websocket && !declared.websocket_compression {
+        let options = WebSocketOptions::new().with_compression(WebSocketCompression::new());
+        let request = WebSocketRequest::new("ws://127.0.0.1:9/")?.with_options(options);
+        check_error!(
+            client.websocket_connect(request).await,
+            ErrorKind::Unsupported,
+            "websocket_connect with compression"
         );
     }
     if !declared.oauth2 {
