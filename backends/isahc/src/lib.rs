@@ -53,8 +53,9 @@ impl IsahcClient {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl HttpClient for IsahcClient {
-    async fn request(&self, request: HttpRequest) -> Result<HttpResponse> {
+    async fn request(&self, mut request: HttpRequest) -> Result<HttpResponse> {
         request.options.require(self.capabilities())?;
+        request.take_user_information()?;
         let HttpRequest {
             method,
             target,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use isahc_backend::IsahcClient;
-use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin, Tls};
 use networking_conformance::{Harness, KnownFailure, http, runner};
 use networking_spi::http::HttpCapabilities;
 
@@ -25,17 +25,21 @@ impl Harness for IsahcHarness {
 }
 
 impl HttpHarness for IsahcHarness {
-    fn capabilities(&self) -> HttpCapabilities {
-        let mut supported = HttpCapabilities::none();
-        supported.timeout = true;
-        supported.streaming_upload = true;
-        supported.streaming_download = true;
-        supported.response_size_limit = true;
-        supported
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        const {
+            &{
+                let mut supported = HttpCapabilities::none();
+                supported.timeout = true;
+                supported.streaming_upload = true;
+                supported.streaming_download = true;
+                supported.response_size_limit = true;
+                supported
+            }
+        }
     }
 
-    fn tls(&self) -> bool {
-        false
+    fn tls(&self) -> Tls {
+        Tls::Unsupported
     }
 
     fn subject(&self, _origin: &Origin) -> HttpSubject {

@@ -47,7 +47,8 @@ impl Harness for Standard {
 
 impl WebSocketHarness for Standard {
     fn client(&self) -> Arc<dyn WebSocketClient> {
-        let http = HttpClientBuilder::new().build().expect("the defaults are valid");
+        // A case does not wait for retries of a refused handshake.
+        let http = HttpClientBuilder::new().retries(0).build().expect("the defaults are valid");
         Arc::new(HttpWebSocketClient::new(http))
     }
 }
