@@ -4,3 +4,5 @@ mod checks;
 #[cfg(feature = "circuit-breaker")]
 mod circuit_breaker;
 mod contracts;
+#[cfg(feature = "bridge")]
+mod endpoint;

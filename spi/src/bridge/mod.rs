@@ -30,6 +30,7 @@ mod config;
 pub mod dead_letter_headers;
 mod endpoint;
 mod message;
+mod protocol;
 mod status;
 
 pub use communication::{BridgeCapabilities, CommunicationBridge, CommunicationBridgeExt};
@@ -38,6 +39,7 @@ pub use config::{
 };
 pub use endpoint::{Acknowledge, BridgeSink, BridgeSource, Delivery};
 pub use message::{BridgeMessage, BridgeReceipt, Disposition};
+pub use protocol::{BridgeProtocol, ProtocolName};
 pub use status::{
     BridgeHealth, BridgeInfo, BridgeMetrics, BridgeState, BridgeStatus, EndpointHealth, HealthState, RouteMetrics,
 };
@@ -47,30 +49,9 @@ pub use communication::MockCommunicationBridge;
 #[cfg(any(test, feature = "mock"))]
 pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
 
-use crate::names::{define_id, named_enum};
+use crate::names::define_id;
 
 define_id! {
     /// The id of a bridge of a [`CommunicationBridge`].
     BridgeId
-}
-
-named_enum! {
-    "protocol",
-    /// The protocol of an endpoint.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    #[non_exhaustive]
-    pub enum BridgeProtocol {
-        /// HTTP.
-        Http => "http",
-        /// Kafka.
-        Kafka => "kafka",
-        /// WebSocket.
-        WebSocket => "websocket",
-        /// TCP.
-        Tcp => "tcp",
-        /// UDP.
-        Udp => "udp",
-        /// In memory, in the same process.
-        Memory => "memory",
-    }
 }

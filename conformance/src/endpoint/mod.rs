@@ -1,0 +1,168 @@
+//! The endpoint suites, for [`BridgeSource`](networking_spi::bridge::BridgeSource) and
+//! [`BridgeSink`](networking_spi::bridge::BridgeSink).
+//!
+//! The clauses are in `docs/contract/endpoint.md`. A source and a sink have a suite each: [`source`] and [`sink`]. The harness
+//! makes an endpoint together with its *peer*, the other side of the protocol: what sends messages to a source, and what receives
+//! those of a sink. It declares what the protocol can do; cases that need more are reported as skipped.
+//!
+//! A source whose peer hands over messages in memory:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use networking_conformance::Harness;
+//! use networking_conformance::endpoint::source::{
+//!     PeerOutcome, PeerOutcomes, SourceHarness, SourcePeer, SourceProfile, SourceSubject,
+//! };
+//! use networking_conformance::endpoint::{Content, Sent};
+//! use networking_spi::Result;
+//! use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSource};
+//!
+//! struct MyHarness;
+//!
+//! impl Harness for MyHarness {
+//!     fn backend(&self) -> &'static str { "my-source" }
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl SourceHarness for MyHarness {
+//!     fn profile(&self) -> SourceProfile {
+//!         SourceProfile::new("amqp".parse().unwrap(), Content::all(), PeerOutcomes::Kept, 64)
+//!     }
+//!
+//!     async fn source(&self) -> Result<SourceSubject> {
+//!         // Make the queue, a source of it that is not started, and the peer that sends to the queue.
+//!         # struct MyPeer;
+//!         # #[async_trait::async_trait]
+//!         # impl SourcePeer for MyPeer {
+//!         #     async fn send(&self, message: BridgeMessage) -> Result<Sent> { unimplemented!() }
+//!         #     async fn outcome(&self, sent: Sent) -> PeerOutcome { unimplemented!() }
+//!         # }
+//!         # let my_source: Arc<dyn BridgeSource> = unimplemented!();
+//!         Ok(SourceSubject::new(my_source, Arc::new(MyPeer)))
+//!     }
+//! }
+//!
+//! networking_conformance::source_conformance!(|| Arc::new(MyHarness));
+//! # fn main() {}
+//! ```
+
+mod sample;
+pub mod sink;
+pub mod source;
+
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::kit::Failure;
+
+/// How long a case waits for an expected event.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a case waits for an event that must not happen.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Identifies a message that a [`SourcePeer`](source::SourcePeer) has sent. The peer chooses the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sent(pub u64);
+
+/// The bytes that a protocol can carry in one place, such as a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carries {
+    /// The protocol has no such place.
+    Nothing,
+    /// Visible ASCII characters, with spaces between them.
+    Text,
+    /// The values of HTTP fields (RFC 9110, section 5.5): like `Text`, with tabs between them, and the bytes 0x80 to 0xFF.
+    FieldValues,
+    /// All bytes.
+    Bytes,
+}
+
+/// What the messages of an endpoint's protocol can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Content {
+    /// The bytes of payloads.
+    pub payload: Carries,
+    /// Whether payloads can be empty.
+    pub empty_payload: bool,
+    /// A payload size that the endpoint carries, in bytes. The cases send one payload of this size.
+    pub large_payload: usize,
+    /// The bytes of keys.
+    pub key: Carries,
+    /// The bytes of the values of header fields.
+    pub headers: Carries,
+    /// Whether header fields with different names keep their order. Fields with the same name always do.
+    pub header_order: bool,
+    /// Whether messages have a content type.
+    pub content_type: bool,
+    /// Whether the id of the sender arrives. If not, the receiver makes ids of its own.
+    pub id: bool,
+}
+
+impl Content {
+    /// All that a message has, with payloads up to 1 MiB.
+    pub const fn all() -> Self {
+        Self {
+            payload: Carries::Bytes,
+            empty_payload: true,
+            large_payload: 1 << 20,
+            key: Carries::Bytes,
+            headers: Carries::Bytes,
+            header_order: true,
+            content_type: true,
+            id: true,
+        }
+    }
+
+    /// Payloads of up to `large_payload` bytes, and nothing else.
+    pub const fn payload_only(large_payload: usize) -> Self {
+        Self {
+            payload: Carries::Bytes,
+            empty_payload: true,
+            large_payload,
+            key: Carries::Nothing,
+            headers: Carries::Nothing,
+            header_order: false,
+            content_type: false,
+            id: false,
+        }
+    }
+}
+
+/// Waits until the condition holds.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) -> Result<(), Failure> {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(what, wait).await
+}
+
+/// Waits for an event that must happen.
+async fn within<T>(what: &str, event: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(PATIENCE, event)
+        .await
+        .map_err(|_| Failure::new(format!("waited {PATIENCE:?} for {what}")))
+}
+
+/// Waits long enough for an event that must not happen.
+async fn settle() {
+    tokio::time::sleep(SETTLE).await;
+}
+
+/// Polls a future up to `polls` times, then drops it.
+async fn poll_times<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..polls {
+        let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        if let Poll::Ready(value) = polled {
+            return Some(value);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
+}
