@@ -77,10 +77,21 @@ impl SourceHarness for Kafka {
         let config = ConsumerConfig::new(GROUP, [TOPICS[0]]).with_offset_reset(OffsetReset::Earliest);
         let source = KafkaSource::new(Arc::new(cluster.client()), config)?
             .with_window(WINDOW)?
-            .with_redelivery(DeliveryRetry::new(10, Duration::from_millis(1), Duration::from_millis(10)))?;
+            .with_redelivery(DeliveryRetry::new(
+                10,
+                Duration::from_millis(1),
+                Duration::from_millis(10),
+            ))?;
         let writer = cluster.client();
         let producer = writer.create_producer(ProducerConfig::new()).await?;
-        Ok(SourceSubject::new(Arc::new(source), Arc::new(Writer { cluster, producer, writer: Arc::new(writer) })))
+        Ok(SourceSubject::new(
+            Arc::new(source),
+            Arc::new(Writer {
+                cluster,
+                producer,
+                writer: Arc::new(writer),
+            }),
+        ))
     }
 }
 
@@ -103,7 +114,12 @@ impl SourcePeer for Writer {
             record = record.with_header(kafka_headers::CONTENT_TYPE, content_type);
         }
         let written = self.writer.produce_message(&self.producer, record).await?;
-        Ok(Sent(written.offset.and_then(|offset| offset.try_into().ok()).expect("a written record has an offset")))
+        Ok(Sent(
+            written
+                .offset
+                .and_then(|offset| offset.try_into().ok())
+                .expect("a written record has an offset"),
+        ))
     }
 
     async fn outcome(&self, sent: Sent) -> PeerOutcome {
@@ -112,7 +128,11 @@ impl SourcePeer for Writer {
             Err(_) => None,
         };
         let processed = committed.is_some_and(|committed| committed > i64::try_from(sent.0).unwrap_or(i64::MAX));
-        if processed { PeerOutcome::Acknowledged } else { PeerOutcome::Pending }
+        if processed {
+            PeerOutcome::Acknowledged
+        } else {
+            PeerOutcome::Pending
+        }
     }
 
     async fn set_available(&self, available: bool) {
@@ -161,7 +181,10 @@ impl SinkPeer for Reader {
         let group = format!("reader-{}", self.groups.fetch_add(1, Ordering::SeqCst));
         let config = ConsumerConfig::new(group, [target]).with_offset_reset(OffsetReset::Earliest);
         let consumer = client.create_consumer(config).await.unwrap();
-        let read = client.consume_exactly(&consumer, records, Duration::from_secs(5)).await.unwrap();
+        let read = client
+            .consume_exactly(&consumer, records, Duration::from_secs(5))
+            .await
+            .unwrap();
         client.close_consumer(&consumer).await.unwrap();
         read.into_iter().map(received).collect()
     }
@@ -175,7 +198,8 @@ impl SinkPeer for Reader {
     }
 
     async fn refuse_next(&self) {
-        self.cluster.inject(Fault::new(FaultPoint::Produce, ErrorKind::TooLarge));
+        self.cluster
+            .inject(Fault::new(FaultPoint::Produce, ErrorKind::TooLarge));
     }
 }
 

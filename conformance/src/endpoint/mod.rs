@@ -103,12 +103,12 @@ pub struct Content {
 }
 
 impl Content {
-    /// All that a message has, with payloads up to 1 MiB.
+    /// All that a message has, with payloads up to 512 KiB.
     pub const fn all() -> Self {
         Self {
             payload: Carries::Bytes,
             empty_payload: true,
-            large_payload: 1 << 20,
+            large_payload: 512 << 10,
             key: Carries::Bytes,
             headers: Carries::Bytes,
             header_order: true,

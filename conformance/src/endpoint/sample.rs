@@ -30,7 +30,13 @@ pub(super) fn values(carries: Carries) -> Vec<Bytes> {
         Carries::Nothing => Vec::new(),
         Carries::Text => vec![text],
         Carries::FieldValues => vec![text, fields(), Bytes::from_static(b"\xFF\xFE")],
-        Carries::Bytes => vec![text, fields(), all_bytes(), Bytes::new(), Bytes::from_static(b" \r\n\0 ")],
+        Carries::Bytes => vec![
+            text,
+            fields(),
+            all_bytes(),
+            Bytes::new(),
+            Bytes::from_static(b" \r\n\0 "),
+        ],
     }
 }
 
@@ -53,7 +59,11 @@ pub(super) fn payloads(content: &Content) -> Vec<Bytes> {
     let pattern = if content.payload == Carries::Bytes { 251 } else { 26 };
     let large = (0..content.large_payload).map(|index| {
         let value = u8::try_from(index % pattern).unwrap_or(u8::MAX);
-        if content.payload == Carries::Bytes { value } else { b'a' + value }
+        if content.payload == Carries::Bytes {
+            value
+        } else {
+            b'a' + value
+        }
     });
     payloads.push(large.collect::<Vec<u8>>().into());
     payloads
@@ -111,7 +121,10 @@ pub(super) fn check_payload(sent: &Bytes, arrived: &Bytes) -> CaseResult {
     if sent == arrived {
         return Ok(());
     }
-    let differ = sent.iter().zip(arrived.iter()).position(|(sent, arrived)| sent != arrived);
+    let differ = sent
+        .iter()
+        .zip(arrived.iter())
+        .position(|(sent, arrived)| sent != arrived);
     Err(Failure::new(format!(
         "a payload of {} bytes arrived with {} bytes; the first difference is at {}",
         sent.len(),

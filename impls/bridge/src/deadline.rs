@@ -18,7 +18,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_has_an_end_that_the_clock_can_represent() {
-        assert_eq!(from_now(Duration::from_secs(3)), Instant::now() + Duration::from_secs(3));
+        assert_eq!(
+            from_now(Duration::from_secs(3)),
+            Instant::now() + Duration::from_secs(3)
+        );
         assert_eq!(from_now(Duration::MAX), Instant::now() + LONGEST);
     }
 }

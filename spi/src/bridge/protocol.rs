@@ -11,7 +11,8 @@ use crate::error::{NetworkError, Result};
 /// The maximum length of the name of a protocol, in bytes.
 const MAX_LENGTH: usize = 64;
 
-const RULE: &str = "must have 1 to 64 characters: a lower-case letter, then lower-case letters, digits, '+', '-' and '.'";
+const RULE: &str =
+    "must have 1 to 64 characters: a lower-case letter, then lower-case letters, digits, '+', '-' and '.'";
 
 /// The protocol of an endpoint.
 ///
@@ -207,7 +208,10 @@ mod tests {
             assert!(is_taken(name) && is_valid(name), "{name}");
             assert_eq!(name.parse::<BridgeProtocol>().unwrap(), *protocol);
             let error = ProtocolName::new(name).unwrap_err();
-            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("protocol")));
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidInput, Some("protocol"))
+            );
         }
     }
 
@@ -232,10 +236,29 @@ mod tests {
     fn invalid_names_are_refused() {
         let long = "a".repeat(MAX_LENGTH + 1);
         for name in [
-            "", " ", "HTTP", "Amqp", "1wire", "-a", "+a", ".a", "a b", "a/b", "a_b", "a:", "\u{e4}mqp", "a\0", "a\n", long.as_str(),
+            "",
+            " ",
+            "HTTP",
+            "Amqp",
+            "1wire",
+            "-a",
+            "+a",
+            ".a",
+            "a b",
+            "a/b",
+            "a_b",
+            "a:",
+            "\u{e4}mqp",
+            "a\0",
+            "a\n",
+            long.as_str(),
         ] {
             let error = name.parse::<BridgeProtocol>().unwrap_err();
-            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("protocol")), "{name:?}");
+            assert_eq!(
+                (error.kind(), error.field()),
+                (ErrorKind::InvalidInput, Some("protocol")),
+                "{name:?}"
+            );
             let json = serde_json::to_string(name).unwrap();
             let error = serde_json::from_str::<BridgeProtocol>(&json).unwrap_err().to_string();
             assert!(error.contains("lower-case letter"), "{error}");

@@ -43,7 +43,10 @@ pub(super) async fn header_fields_arrive_byte_for_byte(harness: Arc<Dyn>) -> Cas
 
 pub(super) async fn content_types_arrive(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    for (index, content_type) in ["application/json", "text/plain; charset=utf-8"].into_iter().enumerate() {
+    for (index, content_type) in ["application/json", "text/plain; charset=utf-8"]
+        .into_iter()
+        .enumerate()
+    {
         let sent = message(&index.to_string()).with_content_type(content_type);
         let arrived = scene.pass(sent).await?;
         check_eq!(arrived.content_type.as_deref(), Some(content_type), "the content type");

@@ -15,7 +15,11 @@ use crate::{CaseResult, check, check_eq};
 pub(super) async fn messages_reach_their_target(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let other = scene.profile.other_target.clone().unwrap_or_default();
-    for (target, text) in [(&scene.profile.target, "1"), (&other, "2"), (&scene.profile.target, "3")] {
+    for (target, text) in [
+        (&scene.profile.target, "1"),
+        (&other, "2"),
+        (&scene.profile.target, "3"),
+    ] {
         within("`deliver`", scene.sink.deliver(target, message(text))).await??;
     }
     check_eq!(scene.payloads().await, ["1", "3"], "the messages of the first target");
@@ -31,7 +35,11 @@ pub(super) async fn messages_keep_their_order(harness: Arc<Dyn>) -> CaseResult {
     for text in &texts {
         scene.deliver(message(text).with_key("key")).await?;
     }
-    check_eq!(scene.payloads().await, texts, "the messages, which were delivered one after another");
+    check_eq!(
+        scene.payloads().await,
+        texts,
+        "the messages, which were delivered one after another"
+    );
     Ok(())
 }
 
@@ -56,7 +64,10 @@ pub(super) async fn positions_are_those_of_the_peer(harness: Arc<Dyn>) -> CaseRe
         let at_peer = scene.received().await.pop().and_then(|received| received.position);
         check!(position.is_some(), "`deliver` returned no position");
         check_eq!(position, at_peer, "the position of message {text}");
-        check!(positions.insert(position.clone()), "two messages have the position {position:?}");
+        check!(
+            positions.insert(position.clone()),
+            "two messages have the position {position:?}"
+        );
     }
     Ok(())
 }
@@ -83,7 +94,9 @@ pub(super) async fn a_cancelled_delivery_leaves_the_sink_usable(harness: Arc<Dyn
     for polls in 1..4 {
         let dropped = scene.sink.deliver(&scene.profile.target, message("dropped"));
         if let Some(ended) = poll_times(polls, dropped).await {
-            return Err(Failure::new(format!("`deliver` ended before an acknowledgement: {ended:?}")));
+            return Err(Failure::new(format!(
+                "`deliver` ended before an acknowledgement: {ended:?}"
+            )));
         }
     }
     scene.peer.set_held(false).await;

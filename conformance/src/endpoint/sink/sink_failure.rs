@@ -51,7 +51,11 @@ pub(super) async fn health_reports_an_unavailable_peer(harness: Arc<Dyn>) -> Cas
     );
     scene.peer.set_available(true).await;
     scene.deliver(message("3")).await?;
-    check_eq!(scene.health().await, HealthState::Up, "the health after the peer is back");
+    check_eq!(
+        scene.health().await,
+        HealthState::Up,
+        "the health after the peer is back"
+    );
     Ok(())
 }
 

@@ -57,7 +57,10 @@ pub(super) async fn a_second_start_changes_nothing(harness: Arc<Dyn>) -> CaseRes
 
 pub(super) async fn health_follows_the_life_of_the_sink(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness).await?;
-    check!(scene.health().await != HealthState::Up, "a sink that was not started is up");
+    check!(
+        scene.health().await != HealthState::Up,
+        "a sink that was not started is up"
+    );
     scene.sink.start().await?;
     scene.deliver(message("1")).await?;
     check_eq!(scene.health().await, HealthState::Up, "the health after a delivery");

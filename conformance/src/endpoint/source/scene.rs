@@ -70,7 +70,9 @@ impl Scene {
         let mut payloads = Vec::new();
         loop {
             let received = within("the end after `stop`", self.source.receive()).await?;
-            let Some(mut delivery) = received? else { return Ok(payloads) };
+            let Some(mut delivery) = received? else {
+                return Ok(payloads);
+            };
             let message = taken(&mut delivery)?;
             delivery.acknowledge(receipt(&message));
             payloads.push(message.payload);
@@ -112,10 +114,15 @@ impl Scene {
     /// received again. Acknowledges the message in this case.
     pub(super) async fn check_rejected(&self, sent: Sent, payload: &Bytes) -> CaseResult {
         if self.profile.outcomes == PeerOutcomes::Kept {
-            let again = self.receive_and_acknowledge().await.map_err(|failure| {
-                Failure::new(format!("the rejected message is not received again: {failure}"))
-            })?;
-            crate::check_eq!(again.payload, *payload, "the message that is received after the rejection");
+            let again = self
+                .receive_and_acknowledge()
+                .await
+                .map_err(|failure| Failure::new(format!("the rejected message is not received again: {failure}")))?;
+            crate::check_eq!(
+                again.payload,
+                *payload,
+                "the message that is received after the rejection"
+            );
             return self.wait_for_acknowledgement(sent).await;
         }
         eventually("the peer to learn of the rejection", || async {
@@ -124,7 +131,9 @@ impl Scene {
         .await?;
         match self.peer.outcome(sent).await {
             PeerOutcome::Refused(_) => Ok(()),
-            outcome => Err(Failure::new(format!("the message was rejected, but for the peer it is {outcome:?}"))),
+            outcome => Err(Failure::new(format!(
+                "the message was rejected, but for the peer it is {outcome:?}"
+            ))),
         }
     }
 
@@ -136,12 +145,17 @@ impl Scene {
                 PeerOutcomes::Unseen => {}
                 PeerOutcomes::Kept => {
                     let outcome = self.peer.outcome(*sent).await;
-                    crate::check_eq!(outcome, PeerOutcome::Pending, "a message that was not received ({payload:?})");
+                    crate::check_eq!(
+                        outcome,
+                        PeerOutcome::Pending,
+                        "a message that was not received ({payload:?})"
+                    );
                 }
                 PeerOutcomes::Reported => {
-                    eventually(&format!("the outcome of {payload:?}, which was not received"), || async {
-                        matches!(self.peer.outcome(*sent).await, PeerOutcome::Refused(_))
-                    })
+                    eventually(
+                        &format!("the outcome of {payload:?}, which was not received"),
+                        || async { matches!(self.peer.outcome(*sent).await, PeerOutcome::Refused(_)) },
+                    )
                     .await?;
                 }
             }

@@ -64,7 +64,11 @@ pub(super) async fn ids_are_valid_and_unique(harness: Arc<Dyn>) -> CaseResult {
         if scene.profile.content.id {
             check_eq!(arrived.id, expected, "the id of the sender");
         }
-        check!(ids.insert(arrived.id.clone()), "two messages have the id {:?}", arrived.id);
+        check!(
+            ids.insert(arrived.id.clone()),
+            "two messages have the id {:?}",
+            arrived.id
+        );
         check_eq!(arrived.payload, Bytes::from(index.to_string()), "the payload");
     }
     Ok(())

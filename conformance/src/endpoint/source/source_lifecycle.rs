@@ -48,7 +48,11 @@ pub(super) async fn a_second_start_changes_nothing(harness: Arc<Dyn>) -> CaseRes
         );
     }
     for text in ["1", "2"] {
-        check_eq!(scene.pass(message(text)).await?.payload, text, "a message after the second `start`");
+        check_eq!(
+            scene.pass(message(text)).await?.payload,
+            text,
+            "a message after the second `start`"
+        );
     }
     Ok(())
 }
@@ -69,7 +73,11 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
     let scene = Scene::started(&harness).await?;
     let _ = scene.pass(message("1")).await?;
     scene.peer.set_available(false).await;
-    let received = within("an error of `receive` while the peer is unavailable", scene.source.receive()).await?;
+    let received = within(
+        "an error of `receive` while the peer is unavailable",
+        scene.source.receive(),
+    )
+    .await?;
     match received {
         Err(error) => check!(
             error.retryability().is_transient(),

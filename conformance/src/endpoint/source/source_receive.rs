@@ -24,7 +24,11 @@ pub(super) async fn an_idle_source_waits(harness: Arc<Dyn>) -> CaseResult {
             failure = idle => return Err(failure),
             () = settle() => {}
         }
-        check_eq!(scene.pass(message(text)).await?.payload, text, "the message after an idle time");
+        check_eq!(
+            scene.pass(message(text)).await?.payload,
+            text,
+            "the message after an idle time"
+        );
     }
     Ok(())
 }
@@ -47,14 +51,24 @@ pub(super) async fn a_cancelled_receive_loses_nothing(harness: Arc<Dyn>) -> Case
             let mut delivery = received?.ok_or_else(|| Failure::new("the source ended"))?;
             let message = taken(&mut delivery)?;
             delivery.acknowledge(receipt(&message));
-            check!(missing.remove(&message.payload), "{:?} was received twice", message.payload);
+            check!(
+                missing.remove(&message.payload),
+                "{:?} was received twice",
+                message.payload
+            );
         }
     }
     while !missing.is_empty() {
         let received = scene.receive_and_acknowledge().await.map_err(|failure| {
-            Failure::new(format!("calls of `receive` were dropped, and {missing:?} did not arrive: {failure}"))
+            Failure::new(format!(
+                "calls of `receive` were dropped, and {missing:?} did not arrive: {failure}"
+            ))
         })?;
-        check!(missing.remove(&received.payload), "{:?} was received twice", received.payload);
+        check!(
+            missing.remove(&received.payload),
+            "{:?} was received twice",
+            received.payload
+        );
     }
     Ok(())
 }

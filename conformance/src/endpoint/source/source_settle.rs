@@ -50,7 +50,11 @@ pub(super) async fn a_rejection_reaches_the_peer(harness: Arc<Dyn>) -> CaseResul
     let rejected = taken(&mut delivery)?;
     delivery.reject(transient());
     scene.check_rejected(sent, &rejected.payload).await?;
-    check_eq!(scene.pass(message("2")).await?.payload, "2", "the message after a rejected one");
+    check_eq!(
+        scene.pass(message("2")).await?.payload,
+        "2",
+        "the message after a rejected one"
+    );
     Ok(())
 }
 
@@ -61,7 +65,11 @@ pub(super) async fn a_dropped_delivery_is_rejected(harness: Arc<Dyn>) -> CaseRes
     let dropped = taken(&mut delivery)?;
     drop(delivery);
     scene.check_rejected(sent, &dropped.payload).await?;
-    check_eq!(scene.pass(message("2")).await?.payload, "2", "the message after a dropped one");
+    check_eq!(
+        scene.pass(message("2")).await?.payload,
+        "2",
+        "the message after a dropped one"
+    );
     Ok(())
 }
 
@@ -75,8 +83,11 @@ pub(super) async fn each_outcome_belongs_to_its_message(harness: Arc<Dyn>) -> Ca
         check_eq!(message.payload, text, "the payload");
         in_flight.push((sent, message, delivery));
     }
-    let [(first, one, ack_one), (second, two, reject_two), (third, three, ack_three)] =
-        <[_; 3]>::try_from(in_flight).unwrap_or_else(|_| unreachable!("three were pushed"));
+    let [
+        (first, one, ack_one),
+        (second, two, reject_two),
+        (third, three, ack_three),
+    ] = <[_; 3]>::try_from(in_flight).unwrap_or_else(|_| unreachable!("three were pushed"));
     ack_three.acknowledge(receipt(&three));
     settle().await;
     for (name, sent) in [("first", first), ("second", second)] {

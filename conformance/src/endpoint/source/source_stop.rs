@@ -24,7 +24,11 @@ pub(super) async fn stopping_wakes_a_waiting_receive(harness: Arc<Dyn>) -> CaseR
         let woken = within("a waiting `receive` to be woken by `stop`", receive).await?;
         match woken.map_err(|error| Failure::new(format!("`receive` panicked: {error}")))? {
             Ok(None) => {}
-            other => return Err(Failure::new(format!("after `stop`, a waiting `receive` returned {other:?}"))),
+            other => {
+                return Err(Failure::new(format!(
+                    "after `stop`, a waiting `receive` returned {other:?}"
+                )));
+            }
         }
     }
     Ok(())
@@ -115,9 +119,7 @@ pub(super) async fn a_stopped_source_takes_nothing(harness: Arc<Dyn>) -> CaseRes
             check_eq!(outcome, PeerOutcome::Pending, "a message that was sent after `stop`");
             Ok(())
         }
-        PeerOutcomes::Reported => {
-            scene.check_none_lost(&[(late, Bytes::from_static(b"2"))], &[]).await
-        }
+        PeerOutcomes::Reported => scene.check_none_lost(&[(late, Bytes::from_static(b"2"))], &[]).await,
     }
 }
 

@@ -234,7 +234,11 @@ impl Shared {
                 _ => Err(error.with_retryability(Retryability::Never)),
             };
         }
-        let target = if self.is(Saboteur::IgnoresTargets) { TARGETS[0] } else { target };
+        let target = if self.is(Saboteur::IgnoresTargets) {
+            TARGETS[0]
+        } else {
+            target
+        };
         if !TARGETS.contains(&target) {
             let error = failure(ErrorKind::NotFound, "the peer has no such target");
             return Err(if self.is(Saboteur::RetriesInvalidTargets) {
@@ -250,7 +254,11 @@ impl Shared {
         }
         let position = state.received.len().to_string();
         let received = Received::new(self.written(message)).with_position(position.clone());
-        let copies = if self.is(Saboteur::RepeatsConcurrent) && concurrent { 2 } else { 1 };
+        let copies = if self.is(Saboteur::RepeatsConcurrent) && concurrent {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             state.received.push((target.to_owned(), received.clone()));
         }
@@ -309,7 +317,11 @@ impl BridgeSink for ModelSink {
             let _ = held.wait_for(|held| !held).await;
         }
         if shared.is(Saboteur::CancelsAtStop) && locked(&shared.state).stops > 0 {
-            return Err(NetworkError::new(ErrorKind::Cancelled, "model.deliver", "the sink stopped"));
+            return Err(NetworkError::new(
+                ErrorKind::Cancelled,
+                "model.deliver",
+                "the sink stopped",
+            ));
         }
         let sent = shared.send(target, message, concurrent);
         let mut state = locked(&shared.state);

@@ -14,9 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::Notify;
 
 use super::{decoded, locked, trimmed, without_parameters, without_repeated};
-use crate::endpoint::source::{
-    PeerOutcome, PeerOutcomes, SourceHarness, SourcePeer, SourceProfile, SourceSubject,
-};
+use crate::endpoint::source::{PeerOutcome, PeerOutcomes, SourceHarness, SourcePeer, SourceProfile, SourceSubject};
 use crate::endpoint::{Content, Sent};
 use crate::kit::{CaseRuntime, Harness};
 
@@ -265,7 +263,9 @@ impl Shared {
     fn take(&self, state: &mut State) {
         let takes = state.starts > 0 && (!state.stopped() || self.is(Saboteur::TakesAfterStop)) && !state.unavailable;
         while takes && (state.queue.len() < HOLDS || self.is(Saboteur::HoldsEverything)) {
-            let Some((sent, message)) = state.at_peer.pop_front() else { break };
+            let Some((sent, message)) = state.at_peer.pop_front() else {
+                break;
+            };
             state.arrived += 1;
             if self.is(Saboteur::ForgetsAtSecondStart) && state.starts > 1
                 || self.is(Saboteur::SkipsEmptyPayloads) && message.payload.is_empty()
@@ -332,7 +332,9 @@ impl Shared {
                 message.content_type = message.content_type.as_deref().map(without_parameters);
             }
             Some(Saboteur::GuessesContentTypes) => {
-                message.content_type.get_or_insert_with(|| "application/octet-stream".to_owned());
+                message
+                    .content_type
+                    .get_or_insert_with(|| "application/octet-stream".to_owned());
             }
             Some(Saboteur::ReusesIds) => "the-id".clone_into(&mut message.id),
             Some(Saboteur::LosesIds) => message.id.clear(),
@@ -446,8 +448,10 @@ impl BridgeSource for ModelSource {
             if shared.is(Saboteur::TimesOutWhenIdle) {
                 let idle = tokio::time::timeout(Duration::from_millis(20), changed).await;
                 if idle.is_err() && locked(&shared.state).starts > 0 {
-                    return Err(NetworkError::new(ErrorKind::Timeout, "model.receive", "no message arrived")
-                        .with_retryability(Retryability::Now));
+                    return Err(
+                        NetworkError::new(ErrorKind::Timeout, "model.receive", "no message arrived")
+                            .with_retryability(Retryability::Now),
+                    );
                 }
             } else {
                 changed.await;
@@ -515,7 +519,9 @@ impl fmt::Debug for ModelSource {
         }
         if self.0.is(Saboteur::ShowsMessages) {
             let state = locked(&self.0.state);
-            shown.field("latest", &state.in_flight).field("arrived", &"c0nf1dential-text");
+            shown
+                .field("latest", &state.in_flight)
+                .field("arrived", &"c0nf1dential-text");
         }
         shown.finish_non_exhaustive()
     }

@@ -111,7 +111,11 @@ fn request(message: &BridgeMessage) -> Vec<u8> {
     mac.update(&message.payload);
     let signature = hex::encode(mac.finalize().into_bytes());
     let mut head = String::from("POST /hooks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    let _ = write!(head, "x-delivery: {}\r\nx-hub-signature-256: sha256={signature}\r\n", message.id);
+    let _ = write!(
+        head,
+        "x-delivery: {}\r\nx-hub-signature-256: sha256={signature}\r\n",
+        message.id
+    );
     let _ = write!(head, "content-length: {}\r\n", message.payload.len());
     if let Some(content_type) = &message.content_type {
         let _ = write!(head, "content-type: {content_type}\r\n");

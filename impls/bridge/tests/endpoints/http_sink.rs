@@ -93,7 +93,12 @@ impl Server {
 
 /// The message that a request carries.
 fn message(request: &HttpRequest) -> BridgeMessage {
-    let text = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let text = |name: &str| {
+        request
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
     let body = request.body.as_bytes().cloned().unwrap_or_default();
     let mut message = BridgeMessage::new(text("x-bridge-message-id").unwrap(), body, SystemTime::UNIX_EPOCH);
     message.content_type = text("content-type");
@@ -150,6 +155,9 @@ impl HttpClient for Client {
     }
 
     fn configure_circuit_breaker(&self, _: Arc<dyn CircuitBreaker>, _: HttpCircuitOptions) -> Result<()> {
-        Err(NetworkError::unsupported("test.configure_circuit_breaker", "circuit_breaker"))
+        Err(NetworkError::unsupported(
+            "test.configure_circuit_breaker",
+            "circuit_breaker",
+        ))
     }
 }

@@ -40,12 +40,7 @@ impl Harness for MemorySourceHarness {
 #[async_trait]
 impl SourceHarness for MemorySourceHarness {
     fn profile(&self) -> SourceProfile {
-        SourceProfile::new(
-            BridgeProtocol::Memory,
-            Content::all(),
-            PeerOutcomes::Reported,
-            CAPACITY,
-        )
+        SourceProfile::new(BridgeProtocol::Memory, Content::all(), PeerOutcomes::Reported, CAPACITY)
     }
 
     async fn source(&self) -> Result<SourceSubject> {
