@@ -73,7 +73,8 @@ pub enum Carries {
     Nothing,
     /// Visible ASCII characters, with spaces between them.
     Text,
-    /// The values of HTTP fields (RFC 9110, section 5.5): like `Text`, with tabs between them, and the bytes 0x80 to 0xFF.
+    /// The values of HTTP fields (RFC 9110, section 5.5): like `Text`, with tabs between them, and the bytes 0x80 to 0xFF; may be
+    /// empty.
     FieldValues,
     /// All bytes.
     Bytes,

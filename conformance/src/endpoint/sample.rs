@@ -29,7 +29,7 @@ pub(super) fn values(carries: Carries) -> Vec<Bytes> {
     match carries {
         Carries::Nothing => Vec::new(),
         Carries::Text => vec![text],
-        Carries::FieldValues => vec![text, fields(), Bytes::from_static(b"\xFF\xFE")],
+        Carries::FieldValues => vec![text, fields(), Bytes::from_static(b"\xFF\xFE"), Bytes::new()],
         Carries::Bytes => vec![
             text,
             fields(),

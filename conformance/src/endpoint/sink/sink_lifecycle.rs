@@ -69,6 +69,18 @@ pub(super) async fn health_follows_the_life_of_the_sink(harness: Arc<Dyn>) -> Ca
     Ok(())
 }
 
+pub(super) async fn health_answers_during_deliveries(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::started(&harness).await?;
+    scene.peer.set_held(true).await;
+    let delivery = scene.spawn(message("1"));
+    settle().await;
+    within("`health` during a delivery", scene.sink.health()).await?;
+    scene.peer.set_held(false).await;
+    let delivered = within("the delivery to end", delivery).await?;
+    delivered.map_err(|_| Failure::new("`deliver` panicked"))??;
+    Ok(())
+}
+
 pub(super) async fn debug_shows_no_secret(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let mut confidential = message(CONFIDENTIAL)
@@ -78,6 +90,13 @@ pub(super) async fn debug_shows_no_secret(harness: Arc<Dyn>) -> CaseResult {
     scene.deliver(confidential).await?;
     let shown = format!("{:?} {:#?}", scene.sink, scene.sink);
     check_confidential("`Debug` of the sink", &shown, &scene.profile.secrets)?;
+    if scene.profile.unavailable_peer {
+        scene.peer.set_available(false).await;
+        if let Err(error) = scene.try_deliver(message(CONFIDENTIAL)).await? {
+            let shown = crate::Failure::from(error).to_string();
+            check_confidential("the error of a delivery", &shown, &scene.profile.secrets)?;
+        }
+    }
     let health = scene.sink.health().await;
     check_confidential("the health", &health.detail.unwrap_or_default(), &scene.profile.secrets)
 }

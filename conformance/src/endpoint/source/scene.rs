@@ -175,6 +175,11 @@ pub(super) fn receipt(message: &BridgeMessage) -> BridgeReceipt {
     BridgeReceipt::new(message.id.clone(), Disposition::Delivered, "target").with_position("0@7")
 }
 
+/// The error with which a bridge rejects a message that its sink refused.
+pub(super) fn permanent() -> NetworkError {
+    NetworkError::new(ErrorKind::Remote, "sink.deliver", "the peer refuses it")
+}
+
 /// The error with which a bridge rejects a message after a transient failure of its sink.
 pub(super) fn transient() -> NetworkError {
     NetworkError::new(ErrorKind::ConnectionClosed, "sink.deliver", "the connection was lost")

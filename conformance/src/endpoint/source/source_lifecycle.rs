@@ -6,7 +6,7 @@ use networking_spi::ErrorKind;
 use networking_spi::bridge::HealthState;
 
 use super::super::sample::{CONFIDENTIAL, check_confidential, message};
-use super::super::{Carries, eventually, poll_times, within};
+use super::super::{Carries, eventually, poll_times, settle, within};
 use super::Dyn;
 use super::scene::Scene;
 use crate::kit::Failure;
@@ -67,6 +67,17 @@ pub(super) async fn health_follows_the_life_of_the_source(harness: Arc<Dyn>) -> 
     scene.stop().await?;
     check_eq!(state().await, HealthState::Down, "the health after `stop`");
     Ok(())
+}
+
+pub(super) async fn health_answers_while_receive_waits(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::started(&harness).await?;
+    let source = Arc::clone(&scene.source);
+    let waiting = tokio::spawn(async move { source.receive().await.map(drop) });
+    // So that the call waits.
+    settle().await;
+    let answered = within("`health` while `receive` waits", scene.source.health()).await;
+    waiting.abort();
+    answered.map(drop)
 }
 
 pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseResult {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::sample::message;
 use super::super::{eventually, settle};
-use super::scene::{Scene, receipt, taken, transient};
+use super::scene::{Scene, permanent, receipt, taken, transient};
 use super::{Dyn, PeerOutcome, PeerOutcomes};
 use crate::{CaseResult, check, check_eq};
 
@@ -45,15 +45,17 @@ pub(super) async fn an_acknowledgement_reaches_the_peer(harness: Arc<Dyn>) -> Ca
 
 pub(super) async fn a_rejection_reaches_the_peer(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    let sent = scene.send(message("1")).await?;
-    let mut delivery = scene.receive().await?;
-    let rejected = taken(&mut delivery)?;
-    delivery.reject(transient());
-    scene.check_rejected(sent, &rejected.payload).await?;
+    for (text, error) in [("1", transient()), ("2", permanent())] {
+        let sent = scene.send(message(text)).await?;
+        let mut delivery = scene.receive().await?;
+        let rejected = taken(&mut delivery)?;
+        delivery.reject(error);
+        scene.check_rejected(sent, &rejected.payload).await?;
+    }
     check_eq!(
-        scene.pass(message("2")).await?.payload,
-        "2",
-        "the message after a rejected one"
+        scene.pass(message("3")).await?.payload,
+        "3",
+        "the message after rejected ones"
     );
     Ok(())
 }

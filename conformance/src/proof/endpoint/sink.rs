@@ -38,6 +38,10 @@ crate::saboteurs! {
         StaysUp => ["sink_failure::health_reports_an_unavailable_peer"],
         /// The health does not notice that the peer is back.
         StaysDown => ["sink_failure::health_reports_an_unavailable_peer"],
+        /// `health` waits until no delivery is in progress.
+        BlocksHealth => ["sink_lifecycle::health_answers_during_deliveries"],
+        /// Errors show the configuration's credentials.
+        ShowsSecretsInErrors => ["sink_lifecycle::debug_shows_no_secret"],
         /// `Debug` shows the configuration's credentials.
         ShowsSecrets => ["sink_lifecycle::debug_shows_no_secret"],
         /// `Debug` shows the latest message.
@@ -222,6 +226,7 @@ impl Shared {
             let error = failure(ErrorKind::ConnectionRefused, "the peer is unavailable");
             return match self.saboteur {
                 Some(Saboteur::HidesFailures) => Ok(None),
+                Some(Saboteur::ShowsSecretsInErrors) => Err(error.with_source(std::io::Error::other(SECRET))),
                 Some(Saboteur::GivesUp) => Err(error.with_retryability(Retryability::Never)),
                 _ => Err(error.with_retryability(Retryability::Now)),
             };
@@ -350,6 +355,11 @@ impl BridgeSink for ModelSink {
     }
 
     async fn health(&self) -> EndpointHealth {
+        if self.0.is(Saboteur::BlocksHealth) {
+            let mut running = self.0.running.subscribe();
+            // `self` holds the sender, so this cannot fail.
+            let _ = running.wait_for(|running| *running == 0).await;
+        }
         let state = locked(&self.0.state);
         EndpointHealth::new(if self.0.is(Saboteur::IsAlwaysUp) {
             HealthState::Up

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use networking_spi::bridge::{
     Acknowledge, BridgeMessage, BridgeProtocol, BridgeReceipt, BridgeSource, Delivery, EndpointHealth, HealthState,
 };
@@ -47,6 +48,8 @@ crate::saboteurs! {
             "source_lifecycle::health_follows_the_life_of_the_source",
             "source_lifecycle::an_unavailable_peer_is_transient",
         ],
+        /// `health` waits while `receive` does.
+        BlocksHealth => ["source_lifecycle::health_answers_while_receive_waits"],
         /// An unavailable peer is an error that is not retryable.
         EndsWithThePeer => ["source_lifecycle::an_unavailable_peer_is_transient"],
         /// `Debug` shows the configuration's credentials.
@@ -119,6 +122,8 @@ crate::saboteurs! {
             "source_settle::a_dropped_delivery_is_rejected",
             "source_settle::each_outcome_belongs_to_its_message",
         ],
+        /// Rejections with a permanent error are acknowledgements for the peer.
+        AcknowledgesPermanentRejections => ["source_settle::a_rejection_reaches_the_peer"],
         /// Dropped deliveries are acknowledgements for the peer.
         AcknowledgesDropped => ["source_settle::a_dropped_delivery_is_rejected"],
         /// Rejected messages are neither received again nor acknowledged.
@@ -236,6 +241,8 @@ struct State {
     at_peer: VecDeque<(Sent, BridgeMessage)>,
     queue: VecDeque<(Sent, BridgeMessage)>,
     in_flight: Vec<Sent>,
+    /// The latest payload that was received.
+    latest: Option<Bytes>,
     outcomes: HashMap<Sent, PeerOutcome>,
     arrived: usize,
     starts: usize,
@@ -294,7 +301,10 @@ impl Shared {
             }
             Err(error) => {
                 let dropped = error.kind() == ErrorKind::Cancelled;
-                if self.is(Saboteur::AcknowledgesRejections) || self.is(Saboteur::AcknowledgesDropped) && dropped {
+                if self.is(Saboteur::AcknowledgesRejections)
+                    || self.is(Saboteur::AcknowledgesDropped) && dropped
+                    || self.is(Saboteur::AcknowledgesPermanentRejections) && error.kind() == ErrorKind::Remote
+                {
                     state.outcomes.insert(sent, PeerOutcome::Acknowledged);
                 } else if !self.keeps {
                     state.refuse(sent, error.message());
@@ -365,6 +375,7 @@ impl Shared {
         };
         if let Some((sent, message)) = next {
             state.in_flight.push(sent);
+            state.latest = Some(message.payload.clone());
             if self.is(Saboteur::AcknowledgesEarly) {
                 state.outcomes.insert(sent, PeerOutcome::Acknowledged);
             }
@@ -426,7 +437,7 @@ impl BridgeSource for ModelSource {
     async fn receive(&self) -> Result<Option<Delivery>> {
         let shared = &self.0;
         let only = Only(shared);
-        if shared.is(Saboteur::HasOneReceiver) && shared.receiving.swap(true, Ordering::SeqCst) {
+        if shared.receiving.swap(true, Ordering::SeqCst) && shared.is(Saboteur::HasOneReceiver) {
             std::mem::forget(only);
             return Err(NetworkError::new(
                 ErrorKind::Conflict,
@@ -496,6 +507,9 @@ impl BridgeSource for ModelSource {
     }
 
     async fn health(&self) -> EndpointHealth {
+        while self.0.is(Saboteur::BlocksHealth) && self.0.receiving.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let state = locked(&self.0.state);
         EndpointHealth::new(if self.0.is(Saboteur::HasNoHealth) {
             HealthState::Unknown
@@ -518,10 +532,7 @@ impl fmt::Debug for ModelSource {
             shown.field("secret", &SECRET);
         }
         if self.0.is(Saboteur::ShowsMessages) {
-            let state = locked(&self.0.state);
-            shown
-                .field("latest", &state.in_flight)
-                .field("arrived", &"c0nf1dential-text");
+            shown.field("latest", &locked(&self.0.state).latest);
         }
         shown.finish_non_exhaustive()
     }
