@@ -135,8 +135,9 @@ impl SourcePeer for Writer {
         }
     }
 
-    async fn set_available(&self, available: bool) {
+    async fn set_available(&self, available: bool) -> Result<()> {
         set_available(&self.cluster, available, &[FaultPoint::Consume, FaultPoint::Commit]);
+        Ok(())
     }
 }
 
@@ -189,17 +190,19 @@ impl SinkPeer for Reader {
         read.into_iter().map(received).collect()
     }
 
-    async fn set_available(&self, available: bool) {
+    async fn set_available(&self, available: bool) -> Result<()> {
         set_available(&self.cluster, available, &[FaultPoint::Produce, FaultPoint::Admin]);
+        Ok(())
     }
 
-    async fn set_held(&self, held: bool) {
-        self.cluster.set_topic_available(TOPICS[0], !held).unwrap();
+    async fn set_held(&self, held: bool) -> Result<()> {
+        self.cluster.set_topic_available(TOPICS[0], !held)
     }
 
-    async fn refuse_next(&self) {
+    async fn refuse_next(&self) -> Result<()> {
         self.cluster
             .inject(Fault::new(FaultPoint::Produce, ErrorKind::TooLarge));
+        Ok(())
     }
 }
 

@@ -25,6 +25,32 @@
 //! }
 //! ```
 
+//!
+//! # Endpoints and tests
+//!
+//! Other protocols have endpoints of their own: implement [`BridgeSource`] or [`BridgeSink`], and run the suites of
+//! `networking_conformance::endpoint` against it.
+//!
+//! A test of code that calls endpoints can use their mocks (feature `mock`). A mock returns at once; for a source that waits for
+//! messages, and a sink that stores them, there is `networking_bridge::MemoryEnds`, which makes both ends of a bridge.
+//!
+//! ```
+//! # #[cfg(feature = "mock")]
+//! # fn example() -> networking_spi::Result<()> {
+//! # futures_util::future::FutureExt::now_or_never(async {
+//! use networking_spi::bridge::{BridgeMessage, BridgeSink, MockBridgeSink};
+//!
+//! let mut sink = MockBridgeSink::new();
+//! sink.expect_deliver()
+//!     .withf(|target, message| target == "events" && message.payload == "[1]")
+//!     .returning(|_, _| Ok(Some("0@7".to_owned())));
+//! let position = sink.deliver("events", BridgeMessage::json(&[1])?).await?;
+//! assert_eq!(position.as_deref(), Some("0@7"));
+//! # Ok(()) }).unwrap() }
+//! # #[cfg(feature = "mock")]
+//! # example().unwrap();
+//! ```
+
 mod communication;
 mod config;
 pub mod dead_letter_headers;

@@ -215,6 +215,8 @@ mod tests {
         }
     }
 
+    const NATS: BridgeProtocol = BridgeProtocol::Other(ProtocolName::from_static("nats"));
+
     #[test]
     fn other_protocols_round_trip() {
         let longest = "a".repeat(MAX_LENGTH);
@@ -227,7 +229,6 @@ mod tests {
             assert_eq!(serde_json::from_str::<BridgeProtocol>(&json).unwrap(), protocol);
             assert_eq!(BridgeProtocol::from(name.parse::<ProtocolName>().unwrap()), protocol);
         }
-        const NATS: BridgeProtocol = BridgeProtocol::Other(ProtocolName::from_static("nats"));
         assert_eq!("nats".parse::<BridgeProtocol>().unwrap(), NATS);
         assert_eq!(format!("[{NATS:>6}]"), "[  nats]");
     }

@@ -18,8 +18,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use networking_spi::Result;
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink};
+use networking_spi::{NetworkError, Result};
 
 use super::{Carries, Content};
 use crate::kit::{Applies, Harness, define_suite};
@@ -184,22 +184,31 @@ pub trait SinkPeer: Send + Sync + 'static {
 
     /// Makes the peer unavailable to the sink, or available again. A delivery to an unavailable peer must fail within two
     /// seconds. Called only with [`unavailable_peer`](SinkProfile::unavailable_peer).
-    async fn set_available(&self, available: bool) {
+    ///
+    /// # Errors
+    /// Any; the case fails. By default [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+    async fn set_available(&self, available: bool) -> Result<()> {
         let _ = available;
-        unimplemented!("the profile declares `unavailable_peer`, so the peer implements `set_available`")
+        Err(NetworkError::unsupported("peer.set_available", "unavailable_peer"))
     }
 
     /// While held, the peer acknowledges no message; deliveries wait. Called only with
     /// [`held_acknowledgements`](SinkProfile::held_acknowledgements).
-    async fn set_held(&self, held: bool) {
+    ///
+    /// # Errors
+    /// Any; the case fails. By default [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+    async fn set_held(&self, held: bool) -> Result<()> {
         let _ = held;
-        unimplemented!("the profile declares `held_acknowledgements`, so the peer implements `set_held`")
+        Err(NetworkError::unsupported("peer.set_held", "held_acknowledgements"))
     }
 
     /// Makes the peer refuse the next message, for a reason that a retry does not change. Called only with
     /// [`refusals`](SinkProfile::refusals).
-    async fn refuse_next(&self) {
-        unimplemented!("the profile declares `refusals`, so the peer implements `refuse_next`")
+    ///
+    /// # Errors
+    /// Any; the case fails. By default [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+    async fn refuse_next(&self) -> Result<()> {
+        Err(NetworkError::unsupported("peer.refuse_next", "refusals"))
     }
 }
 

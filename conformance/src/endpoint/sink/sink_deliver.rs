@@ -74,14 +74,14 @@ pub(super) async fn positions_are_those_of_the_peer(harness: Arc<Dyn>) -> CaseRe
 
 pub(super) async fn the_acknowledgement_of_the_peer_is_awaited(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    scene.peer.set_held(true).await;
+    scene.peer.set_held(true).await?;
     let delivery = scene.spawn(message("1"));
     settle().await;
     check!(
         !delivery.is_finished(),
         "`deliver` ended before the peer had acknowledged the message"
     );
-    scene.peer.set_held(false).await;
+    scene.peer.set_held(false).await?;
     let delivered = within("`deliver` after the acknowledgement", delivery).await?;
     delivered.map_err(|_| Failure::new("`deliver` panicked"))??;
     check_eq!(scene.payloads().await, ["1"], "what the peer has");
@@ -90,7 +90,7 @@ pub(super) async fn the_acknowledgement_of_the_peer_is_awaited(harness: Arc<Dyn>
 
 pub(super) async fn a_cancelled_delivery_leaves_the_sink_usable(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    scene.peer.set_held(true).await;
+    scene.peer.set_held(true).await?;
     for polls in 1..4 {
         let dropped = scene.sink.deliver(&scene.profile.target, message("dropped"));
         if let Some(ended) = poll_times(polls, dropped).await {
@@ -99,7 +99,7 @@ pub(super) async fn a_cancelled_delivery_leaves_the_sink_usable(harness: Arc<Dyn
             )));
         }
     }
-    scene.peer.set_held(false).await;
+    scene.peer.set_held(false).await?;
     scene.deliver(message("next")).await?;
     let received = scene.payloads().await;
     check_eq!(

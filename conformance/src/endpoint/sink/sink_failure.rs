@@ -23,13 +23,13 @@ async fn failed(scene: &Scene, what: &str, text: &str) -> Result<NetworkError, F
 pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     scene.deliver(message("1")).await?;
-    scene.peer.set_available(false).await;
+    scene.peer.set_available(false).await?;
     let error = failed(&scene, "the peer is unavailable", "2").await?;
     check!(
         error.retryability().is_transient(),
         "the peer is unavailable, but the error is not retryable: {error}"
     );
-    scene.peer.set_available(true).await;
+    scene.peer.set_available(true).await?;
     scene.deliver(message("3")).await?;
     let received = scene.payloads().await;
     check!(
@@ -43,13 +43,13 @@ pub(super) async fn health_reports_an_unavailable_peer(harness: Arc<Dyn>) -> Cas
     let scene = Scene::started(&harness).await?;
     scene.deliver(message("1")).await?;
     check_eq!(scene.health().await, HealthState::Up, "the health after a delivery");
-    scene.peer.set_available(false).await;
+    scene.peer.set_available(false).await?;
     failed(&scene, "the peer is unavailable", "2").await?;
     check!(
         scene.health().await != HealthState::Up,
         "the sink is up while its peer is unavailable"
     );
-    scene.peer.set_available(true).await;
+    scene.peer.set_available(true).await?;
     scene.deliver(message("3")).await?;
     check_eq!(
         scene.health().await,
@@ -61,7 +61,7 @@ pub(super) async fn health_reports_an_unavailable_peer(harness: Arc<Dyn>) -> Cas
 
 pub(super) async fn a_refused_message_is_a_permanent_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    scene.peer.refuse_next().await;
+    scene.peer.refuse_next().await?;
     let error = failed(&scene, "the peer refused the message", "1").await?;
     check!(
         !error.retryability().is_transient(),

@@ -71,11 +71,11 @@ pub(super) async fn health_follows_the_life_of_the_sink(harness: Arc<Dyn>) -> Ca
 
 pub(super) async fn health_answers_during_deliveries(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    scene.peer.set_held(true).await;
+    scene.peer.set_held(true).await?;
     let delivery = scene.spawn(message("1"));
     settle().await;
     within("`health` during a delivery", scene.sink.health()).await?;
-    scene.peer.set_held(false).await;
+    scene.peer.set_held(false).await?;
     let delivered = within("the delivery to end", delivery).await?;
     delivered.map_err(|_| Failure::new("`deliver` panicked"))??;
     Ok(())
@@ -86,12 +86,12 @@ pub(super) async fn debug_shows_no_secret(harness: Arc<Dyn>) -> CaseResult {
     let mut confidential = message(CONFIDENTIAL)
         .with_key(CONFIDENTIAL)
         .with_header("x-case", CONFIDENTIAL);
-    confidential.id = "id-1".to_owned();
+    "id-1".clone_into(&mut confidential.id);
     scene.deliver(confidential).await?;
     let shown = format!("{:?} {:#?}", scene.sink, scene.sink);
     check_confidential("`Debug` of the sink", &shown, &scene.profile.secrets)?;
     if scene.profile.unavailable_peer {
-        scene.peer.set_available(false).await;
+        scene.peer.set_available(false).await?;
         if let Err(error) = scene.try_deliver(message(CONFIDENTIAL)).await? {
             let shown = crate::Failure::from(error).to_string();
             check_confidential("the error of a delivery", &shown, &scene.profile.secrets)?;
@@ -141,7 +141,7 @@ pub(super) async fn a_stopped_sink_delivers_nothing(harness: Arc<Dyn>) -> CaseRe
 
 pub(super) async fn stopping_waits_for_deliveries(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    scene.peer.set_held(true).await;
+    scene.peer.set_held(true).await?;
     let delivery = scene.spawn(message("1"));
     settle().await;
     let stopped = {
@@ -153,7 +153,7 @@ pub(super) async fn stopping_waits_for_deliveries(harness: Arc<Dyn>) -> CaseResu
         !stopped.is_finished(),
         "`stop` returned while a delivery was in progress"
     );
-    scene.peer.set_held(false).await;
+    scene.peer.set_held(false).await?;
     let panicked = |_| Failure::new("a call of the sink panicked");
     within("the delivery to end", delivery).await?.map_err(panicked)??;
     within("`stop`", stopped).await?.map_err(panicked)??;

@@ -19,8 +19,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use networking_spi::Result;
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSource};
+use networking_spi::{NetworkError, Result};
 
 use super::{Carries, Content, Sent};
 use crate::kit::{Applies, Harness, define_suite};
@@ -138,9 +138,12 @@ pub trait SourcePeer: Send + Sync + 'static {
 
     /// Makes the peer unavailable to the source, or available again. Called only with
     /// [`unavailable_peer`](SourceProfile::unavailable_peer).
-    async fn set_available(&self, available: bool) {
+    ///
+    /// # Errors
+    /// Any; the case fails. By default [`Unsupported`](networking_spi::ErrorKind::Unsupported).
+    async fn set_available(&self, available: bool) -> Result<()> {
         let _ = available;
-        unimplemented!("the profile declares `unavailable_peer`, so the peer implements `set_available`")
+        Err(NetworkError::unsupported("peer.set_available", "unavailable_peer"))
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) async fn health_answers_while_receive_waits(harness: Arc<Dyn>) -> Cas
 pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let _ = scene.pass(message("1")).await?;
-    scene.peer.set_available(false).await;
+    scene.peer.set_available(false).await?;
     let received = within(
         "an error of `receive` while the peer is unavailable",
         scene.source.receive(),
@@ -101,7 +101,7 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
         scene.source.health().await.state != HealthState::Up,
         "the source is up while its peer is unavailable"
     );
-    scene.peer.set_available(true).await;
+    scene.peer.set_available(true).await?;
     scene.send(message("2")).await?;
     let received = within("a message after the peer is back", async {
         loop {
@@ -124,7 +124,7 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
 pub(super) async fn debug_shows_no_secret(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let mut confidential = message(CONFIDENTIAL);
-    confidential.id = "id-1".to_owned();
+    "id-1".clone_into(&mut confidential.id);
     if scene.profile.content.key != Carries::Nothing {
         confidential = confidential.with_key(CONFIDENTIAL);
     }

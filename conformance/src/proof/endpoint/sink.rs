@@ -417,15 +417,18 @@ impl SinkPeer for ModelPeer {
         of_target.map(|(_, received)| received.clone()).collect()
     }
 
-    async fn set_available(&self, available: bool) {
+    async fn set_available(&self, available: bool) -> Result<()> {
         locked(&self.0.state).unavailable = !available;
+        Ok(())
     }
 
-    async fn set_held(&self, held: bool) {
+    async fn set_held(&self, held: bool) -> Result<()> {
         self.0.held.send_replace(held);
+        Ok(())
     }
 
-    async fn refuse_next(&self) {
+    async fn refuse_next(&self) -> Result<()> {
         locked(&self.0.state).refuses = true;
+        Ok(())
     }
 }

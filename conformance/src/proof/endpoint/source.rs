@@ -581,8 +581,9 @@ impl SourcePeer for ModelPeer {
         Some(locked(&self.0.state).arrived)
     }
 
-    async fn set_available(&self, available: bool) {
+    async fn set_available(&self, available: bool) -> Result<()> {
         locked(&self.0.state).unavailable = !available;
         self.0.changed.notify_waiters();
+        Ok(())
     }
 }

@@ -77,17 +77,17 @@ struct State {
 }
 
 impl Server {
-    fn respond(&self, request: &HttpRequest) -> Result<StatusCode> {
+    fn respond(&self, request: &HttpRequest) -> StatusCode {
         let mut state = self.state.lock().unwrap();
         if state.unavailable {
-            return Ok(StatusCode::SERVICE_UNAVAILABLE);
+            return StatusCode::SERVICE_UNAVAILABLE;
         }
         if std::mem::take(&mut state.refuses) {
-            return Ok(StatusCode::UNPROCESSABLE_ENTITY);
+            return StatusCode::UNPROCESSABLE_ENTITY;
         }
         let url = request.target.url().expect("the sink resolves its targets");
         state.received.push((url.path().to_owned(), message(request)));
-        Ok(StatusCode::NO_CONTENT)
+        StatusCode::NO_CONTENT
     }
 }
 
@@ -117,16 +117,19 @@ impl SinkPeer for Server {
         of_target.map(|(_, message)| Received::new(message.clone())).collect()
     }
 
-    async fn set_available(&self, available: bool) {
+    async fn set_available(&self, available: bool) -> Result<()> {
         self.state.lock().unwrap().unavailable = !available;
+        Ok(())
     }
 
-    async fn set_held(&self, held: bool) {
+    async fn set_held(&self, held: bool) -> Result<()> {
         self.held.send_replace(held);
+        Ok(())
     }
 
-    async fn refuse_next(&self) {
+    async fn refuse_next(&self) -> Result<()> {
         self.state.lock().unwrap().refuses = true;
+        Ok(())
     }
 }
 
@@ -139,7 +142,7 @@ impl HttpClient for Client {
         let mut held = self.0.held.subscribe();
         held.wait_for(|held| !held).await.unwrap();
         tokio::task::yield_now().await;
-        Ok(HttpResponse::new(self.0.respond(&request)?))
+        Ok(HttpResponse::new(self.0.respond(&request)))
     }
 
     fn capabilities(&self) -> HttpCapabilities {

@@ -149,8 +149,9 @@ impl SinkPeer for Store {
             .collect()
     }
 
-    async fn refuse_next(&self) {
+    async fn refuse_next(&self) -> Result<()> {
         let refused = NetworkError::new(ErrorKind::Remote, "test", "refused");
         self.0.fail_next(refused.with_retryability(Retryability::Never));
+        Ok(())
     }
 }
