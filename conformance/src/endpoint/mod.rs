@@ -5,46 +5,113 @@
 //! makes an endpoint together with its *peer*, the other side of the protocol: what sends messages to a source, and what receives
 //! those of a sink. It declares what the protocol can do; cases that need more are reported as skipped.
 //!
-//! A source whose peer hands over messages in memory:
+//! A sink with a protocol of its own, and its peer:
 //!
 //! ```
-//! use std::sync::Arc;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use async_trait::async_trait;
 //! use networking_conformance::Harness;
-//! use networking_conformance::endpoint::source::{
-//!     PeerOutcome, PeerOutcomes, SourceHarness, SourcePeer, SourceProfile, SourceSubject,
+//! use networking_conformance::endpoint::Content;
+//! use networking_conformance::endpoint::sink::{self, Received, SinkHarness, SinkPeer, SinkProfile, SinkSubject};
+//! use networking_spi::bridge::{
+//!     BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState, ProtocolName,
 //! };
-//! use networking_conformance::endpoint::{Content, Sent};
-//! use networking_spi::Result;
-//! use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSource};
+//! use networking_spi::{NetworkError, Result};
 //!
-//! struct MyHarness;
+//! const AUDIT: BridgeProtocol = BridgeProtocol::Other(ProtocolName::from_static("audit"));
 //!
-//! impl Harness for MyHarness {
-//!     fn backend(&self) -> &'static str { "my-source" }
+//! /// Messages with their targets.
+//! type Log = Arc<Mutex<Vec<(String, BridgeMessage)>>>;
+//!
+//! /// Your sink. This one appends to a log.
+//! #[derive(Debug, Default)]
+//! struct AuditSink {
+//!     log: Log,
+//!     health: Mutex<HealthState>,
 //! }
 //!
-//! #[async_trait::async_trait]
-//! impl SourceHarness for MyHarness {
-//!     fn profile(&self) -> SourceProfile {
-//!         SourceProfile::new("amqp".parse().unwrap(), Content::all(), PeerOutcomes::Kept, 64)
-//!     }
-//!
-//!     async fn source(&self) -> Result<SourceSubject> {
-//!         // Make the queue, a source of it that is not started, and the peer that sends to the queue.
-//!         # struct MyPeer;
-//!         # #[async_trait::async_trait]
-//!         # impl SourcePeer for MyPeer {
-//!         #     async fn send(&self, message: BridgeMessage) -> Result<Sent> { unimplemented!() }
-//!         #     async fn outcome(&self, sent: Sent) -> PeerOutcome { unimplemented!() }
-//!         # }
-//!         # let my_source: Arc<dyn BridgeSource> = unimplemented!();
-//!         Ok(SourceSubject::new(my_source, Arc::new(MyPeer)))
+//! impl AuditSink {
+//!     fn ensure_not_stopped(&self) -> Result<()> {
+//!         match *self.health.lock().unwrap() {
+//!             HealthState::Down => Err(NetworkError::closed("audit", "the sink")),
+//!             _ => Ok(()),
+//!         }
 //!     }
 //! }
 //!
-//! networking_conformance::source_conformance!(|| Arc::new(MyHarness));
-//! # fn main() {}
+//! #[async_trait]
+//! impl BridgeSink for AuditSink {
+//!     fn protocol(&self) -> BridgeProtocol {
+//!         AUDIT
+//!     }
+//!
+//!     async fn start(&self) -> Result<()> {
+//!         self.ensure_not_stopped()?;
+//!         *self.health.lock().unwrap() = HealthState::Up;
+//!         Ok(())
+//!     }
+//!
+//!     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+//!         self.ensure_not_stopped()?;
+//!         let mut log = self.log.lock().unwrap();
+//!         log.push((target.to_owned(), message));
+//!         Ok(Some((log.len() - 1).to_string()))
+//!     }
+//!
+//!     async fn stop(&self) -> Result<()> {
+//!         *self.health.lock().unwrap() = HealthState::Down;
+//!         Ok(())
+//!     }
+//!
+//!     async fn health(&self) -> EndpointHealth {
+//!         EndpointHealth::new(*self.health.lock().unwrap())
+//!     }
+//! }
+//!
+//! /// The reader of the log.
+//! struct Auditor(Log);
+//!
+//! #[async_trait]
+//! impl SinkPeer for Auditor {
+//!     async fn received(&self, target: &str) -> Vec<Received> {
+//!         let log = self.0.lock().unwrap();
+//!         let entries = log.iter().enumerate().filter(|(_, (logged, _))| logged == target);
+//!         entries
+//!             .map(|(index, (_, message))| Received::new(message.clone()).with_position(index.to_string()))
+//!             .collect()
+//!     }
+//! }
+//!
+//! struct AuditHarness;
+//!
+//! impl Harness for AuditHarness {
+//!     fn backend(&self) -> &'static str {
+//!         "audit-sink" // the name in reports
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl SinkHarness for AuditHarness {
+//!     fn profile(&self) -> SinkProfile {
+//!         SinkProfile::new(AUDIT, Content::all(), "events")
+//!             .with_other_target("others")
+//!             .with_positions()
+//!     }
+//!
+//!     async fn sink(&self) -> Result<SinkSubject> {
+//!         let sink = AuditSink::default();
+//!         let auditor = Auditor(Arc::clone(&sink.log));
+//!         Ok(SinkSubject::new(Arc::new(sink), Arc::new(auditor)))
+//!     }
+//! }
+//!
+//! let suite = sink::suite();
+//! let report = suite.run(&suite.factory(|| Arc::new(AuditHarness)));
+//! report.assert_conformant();
 //! ```
+//!
+//! In a test file, `networking_conformance::sink_conformance!(|| Arc::new(AuditHarness));` makes one `#[test]` per case instead.
 
 mod sample;
 pub mod sink;
