@@ -27,7 +27,9 @@
 //! ```
 //!
 //! In place of the macro, a test target with `harness = false` can use [`runner`]. It shows cases that do not apply as
-//! ignored, with the reason, and writes reports as JSON.
+//! ignored, with the reason, and writes reports as JSON and JUnit XML. [`Suite::run`] runs a suite inside any other test.
+//!
+//! All forms end with the totals on one line: `31 passed, 32 unsupported: retry, metrics` ([`SuiteReport`]).
 //!
 //! # Outcomes
 //!
@@ -39,7 +41,14 @@
 //! | skipped | the harness cannot produce a condition which the case needs, such as an unreachable broker |
 //! | known failure | the clause does not hold, and the harness lists the case with a reason |
 //!
-//! A known failure that passes is reported as failed, so that the list stays accurate.
+//! A known failure that passes is reported as failed, so that the list stays accurate. So are a known failure that names
+//! no case, and one that is listed twice.
+//!
+//! # Limits
+//!
+//! A case waits for one thing that must happen, such as a response, for at most the [patience](Harness::patience) of its
+//! harness. The message says what it waited for. A case that waits twice as long for anything else fails, and so does
+//! one that blocks its thread, or that panics.
 //!
 //! If a backend declares a capability that does not work, the cases of the capability fail. An operation whose
 //! capability is not declared must fail with `Unsupported`; a case checks this too.
@@ -94,6 +103,8 @@ mod kit;
 pub mod bridge;
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
+#[cfg(any(feature = "http", feature = "websocket"))]
+mod closed_port;
 #[cfg(feature = "bridge")]
 pub mod endpoint;
 #[cfg(feature = "http")]
@@ -113,8 +124,12 @@ pub use endpoint::{sink as endpoint_sink, source as endpoint_source};
 pub use kit::runner;
 pub use kit::{
     Applies, Case, CaseReport, CaseResult, CaseRuntime, Factory, Failure, Harness, KnownFailure, Outcome, Suite,
-    SuiteReport, report,
+    SuiteReport, report, within,
 };
+
+/// The macros of the domains expand to it.
+#[doc(hidden)]
+pub use kit::CaseTests;
 
 /// The example of the README, compiled.
 #[cfg(doctest)]

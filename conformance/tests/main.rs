@@ -6,3 +6,5 @@ mod circuit_breaker;
 mod contracts;
 #[cfg(feature = "bridge")]
 mod endpoint;
+#[cfg(feature = "circuit-breaker")]
+mod macro_form;

@@ -7,3 +7,8 @@ pub mod orders;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// Compiles and runs the examples of the guides.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/testing.md")]
+pub struct TestingGuide;

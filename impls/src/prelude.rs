@@ -33,8 +33,8 @@ pub use crate::http::websocket::{ReconnectPolicy, ReconnectingWebSocket, WebSock
 #[cfg(feature = "http")]
 #[doc(no_inline)]
 pub use crate::http::{
-    Download, EventSource, FileSource, HttpClientBuilder, HttpClientConfig, MemoryHttpClient, NoProxy, SsrfGuard,
-    StandardHttpClient, TransportConfig, http_client, http_client_from,
+    Download, EventSource, FileSource, HttpClientBuilder, HttpClientConfig, MemoryHttpClient, NoProxy, Reply,
+    SsrfGuard, StandardHttpClient, TransportConfig, http_client, http_client_from,
     layer::{ConcurrencyLimit, Credentials, RateLimit, RedirectPolicy},
 };
 /// Kafka in this process.

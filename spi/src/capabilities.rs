@@ -113,7 +113,10 @@ mod tests {
                 "time_window",
                 "slow_call_rate",
                 "metrics_only",
-                "events"
+                "events",
+                "probe_limits",
+                "probe_leases",
+                "overrides"
             ]
         );
         let names: Vec<_> = HttpCapabilities::none().entries().map(|(name, _)| name).collect();

@@ -35,7 +35,7 @@
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `charset` | no | text of responses in every charset of the WHATWG Encoding standard |
-//! | `mock` | no | mockall mocks of every trait (`MockHttpClient`, ...) |
+//! | `mock` | no | mockall mocks of every trait (`MockHttpClient`, ...), and test doubles of circuits (`always_closed`, `ScriptedCircuit`) |
 //!
 //! Mocks are for tests: enable `mock` only in `[dev-dependencies]`. With this feature, the version of mockall is part of the
 //! public API.

@@ -27,7 +27,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs every conformance suite against every implementation.
     Conformance(conformance::Arguments),
-    /// Starts real servers, runs the same cases against them, and stops them.
+    /// Starts real servers, runs the same cases against them, and stops them; checks the conformance page in a browser.
     Live(live::Arguments),
     /// Packages each publishable crate, and builds it from its package.
     Package,

@@ -10,6 +10,7 @@ use networking_spi::bridge::{
 use super::Dyn;
 use super::scene::{DEAD_LETTERS, NAME, Scene, TARGET, config, fatal, message, with_dead_letters};
 use super::sink::Step;
+use crate::kit::chain;
 use crate::{CaseResult, check, check_eq, check_error};
 
 pub(super) async fn without_a_target_the_message_is_rejected(harness: Arc<Dyn>) -> CaseResult {
@@ -75,7 +76,8 @@ pub(super) async fn a_failed_dead_lettering_rejects_the_message(harness: Arc<Dyn
     let error = scene.push("1").rejection().await?;
     check!(
         error.retryability().is_retryable(),
-        "the dead-letter target failed transiently, but the rejection is not retryable: {error}"
+        "the dead-letter target failed transiently, but the rejection is not retryable: {}",
+        chain(&error)
     );
     check!(scene.sink.delivered().is_empty(), "a rejected message was delivered");
     Ok(())

@@ -8,6 +8,7 @@ use networking_spi::bridge::{BridgeMessage, DeliveryRetry, Disposition};
 use super::Dyn;
 use super::scene::{Scene, TARGET, config, message, settle, transient};
 use super::sink::Step;
+use crate::kit::chain;
 use crate::{CaseResult, check, check_eq};
 
 pub(super) async fn acknowledges_after_the_sink(harness: Arc<Dyn>) -> CaseResult {
@@ -165,7 +166,8 @@ pub(super) async fn attempts_have_a_time_limit(harness: Arc<Dyn>) -> CaseResult 
     let error = scene.push("2").rejection().await?;
     check!(
         error.is_a(networking_spi::ErrorKind::Timeout),
-        "an attempt that hangs is not a timeout: {error}"
+        "an attempt that hangs is not a timeout: {}",
+        chain(&error)
     );
     Ok(())
 }

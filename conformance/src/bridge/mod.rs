@@ -72,6 +72,7 @@ define_suite! {
     macro bridge_conformance;
     domain "bridge" in bridge;
     harness dyn BridgeHarness;
+    modules { lifecycle, delivery, retry, dead_letter, routing, flow, ending, observe }
     cases {
         "BRIDGE-1" lifecycle::starts_running,
         "BRIDGE-2" lifecycle::names_are_unique,

@@ -9,6 +9,7 @@ use networking_spi::{ErrorKind, Retryability};
 use super::Dyn;
 use super::scene::{Scene, config, fatal, transient};
 use super::sink::Step;
+use crate::kit::chain;
 use crate::{CaseResult, check, check_eq, check_error};
 
 pub(super) async fn transient_failures_are_retried(harness: Arc<Dyn>) -> CaseResult {
@@ -38,7 +39,8 @@ pub(super) async fn attempts_are_bounded(harness: Arc<Dyn>) -> CaseResult {
     let error = scene.push("1").rejection().await?;
     check!(
         error.is_a(ErrorKind::ConnectionClosed),
-        "the rejection is not the sink's error, but {error}"
+        "the rejection is not the sink's error, but {}",
+        chain(&error)
     );
     check_eq!(error.attempts(), 2, "the attempts in the error");
     check_eq!(scene.sink.attempts().len(), 2, "attempts");

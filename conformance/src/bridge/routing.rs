@@ -314,7 +314,7 @@ pub(super) async fn hostile_conditions_are_refused_or_fail(harness: Arc<Dyn>) ->
         let expected = match configured {
             Ok(()) => "new",
             Err(error) if error.kind() == ErrorKind::InvalidInput => "old",
-            Err(error) => return Err(crate::Failure::new(format!("{start}...: {error}"))),
+            Err(error) => return Err(crate::Failure::with_error(format_args!("{start}..."), &error)),
         };
         check_eq!(scene.receipt(rich()).await?.target, expected, "target with {start}...");
         scene

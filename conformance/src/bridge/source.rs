@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::kit::Failure;
 
 /// How long a case waits for an expected event.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long a case waits for an event that must not happen.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
@@ -179,7 +179,7 @@ impl Pending {
         let id = self.id.clone();
         self.answer()
             .await?
-            .map_err(|error| Failure::new(format!("message {id} was rejected: {error}")))
+            .map_err(|error| Failure::with_error(format_args!("message {id} was rejected"), &error))
     }
 
     /// The error of the rejection. Fails if the message was acknowledged.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use networking_spi::circuit_breaker::{
     BoxedOperation, CallOutcome, CancelPolicy, CircuitBreakerExt, CircuitExt, CircuitState, ErrorClassifier,
-    OwnedPermit, TripPolicy,
+    OwnedPermit, RateThresholds, TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase};
+use tokio::time::Instant;
 
 use super::Dyn;
-use super::scenario::{NAME, Scene, config, failure, output};
+use super::scenario::{MARGIN, NAME, SLOW, Scene, config, count_window, failure, output};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -77,12 +78,18 @@ pub(super) async fn failures_of_operations_count(harness: Arc<Dyn>) -> CaseResul
 pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
+        let started = Instant::now();
         let result = scene
             .breaker
             .execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT))
             .await;
         let error = check_error!(result, ErrorKind::Timeout, "an operation that hangs");
         check_eq!(error.phase(), Some(Phase::Total), "the phase of the timeout");
+        let took = started.elapsed();
+        check!(
+            took + MARGIN >= LIMIT && took < LIMIT * 5,
+            "a timeout of {LIMIT:?} came after {took:?}"
+        );
     }
     check_eq!(scene.circuit.metrics().failures, 3, "failures");
     scene.expect(CircuitState::Open, "after three timeouts")
@@ -199,6 +206,48 @@ pub(super) async fn classifier_decides(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
+pub(super) async fn the_default_classifier_applies(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_trip(TripPolicy::consecutive(100)))?;
+    for (kind, ended) in [
+        (ErrorKind::DestinationDenied, CallOutcome::Ignored),
+        (ErrorKind::TooLarge, CallOutcome::Ignored),
+        (ErrorKind::Redirect, CallOutcome::Ignored),
+        (ErrorKind::InvalidInput, CallOutcome::Ignored),
+        (ErrorKind::Unsupported, CallOutcome::Ignored),
+        (ErrorKind::Cancelled, CallOutcome::Ignored),
+        (ErrorKind::NotFound, CallOutcome::Success),
+        (ErrorKind::Conflict, CallOutcome::Success),
+        (ErrorKind::Dns, CallOutcome::Failure),
+        (ErrorKind::Protocol, CallOutcome::Failure),
+        (ErrorKind::Remote, CallOutcome::Failure),
+    ] {
+        let before = scene.circuit.metrics();
+        let operation: BoxedOperation =
+            Box::new(move || Box::pin(async move { Err(NetworkError::new(kind, "conformance.call", "")) }));
+        let executed = scene.breaker.execute_with_circuit_breaker(operation, NAME, None).await;
+        check_error!(executed, kind, "an execution that fails");
+        let called = scene
+            .circuit
+            .call(|| async move { Err::<(), _>(NetworkError::new(kind, "conformance.call", "")) });
+        check_error!(called.await, kind, "a call that fails");
+        let after = scene.circuit.metrics();
+        check_eq!(
+            [
+                after.successes - before.successes,
+                after.failures - before.failures,
+                after.ignored - before.ignored
+            ],
+            [CallOutcome::Success, CallOutcome::Failure, CallOutcome::Ignored].map(|outcome| if outcome == ended {
+                2
+            } else {
+                0
+            }),
+            "successes, failures and ignored calls for two errors of kind {kind}"
+        );
+    }
+    Ok(())
+}
+
 pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_classifier(Arc::new(OnlyConflicts)))?;
     for _ in 0..3 {
@@ -212,6 +261,39 @@ pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult
         CircuitState::Open,
         "after three timeouts, whatever the classifier decides",
     )
+}
+
+pub(super) async fn calls_that_the_breaker_runs_are_timed(harness: Arc<Dyn>) -> CaseResult {
+    let rates = RateThresholds::new(1.0, 10).with_slow_calls(SLOW, 1.0);
+    let scene = Scene::new(&harness, count_window(10, rates))?;
+    let operation = |time: Duration| {
+        let harness = Arc::clone(&harness);
+        move || async move {
+            harness.advance(time).await;
+            Ok(())
+        }
+    };
+    scene.breaker.execute(NAME, None, operation(SLOW)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        1,
+        "slow calls, after an execution that was slow"
+    );
+    scene.circuit.call(operation(SLOW)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        2,
+        "slow calls, after a call that was slow"
+    );
+    let fast = SLOW.saturating_sub(MARGIN * 2);
+    scene.breaker.execute(NAME, None, operation(fast)).await?;
+    scene.circuit.call(operation(fast)).await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        2,
+        "slow calls, after two that were fast enough"
+    );
+    Ok(())
 }
 
 pub(super) async fn permits_can_be_recorded_from_any_task(harness: Arc<Dyn>) -> CaseResult {

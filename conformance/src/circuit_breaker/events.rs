@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
@@ -12,7 +12,7 @@ use networking_spi::circuit_breaker::{
 };
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, config};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq};
 
@@ -54,37 +54,149 @@ pub(super) async fn operations_are_reported(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let mut events = scene.breaker.subscribe()?;
     scene.breaker.configure_circuit_breaker(NAME, config())?;
-    scene.breaker.force_circuit_open(NAME)?;
-    scene.rejection("when forced open")?;
+    scene.trip()?;
+    scene.rejection("while open")?;
     scene.breaker.reset_circuit_breaker(NAME)?;
     let kinds: Vec<_> = waiting(&mut events).into_iter().map(|event| event.kind).collect();
-    for expected in [
-        CircuitEventKind::Configured,
-        CircuitEventKind::ModeChanged {
-            from: CircuitMode::Automatic,
-            to: CircuitMode::ForcedOpen,
-        },
-        CircuitEventKind::Rejected { retry_after: None },
-        CircuitEventKind::Reset,
-        CircuitEventKind::ModeChanged {
-            from: CircuitMode::ForcedOpen,
-            to: CircuitMode::Automatic,
-        },
-    ] {
-        let times = kinds.iter().filter(|kind| **kind == expected).count();
-        check_eq!(times, 1, "how often {expected:?} occurs in {kinds:?}");
+    let times = |wanted: fn(&CircuitEventKind) -> bool| kinds.iter().filter(|kind| wanted(kind)).count();
+    check_eq!(
+        [
+            times(|kind| *kind == CircuitEventKind::Configured),
+            times(|kind| matches!(kind, CircuitEventKind::Rejected { .. })),
+            times(|kind| *kind == CircuitEventKind::Reset),
+            times(|kind| matches!(kind, CircuitEventKind::ModeChanged { .. })),
+        ],
+        [1, 1, 1, 0],
+        "configurations, rejections, resets and changes of mode in {kinds:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn mode_changes_are_reported(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    for _ in 0..2 {
+        // The second time, it changes nothing.
+        scene.breaker.force_circuit_open(NAME)?;
+    }
+    scene.rejection("when forced open")?;
+    scene.breaker.force_circuit_closed(NAME)?;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    let forced = config().with_mode(CircuitMode::ForcedOpen);
+    scene.breaker.configure_circuit_breaker(NAME, forced)?;
+    let kinds: Vec<_> = waiting(&mut events).into_iter().map(|event| event.kind).collect();
+    let modes: Vec<_> = kinds
+        .iter()
+        .filter_map(|kind| match kind {
+            CircuitEventKind::ModeChanged { from, to } => Some((*from, *to)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (CircuitMode::Automatic, CircuitMode::ForcedOpen),
+        (CircuitMode::ForcedOpen, CircuitMode::ForcedClosed),
+        (CircuitMode::ForcedClosed, CircuitMode::Automatic),
+        (CircuitMode::Automatic, CircuitMode::ForcedOpen),
+    ];
+    check_eq!(modes, expected, "changes of mode");
+    let reasons: Vec<_> = kinds
+        .iter()
+        .filter_map(|kind| match kind {
+            CircuitEventKind::StateChanged { to, reason, .. } => Some((*to, *reason)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (CircuitState::Open, TransitionReason::Forced),
+        (CircuitState::Closed, TransitionReason::Forced),
+        (CircuitState::Open, TransitionReason::Configured),
+    ];
+    check_eq!(reasons, expected, "changes of state by changes of mode");
+    check!(
+        kinds.contains(&CircuitEventKind::Rejected { retry_after: None }),
+        "a rejection while forced open is not reported without a delay: {kinds:?}"
+    );
+    Ok(())
+}
+
+pub(super) async fn metrics_only_rejections_are_reported(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config().with_mode(CircuitMode::MetricsOnly))?;
+    scene.trip()?;
+    let mut events = scene.breaker.subscribe()?;
+    scene.succeed(2)?;
+    let rejected = rejections(&waiting(&mut events));
+    check_eq!(
+        rejected.len(),
+        2,
+        "events of calls that automatic mode would have rejected"
+    );
+    for (_, retry_after) in rejected {
+        check_close(retry_after.unwrap_or_default(), OPEN_TIME, "the delay in the event")?;
     }
     Ok(())
+}
+
+pub(super) async fn times_and_delays_are_real(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    let mut events = scene.breaker.subscribe()?;
+    scene.trip()?;
+    scene.rejection("at the beginning of the open time")?;
+    harness.advance(OPEN_TIME / 2).await;
+    scene.rejection("in the middle of the open time")?;
+    let seen = waiting(&mut events);
+    let opened = scene.circuit.metrics().transitions.last().map(|last| last.at);
+    let changed = seen
+        .iter()
+        .find(|event| matches!(event.kind, CircuitEventKind::StateChanged { .. }))
+        .map(|event| event.at);
+    let (Some(opened), Some(changed)) = (opened, changed) else {
+        return Err(Failure::new(
+            "a circuit that has opened shows no transition, or no event",
+        ));
+    };
+    check_close(
+        changed
+            .duration_since(opened)
+            .unwrap_or_else(|earlier| earlier.duration()),
+        Duration::ZERO,
+        "the difference of the times of a change of state, in the event and in the metrics",
+    )?;
+    let rejected = rejections(&seen);
+    check_eq!(rejected.len(), 2, "events of rejections");
+    for ((at, retry_after), since) in rejected.into_iter().zip([Duration::ZERO, OPEN_TIME / 2]) {
+        check_close(
+            at.duration_since(changed).unwrap_or_default(),
+            since,
+            "the time between a change of state and a rejection, by their events",
+        )?;
+        check_close(
+            retry_after.unwrap_or_default(),
+            OPEN_TIME.saturating_sub(since),
+            "the delay in the event of a rejection",
+        )?;
+    }
+    Ok(())
+}
+
+/// The times and delays of the rejections among some events.
+fn rejections(events: &[CircuitEvent]) -> Vec<(SystemTime, Option<Duration>)> {
+    events
+        .iter()
+        .filter_map(|event| match event.kind {
+            CircuitEventKind::Rejected { retry_after } => Some((event.at, retry_after)),
+            _ => None,
+        })
+        .collect()
 }
 
 pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
     let mut first = scene.breaker.subscribe()?;
-    let mut second = scene.breaker.subscribe()?;
+    let mut second_stream = scene.breaker.subscribe()?;
     scene.half_open(&harness).await?;
     let mut late = scene.breaker.subscribe()?;
     scene.succeed(1)?;
-    let (first, second) = (waiting(&mut first), waiting(&mut second));
+    let (first, second) = (waiting(&mut first), waiting(&mut second_stream));
     check!(!first.is_empty(), "the first subscriber received no events");
     check_eq!(
         first,
@@ -102,6 +214,13 @@ pub(super) async fn every_subscriber_gets_all(harness: Arc<Dyn>) -> CaseResult {
         0,
         "events of a subscriber that subscribed after the last event"
     );
+    drop(second_stream);
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    check_eq!(
+        waiting(&mut after).len(),
+        1,
+        "events of the next operation, when another subscriber has left"
+    );
     Ok(())
 }
 
@@ -110,11 +229,10 @@ pub(super) async fn a_lagging_subscriber_is_notified(harness: Arc<Dyn>) -> CaseR
         return Err(Failure::new("no event capacity"));
     };
     let scene = Scene::new(&harness, config())?;
-    scene.breaker.force_circuit_open(NAME)?;
     let mut events = scene.breaker.subscribe()?;
     let sent = capacity * 2 + 10;
     for _ in 0..sent {
-        scene.rejection("when forced open")?;
+        scene.breaker.configure_circuit_breaker(NAME, config())?;
     }
     let waiting = waiting(&mut events);
     let Some(CircuitEventKind::Lagged { missed }) = waiting.first().map(|event| event.kind.clone()) else {
@@ -194,7 +312,7 @@ pub(super) async fn streams_stay_open(harness: Arc<Dyn>) -> CaseResult {
 }
 
 /// The events that are ready now.
-fn waiting(events: &mut BoxStream<'static, CircuitEvent>) -> Vec<CircuitEvent> {
+pub(super) fn waiting(events: &mut BoxStream<'static, CircuitEvent>) -> Vec<CircuitEvent> {
     let mut ready = Vec::new();
     // Unconstrained, because otherwise the runtime reports `Pending` after a number of polls.
     while let Some(Some(event)) = tokio::task::unconstrained(events.next()).now_or_never() {
@@ -216,6 +334,6 @@ impl Wake for CallsBack {
         };
         self.states.lock().unwrap_or_else(PoisonError::into_inner).push(state);
         // Publishes another event while the first one is being published.
-        let _ = self.breaker.force_circuit_open(NAME);
+        let _ = self.breaker.configure_circuit_breaker(NAME, config());
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use networking_spi::circuit_breaker::{
-    CallOutcome, CircuitState, HalfOpenPolicy, OwnedPermit, RateThresholds, TransitionReason,
+    BoxedOperation, CallOutcome, CircuitState, HalfOpenPolicy, OpenPolicy, OwnedPermit, RateThresholds,
+    TransitionReason, TripPolicy,
 };
 
 use super::Dyn;
-use super::scenario::{MARGIN, OPEN_TIME, Scene, config, count_window};
-use crate::check_eq;
-use crate::kit::{CaseResult, Failure};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, SLOW, Scene, config, count_window};
+use crate::kit::CaseResult;
+use crate::{check, check_eq};
 
 pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(3, 3)))?;
@@ -42,6 +44,15 @@ pub(super) async fn concurrent_probes_are_limited(harness: Arc<Dyn>) -> CaseResu
         probe.record(CallOutcome::Success);
     }
     scene.expect(CircuitState::Closed, "after three successful probes")
+}
+
+pub(super) async fn one_probe_by_default(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, config())?;
+    scene.half_open(&harness).await?;
+    let probe = scene.permit("the probe")?;
+    scene.rejection("while the probe is in flight")?;
+    probe.record(CallOutcome::Success);
+    scene.expect(CircuitState::Closed, "after one successful probe")
 }
 
 pub(super) async fn full_slots_reject(harness: Arc<Dyn>) -> CaseResult {
@@ -96,7 +107,20 @@ pub(super) async fn ignored_probe_frees_its_slot(harness: Arc<Dyn>) -> CaseResul
     scene.calls(5, CallOutcome::Ignored)?;
     scene.expect(CircuitState::HalfOpen, "after ignored probes")?;
     scene.succeed(1)?;
-    scene.expect(CircuitState::Closed, "after a successful probe")
+    scene.expect(CircuitState::Closed, "after a successful probe")?;
+
+    if harness.capabilities().probe_limits {
+        let scene = Scene::new(&harness, config().with_half_open(HalfOpenPolicy::new(1, 2)))?;
+        scene.half_open(&harness).await?;
+        scene.succeed(1)?;
+        scene.calls(1, CallOutcome::Ignored)?;
+        scene.succeed(1)?;
+        scene.expect(
+            CircuitState::Closed,
+            "after two successful probes, with an ignored one between them",
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) async fn cancelled_probe(harness: Arc<Dyn>) -> CaseResult {
@@ -105,6 +129,9 @@ pub(super) async fn cancelled_probe(harness: Arc<Dyn>) -> CaseResult {
     for _ in 0..5 {
         drop(scene.permit("the slot of a cancelled probe is free")?);
     }
+    let hanging: BoxedOperation = Box::new(|| Box::pin(std::future::pending()));
+    let executed = scene.breaker.execute_with_circuit_breaker(hanging, NAME, None);
+    check!(executed.now_or_never().is_none(), "an operation that hangs has ended");
     scene.expect(CircuitState::HalfOpen, "after cancelled probes")?;
     scene.succeed(1)?;
     scene.expect(CircuitState::Closed, "after a successful probe")
@@ -126,13 +153,18 @@ pub(super) async fn hung_probe(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn default_lease(harness: Arc<Dyn>) -> CaseResult {
-    let call_timeout = OPEN_TIME * 3;
+    let backoff = OpenPolicy::exponential(OPEN_TIME, OPEN_TIME * 4);
     for (config, lease) in [
         (config(), OPEN_TIME),
-        (config().with_call_timeout(call_timeout), call_timeout),
+        (config().with_call_timeout(OPEN_TIME * 3), OPEN_TIME * 3),
+        (config().with_call_timeout(OPEN_TIME / 4), OPEN_TIME),
+        (config().with_open(backoff), OPEN_TIME),
     ] {
         let scene = Scene::new(&harness, config)?;
         scene.half_open(&harness).await?;
+        // The next open time is longer if there is a backoff.
+        scene.fail(1)?;
+        harness.advance(scene.open_for()? + MARGIN).await;
         let _hung = scene.permit("the probe that hangs")?;
         harness.advance(lease.saturating_sub(MARGIN * 5)).await;
         scene.rejection("while the lease of the hung probe runs")?;
@@ -165,29 +197,37 @@ pub(super) async fn expired_probe_is_discarded(harness: Arc<Dyn>) -> CaseResult 
         scene.rejection("while another probe holds the slot, after the late result")?;
         probe.record(CallOutcome::Ignored);
     }
-    check_eq!(scene.circuit.metrics().stale, 4, "stale results");
+    let late = scene.permit("a probe whose lease will end")?;
+    harness.advance(OPEN_TIME + MARGIN).await;
+    late.record(CallOutcome::Success);
+    check_eq!(
+        scene.circuit.metrics().stale,
+        5,
+        "stale results, of which the last came while its slot was still free"
+    );
     check_eq!(scene.circuit.metrics().in_flight, 0, "calls in flight");
     scene.succeed(2)?;
     scene.expect(CircuitState::Closed, "after two successful probes")
 }
 
 pub(super) async fn slow_probe_reopens(harness: Arc<Dyn>) -> CaseResult {
-    let slow = Duration::from_millis(200);
-    let scene = Scene::new(
-        &harness,
-        count_window(10, RateThresholds::new(0.5, 3).with_slow_calls(slow, 1.0)),
-    )?;
-    scene.half_open(&harness).await?;
-    let probe = scene.permit("the probe")?;
-    harness.advance(slow).await;
-    probe.record(CallOutcome::Success);
-    scene.expect(CircuitState::Open, "after a probe that succeeded slowly")?;
-    let reason = scene
-        .circuit
-        .metrics()
-        .transitions
-        .last()
-        .map(|transition| transition.reason);
-    check_eq!(reason, Some(TransitionReason::SlowCallRate), "the reason");
-    Ok::<(), Failure>(())
+    let rates = || RateThresholds::new(0.5, 3).with_slow_calls(SLOW, 1.0);
+    let declared = harness.capabilities();
+    let windows = [
+        (declared.count_window, count_window(10, rates())),
+        (
+            declared.time_window,
+            config().with_trip(TripPolicy::time_window(Duration::from_secs(2), rates())),
+        ),
+    ];
+    for (_, config) in windows.into_iter().filter(|(declared, _)| *declared) {
+        let scene = Scene::new(&harness, config)?;
+        scene.half_open(&harness).await?;
+        scene.slow_call(&harness, SLOW, CallOutcome::Ignored).await?;
+        scene.expect(CircuitState::HalfOpen, "after a slow probe that was ignored")?;
+        scene.slow_call(&harness, SLOW, CallOutcome::Success).await?;
+        scene.expect(CircuitState::Open, "after a probe that succeeded slowly")?;
+        check_eq!(scene.last_reason(), Some(TransitionReason::SlowCallRate), "the reason");
+    }
+    Ok(())
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use networking_spi::ErrorKind;
 use networking_spi::circuit_breaker::{
-    BoxedOperation, CircuitBreaker, CircuitBreakerExt, CircuitState, MAX_CIRCUIT_NAME,
+    BoxedOperation, CircuitBreaker, CircuitBreakerConfig, CircuitBreakerExt, CircuitEventKind, CircuitMode,
+    CircuitState, MAX_CIRCUIT_NAME, RateThresholds,
 };
 
 use super::Dyn;
-use super::scenario::{NAME, Scene, config, output};
+use super::events::waiting;
+use super::scenario::{NAME, Scene, config, count_window, output};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -98,7 +100,7 @@ pub(super) async fn bad_names_are_refused(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn a_full_registry_evicts_an_unused_circuit(harness: Arc<Dyn>) -> CaseResult {
-    let breaker = bounded(&harness, 8)?;
+    let breaker = bounded(&harness, config(), 8)?;
     for index in 0..1_000 {
         let operation: BoxedOperation = Box::new(|| Box::pin(async { Ok(output(1)) }));
         breaker
@@ -110,42 +112,149 @@ pub(super) async fn a_full_registry_evicts_an_unused_circuit(harness: Arc<Dyn>) 
 }
 
 pub(super) async fn circuits_in_use_are_not_evicted(harness: Arc<Dyn>) -> CaseResult {
-    let breaker = bounded(&harness, 7)?;
-    let scene = |name: &str| -> Result<Scene, Failure> {
-        Ok(Scene {
-            breaker: Arc::clone(&breaker),
-            circuit: breaker.circuit(name)?,
-        })
-    };
-    let held = scene("held")?;
-    scene("open")?.trip()?;
-    scene("failing")?.fail(1)?;
-    breaker.configure_circuit_breaker("configured", config())?;
-    scene("forced")?.breaker.force_circuit_closed("forced")?;
+    // One breaker for each reason, with no room for a second circuit: nothing else can be evicted.
+    let declared = harness.capabilities();
+    in_use(&harness, "an open circuit", Scene::trip)?;
+    in_use(&harness, "a circuit with a failure", |scene| scene.fail(1))?;
+    in_use(&harness, "a circuit with its own configuration", |scene| {
+        Ok(scene.breaker.configure_circuit_breaker(NAME, config())?)
+    })?;
+    if declared.overrides {
+        in_use(&harness, "a circuit that is forced closed", |scene| {
+            Ok(scene.breaker.force_circuit_closed(NAME)?)
+        })?;
+        in_use(&harness, "a circuit that is forced open", |scene| {
+            Ok(scene.breaker.force_circuit_open(NAME)?)
+        })?;
+        let forced = config().with_mode(CircuitMode::ForcedClosed);
+        let breaker = bounded(&harness, forced, 1)?;
+        breaker.circuit(NAME)?;
+        breaker.reset_circuit_breaker(NAME)?;
+        expect_in_use(
+            &breaker,
+            "a circuit in automatic mode, while new ones are forced closed",
+        )?;
+    }
+    if declared.count_window {
+        let windowed = count_window(10, RateThresholds::new(1.0, 10));
+        let breaker = bounded(&harness, windowed, 1)?;
+        let scene = scene(&breaker, NAME)?;
+        scene.fail(1)?;
+        scene.succeed(1)?;
+        drop(scene);
+        expect_in_use(&breaker, "a circuit with a failure in its window")?;
+    }
+
+    let breaker = bounded(&harness, config(), 1)?;
+    scene(&breaker, NAME)?.half_open(&harness).await?;
+    expect_in_use(&breaker, "a half-open circuit")?;
+
+    let breaker = bounded(&harness, config(), 1)?;
+    let handle = breaker.circuit(NAME)?;
+    expect_in_use(&breaker, "a circuit with a handle")?;
+    drop(handle);
+    breaker.circuit("new")?;
+
+    let breaker = bounded(&harness, config(), 1)?;
     let operation: BoxedOperation = Box::new(|| Box::pin(std::future::pending()));
-    let mut busy = breaker.execute_with_circuit_breaker(operation, "busy", None);
+    let mut busy = breaker.execute_with_circuit_breaker(operation, NAME, None);
     check!(
         (&mut busy).now_or_never().is_none(),
         "an operation that hangs has ended"
     );
-    scene("idle")?.succeed(1)?;
-
-    breaker.circuit("new")?;
-    let names: Vec<_> = breaker.all_circuit_states().into_keys().collect();
-    let expected = ["busy", "configured", "failing", "forced", "held", "new", "open"];
-    check_eq!(names, expected, "circuits after an eviction");
-    held.succeed(1)?;
-    check_eq!(
-        breaker.circuit_metrics("held")?.successes,
-        1,
-        "successes of a circuit whose handle was kept"
-    );
+    expect_in_use(&breaker, "a circuit with a call in flight")?;
     drop(busy);
+    breaker.circuit("new")?;
     Ok(())
 }
 
+/// Fails if the circuit is evicted after `act`.
+fn in_use(harness: &Arc<Dyn>, what: &str, act: impl FnOnce(&Scene) -> CaseResult) -> CaseResult {
+    let breaker = bounded(harness, config(), 1)?;
+    act(&scene(&breaker, NAME)?)?;
+    expect_in_use(&breaker, what)
+}
+
+fn expect_in_use(breaker: &Arc<dyn CircuitBreaker>, what: &str) -> CaseResult {
+    let before = breaker.circuit_metrics(NAME)?;
+    let error = check_error!(
+        breaker.circuit("new"),
+        ErrorKind::Exhausted,
+        "a second circuit in a registry for one, which has {what}"
+    );
+    let names: Vec<_> = breaker.all_circuit_states().into_keys().collect();
+    check_eq!(names, [NAME], "circuits after {what} was to be evicted ({error})");
+    let after = breaker.circuit_metrics(NAME)?;
+    check_eq!(
+        (after.state, after.mode, after.completed(), after.in_flight),
+        (before.state, before.mode, before.completed(), before.in_flight),
+        "state, mode and counts of {what}, after another circuit was refused"
+    );
+    Ok(())
+}
+
+pub(super) async fn circuits_out_of_use_are_evicted(harness: Arc<Dyn>) -> CaseResult {
+    let breaker = bounded(&harness, config(), 1)?;
+    let used = scene(&breaker, NAME)?;
+    used.half_open(&harness).await?;
+    used.succeed(1)?;
+    drop(used);
+    breaker.circuit("recovered").map_err(|error| {
+        Failure::new(format!(
+            "a circuit that has recovered and has no handle was not evicted: {error}"
+        ))
+    })?;
+    let names: Vec<_> = breaker.all_circuit_states().into_keys().collect();
+    check_eq!(names, ["recovered"], "circuits");
+    scene(&breaker, "recovered")?.fail(1)?;
+    breaker.reset_circuit_breaker("recovered")?;
+    breaker.circuit("reset").map_err(|error| {
+        Failure::new(format!(
+            "a circuit that was reset and has no handle was not evicted: {error}"
+        ))
+    })?;
+    check_error!(
+        breaker.circuit_state("recovered"),
+        ErrorKind::NotFound,
+        "the state of an evicted circuit"
+    );
+    Ok(())
+}
+
+pub(super) async fn metrics_only_circuits_are_evicted(harness: Arc<Dyn>) -> CaseResult {
+    let breaker = bounded(&harness, config().with_mode(CircuitMode::MetricsOnly), 1)?;
+    scene(&breaker, "first")?.succeed(1)?;
+    breaker.circuit("second").map_err(|error| {
+        Failure::new(format!(
+            "an unused circuit of a breaker in metrics-only mode was not evicted: {error}"
+        ))
+    })?;
+    Ok(())
+}
+
+pub(super) async fn evictions_are_reported(harness: Arc<Dyn>) -> CaseResult {
+    let breaker = bounded(&harness, config(), 1)?;
+    breaker.circuit("first")?;
+    let mut events = breaker.subscribe()?;
+    breaker.circuit("second")?;
+    let seen: Vec<_> = waiting(&mut events)
+        .into_iter()
+        .filter(|event| event.kind == CircuitEventKind::Evicted)
+        .map(|event| event.circuit.to_string())
+        .collect();
+    check_eq!(seen, ["first"], "circuits that events report as evicted");
+    Ok(())
+}
+
+fn scene(breaker: &Arc<dyn CircuitBreaker>, name: &str) -> Result<Scene, Failure> {
+    Ok(Scene {
+        breaker: Arc::clone(breaker),
+        circuit: breaker.circuit(name)?,
+    })
+}
+
 pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResult {
-    let breaker = bounded(&harness, 2)?;
+    let breaker = bounded(&harness, config(), 2)?;
     let _handles = [breaker.circuit("first")?, breaker.circuit("second")?];
     check_error!(
         breaker.circuit("third"),
@@ -157,8 +266,12 @@ pub(super) async fn a_full_registry_is_exhausted(harness: Arc<Dyn>) -> CaseResul
     Ok(())
 }
 
-fn bounded(harness: &Arc<Dyn>, circuits: usize) -> Result<Arc<dyn CircuitBreaker>, Failure> {
+fn bounded(
+    harness: &Arc<Dyn>,
+    config: CircuitBreakerConfig,
+    circuits: usize,
+) -> Result<Arc<dyn CircuitBreaker>, Failure> {
     harness
-        .bounded_breaker(config(), circuits)
+        .bounded_breaker(config, circuits)
         .ok_or_else(|| Failure::new("the harness returned a bounded breaker before, but now `None`"))
 }

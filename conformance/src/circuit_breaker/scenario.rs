@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use networking_spi::circuit_breaker::{
     CallOutcome, CallRecord, Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitRejection, CircuitState, OpenPolicy,
-    OperationOutput, OwnedPermit, RateThresholds, TripPolicy,
+    OperationOutput, OwnedPermit, RateThresholds, TransitionReason, TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
-use crate::kit::Failure;
+use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq};
 
 /// The open time of [`config`]. It is longer than the steps of a case take in real time.
@@ -18,6 +18,9 @@ pub(super) const OPEN_TIME: Duration = Duration::from_millis(500);
 
 /// More than the inaccuracy of a timer with a resolution of 1 ms.
 pub(super) const MARGIN: Duration = Duration::from_millis(20);
+
+/// How long a call of a policy with slow calls takes at least to be slow.
+pub(super) const SLOW: Duration = Duration::from_millis(200);
 
 /// The name of the circuit in cases that need only one.
 pub(super) const NAME: &str = "payments";
@@ -67,6 +70,20 @@ impl Scene {
             permit.record(outcome);
         }
         Ok(())
+    }
+
+    /// Makes a call that takes `time`.
+    pub(super) async fn slow_call(&self, harness: &Arc<Dyn>, time: Duration, outcome: CallOutcome) -> CaseResult {
+        let permit = self.permit("a call that takes some time")?;
+        harness.advance(time).await;
+        permit.record(outcome);
+        Ok(())
+    }
+
+    /// The reason of the newest transition.
+    pub(super) fn last_reason(&self) -> Option<TransitionReason> {
+        let transitions = self.circuit.metrics().transitions;
+        transitions.last().map(|transition| transition.reason)
     }
 
     pub(super) fn fail(&self, times: usize) -> Result<(), Failure> {

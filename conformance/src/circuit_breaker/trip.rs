@@ -34,7 +34,13 @@ pub(super) async fn consecutive_failures_open(harness: Arc<Dyn>) -> CaseResult {
         "the reported consecutive failures"
     );
     scene.fail(1)?;
-    scene.expect(CircuitState::Open, "after three failures of three")
+    scene.expect(CircuitState::Open, "after three failures of three")?;
+    check_eq!(
+        scene.circuit.metrics().consecutive_failures,
+        0,
+        "the reported consecutive failures of a circuit that is not closed"
+    );
+    Ok(())
 }
 
 pub(super) async fn success_restarts_the_count(harness: Arc<Dyn>) -> CaseResult {

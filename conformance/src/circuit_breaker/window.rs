@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use networking_spi::circuit_breaker::{
-    CallOutcome, CircuitBreakerConfig, CircuitMode, CircuitState, RateThresholds, TransitionReason, TripPolicy,
+    CallOutcome, CircuitBreakerConfig, CircuitMode, CircuitState, HalfOpenPolicy, RateThresholds, TransitionReason,
+    TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError};
 
 use super::Dyn;
-use super::scenario::{NAME, OPEN_TIME, Scene, config, count_window};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, SLOW, Scene, config, count_window};
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
 const WINDOW: Duration = Duration::from_secs(2);
+
+/// A call may leave a time window a tenth of its length early. This is 100 ms less than the other nine tenths.
+const STILL_IN_THE_WINDOW: Duration = Duration::from_millis(1_700);
 
 pub(super) async fn failure_rate_opens(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, count_window(10, RateThresholds::new(0.5, 10)))?;
@@ -28,18 +32,20 @@ pub(super) async fn failure_rate_opens(harness: Arc<Dyn>) -> CaseResult {
     // This call replaces the oldest one, a success.
     scene.fail(1)?;
     scene.expect(CircuitState::Open, "at five failures of ten")?;
-    let reason = scene
-        .circuit
-        .metrics()
-        .transitions
-        .last()
-        .map(|transition| transition.reason);
-    check_eq!(reason, Some(TransitionReason::FailureRate), "the reason");
+    check_eq!(scene.last_reason(), Some(TransitionReason::FailureRate), "the reason");
     Ok(())
 }
 
 pub(super) async fn a_success_can_complete_the_minimum(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, count_window(10, RateThresholds::new(0.5, 4)))?;
+    success_completes_the_minimum(&harness, count_window(10, RateThresholds::new(0.5, 4)))
+}
+
+pub(super) async fn a_success_completes_the_minimum_of_a_time_window(harness: Arc<Dyn>) -> CaseResult {
+    success_completes_the_minimum(&harness, time_window(RateThresholds::new(0.5, 4)))
+}
+
+fn success_completes_the_minimum(harness: &Arc<Dyn>, config: CircuitBreakerConfig) -> CaseResult {
+    let scene = Scene::new(harness, config)?;
     scene.fail(3)?;
     scene.expect(CircuitState::Closed, "below the minimum of calls")?;
     scene.succeed(1)?;
@@ -75,30 +81,67 @@ pub(super) async fn window_slides(harness: Arc<Dyn>) -> CaseResult {
 pub(super) async fn old_failures_leave_the_window(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, count_window(10, RateThresholds::new(0.5, 10)))?;
     for _ in 0..20 {
+        // Eleven calls, so that failures and successes change places in a window of ten.
         scene.fail(4)?;
-        scene.succeed(6)?;
+        scene.succeed(7)?;
+        let window = scene.circuit.metrics().window;
+        check_eq!(
+            (window.calls, window.failures),
+            (10, 3),
+            "calls and failures in the reported window"
+        );
     }
     scene.expect(CircuitState::Closed, "while at most four of the last ten calls failed")
 }
 
 pub(super) async fn time_window_opens(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(
-        &harness,
-        config().with_trip(TripPolicy::time_window(WINDOW, RateThresholds::new(0.5, 6))),
-    )?;
+    let scene = Scene::new(&harness, time_window(RateThresholds::new(0.5, 6)))?;
     scene.succeed(3)?;
-    harness.advance(WINDOW / 2).await;
+    harness.advance(STILL_IN_THE_WINDOW).await;
+    check_eq!(
+        scene.circuit.metrics().window.calls,
+        3,
+        "calls in the reported window, before nine tenths of its length have passed"
+    );
     scene.fail(2)?;
     scene.expect(CircuitState::Closed, "below the minimum of calls")?;
     scene.fail(1)?;
-    scene.expect(CircuitState::Open, "at three failures of six within the window")
+    scene.expect(CircuitState::Open, "at three failures of six within the window")?;
+    check_eq!(scene.last_reason(), Some(TransitionReason::FailureRate), "the reason");
+    Ok(())
+}
+
+pub(super) async fn time_window_slides(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, time_window(RateThresholds::new(1.0, 100)))?;
+    scene.fail(4)?;
+    harness.advance(WINDOW * 6 / 10).await;
+    scene.fail(2)?;
+    scene.succeed(1)?;
+    harness.advance(WINDOW * 6 / 10).await;
+    let window = scene.circuit.metrics().window;
+    check_eq!(
+        (window.calls, window.failures),
+        (3, 2),
+        "calls and failures in the window, when the first four calls have left it"
+    );
+    scene.succeed(1)?;
+    let window = scene.circuit.metrics().window;
+    check_eq!(
+        (window.calls, window.failures),
+        (4, 2),
+        "calls and failures in the window, after the next call"
+    );
+    harness.advance(WINDOW * 6 / 10).await;
+    check_eq!(
+        scene.circuit.metrics().window.calls,
+        1,
+        "calls in the window, when all but the last have left it"
+    );
+    Ok(())
 }
 
 pub(super) async fn time_window_forgets(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(
-        &harness,
-        config().with_trip(TripPolicy::time_window(WINDOW, RateThresholds::new(0.5, 6))),
-    )?;
+    let scene = Scene::new(&harness, time_window(RateThresholds::new(0.5, 6)))?;
     scene.fail(5)?;
     check_eq!(scene.circuit.metrics().window.calls, 5, "calls in the reported window");
     harness.advance(WINDOW).await;
@@ -114,33 +157,98 @@ pub(super) async fn time_window_forgets(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn slow_calls_open(harness: Arc<Dyn>) -> CaseResult {
-    let slow = Duration::from_millis(200);
-    let rates = RateThresholds::new(1.0, 4).with_slow_calls(slow, 0.5);
-    let scene = Scene::new(&harness, count_window(10, rates))?;
-    scene.succeed(2)?;
+    two_slow_calls_open(&harness, count_window(10, slow_rates())).await
+}
+
+pub(super) async fn slow_calls_open_a_time_window(harness: Arc<Dyn>) -> CaseResult {
+    two_slow_calls_open(&harness, time_window(slow_rates())).await
+}
+
+async fn two_slow_calls_open(harness: &Arc<Dyn>, config: CircuitBreakerConfig) -> CaseResult {
+    let scene = Scene::new(harness, config)?;
+    scene.succeed(1)?;
+    scene
+        .slow_call(harness, SLOW.saturating_sub(MARGIN * 2), CallOutcome::Success)
+        .await?;
+    check_eq!(
+        scene.circuit.metrics().slow,
+        0,
+        "slow calls, after one that was just fast enough"
+    );
     for nth in 1..=2 {
         scene.expect(CircuitState::Closed, "before two slow calls of four")?;
-        let permit = scene.permit("a slow call")?;
-        harness.advance(slow).await;
-        permit.record(CallOutcome::Success);
+        scene.slow_call(harness, SLOW, CallOutcome::Success).await?;
         check_eq!(scene.circuit.metrics().slow, nth, "slow calls");
     }
     scene.expect(CircuitState::Open, "after two slow calls of four")?;
-    let reason = scene
-        .circuit
-        .metrics()
-        .transitions
-        .last()
-        .map(|transition| transition.reason);
-    check_eq!(reason, Some(TransitionReason::SlowCallRate), "the reason");
+    check_eq!(scene.last_reason(), Some(TransitionReason::SlowCallRate), "the reason");
     Ok(())
 }
 
+pub(super) async fn a_slow_failure_counts_as_both(harness: Arc<Dyn>) -> CaseResult {
+    let rates = RateThresholds::new(1.0, 4).with_slow_calls(SLOW, 1.0);
+    let scene = Scene::new(&harness, count_window(10, rates))?;
+    scene.slow_call(&harness, SLOW, CallOutcome::Failure).await?;
+    let metrics = scene.circuit.metrics();
+    check_eq!((metrics.failures, metrics.slow), (1, 1), "failures and slow calls");
+    check_eq!(
+        (metrics.window.calls, metrics.window.failures, metrics.window.slow),
+        (1, 1, 1),
+        "calls, failures and slow calls in the window"
+    );
+    for _ in 0..3 {
+        scene.slow_call(&harness, SLOW, CallOutcome::Success).await?;
+    }
+    scene.expect(CircuitState::Open, "after four slow calls of four, of which one failed")?;
+
+    let rates = RateThresholds::new(1.0, 3).with_slow_calls(SLOW, 1.0);
+    let scene = Scene::new(&harness, count_window(3, rates))?;
+    scene.slow_call(&harness, SLOW, CallOutcome::Failure).await?;
+    scene.succeed(3)?;
+    let window = scene.circuit.metrics().window;
+    check_eq!(
+        (window.calls, window.failures, window.slow),
+        (3, 0, 0),
+        "calls, failures and slow calls, when the slow failure has left the window"
+    );
+    Ok(())
+}
+
+pub(super) async fn ignored_calls_are_never_slow(harness: Arc<Dyn>) -> CaseResult {
+    let scene = Scene::new(&harness, count_window(10, slow_rates()))?;
+    for _ in 0..5 {
+        scene.slow_call(&harness, SLOW, CallOutcome::Ignored).await?;
+    }
+    scene.expect(CircuitState::Closed, "after slow calls that were ignored")?;
+    let metrics = scene.circuit.metrics();
+    check_eq!((metrics.ignored, metrics.slow), (5, 0), "ignored and slow calls");
+    check_eq!(metrics.window.calls, 0, "calls in the window");
+    Ok(())
+}
+
+fn slow_rates() -> RateThresholds {
+    RateThresholds::new(1.0, 4).with_slow_calls(SLOW, 0.5)
+}
+
+/// [`config`] with a window of the calls in the last [`WINDOW`].
+fn time_window(rates: RateThresholds) -> CircuitBreakerConfig {
+    config().with_trip(TripPolicy::time_window(WINDOW, rates))
+}
+
 pub(super) async fn recovery_empties_the_window(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, count_window(10, RateThresholds::new(0.5, 4)))?;
+    recovery_empties(&harness, count_window(10, RateThresholds::new(0.5, 4))).await
+}
+
+pub(super) async fn recovery_empties_the_time_window(harness: Arc<Dyn>) -> CaseResult {
+    recovery_empties(&harness, time_window(RateThresholds::new(0.5, 4))).await
+}
+
+/// The recovery comes while the failures would still be in a time window.
+async fn recovery_empties(harness: &Arc<Dyn>, config: CircuitBreakerConfig) -> CaseResult {
+    let scene = Scene::new(harness, config)?;
     scene.fail(4)?;
     scene.expect(CircuitState::Open, "after four failures of four")?;
-    harness.advance(OPEN_TIME * 2).await;
+    harness.advance(OPEN_TIME + MARGIN).await;
     scene.succeed(1)?;
     scene.expect(CircuitState::Closed, "after a successful probe")?;
     check_eq!(
@@ -157,7 +265,10 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
     let declared = breaker.capabilities();
     let rates = RateThresholds::default();
     let count = |rates| TripPolicy::count_window(10, rates);
-    let configs: [(&str, bool, CircuitBreakerConfig); 4] = [
+    let limited = |probes, successes| config().with_half_open(HalfOpenPolicy::new(probes, successes));
+    let mut two_successes = HalfOpenPolicy::default();
+    two_successes.success_threshold = 2;
+    let configs: [(&str, bool, CircuitBreakerConfig); 10] = [
         (
             "count_window",
             declared.count_window,
@@ -178,11 +289,52 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
             declared.metrics_only,
             config().with_mode(CircuitMode::MetricsOnly),
         ),
+        ("probe_limits", declared.probe_limits, limited(1, 1)),
+        ("probe_limits", declared.probe_limits, limited(3, 2)),
+        (
+            "probe_limits",
+            declared.probe_limits,
+            config().with_half_open(two_successes),
+        ),
+        (
+            "probe_leases",
+            declared.probe_leases,
+            config().with_half_open(HalfOpenPolicy::default().with_probe_lease(OPEN_TIME)),
+        ),
+        (
+            "overrides",
+            declared.overrides,
+            config().with_mode(CircuitMode::ForcedOpen),
+        ),
+        (
+            "overrides",
+            declared.overrides,
+            config().with_mode(CircuitMode::ForcedClosed),
+        ),
     ];
+    let scene = Scene {
+        circuit: breaker.circuit(NAME)?,
+        breaker,
+    };
     for (capability, declared, config) in configs {
-        agrees(breaker.configure_circuit_breaker(NAME, config), declared, capability)?;
+        let before = scene.circuit.config();
+        let configured = scene.breaker.configure_circuit_breaker(NAME, config);
+        agrees(configured, declared, capability)?;
+        check!(
+            declared || Arc::ptr_eq(&before, &scene.circuit.config()),
+            "a configuration was refused for its {capability}, and took effect"
+        );
     }
-    agrees(breaker.subscribe().map(drop), declared.events, "events")
+    scene.breaker.configure_circuit_breaker(NAME, config())?;
+    let (opened, closed) = (
+        scene.breaker.force_circuit_open(NAME),
+        scene.breaker.force_circuit_closed(NAME),
+    );
+    agrees(opened, declared.overrides, "overrides")?;
+    agrees(closed, declared.overrides, "overrides")?;
+    agrees(scene.breaker.subscribe().map(drop), declared.events, "events")?;
+    scene.breaker.reset_circuit_breaker(NAME)?;
+    scene.expect(CircuitState::Closed, "after a reset")
 }
 
 fn agrees(result: Result<(), NetworkError>, declared: bool, capability: &str) -> CaseResult {

@@ -120,11 +120,6 @@ pub mod source;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::kit::Failure;
-
-/// How long a case waits for an expected event.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long a case waits for an event that must not happen.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -198,23 +193,6 @@ impl Content {
             id: false,
         }
     }
-}
-
-/// Waits until the condition holds.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) -> Result<(), Failure> {
-    let wait = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    within(what, wait).await
-}
-
-/// Waits for an event that must happen.
-async fn within<T>(what: &str, event: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(PATIENCE, event)
-        .await
-        .map_err(|_| Failure::new(format!("waited {PATIENCE:?} for {what}")))
 }
 
 /// Waits long enough for an event that must not happen.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use networking_spi::http::{HttpCapabilities, HttpClient, HttpExtended, HttpExtendedCapabilities};
 
 use super::Origin;
+use super::patient::PatientClient;
 use crate::kit::{Applies, Failure, Harness};
 
 /// An HTTP backend under test.
@@ -91,8 +92,11 @@ pub(super) struct Setup {
 
 pub(super) async fn set_up(harness: &Arc<dyn HttpHarness>) -> Result<Setup, Failure> {
     let origin = Origin::start(harness.network()).await?;
-    let client = harness.subject(&origin).client;
-    Ok(Setup { origin, client })
+    let client = PatientClient::new(harness.subject(&origin).client, harness.patience());
+    Ok(Setup {
+        origin,
+        client: Arc::new(client),
+    })
 }
 
 pub(super) async fn set_up_extended(
@@ -142,6 +146,14 @@ pub(super) mod when {
 
     pub(in crate::http) fn tls(harness: &dyn HttpHarness) -> Applies {
         network(harness).and(Applies::environment(harness.tls(), "the backend does not support TLS"))
+    }
+
+    pub(in crate::http) fn circuit_breaker_and_limits(harness: &dyn HttpHarness) -> Applies {
+        let declared = harness.capabilities();
+        circuit_breaker(harness).and(Applies::capability(
+            declared.redirect_control || declared.response_size_limit,
+            "redirect_control or response_size_limit",
+        ))
     }
 
     pub(in crate::http) fn timeout_and_streaming(harness: &dyn HttpHarness) -> Applies {

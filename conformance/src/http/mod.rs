@@ -17,6 +17,7 @@ mod cases;
 mod harness;
 pub mod hostile;
 mod origin;
+mod patient;
 mod server;
 
 use cases::{body, circuit, connection, declared, extended, limits, metrics, redirect, request, response, retry};
@@ -34,6 +35,7 @@ define_suite! {
     macro http_conformance;
     domain "http" in http;
     harness dyn HttpHarness;
+    modules { response, request, declared, connection, body, limits, redirect, retry, circuit, metrics, extended }
     cases {
         "HTTP-1" response::every_status_is_a_response,
         "HTTP-2" request::method_and_body_arrive,
@@ -86,6 +88,7 @@ define_suite! {
         "HTTP-67" retry::a_request_can_change_its_number_of_retries if when::retry,
         "HTTP-47" retry::a_bad_policy_is_refused if when::retry,
         "HTTP-48" circuit::outcomes_are_reported_by_status if when::circuit_breaker,
+        "HTTP-128" circuit::errors_of_the_caller_are_ignored if when::circuit_breaker_and_limits,
         "HTTP-49" circuit::a_rejected_call_is_not_sent if when::circuit_breaker,
         "HTTP-50" circuit::circuits_are_per_host_or_named if when::circuit_breaker,
         "HTTP-51" circuit::retry_after_reaches_the_circuit if when::circuit_breaker,

@@ -67,7 +67,7 @@ impl Origin {
         } else {
             (None, "http://origin.test/".to_owned())
         };
-        let url = Url::parse(&url).map_err(|error| Failure::new(format!("{url}: {error}")))?;
+        let url = Url::parse(&url).map_err(|error| Failure::with_error(&url, &error))?;
         Ok(Self(Arc::new(Inner { script, url, server })))
     }
 

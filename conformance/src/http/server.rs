@@ -57,10 +57,10 @@ impl Server {
     {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
-            .map_err(|error| Failure::new(format!("no port: {error}")))?;
+            .map_err(|error| Failure::with_error("no port", &error))?;
         let address = listener
             .local_addr()
-            .map_err(|error| Failure::new(format!("no address: {error}")))?;
+            .map_err(|error| Failure::with_error("no address", &error))?;
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             let mut number = 0;

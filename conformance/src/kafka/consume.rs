@@ -19,7 +19,7 @@ pub(super) async fn no_more_than_max_messages(harness: Arc<dyn KafkaHarness>) ->
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..10).await?;
     let consumer = stage.consumer().await?;
-    let deadline = Instant::now() + stage.harness.settle();
+    let deadline = Instant::now() + stage.harness.patience();
     let mut messages = Vec::new();
     while messages.len() < 10 && Instant::now() < deadline {
         let options = ConsumeOptions::new()
@@ -69,7 +69,7 @@ pub(super) async fn a_waiting_call_gets_a_new_record(harness: Arc<dyn KafkaHarne
     stage.write_numbers(0..1).await?;
     let consumer = stage.consumer().await?;
     stage.read(&consumer, 1).await?;
-    let options = ConsumeOptions::new().with_max_wait(stage.harness.settle());
+    let options = ConsumeOptions::new().with_max_wait(stage.harness.patience());
     let mut waiting = stage.client.consume_messages(&consumer, options);
     // The call starts to wait before the record is written.
     check!(
@@ -93,13 +93,13 @@ pub(super) async fn each_partition_comes_in_order_without_gaps(harness: Arc<dyn 
         result?;
     }
     let consumer = stage.consumer().await?;
-    let deadline = Instant::now() + stage.harness.settle();
+    let deadline = Instant::now() + stage.harness.patience();
     let mut next = BTreeMap::from([(0, 0), (1, 0), (2, 0)]);
     while next.values().sum::<i64>() < 90 {
         check!(
             Instant::now() < deadline,
             "not all messages were read within {:?}; positions: {next:?}",
-            stage.harness.settle()
+            stage.harness.patience()
         );
         let options = ConsumeOptions::new()
             .with_max_messages(7)
@@ -153,7 +153,7 @@ pub(super) async fn a_cancelled_call_loses_nothing(harness: Arc<dyn KafkaHarness
     for number in 1..RECORDS {
         let options = ConsumeOptions::new()
             .with_max_messages(2)
-            .with_max_wait(stage.harness.settle());
+            .with_max_wait(stage.harness.patience());
         let call = stage.client.consume_messages(&consumer, options);
         // The call is running when the record is written, and is dropped after a varying number of polls.
         let turns = async {
@@ -192,13 +192,13 @@ pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHa
     stage.write(stage.record().with_value("old")).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Latest);
     let consumer = stage.client.create_consumer(config).await?;
-    let deadline = Instant::now() + stage.harness.settle();
+    let deadline = Instant::now() + stage.harness.patience();
     // The position is set when the partition is assigned, so records are written until one is read.
     for probe in 0.. {
         check!(
             Instant::now() < deadline,
             "no new record was read within {:?}",
-            stage.harness.settle()
+            stage.harness.patience()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
         let messages = stage.client.consume_messages(&consumer, options).await?;
@@ -219,12 +219,12 @@ pub(super) async fn fail_is_not_found_without_a_committed_offset(harness: Arc<dy
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);
     let consumer = stage.client.create_consumer(config).await?;
-    let deadline = Instant::now() + stage.harness.settle();
+    let deadline = Instant::now() + stage.harness.patience();
     loop {
         check!(
             Instant::now() < deadline,
             "consuming did not fail within {:?}",
-            stage.harness.settle()
+            stage.harness.patience()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
         match stage.client.consume_messages(&consumer, options).await {

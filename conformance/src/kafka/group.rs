@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::kit::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult, chain};
 use crate::{check, check_eq, check_error};
 
 pub(super) fn fences_static_members(harness: &dyn KafkaHarness) -> Applies {
@@ -100,13 +100,13 @@ pub(super) async fn a_static_member_is_fenced_by_its_replacement(harness: Arc<dy
     let twin_client = stage.harness.client().await?;
     let twin = twin_client.create_consumer(config).await?;
 
-    let deadline = Instant::now() + stage.harness.settle();
+    let deadline = Instant::now() + stage.harness.patience();
     let mut taken_over = false;
     loop {
         check!(
             Instant::now() < deadline,
             "no conflict within {:?}",
-            stage.harness.settle()
+            stage.harness.patience()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
         // A consumer joins its group while it consumes.
@@ -117,7 +117,8 @@ pub(super) async fn a_static_member_is_fenced_by_its_replacement(harness: Arc<dy
                 check_eq!(
                     error.kind(),
                     ErrorKind::Conflict,
-                    "kind of the replaced member's error ({error})"
+                    "kind of the replaced member's error ({})",
+                    chain(&error)
                 );
                 break;
             }

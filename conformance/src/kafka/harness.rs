@@ -13,8 +13,8 @@ use crate::kit::{CaseResult, Failure, Harness};
 /// A harness serves one case. Its cluster may be fresh, or shared with other cases and other users; names must be
 /// unique on a shared cluster. The suite changes and deletes only what it has created.
 ///
-/// Cases wait for events, with [`settle`](Self::settle) as the upper bound. A large bound costs time only when a case
-/// fails.
+/// Cases wait for events such as a rebalance or a first message, with [`patience`](Harness::patience) as the upper bound.
+/// For a broker that is real it should be about 30 seconds.
 #[async_trait]
 pub trait KafkaHarness: Harness {
     /// Another client of the cluster. Each call makes a new client, and all clients see the same topics and groups.
@@ -34,9 +34,6 @@ pub trait KafkaHarness: Harness {
 
     /// A name that is not used on the cluster, for groups and for topics that must not exist.
     fn unique(&self, what: &str) -> String;
-
-    /// The maximum time that a case waits for an expected event, such as a rebalance or a first message.
-    fn settle(&self) -> Duration;
 
     /// How long a case waits for a message that must not arrive.
     fn quiet(&self) -> Duration;

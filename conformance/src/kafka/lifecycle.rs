@@ -157,7 +157,7 @@ pub(super) async fn flush_waits_for_acknowledgements(harness: Arc<dyn KafkaHarne
         .collect();
     // The first poll passes the records to the producer.
     let answered: Vec<_> = writes.iter_mut().map(FutureExt::now_or_never).collect();
-    stage.client.flush(&stage.producer, stage.harness.settle()).await?;
+    stage.client.flush(&stage.producer, stage.harness.patience()).await?;
     let latest = stage.client.topic_metadata(&stage.topic).await?.partitions[0].latest_offset;
     check_eq!(latest, 20, "records in the topic after the flush");
     for (write, answer) in writes.into_iter().zip(answered) {
@@ -166,7 +166,7 @@ pub(super) async fn flush_waits_for_acknowledgements(harness: Arc<dyn KafkaHarne
             None => write.await?,
         };
     }
-    stage.client.flush(&stage.producer, stage.harness.settle()).await?;
+    stage.client.flush(&stage.producer, stage.harness.patience()).await?;
     Ok(())
 }
 

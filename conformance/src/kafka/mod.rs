@@ -31,6 +31,7 @@ crate::kit::define_suite! {
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;
+    modules { produce, consume, commit, group, topic, lifecycle }
     cases {
         "KAFKA-1" produce::round_trip_is_byte_for_byte,
         "KAFKA-2" produce::metadata_names_topic_partition_and_offset,

@@ -12,7 +12,7 @@ use networking_spi::kafka::{Acks, KafkaHeaders, ProducerConfig, ProducerRecord};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::kit::{Applies, CaseResult};
+use crate::kit::{Applies, CaseResult, within};
 use crate::{check, check_eq, check_error};
 
 /// Keys with their murmur2 hashes, made positive like in Kafka's own clients.
@@ -378,10 +378,11 @@ pub(super) async fn a_write_that_cannot_be_delivered_times_out(harness: Arc<dyn 
         .create_producer(ProducerConfig::new().with_delivery_timeout(limit))
         .await?;
     stage.harness.interrupt(&stage.topic, true).await?;
-    let result = stage
+    let write = stage
         .client
-        .produce_message(&producer, stage.record().with_value("lost"))
-        .await;
+        .produce_message(&producer, stage.record().with_value("lost"));
+    let what = format!("the end of a write whose delivery timeout is {limit:?}");
+    let result = within(stage.harness.patience(), what, write).await?;
     check_error!(result, ErrorKind::Timeout, "writing while the brokers are unreachable");
     stage.harness.interrupt(&stage.topic, false).await?;
     stage.write(stage.record().with_value("after")).await?;

@@ -106,7 +106,7 @@ pub(super) async fn read(
     consumer: &ConsumerId,
     count: usize,
 ) -> Result<Vec<KafkaMessage>, Failure> {
-    let deadline = Instant::now() + harness.settle();
+    let deadline = Instant::now() + harness.patience();
     let mut messages = Vec::new();
     while messages.len() < count {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -114,7 +114,7 @@ pub(super) async fn read(
             !left.is_zero(),
             "only {} of {count} messages were read within {:?}",
             messages.len(),
-            harness.settle()
+            harness.patience()
         );
         let options = ConsumeOptions::new()
             .with_max_messages(count - messages.len())
@@ -162,7 +162,7 @@ impl Stage {
     /// exactly once, and each member has read one. Records of earlier rounds may be read again, because nothing is
     /// committed.
     pub(super) async fn shares(&self, members: &[Member], partitions: i32) -> Result<Vec<Vec<i32>>, Failure> {
-        let deadline = Instant::now() + self.harness.settle();
+        let deadline = Instant::now() + self.harness.patience();
         let mut seen = "nothing".to_owned();
         // A round without a wait takes no time on a paused clock, so the number of rounds is limited too.
         for round in 0..500 {
@@ -208,7 +208,7 @@ impl Stage {
         }
         Err(Failure::new(format!(
             "the members did not share {partitions} partitions within {:?}; readers by partition in the last round: {seen}",
-            self.harness.settle(),
+            self.harness.patience(),
         )))
     }
 }

@@ -1,14 +1,17 @@
 //! A case, its result, and the harness that it runs against.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use networking_spi::NetworkError;
 
 /// The methods that all harnesses have. The harness trait of each domain adds the methods that make clients.
 ///
-/// Each case gets a fresh harness, so that cases do not affect each other.
+/// Each case gets a fresh harness, so that cases do not affect each other. One more harness is made first, to ask for what
+/// this trait and `applies` of the [cases](Case) say.
 pub trait Harness: Send + Sync + 'static {
     /// The backend's name in reports (`reqwest`).
     fn backend(&self) -> &'static str;
@@ -18,8 +21,17 @@ pub trait Harness: Send + Sync + 'static {
         CaseRuntime::MultiThread
     }
 
+    /// How long a case waits for one thing that must happen, such as a response, a message or a rebalance, before it
+    /// fails. Measured by the clock of the case's [`runtime`](Self::runtime). Defaults to 5 seconds.
+    ///
+    /// A long time costs time only when a case fails. A case that waits twice as long in real time for anything else
+    /// fails too.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
     /// Cases that are known to fail, and why. A listed case that passes is reported as failed, so that the list stays
-    /// accurate.
+    /// accurate. So is an id that no case of the suite has, and one that is listed twice.
     fn known_failures(&self) -> Vec<KnownFailure> {
         Vec::new()
     }
@@ -99,6 +111,30 @@ impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
+
+    /// A failure that an error explains: `what`, the error, and all its sources.
+    ///
+    /// ```
+    /// use networking_conformance::Failure;
+    ///
+    /// let error = std::io::Error::other("the cable is unplugged");
+    /// assert_eq!(Failure::with_error("no port", &error).to_string(), "no port: the cable is unplugged");
+    /// ```
+    pub fn with_error(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+        Self(format!("{what}: {}", chain(error)))
+    }
+}
+
+/// The text of an error and of all its sources.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(", caused by: ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for Failure {
@@ -109,14 +145,7 @@ impl fmt::Display for Failure {
 
 impl From<NetworkError> for Failure {
     fn from(error: NetworkError) -> Self {
-        let mut message = format!("unexpected error: {error}");
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message.push_str(", caused by: ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self(message)
+        Self::with_error("unexpected error", &error)
     }
 }
 
@@ -128,7 +157,8 @@ pub struct Case<H: ?Sized> {
     pub id: &'static str,
     /// The clause that it tests (`HTTP-45`).
     pub clause: &'static str,
-    /// Whether it can be run against the backend of this harness.
+    /// Whether it can be run against the backend of this harness. The harness is not that of the case, but one that was made
+    /// to ask all cases.
     pub applies: fn(&H) -> Applies,
     /// Runs the case.
     pub run: fn(Arc<H>) -> BoxFuture<'static, CaseResult>,
@@ -171,18 +201,17 @@ macro_rules! check_eq {
 }
 
 /// Fails the case unless the result is an error of this [`ErrorKind`](networking_spi::ErrorKind). Evaluates to the
-/// error.
+/// error. The message of the failure has the error and all its sources.
 #[macro_export]
 macro_rules! check_error {
     ($result:expr, $kind:expr, $($message:tt)+) => {
         match $result {
             Err(error) if error.is_a($kind) => error,
             Err(error) => {
-                return Err($crate::Failure::new(format!(
-                    "{}: expected an error of kind {}, got {error}",
-                    format_args!($($message)+),
-                    $kind,
-                )));
+                return Err($crate::Failure::with_error(
+                    format_args!("{}: expected an error of kind {}, got", format_args!($($message)+), $kind),
+                    &error,
+                ));
             }
             Ok(_) => {
                 return Err($crate::Failure::new(format!(
@@ -193,4 +222,34 @@ macro_rules! check_error {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use networking_spi::ErrorKind;
+
+    use super::*;
+
+    fn reset() -> NetworkError {
+        let cause = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset by the peer");
+        NetworkError::new(ErrorKind::Connection, "http.request", "reading failed").with_source(cause)
+    }
+
+    #[test]
+    fn failures_have_the_sources_of_errors() {
+        let checked = || -> CaseResult {
+            check_error!(Err::<(), _>(reset()), ErrorKind::Timeout, "a silent {}", "peer");
+            Ok(())
+        };
+        let failed = checked().unwrap_err();
+        let text = failed.to_string();
+        assert!(
+            text.starts_with("a silent peer: expected an error of kind timeout, got"),
+            "{text}"
+        );
+        assert!(text.ends_with("reading failed, caused by: reset by the peer"), "{text}");
+        let unexpected = Failure::from(reset()).to_string();
+        assert!(unexpected.starts_with("unexpected error: "), "{unexpected}");
+        assert!(unexpected.ends_with(", caused by: reset by the peer"), "{unexpected}");
+    }
 }

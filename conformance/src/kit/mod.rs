@@ -1,15 +1,21 @@
 //! The kit that every domain's suite is built with: cases, suites, reports and the runner.
 
 mod case;
+mod case_tests;
+mod define;
+mod execution;
+mod junit;
 pub mod report;
 #[cfg(feature = "runner")]
 pub mod runner;
 mod suite;
 
-pub use case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
-pub use report::{CaseReport, Outcome, SuiteReport};
 #[allow(unused_imports, reason = "unused without any domain feature")]
-pub(crate) use suite::define_suite;
-#[cfg(feature = "proof")]
-pub(crate) use suite::runtime_of;
+pub(crate) use case::chain;
+pub use case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
+pub use case_tests::CaseTests;
+#[allow(unused_imports, reason = "unused without any domain feature")]
+pub(crate) use define::define_suite;
+pub use execution::within;
+pub use report::{CaseReport, Outcome, SuiteReport};
 pub use suite::{Factory, Suite};

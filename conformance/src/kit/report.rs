@@ -1,4 +1,4 @@
-//! Reports: the outcome of each case, and counts per domain and backend.
+//! Reports: the outcome of each case, and counts per domain and backend; as JSON and as JUnit XML.
 //!
 //! These types need no feature. A tool that reads the files of the `runner` can use this crate with
 //! `default-features = false`.
@@ -8,8 +8,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that names the directory for the JSON files of the `runner`. Each file is an array of
-/// [`CaseReport`]s.
+pub use super::junit::junit;
+
+/// The environment variable that names the directory for the files of the `runner`: per test binary an array of
+/// [`CaseReport`]s (`<binary>.json`), and the same as JUnit XML (`<binary>.xml`).
 pub const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 
 /// How a case ended.
@@ -38,6 +40,14 @@ impl Outcome {
             Self::Unsupported => "unsupported",
             Self::Skipped => "skipped",
             Self::KnownFailure => "known_failure",
+        }
+    }
+
+    /// The name for people (`known failure`).
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::KnownFailure => "known failure",
+            other => other.as_str(),
         }
     }
 }
@@ -70,6 +80,13 @@ pub struct CaseReport {
 }
 
 /// The report on a suite against one backend.
+///
+/// Its `Display` is one line with the totals. The reasons are those of all cases that did not apply, the most frequent
+/// first:
+///
+/// ```text
+/// 31 passed, 1 known failure, 32 unsupported: retry, metrics, redirect_control
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use]
 #[non_exhaustive]
@@ -118,7 +135,7 @@ impl SuiteReport {
             .collect();
         assert!(
             failures.is_empty(),
-            "{} clauses do not hold:\n{}",
+            "{} clauses do not hold ({self}):\n{}",
             failures.len(),
             failures.join("\n")
         );
@@ -126,6 +143,68 @@ impl SuiteReport {
             self.cases.iter().any(|case| case.outcome == Outcome::Passed),
             "no case passed"
         );
+    }
+}
+
+impl SuiteReport {
+    /// The totals, and the known failures with their reasons, for people. Each line ends with a line feed.
+    #[cfg_attr(
+        not(feature = "runner"),
+        allow(dead_code, reason = "only the runner and the domains use it")
+    )]
+    pub(super) fn summary(&self) -> String {
+        let Some(first) = self.cases.first() else {
+            return String::new();
+        };
+        let mut text = format!("{} ({}): {self}\n", first.backend, first.domain);
+        let known = self.cases.iter().filter(|case| case.outcome == Outcome::KnownFailure);
+        text.extend(known.map(|case| format!("  known failure: {}: {}\n", case.case, case.reason)));
+        text
+    }
+
+    /// The different reasons of the cases with this outcome, the most frequent first.
+    fn reasons(&self, outcome: Outcome) -> Vec<&str> {
+        let mut counts = Vec::<(&str, usize)>::new();
+        for case in self.cases.iter().filter(|case| case.outcome == outcome) {
+            match counts.iter_mut().find(|(reason, _)| *reason == case.reason) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((&case.reason, 1)),
+            }
+        }
+        // Stable: reasons that are equally frequent are in the order of the suite.
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts.into_iter().map(|(reason, _)| reason).collect()
+    }
+}
+
+impl fmt::Display for SuiteReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.counts();
+        if counts.is_empty() {
+            return f.write_str("no cases");
+        }
+        let mut separator = "";
+        for outcome in [
+            Outcome::Passed,
+            Outcome::Failed,
+            Outcome::KnownFailure,
+            Outcome::Skipped,
+            Outcome::Unsupported,
+        ] {
+            let Some(count) = counts.get(&outcome) else { continue };
+            let plural = if outcome == Outcome::KnownFailure && *count > 1 {
+                "s"
+            } else {
+                ""
+            };
+            write!(f, "{separator}{count} {}{plural}", outcome.text())?;
+            separator = ", ";
+            if matches!(outcome, Outcome::Skipped | Outcome::Unsupported) {
+                write!(f, ": {}", self.reasons(outcome).join(", "))?;
+                separator = "; ";
+            }
+        }
+        Ok(())
     }
 }
 
@@ -204,6 +283,41 @@ mod tests {
             reason: String::new(),
             millis: 1,
         }
+    }
+
+    #[test]
+    fn totals_are_one_line() {
+        let ended = |outcome, reason: &str| CaseReport {
+            reason: reason.to_owned(),
+            ..report("http", "mine", outcome)
+        };
+        let totals = |cases: &[CaseReport]| SuiteReport::new(cases.to_vec()).to_string();
+        let passed = ended(Outcome::Passed, "");
+        let unsupported = ["metrics", "retry", "tls", "retry"].map(|reason| ended(Outcome::Unsupported, reason));
+        assert_eq!(totals(&[]), "no cases");
+        assert_eq!(totals(&[passed.clone(), passed.clone()]), "2 passed");
+        assert_eq!(
+            totals(&[&unsupported[..], std::slice::from_ref(&passed)].concat()),
+            "1 passed, 4 unsupported: retry, metrics, tls"
+        );
+        let skipped = ended(Outcome::Skipped, "no sockets");
+        let known = ended(Outcome::KnownFailure, "issue 7");
+        let failed = ended(Outcome::Failed, "it does not hold");
+        assert_eq!(
+            totals(&[
+                skipped,
+                unsupported[0].clone(),
+                failed,
+                passed.clone(),
+                known.clone(),
+                known.clone()
+            ]),
+            "1 passed, 1 failed, 2 known failures, 1 skipped: no sockets; 1 unsupported: metrics"
+        );
+        assert_eq!(
+            SuiteReport::new(vec![passed, known]).summary(),
+            "mine (http): 1 passed, 1 known failure\n  known failure: case: issue 7\n"
+        );
     }
 
     #[test]

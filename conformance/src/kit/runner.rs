@@ -8,19 +8,29 @@
 //! harness = false
 //! ```
 //!
-//! Cases that do not apply are shown as `ignored` with their reason. If the environment variable
-//! [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all cases are written there as
-//! JSON.
+//! Cases that do not apply are shown as `ignored`, with the reason after the name. The names of known failures have the
+//! reason too. After the tests, standard error has one line of totals per suite and backend, and the known failures:
+//!
+//! ```text
+//! my-backend (http): 31 passed, 1 known failure, 32 unsupported: retry, metrics, redirect_control
+//!   known failure: http::redirect::endless_redirects_are_an_error: issue 7
+//! ```
+//!
+//! If the environment variable [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all
+//! selected cases are written there, as JSON and as JUnit XML.
 
+use std::fmt;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
 use super::case::{Applies, Harness};
+use super::junit::junit;
 pub use super::report::REPORT_DIRECTORY;
-use super::report::{CaseReport, Outcome};
+use super::report::{CaseReport, Outcome, SuiteReport};
 use super::suite::{Factory, Suite};
 
 /// The tests of a binary: suites against backends, and plain tests.
@@ -40,9 +50,28 @@ use super::suite::{Factory, Suite};
 #[derive(Debug, Default)]
 #[must_use = "a runner does nothing until it is run"]
 pub struct Runner {
-    trials: Vec<TrialBox>,
-    reports: Arc<Mutex<Vec<CaseReport>>>,
+    trials: Vec<CaseTrial>,
+    reports: Vec<Arc<Reports>>,
     threads: Option<usize>,
+}
+
+/// The reports of one suite against one backend, in the order of its cases.
+#[derive(Debug)]
+struct Reports(Mutex<Vec<Option<CaseReport>>>);
+
+impl Reports {
+    /// Ignores poisoning: a report is complete, or it is missing.
+    fn lock(&self) -> MutexGuard<'_, Vec<Option<CaseReport>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, index: usize, report: CaseReport) {
+        self.lock()[index] = Some(report);
+    }
+
+    fn to_report(&self) -> SuiteReport {
+        SuiteReport::new(self.lock().iter().flatten().cloned().collect())
+    }
 }
 
 impl Runner {
@@ -58,63 +87,47 @@ impl Runner {
         self
     }
 
-    /// Adds every case of a suite against the backend whose harness `factory` makes.
+    /// Adds every case of a suite against the backend whose harness `factory` makes, and a failed test for each
+    /// [known failure](Harness::known_failures) that names no case.
     ///
-    /// `factory` is called inside a tokio runtime: once here to ask which cases apply, and twice for each case that
-    /// runs, to ask for its runtime and to run it.
+    /// `factory` is called inside a tokio runtime: once here, to ask which cases apply, and then once for each case that
+    /// runs.
     pub fn add<H, F>(mut self, suite: Suite<H>, factory: F) -> Self
     where
         H: Harness + ?Sized,
         F: Fn() -> Arc<H> + Send + Sync + 'static,
     {
-        let suite = Arc::new(suite);
         let factory: Factory<H> = Arc::new(factory);
         // The test runner must know which cases are ignored before it starts.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime can be built");
-        let probe = {
-            let _guard = runtime.enter();
-            factory()
-        };
-        let backend = probe.backend();
+        let probe = Arc::new(suite.probe(&factory));
+        let wrong = suite.wrong_known_failures(&probe);
+        let reports = Arc::new(Reports(Mutex::new(vec![None; suite.cases.len() + wrong.len()])));
+        let suite = Arc::new(suite);
         for (index, case) in suite.cases.iter().enumerate() {
-            let (outcome, reason) = match (case.applies)(&probe) {
-                Applies::Yes => (Outcome::Passed, ""),
-                Applies::Unsupported(capability) => (Outcome::Unsupported, capability),
-                Applies::Skipped(what) => (Outcome::Skipped, what),
+            let note = match probe.applies[index] {
+                Applies::Yes => probe
+                    .known_failure(case.id)
+                    .map(|known| (Outcome::KnownFailure, known.reason)),
+                Applies::Unsupported(capability) => Some((Outcome::Unsupported, capability)),
+                Applies::Skipped(what) => Some((Outcome::Skipped, what)),
             };
-            let ignored = outcome != Outcome::Passed;
-            let name = if ignored {
-                self.reports.lock().expect("no panic while reporting").push(CaseReport {
-                    domain: suite.domain.to_owned(),
-                    backend: backend.to_owned(),
-                    case: case.id.to_owned(),
-                    clause: case.clause.to_owned(),
-                    outcome,
-                    reason: reason.to_owned(),
-                    millis: 0,
-                });
-                format!("{backend}::{} ({outcome}: {reason})", case.id)
-            } else {
-                format!("{backend}::{}", case.id)
-            };
-            let (suite, factory, reports) = (Arc::clone(&suite), Arc::clone(&factory), Arc::clone(&self.reports));
-            let trial = Trial::test(name, move || {
-                let report = suite.run_case(&suite.cases[index], &factory);
-                let result = match report.outcome {
-                    Outcome::Failed => Err(Failed::from(format!("{}: {}", report.clause, report.reason))),
-                    _ => Ok(()),
-                };
-                reports.lock().expect("no panic while reporting").push(report);
-                result
-            });
-            self.trials.push(TrialBox(trial.with_ignored_flag(ignored)));
+            let note = note.map(|(outcome, reason)| format!(" ({}: {reason})", outcome.text()));
+            let name = format!("{}::{}{}", probe.backend, case.id, note.unwrap_or_default());
+            // A case that does not apply has its report without being run.
+            let ignored = probe.applies[index] != Applies::Yes;
+            let report = ignored.then(|| suite.run_probed(&probe, index, &factory));
+            let (suite, probe, factory) = (Arc::clone(&suite), Arc::clone(&probe), Arc::clone(&factory));
+            let run = move || suite.run_probed(&probe, index, &factory);
+            let mut trial = CaseTrial::new(name, &reports, index, run);
+            trial.trial = trial.trial.with_ignored_flag(ignored);
+            trial.report = report.map(|report| (Arc::clone(&reports), index, report));
+            self.trials.push(trial);
         }
-        drop(probe);
-        runtime.shutdown_background();
+        for (index, report) in (suite.cases.len()..).zip(wrong) {
+            let name = format!("{}::{}", probe.backend, report.case);
+            self.trials.push(CaseTrial::new(name, &reports, index, || report));
+        }
+        self.reports.push(reports);
         self
     }
 
@@ -127,20 +140,24 @@ impl Runner {
             test();
             Ok(())
         });
-        self.trials.push(TrialBox(trial));
+        self.trials.push(CaseTrial { trial, report: None });
         self
     }
 
-    /// Runs the tests that the command line selects, and writes the reports.
+    /// Runs the tests that the command line selects, prints the totals, and writes the reports.
     pub fn run(self) -> ExitCode {
         let arguments = Arguments::from_args();
-        let reports = Arc::clone(&self.reports);
-        let conclusion = self.conclude(&arguments);
-        if !arguments.list
-            && let Some(directory) = std::env::var_os(REPORT_DIRECTORY)
-        {
-            let reports = reports.lock().expect("no panic while reporting");
-            if let Err(error) = write_reports(Path::new(&directory), &reports) {
+        let list = arguments.list;
+        let (conclusion, reports) = self.conclude(arguments);
+        if list {
+            return conclusion.exit_code();
+        }
+        let summary: String = reports.iter().map(SuiteReport::summary).collect();
+        // An error is ignored: the result does not depend on this output.
+        let _ = std::io::stderr().write_all(summary.as_bytes());
+        if let Some(directory) = std::env::var_os(REPORT_DIRECTORY) {
+            let cases: Vec<CaseReport> = reports.into_iter().flat_map(|report| report.cases).collect();
+            if let Err(error) = write_reports(Path::new(&directory), &cases) {
                 eprintln!("the conformance report cannot be written: {error}");
                 return ExitCode::FAILURE;
             }
@@ -148,10 +165,22 @@ impl Runner {
         conclusion.exit_code()
     }
 
-    fn conclude(self, arguments: &Arguments) -> Conclusion {
-        let mut arguments = arguments.clone();
+    /// Runs the selected tests. Returns the reports of the selected cases, one per suite and backend.
+    fn conclude(self, mut arguments: Arguments) -> (Conclusion, Vec<SuiteReport>) {
         arguments.test_threads = arguments.test_threads.or(self.threads);
-        libtest_mimic::run(&arguments, self.trials.into_iter().map(|trial| trial.0).collect())
+        let trials = self.trials.into_iter().map(|CaseTrial { trial, report }| {
+            if let Some((reports, index, report)) = report
+                && !arguments.is_filtered_out(&trial)
+            {
+                reports.set(index, report);
+            }
+            trial
+        });
+        let conclusion = libtest_mimic::run(&arguments, trials.collect());
+        (
+            conclusion,
+            self.reports.iter().map(|reports| reports.to_report()).collect(),
+        )
     }
 }
 
@@ -164,42 +193,75 @@ where
     Runner::new().add(suite, factory).run()
 }
 
-struct TrialBox(Trial);
+/// A test, and the report of a case that is ignored.
+struct CaseTrial {
+    trial: Trial,
+    report: Option<(Arc<Reports>, usize, CaseReport)>,
+}
 
-impl std::fmt::Debug for TrialBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.name())
+impl CaseTrial {
+    fn new(
+        name: String,
+        reports: &Arc<Reports>,
+        index: usize,
+        run: impl FnOnce() -> CaseReport + Send + 'static,
+    ) -> Self {
+        let at_end = Arc::clone(reports);
+        let trial = Trial::test(name, move || {
+            let report = run();
+            let result = match report.outcome {
+                Outcome::Failed if report.clause.is_empty() => Err(Failed::from(&report.reason)),
+                Outcome::Failed => Err(Failed::from(format!("{}: {}", report.clause, report.reason))),
+                _ => Ok(()),
+            };
+            at_end.set(index, report);
+            result
+        });
+        Self { trial, report: None }
     }
 }
 
-/// Writes one file per test binary, named after the binary.
+impl fmt::Debug for CaseTrial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.trial.name())
+    }
+}
+
+/// Writes two files per test binary, named after the binary.
 fn write_reports(directory: &Path, reports: &[CaseReport]) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let binary = std::env::current_exe()?;
     let name = binary.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let json = serde_json::to_vec_pretty(reports).map_err(std::io::Error::other)?;
-    std::fs::write(directory.join(format!("{name}.json")), json)
+    std::fs::write(directory.join(format!("{name}.json")), json)?;
+    std::fs::write(directory.join(format!("{name}.xml")), junit(reports))
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_core::future::BoxFuture;
+
+    use super::super::case::{Case, CaseResult, Failure, KnownFailure};
     use super::*;
 
     /// Writes the output to a file, because an expected failure must not look like a failure of this test binary.
-    fn conclude(runner: Runner, name: &str) -> Conclusion {
+    /// Returns the output too.
+    fn conclude(runner: Runner, name: &str, filter: Option<&str>) -> (Conclusion, Vec<SuiteReport>, String) {
         let log = std::env::temp_dir().join(format!("networking-conformance-{}-{name}", std::process::id()));
-        let conclusion = runner.conclude(&Arguments {
+        let (conclusion, reports) = runner.conclude(Arguments {
             logfile: Some(log.to_string_lossy().into_owned()),
+            filter: filter.map(str::to_owned),
             ..Arguments::default()
         });
+        let output = std::fs::read_to_string(&log).unwrap();
         std::fs::remove_file(log).unwrap();
-        conclusion
+        (conclusion, reports, output)
     }
 
     #[test]
     fn a_runner_without_tests_succeeds() {
-        let conclusion = conclude(Runner::new(), "empty");
-        assert!(!conclusion.has_failed(), "{conclusion:?}");
+        let (conclusion, reports, _) = conclude(Runner::new(), "empty", None);
+        assert!(!conclusion.has_failed() && reports.is_empty(), "{conclusion:?}");
     }
 
     #[test]
@@ -208,7 +270,76 @@ mod tests {
             .test("passes", || {})
             // Unlike `panic!`, without a message on the standard error stream.
             .test("panics", || std::panic::resume_unwind(Box::new("a reason")));
-        let conclusion = conclude(runner, "plain");
+        let (conclusion, ..) = conclude(runner, "plain", None);
         assert_eq!((conclusion.num_passed, conclusion.num_failed), (1, 1));
+    }
+
+    struct Backend;
+
+    impl Harness for Backend {
+        fn backend(&self) -> &'static str {
+            "mine"
+        }
+
+        fn known_failures(&self) -> Vec<KnownFailure> {
+            vec![
+                KnownFailure::new("test::body::fails", "issue 7"),
+                KnownFailure::new("test::body::fail", "a typo"),
+            ]
+        }
+    }
+
+    fn fails() -> BoxFuture<'static, CaseResult> {
+        Box::pin(async { Err(Failure::new("it does not hold")) })
+    }
+
+    fn suite() -> Suite<Backend> {
+        let case = |id, applies, run| Case {
+            id,
+            clause: "TEST-1",
+            applies,
+            run,
+        };
+        let fails: fn(_) -> _ = |_: Arc<Backend>| fails();
+        Suite {
+            domain: "test",
+            cases: vec![
+                case("test::body::passes", |_| Applies::Yes, |_| Box::pin(async { Ok(()) })),
+                case("test::body::fails", |_| Applies::Yes, fails),
+                case("test::retry::is_not_there", |_| Applies::Unsupported("retry"), fails),
+                case("test::tls::is_skipped", |_| Applies::Skipped("no sockets"), fails),
+            ],
+        }
+    }
+
+    #[test]
+    fn each_outcome_is_shown_and_counted() {
+        let runner = Runner::new().add(suite(), || Arc::new(Backend));
+        let (conclusion, reports, output) = conclude(runner, "outcomes", None);
+        assert_eq!(
+            (conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored),
+            (2, 1, 2)
+        );
+        for line in [
+            "mine::test::body::passes",
+            "mine::test::body::fails (known failure: issue 7)",
+            "mine::test::retry::is_not_there (unsupported: retry)",
+            "mine::test::tls::is_skipped (skipped: no sockets)",
+            "the suite has no such case; the nearest is test::body::fails",
+        ] {
+            assert!(output.contains(line), "{line} is not in\n{output}");
+        }
+        assert_eq!(
+            reports[0].summary(),
+            "mine (test): 1 passed, 1 failed, 1 known failure, 1 skipped: no sockets; 1 unsupported: retry\n\
+             \x20 known failure: test::body::fails: issue 7\n"
+        );
+    }
+
+    #[test]
+    fn only_selected_cases_are_reported() {
+        let runner = Runner::new().add(suite(), || Arc::new(Backend));
+        let (_, reports, _) = conclude(runner, "selected", Some("retry"));
+        assert_eq!(reports[0].to_string(), "1 unsupported: retry");
     }
 }

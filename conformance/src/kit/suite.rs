@@ -1,28 +1,22 @@
 //! The cases of a domain, and their execution.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
-use tokio::runtime::Runtime;
 
-use super::case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness};
+use super::case::{Applies, Case, CaseRuntime, Harness, KnownFailure};
+use super::execution::{self, Limits};
 use super::report::{CaseReport, Outcome, SuiteReport};
 
 /// Makes a fresh harness for each case.
 pub type Factory<H> = Arc<dyn Fn() -> Arc<H> + Send + Sync>;
 
-/// A case that takes longer than this by the clock of its runtime fails.
-const CASE_LIMIT: Duration = Duration::from_secs(60);
-
-/// A case that takes longer than this in real time fails: a paused clock does not advance while a backend spins.
-const REAL_LIMIT: Duration = Duration::from_secs(90);
-
 /// All cases of a domain. `H` is the domain's harness trait object (`dyn HttpHarness`).
+///
+/// A run makes one harness to ask for its [`backend`](Harness::backend), its [`runtime`](Harness::runtime), its
+/// [known failures](Harness::known_failures) and the cases that apply, and then one for each case that applies.
 ///
 /// Exhaustive on purpose: suites outside this crate are written as literals.
 #[must_use = "a suite does nothing until it is run"]
@@ -43,13 +37,15 @@ impl<H: Harness + ?Sized> Suite<H> {
         Arc::new(factory)
     }
 
-    /// Runs all cases sequentially.
+    /// Runs all cases sequentially. A known failure that names no case of the suite is reported as a case that failed.
     ///
     /// Must not be called from async code: each case starts its own runtime.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
-        let kind = runtime_of(factory);
-        let run = |case| self.run_case_in(kind, case, factory);
-        SuiteReport::new(self.cases.iter().map(run).collect())
+        let probe = self.probe(factory);
+        let run = |index| self.run_probed(&probe, index, factory);
+        let mut reports: Vec<CaseReport> = (0..self.cases.len()).map(run).collect();
+        reports.extend(self.wrong_known_failures(&probe));
+        SuiteReport::new(reports)
     }
 
     /// Runs the case with this id.
@@ -57,66 +53,113 @@ impl<H: Harness + ?Sized> Suite<H> {
     /// # Panics
     /// If no case has this id.
     pub fn run_id(&self, id: &str, factory: &Factory<H>) -> CaseReport {
-        let case = self
-            .cases
-            .iter()
-            .find(|case| case.id == id)
-            .unwrap_or_else(|| panic!("no case {id}"));
-        self.run_case(case, factory)
+        let index = self.index_of(id).unwrap_or_else(|| panic!("no case {id}"));
+        self.run_probed(&self.probe(factory), index, factory)
     }
 
-    /// Runs the case with this id as the body of a `#[test]`. The macros of the domains expand to it.
-    ///
-    /// # Panics
-    /// If the case fails, or no case has this id.
-    pub fn assert_case(&self, id: &str, factory: impl Fn() -> Arc<H> + Send + Sync + 'static) {
-        let report = self.run_id(id, &self.factory(factory));
-        match report.outcome {
-            Outcome::Passed => {}
-            Outcome::Failed => panic!("{} ({}): {}", report.case, report.clause, report.reason),
-            other => println!("{other}: {}: {}", report.case, report.reason),
-        }
+    pub(super) fn index_of(&self, id: &str) -> Option<usize> {
+        self.cases.iter().position(|case| case.id == id)
     }
 
-    /// Runs one case in its own runtime.
-    pub fn run_case(&self, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
-        self.run_case_in(runtime_of(factory), case, factory)
-    }
-
-    fn run_case_in(&self, kind: CaseRuntime, case: &Case<H>, factory: &Factory<H>) -> CaseReport {
-        let clock = SystemClock::new();
-        let runtime = Arc::new(build_runtime(kind));
-        let harness = make_in(&runtime, factory);
-        let backend = harness.backend();
-        let (outcome, reason) = match (case.applies)(&harness) {
-            Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
-            Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
-            Applies::Yes => {
-                let known = harness.known_failures().into_iter().find(|known| known.case == case.id);
-                match (run_within(REAL_LIMIT, &runtime, case, harness), known) {
-                    (Ok(()), None) => (Outcome::Passed, String::new()),
-                    (Ok(()), Some(known)) => (
-                        Outcome::Failed,
-                        format!("listed as a known failure ({}), but it passes", known.reason),
-                    ),
-                    (Err(_), Some(known)) => (Outcome::KnownFailure, known.reason.to_owned()),
-                    (Err(failure), None) => (Outcome::Failed, failure.0),
-                }
+    /// Asks a harness what the execution of its cases depends on.
+    pub(crate) fn probe(&self, factory: &Factory<H>) -> Probe {
+        let runtime = execution::build_runtime(CaseRuntime::MultiThread);
+        let probe = {
+            let harness = execution::make_in(&runtime, factory);
+            let _guard = runtime.enter();
+            Probe {
+                backend: harness.backend(),
+                runtime: harness.runtime(),
+                limits: Limits::new(harness.patience()),
+                known_failures: harness.known_failures(),
+                applies: self.cases.iter().map(|case| (case.applies)(&harness)).collect(),
             }
         };
-        // The thread of a case that exceeded the limit still holds the runtime.
-        if let Some(runtime) = Arc::into_inner(runtime) {
-            runtime.shutdown_background();
-        }
+        runtime.shutdown_background();
+        probe
+    }
+
+    /// Runs the case at `index` in its own runtime, if it applies.
+    pub(super) fn run_probed(&self, probe: &Probe, index: usize, factory: &Factory<H>) -> CaseReport {
+        let case = &self.cases[index];
+        let clock = SystemClock::new();
+        let known = probe.known_failure(case.id);
+        let (outcome, reason) = match probe.applies[index] {
+            Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
+            Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
+            Applies::Yes => match (execution::run(probe.runtime, probe.limits, case, factory), known) {
+                (Ok(()), None) => (Outcome::Passed, String::new()),
+                (Ok(()), Some(known)) => (
+                    Outcome::Failed,
+                    format!("listed as a known failure ({}), but it passes", known.reason),
+                ),
+                (Err(_), Some(known)) => (Outcome::KnownFailure, known.reason.to_owned()),
+                (Err(failure), None) => (Outcome::Failed, failure.0),
+            },
+        };
         CaseReport {
             domain: self.domain.to_owned(),
-            backend: backend.to_owned(),
+            backend: probe.backend.to_owned(),
             case: case.id.to_owned(),
             clause: case.clause.to_owned(),
             outcome,
             reason,
             millis: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// The known failures that name no case, or the same case as another, as cases that failed.
+    pub(super) fn wrong_known_failures(&self, probe: &Probe) -> Vec<CaseReport> {
+        let mut listed = BTreeSet::new();
+        let mut reports = Vec::new();
+        for KnownFailure { case, .. } in &probe.known_failures {
+            let reason = if self.index_of(case).is_none() {
+                format!(
+                    "listed as a known failure, but the suite has no such case; {}",
+                    self.nearest(case)
+                )
+            } else if !listed.insert(case) {
+                "listed twice as a known failure".to_owned()
+            } else {
+                continue;
+            };
+            reports.push(CaseReport {
+                domain: self.domain.to_owned(),
+                backend: probe.backend.to_owned(),
+                case: (*case).to_owned(),
+                clause: String::new(),
+                outcome: Outcome::Failed,
+                reason,
+                millis: 0,
+            });
+        }
+        reports
+    }
+
+    /// The case whose id is most like `id`.
+    fn nearest(&self, id: &str) -> String {
+        let distance = |case: &&Case<H>| strsim::damerau_levenshtein(case.id, id);
+        match self.cases.iter().min_by_key(distance) {
+            Some(case) => format!("the nearest is {}", case.id),
+            None => "it has no cases".to_owned(),
+        }
+    }
+}
+
+/// What the execution of the cases of a harness depends on.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(super) backend: &'static str,
+    pub(crate) runtime: CaseRuntime,
+    limits: Limits,
+    known_failures: Vec<KnownFailure>,
+    /// For each case, whether it applies.
+    pub(super) applies: Vec<Applies>,
+}
+
+impl Probe {
+    pub(super) fn known_failure(&self, id: &str) -> Option<&KnownFailure> {
+        self.known_failures.iter().find(|known| known.case == id)
     }
 }
 
@@ -129,183 +172,108 @@ impl<H: ?Sized> fmt::Debug for Suite<H> {
     }
 }
 
-/// The runtime that the harness asks for. Makes a harness only for this query.
-pub(crate) fn runtime_of<H: Harness + ?Sized>(factory: &Factory<H>) -> CaseRuntime {
-    let runtime = build_runtime(CaseRuntime::PausedClock);
-    let harness = make_in(&runtime, factory);
-    let kind = harness.runtime();
-    drop(harness);
-    runtime.shutdown_background();
-    kind
-}
-
-/// Makes a harness inside the runtime, because it may open sockets or create timers.
-fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc<H> {
-    let _guard = runtime.enter();
-    factory()
-}
-
-fn build_runtime(kind: CaseRuntime) -> Runtime {
-    let mut builder = match kind {
-        CaseRuntime::MultiThread => {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(2);
-            builder
-        }
-        CaseRuntime::PausedClock => {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            builder.start_paused(true);
-            builder
-        }
-    };
-    builder.enable_all().build().expect("a runtime can be built")
-}
-
-/// Runs the case with time limits; a panic is a failure. The thread of a case that exceeds `limit` cannot be stopped,
-/// and keeps running.
-fn run_within<H>(limit: Duration, runtime: &Arc<Runtime>, case: &Case<H>, harness: Arc<H>) -> CaseResult
-where
-    H: Harness + ?Sized,
-{
-    let (done, result) = mpsc::channel();
-    let (runtime, run) = (Arc::clone(runtime), case.run);
-    thread::spawn(move || {
-        let ended = runtime.block_on(guarded(run(harness)));
-        drop(runtime);
-        // The receiver was dropped if the case exceeded the limit.
-        let _ = done.send(ended);
-    });
-    result.recv_timeout(limit).unwrap_or_else(|_| {
-        Err(Failure::new(format!(
-            "the case did not end within {limit:?} of real time"
-        )))
-    })
-}
-
-async fn guarded(case: impl Future<Output = CaseResult>) -> CaseResult {
-    let limited = tokio::time::timeout(CASE_LIMIT, case);
-    match AssertUnwindSafe(limited).catch_unwind().await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Failure::new(format!("the case did not end within {CASE_LIMIT:?}"))),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("no message");
-            Err(Failure::new(format!("panicked: {message}")))
-        }
-    }
-}
-
-/// Defines a domain's suite from its list of cases: the function `suite()`, and the exported macro that expands to one
-/// `#[test]` per case.
-///
-/// The names of cases are unique within a suite. `if` names a function `fn(&H) -> Applies`.
-#[allow(unused_macros, reason = "unused without any domain feature")]
-macro_rules! define_suite {
-    (
-        ($d:tt)
-        $(#[$doc:meta])*
-        macro $name:ident;
-        domain $domain:literal in $domain_module:ident;
-        harness dyn $harness:ident;
-        cases { $($clause:literal $module:ident::$case:ident $(if $applies:path)?),+ $(,)? }
-    ) => {
-        /// All cases of this domain.
-        pub fn suite() -> $crate::Suite<dyn $harness> {
-            $crate::Suite {
-                domain: $domain,
-                cases: vec![$($crate::Case {
-                    id: concat!($domain, "::", stringify!($module), "::", stringify!($case)),
-                    clause: $clause,
-                    applies: {
-                        #[allow(unused_mut, unused_assignments)]
-                        let mut applies: fn(&dyn $harness) -> $crate::Applies = |_| $crate::Applies::Yes;
-                        $(applies = $applies;)?
-                        applies
-                    },
-                    run: |harness| Box::pin($module::$case(harness)),
-                }),+],
-            }
-        }
-
-        $(#[$doc])*
-        #[macro_export]
-        macro_rules! $name {
-            ($d factory:expr) => {
-                // The only use of the factory, so that a factory of another type is reported once.
-                #[allow(dead_code, clippy::redundant_closure_call, reason = "tests use it; the factory may be a closure")]
-                fn harness_under_test() -> ::std::sync::Arc<dyn $crate::$domain_module::$harness> {
-                    ($d factory)()
-                }
-
-                $(
-                    #[test]
-                    fn $case() {
-                        let id = concat!($domain, "::", stringify!($module), "::", stringify!($case));
-                        $crate::$domain_module::suite().assert_case(id, harness_under_test);
-                    }
-                )+
-            };
-        }
-    };
-}
-
-#[allow(unused_imports, reason = "unused without any domain feature")]
-pub(crate) use define_suite;
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::case::{CaseResult, Failure};
     use super::*;
 
-    struct Spinning;
+    struct Backend {
+        known: Vec<KnownFailure>,
+    }
 
-    impl Harness for Spinning {
+    impl Harness for Backend {
         fn backend(&self) -> &'static str {
-            "spinning"
+            "backend"
         }
 
         fn runtime(&self) -> CaseRuntime {
             CaseRuntime::PausedClock
         }
+
+        fn known_failures(&self) -> Vec<KnownFailure> {
+            self.known.clone()
+        }
     }
 
-    fn case(run: fn(Arc<Spinning>) -> futures_core::future::BoxFuture<'static, CaseResult>) -> Case<Spinning> {
-        Case {
-            id: "test::case",
+    fn fails() -> CaseResult {
+        Err(Failure::new("it does not hold"))
+    }
+
+    fn suite() -> Suite<Backend> {
+        let case = |id, applies, run| Case {
+            id,
             clause: "TEST-1",
-            applies: |_| Applies::Yes,
+            applies,
             run,
+        };
+        Suite {
+            domain: "test",
+            cases: vec![
+                case("test::passes", |_| Applies::Yes, |_| Box::pin(async { Ok(()) })),
+                case("test::fails", |_| Applies::Yes, |_| Box::pin(async { fails() })),
+                case(
+                    "test::retries",
+                    |_| Applies::Unsupported("retry"),
+                    |_| Box::pin(async { fails() }),
+                ),
+            ],
         }
     }
 
+    fn run(known: &[KnownFailure]) -> SuiteReport {
+        let suite = suite();
+        let known = known.to_vec();
+        suite.run(&suite.factory(move || Arc::new(Backend { known: known.clone() })))
+    }
+
     #[test]
-    fn a_case_that_spins_under_a_paused_clock_fails() {
-        let spins = case(|_| {
-            Box::pin(async {
-                loop {
-                    tokio::task::yield_now().await;
-                }
-            })
+    fn a_known_failure_is_an_outcome() {
+        let report = run(&[KnownFailure::new("test::fails", "issue 7")]);
+        assert_eq!(report.cases[1].outcome, Outcome::KnownFailure);
+        assert_eq!(report.cases[1].reason, "issue 7");
+        report.assert_conformant();
+    }
+
+    #[test]
+    fn wrong_known_failures_fail() {
+        let report = run(&[
+            KnownFailure::new("test::fails", "issue 7"),
+            KnownFailure::new("test::passes", "issue 8"),
+            KnownFailure::new("test::retires", "a typo"),
+            KnownFailure::new("test::fails", "again"),
+        ]);
+        let failures: Vec<(&str, &str)> = report
+            .failures()
+            .map(|case| (case.case.as_str(), case.reason.as_str()))
+            .collect();
+        let unknown = "listed as a known failure, but the suite has no such case; the nearest is test::retries";
+        assert_eq!(
+            failures,
+            [
+                ("test::passes", "listed as a known failure (issue 8), but it passes"),
+                ("test::retires", unknown),
+                ("test::fails", "listed twice as a known failure"),
+            ]
+        );
+    }
+
+    #[test]
+    fn one_harness_asks_and_one_runs_each_case_that_applies() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&made);
+        let suite = suite();
+        let factory = suite.factory(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Arc::new(Backend { known: Vec::new() })
         });
-        let runtime = Arc::new(build_runtime(CaseRuntime::PausedClock));
-        let failure = run_within(Duration::from_millis(20), &runtime, &spins, Arc::new(Spinning)).unwrap_err();
-        assert!(failure.0.contains("real time"), "{failure}");
-    }
-
-    #[test]
-    fn a_case_that_hangs_or_panics_fails() {
-        let hangs = case(|_| Box::pin(std::future::pending()));
-        let panics = case(|_| Box::pin(async { panic!("a reason") }));
-        for (case, reason) in [(hangs, "did not end"), (panics, "panicked: a reason")] {
-            let suite = Suite {
-                domain: "test",
-                cases: vec![case],
-            };
-            let report = suite.run(&suite.factory(|| Arc::new(Spinning)));
-            let failed: Vec<_> = report.failures().collect();
-            assert!(failed.len() == 1 && failed[0].reason.contains(reason), "{failed:?}");
-        }
+        let report = suite.run(&factory);
+        assert_eq!(report.cases.len(), 3);
+        assert_eq!(
+            made.load(Ordering::SeqCst),
+            3,
+            "the first, and one for each of two cases"
+        );
     }
 }

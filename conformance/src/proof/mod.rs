@@ -39,7 +39,7 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::kit::{CaseRuntime, Factory, Harness, Suite, runtime_of};
+use crate::kit::{CaseRuntime, Factory, Harness, Suite};
 
 /// Declares the saboteurs of a domain: an enum with one variant per deliberate mistake.
 ///
@@ -146,7 +146,7 @@ impl<H: Harness + ?Sized> Suite<H> {
             })
             .collect();
         let Some((first, _)) = checks.first() else { return };
-        let threads = suites_at_a_time(runtime_of(&factory_of(&harness, *first)));
+        let threads = suites_at_a_time(self.probe(&factory_of(&harness, *first)).runtime);
         let checks = Mutex::new(checks.iter());
         let next = || locked(&checks).next();
         let problems = Mutex::new(Vec::new());

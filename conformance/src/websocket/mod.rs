@@ -15,10 +15,10 @@
 //! ```
 
 mod cases;
+mod patient;
 mod server;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use networking_spi::websocket::WebSocketClient;
 
@@ -30,11 +30,6 @@ use crate::kit::define_suite;
 pub trait WebSocketHarness: Harness {
     /// A fresh client. It connects to servers on the loopback interface, without TLS.
     fn client(&self) -> Arc<dyn WebSocketClient>;
-
-    /// How long a case waits for an expected event before it fails. Defaults to 5 seconds.
-    fn patience(&self) -> Duration {
-        Duration::from_secs(5)
-    }
 }
 
 define_suite! {
@@ -44,6 +39,7 @@ define_suite! {
     macro websocket_conformance;
     domain "websocket" in websocket;
     harness dyn WebSocketHarness;
+    modules { messages, handshake, closing, liveness }
     cases {
         "WS-1" messages::messages_arrive_unchanged,
         "WS-2" handshake::headers_and_sub_protocols_are_negotiated,

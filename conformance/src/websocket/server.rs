@@ -77,10 +77,10 @@ impl Server {
     pub(super) async fn start() -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
-            .map_err(|error| Failure::new(format!("no port: {error}")))?;
+            .map_err(|error| Failure::with_error("no port", &error))?;
         let address = listener
             .local_addr()
-            .map_err(|error| Failure::new(format!("no address: {error}")))?;
+            .map_err(|error| Failure::with_error("no address", &error))?;
         let seen = watch::Sender::default();
         let sender = seen.clone();
         let accepting = tokio::spawn(async move {

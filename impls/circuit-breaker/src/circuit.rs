@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use networking_spi::circuit_breaker::{
-    CallOutcome, CallRecord, CancelPolicy, Circuit, CircuitBreakerConfig, CircuitEvent, CircuitEventKind,
-    CircuitMetrics, CircuitMode, CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TripPolicy,
+    CallOutcome, CallRecord, Circuit, CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitMetrics,
+    CircuitMode, CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TripPolicy,
 };
 use networking_spi::clock::Clock;
 
@@ -158,7 +158,7 @@ impl SlidingWindowCircuit {
         self.counters.totals().admitted
     }
 
-    /// Marks the circuit as evicted if a new circuit would behave the same: closed in automatic mode, not configured
+    /// Marks the circuit as evicted if a new circuit would behave the same: closed, in the configured mode, not configured
     /// individually, without failures, calls in flight and handles outside of the registry.
     pub(super) fn try_evict(self: &Arc<Self>) -> bool {
         if self.configured.load(Ordering::Relaxed) {
@@ -240,14 +240,7 @@ impl SlidingWindowCircuit {
 
     #[cold]
     fn settle_slow(&self, token: PermitToken, record: CallRecord) {
-        let outcome = match record.outcome {
-            _ if record.panicked => CallOutcome::Failure,
-            Some(outcome) => outcome,
-            None => match self.config.load().on_cancel {
-                CancelPolicy::Ignore => CallOutcome::Ignored,
-                CancelPolicy::Failure => CallOutcome::Failure,
-            },
-        };
+        let outcome = record.outcome_by(self.config.load().on_cancel);
         let slow = outcome != CallOutcome::Ignored && self.is_slow(token);
         let end = CallEnd {
             outcome,

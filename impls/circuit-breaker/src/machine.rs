@@ -142,7 +142,7 @@ impl Machine {
             Phase::HalfOpen(half_open) => {
                 let id = self.next_probe;
                 let lease_ends = now.saturating_add(nanos(lease(cx.config)));
-                if half_open.admit(id, now, lease_ends, cx.config.half_open.max_concurrent_probes) {
+                if half_open.admit(id, now, lease_ends, cx.config.half_open.concurrent_probes()) {
                     self.next_probe += 1;
                     return Admission::Admitted(token.with_probe(id));
                 }
@@ -260,7 +260,7 @@ impl Machine {
         };
         matches!(self.phase, Phase::Closed)
             && !self.forced
-            && self.mode == CircuitMode::Automatic
+            && self.mode == cx.config.mode
             && cx.gate.streak() == 0
             && self.window.metrics(now).failures == 0
     }

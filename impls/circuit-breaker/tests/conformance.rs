@@ -9,7 +9,7 @@ use networking_circuit_breaker::{SlidingWindowCircuitBreaker, SlidingWindowCircu
 use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
 use networking_conformance::runner::Runner;
 use networking_conformance::{CaseRuntime, Harness};
-use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig};
 
 fn main() -> ExitCode {
     Runner::new()
@@ -57,6 +57,10 @@ impl Harness for SlidingWindow {
 
 #[async_trait]
 impl CircuitBreakerHarness for SlidingWindow {
+    fn capabilities(&self) -> &'static CircuitBreakerCapabilities {
+        const { &CircuitBreakerCapabilities::all() }
+    }
+
     fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker> {
         self.build(SlidingWindowCircuitBreaker::builder().default_config(config))
     }

@@ -62,7 +62,7 @@ async fn compare(seed: u64, saboteur: Option<Saboteur>) -> Result<(), String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let config = random_config(&mut rng);
     let mut history = vec![format!("{config:?}")];
-    let model = ModelBreaker::new(config.clone());
+    let model = ModelBreaker::new(config.clone()).starting_at(SystemTime::UNIX_EPOCH);
     let model = match saboteur {
         Some(saboteur) => model.with_saboteur(saboteur),
         None => model,

@@ -32,6 +32,25 @@ fn saboteurs_are_caught_on_the_network() {
     });
 }
 
+#[test]
+fn a_call_that_does_not_end_says_what_the_case_waited_for() {
+    let suite = suite();
+    let factory = suite.factory(|| Arc::new(SaboteurHarness::new(http_harness::Memory, Saboteur::IgnoresTimeouts)));
+    for (case, what) in [
+        (
+            "http::limits::a_silent_peer_times_out",
+            "the case waited 5s for the response of GET http://origin.test/silent",
+        ),
+        (
+            "http::limits::the_timeout_covers_the_body",
+            "the case waited 5s for the next part of the body of GET http://origin.test/stall",
+        ),
+    ] {
+        let report = suite.run_id(case, &factory);
+        assert!(report.reason.contains(what), "{}", report.reason);
+    }
+}
+
 fn network_saboteurs() -> impl Iterator<Item = Saboteur> {
     let saboteurs = Saboteur::ALL.iter().copied();
     saboteurs.filter(|saboteur| !applies(*saboteur, &http_harness::Memory) && *saboteur != Saboteur::InventsMetrics)

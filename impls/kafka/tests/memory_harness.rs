@@ -80,10 +80,6 @@ impl KafkaHarness for MemoryHarness {
         format!("{what}-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn settle(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
     fn quiet(&self) -> Duration {
         Duration::from_millis(50)
     }

@@ -32,6 +32,10 @@ impl Harness for Mock {
     fn backend(&self) -> &'static str {
         "rdkafka-mock"
     }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 #[async_trait]
@@ -69,10 +73,6 @@ impl KafkaHarness for Mock {
         format!("{what}-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn settle(&self) -> Duration {
-        Duration::from_secs(30)
-    }
-
     fn quiet(&self) -> Duration {
         Duration::from_millis(200)
     }
@@ -90,7 +90,7 @@ impl KafkaHarness for Mock {
                     cluster.broker_up(1)
                 }
             })
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(|error| Failure::with_error("the mock cluster", &error))
     }
 }
 
@@ -150,6 +150,10 @@ impl Harness for RealCluster {
     fn backend(&self) -> &'static str {
         "rdkafka"
     }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 }
 
 #[async_trait]
@@ -177,10 +181,6 @@ impl KafkaHarness for RealCluster {
             self.run,
             self.names.fetch_add(1, Ordering::Relaxed)
         )
-    }
-
-    fn settle(&self) -> Duration {
-        Duration::from_secs(30)
     }
 
     fn quiet(&self) -> Duration {

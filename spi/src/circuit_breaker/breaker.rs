@@ -23,7 +23,11 @@ pub type BoxedOperation = Box<dyn FnOnce() -> BoxFuture<'static, Result<Operatio
 
 capabilities! {
     /// What a [`CircuitBreaker`] supports. Without capabilities, it only has
-    /// [`TripPolicy::ConsecutiveFailures`](super::TripPolicy::ConsecutiveFailures).
+    /// [`TripPolicy::ConsecutiveFailures`](super::TripPolicy::ConsecutiveFailures), and a half-open circuit admits every
+    /// call: the first success closes it, the first failure opens it again.
+    ///
+    /// A configuration or operation that needs a capability which is not declared fails with
+    /// [`Unsupported`](ErrorKind::Unsupported).
     pub struct CircuitBreakerCapabilities {
         /// [`TripPolicy::CountWindow`](super::TripPolicy::CountWindow).
         count_window,
@@ -35,6 +39,15 @@ capabilities! {
         metrics_only,
         /// [`CircuitBreaker::subscribe`].
         events,
+        /// [`HalfOpenPolicy::max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes), and a
+        /// [`success_threshold`](super::HalfOpenPolicy::success_threshold) above 1.
+        probe_limits,
+        /// A probe loses its slot after a time, and its late result does not count:
+        /// [`HalfOpenPolicy::probe_lease`](super::HalfOpenPolicy::probe_lease), and its default.
+        probe_leases,
+        /// [`CircuitBreaker::force_circuit_open`] and [`CircuitBreaker::force_circuit_closed`], and the modes
+        /// [`ForcedOpen`](super::CircuitMode::ForcedOpen) and [`ForcedClosed`](super::CircuitMode::ForcedClosed).
+        overrides,
     }
 }
 
@@ -47,11 +60,12 @@ capabilities! {
 /// # Behaviour of every implementation
 ///
 /// * If a call is rejected, its operation is not called. The error has the delay before a retry, if it is known.
-/// * A half-open circuit admits at most [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at the
-///   same time, regardless of the number of callers.
+/// * With the capability `probe_limits`, a half-open circuit admits at most
+///   [`max_concurrent_probes`](super::HalfOpenPolicy::max_concurrent_probes) at the same time, regardless of the number of
+///   callers.
 /// * A result counts only for the state generation in which its call was admitted.
-/// * Every permit is released: by `record`, or when it is dropped, also in a panic or with a cancelled future. The permit
-///   of a probe loses its slot when its lease ends.
+/// * Every permit is released: by `record`, or when it is dropped, also in a panic or with a cancelled future. With the
+///   capability `probe_leases`, the permit of a probe loses its slot when its lease ends.
 /// * No lock is held while events are delivered. For a subscriber that lags, the oldest events are dropped, and it
 ///   receives their number.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
@@ -99,7 +113,7 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     fn configure_circuit_breaker(&self, name: &str, config: CircuitBreakerConfig) -> Result<()>;
 
     /// Closes a circuit, ends a forced state, and empties the window and the counters. The mode is then automatic, or
-    /// metrics-only if that is configured.
+    /// metrics-only if that is configured. A configured forced mode returns only when the circuit is configured again.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
@@ -117,13 +131,15 @@ pub trait CircuitBreaker: fmt::Debug + Send + Sync + 'static {
     /// Opens a circuit until it is reset or forced closed.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit, [`Unsupported`](ErrorKind::Unsupported) without the
+    /// capability `overrides`.
     fn force_circuit_open(&self, name: &str) -> Result<()>;
 
     /// Closes a circuit until it is reset or forced open.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit.
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such circuit, [`Unsupported`](ErrorKind::Unsupported) without the
+    /// capability `overrides`.
     fn force_circuit_closed(&self, name: &str) -> Result<()>;
 
     /// Subscribes to the events of all circuits. The stream does not end while the breaker exists. For a subscriber that

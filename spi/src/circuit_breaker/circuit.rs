@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{CircuitBreakerConfig, CircuitMetrics, CircuitState};
+use super::{CancelPolicy, CircuitBreakerConfig, CircuitMetrics, CircuitState};
 use crate::error::{ErrorKind, NetworkError, Result, Retryability, context};
 
 /// The outcome of a call.
@@ -57,6 +58,15 @@ impl CallRecord {
             outcome: None,
             panicked,
             retry_after: None,
+        }
+    }
+
+    /// What the call counts as in a circuit with this policy.
+    pub const fn outcome_by(&self, on_cancel: CancelPolicy) -> CallOutcome {
+        match (self.panicked, self.outcome, on_cancel) {
+            (true, _, _) | (false, None, CancelPolicy::Failure) => CallOutcome::Failure,
+            (false, Some(outcome), _) => outcome,
+            (false, None, CancelPolicy::Ignore) => CallOutcome::Ignored,
         }
     }
 
@@ -219,6 +229,9 @@ pub trait Circuit: fmt::Debug + Send + Sync + 'static {
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline>;
 
     /// Records the end of a call. [`Permit`] and [`OwnedPermit`] call this method; applications do not.
+    ///
+    /// Must not panic, because permits call it when they are dropped. A panic while the thread already unwinds is caught,
+    /// since it would abort the process; any other panic reaches the caller.
     fn complete(&self, token: PermitToken, record: CallRecord);
 }
 
@@ -276,17 +289,33 @@ impl<'c> Permit<'c> {
     /// Records the outcome of the call, and releases the permit. If the state generation has changed since the call was
     /// admitted, the result is counted as stale and has no other effect.
     pub fn record(self, record: impl Into<CallRecord>) {
-        let (circuit, token) = (self.circuit, self.token);
+        let circuit = self.circuit;
+        circuit.complete(self.into_token(), record.into());
+    }
+
+    /// For implementers of a [`Circuit`] that wraps another one: the token of the inner permit, which is not released. The
+    /// wrapper puts the token into its own permit, and passes it to [`Circuit::complete`] of the inner circuit.
+    pub fn into_token(self) -> PermitToken {
+        let token = self.token;
         std::mem::forget(self);
-        circuit.complete(token, record.into());
+        token
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.circuit
-            .complete(self.token, CallRecord::dropped(std::thread::panicking()));
+        complete_dropped(self.circuit, self.token);
     }
+}
+
+/// Completes a call whose permit was dropped.
+fn complete_dropped(circuit: &dyn Circuit, token: PermitToken) {
+    if !std::thread::panicking() {
+        return circuit.complete(token, CallRecord::dropped(false));
+    }
+    // A panic that leaves a destructor while the thread unwinds aborts the process. The first panic continues.
+    let completed = catch_unwind(AssertUnwindSafe(|| circuit.complete(token, CallRecord::dropped(true))));
+    drop(completed);
 }
 
 impl fmt::Debug for Permit<'_> {
@@ -312,9 +341,7 @@ impl OwnedPermit {
     /// # Errors
     /// Same as [`Circuit::try_acquire`].
     pub fn acquire(circuit: &Arc<dyn Circuit>) -> Result<Self, CircuitRejection> {
-        let permit = circuit.try_acquire()?;
-        let token = permit.token;
-        std::mem::forget(permit);
+        let token = circuit.try_acquire()?.into_token();
         Ok(Self {
             circuit: Arc::clone(circuit),
             token: Some(token),
@@ -332,8 +359,7 @@ impl OwnedPermit {
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            self.circuit
-                .complete(token, CallRecord::dropped(std::thread::panicking()));
+            complete_dropped(&*self.circuit, token);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::CallOutcome;
-use crate::error::{ErrorKind, NetworkError, SendState};
+use crate::error::{ErrorKind, NetworkError, Phase, SendState};
 use crate::http::status;
 
 /// Decides which errors count as failures of the dependency.
@@ -26,8 +26,13 @@ pub trait ErrorClassifier: fmt::Debug + Send + Sync + 'static {
 /// | not found, already exists, authentication, permission denied, conflict, incompatible schema | success |
 /// | invalid input, unsupported, encoding, cancellation, open circuit, rejection by the application | ignored |
 /// | exhausted local resource, closed handle | ignored |
-/// | connection, TLS, proxy, protocol, timeout, truncated or undecodable body, failure of the peer | failure |
-/// | any other error, for example too large, redirect, denied destination | failure |
+/// | a destination that the client's configuration denies | ignored |
+/// | a size limit or a redirect limit of the client | ignored: the peer responded, and the limit is the caller's |
+/// | a timeout while waiting for a local resource (phase queue) | ignored |
+/// | connection, TLS, proxy, protocol, any other timeout, truncated or undecodable body, failure of the peer | failure |
+/// | any other error | failure |
+///
+/// An error that only the caller or the client's policy caused does not show whether the dependency works, so it is ignored.
 pub fn default_classifier() -> Arc<dyn ErrorClassifier> {
     Arc::new(DefaultClassifier)
 }
@@ -47,11 +52,16 @@ impl ErrorClassifier for DefaultClassifier {
         match error.kind() {
             // The limiter is local: the request did not reach the dependency.
             ErrorKind::RateLimited if error.send_state() == SendState::NotSent => CallOutcome::Ignored,
+            // Waiting for a permit, a place in a queue or a connection of the pool.
+            ErrorKind::Timeout if error.phase() == Some(Phase::Queue) => CallOutcome::Ignored,
             ErrorKind::InvalidInput
             | ErrorKind::Unsupported
             | ErrorKind::Encode
             | ErrorKind::Cancelled
             | ErrorKind::Rejected
+            | ErrorKind::DestinationDenied
+            | ErrorKind::TooLarge
+            | ErrorKind::Redirect
             | ErrorKind::CircuitOpen
             | ErrorKind::Exhausted
             | ErrorKind::Closed => CallOutcome::Ignored,
@@ -93,7 +103,7 @@ struct KafkaClassifier;
 impl ErrorClassifier for KafkaClassifier {
     fn classify(&self, error: &NetworkError) -> CallOutcome {
         match error.kind() {
-            ErrorKind::TooLarge | ErrorKind::Decode => CallOutcome::Ignored,
+            ErrorKind::Decode => CallOutcome::Ignored,
             _ => DefaultClassifier.classify(error),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{CircuitMode, ErrorClassifier, default_classifier};
+use super::{CircuitBreakerCapabilities, CircuitMode, ErrorClassifier, default_classifier};
 use crate::backoff::{Backoff, Jitter};
 use crate::error::Result;
 use crate::validate::{self, Validate};
@@ -147,22 +147,25 @@ impl Validate for RateThresholds {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HalfOpenPolicy {
-    /// The maximum number of probes in flight, at least 1.
-    pub max_concurrent_probes: u32,
+    /// The maximum number of probes in flight, at least 1. `None`: one, or every call if the breaker does not declare the
+    /// capability [`probe_limits`](super::CircuitBreakerCapabilities::probe_limits). A number needs that capability.
+    pub max_concurrent_probes: Option<u32>,
     /// The number of successful probes after which the circuit closes, at least 1. One failed probe opens the circuit again.
-    /// If the trip policy times calls, a slow probe also does.
+    /// If the trip policy times calls, a slow probe also does. A number above 1 needs the capability
+    /// [`probe_limits`](super::CircuitBreakerCapabilities::probe_limits).
     pub success_threshold: u32,
     /// How long a probe may hold its slot. After that, the slot is free, and a late result of the probe does not count.
-    /// `None`: the initial open time, or the call timeout if that is longer.
+    /// `None`: the initial open time, or the call timeout if that is longer; forever, if the breaker does not declare the
+    /// capability [`probe_leases`](super::CircuitBreakerCapabilities::probe_leases). A time needs that capability.
     #[serde(with = "humantime_serde")]
     pub probe_lease: Option<Duration>,
 }
 
 impl Default for HalfOpenPolicy {
-    /// One probe at a time; one success closes the circuit.
+    /// One probe at a time, if the breaker can limit them; one success closes the circuit.
     fn default() -> Self {
         Self {
-            max_concurrent_probes: 1,
+            max_concurrent_probes: None,
             success_threshold: 1,
             probe_lease: None,
         }
@@ -173,9 +176,17 @@ impl HalfOpenPolicy {
     /// Admits at most `max_concurrent_probes` at a time, and closes the circuit after `success_threshold` successful probes.
     pub const fn new(max_concurrent_probes: u32, success_threshold: u32) -> Self {
         Self {
-            max_concurrent_probes,
+            max_concurrent_probes: Some(max_concurrent_probes),
             success_threshold,
             probe_lease: None,
+        }
+    }
+
+    /// For breakers with the capability `probe_limits`: the maximum number of probes in flight, 1 if none is set.
+    pub const fn concurrent_probes(&self) -> u32 {
+        match self.max_concurrent_probes {
+            Some(limit) => limit,
+            None => 1,
         }
     }
 
@@ -189,7 +200,7 @@ impl HalfOpenPolicy {
 impl Validate for HalfOpenPolicy {
     fn validate(&self) -> Result<()> {
         validate::ensure(
-            self.max_concurrent_probes > 0,
+            self.concurrent_probes() > 0,
             "max_concurrent_probes",
             "must be at least 1",
         )?;
@@ -378,6 +389,48 @@ impl CircuitBreakerConfig {
     pub fn with_classifier(mut self, classifier: Arc<dyn ErrorClassifier>) -> Self {
         self.classifier = classifier;
         self
+    }
+}
+
+impl CircuitBreakerConfig {
+    /// For implementers: fails with an error of `operation` if this configuration needs a capability that `declared` does
+    /// not have. [`validate`](Validate::validate) it first.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
+    pub fn require(&self, declared: &CircuitBreakerCapabilities, operation: &'static str) -> Result<()> {
+        let rates = match &self.trip {
+            TripPolicy::ConsecutiveFailures { .. } => None,
+            TripPolicy::CountWindow { rates, .. } => {
+                declared.require(operation, "count_window")?;
+                Some(rates)
+            }
+            TripPolicy::TimeWindow { rates, .. } => {
+                declared.require(operation, "time_window")?;
+                Some(rates)
+            }
+        };
+        for (needed, capability) in [
+            (
+                rates.is_some_and(|rates| rates.slow_call_duration.is_some()),
+                "slow_call_rate",
+            ),
+            (
+                self.half_open.max_concurrent_probes.is_some() || self.half_open.success_threshold > 1,
+                "probe_limits",
+            ),
+            (self.half_open.probe_lease.is_some(), "probe_leases"),
+            (self.mode == CircuitMode::MetricsOnly, "metrics_only"),
+            (
+                matches!(self.mode, CircuitMode::ForcedOpen | CircuitMode::ForcedClosed),
+                "overrides",
+            ),
+        ] {
+            if needed {
+                declared.require(operation, capability)?;
+            }
+        }
+        Ok(())
     }
 }
 

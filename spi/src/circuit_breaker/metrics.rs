@@ -21,11 +21,12 @@ pub struct CircuitMetrics {
     pub failures: u64,
     /// Calls whose outcome was ignored.
     pub ignored: u64,
-    /// Calls that were rejected. In metrics-only mode, calls that automatic mode would have rejected.
+    /// Calls that were rejected. In metrics-only mode, calls that automatic mode would have rejected; these are admitted, and
+    /// are therefore also counted by how they end.
     pub rejected: u64,
     /// Results from an earlier state generation, which had no other effect.
     pub stale: u64,
-    /// Calls that were slow, if the policy times calls.
+    /// Successes and failures that were slow, if the policy times calls. An ignored call is never slow.
     pub slow: u64,
     /// Calls in flight.
     pub in_flight: u64,
@@ -33,7 +34,7 @@ pub struct CircuitMetrics {
     pub consecutive_failures: u32,
     /// The window of the trip policy.
     pub window: WindowMetrics,
-    /// The number of times that the circuit opened.
+    /// The number of times that the circuit opened, also by an override.
     pub times_opened: u64,
     /// The time since the circuit entered its current state.
     pub in_state_for: Duration,

@@ -22,6 +22,8 @@ mod call;
 mod circuit;
 mod classifier;
 mod config;
+#[cfg(any(test, feature = "mock"))]
+mod double;
 mod event;
 mod metrics;
 
@@ -37,6 +39,8 @@ pub use metrics::{CircuitMetrics, CircuitTransition, StateDurations, WindowMetri
 pub use breaker::MockCircuitBreaker;
 #[cfg(any(test, feature = "mock"))]
 pub use circuit::MockCircuit;
+#[cfg(any(test, feature = "mock"))]
+pub use double::{CircuitDecision, ScriptedCircuit, ScriptedCircuitBreaker, always_closed};
 
 use crate::names::named_enum;
 

@@ -397,6 +397,16 @@ impl<C: HttpClient + ?Sized> RequestBuilder<'_, C> {
     }
 }
 
+impl<'c, C: HttpClient + ?Sized> RequestBuilder<'c, C> {
+    /// Sends the request: the same as awaiting the builder.
+    ///
+    /// # Errors
+    /// The first error of the building methods, and the errors of [`HttpClient::request`].
+    pub fn send(self) -> BoxFuture<'c, Result<HttpResponse>> {
+        self.into_future()
+    }
+}
+
 impl<'c, C: HttpClient + ?Sized> IntoFuture for RequestBuilder<'c, C> {
     type Output = Result<HttpResponse>;
     type IntoFuture = BoxFuture<'c, Result<HttpResponse>>;

@@ -15,7 +15,7 @@ pub struct HttpClientMetrics {
     pub in_flight: u64,
     /// Calls that returned a response with any status.
     pub responses: u64,
-    /// Calls that returned an error.
+    /// Calls that ended without a response. A status that `raise_for_status` makes an error counts as a response.
     pub failures: u64,
     /// Calls whose future was dropped before it completed.
     pub cancelled: u64,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::circuit_breaker::{
-    CallRecord, CancelPolicy, CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitMetrics, CircuitMode,
-    CircuitRejection, CircuitTransition, Deadline, HalfOpenPolicy, OpenPolicy, OwnedPermit, Permit, PermitToken,
-    RateThresholds, TransitionReason, TripPolicy, default_classifier, kafka_classifier,
+    CallRecord, CancelPolicy, CircuitBreakerCapabilities, CircuitBreakerConfig, CircuitEvent, CircuitEventKind,
+    CircuitMetrics, CircuitMode, CircuitRejection, CircuitTransition, Deadline, HalfOpenPolicy, OpenPolicy,
+    OwnedPermit, Permit, PermitToken, RateThresholds, TransitionReason, TripPolicy, default_classifier,
+    kafka_classifier,
 };
 use networking_spi::prelude::*;
 use networking_spi::validate::Validate;
@@ -114,6 +115,81 @@ fn a_permit_dropped_by_a_panic_says_so() {
         std::panic::catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
     }
     assert_eq!(recorder.records(), [CallRecord::dropped(true); 2]);
+}
+
+/// A circuit that breaks the rule that `complete` does not panic.
+#[derive(Debug)]
+struct Panics;
+
+impl Circuit for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
+        Ok(Permit::new(self, TOKEN))
+    }
+
+    fn state(&self) -> CircuitState {
+        CircuitState::Closed
+    }
+
+    fn metrics(&self) -> CircuitMetrics {
+        CircuitMetrics::default()
+    }
+
+    fn config(&self) -> Arc<CircuitBreakerConfig> {
+        Arc::default()
+    }
+
+    fn deadline(&self, _limit: Option<Duration>) -> Option<Deadline> {
+        None
+    }
+
+    fn complete(&self, _token: PermitToken, _record: CallRecord) {
+        std::panic::resume_unwind(Box::new("the circuit"));
+    }
+}
+
+#[test]
+fn a_circuit_that_panics_does_not_abort_the_process() {
+    let circuit: Arc<dyn Circuit> = Arc::new(Panics);
+    let operation = || std::panic::resume_unwind(Box::new("the operation"));
+    let of_the_circuit: [Box<dyn Fn()>; 4] = [
+        Box::new(|| circuit.try_acquire().unwrap().record(CallOutcome::Success)),
+        Box::new(|| OwnedPermit::acquire(&circuit).unwrap().record(CallOutcome::Success)),
+        Box::new(|| drop(circuit.try_acquire().unwrap())),
+        Box::new(|| drop(OwnedPermit::acquire(&circuit).unwrap())),
+    ];
+    let of_the_operation: [Box<dyn Fn()>; 2] = [
+        Box::new(|| {
+            let _permit = circuit.try_acquire().unwrap();
+            operation();
+        }),
+        Box::new(|| {
+            let _permit = OwnedPermit::acquire(&circuit).unwrap();
+            operation();
+        }),
+    ];
+    let cause = |call: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        panic.downcast_ref::<&str>().copied()
+    };
+    for call in &of_the_circuit {
+        assert_eq!(cause(call), Some("the circuit"));
+    }
+    for call in &of_the_operation {
+        assert_eq!(cause(call), Some("the operation"), "the first panic continues");
+    }
+}
+
+#[test]
+fn a_wrapper_can_pass_on_the_token_of_a_permit() {
+    let circuit = Recorder::default();
+    let token = circuit.try_acquire().unwrap().into_token();
+    assert!(circuit.records().is_empty(), "the permit is not released");
+    circuit.complete(token, CallRecord::new(CallOutcome::Ignored));
+    assert_eq!(circuit.records(), [CallRecord::new(CallOutcome::Ignored)]);
 }
 
 #[tokio::test]
@@ -261,6 +337,57 @@ fn a_wrong_configuration_names_its_field() {
 }
 
 #[test]
+fn a_configuration_needs_the_capabilities_of_its_parts() {
+    let config = CircuitBreakerConfig::new;
+    let second = Duration::from_secs(1);
+    let rates = || RateThresholds::new(0.5, 1);
+    let half_open = HalfOpenPolicy::default;
+    let window = |rates| TripPolicy::count_window(5, rates);
+    for (needed, config) in [
+        ("count_window", config().with_trip(window(rates()))),
+        (
+            "time_window",
+            config().with_trip(TripPolicy::time_window(second, rates())),
+        ),
+        (
+            "slow_call_rate",
+            config().with_trip(window(rates().with_slow_calls(second, 0.5))),
+        ),
+        ("probe_limits", config().with_half_open(HalfOpenPolicy::new(1, 1))),
+        (
+            "probe_leases",
+            config().with_half_open(half_open().with_probe_lease(second)),
+        ),
+        ("metrics_only", config().with_mode(CircuitMode::MetricsOnly)),
+        ("overrides", config().with_mode(CircuitMode::ForcedOpen)),
+        ("overrides", config().with_mode(CircuitMode::ForcedClosed)),
+    ] {
+        let mut declared = CircuitBreakerCapabilities::all();
+        config.require(&declared, "test").expect(needed);
+        match needed {
+            "count_window" => declared.count_window = false,
+            "time_window" => declared.time_window = false,
+            "slow_call_rate" => declared.slow_call_rate = false,
+            "probe_limits" => declared.probe_limits = false,
+            "probe_leases" => declared.probe_leases = false,
+            "metrics_only" => declared.metrics_only = false,
+            _ => declared.overrides = false,
+        }
+        let error = config.require(&declared, "test").expect_err(needed);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.get(networking_spi::error::context::CAPABILITY), Some(needed));
+    }
+    let mut two_successes = half_open();
+    two_successes.success_threshold = 2;
+    let none = CircuitBreakerCapabilities::none();
+    config()
+        .with_half_open(two_successes)
+        .require(&none, "test")
+        .unwrap_err();
+    config().with_call_timeout(second).require(&none, "test").unwrap();
+}
+
+#[test]
 fn a_configuration_survives_json() {
     let configs = [
         CircuitBreakerConfig::new(),
@@ -387,6 +514,24 @@ fn the_default_classifier_counts_only_failures_of_the_dependency() {
         (kind(ErrorKind::Cancelled), CallOutcome::Ignored),
         (kind(ErrorKind::CircuitOpen), CallOutcome::Ignored),
         (kind(ErrorKind::Exhausted), CallOutcome::Ignored),
+        (kind(ErrorKind::DestinationDenied), CallOutcome::Ignored),
+        (kind(ErrorKind::TooLarge), CallOutcome::Ignored),
+        (kind(ErrorKind::Redirect), CallOutcome::Ignored),
+        // A proxy or a server that says so did respond, or fails itself.
+        (kind(ErrorKind::TooLarge).with_status(502), CallOutcome::Failure),
+        (kind(ErrorKind::Redirect).with_status(308), CallOutcome::Success),
+        (
+            NetworkError::timeout("test", Phase::Queue, Duration::from_secs(1)),
+            CallOutcome::Ignored,
+        ),
+        (
+            NetworkError::timeout("test", Phase::Connect, Duration::from_secs(1)),
+            CallOutcome::Failure,
+        ),
+        (kind(ErrorKind::Tls), CallOutcome::Failure),
+        (kind(ErrorKind::Proxy), CallOutcome::Failure),
+        (kind(ErrorKind::Decode), CallOutcome::Failure),
+        (kind(ErrorKind::Internal), CallOutcome::Failure),
     ] {
         assert_eq!(classifier.classify(&error), expected, "{error}");
     }

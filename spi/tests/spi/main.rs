@@ -2,6 +2,8 @@
 
 mod bridge_values;
 mod circuit_breaker_contract;
+#[cfg(feature = "mock")]
+mod circuit_doubles;
 mod config;
 mod dyn_compatible;
 mod error_contract;

@@ -1,7 +1,9 @@
-//! `cargo xtask live [domain]`: starts real servers, runs the same cases against them, and stops them.
+//! `cargo xtask live [part]`: starts real servers, runs the same cases against them, and stops them; checks the conformance
+//! page in a browser.
 
 mod http;
 mod kafka;
+mod matrix;
 mod process;
 
 use std::io::Read;
@@ -14,10 +16,11 @@ use crate::Result;
 /// Options of the command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The domain; defaults to all domains.
-    domain: Option<Domain>,
+    /// The part; defaults to all parts.
+    #[arg(value_name = "PART")]
+    part: Option<Part>,
     /// Start the servers, print their addresses, and stop them at the end of standard input.
-    #[arg(long, requires = "domain")]
+    #[arg(long, requires = "part")]
     hold: bool,
     /// Deliveries for the quickstart over Kafka, one JSON object per line; defaults to the quickstart's sample.
     #[arg(long, value_name = "FILE")]
@@ -25,22 +28,28 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Domain {
+enum Part {
+    /// HTTP servers, proxies and authorization servers.
     Http,
+    /// Kafka and a schema registry.
     Kafka,
+    /// The page of `cargo xtask conformance`, in headless Chromium.
+    Matrix,
 }
 
-/// Runs the live tier of a domain, or of all.
+/// Runs a part of the live tier, or all.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::stop_on_interrupt()?;
-    let domains = match arguments.domain {
-        Some(domain) => vec![domain],
-        None => vec![Domain::Http, Domain::Kafka],
+    let parts = match arguments.part {
+        Some(Part::Matrix) if arguments.hold => return Err("--hold: the part matrix has no servers".to_owned()),
+        Some(part) => vec![part],
+        None => vec![Part::Matrix, Part::Http, Part::Kafka],
     };
-    for domain in domains {
-        match domain {
-            Domain::Http => http::run(arguments.hold)?,
-            Domain::Kafka => kafka::run(arguments.hold, arguments.input.as_deref())?,
+    for part in parts {
+        match part {
+            Part::Http => http::run(arguments.hold)?,
+            Part::Kafka => kafka::run(arguments.hold, arguments.input.as_deref())?,
+            Part::Matrix => matrix::run()?,
         }
     }
     Ok(())

@@ -276,6 +276,7 @@ define_suite! {
     macro sink_conformance;
     domain "endpoint" in endpoint_sink;
     harness dyn SinkHarness;
+    modules { sink_lifecycle, sink_content, sink_deliver, sink_failure }
     cases {
         "ENDPOINT-30" sink_lifecycle::the_protocol_is_stable,
         "ENDPOINT-31" sink_lifecycle::delivering_before_start_is_not_lost,

@@ -1,16 +1,18 @@
 //! The setup of cases: a sink and its peer.
 
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_spi::Result as SpiResult;
 use networking_spi::bridge::{BridgeMessage, BridgeSink, HealthState};
 
-use super::super::within;
 use super::{Dyn, Received, SinkPeer, SinkProfile};
 use crate::kit::Failure;
 use crate::{CaseResult, check};
 
 pub(super) struct Scene {
+    patience: Duration,
     pub(super) profile: SinkProfile,
     pub(super) sink: Arc<dyn BridgeSink>,
     pub(super) peer: Arc<dyn SinkPeer>,
@@ -21,21 +23,28 @@ impl Scene {
     pub(super) async fn new(harness: &Arc<Dyn>) -> Result<Self, Failure> {
         let subject = harness.sink().await?;
         Ok(Self {
+            patience: harness.patience(),
             profile: harness.profile(),
             sink: subject.sink,
             peer: subject.peer,
         })
     }
 
+    /// Waits for an event that must happen.
+    pub(super) async fn within<F: Future>(&self, what: impl Display, event: F) -> Result<F::Output, Failure> {
+        crate::kit::within(self.patience, what, event).await
+    }
+
     pub(super) async fn started(harness: &Arc<Dyn>) -> Result<Self, Failure> {
         let scene = Self::new(harness).await?;
-        within("`start`", scene.sink.start()).await??;
+        scene.within("`start`", scene.sink.start()).await??;
         Ok(scene)
     }
 
     /// Delivers to the first target.
     pub(super) async fn try_deliver(&self, message: BridgeMessage) -> Result<SpiResult<Option<String>>, Failure> {
-        within("`deliver`", self.sink.deliver(&self.profile.target, message)).await
+        self.within("`deliver`", self.sink.deliver(&self.profile.target, message))
+            .await
     }
 
     pub(super) async fn deliver(&self, message: BridgeMessage) -> Result<Option<String>, Failure> {
@@ -78,7 +87,7 @@ impl Scene {
     }
 
     pub(super) async fn stop(&self) -> CaseResult {
-        Ok(within("`stop`", self.sink.stop()).await??)
+        Ok(self.within("`stop`", self.sink.stop()).await??)
     }
 
     pub(super) async fn health(&self) -> HealthState {

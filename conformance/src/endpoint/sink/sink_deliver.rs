@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::super::sample::message;
-use super::super::{poll_times, settle, within};
+use super::super::{poll_times, settle};
 use super::Dyn;
 use super::scene::Scene;
 use crate::kit::Failure;
@@ -20,7 +20,9 @@ pub(super) async fn messages_reach_their_target(harness: Arc<Dyn>) -> CaseResult
         (&other, "2"),
         (&scene.profile.target, "3"),
     ] {
-        within("`deliver`", scene.sink.deliver(target, message(text))).await??;
+        scene
+            .within("`deliver`", scene.sink.deliver(target, message(text)))
+            .await??;
     }
     check_eq!(scene.payloads().await, ["1", "3"], "the messages of the first target");
     let others = scene.peer.received(&other).await;
@@ -82,7 +84,7 @@ pub(super) async fn the_acknowledgement_of_the_peer_is_awaited(harness: Arc<Dyn>
         "`deliver` ended before the peer had acknowledged the message"
     );
     scene.peer.set_held(false).await?;
-    let delivered = within("`deliver` after the acknowledgement", delivery).await?;
+    let delivered = scene.within("`deliver` after the acknowledgement", delivery).await?;
     delivered.map_err(|_| Failure::new("`deliver` panicked"))??;
     check_eq!(scene.payloads().await, ["1"], "what the peer has");
     Ok(())

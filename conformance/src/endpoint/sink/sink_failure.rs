@@ -6,10 +6,9 @@ use networking_spi::NetworkError;
 use networking_spi::bridge::HealthState;
 
 use super::super::sample::message;
-use super::super::within;
 use super::Dyn;
 use super::scene::Scene;
-use crate::kit::Failure;
+use crate::kit::{Failure, chain};
 use crate::{CaseResult, check, check_eq};
 
 /// The error of a delivery that must fail.
@@ -27,7 +26,8 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
     let error = failed(&scene, "the peer is unavailable", "2").await?;
     check!(
         error.retryability().is_transient(),
-        "the peer is unavailable, but the error is not retryable: {error}"
+        "the peer is unavailable, but the error is not retryable: {}",
+        chain(&error)
     );
     scene.peer.set_available(true).await?;
     scene.deliver(message("3")).await?;
@@ -65,7 +65,8 @@ pub(super) async fn a_refused_message_is_a_permanent_failure(harness: Arc<Dyn>) 
     let error = failed(&scene, "the peer refused the message", "1").await?;
     check!(
         !error.retryability().is_transient(),
-        "the peer refused the message, but the error is retryable: {error}"
+        "the peer refused the message, but the error is retryable: {}",
+        chain(&error)
     );
     scene.deliver(message("2")).await?;
     check_eq!(scene.payloads().await, ["2"], "what the peer has");
@@ -75,7 +76,10 @@ pub(super) async fn a_refused_message_is_a_permanent_failure(harness: Arc<Dyn>) 
 pub(super) async fn an_invalid_target_is_a_permanent_failure(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let target = scene.profile.invalid_target.clone().unwrap_or_default();
-    match within("`deliver`", scene.sink.deliver(&target, message("1"))).await? {
+    match scene
+        .within("`deliver`", scene.sink.deliver(&target, message("1")))
+        .await?
+    {
         Ok(position) => {
             return Err(Failure::new(format!(
                 "the target {target:?} is refused, but `deliver` returned {position:?}"
@@ -83,7 +87,8 @@ pub(super) async fn an_invalid_target_is_a_permanent_failure(harness: Arc<Dyn>) 
         }
         Err(error) => check!(
             !error.retryability().is_transient(),
-            "the target is refused, but the error is retryable: {error}"
+            "the target is refused, but the error is retryable: {}",
+            chain(&error)
         ),
     }
     scene.deliver(message("2")).await?;

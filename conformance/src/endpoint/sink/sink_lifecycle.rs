@@ -6,10 +6,10 @@ use networking_spi::ErrorKind;
 use networking_spi::bridge::HealthState;
 
 use super::super::sample::{CONFIDENTIAL, check_confidential, message};
-use super::super::{settle, within};
+use super::super::settle;
 use super::Dyn;
 use super::scene::Scene;
-use crate::kit::Failure;
+use crate::kit::{Failure, chain};
 use crate::{CaseResult, check, check_eq, check_error};
 
 pub(super) async fn the_protocol_is_stable(harness: Arc<Dyn>) -> CaseResult {
@@ -30,7 +30,8 @@ pub(super) async fn delivering_before_start_is_not_lost(harness: Arc<Dyn>) -> Ca
         Ok(_) => expected.push("1"),
         Err(error) => check!(
             error.is_a(ErrorKind::Closed),
-            "`deliver` before `start` succeeds or is `Closed`, but got {error}"
+            "`deliver` before `start` succeeds or is `Closed`, but got {}",
+            chain(&error)
         ),
     }
     check_eq!(scene.payloads().await, expected, "what the peer has before `start`");
@@ -44,10 +45,11 @@ pub(super) async fn delivering_before_start_is_not_lost(harness: Arc<Dyn>) -> Ca
 pub(super) async fn a_second_start_changes_nothing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     scene.deliver(message("1")).await?;
-    if let Err(error) = within("a second `start`", scene.sink.start()).await? {
+    if let Err(error) = scene.within("a second `start`", scene.sink.start()).await? {
         check!(
             error.is_a(ErrorKind::Conflict),
-            "a second `start` succeeds or is `Conflict`, but got {error}"
+            "a second `start` succeeds or is `Conflict`, but got {}",
+            chain(&error)
         );
     }
     scene.deliver(message("2")).await?;
@@ -74,9 +76,9 @@ pub(super) async fn health_answers_during_deliveries(harness: Arc<Dyn>) -> CaseR
     scene.peer.set_held(true).await?;
     let delivery = scene.spawn(message("1"));
     settle().await;
-    within("`health` during a delivery", scene.sink.health()).await?;
+    scene.within("`health` during a delivery", scene.sink.health()).await?;
     scene.peer.set_held(false).await?;
-    let delivered = within("the delivery to end", delivery).await?;
+    let delivered = scene.within("the delivery to end", delivery).await?;
     delivered.map_err(|_| Failure::new("`deliver` panicked"))??;
     Ok(())
 }
@@ -122,7 +124,7 @@ pub(super) async fn a_stopped_sink_cannot_start(harness: Arc<Dyn>) -> CaseResult
         }
         scene.stop().await?;
         for _ in 0..2 {
-            let started = within("`start`", scene.sink.start()).await?;
+            let started = scene.within("`start`", scene.sink.start()).await?;
             check_error!(started, ErrorKind::Closed, "`start` after `stop`");
         }
     }
@@ -155,8 +157,11 @@ pub(super) async fn stopping_waits_for_deliveries(harness: Arc<Dyn>) -> CaseResu
     );
     scene.peer.set_held(false).await?;
     let panicked = |_| Failure::new("a call of the sink panicked");
-    within("the delivery to end", delivery).await?.map_err(panicked)??;
-    within("`stop`", stopped).await?.map_err(panicked)??;
+    scene
+        .within("the delivery to end", delivery)
+        .await?
+        .map_err(panicked)??;
+    scene.within("`stop`", stopped).await?.map_err(panicked)??;
     check_eq!(scene.payloads().await, ["1"], "what the peer has");
     Ok(())
 }

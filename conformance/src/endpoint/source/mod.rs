@@ -216,6 +216,7 @@ define_suite! {
     macro source_conformance;
     domain "endpoint" in endpoint_source;
     harness dyn SourceHarness;
+    modules { source_lifecycle, source_content, source_receive, source_settle, source_stop }
     cases {
         "ENDPOINT-1" source_lifecycle::the_protocol_is_stable,
         "ENDPOINT-2" source_lifecycle::receiving_before_start_is_not_the_end,

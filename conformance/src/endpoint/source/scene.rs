@@ -1,19 +1,25 @@
 //! The setup of cases: a source and its peer.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use networking_spi::ErrorKind;
 use networking_spi::bridge::{BridgeMessage, BridgeReceipt, BridgeSource, Delivery, Disposition};
 use networking_spi::error::NetworkError;
 
-use super::super::{Sent, eventually, settle, within};
+use super::super::{Sent, settle};
 use super::{Dyn, PeerOutcome, PeerOutcomes, SourcePeer, SourceProfile};
 use crate::CaseResult;
 use crate::kit::Failure;
 
+/// The time between two looks at what the peer knows.
+const POLL: Duration = Duration::from_millis(5);
+
 pub(super) struct Scene {
+    patience: Duration,
     pub(super) profile: SourceProfile,
     pub(super) source: Arc<dyn BridgeSource>,
     pub(super) peer: Arc<dyn SourcePeer>,
@@ -24,26 +30,48 @@ impl Scene {
     pub(super) async fn new(harness: &Arc<Dyn>) -> Result<Self, Failure> {
         let subject = harness.source().await?;
         Ok(Self {
+            patience: harness.patience(),
             profile: harness.profile(),
             source: subject.source,
             peer: subject.peer,
         })
     }
 
+    /// Waits for an event that must happen.
+    pub(super) async fn within<F: Future>(&self, what: impl Display, event: F) -> Result<F::Output, Failure> {
+        crate::kit::within(self.patience, what, event).await
+    }
+
+    /// Waits until the condition holds.
+    pub(super) async fn eventually<F: Future<Output = bool>>(
+        &self,
+        what: impl Display,
+        mut condition: impl FnMut() -> F,
+    ) -> CaseResult {
+        let wait = async {
+            while !condition().await {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        self.within(what, wait).await
+    }
+
     pub(super) async fn started(harness: &Arc<Dyn>) -> Result<Self, Failure> {
         let scene = Self::new(harness).await?;
-        within("`start`", scene.source.start()).await??;
+        scene.within("`start`", scene.source.start()).await??;
         Ok(scene)
     }
 
     pub(super) async fn send(&self, message: BridgeMessage) -> Result<Sent, Failure> {
-        let sent = within("the peer to send a message", self.peer.send(message)).await?;
-        sent.map_err(|error| Failure::new(format!("the peer cannot send: {error}")))
+        let sent = self
+            .within("the peer to send a message", self.peer.send(message))
+            .await?;
+        sent.map_err(|error| Failure::with_error("the peer cannot send", &error))
     }
 
     /// The next message. The end and errors fail the case.
     pub(super) async fn receive(&self) -> Result<Delivery, Failure> {
-        let received = within("a message from `receive`", self.source.receive()).await?;
+        let received = self.within("a message from `receive`", self.source.receive()).await?;
         received?.ok_or_else(|| Failure::new("`receive` reported the end, but a message was expected"))
     }
 
@@ -62,14 +90,14 @@ impl Scene {
     }
 
     pub(super) async fn stop(&self) -> CaseResult {
-        Ok(within("`stop`", self.source.stop()).await??)
+        Ok(self.within("`stop`", self.source.stop()).await??)
     }
 
     /// Receives and acknowledges until the end, and returns the payloads.
     pub(super) async fn drain(&self) -> Result<Vec<Bytes>, Failure> {
         let mut payloads = Vec::new();
         loop {
-            let received = within("the end after `stop`", self.source.receive()).await?;
+            let received = self.within("the end after `stop`", self.source.receive()).await?;
             let Some(mut delivery) = received? else {
                 return Ok(payloads);
             };
@@ -86,19 +114,19 @@ impl Scene {
             return Ok(false);
         }
         let arrived = || async { self.peer.arrived().is_none_or(|arrived| arrived >= messages) };
-        eventually("the source to take the messages", arrived).await?;
+        self.eventually("the source to take the messages", arrived).await?;
         Ok(true)
     }
 
     pub(super) async fn wait_for_acknowledgement(&self, sent: Sent) -> CaseResult {
         let mut last = PeerOutcome::Pending;
-        let known = within("the peer to learn of an acknowledgement", async {
+        let known = self.within("the peer to learn of an acknowledgement", async {
             loop {
                 last = self.peer.outcome(sent).await;
                 if last != PeerOutcome::Pending {
                     return;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(POLL).await;
             }
         });
         known.await?;
@@ -125,7 +153,7 @@ impl Scene {
             );
             return self.wait_for_acknowledgement(sent).await;
         }
-        eventually("the peer to learn of the rejection", || async {
+        self.eventually("the peer to learn of the rejection", || async {
             self.peer.outcome(sent).await != PeerOutcome::Pending
         })
         .await?;
@@ -152,7 +180,7 @@ impl Scene {
                     );
                 }
                 PeerOutcomes::Reported => {
-                    eventually(
+                    self.eventually(
                         &format!("the outcome of {payload:?}, which was not received"),
                         || async { matches!(self.peer.outcome(*sent).await, PeerOutcome::Refused(_)) },
                     )

@@ -6,10 +6,10 @@ use networking_spi::ErrorKind;
 use networking_spi::bridge::HealthState;
 
 use super::super::sample::{CONFIDENTIAL, check_confidential, message};
-use super::super::{Carries, eventually, poll_times, settle, within};
+use super::super::{Carries, poll_times, settle};
 use super::Dyn;
 use super::scene::Scene;
-use crate::kit::Failure;
+use crate::kit::{Failure, chain};
 use crate::{CaseResult, check, check_eq};
 
 pub(super) async fn the_protocol_is_stable(harness: Arc<Dyn>) -> CaseResult {
@@ -29,7 +29,8 @@ pub(super) async fn receiving_before_start_is_not_the_end(harness: Arc<Dyn>) -> 
         None => {}
         Some(Err(error)) => check!(
             error.is_a(ErrorKind::Closed),
-            "`receive` before `start` waits or is `Closed`, but got {error}"
+            "`receive` before `start` waits or is `Closed`, but got {}",
+            chain(&error)
         ),
         Some(Ok(None)) => return Err(Failure::new("`receive` reported the end before `start`")),
         Some(Ok(Some(_))) => return Err(Failure::new("`receive` returned a message before `start`")),
@@ -41,10 +42,11 @@ pub(super) async fn receiving_before_start_is_not_the_end(harness: Arc<Dyn>) -> 
 
 pub(super) async fn a_second_start_changes_nothing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    if let Err(error) = within("a second `start`", scene.source.start()).await? {
+    if let Err(error) = scene.within("a second `start`", scene.source.start()).await? {
         check!(
             error.is_a(ErrorKind::Conflict),
-            "a second `start` succeeds or is `Conflict`, but got {error}"
+            "a second `start` succeeds or is `Conflict`, but got {}",
+            chain(&error)
         );
     }
     for text in ["1", "2"] {
@@ -75,7 +77,9 @@ pub(super) async fn health_answers_while_receive_waits(harness: Arc<Dyn>) -> Cas
     let waiting = tokio::spawn(async move { source.receive().await.map(drop) });
     // So that the call waits.
     settle().await;
-    let answered = within("`health` while `receive` waits", scene.source.health()).await;
+    let answered = scene
+        .within("`health` while `receive` waits", scene.source.health())
+        .await;
     waiting.abort();
     answered.map(drop)
 }
@@ -84,15 +88,17 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
     let scene = Scene::started(&harness).await?;
     let _ = scene.pass(message("1")).await?;
     scene.peer.set_available(false).await?;
-    let received = within(
-        "an error of `receive` while the peer is unavailable",
-        scene.source.receive(),
-    )
-    .await?;
+    let received = scene
+        .within(
+            "an error of `receive` while the peer is unavailable",
+            scene.source.receive(),
+        )
+        .await?;
     match received {
         Err(error) => check!(
             error.retryability().is_transient(),
-            "the peer is unavailable, but the error ends the bridge: {error}"
+            "the peer is unavailable, but the error ends the bridge: {}",
+            chain(&error)
         ),
         Ok(None) => return Err(Failure::new("the peer is unavailable, and `receive` reported the end")),
         Ok(Some(_)) => return Err(Failure::new("`receive` returned a message of an unavailable peer")),
@@ -103,7 +109,7 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
     );
     scene.peer.set_available(true).await?;
     scene.send(message("2")).await?;
-    let received = within("a message after the peer is back", async {
+    let received = scene.within("a message after the peer is back", async {
         loop {
             match scene.source.receive().await {
                 Err(error) if error.retryability().is_transient() => {
@@ -115,10 +121,11 @@ pub(super) async fn an_unavailable_peer_is_transient(harness: Arc<Dyn>) -> CaseR
     });
     let delivery = received.await??.ok_or_else(|| Failure::new("the source ended"))?;
     drop(delivery);
-    eventually("the health to be up after the peer is back", || async {
-        scene.source.health().await.state == HealthState::Up
-    })
-    .await
+    scene
+        .eventually("the health to be up after the peer is back", || async {
+            scene.source.health().await.state == HealthState::Up
+        })
+        .await
 }
 
 pub(super) async fn debug_shows_no_secret(harness: Arc<Dyn>) -> CaseResult {

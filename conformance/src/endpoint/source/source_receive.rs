@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::super::sample::message;
-use super::super::{poll_times, settle, within};
+use super::super::{poll_times, settle};
 use super::Dyn;
 use super::scene::{Scene, receipt, taken};
 use crate::kit::Failure;
@@ -122,7 +122,10 @@ pub(super) async fn an_idle_bridge_bounds_the_source(harness: Arc<Dyn>) -> CaseR
     for index in 0..holds + 16 {
         let text = format!("{index:04}");
         // A peer that is refused at once is within the bound, too.
-        if let Ok(ticket) = within("the peer to send a message", scene.peer.send(message(&text))).await? {
+        if let Ok(ticket) = scene
+            .within("the peer to send a message", scene.peer.send(message(&text)))
+            .await?
+        {
             sent.push((ticket, Bytes::from(text)));
         }
     }

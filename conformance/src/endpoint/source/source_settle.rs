@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::sample::message;
-use super::super::{eventually, settle};
+use super::super::settle;
 use super::scene::{Scene, permanent, receipt, taken, transient};
 use super::{Dyn, PeerOutcome, PeerOutcomes};
 use crate::{CaseResult, check, check_eq};
@@ -114,8 +114,9 @@ pub(super) async fn each_outcome_belongs_to_its_message(harness: Arc<Dyn>) -> Ca
         "the second message was rejected, but the peer removed it"
     );
     scene.check_rejected(second, &two.payload).await?;
-    eventually("the peer to learn of the third acknowledgement", || async {
-        scene.peer.outcome(third).await == PeerOutcome::Acknowledged
-    })
-    .await
+    scene
+        .eventually("the peer to learn of the third acknowledgement", || async {
+            scene.peer.outcome(third).await == PeerOutcome::Acknowledged
+        })
+        .await
 }

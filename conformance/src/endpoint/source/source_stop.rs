@@ -6,7 +6,7 @@ use bytes::Bytes;
 use networking_spi::ErrorKind;
 
 use super::super::sample::message;
-use super::super::{poll_times, settle, within};
+use super::super::{poll_times, settle};
 use super::scene::{Scene, receipt, taken};
 use super::{Dyn, PeerOutcome, PeerOutcomes};
 use crate::kit::Failure;
@@ -21,7 +21,9 @@ pub(super) async fn stopping_wakes_a_waiting_receive(harness: Arc<Dyn>) -> CaseR
     settle().await;
     scene.stop().await?;
     for receive in waiting {
-        let woken = within("a waiting `receive` to be woken by `stop`", receive).await?;
+        let woken = scene
+            .within("a waiting `receive` to be woken by `stop`", receive)
+            .await?;
         match woken.map_err(|error| Failure::new(format!("`receive` panicked: {error}")))? {
             Ok(None) => {}
             other => {
@@ -91,7 +93,7 @@ pub(super) async fn a_stopped_source_cannot_start(harness: Arc<Dyn>) -> CaseResu
         }
         scene.stop().await?;
         for _ in 0..2 {
-            let started = within("`start`", scene.source.start()).await?;
+            let started = scene.within("`start`", scene.source.start()).await?;
             check_error!(started, ErrorKind::Closed, "`start` after `stop`");
         }
     }
@@ -103,7 +105,9 @@ pub(super) async fn a_stopped_source_takes_nothing(harness: Arc<Dyn>) -> CaseRes
     let _ = scene.pass(message("1")).await?;
     scene.stop().await?;
     scene.drain().await?;
-    let late = within("the peer to send a message", scene.peer.send(message("2"))).await?;
+    let late = scene
+        .within("the peer to send a message", scene.peer.send(message("2")))
+        .await?;
     let received = poll_times(3, scene.source.receive()).await;
     check!(
         !matches!(received, Some(Ok(Some(_)))),

@@ -8,8 +8,9 @@ use networking_spi::circuit_breaker::CallOutcome;
 use networking_spi::http::{CircuitScope, HttpCircuitOptions, HttpClientExt, RequestOptions};
 
 use super::H;
-use super::connection::closed_port;
+use super::redirect::redirect;
 use super::retry::policy;
+use crate::closed_port::closed_port;
 use crate::http::breaker::ScriptedBreaker;
 use crate::http::harness::{Setup, set_up};
 use crate::http::origin::status_of;
@@ -54,6 +55,37 @@ pub(in crate::http) async fn outcomes_are_reported_by_status(harness: H) -> Case
         let last = breaker.outcomes().pop().and_then(|(_, outcome)| outcome);
         check_eq!(last, Some(CallOutcome::Failure), "outcome of a refused connection");
     }
+    Ok(())
+}
+
+pub(in crate::http) async fn errors_of_the_caller_are_ignored(harness: H) -> CaseResult {
+    let (setup, breaker) = guarded(&harness, HttpCircuitOptions::new()).await?;
+    let declared = harness.capabilities();
+    if declared.response_size_limit {
+        setup
+            .origin
+            .reply("/large", vec![|| status_of(200).with_body("more than ten bytes")]);
+        let limited = RequestOptions::new().with_max_response_size(10);
+        let result = setup.client.get(setup.origin.url("/large")).options(limited).await;
+        // A client that reads the body later returns a response, which is a success.
+        if let Err(error) = result {
+            check_eq!(error.kind(), ErrorKind::TooLarge, "a body above the limit");
+            expect_last(&breaker, CallOutcome::Ignored, "a body above the limit of the caller")?;
+        }
+    }
+    if declared.redirect_control {
+        redirect(&setup.origin, "/loop", 302, "/loop");
+        let follow = RequestOptions::new().with_follow_redirects(true);
+        let result = setup.client.get(setup.origin.url("/loop")).options(follow).await;
+        check_error!(result, ErrorKind::Redirect, "an endless chain of redirects");
+        expect_last(&breaker, CallOutcome::Ignored, "an endless chain of redirects")?;
+    }
+    Ok(())
+}
+
+fn expect_last(breaker: &ScriptedBreaker, outcome: CallOutcome, what: &str) -> CaseResult {
+    let last = breaker.outcomes().pop().and_then(|(_, outcome)| outcome);
+    check_eq!(last, Some(outcome), "the outcome of {what}");
     Ok(())
 }
 

@@ -1,35 +1,18 @@
 //! Connections that fail, and calls that are dropped.
 
-use std::io;
-use std::net::Ipv4Addr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use networking_spi::http::{HttpClientExt, StatusCode};
 use networking_spi::{ErrorKind, SendState};
-use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 use super::H;
+use crate::closed_port::closed_port;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::http::server::Server;
-use crate::kit::CaseResult;
+use crate::kit::{CaseResult, chain};
 use crate::{Failure, check, check_eq, check_error};
-
-/// A loopback port on which nothing listens. A socket of this process is bound to it, so that no other can listen there.
-pub(super) fn closed_port() -> Result<u16, Failure> {
-    static BOUND: OnceLock<TcpSocket> = OnceLock::new();
-
-    let failure = |error: io::Error| Failure::new(error.to_string());
-    let bound = if let Some(bound) = BOUND.get() {
-        bound
-    } else {
-        let socket = TcpSocket::new_v4().map_err(failure)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).map_err(failure)?;
-        BOUND.get_or_init(|| socket)
-    };
-    Ok(bound.local_addr().map_err(failure)?.port())
-}
 
 pub(in crate::http) async fn a_refused_connection_is_connection_refused(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
@@ -60,7 +43,7 @@ pub(in crate::http) async fn unknown_names_are_connection_errors(harness: H) -> 
         }
         Err(error) => {
             let kind = error.is_a(ErrorKind::Connection) || error.is_a(ErrorKind::InvalidInput);
-            check!(kind, "expected a DNS or connection error, got {error}");
+            check!(kind, "expected a DNS or connection error, got {}", chain(&error));
             check_eq!(error.send_state(), SendState::NotSent, "the send state");
         }
     }

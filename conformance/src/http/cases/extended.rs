@@ -17,7 +17,7 @@ use url::Url;
 
 use super::H;
 use crate::http::harness::set_up_extended;
-use crate::kit::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure, chain};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResult {
@@ -60,7 +60,11 @@ pub(in crate::http) async fn extended_capabilities_agree(harness: H) -> CaseResu
     match client.connection_pool_stats() {
         Ok(_) => check!(declared.pool_stats, "connection_pool_stats works, but is not declared"),
         Err(error) => {
-            check!(!declared.pool_stats, "connection_pool_stats is declared: {error}");
+            check!(
+                !declared.pool_stats,
+                "connection_pool_stats is declared: {}",
+                chain(&error)
+            );
             check_eq!(error.kind(), ErrorKind::Unsupported, "connection_pool_stats");
         }
     }
@@ -344,11 +348,17 @@ pub(in crate::http) async fn a_refusal_has_the_servers_code(harness: H) -> CaseR
         ("/is-busy", ErrorKind::Status),
     ] {
         let error = check_error!(ask(path).await, kind, "{path}");
-        check_eq!(error.get(context::ERROR), Some("invalid_grant"), "the code in {error}");
+        check_eq!(
+            error.get(context::ERROR),
+            Some("invalid_grant"),
+            "the code in {}",
+            chain(&error)
+        );
         let description = error.get(context::DESCRIPTION).unwrap_or_default();
         check!(
             description.contains("not with"),
-            "the description is not in the error: {error}"
+            "the description is not in the error: {}",
+            chain(&error)
         );
         check!(
             !format!("{error} {error:?}").contains(SECRET),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use networking_spi::http::HttpClientExt;
 
 use super::H;
-use super::connection::closed_port;
 use super::retry::policy;
+use crate::closed_port::closed_port;
 use crate::http::harness::set_up;
 use crate::kit::CaseResult;
 use crate::{check, check_eq};

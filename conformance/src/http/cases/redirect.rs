@@ -10,7 +10,7 @@ use crate::http::origin::status_of;
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
-fn redirect(origin: &Origin, path: &str, status: u16, location: &str) {
+pub(super) fn redirect(origin: &Origin, path: &str, status: u16, location: &str) {
     let location = location.to_owned();
     origin.reply(
         path,

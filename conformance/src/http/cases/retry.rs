@@ -8,7 +8,7 @@ use networking_spi::ErrorKind;
 use networking_spi::http::{HttpBody, HttpClientExt, Jitter, RequestOptions, RetryPolicy};
 
 use super::H;
-use super::connection::closed_port;
+use crate::closed_port::closed_port;
 use crate::http::harness::set_up;
 use crate::http::origin::status_of;
 use crate::kit::CaseResult;

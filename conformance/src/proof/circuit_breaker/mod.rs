@@ -10,8 +10,9 @@ mod saboteur;
 mod state;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -22,6 +23,7 @@ use networking_spi::circuit_breaker::{
     CircuitEvent, CircuitEventKind, CircuitMetrics, CircuitMode, CircuitState, MAX_CIRCUIT_NAME, OperationOutput,
     OwnedPermit, TripPolicy, default_classifier,
 };
+use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use tokio::sync::broadcast;
@@ -45,12 +47,24 @@ pub struct ModelBreaker {
 struct Hub {
     events: broadcast::Sender<CircuitEvent>,
     origin: Instant,
+    /// The wall clock's time at `origin`.
+    started_at: SystemTime,
+    declared: CircuitBreakerCapabilities,
     saboteur: Option<Saboteur>,
 }
 
 impl Hub {
     fn is(&self, saboteur: Saboteur) -> bool {
         self.saboteur == Some(saboteur)
+    }
+
+    /// The wall clock's time when `now` has passed since the breaker was made.
+    fn wall_clock(&self, now: Duration) -> SystemTime {
+        if self.is(Saboteur::TimesFromTheEpoch) {
+            SystemTime::UNIX_EPOCH + now
+        } else {
+            self.started_at + now
+        }
     }
 }
 
@@ -60,6 +74,8 @@ impl ModelBreaker {
         let hub = Hub {
             events: broadcast::Sender::new(64),
             origin: Instant::now(),
+            started_at: SystemClock::new().now(),
+            declared: CircuitBreakerCapabilities::all(),
             saboteur: None,
         };
         Self {
@@ -74,6 +90,21 @@ impl ModelBreaker {
     #[must_use]
     pub fn with_max_circuits(mut self, circuits: usize) -> Self {
         self.max_circuits = circuits;
+        self
+    }
+
+    /// Sets the time of the wall clock at this moment. It is the system's time otherwise.
+    #[must_use]
+    pub fn starting_at(mut self, time: SystemTime) -> Self {
+        self.hub.origin = Instant::now();
+        self.hub.started_at = time;
+        self
+    }
+
+    /// Sets what the breaker supports. It refuses everything else.
+    #[must_use]
+    pub fn with_capabilities(mut self, declared: CircuitBreakerCapabilities) -> Self {
+        self.hub.declared = declared;
         self
     }
 
@@ -122,15 +153,24 @@ impl ModelBreaker {
     }
 
     fn evict_one(&self, circuits: &mut BTreeMap<String, Arc<ModelCircuit>>) -> Result<()> {
+        let has_handle = |circuit: &Arc<ModelCircuit>| {
+            // A call that the breaker runs has a handle.
+            let overlooked =
+                self.is(Saboteur::EvictsHeldCircuits) || self.is(Saboteur::EvictsBusyCircuits) && circuit.is_busy();
+            Arc::strong_count(circuit) > 1 && !overlooked
+        };
         let evictable = circuits
             .iter()
-            .find(|(_, circuit)| {
-                self.is(Saboteur::EvictsAnything) || Arc::strong_count(circuit) == 1 && circuit.is_evictable()
-            })
+            .find(|(_, circuit)| self.is(Saboteur::EvictsAnything) || !has_handle(circuit) && circuit.is_evictable())
             .map(|(name, _)| name.clone());
         match evictable {
             Some(name) if !self.is(Saboteur::NeverEvicts) => {
                 circuits.remove(&name);
+                if !self.is(Saboteur::EvictionsAreNotReported) {
+                    let at = self.hub.wall_clock(self.hub.origin.elapsed());
+                    let event = CircuitEvent::new(name.as_str().into(), at, CircuitEventKind::Evicted);
+                    let _ = self.hub.events.send(event);
+                }
                 Ok(())
             }
             _ => Err(NetworkError::new(
@@ -145,11 +185,16 @@ impl ModelBreaker {
         if self.is(Saboteur::RefusesWhatItDeclares) && matches!(config.trip, TripPolicy::TimeWindow { .. }) {
             return Err(NetworkError::unsupported("model_breaker", "time_window"));
         }
-        if self.is(Saboteur::AcceptsInvalidConfigurations) {
-            Ok(())
-        } else {
-            config.validate()
+        if !self.is(Saboteur::AcceptsInvalidConfigurations) {
+            config.validate()?;
         }
+        config.require(&self.hub.declared, "model_breaker")
+    }
+
+    fn force(&self, name: &str, mode: CircuitMode) -> Result<()> {
+        self.hub.declared.require("model_breaker", "overrides")?;
+        self.existing(name)?.force(mode);
+        Ok(())
     }
 }
 
@@ -165,7 +210,7 @@ impl CircuitBreaker for ModelBreaker {
         let is_new = !self.circuits().contains_key(circuit);
         let circuit = self.get_or_create(circuit)?;
         let deadline = circuit.deadline(timeout);
-        let handle: Arc<dyn Circuit> = circuit;
+        let handle: Arc<dyn Circuit> = Arc::clone(&circuit) as _;
         let mut operation = Some(operation);
         let built = if self.is(Saboteur::BuildsBeforeAsking) {
             operation.take().map(|build| build())
@@ -192,6 +237,10 @@ impl CircuitBreaker for ModelBreaker {
         } else {
             Arc::clone(&config.classifier)
         };
+        let classify = |error: &NetworkError| match error.kind() {
+            ErrorKind::DestinationDenied if self.is(Saboteur::DeniedDestinationsAreFailures) => CallOutcome::Failure,
+            _ => classifier.classify(error),
+        };
         let result = match deadline {
             None => running.await,
             Some(deadline) => {
@@ -203,7 +252,7 @@ impl CircuitBreaker for ModelBreaker {
                         if self.is(Saboteur::TimeoutsAreCancellations) {
                             drop(permit);
                         } else if self.is(Saboteur::TimeoutsAreClassified) {
-                            permit.record(classifier.classify(&error));
+                            permit.record(classify(&error));
                         } else {
                             permit.record(CallOutcome::Failure);
                         }
@@ -216,14 +265,16 @@ impl CircuitBreaker for ModelBreaker {
             Ok(_) => CallRecord::new(CallOutcome::Success),
             Err(_) if self.is(Saboteur::ExecutedFailuresAreLost) => CallRecord::new(CallOutcome::Ignored),
             Err(error) => {
-                let record = CallRecord::new(classifier.classify(error));
+                let record = CallRecord::new(classify(error));
                 match error.retryability().delay() {
                     Some(delay) if !self.is(Saboteur::ErrorsLoseTheirRetryAfter) => record.with_retry_after(delay),
                     _ => record,
                 }
             }
         };
+        circuit.executed.store(true, Ordering::SeqCst);
         permit.record(record);
+        circuit.executed.store(false, Ordering::SeqCst);
         if is_new && self.is(Saboteur::FirstCallIsLost) {
             self.reset_circuit_breaker(handle.name())?;
         }
@@ -286,16 +337,15 @@ impl CircuitBreaker for ModelBreaker {
     }
 
     fn force_circuit_open(&self, name: &str) -> Result<()> {
-        self.existing(name)?.force(CircuitMode::ForcedOpen);
-        Ok(())
+        self.force(name, CircuitMode::ForcedOpen)
     }
 
     fn force_circuit_closed(&self, name: &str) -> Result<()> {
-        self.existing(name)?.force(CircuitMode::ForcedClosed);
-        Ok(())
+        self.force(name, CircuitMode::ForcedClosed)
     }
 
     fn subscribe(&self) -> Result<BoxStream<'static, CircuitEvent>> {
+        self.hub.declared.require("model_breaker", "events")?;
         if self.is(Saboteur::OneSubscriber) && self.hub.events.receiver_count() > 0 {
             return Ok(stream::pending().boxed());
         }
@@ -307,10 +357,7 @@ impl CircuitBreaker for ModelBreaker {
                     Err(RecvError::Lagged(_)) if silent => {}
                     Err(RecvError::Lagged(missed)) => {
                         let kind = CircuitEventKind::Lagged { missed };
-                        return Some((
-                            CircuitEvent::new("".into(), std::time::SystemTime::UNIX_EPOCH, kind),
-                            receiver,
-                        ));
+                        return Some((CircuitEvent::new("".into(), SystemTime::UNIX_EPOCH, kind), receiver));
                     }
                     Err(RecvError::Closed) => return None,
                 }
@@ -323,8 +370,11 @@ impl CircuitBreaker for ModelBreaker {
     }
 
     fn capabilities(&self) -> CircuitBreakerCapabilities {
-        let mut capabilities = CircuitBreakerCapabilities::all();
-        capabilities.time_window = !self.is(Saboteur::AcceptsWhatItDoesNotDeclare);
-        capabilities
+        let mut declared = self.hub.declared;
+        declared.time_window &= !self.is(Saboteur::AcceptsWhatItDoesNotDeclare);
+        declared.probe_limits &= !self.is(Saboteur::HidesItsProbeLimits);
+        declared.probe_leases &= !self.is(Saboteur::HidesItsProbeLeases);
+        declared.overrides &= !self.is(Saboteur::HidesItsOverrides);
+        declared
     }
 }

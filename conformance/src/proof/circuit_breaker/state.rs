@@ -1,7 +1,7 @@
 //! The state of a circuit: when it changes, and how long it stays open.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use networking_spi::backoff::Jitter;
 use networking_spi::circuit_breaker::{
@@ -9,7 +9,7 @@ use networking_spi::circuit_breaker::{
     RateThresholds, TransitionReason, TripPolicy, WindowMetrics,
 };
 
-use super::Saboteur;
+use super::{Hub, Saboteur};
 
 const REMEMBERED_TRANSITIONS: usize = 16;
 
@@ -17,7 +17,7 @@ const REMEMBERED_TRANSITIONS: usize = 16;
 #[derive(Debug)]
 pub(super) struct State {
     name: Arc<str>,
-    saboteur: Option<Saboteur>,
+    hub: Hub,
     pub(super) first_config: Arc<CircuitBreakerConfig>,
     pub(super) config: Arc<CircuitBreakerConfig>,
     pub(super) configured: bool,
@@ -56,16 +56,17 @@ pub(super) struct Sample {
 }
 
 impl State {
-    pub(super) fn new(name: Arc<str>, config: CircuitBreakerConfig, now: Duration, saboteur: Option<Saboteur>) -> Self {
+    pub(super) fn new(name: Arc<str>, config: CircuitBreakerConfig, hub: Hub) -> Self {
         let config = Arc::new(config);
-        let mode = if saboteur == Some(Saboteur::StartsAutomatic) {
+        let now = hub.origin.elapsed();
+        let mode = if hub.is(Saboteur::StartsAutomatic) {
             CircuitMode::Automatic
         } else {
             config.mode
         };
         Self {
             name,
-            saboteur,
+            hub,
             first_config: Arc::clone(&config),
             config,
             configured: false,
@@ -97,7 +98,7 @@ impl State {
     }
 
     fn is(&self, saboteur: Saboteur) -> bool {
-        self.saboteur == Some(saboteur)
+        self.hub.is(saboteur)
     }
 
     pub(super) fn catch_up(&mut self, now: Duration) {
@@ -108,7 +109,7 @@ impl State {
         };
         if self.current == CircuitState::Open
             && let Some(until) = self.open_until
-            && now + early >= until
+            && now.saturating_add(early) >= until
         {
             self.enter(CircuitState::HalfOpen, TransitionReason::OpenTimeElapsed, now);
         }
@@ -118,7 +119,7 @@ impl State {
         let time = self.open_time(now);
         self.hold_until = Duration::ZERO;
         self.reopenings += 1;
-        self.open_until = Some(now + time);
+        self.open_until = Some(now.saturating_add(time));
         self.totals.times_opened += 1;
         self.enter(CircuitState::Open, reason, now);
     }
@@ -147,14 +148,19 @@ impl State {
             self.totals.time_in.add(from, now.saturating_sub(self.accounted_until));
             self.accounted_until = now;
             self.totals.transition_count += 1;
-            self.transitions.push(CircuitTransition::new(
-                from,
-                state,
-                reason,
-                SystemTime::UNIX_EPOCH + now,
-            ));
+            let at = if self.is(Saboteur::TimesOfTransitionsStandStill) {
+                self.hub.started_at
+            } else {
+                self.hub.wall_clock(now)
+            };
+            self.transitions.push(CircuitTransition::new(from, state, reason, at));
             if self.transitions.len() > REMEMBERED_TRANSITIONS && !self.is(Saboteur::UnboundedTransitions) {
-                self.transitions.remove(0);
+                let dropped = if self.is(Saboteur::KeepsTheFirstTransitions) {
+                    REMEMBERED_TRANSITIONS - 1
+                } else {
+                    0
+                };
+                self.transitions.remove(dropped);
             }
             self.outbox.push(CircuitEventKind::StateChanged {
                 from,
@@ -174,14 +180,16 @@ impl State {
             CircuitMode::ForcedOpen => {
                 self.open_until = self
                     .is(Saboteur::ForcedOpenTimesOut)
-                    .then(|| now + self.config.open.backoff.initial);
+                    .then(|| now.saturating_add(self.config.open.backoff.initial));
                 if self.current != CircuitState::Open {
                     self.totals.times_opened += 1;
                 }
                 self.enter(CircuitState::Open, reason, now);
             }
             CircuitMode::ForcedClosed => self.close(reason, now),
-            _ if before == CircuitMode::ForcedOpen => self.close(reason, now),
+            _ if before == CircuitMode::ForcedOpen && !self.is(Saboteur::ConfigurationLeavesForcedOpen) => {
+                self.close(reason, now);
+            }
             _ => {}
         }
     }
@@ -198,10 +206,20 @@ impl State {
             .config
             .call_timeout
             .filter(|_| !self.is(Saboteur::LeaseIgnoresTheTimeout));
-        self.config
-            .half_open
-            .probe_lease
-            .unwrap_or_else(|| self.config.open.backoff.initial.max(timeout.unwrap_or_default()))
+        self.config.half_open.probe_lease.unwrap_or_else(|| {
+            if let Some(timeout) = timeout
+                && self.is(Saboteur::LeaseIsTheTimeout)
+            {
+                return timeout;
+            }
+            let backoff = &self.config.open.backoff;
+            let open_time = if self.is(Saboteur::LeaseGrowsWithTheBackoff) {
+                backoff.initial * self.reopenings
+            } else {
+                backoff.initial
+            };
+            open_time.max(timeout.unwrap_or_default())
+        })
     }
 
     pub(super) fn open_time(&self, now: Duration) -> Duration {
@@ -211,7 +229,12 @@ impl State {
         } else {
             policy.maximum
         };
-        let growth = policy.multiplier.powf(f64::from(if self.is(Saboteur::NoBackoff) {
+        let multiplier = if self.is(Saboteur::AlwaysDoubles) && policy.multiplier > 1.0 {
+            2.0
+        } else {
+            policy.multiplier
+        };
+        let growth = multiplier.powf(f64::from(if self.is(Saboteur::NoBackoff) {
             0
         } else {
             self.reopenings
@@ -239,8 +262,14 @@ impl State {
             };
             let (lowest, highest) = (lowest - excess, highest + excess);
             time = time.mul_f64((lowest + (highest - lowest) * share).max(0.0));
+            if self.is(Saboteur::JitterExceedsTheMaximum) {
+                return time;
+            }
         }
-        let asked = self.hold_until.saturating_sub(now);
+        let mut asked = self.hold_until.saturating_sub(now);
+        if self.is(Saboteur::JitterShortensRetryAfter) && policy.jitter != Jitter::None {
+            asked /= 2;
+        }
         if self.is(Saboteur::RetryAfterIsIgnored) || asked.is_zero() {
             time.min(cap)
         } else if self.is(Saboteur::RetryAfterShortens) {

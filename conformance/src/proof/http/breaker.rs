@@ -32,8 +32,8 @@ impl Circuit for AlteringCircuit {
 
     fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
         // `complete` records the inner permit.
-        std::mem::forget(self.inner.try_acquire()?);
-        Ok(Permit::new(self, PermitToken::default()))
+        let token = self.inner.try_acquire()?.into_token();
+        Ok(Permit::new(self, token))
     }
 
     fn state(&self) -> CircuitState {

@@ -108,6 +108,15 @@ impl HttpClient for SaboteurClient {
                     record
                 },
             }),
+            Saboteur::CountsIgnoredAsFailure => Arc::new(AlteringBreaker {
+                inner: breaker,
+                alter: |mut record| {
+                    if record.outcome == Some(CallOutcome::Ignored) {
+                        record.outcome = Some(CallOutcome::Failure);
+                    }
+                    record
+                },
+            }),
             Saboteur::DropsRetryAfter => Arc::new(AlteringBreaker {
                 inner: breaker,
                 alter: |mut record| {
@@ -177,6 +186,7 @@ impl SaboteurClient {
             Saboteur::IgnoresProxies => options.proxy = None,
             Saboteur::IgnoresRequestPolicy => options.retry = None,
             Saboteur::IgnoresRequestRetries => options.retries = None,
+            Saboteur::IgnoresTimeouts => options.timeout = None,
             Saboteur::IgnoresTotalTimeouts => options.total_timeout = None,
             Saboteur::IgnoresRequestCircuit => options.circuit = None,
             Saboteur::AlwaysFollows => options.follow_redirects = None,

@@ -9,6 +9,7 @@ mod extended;
 mod saboteur;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_spi::http::{HttpCapabilities, HttpExtendedCapabilities};
 
@@ -39,6 +40,10 @@ impl<H: HttpHarness> Harness for SaboteurHarness<H> {
 
     fn runtime(&self) -> CaseRuntime {
         self.inner.runtime()
+    }
+
+    fn patience(&self) -> Duration {
+        self.inner.patience()
     }
 }
 

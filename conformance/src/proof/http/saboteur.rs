@@ -69,6 +69,8 @@ crate::saboteurs! {
         AcceptsCorruption => ["body::a_corrupt_coding_is_a_decode_error"],
         /// A timeout is an error of another kind.
         WrongKindForTimeouts => ["limits::a_silent_peer_times_out"],
+        /// The timeout of a request is ignored, so that a call to a silent peer does not end.
+        IgnoresTimeouts => ["limits::a_silent_peer_times_out", "limits::the_timeout_covers_the_body"],
         /// The total timeout of a request is ignored.
         IgnoresTotalTimeouts => ["limits::the_total_timeout_covers_the_call"],
         /// A body that exceeds the timeout ends without an error.
@@ -84,7 +86,7 @@ crate::saboteurs! {
         /// Does not follow a 302 response to a POST.
         StopsAfterPost => ["redirect::method_and_body_depend_on_the_status"],
         /// Ends an endless redirect without an error.
-        AcceptsLoops => ["redirect::endless_redirects_are_an_error"],
+        AcceptsLoops => ["circuit::errors_of_the_caller_are_ignored", "redirect::endless_redirects_are_an_error"],
         /// Sends credentials to another origin.
         KeepsCredentialsOnRedirect => ["redirect::credentials_are_not_sent_to_another_origin"],
         /// Does not retry 429.
@@ -104,7 +106,9 @@ crate::saboteurs! {
         /// An invalid policy is accepted and ignored.
         AcceptsBadPolicy => ["retry::a_bad_policy_is_refused"],
         /// Every outcome is recorded as a failure.
-        CountsNotFoundAsFailure => ["circuit::outcomes_are_reported_by_status"],
+        CountsNotFoundAsFailure => ["circuit::errors_of_the_caller_are_ignored", "circuit::outcomes_are_reported_by_status"],
+        /// Calls that say nothing about the peer are recorded as failures.
+        CountsIgnoredAsFailure => ["circuit::errors_of_the_caller_are_ignored"],
         /// `CircuitOpen` has no delay.
         HidesRejectionDelay => ["circuit::a_rejected_call_is_not_sent"],
         /// The circuit name of a request is ignored.

@@ -40,6 +40,10 @@ impl<H: KafkaHarness> Harness for SaboteurHarness<H> {
         self.inner.runtime()
     }
 
+    fn patience(&self) -> Duration {
+        self.inner.patience()
+    }
+
     fn known_failures(&self) -> Vec<KnownFailure> {
         Vec::new()
     }
@@ -61,10 +65,6 @@ impl<H: KafkaHarness> KafkaHarness for SaboteurHarness<H> {
 
     fn unique(&self, what: &str) -> String {
         self.inner.unique(what)
-    }
-
-    fn settle(&self) -> Duration {
-        self.inner.settle()
     }
 
     fn quiet(&self) -> Duration {

@@ -38,9 +38,7 @@ impl<H: WebSocketHarness> Harness for SaboteurHarness<H> {
     fn runtime(&self) -> CaseRuntime {
         self.inner.runtime()
     }
-}
 
-impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
     /// Three seconds for saboteurs whose cases fail only after this time.
     fn patience(&self) -> Duration {
         let waits = matches!(
@@ -61,7 +59,9 @@ impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
             self.inner.patience()
         }
     }
+}
 
+impl<H: WebSocketHarness> WebSocketHarness for SaboteurHarness<H> {
     fn client(&self) -> Arc<dyn WebSocketClient> {
         Arc::new(SaboteurClient {
             inner: self.inner.client(),

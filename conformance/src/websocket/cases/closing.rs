@@ -7,14 +7,14 @@ use networking_spi::websocket::{
     CloseFrame, WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage,
 };
 
-use super::{H, soon};
+use super::{H, client_of, soon};
 use crate::kit::CaseResult;
 use crate::websocket::server::Server;
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     let frame = || CloseFrame::new(CloseFrame::NORMAL, "done");
     soon(&harness, "the end", connection.close_with(frame())).await??;
     check_eq!(
@@ -42,7 +42,7 @@ pub(in crate::websocket) async fn our_close_reaches_the_peer(harness: H) -> Case
 
 pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/bye").await?;
+    let connection = server.connect(&client_of(&harness), "/bye").await?;
     let received = soon(&harness, "the close frame", connection.receive()).await??;
     let frame = CloseFrame::new(4000, "bye");
     check_eq!(received, Some(WebSocketMessage::Close(Some(frame))), "the peer's close");
@@ -58,7 +58,7 @@ pub(in crate::websocket) async fn the_peers_close_is_received(harness: H) -> Cas
 
 pub(in crate::websocket) async fn a_lost_connection_is_connection_closed(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/lost").await?;
+    let connection = server.connect(&client_of(&harness), "/lost").await?;
     connection.send_text("go").await?;
     let received = soon(&harness, "the error", connection.receive()).await?;
     check_error!(
@@ -75,7 +75,7 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
     let mut request = server.request("/deaf")?;
     // The peer does not answer.
     request.options.close_timeout = Duration::from_millis(1);
-    let connection = harness.client().connect(request).await?;
+    let connection = client_of(&harness).connect(request).await?;
     let closed = soon(
         &harness,
         "the timeout",
@@ -89,7 +89,7 @@ pub(in crate::websocket) async fn a_close_without_an_answer_is_a_timeout(harness
 
 pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     for (what, frame) in [
         ("the code 0", CloseFrame::new(0, "")),
         ("the code for an absent code", CloseFrame::new(1005, "")),
@@ -120,7 +120,7 @@ pub(in crate::websocket) async fn an_invalid_close_leaves_the_connection_open(ha
 
 pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     let frame = CloseFrame::new(4001, "sent");
     let sending = connection.send(WebSocketMessage::Close(Some(frame)));
     soon(&harness, "the end", sending).await??;
@@ -135,7 +135,7 @@ pub(in crate::websocket) async fn sending_a_close_frame_closes(harness: H) -> Ca
 
 pub(in crate::websocket) async fn dropping_the_connection_closes_its_socket(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     connection.send_text("here").await?;
     soon(&harness, "an echo", connection.next()).await??;
     drop(connection);
@@ -151,7 +151,7 @@ pub(in crate::websocket) async fn close_codes_are_shown_as_they_came(harness: H)
     let server = Server::start().await?;
     // Registered by IANA, and codes that a peer must not send.
     for code in [1001, 1011, 1012, 1013, 1014, 3000, 4999, 999, 1005, 2999, 5000] {
-        let connection = server.connect(&harness.client(), &format!("/close/{code}")).await?;
+        let connection = server.connect(&client_of(&harness), &format!("/close/{code}")).await?;
         let received = soon(&harness, "the close frame", connection.receive()).await??;
         let frame = CloseFrame::new(code, "as sent");
         check_eq!(received, Some(WebSocketMessage::Close(Some(frame))), "the peer's close");

@@ -8,14 +8,15 @@ use networking_spi::websocket::{
 use networking_spi::{ErrorKind, SendState};
 use tokio::net::TcpListener;
 
-use super::{H, soon};
-use crate::kit::{CaseResult, Failure};
+use super::{H, client_of, soon};
+use crate::closed_port::closed_port;
+use crate::kit::{CaseResult, Failure, chain};
 use crate::websocket::server::{REFUSAL, Server, WRONG_ANSWERS};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let request = server
         .request("/headers")?
         .with_header("x-test", "sent")?
@@ -36,7 +37,7 @@ pub(in crate::websocket) async fn headers_and_sub_protocols_are_negotiated(harne
 
 pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut scheme = server.request("/echo")?;
     scheme.url = scheme.url.as_str().replace("ws://", "http://").parse().expect("a URL");
     let mut limit = server.request("/echo")?;
@@ -49,7 +50,7 @@ pub(in crate::websocket) async fn invalid_urls_and_options_are_invalid_input(har
 
 pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for (status, kind) in [
         (401, ErrorKind::Authentication),
         (407, ErrorKind::Authentication),
@@ -63,23 +64,27 @@ pub(in crate::websocket) async fn refusals_have_their_status(harness: H) -> Case
         let result = client.connect(server.request(&format!("/refuse/{status}"))?).await;
         let error = check_error!(result, kind, "status {status}");
         check_eq!(error.status(), Some(status), "the status in the error");
-        check!(error.is_a(ErrorKind::Status), "{status} is not a Status error: {error}");
+        check!(
+            error.is_a(ErrorKind::Status),
+            "{status} is not a Status error: {}",
+            chain(&error)
+        );
     }
     Ok(())
 }
 
 pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(harness: H) -> CaseResult {
-    let no_port = |error: std::io::Error| Failure::new(format!("no port: {error}"));
+    let no_port = |error: std::io::Error| Failure::with_error("no port", &error);
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(no_port)?;
     let url = format!("ws://{}/", listener.local_addr().map_err(no_port)?);
-    let client = harness.client();
+    let client = client_of(&harness);
     // The kernel accepts the connection, and no server answers.
     let mut request = WebSocketRequest::new(&url)?;
     request.options.handshake_timeout = Duration::from_millis(1);
     let result = soon(&harness, "the timeout", client.connect(request)).await?;
     check_error!(result, ErrorKind::Timeout, "a server that does not answer");
-    drop(listener);
-    let result = client.connect(WebSocketRequest::new(&url)?).await;
+    let closed = format!("ws://127.0.0.1:{}/", closed_port()?);
+    let result = client.connect(WebSocketRequest::new(&closed)?).await;
     let error = check_error!(result, ErrorKind::ConnectionRefused, "a closed port");
     check_eq!(error.send_state(), SendState::NotSent, "the send state");
     Ok(())
@@ -88,7 +93,7 @@ pub(in crate::websocket) async fn refused_and_slow_connections_have_their_kinds(
 pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let connection = server
-        .connect(&harness.client(), "/uri/a%20b?q=%2F&empty#fragment")
+        .connect(&client_of(&harness), "/uri/a%20b?q=%2F&empty#fragment")
         .await?;
     let echo = soon(&harness, "the URI", connection.next()).await??;
     check_eq!(
@@ -101,7 +106,7 @@ pub(in crate::websocket) async fn path_and_query_arrive(harness: H) -> CaseResul
 
 pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for name in [
         "host",
         "connection",
@@ -131,14 +136,14 @@ pub(in crate::websocket) async fn reserved_headers_are_invalid_input(harness: H)
 pub(in crate::websocket) async fn unoffered_sub_protocols_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
     let request = server.request("/unasked")?.with_protocol("chat.v3");
-    let result = harness.client().connect(request).await;
+    let result = client_of(&harness).connect(request).await;
     check_error!(result, ErrorKind::Protocol, "a sub-protocol that was not offered");
     Ok(())
 }
 
 pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/tokens").await?;
+    let connection = server.connect(&client_of(&harness), "/tokens").await?;
     connection.send_text("here").await?;
     let echo = soon(&harness, "an echo", connection.next()).await??;
     check_eq!(echo, Some(WebSocketMessage::text("here")), "the echo");
@@ -147,7 +152,7 @@ pub(in crate::websocket) async fn tokens_are_found_in_lists(harness: H) -> CaseR
 
 pub(in crate::websocket) async fn unoffered_extensions_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let result = harness.client().connect(server.request("/extension")?).await;
+    let result = client_of(&harness).connect(server.request("/extension")?).await;
     check_error!(result, ErrorKind::Protocol, "an extension that was not offered");
     Ok(())
 }
@@ -165,7 +170,10 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
             )));
         };
         let Some(refusal) = ErrorResponse::of(&error) else {
-            return Err(Failure::new(format!("{error} has no ErrorResponse as its source")));
+            return Err(Failure::with_error(
+                "an error without an ErrorResponse as its source",
+                &error,
+            ));
         };
         check_eq!(refusal.status.as_u16(), status, "the status");
         let reason = refusal.headers.get("x-reason").and_then(|value| value.to_str().ok());
@@ -177,7 +185,7 @@ pub(in crate::websocket) async fn refusals_are_shown_as_they_came(harness: H) ->
 
 pub(in crate::websocket) async fn wrong_answers_are_refused(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     for how in WRONG_ANSWERS {
         let result = client.connect(server.request(&format!("/wrong/{how}"))?).await;
         check_error!(result, ErrorKind::Protocol, "an answer with {how}");
@@ -187,7 +195,7 @@ pub(in crate::websocket) async fn wrong_answers_are_refused(harness: H) -> CaseR
 
 pub(in crate::websocket) async fn compression_is_offered_or_unsupported(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut request = server.request("/offer")?;
     request.options = request.options.with_compression(WebSocketCompression::default());
     let result = client.connect(request).await;

@@ -8,7 +8,7 @@ use networking_spi::websocket::{
     UnreadPolicy, WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage,
 };
 
-use super::{H, soon};
+use super::{H, client_of, soon};
 use crate::kit::CaseResult;
 use crate::websocket::server::{FLOOD, Server, TORRENT, TORRENT_MESSAGE};
 use crate::{check, check_eq, check_error};
@@ -18,7 +18,7 @@ pub(in crate::websocket) async fn an_idle_connection_is_pinged(harness: H) -> Ca
     let mut request = server.request("/echo")?;
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_secs(30);
-    let connection = harness.client().connect(request).await?;
+    let connection = client_of(&harness).connect(request).await?;
     // The second ping is sent only after the pong of the first. No call receives meanwhile.
     soon(&harness, "pings", server.sees(|seen| seen.pings >= 3)).await?;
     connection.send_text("still here").await?;
@@ -33,7 +33,7 @@ pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> Cas
     // The peer does not answer.
     request.options.ping_interval = Some(Duration::from_millis(1));
     request.options.pong_timeout = Duration::from_millis(1);
-    let connection = harness.client().connect(request).await?;
+    let connection = client_of(&harness).connect(request).await?;
     let received = soon(&harness, "the error", connection.receive()).await?;
     check_error!(received, ErrorKind::Timeout, "a ping without an answer");
     Ok(())
@@ -41,7 +41,7 @@ pub(in crate::websocket) async fn a_missing_pong_is_a_timeout(harness: H) -> Cas
 
 pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/ping").await?;
+    let connection = server.connect(&client_of(&harness), "/ping").await?;
     // No call receives.
     soon(&harness, "our pong", server.sees(|seen| seen.pong.is_some())).await?;
     check_eq!(
@@ -57,7 +57,7 @@ pub(in crate::websocket) async fn pings_of_the_peer_are_answered(harness: H) -> 
 
 pub(in crate::websocket) async fn unreceived_messages_do_not_stop_the_reader(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/flood").await?;
+    let connection = server.connect(&client_of(&harness), "/flood").await?;
     // No call receives.
     soon(&harness, "our pong", server.sees(|seen| seen.pong.is_some())).await?;
     let end = async {
@@ -83,7 +83,7 @@ pub(in crate::websocket) async fn unreceived_messages_are_bounded(harness: H) ->
     let server = Server::start().await?;
     let mut request = server.request("/echo")?;
     request.options = request.options.with_unread(1_000, UnreadPolicy::Close);
-    let connection = harness.client().connect(request).await?;
+    let connection = client_of(&harness).connect(request).await?;
     connection.send_binary(vec![7; 1_000]).await?;
     for _ in 0..2 {
         // The connection may have ended at the second echo.
@@ -110,7 +110,7 @@ pub(in crate::websocket) async fn unreceived_messages_slow_the_peer_down(harness
     let server = Server::start().await?;
     let mut request = server.request("/torrent")?;
     request.options = request.options.with_unread(TORRENT_MESSAGE, UnreadPolicy::Wait);
-    let connection = harness.client().connect(request).await?;
+    let connection = client_of(&harness).connect(request).await?;
     let mut sent = 0;
     // A stop is a pause in which the peer sends nothing: it has sent everything, or it waits for the connection to read.
     let stopped = async {

@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use networking_spi::ErrorKind;
 use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketConnectionExt, WebSocketMessage};
 
-use super::{H, soon};
+use super::{H, client_of, soon};
 use crate::kit::{CaseResult, Failure};
 use crate::websocket::server::{Server, VIOLATIONS};
 use crate::{check, check_eq, check_error};
 
 pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     check!(connection.is_open(), "a fresh connection is not open");
     let every_byte: Vec<u8> = (0..=255).collect();
     for message in [
@@ -38,7 +38,7 @@ pub(in crate::websocket) async fn messages_arrive_unchanged(harness: H) -> CaseR
 pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H) -> CaseResult {
     const MESSAGES: usize = 200;
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     let other_half = Arc::clone(&connection);
     let mut receiving = Box::pin(async move {
         let mut received = 0;
@@ -70,7 +70,7 @@ pub(in crate::websocket) async fn sending_does_not_wait_for_receiving(harness: H
 
 pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     for number in 0..20 {
         connection.send_text(number.to_string()).await?;
     }
@@ -95,7 +95,7 @@ pub(in crate::websocket) async fn a_cancelled_receive_loses_nothing(harness: H) 
 
 pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut request = server.request("/long")?;
     request.options.max_message_size = 1_000;
     request.options.max_frame_size = 1_000;
@@ -126,7 +126,7 @@ pub(in crate::websocket) async fn the_size_limit_is_exact(harness: H) -> CaseRes
 
 pub(in crate::websocket) async fn fragments_are_reassembled(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/fragments").await?;
+    let connection = server.connect(&client_of(&harness), "/fragments").await?;
     let received = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
         received,
@@ -138,7 +138,7 @@ pub(in crate::websocket) async fn fragments_are_reassembled(harness: H) -> CaseR
 
 pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let client = harness.client();
+    let client = client_of(&harness);
     let mut request = server.request("/fragments")?;
     request.options.max_frame_size = 5;
     request.options.max_message_size = 100;
@@ -161,7 +161,7 @@ pub(in crate::websocket) async fn frames_have_a_size_limit(harness: H) -> CaseRe
 
 pub(in crate::websocket) async fn text_must_be_utf8(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/garbled").await?;
+    let connection = server.connect(&client_of(&harness), "/garbled").await?;
     let received = soon(&harness, "the error", connection.next()).await?;
     check_error!(received, ErrorKind::Decode, "text that is not UTF-8");
     soon(&harness, "a close frame", server.sees(|seen| seen.close.is_some())).await?;
@@ -175,7 +175,7 @@ pub(in crate::websocket) async fn text_must_be_utf8(harness: H) -> CaseResult {
 
 pub(in crate::websocket) async fn pings_of_the_application_are_answered(harness: H) -> CaseResult {
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/echo").await?;
+    let connection = server.connect(&client_of(&harness), "/echo").await?;
     let payload = Bytes::from(vec![7; 125]);
     connection.send(WebSocketMessage::Ping(payload.clone())).await?;
     let received = soon(&harness, "the pong", connection.receive()).await??;
@@ -188,7 +188,7 @@ pub(in crate::websocket) async fn pings_of_the_application_are_answered(harness:
 pub(in crate::websocket) async fn the_default_limits_take_16_mib(harness: H) -> CaseResult {
     const LENGTH: usize = 16 << 20;
     let server = Server::start().await?;
-    let connection = server.connect(&harness.client(), "/long").await?;
+    let connection = server.connect(&client_of(&harness), "/long").await?;
     connection.send_text(LENGTH.to_string()).await?;
     let message = soon(&harness, "the message", connection.next()).await??;
     check_eq!(
@@ -203,7 +203,7 @@ pub(in crate::websocket) async fn violations_of_the_protocol_end_the_connection(
     for violation in VIOLATIONS {
         let server = Server::start().await?;
         let connection = server
-            .connect(&harness.client(), &format!("/violation/{violation}"))
+            .connect(&client_of(&harness), &format!("/violation/{violation}"))
             .await?;
         let received = soon(&harness, violation, connection.next()).await?;
         check_error!(received, ErrorKind::Protocol, "{violation}");

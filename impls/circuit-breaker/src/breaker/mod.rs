@@ -39,7 +39,7 @@ use super::registry::Registry;
 /// # Bounds
 ///
 /// * Circuits: [`max_circuits`](SlidingWindowCircuitBreakerBuilder::max_circuits). To create a circuit beyond that, the
-///   breaker evicts one that is closed, in automatic mode, not configured individually, without a handle, without calls in
+///   breaker evicts one that is closed, not forced, not configured individually, without a handle, without calls in
 ///   flight and without failures in its window. If no circuit can be evicted, creating a circuit fails with
 ///   [`Exhausted`](networking_spi::ErrorKind::Exhausted).
 /// * Counters: 128 bytes per stripe. A circuit has one shared stripe, and one stripe per thread for a number of threads: the

@@ -5,59 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_http::layer::{CircuitBreakerClient, Credentials};
-use networking_http::{HttpClientBuilder, MemoryHttpClient, Reply};
-use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, MockCircuitBreaker, Permit, PermitToken};
+use networking_http::{HttpClientBuilder, HyperTransport, MemoryHttpClient, Reply, SsrfGuard, TransportConfig};
+use networking_spi::circuit_breaker::{
+    CallOutcome, CallRecord, MockCircuitBreaker, ScriptedCircuit, ScriptedCircuitBreaker, always_closed,
+};
 use networking_spi::http::{
     HttpCircuitOptions, HttpClient, HttpClientExt, HttpRequest, HttpResponse, Intercepted, Interceptor, Method,
     RequestHead, RequestOptions, StatusCode,
 };
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::Mutex;
-
-/// A circuit that grants every permit and stores the records.
-#[derive(Debug, Default)]
-struct Recording(Mutex<Vec<CallRecord>>);
-
-impl Recording {
-    fn breaker(self: &Arc<Self>) -> Arc<MockCircuitBreaker> {
-        let mut breaker = MockCircuitBreaker::new();
-        let circuit = Arc::clone(self);
-        breaker
-            .expect_circuit()
-            .returning(move |_| Ok(Arc::clone(&circuit) as Arc<dyn Circuit>));
-        Arc::new(breaker)
-    }
-}
-
-impl Circuit for Recording {
-    fn name(&self) -> &'static str {
-        "recording"
-    }
-
-    fn try_acquire(&self) -> Result<Permit<'_>, networking_spi::circuit_breaker::CircuitRejection> {
-        Ok(Permit::new(self, PermitToken::default()))
-    }
-
-    fn state(&self) -> networking_spi::circuit_breaker::CircuitState {
-        networking_spi::circuit_breaker::CircuitState::Closed
-    }
-
-    fn metrics(&self) -> networking_spi::circuit_breaker::CircuitMetrics {
-        networking_spi::circuit_breaker::CircuitMetrics::default()
-    }
-
-    fn config(&self) -> Arc<networking_spi::circuit_breaker::CircuitBreakerConfig> {
-        Arc::default()
-    }
-
-    fn deadline(&self, _limit: Option<Duration>) -> Option<networking_spi::circuit_breaker::Deadline> {
-        None
-    }
-
-    fn complete(&self, _token: PermitToken, record: CallRecord) {
-        self.0.lock().push(record);
-    }
-}
 
 fn hanging() -> MemoryHttpClient {
     let memory = MemoryHttpClient::new();
@@ -67,27 +24,44 @@ fn hanging() -> MemoryHttpClient {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_times_out_is_a_failure_of_its_circuit() {
-    let circuit = Arc::new(Recording::default());
+    let breaker = Arc::new(ScriptedCircuitBreaker::default());
     let client = HttpClientBuilder::over(hanging())
         .attempt_timeout(Duration::from_secs(1))
         .retries(0)
-        .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
+        .circuit_breaker(breaker.clone(), HttpCircuitOptions::new())
         .build()
         .unwrap();
     client.get("http://api.test/x").await.unwrap_err();
-    assert_eq!(circuit.0.lock()[0].outcome, Some(CallOutcome::Failure));
+    assert_eq!(breaker.scripted("http://api.test").outcomes(), [CallOutcome::Failure]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_times_out_as_a_whole_is_a_cancelled_attempt() {
-    let circuit = Arc::new(Recording::default());
+    let breaker = Arc::new(ScriptedCircuitBreaker::default());
     let client = HttpClientBuilder::over(hanging())
         .total_timeout(Duration::from_secs(1))
-        .circuit_breaker(circuit.breaker(), HttpCircuitOptions::new())
+        .circuit_breaker(breaker.clone(), HttpCircuitOptions::new())
         .build()
         .unwrap();
     client.get("http://api.test/x").await.unwrap_err();
-    assert_eq!(circuit.0.lock()[0].outcome, None);
+    assert_eq!(
+        breaker.scripted("http://api.test").records(),
+        [CallRecord::dropped(false)]
+    );
+}
+
+#[tokio::test]
+async fn a_destination_that_the_client_denies_says_nothing_about_the_peer() {
+    let breaker = Arc::new(ScriptedCircuitBreaker::default());
+    let guarded = TransportConfig::new().with_ssrf_guard(SsrfGuard::new());
+    let client = HttpClientBuilder::over(HyperTransport::new(guarded).unwrap())
+        .circuit_breaker(breaker.clone(), HttpCircuitOptions::new())
+        .build()
+        .unwrap();
+    let error = client.get("http://127.0.0.1:9/").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DestinationDenied);
+    let outcomes = breaker.scripted("http://127.0.0.1:9").outcomes();
+    assert_eq!(outcomes, [CallOutcome::Ignored]);
 }
 
 #[tokio::test]
@@ -98,7 +72,7 @@ async fn circuit_handles_are_requested_once_per_host() {
             .expect_circuit()
             .withf(move |asked| asked == name)
             .times(1)
-            .returning(|_| Ok(Arc::new(Recording::default()) as _));
+            .returning(|_| Ok(always_closed()));
     }
     let wrapper = CircuitBreakerClient::new(MemoryHttpClient::new());
     wrapper
@@ -117,7 +91,7 @@ async fn circuit_handles_are_requested_once_per_host() {
 
 #[tokio::test]
 async fn cached_handles_are_dropped_if_the_breaker_is_exhausted() {
-    let made = Mutex::new(Vec::<Weak<Recording>>::new());
+    let made = Mutex::new(Vec::<Weak<ScriptedCircuit>>::new());
     let mut breaker = MockCircuitBreaker::new();
     breaker.expect_circuit().returning(move |_| {
         let mut made = made.lock();
@@ -130,7 +104,7 @@ async fn cached_handles_are_dropped_if_the_breaker_is_exhausted() {
                 message,
             ));
         }
-        let circuit = Arc::new(Recording::default());
+        let circuit = always_closed();
         made.push(Arc::downgrade(&circuit));
         Ok(circuit)
     });

@@ -1,6 +1,7 @@
 //! The transports under test, and the clients of the cases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_conformance::Harness;
 use networking_http::websocket::WebSocketConnector;
@@ -102,5 +103,10 @@ impl Harness for Live {
             Backend::Hyper => "hyper",
             Backend::Reqwest => "reqwest",
         }
+    }
+
+    /// Some cases wait for thousands of requests.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
     }
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use networking_conformance::report::{CaseReport, Outcome, REPORT_DIRECTORY};
+use networking_conformance::report::{Outcome, REPORT_DIRECTORY};
 use serde_json::Value;
 
 use self::servers::{LOAD_ROWS, Servers};
-use crate::{Result, workspace};
+use crate::{Result, conformance, workspace};
 
 /// The fields of a result of a run with many requests, as the tests write them.
 const LOAD_COLUMNS: [&str; 10] = [
@@ -95,15 +95,7 @@ fn run_tests(reports: &Path, addresses: &str) -> Result<()> {
 
 /// Prints how many cases passed, by server and backend.
 fn print_counts(reports: &Path) -> Result<()> {
-    let report = fs::read_dir(reports)
-        .ok()
-        .and_then(|mut entries| entries.next())
-        .ok_or("the live HTTP tests wrote no report")?
-        .map_err(|error| error.to_string())?
-        .path();
-    let json = fs::read(&report).map_err(|error| format!("{} cannot be read: {error}", report.display()))?;
-    let cases: Vec<CaseReport> =
-        serde_json::from_slice(&json).map_err(|error| format!("{} is not a report: {error}", report.display()))?;
+    let cases = conformance::read_parts(reports)?;
     let mut counts = BTreeMap::<(&str, &str), (usize, usize)>::new();
     for case in &cases {
         let (passed, others) = counts.entry((&case.clause, &case.backend)).or_default();

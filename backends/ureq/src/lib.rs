@@ -3,7 +3,7 @@
 //! It only sends requests, and its capabilities list what it supports. Retries, rate limits, circuit breakers and metrics come
 //! from the wrappers of `networking-impls`, which work over any transport.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -41,7 +41,7 @@ impl HttpClient for UreqClient {
         let no_uri = |_| NetworkError::invalid_input("url", "is not a URI");
         *message.uri_mut() = url.as_str().parse().map_err(no_uri)?;
         *message.headers_mut() = request.headers;
-        let limit = request.options.max_response_size.unwrap_or(u64::MAX - 1);
+        let limit = request.options.max_response_size.unwrap_or(u64::MAX);
         let agent = self.0.clone();
         let message = agent
             .configure_request(message)
@@ -52,12 +52,10 @@ impl HttpClient for UreqClient {
         let call = tokio::task::spawn_blocking(move || {
             let (head, mut body) = agent.run(message).map_err(|error| classify(error, false))?.into_parts();
             // One byte more than allowed, to detect a body above the limit.
-            let bytes = body.with_config().limit(limit + 1).read_to_vec();
-            let bytes = bytes.map_err(|error| classify(error, true))?;
-            if bytes.len() as u64 > limit {
-                return Err(classify(ureq::Error::BodyExceedsLimit(limit), true));
-            }
-            Ok((head, bytes))
+            let mut bytes = Vec::new();
+            let read = body.as_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+            read.map_err(|error| classify(error.into(), true))?;
+            Ok::<_, NetworkError>((head, bytes))
         });
         let panicked = |error| NetworkError::new(ErrorKind::Internal, "http.request", "panic").with_source(error);
         let (head, bytes) = call.await.map_err(panicked)??;
@@ -65,7 +63,7 @@ impl HttpClient for UreqClient {
         response.version = head.version;
         response.headers = head.headers;
         response.url = Some(url);
-        Ok(response)
+        response.limited(limit)
     }
 
     fn capabilities(&self) -> HttpCapabilities {

@@ -1,13 +1,20 @@
 //! `cargo xtask conformance [--json]`: runs every suite against every implementation, and merges the reports.
 
+mod matrix;
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use networking_conformance::report::{CaseReport, Counts, Outcome, REPORT_DIRECTORY};
+use networking_conformance::report::{CaseReport, Counts, Outcome, REPORT_DIRECTORY, junit};
 
+pub(crate) use self::matrix::{Clauses, render};
 use crate::{Result, workspace};
+
+/// The merged report, and the page.
+pub(crate) const REPORT: &str = "report.json";
+pub(crate) const PAGE: &str = "index.html";
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -17,9 +24,14 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Runs every suite and writes `target/conformance/report.json`.
+/// The directory of the merged reports.
+pub(crate) fn directory() -> Result<PathBuf> {
+    Ok(workspace::target_directory()?.join("conformance"))
+}
+
+/// Runs every suite and writes `report.json`, `junit.xml` and `index.html` to `target/conformance`.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let directory = workspace::target_directory()?.join("conformance");
+    let directory = directory()?;
     let parts = directory.join("parts");
     if parts.exists() {
         fs::remove_dir_all(&parts).map_err(|error| format!("{} cannot be removed: {error}", parts.display()))?;
@@ -27,10 +39,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let ran = run_suites(&parts);
 
     let reports = read_parts(&parts)?;
-    let report = directory.join("report.json");
     let json = serde_json::to_vec_pretty(&reports).map_err(|error| error.to_string())?;
-    fs::write(&report, json).map_err(|error| format!("{} cannot be written: {error}", report.display()))?;
-    eprintln!("{} cases in {}", reports.len(), report.display());
+    write(&directory.join(REPORT), &json)?;
+    write(&directory.join("junit.xml"), junit(&reports).as_bytes())?;
+    write(&directory.join(PAGE), render(&reports, &clauses()?).as_bytes())?;
+    eprintln!(
+        "{} cases in {}, as JSON, JUnit XML and HTML",
+        reports.len(),
+        directory.display()
+    );
     print_counts(&reports, arguments.json)?;
     ran
 }
@@ -49,16 +66,39 @@ fn run_suites(parts: &Path) -> Result<()> {
     workspace::run(&mut command, "a suite")
 }
 
-fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
+/// The clauses of every contract in `docs/contract`.
+pub(crate) fn clauses() -> Result<Clauses> {
+    let directory = workspace::root().join("docs").join("contract");
+    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
+    let mut clauses = Clauses::default();
+    for entry in fs::read_dir(&directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        clauses.add(&fs::read_to_string(&path).map_err(unreadable)?);
+    }
+    Ok(clauses)
+}
+
+/// Reads the JSON of one report.
+pub(crate) fn read_report(path: &Path) -> Result<Vec<CaseReport>> {
+    let json = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    serde_json::from_slice(&json).map_err(|error| format!("{} is not a report: {error}", path.display()))
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    fs::write(path, contents).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+/// Reads the report of each test binary.
+pub(crate) fn read_parts(parts: &Path) -> Result<Vec<CaseReport>> {
     let mut reports = Vec::<CaseReport>::new();
     let entries =
         fs::read_dir(parts).map_err(|error| format!("no suite wrote a report to {}: {error}", parts.display()))?;
     for entry in entries {
         let path = entry.map_err(|error| error.to_string())?.path();
-        let json = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-        let part: Vec<CaseReport> =
-            serde_json::from_slice(&json).map_err(|error| format!("{} is not a report: {error}", path.display()))?;
-        reports.extend(part);
+        // Beside it is the same report as JUnit XML.
+        if path.extension().is_some_and(|extension| extension == "json") {
+            reports.extend(read_report(&path)?);
+        }
     }
     reports.sort_by(|a, b| (&a.domain, &a.backend, &a.case).cmp(&(&b.domain, &b.backend, &b.case)));
     Ok(reports)

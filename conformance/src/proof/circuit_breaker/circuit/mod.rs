@@ -1,15 +1,17 @@
-//! One circuit of the model: which calls are admitted, and the effects of their results.
+//! One circuit of the model: which calls are admitted; overrides, resets and configurations.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod results;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use networking_spi::circuit_breaker::{
-    CallOutcome, CallRecord, CancelPolicy, Circuit, CircuitBreakerConfig, CircuitEvent, CircuitEventKind,
-    CircuitMetrics, CircuitMode, CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TransitionReason,
+    CallRecord, Circuit, CircuitBreakerConfig, CircuitEvent, CircuitEventKind, CircuitMetrics, CircuitMode,
+    CircuitRejection, CircuitState, Deadline, Permit, PermitToken, TransitionReason, TripPolicy,
 };
 
-use super::state::{Sample, State, nanos, rates};
+use super::state::{State, nanos, rates};
 use super::{Hub, Saboteur};
 
 /// The probe number of a call that is admitted only because of metrics-only mode.
@@ -21,17 +23,20 @@ pub(super) struct ModelCircuit {
     hub: Hub,
     /// Callers that have found a free slot, for `TakesSlotsLater`.
     racing: AtomicUsize,
+    /// The breaker is about to record a call that it has run.
+    pub(super) executed: AtomicBool,
     state: Mutex<State>,
 }
 
 impl ModelCircuit {
     pub(super) fn new(name: &str, config: CircuitBreakerConfig, hub: Hub) -> Self {
         let name: Arc<str> = name.into();
-        let state = State::new(Arc::clone(&name), config, hub.origin.elapsed(), hub.saboteur);
+        let state = State::new(Arc::clone(&name), config, hub.clone());
         Self {
             name,
             hub,
             racing: AtomicUsize::new(0),
+            executed: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -40,14 +45,36 @@ impl ModelCircuit {
         self.lock().current
     }
 
+    pub(super) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        state.admitted != state.ended
+    }
+
     pub(super) fn is_evictable(&self) -> bool {
         let state = self.lock();
-        let healthy = state.consecutive_failures == 0 && !state.window.iter().any(|sample| sample.failed);
-        state.current == CircuitState::Closed
-            && state.mode == CircuitMode::Automatic
-            && !state.configured
-            && state.admitted == state.ended
-            && (healthy || self.is(Saboteur::EvictsFailingCircuits))
+        let healthy = state.consecutive_failures == 0 && state.window(self.hub.origin.elapsed()).failures == 0;
+        let unless = |saboteur, condition: bool| condition || self.is(saboteur);
+        let default_mode = if self.is(Saboteur::NeverEvictsMetricsOnly) {
+            CircuitMode::Automatic
+        } else {
+            state.first_config.mode
+        };
+        let closed = match state.current {
+            CircuitState::Closed => true,
+            CircuitState::HalfOpen => self.is(Saboteur::EvictsHalfOpenCircuits),
+            CircuitState::Open => false,
+        };
+        unless(Saboteur::EvictsOpenCircuits, closed)
+            && unless(
+                Saboteur::EvictsForcedCircuits,
+                state.mode == default_mode && !state.overridden,
+            )
+            && unless(Saboteur::EvictsConfiguredCircuits, !state.configured)
+            && unless(Saboteur::EvictsBusyCircuits, state.admitted == state.ended)
+            && unless(
+                Saboteur::EvictsFailingCircuits,
+                healthy || state.current != CircuitState::Closed,
+            )
     }
 
     pub(super) fn force(&self, mode: CircuitMode) {
@@ -56,23 +83,50 @@ impl ModelCircuit {
                 return;
             }
             state.overridden = true;
+            let generation = state.generation;
             state.enter_mode(mode, TransitionReason::Forced, now);
+            if self.is(Saboteur::OverridesKeepTheGeneration) && state.current == CircuitState::Closed {
+                state.generation = generation;
+            }
         });
     }
 
     pub(super) fn reset(&self) {
         self.with(|state, now| {
             state.outbox.push(CircuitEventKind::Reset);
-            state.overridden = false;
+            if self.is(Saboteur::ResetRestoresTheFirstConfiguration) {
+                state.config = Arc::clone(&state.first_config);
+            }
             let mode = match state.config.mode {
+                CircuitMode::MetricsOnly if self.is(Saboteur::ResetEndsMetricsOnly) => CircuitMode::Automatic,
                 CircuitMode::MetricsOnly => CircuitMode::MetricsOnly,
+                mode if self.is(Saboteur::ResetReturnsToAForcedMode) => mode,
                 _ => CircuitMode::Automatic,
             };
-            state.change_mode(mode);
+            if !self.is(Saboteur::ResetKeepsOverrides) || !state.overridden {
+                state.overridden = false;
+                state.change_mode(mode);
+            }
             let generation = state.generation;
+            let (window, reopenings, hold_until) = (state.window.clone(), state.reopenings, state.hold_until);
             state.close(TransitionReason::Reset, now);
+            if self.is(Saboteur::ResetKeepsTheWindow) {
+                state.window = window;
+            }
+            if self.is(Saboteur::ResetKeepsTheBackoff) {
+                state.reopenings = reopenings;
+            }
+            if self.is(Saboteur::ResetKeepsRequestedDelays) {
+                state.hold_until = hold_until;
+            }
+            if self.is(Saboteur::ResetForgetsTransitions) {
+                state.transitions.clear();
+            }
             if self.is(Saboteur::ResetKeepsTheGeneration) {
                 state.generation = generation;
+            }
+            if self.is(Saboteur::ResetForgetsCallsInFlight) {
+                state.ended = state.admitted;
             }
             if !self.is(Saboteur::ResetKeepsTotals) {
                 state.totals = CircuitMetrics::default();
@@ -86,10 +140,33 @@ impl ModelCircuit {
             state.outbox.push(CircuitEventKind::Configured);
             state.configured = true;
             let before = std::mem::discriminant(&state.config.trip);
+            let grows = matches!(
+                (&state.config.trip, &config.trip),
+                (TripPolicy::CountWindow { size: old, .. }, TripPolicy::CountWindow { size: new, .. }) if old < new
+            );
+            let longer = matches!(
+                (&state.config.trip, &config.trip),
+                (TripPolicy::TimeWindow { length: old, .. }, TripPolicy::TimeWindow { length: new, .. }) if old < new
+            );
             state.config = Arc::new(config);
-            let same_kind = before == std::mem::discriminant(&state.config.trip);
-            if self.is(Saboteur::ResizingEmptiesTheWindow) || !same_kind {
+            let same_kind =
+                before == std::mem::discriminant(&state.config.trip) || self.is(Saboteur::KeepsAnotherKindOfWindow);
+            if self.is(Saboteur::ResizingEmptiesTheWindow)
+                || self.is(Saboteur::GrowingEmptiesTheWindow) && grows
+                || self.is(Saboteur::LongerTimeWindowsAreEmpty) && longer
+                || !same_kind
+            {
                 state.window.clear();
+            }
+            if self.is(Saboteur::ConfigurationRestartsTheOpenTime) && state.open_until.is_some() {
+                state.open_until = Some(now.saturating_add(state.config.open.backoff.initial));
+            }
+            if self.is(Saboteur::ConfigurationForgetsProbes) {
+                state.probes.clear();
+                state.probe_successes = 0;
+            }
+            if self.is(Saboteur::ConfigurationMakesCallsStale) {
+                state.generation += 1;
             }
             state.forget();
             if self.is(Saboteur::ConfigurationStartsOver) {
@@ -99,11 +176,23 @@ impl ModelCircuit {
             if self.is(Saboteur::ConfigurationEndsOverrides) {
                 state.overridden = false;
             }
-            if !state.overridden {
+            let automatic = self.is(Saboteur::OpenCircuitsStayAutomatic)
+                && state.current == CircuitState::Open
+                && state.config.mode == CircuitMode::MetricsOnly;
+            if !state.overridden && !automatic {
                 let mode = state.config.mode;
                 state.enter_mode(mode, TransitionReason::Configured, now);
             }
         });
+    }
+
+    /// The configuration whose timeout and cancellation policy apply.
+    fn call_config(&self, state: &State) -> Arc<CircuitBreakerConfig> {
+        if self.is(Saboteur::CallSettingsAreFixed) {
+            Arc::clone(&state.first_config)
+        } else {
+            Arc::clone(&state.config)
+        }
     }
 
     pub(super) fn is(&self, saboteur: Saboteur) -> bool {
@@ -135,12 +224,21 @@ impl ModelCircuit {
         for mut kind in outbox {
             match &mut kind {
                 CircuitEventKind::Rejected { .. } if self.is(Saboteur::RejectionsAreNotReported) => continue,
+                CircuitEventKind::ModeChanged { .. } if self.is(Saboteur::ModeChangesAreNotReported) => continue,
+                CircuitEventKind::Rejected { retry_after } if self.is(Saboteur::EventsHaveNoDelays) => {
+                    *retry_after = None;
+                }
                 CircuitEventKind::StateChanged { reason, .. } if self.is(Saboteur::WrongReasons) => {
                     *reason = TransitionReason::Configured;
                 }
                 _ => {}
             }
-            let event = CircuitEvent::new(Arc::clone(&self.name), SystemTime::UNIX_EPOCH + now, kind);
+            let at = if self.is(Saboteur::TimesOfEventsStandStill) {
+                self.hub.started_at
+            } else {
+                self.hub.wall_clock(now)
+            };
+            let event = CircuitEvent::new(Arc::clone(&self.name), at, kind);
             if self.is(Saboteur::EventsComeTwice) {
                 let _ = self.hub.events.send(event.clone());
             }
@@ -152,7 +250,7 @@ impl ModelCircuit {
     fn finds_a_slot(&self) -> bool {
         let free = self.with(|state, now| {
             state.probes.retain(|(_, lease_ends)| *lease_ends > now);
-            let slots = state.config.half_open.max_concurrent_probes as usize;
+            let slots = state.config.half_open.concurrent_probes() as usize;
             state.current == CircuitState::HalfOpen && state.probes.len() < slots
         });
         if free {
@@ -170,6 +268,7 @@ impl ModelCircuit {
     fn admit(&self, state: &mut State, now: Duration, sure_of_a_slot: bool) -> Result<PermitToken, CircuitRejection> {
         let timed = rates(&state.trip()).is_some_and(|rates| rates.slow_call_duration.is_some());
         // One more than the clock, because zero means that the call is not timed.
+        let timed = timed && !(now.is_zero() && self.is(Saboteur::TimesNothingAtFirst));
         let started_nanos = if timed { nanos(now) + 1 } else { 0 };
         let token = PermitToken::new(state.generation).with_started_nanos(started_nanos);
         let retry_after = match state.current {
@@ -183,23 +282,32 @@ impl ModelCircuit {
                 until.saturating_sub(from)
             }),
             CircuitState::HalfOpen => {
-                state
-                    .probes
-                    .retain(|(_, lease_ends)| *lease_ends > now || self.is(Saboteur::NoLease));
+                state.probes.retain(|(_, lease_ends)| {
+                    *lease_ends > now || self.is(Saboteur::NoLease) || !self.hub.declared.probe_leases
+                });
                 let extra = usize::from(self.is(Saboteur::OneProbeTooMany));
-                let slots = state.config.half_open.max_concurrent_probes as usize + extra;
-                if state.probes.len() < slots || sure_of_a_slot || self.is(Saboteur::UnlimitedProbes) {
+                let slots = match state.config.half_open.max_concurrent_probes {
+                    None if self.is(Saboteur::TwoProbesByDefault) => 2,
+                    _ => state.config.half_open.concurrent_probes() as usize + extra,
+                };
+                let unlimited = self.is(Saboteur::UnlimitedProbes) || !self.hub.declared.probe_limits;
+                if state.probes.len() < slots || sure_of_a_slot || unlimited {
                     let number = state.next_probe;
                     state.next_probe += 1;
-                    state.probes.push((number, now + state.lease()));
+                    state.probes.push((number, now.saturating_add(state.lease())));
                     return Ok(token.with_probe(number));
                 }
                 None
             }
         };
-        state.totals.rejected += 1;
-        state.outbox.push(CircuitEventKind::Rejected { retry_after });
-        if state.mode == CircuitMode::MetricsOnly && !self.is(Saboteur::DryRunRejects) {
+        let only_metrics = state.mode == CircuitMode::MetricsOnly;
+        if !only_metrics || !self.is(Saboteur::DryRunRejectionsAreNotCounted) {
+            state.totals.rejected += 1;
+        }
+        if !only_metrics || !self.is(Saboteur::DryRunRejectionsAreNotReported) {
+            state.outbox.push(CircuitEventKind::Rejected { retry_after });
+        }
+        if only_metrics && !self.is(Saboteur::DryRunRejects) {
             Ok(token.with_probe(BEYOND))
         } else {
             Err(CircuitRejection::new(
@@ -207,168 +315,6 @@ impl ModelCircuit {
                 state.current,
                 retry_after,
             ))
-        }
-    }
-
-    fn settle(&self, state: &mut State, token: PermitToken, record: CallRecord, now: Duration) {
-        let outcome = match record.outcome {
-            None if self.is(Saboteur::DroppedPermitsAreLost) => return,
-            _ if record.panicked && !self.is(Saboteur::PanicsAreCancellations) => CallOutcome::Failure,
-            Some(outcome) => outcome,
-            None if self.is(Saboteur::CancellationsAreFailures) => CallOutcome::Failure,
-            None if self.is(Saboteur::CancellationsAreIgnored) => CallOutcome::Ignored,
-            None => match state.config.on_cancel {
-                CancelPolicy::Ignore => CallOutcome::Ignored,
-                CancelPolicy::Failure => CallOutcome::Failure,
-            },
-        };
-        let outcome = match outcome {
-            CallOutcome::Ignored if self.is(Saboteur::IgnoredIsSuccess) => CallOutcome::Success,
-            outcome => outcome,
-        };
-        if self.is(Saboteur::PermitsBelongToTasks) && state.last_task != tokio::task::try_id() {
-            return;
-        }
-        state.ended += 1;
-        let took = Duration::from_nanos((nanos(now) + 1).saturating_sub(token.started_nanos()));
-        let slow = token.started_nanos() != 0
-            && outcome != CallOutcome::Ignored
-            && rates(&state.trip())
-                .and_then(|rates| rates.slow_call_duration)
-                .is_some_and(|limit| took >= limit)
-            && !self.is(Saboteur::NothingIsSlow);
-        let sample = Sample {
-            at: now,
-            failed: outcome == CallOutcome::Failure,
-            slow,
-        };
-
-        let current = token.generation() == state.generation;
-        let counts = if token.probe() == BEYOND && !self.is(Saboteur::DryRunCallsDecide) {
-            current
-        } else {
-            match state.current {
-                CircuitState::Closed if current => {
-                    self.settle_call(state, outcome, sample, record.retry_after);
-                    true
-                }
-                CircuitState::HalfOpen if current => {
-                    let position = state.probes.iter().position(|(number, _)| *number == token.probe());
-                    let in_time = position.is_some_and(|position| state.probes[position].1 > now);
-                    if let Some(position) = position
-                        && (outcome != CallOutcome::Ignored || !self.is(Saboteur::IgnoredKeepsItsSlot))
-                    {
-                        state.probes.remove(position);
-                    }
-                    let counts = in_time
-                        || self.is(Saboteur::ExpiredProbesCount)
-                        || self.is(Saboteur::NoLease)
-                        || token.probe() == BEYOND;
-                    if counts {
-                        self.settle_probe(state, outcome, sample, record.retry_after);
-                    }
-                    counts
-                }
-                _ => self.settle_late(state, token, outcome, sample, record.retry_after),
-            }
-        };
-        self.count(state, outcome, slow, counts);
-    }
-
-    /// Handles a result of an earlier generation; `true` where a saboteur counts it.
-    fn settle_late(
-        &self,
-        state: &mut State,
-        token: PermitToken,
-        outcome: CallOutcome,
-        sample: Sample,
-        retry_after: Option<Duration>,
-    ) -> bool {
-        let now = sample.at;
-        match (state.current, outcome) {
-            (CircuitState::HalfOpen, CallOutcome::Success)
-                if self.is(Saboteur::LateSuccessesClose)
-                    || token.probe() != 0 && self.is(Saboteur::OldProbesDecide) =>
-            {
-                self.settle_probe(state, outcome, sample, None);
-                return true;
-            }
-            (CircuitState::HalfOpen, CallOutcome::Failure) if self.is(Saboteur::LateFailuresReopen) => {
-                state.open(TransitionReason::ProbeFailed, now);
-            }
-            (CircuitState::HalfOpen, CallOutcome::Ignored) if self.is(Saboteur::LateIgnoredFreesASlot) => {
-                state.probes.pop();
-            }
-            (CircuitState::Closed, CallOutcome::Failure) if self.is(Saboteur::LateFailuresCount) => {
-                self.settle_call(state, outcome, sample, retry_after);
-            }
-            (CircuitState::Open, CallOutcome::Failure) if self.is(Saboteur::LateRetryAfterCounts) => {
-                let asked = retry_after.map(|delay| now + delay);
-                state.open_until = state.open_until.map(|until| until.max(asked.unwrap_or_default()));
-            }
-            _ => {}
-        }
-        false
-    }
-
-    fn count(&self, state: &mut State, outcome: CallOutcome, slow: bool, counts: bool) {
-        let totals = &mut state.totals;
-        if !counts {
-            totals.stale += 1;
-        }
-        if counts || self.is(Saboteur::StaleCountsTwice) {
-            match outcome {
-                CallOutcome::Success => totals.successes += 1,
-                CallOutcome::Failure => totals.failures += 1,
-                CallOutcome::Ignored => totals.ignored += 1,
-            }
-            totals.slow += u64::from(slow);
-        }
-    }
-
-    fn settle_call(&self, state: &mut State, outcome: CallOutcome, sample: Sample, retry_after: Option<Duration>) {
-        match outcome {
-            CallOutcome::Ignored => return,
-            CallOutcome::Failure => {
-                state.consecutive_failures += 1;
-                let asked = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
-                let before = if self.is(Saboteur::OnlyTheLastRetryAfter) {
-                    Duration::ZERO
-                } else {
-                    state.hold_until
-                };
-                state.hold_until = before.max(asked);
-            }
-            CallOutcome::Success if self.is(Saboteur::SuccessKeepsConsecutiveFailures) => {}
-            CallOutcome::Success => state.consecutive_failures = 0,
-        }
-        state.window.push(sample);
-        state.forget();
-        if let Some(reason) = state.tripped(sample)
-            && (state.mode != CircuitMode::ForcedClosed || self.is(Saboteur::ForcedClosedTrips))
-        {
-            state.open(reason, sample.at);
-        }
-    }
-
-    fn settle_probe(&self, state: &mut State, outcome: CallOutcome, sample: Sample, retry_after: Option<Duration>) {
-        match outcome {
-            CallOutcome::Ignored => {}
-            CallOutcome::Success if sample.slow && !self.is(Saboteur::SlowProbesClose) => {
-                state.open(TransitionReason::SlowCallRate, sample.at);
-            }
-            CallOutcome::Success => {
-                state.probe_successes += 1;
-                if state.probe_successes >= state.config.half_open.success_threshold
-                    || self.is(Saboteur::OneSuccessCloses)
-                {
-                    state.close(TransitionReason::ProbesSucceeded, sample.at);
-                }
-            }
-            CallOutcome::Failure => {
-                state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at + delay);
-                state.open(TransitionReason::ProbeFailed, sample.at);
-            }
         }
     }
 }
@@ -406,7 +352,7 @@ impl Circuit for ModelCircuit {
             let mut metrics = state.totals.clone();
             metrics.state = state.current;
             metrics.mode = state.mode;
-            metrics.in_flight = state.admitted - state.ended;
+            metrics.in_flight = state.admitted.saturating_sub(state.ended);
             let shown = state.current == CircuitState::Closed && !self.is(Saboteur::HidesConsecutiveFailures);
             metrics.consecutive_failures = if shown { state.consecutive_failures } else { 0 };
             metrics.window = state.window(now);
@@ -445,17 +391,42 @@ impl Circuit for ModelCircuit {
 
     fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
         let configured = self
-            .config()
+            .call_config(&self.lock())
             .call_timeout
             .filter(|_| !self.is(Saboteur::NoConfiguredTimeout));
         let limit = match (limit, configured) {
             (Some(given), Some(configured)) if self.is(Saboteur::ShorterTimeoutWins) => Some(given.min(configured)),
             (given, configured) => given.or(configured),
         };
-        limit.map(|limit| Deadline::new(limit, Box::pin(tokio::time::sleep(limit))))
+        let lasts = |limit: Duration| match self.hub.saboteur {
+            Some(Saboteur::TimeoutsComeEarly) => limit / 2,
+            Some(Saboteur::TimeoutsComeLate) => limit * 10,
+            _ => limit,
+        };
+        limit.map(|limit| Deadline::new(limit, Box::pin(tokio::time::sleep(lasts(limit)))))
     }
 
     fn complete(&self, token: PermitToken, record: CallRecord) {
+        if self.is(Saboteur::LosesConcurrentCounts) {
+            let before = self.lock().totals.successes;
+            std::thread::yield_now();
+            self.with(|state, now| {
+                self.settle(state, token, record, now);
+                state.totals.successes = state.totals.successes.min(before + 1);
+            });
+            return;
+        }
+        if self.is(Saboteur::LateResultsNeedAQuery) {
+            let now = self.hub.origin.elapsed();
+            self.settle(&mut self.lock(), token, record, now);
+            // Publishes the events.
+            self.with(|_, _| ());
+            return;
+        }
         self.with(|state, now| self.settle(state, token, record, now));
+        if record.panicked && self.is(Saboteur::PanicsAfterPanics) {
+            // Unlike `panic!`, without a message on the standard error stream.
+            std::panic::resume_unwind(Box::new("two panics"));
+        }
     }
 }

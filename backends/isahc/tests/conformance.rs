@@ -1,0 +1,48 @@
+//! The HTTP suite against a backend outside of the reference implementations.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use isahc_backend::IsahcClient;
+use networking_conformance::http::{HttpHarness, HttpSubject, Origin};
+use networking_conformance::{Harness, KnownFailure, http, runner};
+use networking_spi::http::HttpCapabilities;
+
+#[derive(Debug)]
+struct IsahcHarness;
+
+impl Harness for IsahcHarness {
+    fn backend(&self) -> &'static str {
+        "isahc"
+    }
+
+    fn known_failures(&self) -> Vec<KnownFailure> {
+        vec![KnownFailure::new(
+            "http::connection::dropping_a_call_aborts_it",
+            "libcurl keeps the connection of a dropped call until the peer sends or closes",
+        )]
+    }
+}
+
+impl HttpHarness for IsahcHarness {
+    fn capabilities(&self) -> HttpCapabilities {
+        let mut supported = HttpCapabilities::none();
+        supported.timeout = true;
+        supported.streaming_upload = true;
+        supported.streaming_download = true;
+        supported.response_size_limit = true;
+        supported
+    }
+
+    fn tls(&self) -> bool {
+        false
+    }
+
+    fn subject(&self, _origin: &Origin) -> HttpSubject {
+        HttpSubject::new(Arc::new(IsahcClient::new().expect("libcurl starts")))
+    }
+}
+
+fn main() -> ExitCode {
+    runner::main(http::suite(), || Arc::new(IsahcHarness) as Arc<dyn HttpHarness>)
+}

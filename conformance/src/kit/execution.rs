@@ -1,0 +1,352 @@
+//! Runs one case: its runtime, its harness, its time limits and its panics.
+
+use std::any::Any;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use networking_spi::clock::{Clock, SystemClock};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+use super::case::{Case, CaseResult, CaseRuntime, Failure};
+use super::suite::Factory;
+
+/// The shortest time limit of a case, by the clock of its runtime.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often the watching thread looks whether a case makes progress.
+const STEP: Duration = Duration::from_millis(500);
+
+/// Waits for something that must happen, and fails the case if it takes longer than `limit`. `what` is what the case
+/// waits for. Cases wait for at most the [`patience`](crate::Harness::patience) of their harness.
+///
+/// ```
+/// use std::time::Duration;
+/// use networking_conformance::within;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let never = std::future::pending::<()>();
+/// let failure = within(Duration::from_secs(5), "an answer", never).await.unwrap_err();
+/// assert_eq!(failure.to_string(), "waited 5s for an answer");
+/// # }
+/// ```
+///
+/// Cancel safety: as that of the future.
+///
+/// # Errors
+/// If the future is not ready in time. It is dropped.
+pub async fn within<F: Future>(limit: Duration, what: impl fmt::Display, future: F) -> Result<F::Output, Failure> {
+    tokio::time::timeout(limit, future)
+        .await
+        .map_err(|_| Failure::new(format!("waited {limit:?} for {what}")))
+}
+
+/// The time limits of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// For one event, in real time.
+    pub(super) event: Duration,
+    /// For the whole case, by the clock of its runtime.
+    pub(super) case: Duration,
+    /// For the whole case, in real time: a paused clock does not advance while a backend spins.
+    pub(super) real: Duration,
+}
+
+impl Limits {
+    /// The limits that follow from the patience of a harness. They are longer, so that the message of the wait that
+    /// took too long is the one that is reported.
+    pub(super) fn new(patience: Duration) -> Self {
+        let case = CASE_LIMIT.max(patience * 12);
+        Self {
+            event: patience * 2,
+            case,
+            real: case + CASE_LIMIT / 2,
+        }
+    }
+}
+
+/// Runs the case in a runtime and a thread of its own. A panic is a failure, also one of a destructor.
+///
+/// The thread of a case that blocks or spins cannot be stopped, and keeps running.
+pub(super) fn run<H: ?Sized + 'static>(
+    kind: CaseRuntime,
+    limits: Limits,
+    case: &Case<H>,
+    factory: &Factory<H>,
+) -> CaseResult {
+    let (done, result) = mpsc::channel();
+    let polls = Arc::new(AtomicU64::new(0));
+    let (run, factory, counter) = (case.run, Arc::clone(factory), Arc::clone(&polls));
+    let body = move || {
+        let runtime = build_runtime(kind);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let case = run(make_in(&runtime, &factory));
+            runtime.block_on(limited(kind, limits, counted(case, counter)))
+        }));
+        runtime.shutdown_background();
+        // The receiver was dropped if the case exceeded a limit.
+        let _ = done.send(ended.unwrap_or_else(|panic| Err(panicked(&*panic))));
+    };
+    // Panics are printed with the name of the thread.
+    let spawned = thread::Builder::new().name(case.id.to_owned()).spawn(body);
+    if let Err(error) = spawned {
+        return Err(Failure::with_error("no thread for the case", &error));
+    }
+    watch(limits, &polls, &result)
+}
+
+/// Makes a harness inside the runtime, because it may open sockets or create timers.
+pub(super) fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc<H> {
+    let _guard = runtime.enter();
+    factory()
+}
+
+pub(super) fn build_runtime(kind: CaseRuntime) -> Runtime {
+    let mut builder = match kind {
+        CaseRuntime::MultiThread => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(2);
+            builder
+        }
+        CaseRuntime::PausedClock => {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.start_paused(true);
+            builder
+        }
+    };
+    builder.enable_all().build().expect("a runtime can be built")
+}
+
+/// Waits for the result of a case that runs in another thread.
+fn watch(limits: Limits, polls: &AtomicU64, result: &mpsc::Receiver<CaseResult>) -> CaseResult {
+    let clock = SystemClock::new();
+    // More than the limit inside the runtime, which can end the case.
+    let event = limits.event + 2 * STEP;
+    let (mut seen, mut since) = (polls.load(Ordering::Relaxed), Duration::ZERO);
+    loop {
+        let step = STEP.min(limits.real.saturating_sub(clock.elapsed()));
+        match result.recv_timeout(step) {
+            Ok(result) => return result,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Failure::new("the thread of the case panicked")),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        let (now, elapsed) = (polls.load(Ordering::Relaxed), clock.elapsed());
+        if elapsed >= limits.real {
+            let limit = limits.real;
+            return Err(Failure::new(format!(
+                "the case did not end within {limit:?} of real time"
+            )));
+        }
+        if now != seen {
+            (seen, since) = (now, elapsed);
+        } else if elapsed.saturating_sub(since) >= event {
+            return Err(Failure::new(format!("the case blocked its thread for {event:?}")));
+        }
+    }
+}
+
+/// Counts how often a case is polled.
+async fn counted(mut case: BoxFuture<'static, CaseResult>, polls: Arc<AtomicU64>) -> CaseResult {
+    poll_fn(|cx| {
+        polls.fetch_add(1, Ordering::Relaxed);
+        case.as_mut().poll(cx)
+    })
+    .await
+}
+
+async fn limited(kind: CaseRuntime, limits: Limits, case: impl Future<Output = CaseResult>) -> CaseResult {
+    let limited = async {
+        match kind {
+            CaseRuntime::MultiThread => progressing(limits.event, case).await,
+            // The clock may be advanced by any time at once.
+            CaseRuntime::PausedClock => case.await,
+        }
+    };
+    match tokio::time::timeout(limits.case, limited).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::new(format!("the case did not end within {:?}", limits.case))),
+    }
+}
+
+/// Fails if the case is not woken for `limit`.
+async fn progressing(limit: Duration, case: impl Future<Output = CaseResult>) -> CaseResult {
+    let mut case = std::pin::pin!(case);
+    let mut idle = std::pin::pin!(tokio::time::sleep(limit));
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = case.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if idle.is_elapsed() {
+            return Poll::Ready(Err(Failure::new(format!("the case waited {limit:?} for one event"))));
+        }
+        idle.as_mut().reset(Instant::now() + limit);
+        idle.as_mut().poll(cx).map(|()| Ok(()))
+    })
+    .await
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Failure::new(format!("panicked: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+
+    use super::super::case::Applies;
+    use super::*;
+
+    type Run = fn(Arc<()>) -> BoxFuture<'static, CaseResult>;
+
+    /// How a case ends that runs with these limits.
+    fn failure(kind: CaseRuntime, limits: Limits, run: Run) -> String {
+        let case = Case {
+            id: "test::case",
+            clause: "TEST-1",
+            applies: |&()| Applies::Yes,
+            run,
+        };
+        let factory: Factory<()> = Arc::new(|| Arc::new(()));
+        super::run(kind, limits, &case, &factory).unwrap_err().to_string()
+    }
+
+    fn limits(event: u64, case: u64, real: u64) -> Limits {
+        let [event, case, real] = [event, case, real].map(Duration::from_millis);
+        Limits { event, case, real }
+    }
+
+    const LONG: u64 = 60_000;
+
+    #[test]
+    fn each_limit_has_its_message() {
+        let spins: Run = |_| {
+            Box::pin(async {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        let hangs: Run = |_| Box::pin(std::future::pending());
+        let blocks: Run = |_| {
+            Box::pin(async {
+                let (_sender, receiver) = mpsc::channel::<()>();
+                let _ = receiver.recv();
+                Ok(())
+            })
+        };
+        let ticks: Run = |_| {
+            Box::pin(async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            })
+        };
+        let (paused, real) = (CaseRuntime::PausedClock, CaseRuntime::MultiThread);
+        for (kind, limits, run, message) in [
+            (
+                paused,
+                limits(LONG, LONG, 20),
+                spins,
+                "the case did not end within 20ms of real time",
+            ),
+            (
+                paused,
+                limits(LONG, 30, LONG),
+                hangs,
+                "the case did not end within 30ms",
+            ),
+            (
+                real,
+                limits(10, LONG, LONG),
+                hangs,
+                "the case waited 10ms for one event",
+            ),
+            (real, limits(LONG, 30, LONG), ticks, "the case did not end within 30ms"),
+            (
+                real,
+                limits(10, LONG, LONG),
+                blocks,
+                "the case blocked its thread for 1.01s",
+            ),
+            (
+                paused,
+                limits(10, LONG, LONG),
+                blocks,
+                "the case blocked its thread for 1.01s",
+            ),
+        ] {
+            assert_eq!(failure(kind, limits, run), message);
+        }
+    }
+
+    struct PanicsWhenDropped;
+
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("a destructor"));
+        }
+    }
+
+    #[test]
+    fn panics_fail_the_case() {
+        let at_once: Run = |_| resume_unwind(Box::new("at once"));
+        let later: Run = |_| Box::pin(async { resume_unwind(Box::new("later".to_owned())) });
+        let at_its_end: Run = |_| {
+            let guard = PanicsWhenDropped;
+            Box::pin(async move {
+                let _guard = guard;
+                Ok(())
+            })
+        };
+        // The future is dropped by the time limit, outside of the case's own code.
+        let when_it_is_dropped: Run = |_| {
+            let guard = PanicsWhenDropped;
+            Box::pin(async move {
+                let _guard = guard;
+                std::future::pending().await
+            })
+        };
+        for (run, message) in [
+            (at_once, "panicked: at once"),
+            (later, "panicked: later"),
+            (at_its_end, "panicked: a destructor"),
+            (when_it_is_dropped, "panicked: a destructor"),
+        ] {
+            assert_eq!(failure(CaseRuntime::PausedClock, limits(LONG, 30, LONG), run), message);
+        }
+    }
+
+    #[test]
+    fn a_harness_that_panics_fails_its_case() {
+        let case = Case::<()> {
+            id: "test::case",
+            clause: "TEST-1",
+            applies: |&()| Applies::Yes,
+            run: |_| Box::pin(async { Ok(()) }),
+        };
+        let factory: Factory<()> = Arc::new(|| resume_unwind(Box::new("no broker")));
+        let limits = Limits::new(Duration::from_secs(5));
+        let result = super::run(CaseRuntime::MultiThread, limits, &case, &factory);
+        assert_eq!(result, Err(Failure::new("panicked: no broker")));
+    }
+
+    #[test]
+    fn limits_follow_the_patience_of_the_harness() {
+        let default = Limits::new(Duration::from_secs(5));
+        assert_eq!(default, limits(10_000, 60_000, 90_000));
+        assert_eq!(Limits::new(Duration::from_secs(30)), limits(60_000, 360_000, 390_000));
+    }
+}
