@@ -61,6 +61,7 @@
 //! | [`report`] | outcomes of cases, and counts per domain and backend; needs no feature |
 //! | [`runner`] | the `main` of a test binary |
 //! | [`http`], [`websocket`], [`circuit_breaker`], [`kafka`], [`bridge`] | harness trait, suite and macro of each domain |
+//! | [`endpoint`] | the same for the sources and sinks of bridges |
 //! | [`http::hostile`] | a server that violates the HTTP protocol; a seed makes it reproducible |
 //! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
 //!
@@ -72,7 +73,7 @@
 //! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
 //! | `circuit-breaker` | yes | [`circuit_breaker`] |
 //! | `kafka` | yes | [`kafka`] |
-//! | `bridge` | yes | [`bridge`] |
+//! | `bridge` | yes | [`bridge`] and [`endpoint`] |
 //! | `runner` | yes | [`runner`], on libtest-mimic |
 //! | `proof` | no | [`proof`], and [`Suite`]'s checks of saboteurs and contracts |
 //!
@@ -104,6 +105,8 @@ pub mod bridge;
 pub mod circuit_breaker;
 #[cfg(any(feature = "http", feature = "websocket"))]
 mod closed_port;
+#[cfg(feature = "bridge")]
+pub mod endpoint;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kafka")]
@@ -113,6 +116,10 @@ pub mod proof;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
+// The macros of suites name their modules by one word.
+#[cfg(feature = "bridge")]
+#[doc(hidden)]
+pub use endpoint::{sink as endpoint_sink, source as endpoint_source};
 #[cfg(feature = "runner")]
 pub use kit::runner;
 pub use kit::{

@@ -14,6 +14,17 @@ fn circuit_breaker() {
         .assert_matches_contract("CB", include_str!("../../docs/contract/circuit_breaker.md"));
 }
 
+#[cfg(feature = "bridge")]
+#[test]
+fn endpoint() {
+    let contract = include_str!("../../docs/contract/endpoint.md");
+    let (sources, sinks) = contract
+        .split_once("## Sinks")
+        .expect("the clauses of sinks follow those of sources");
+    networking_conformance::endpoint::source::suite().assert_matches_contract("ENDPOINT", sources);
+    networking_conformance::endpoint::sink::suite().assert_matches_contract("ENDPOINT", sinks);
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn http() {

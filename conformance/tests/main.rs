@@ -4,6 +4,8 @@ mod checks;
 #[cfg(feature = "circuit-breaker")]
 mod circuit_breaker;
 mod contracts;
+#[cfg(feature = "bridge")]
+mod endpoint;
 #[cfg(feature = "http")]
 mod http_capabilities;
 #[cfg(feature = "circuit-breaker")]

@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use networking_impls::bridge::{InProcessBridge, KafkaSink, KafkaSource, MemorySink, MemorySource, kafka_headers};
 use networking_impls::kafka::memory::{Fault, FaultPoint, MemoryCluster};
+use networking_spi::Retryability;
 use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{
-    BridgeConfig, BridgeId, BridgeMessage, BridgeState, DeliveryRetry, HealthState, RouteRule, RoutingConfig,
+    BridgeConfig, BridgeId, BridgeMessage, BridgeSource, BridgeState, DeliveryRetry, HealthState, RouteRule,
+    RoutingConfig,
 };
 use networking_spi::kafka::{ConsumerConfig, KafkaMessage, NewTopic, OffsetReset, ProducerConfig, ProducerRecord};
 use networking_spi::prelude::*;
@@ -249,6 +251,24 @@ async fn a_rejected_record_is_redelivered_and_no_later_offset_is_committed() {
     assert_eq!(committed(&cluster).await.unwrap_or(0), missing);
     wait_for_commit(&cluster, 5).await;
     assert_eq!(sink.messages().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_may_ask_for_any_delay() {
+    let cluster = cluster(&[("in", 1)]).await;
+    write(&cluster, vec![record("0")]).await;
+    let redelivery = DeliveryRetry::default().with_backoff(Backoff::new(Duration::from_millis(1), Duration::MAX));
+    let source = source(&cluster).with_redelivery(redelivery).unwrap();
+    source.start().await.unwrap();
+    let rejected = source.receive().await.unwrap().unwrap();
+    rejected.reject(transient().with_retryability(Retryability::After(Duration::MAX)));
+    write(&cluster, vec![record("1")]).await;
+    let next = source.receive().await.unwrap().unwrap();
+    assert_eq!(next.message().unwrap().payload, "1", "the source continues");
+    drop(next);
+    source.stop().await.unwrap();
+    assert!(source.receive().await.unwrap().is_none());
+    assert_eq!(committed(&cluster).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,7 +150,7 @@ pub(super) async fn all_bridges_by_name(harness: Arc<Dyn>) -> CaseResult {
     );
     check!(
         all.iter()
-            .all(|info| (info.source, info.sink) == (BridgeProtocol::Memory, BridgeProtocol::Tcp)),
+            .all(|info| info.source == BridgeProtocol::Memory && info.sink == BridgeProtocol::Tcp),
         "protocols: {all:?}"
     );
     bridge.destroy_bridge(&ids[1]).await?;

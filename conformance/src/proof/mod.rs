@@ -1,5 +1,5 @@
 //! Proof that suites find mistakes: [saboteurs](crate::saboteurs), which are implementations with one mistake each, and
-//! a model of the circuit breaker.
+//! models of the circuit breaker and of endpoints.
 //!
 //! A case that cannot fail proves nothing. Three checks prove a suite:
 //!
@@ -24,6 +24,8 @@
 
 #[cfg(feature = "circuit-breaker")]
 pub mod circuit_breaker;
+#[cfg(feature = "bridge")]
+pub mod endpoint;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kafka")]

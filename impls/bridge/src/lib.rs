@@ -32,6 +32,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod deadline;
 mod endpoints;
 mod engine;
 mod in_process;
@@ -39,7 +40,7 @@ mod routing;
 
 pub use endpoints::{
     HmacSha256, HttpListenerBuilder, HttpListenerCounters, HttpListenerSource, HttpSink, KafkaSink, KafkaSource,
-    MemorySink, MemorySource, SentMessage, kafka_headers,
+    MemoryEnds, MemorySink, MemorySource, SentMessage, kafka_headers,
 };
 pub use in_process::{InProcessBridge, InProcessBridgeBuilder};
 #[cfg(feature = "cel")]

@@ -1,18 +1,30 @@
-//! The bridge suite against `InProcessBridge`, directly and through the implementations of the contract for `Arc` and `Box`.
+//! The bridge suite against `InProcessBridge`, and the endpoint suites against our sources and sinks: directly and through the
+//! implementations of the contracts for `Arc` and `Box`.
+
+mod endpoints;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use networking_bridge::InProcessBridge;
 use networking_conformance::bridge::{BridgeHarness, suite};
+use networking_conformance::endpoint::{sink, source};
 use networking_conformance::runner::Runner;
 use networking_conformance::{CaseRuntime, Harness};
 use networking_spi::bridge::CommunicationBridge;
+
+use self::endpoints::{Http, Listener, MemorySinkHarness, MemorySourceHarness};
 
 fn main() -> ExitCode {
     Runner::new()
         .add(suite(), || Arc::new(InProcess { wrapped: false }))
         .add(suite(), || Arc::new(InProcess { wrapped: true }))
+        .add(source::suite(), || Arc::new(Listener))
+        .add(source::suite(), || Arc::new(MemorySourceHarness { wrapped: false }))
+        .add(source::suite(), || Arc::new(MemorySourceHarness { wrapped: true }))
+        .add(sink::suite(), || Arc::new(Http))
+        .add(sink::suite(), || Arc::new(MemorySinkHarness { wrapped: false }))
+        .add(sink::suite(), || Arc::new(MemorySinkHarness { wrapped: true }))
         .run()
 }
 

@@ -127,6 +127,20 @@ fn sign(body: &str) -> String {
 }
 
 #[tokio::test]
+async fn limits_of_any_length_are_possible() {
+    let unlimited = listener()
+        .header_read_timeout(Duration::MAX)
+        .request_timeout(Duration::MAX);
+    let config = BridgeConfig::new()
+        .with_routing(RoutingConfig::new().with_default_target("events"))
+        .with_delivery_timeout(Duration::MAX)
+        .with_drain_timeout(Duration::MAX);
+    let pipeline = Pipeline::start(unlimited, config).await;
+    assert_eq!(pipeline.post(&[], "x").await.status, 202);
+    pipeline.bridge.destroy_bridge(&pipeline.id).await.unwrap();
+}
+
+#[tokio::test]
 #[cfg_attr(not(feature = "cel"), ignore = "its rules need the feature cel")]
 async fn responds_with_a_receipt_after_the_sink_has_the_message() {
     let pipeline = Pipeline::start(listener().key_header("x-key"), config()).await;

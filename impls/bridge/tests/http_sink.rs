@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use networking_bridge::HttpSink;
 use networking_spi::bridge::{BridgeMessage, HealthState};
-use networking_spi::http::{HttpRequest, HttpResponse, MockHttpClient, RequestTarget, StatusCode};
+use networking_spi::circuit_breaker::CircuitBreaker;
+use networking_spi::http::{
+    HttpCapabilities, HttpCircuitOptions, HttpClientMetrics, HttpRequest, HttpResponse, MockHttpClient, RequestTarget,
+    RetryPolicy, StatusCode,
+};
 use networking_spi::prelude::*;
 use networking_spi::{Result, SendState};
 
@@ -186,4 +190,47 @@ async fn relative_targets_without_a_base_are_passed_to_the_client() {
             .field(),
         Some("header")
     );
+}
+
+/// A client whose peer never responds.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait::async_trait]
+impl HttpClient for Silent {
+    async fn request(&self, _request: HttpRequest) -> Result<HttpResponse> {
+        std::future::pending().await
+    }
+
+    fn capabilities(&self) -> HttpCapabilities {
+        HttpCapabilities::none()
+    }
+
+    fn client_metrics(&self) -> Result<HttpClientMetrics> {
+        Err(NetworkError::unsupported("test", "metrics"))
+    }
+
+    fn configure_retry_policy(&self, _policy: RetryPolicy) -> Result<()> {
+        Err(NetworkError::unsupported("test", "retry"))
+    }
+
+    fn configure_circuit_breaker(&self, _: Arc<dyn CircuitBreaker>, _: HttpCircuitOptions) -> Result<()> {
+        Err(NetworkError::unsupported("test", "circuit_breaker"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_a_bounded_time() {
+    let sink = Arc::new(HttpSink::new(Arc::new(Silent)));
+    sink.start().await.unwrap();
+    let delivery = {
+        let sink = Arc::clone(&sink);
+        tokio::spawn(async move { sink.deliver("https://api.example.com/", message()).await })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(sink.stop().await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(sink.health().await.state, HealthState::Down);
+    delivery.abort();
+    delivery.await.unwrap_err();
+    sink.stop().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Behaviour beyond the contract: the engine, conditions, the HTTP endpoints, secrets. Also tests that each case of the suite
+//! Behaviour beyond the contract: the engine, conditions, the endpoints, secrets. Also tests that each case of the suite
 //! can fail.
 
 mod conditions;
@@ -6,5 +6,6 @@ mod engine;
 mod http_listener;
 mod http_sink;
 mod leaks;
+mod memory;
 mod saboteur;
 mod saboteurs;

@@ -48,7 +48,10 @@ impl Harness for Standard {
 impl WebSocketHarness for Standard {
     fn client(&self) -> Arc<dyn WebSocketClient> {
         // A case does not wait for retries of a refused handshake.
-        let http = HttpClientBuilder::new().retries(0).build().expect("the defaults are valid");
+        let http = HttpClientBuilder::new()
+            .retries(0)
+            .build()
+            .expect("the defaults are valid");
         Arc::new(HttpWebSocketClient::new(http))
     }
 }

@@ -84,19 +84,26 @@ impl fmt::Debug for Delivery {
 /// The bridge calls [`start`](Self::start) once, [`receive`](Self::receive) while it can process messages, and
 /// [`stop`](Self::stop) once. After `stop`, `receive` returns the messages that the source has already received from its
 /// peer, so that they are acknowledged or rejected, and then `None`.
+///
+/// The contract in numbered clauses is `docs/contract/endpoint.md` in the repository. The suites of `networking-conformance`
+/// test them against any source and sink.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
-    /// The protocol of this endpoint.
+    /// The protocol of this endpoint. It never changes.
     fn protocol(&self) -> BridgeProtocol;
 
     /// Starts to accept messages from the peer (binds a socket, subscribes).
     ///
     /// # Errors
-    /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
+    /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), [`Conflict`](ErrorKind::Conflict) if it is started twice, and
+    /// [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
-    /// Returns the next message; `None` when the source has stopped and has no further message.
+    /// Returns the next message; `None` when the source has stopped and has no further message, and then always. Waits while
+    /// there is no message. Concurrent calls are possible; each message is returned once.
+    ///
+    /// While it is not called, the source takes only a bounded number of messages from its peer.
     ///
     /// Cancel safety: if the future is dropped, no message is lost. A later call returns it.
     ///
@@ -105,17 +112,20 @@ pub trait BridgeSource: fmt::Debug + Send + Sync + 'static {
     /// the bridge.
     async fn receive(&self) -> Result<Option<Delivery>>;
 
-    /// Stops accepting messages from the peer. Stopping twice is not an error.
+    /// Stops accepting messages from the peer, and wakes the calls of `receive` that wait. Messages in flight can still be
+    /// acknowledged and rejected. Stopping twice, or before `start`, is not an error.
     ///
     /// # Errors
     /// Connection errors; the source is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// The health of this endpoint.
+    /// The health of this endpoint: `up` only while it runs and, as far as it knows, its peer is available; `down` after `stop`.
     async fn health(&self) -> EndpointHealth;
 }
 
 /// The sink of a bridge.
+///
+/// The contract in numbered clauses is `docs/contract/endpoint.md` in the repository.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
@@ -125,25 +135,27 @@ pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
     /// Prepares for deliveries (connects, creates a producer).
     ///
     /// # Errors
-    /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), and [`Closed`](ErrorKind::Closed) after `stop`.
+    /// Connection errors, [`InvalidInput`](ErrorKind::InvalidInput), [`Conflict`](ErrorKind::Conflict) if it is started twice, and
+    /// [`Closed`](ErrorKind::Closed) after `stop`.
     async fn start(&self) -> Result<()>;
 
     /// Delivers a message to `target`, and waits until the peer has acknowledged it. Returns the position of the message, if
-    /// the peer reports one.
+    /// the peer reports one. Concurrent calls are possible.
     ///
-    /// Cancel safety: the message may be delivered although the call was cancelled.
+    /// Cancel safety: the message may be delivered although the call was cancelled. The sink can still be used.
     ///
     /// # Errors
-    /// Any. The [retryability](NetworkError::retryability) of the error decides whether the bridge retries.
+    /// [`Closed`](ErrorKind::Closed) after `stop`; before `start` it may be `Closed`, too. Otherwise any. The
+    /// [retryability](NetworkError::retryability) of the error decides whether the bridge retries.
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>>;
 
-    /// Waits for deliveries in progress, and releases all resources. Stopping twice is not an error.
+    /// Waits for deliveries in progress, and releases all resources. Stopping twice, or before `start`, is not an error.
     ///
     /// # Errors
     /// [`Timeout`](ErrorKind::Timeout) and connection errors; the sink is stopped anyway.
     async fn stop(&self) -> Result<()>;
 
-    /// The health of this endpoint.
+    /// The health of this endpoint: `up` only while it runs and, as far as it knows, its peer is available; `down` after `stop`.
     async fn health(&self) -> EndpointHealth;
 }
 

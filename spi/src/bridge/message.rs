@@ -26,7 +26,8 @@ pub struct BridgeMessage {
     pub content_type: Option<String>,
     /// The ordering key. Messages with the same key are delivered in order. A Kafka sink uses it as the record key.
     pub key: Option<Bytes>,
-    /// Header fields, names in lower case, in the order of arrival; names may repeat.
+    /// Header fields, names in lower case; names may repeat. Fields with the same name are in the order of arrival. So are fields
+    /// with different names, unless the protocol has no order between them, as HTTP.
     pub headers: Vec<(String, Bytes)>,
     /// Where the message came from, for example a URL path or a topic.
     pub origin: String,

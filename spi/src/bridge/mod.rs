@@ -25,11 +25,38 @@
 //! }
 //! ```
 
+//!
+//! # Endpoints and tests
+//!
+//! Other protocols have endpoints of their own: implement [`BridgeSource`] or [`BridgeSink`], and run the suites of
+//! `networking_conformance::endpoint` against it.
+//!
+//! A test of code that calls endpoints can use their mocks (feature `mock`). A mock returns at once; for a source that waits for
+//! messages, and a sink that stores them, there is `networking_bridge::MemoryEnds`, which makes both ends of a bridge.
+//!
+//! ```
+//! # #[cfg(feature = "mock")]
+//! # fn example() -> networking_spi::Result<()> {
+//! # futures_util::future::FutureExt::now_or_never(async {
+//! use networking_spi::bridge::{BridgeMessage, BridgeSink, MockBridgeSink};
+//!
+//! let mut sink = MockBridgeSink::new();
+//! sink.expect_deliver()
+//!     .withf(|target, message| target == "events" && message.payload == "[1]")
+//!     .returning(|_, _| Ok(Some("0@7".to_owned())));
+//! let position = sink.deliver("events", BridgeMessage::json(&[1])?).await?;
+//! assert_eq!(position.as_deref(), Some("0@7"));
+//! # Ok(()) }).unwrap() }
+//! # #[cfg(feature = "mock")]
+//! # example().unwrap();
+//! ```
+
 mod communication;
 mod config;
 pub mod dead_letter_headers;
 mod endpoint;
 mod message;
+mod protocol;
 mod status;
 
 pub use communication::{BridgeCapabilities, CommunicationBridge, CommunicationBridgeExt};
@@ -38,6 +65,7 @@ pub use config::{
 };
 pub use endpoint::{Acknowledge, BridgeSink, BridgeSource, Delivery};
 pub use message::{BridgeMessage, BridgeReceipt, Disposition};
+pub use protocol::{BridgeProtocol, ProtocolName};
 pub use status::{
     BridgeHealth, BridgeInfo, BridgeMetrics, BridgeState, BridgeStatus, EndpointHealth, HealthState, RouteMetrics,
 };
@@ -47,30 +75,9 @@ pub use communication::MockCommunicationBridge;
 #[cfg(any(test, feature = "mock"))]
 pub use endpoint::{MockAcknowledge, MockBridgeSink, MockBridgeSource};
 
-use crate::names::{define_id, named_enum};
+use crate::names::define_id;
 
 define_id! {
     /// The id of a bridge of a [`CommunicationBridge`].
     BridgeId
-}
-
-named_enum! {
-    "protocol",
-    /// The protocol of an endpoint.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    #[non_exhaustive]
-    pub enum BridgeProtocol {
-        /// HTTP.
-        Http => "http",
-        /// Kafka.
-        Kafka => "kafka",
-        /// WebSocket.
-        WebSocket => "websocket",
-        /// TCP.
-        Tcp => "tcp",
-        /// UDP.
-        Udp => "udp",
-        /// In memory, in the same process.
-        Memory => "memory",
-    }
 }

@@ -3,19 +3,26 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
+use networking_spi::error::context;
 use networking_spi::http::{HttpClient, HttpRequest, HttpResponse, RequestTarget, status};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability, SendState, redact};
 use parking_lot::Mutex;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::is_of_one_hop;
 
 /// How much of a response body is read, in bytes. The connection can be reused only if the body is read to its end.
 const MAX_RESPONSE: usize = 64 << 10;
+
+/// How long `stop` waits for deliveries in progress.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Statuses that are retried by default, besides the [transient](status::TRANSIENT) ones. Those for missing credentials and
 /// permissions are included: an operator can grant them, and the message must be kept until then.
@@ -40,6 +47,7 @@ pub struct HttpSink {
     headers: HeaderMap,
     retryable: BTreeSet<u16>,
     last: Mutex<Last>,
+    deliveries: TaskTracker,
 }
 
 #[derive(Default)]
@@ -58,6 +66,7 @@ impl HttpSink {
             headers: HeaderMap::new(),
             retryable: status::TRANSIENT.into_iter().chain(ALSO_RETRYABLE).collect(),
             last: Mutex::default(),
+            deliveries: TaskTracker::new(),
         }
     }
 
@@ -173,6 +182,8 @@ impl BridgeSink for HttpSink {
     }
 
     async fn deliver(&self, target: &str, message: BridgeMessage) -> Result<Option<String>> {
+        // Before the check, so that a concurrent `stop` either waits for this delivery or is seen by it.
+        let _in_progress = self.deliveries.token();
         if self.last.lock().stopped {
             return Err(NetworkError::closed("http_sink.deliver", "the sink"));
         }
@@ -186,7 +197,15 @@ impl BridgeSink for HttpSink {
 
     async fn stop(&self) -> Result<()> {
         self.last.lock().stopped = true;
-        Ok(())
+        self.deliveries.close();
+        timeout(STOP_TIMEOUT, self.deliveries.wait()).await.map_err(|_| {
+            NetworkError::new(
+                ErrorKind::Timeout,
+                "http_sink.stop",
+                "deliveries in progress did not end in time",
+            )
+            .with_context(context::LIMIT, format!("{STOP_TIMEOUT:?}"))
+        })
     }
 
     /// The result of the latest delivery; unknown before the first.

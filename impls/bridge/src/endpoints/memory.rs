@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,12 +20,56 @@ use tokio_util::sync::CancellationToken;
 
 use networking_runtime::clock::TokioClock;
 
+/// Both ends of a bridge, in memory: what a test needs to send messages through a bridge and to see what is delivered.
+///
+/// ```
+/// use networking_bridge::{InProcessBridge, MemoryEnds};
+/// use networking_spi::bridge::{BridgeConfig, RoutingConfig};
+/// use networking_spi::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), NetworkError> {
+/// let ends = MemoryEnds::new(16);
+/// let bridge = InProcessBridge::new();
+/// let config = BridgeConfig::new().with_routing(RoutingConfig::new().with_default_target("events"));
+/// bridge.create_bridge("orders", ends.source.clone(), ends.sink.clone(), config).await?;
+///
+/// let receipt = ends.source.send("order 7").await?;
+/// assert_eq!(receipt.position.as_deref(), Some("0"));
+/// assert_eq!(ends.sink.messages_for("events")[0].payload, "order 7");
+///
+/// // The next delivery fails, and the bridge retries it.
+/// ends.sink.fail_next(NetworkError::new(ErrorKind::ConnectionClosed, "test", "the connection was lost"));
+/// assert_eq!(ends.source.send("order 8").await?.attempts, 2);
+/// # Ok(()) }
+/// ```
+///
+/// Exhaustive on purpose: a bridge has two ends.
+#[derive(Debug, Clone)]
+pub struct MemoryEnds {
+    /// Sends messages, and returns the receipt of each.
+    pub source: Arc<MemorySource>,
+    /// Stores what the bridge delivers, and fails on request.
+    pub sink: Arc<MemorySink>,
+}
+
+impl MemoryEnds {
+    /// A source that queues up to `capacity` messages, at least 1, and a sink that stores up to 100 000.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            source: Arc::new(MemorySource::new(capacity)),
+            sink: Arc::new(MemorySink::new()),
+        }
+    }
+}
+
 /// A source whose messages the application sends. Each send returns the receipt of its message.
 ///
 /// It queues a fixed number of messages. While the queue is full, sending waits.
 pub struct MemorySource {
     sender: mpsc::Sender<Event>,
     events: tokio::sync::Mutex<mpsc::Receiver<Event>>,
+    started: AtomicBool,
     stopped: CancellationToken,
     clock: Arc<dyn Clock>,
     next_id: AtomicU64,
@@ -43,6 +87,7 @@ impl MemorySource {
         Self {
             sender,
             events: tokio::sync::Mutex::new(events),
+            started: AtomicBool::new(false),
             stopped: CancellationToken::new(),
             clock: Arc::new(TokioClock::new()),
             next_id: AtomicU64::new(1),
@@ -61,20 +106,20 @@ impl MemorySource {
             .await
     }
 
-    /// Sends a message, and waits until the bridge acknowledges or rejects it.
+    /// Sends a message, and waits until the bridge acknowledges or rejects it. The names of its header fields are converted to
+    /// lower case.
     ///
     /// Cancel safety: not cancel safe. The message may have been delivered.
     ///
     /// # Errors
     /// Like [`send`](Self::send).
-    pub async fn send_message(&self, message: BridgeMessage) -> Result<BridgeReceipt> {
-        let closed = || NetworkError::closed("bridge.memory", "the source");
-        if self.stopped.is_cancelled() {
-            return Err(closed());
+    pub async fn send_message(&self, mut message: BridgeMessage) -> Result<BridgeReceipt> {
+        for (name, _) in &mut message.headers {
+            name.make_ascii_lowercase();
         }
         let (sender, completed) = oneshot::channel();
         let delivery = Delivery::new(message, Box::new(Completion(sender)));
-        self.sender.send(Event::Message(delivery)).await.map_err(|_| closed())?;
+        self.queue(Event::Message(delivery)).await?;
         completed.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -85,9 +130,21 @@ impl MemorySource {
     /// # Errors
     /// [`Closed`](ErrorKind::Closed) after `stop`.
     pub async fn fail(&self, error: NetworkError) -> Result<()> {
-        let sent = self.sender.send(Event::Failure(error)).await;
-        sent.map_err(|_| NetworkError::closed("bridge.memory", "the source"))
+        self.queue(Event::Failure(error)).await
     }
+
+    /// Queues an event as soon as there is room.
+    async fn queue(&self, event: Event) -> Result<()> {
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => Err(closed()),
+            sent = self.sender.send(event) => sent.map_err(|_| closed()),
+        }
+    }
+}
+
+fn closed() -> NetworkError {
+    NetworkError::closed("bridge.memory", "the source")
 }
 
 #[async_trait]
@@ -98,8 +155,9 @@ impl BridgeSource for MemorySource {
 
     async fn start(&self) -> Result<()> {
         if self.stopped.is_cancelled() {
-            return Err(NetworkError::closed("bridge.memory", "the source"));
+            return Err(closed());
         }
+        self.started.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -129,8 +187,10 @@ impl BridgeSource for MemorySource {
     async fn health(&self) -> EndpointHealth {
         EndpointHealth::new(if self.stopped.is_cancelled() {
             HealthState::Down
-        } else {
+        } else if self.started.load(Ordering::Acquire) {
             HealthState::Up
+        } else {
+            HealthState::Unknown
         })
     }
 }
@@ -175,6 +235,7 @@ pub struct MemorySink {
 struct SinkState {
     messages: Vec<SentMessage>,
     failures: VecDeque<NetworkError>,
+    started: bool,
     stopped: bool,
 }
 
@@ -224,9 +285,11 @@ impl BridgeSink for MemorySink {
     }
 
     async fn start(&self) -> Result<()> {
-        if self.state.lock().stopped {
+        let mut state = self.state.lock();
+        if state.stopped {
             return Err(NetworkError::closed("bridge.memory", "the sink"));
         }
+        state.started = true;
         Ok(())
     }
 
@@ -256,10 +319,11 @@ impl BridgeSink for MemorySink {
     }
 
     async fn health(&self) -> EndpointHealth {
-        EndpointHealth::new(if self.state.lock().stopped {
-            HealthState::Down
-        } else {
-            HealthState::Up
+        let state = self.state.lock();
+        EndpointHealth::new(match (state.started, state.stopped) {
+            (_, true) => HealthState::Down,
+            (true, false) => HealthState::Up,
+            (false, false) => HealthState::Unknown,
         })
     }
 }

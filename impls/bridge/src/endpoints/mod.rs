@@ -14,7 +14,7 @@ pub use http_listener::{HmacSha256, HttpListenerBuilder, HttpListenerCounters, H
 pub use http_sink::HttpSink;
 pub use kafka_sink::KafkaSink;
 pub use kafka_source::KafkaSource;
-pub use memory::{MemorySink, MemorySource, SentMessage};
+pub use memory::{MemoryEnds, MemorySink, MemorySource, SentMessage};
 
 /// Whether a header field is hop-by-hop, or is represented by another part of the message or request.
 fn is_of_one_hop(name: &HeaderName) -> bool {

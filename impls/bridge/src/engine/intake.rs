@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use networking_spi::backoff::Backoff;
 use networking_spi::bridge::BridgeState;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::Engine;
 use super::endpoint_call::guarded;
 use super::in_flight::InFlight;
 use super::lanes;
+use crate::deadline;
 
 /// The wait after a failure to receive from the source.
 const RECEIVE_RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -43,7 +44,7 @@ impl Engine {
             end = self.intake(&mut pending) => end,
         };
         self.receiving.send_replace(false);
-        let deadline = Instant::now() + self.config.drain_timeout;
+        let deadline = deadline::from_now(self.config.drain_timeout);
         match end {
             IntakeEnd::Draining => {
                 let pending = pending.take();

@@ -57,7 +57,7 @@ pub(super) fn try_later(reason: &str) -> ListenerResponse {
 
 fn unavailable(reason: &str, wait: Duration) -> ListenerResponse {
     let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -105,6 +105,11 @@ mod tests {
                 error(ErrorKind::Authentication).with_retryability(Retryability::Now),
                 503,
                 Some("1"),
+            ),
+            (
+                error(ErrorKind::RateLimited).with_retryability(Retryability::After(Duration::MAX)),
+                503,
+                Some("18446744073709551615"),
             ),
             (error(ErrorKind::Cancelled), 503, Some("1")),
             (error(ErrorKind::TooLarge), 413, None),

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::{self, ListenerResponse};
 use super::{Queued, Shared};
+use crate::deadline;
 use crate::endpoints::is_of_one_hop;
 
 /// The wait after a connection could not be accepted, usually because no file descriptor is free.
@@ -76,7 +77,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, _permit: OwnedSemaph
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.settings.header_read_timeout)
+        .header_read_timeout(shared.settings.header_read_timeout.min(deadline::LONGEST))
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -94,7 +95,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, _permit: OwnedSemaph
 }
 
 async fn handle(shared: &Shared, request: Request<Incoming>) -> ListenerResponse {
-    let deadline = Instant::now() + shared.settings.request_timeout;
+    let deadline = deadline::from_now(shared.settings.request_timeout);
     let counters = &shared.counters;
     counters.requests.fetch_add(1, Ordering::Relaxed);
     let (head, body) = request.into_parts();

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::partitions::{Partitions, RecordId};
 use super::{Failures, Settings};
+use crate::deadline;
 use crate::endpoints::kafka_headers;
 
 /// How long one call to consume waits for records. It is cancelled when the driver has other work.
@@ -64,7 +65,7 @@ impl Cooldown {
         let wait = RETRY
             .delay(self.failures, fastrand::f64())
             .max(asked.unwrap_or_default());
-        self.not_before = Some(Instant::now() + wait);
+        self.not_before = Some(deadline::from_now(wait));
     }
 
     fn elapsed(&self) -> bool {
@@ -211,7 +212,7 @@ impl Driver {
             .min(redelivery.backoff.maximum);
         let wait = redelivery.backoff.delay(attempts, fastrand::f64()).max(asked);
         tracing::warn!(topic = id.partition.topic, offset = id.offset, ?wait, %error, "a record was rejected");
-        self.rejected.entry(Instant::now() + wait).or_default().push(id);
+        self.rejected.entry(deadline::from_now(wait)).or_default().push(id);
     }
 
     fn redeliver(&mut self) {
