@@ -37,6 +37,10 @@ pub(super) fn topics_are_not_created_by_writing(harness: &dyn KafkaHarness) -> A
     )
 }
 
+pub(super) fn keeps_headers(harness: &dyn KafkaHarness) -> Applies {
+    Applies::capability(harness.capabilities().header_order, "header_order")
+}
+
 pub(super) fn keeps_timestamps(harness: &dyn KafkaHarness) -> Applies {
     Applies::capability(harness.capabilities().timestamps, "timestamps")
 }

@@ -1,4 +1,4 @@
-//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, and over librdkafka against its mock
+//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, against one without capabilities, and over librdkafka against its mock
 //! cluster. If the environment variable `KAFKA_BOOTSTRAP` names brokers, it runs only over librdkafka against their cluster.
 
 mod memory_harness;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::runner::Runner;
+use networking_spi::kafka::KafkaCapabilities;
 
 use self::memory_harness::MemoryHarness;
 use self::rdkafka_harness::{Mock, RealCluster};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Err(_) => runner
             .add(suite(), || Arc::new(MemoryHarness::new(false)))
             .add(suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(suite(), || Arc::new(MemoryHarness::limited(KafkaCapabilities::none())))
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
             .run(),
     }

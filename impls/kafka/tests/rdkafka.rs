@@ -446,10 +446,12 @@ async fn a_waiting_call_ends_when_its_consumer_is_closed() {
 async fn limits_and_missing_capabilities_are_reported_without_a_request() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
+    let mut capabilities = KafkaCapabilities::none();
+    capabilities.groups = true;
     let kafka = client(&brokers)
         .max_producers(1)
         .max_consumers(1)
-        .capabilities(KafkaCapabilities::none())
+        .capabilities(capabilities)
         .build()
         .expect("valid");
     kafka.create_producer(ProducerConfig::new()).await.expect("the first");

@@ -10,8 +10,36 @@ use networking_conformance::{CaseResult, Failure, Harness};
 use networking_kafka::rdkafka::RdKafkaClient;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::mock_cluster::MockBrokers;
+
+/// What librdkafka declares.
+const CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = MOCK_CAPABILITIES;
+    capabilities.topic_admin = true;
+    capabilities.group_info = true;
+    capabilities.static_membership = true;
+    capabilities.session_timeouts = true;
+    capabilities.read_committed = true;
+    capabilities
+};
+
+/// The mock cannot create topics or describe groups, does not hide records of aborted transactions, and rejects a second member
+/// with the same instance id instead of fencing the first. With KIP-848 the broker configures session timeouts.
+const MOCK_CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = KafkaCapabilities::none();
+    capabilities.groups = true;
+    capabilities.idempotent_producer = true;
+    capabilities.batching = true;
+    capabilities.client_ids = true;
+    capabilities.timestamps = true;
+    capabilities.header_order = true;
+    capabilities.leaders = true;
+    capabilities
+};
 
 /// A mock cluster for each case.
 pub(crate) struct Mock {
@@ -38,7 +66,7 @@ impl Harness for Mock {
 impl KafkaHarness for Mock {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
         let client = RdKafkaClient::builder(self.brokers.bootstrap_servers())
-            .capabilities(self.capabilities())
+            .capabilities(MOCK_CAPABILITIES)
             // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
             .consumer_setting("fetch.wait.max.ms", "10")
             // With the classic protocol the mock waits 3 s before the first assignment.
@@ -50,13 +78,8 @@ impl KafkaHarness for Mock {
         Ok(Arc::new(client))
     }
 
-    /// The mock cannot create topics or describe groups, does not hide records of open transactions, and rejects a second member
-    /// with the same instance id instead of fencing the first.
-    fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.idempotent_producer = true;
-        capabilities.timestamps = true;
-        capabilities
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        &MOCK_CAPABILITIES
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
@@ -158,9 +181,8 @@ impl KafkaHarness for RealCluster {
         Ok(Arc::new(self.connect()?))
     }
 
-    fn capabilities(&self) -> KafkaCapabilities {
-        self.connect()
-            .map_or(KafkaCapabilities::none(), |client| client.capabilities())
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        &CAPABILITIES
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
@@ -186,4 +208,34 @@ impl KafkaHarness for RealCluster {
     fn quiet(&self) -> Duration {
         Duration::from_secs(1)
     }
+
+    fn can_abort(&self) -> bool {
+        true
+    }
+
+    async fn write_aborted(&self, topic: &str, value: &str) -> CaseResult {
+        let (topic, value) = (topic.to_owned(), value.to_owned());
+        let transaction = self.unique("transaction");
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("transactional.id", transaction)
+            .create()
+            .map_err(failed)?;
+        tokio::task::spawn_blocking(move || {
+            let limit = Duration::from_secs(20);
+            producer.init_transactions(limit)?;
+            producer.begin_transaction()?;
+            let record = BaseRecord::<(), str>::to(&topic).partition(0).payload(&value);
+            producer.send(record).map_err(|(error, _)| error)?;
+            producer.flush(limit)?;
+            producer.abort_transaction(limit)
+        })
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?
+        .map_err(failed)
+    }
+}
+
+fn failed(error: KafkaError) -> Failure {
+    Failure::new(error.to_string())
 }
