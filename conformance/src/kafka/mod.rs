@@ -21,7 +21,7 @@ mod group;
 mod harness;
 mod lifecycle;
 mod produce;
-mod stage;
+pub(crate) mod stage;
 mod topic;
 
 pub use harness::KafkaHarness;

@@ -28,6 +28,8 @@ pub mod circuit_breaker;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod kafka_extended;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

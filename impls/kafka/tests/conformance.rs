@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
+use networking_conformance::kafka_extended;
 use networking_conformance::runner::Runner;
 use networking_spi::kafka::KafkaCapabilities;
 
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
             .add(suite(), || Arc::new(MemoryHarness::new(false)))
             .add(suite(), || Arc::new(MemoryHarness::new(true)))
             .add(suite(), || Arc::new(MemoryHarness::limited(KafkaCapabilities::none())))
+            .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_extended::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
             .run(),
     }

@@ -7,9 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
 use networking_kafka::memory::{MemoryCluster, MemoryKafka};
-use networking_spi::kafka::{ConsumerId, KafkaCapabilities, KafkaClient, NewTopic};
+use networking_kafka::schema_registry::SchemaRegistry;
+use networking_kafka::toolkit::KafkaToolkit;
+use networking_spi::kafka::{
+    CompatibilityLevel, ConsumerId, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic,
+    SchemaType,
+};
 use parking_lot::Mutex;
 
 /// What `MemoryKafka` declares.
@@ -33,6 +39,7 @@ const CAPABILITIES: KafkaCapabilities = {
 pub(crate) struct MemoryHarness {
     cluster: MemoryCluster,
     clients: Mutex<Vec<MemoryKafka>>,
+    registry: SchemaRegistry,
     names: AtomicUsize,
     capabilities: &'static KafkaCapabilities,
     behind_pointers: bool,
@@ -44,6 +51,7 @@ impl MemoryHarness {
         Self {
             cluster: MemoryCluster::new(),
             clients: Mutex::default(),
+            registry: SchemaRegistry::new(),
             names: AtomicUsize::new(0),
             capabilities: &CAPABILITIES,
             behind_pointers,
@@ -133,5 +141,48 @@ impl KafkaHarness for MemoryHarness {
 
     async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
         Ok(self.cluster.set_topic_available(topic, !interrupted)?)
+    }
+}
+
+/// The toolkit over the clients of this harness. With all capabilities, it can replace its client.
+#[async_trait]
+impl KafkaExtendedHarness for MemoryHarness {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        let toolkit = KafkaToolkit::builder(self.client().await?).schema_registry(self.registry.clone());
+        if *self.capabilities == KafkaCapabilities::none() {
+            return Ok(Arc::new(toolkit.build()));
+        }
+        let cluster = self.cluster.clone();
+        let toolkit = toolkit.client_factory(move |_security| Ok(Arc::new(cluster.client()) as _));
+        if self.behind_pointers {
+            let boxed: Box<dyn KafkaExtended> = Box::new(toolkit.build());
+            let shared: Arc<Box<dyn KafkaExtended>> = Arc::new(boxed);
+            return Ok(Arc::new(shared));
+        }
+        Ok(Arc::new(toolkit.build()))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        let minimal = *self.capabilities == KafkaCapabilities::none();
+        let mut capabilities = KafkaExtendedCapabilities::none();
+        capabilities.streams = !minimal;
+        capabilities.security = !minimal;
+        capabilities.schema_types = if cfg!(feature = "json-schema") {
+            vec![SchemaType::Avro, SchemaType::Json, SchemaType::Protobuf]
+        } else {
+            vec![SchemaType::Avro, SchemaType::Protobuf]
+        };
+        capabilities.compatibility_types.clone_from(&capabilities.schema_types);
+        capabilities.diagnostics = true;
+        capabilities.tuning = true;
+        capabilities
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use networking_conformance::Outcome;
 use networking_conformance::kafka::{KafkaHarness, suite};
+use networking_conformance::kafka_extended;
 use networking_conformance::proof::kafka::{Saboteur, SaboteurHarness};
+use networking_conformance::proof::kafka_extended as extended;
 use networking_spi::kafka::KafkaCapabilities;
 
 use crate::memory_harness::MemoryHarness;
@@ -20,6 +22,20 @@ fn each_saboteur_is_caught_by_exactly_the_cases_it_names() {
 #[test]
 fn each_case_catches_a_saboteur() {
     suite().assert_every_case_catches(Saboteur::ALL.iter().flat_map(|saboteur| saboteur.caught_by()).copied());
+}
+
+#[test]
+fn each_saboteur_of_the_extended_operations_is_caught_by_exactly_the_cases_it_names() {
+    let saboteurs = extended::Saboteur::ALL.iter().copied();
+    kafka_extended::suite().assert_catches(saboteurs, extended::Saboteur::caught_by, |saboteur| {
+        Arc::new(extended::SaboteurHarness::new(MemoryHarness::new(false), saboteur))
+    });
+}
+
+#[test]
+fn each_case_of_the_extended_operations_catches_a_saboteur() {
+    let saboteurs = extended::Saboteur::ALL.iter();
+    kafka_extended::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
 type Remove = fn(&mut KafkaCapabilities);
