@@ -20,11 +20,15 @@ fn main() -> ExitCode {
     // Cases spend their time waiting for brokers, and each case has its own topics and groups.
     let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => runner
-            .add(suite(), move || {
-                Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
-            })
-            .run(),
+        Ok(bootstrap) => {
+            let extended = bootstrap.clone();
+            runner
+                .add(suite(), move || {
+                    Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
+                })
+                .add(kafka_extended::suite(), move || Arc::new(RealCluster::new(&extended)))
+                .run()
+        }
         Err(_) => runner
             .add(suite(), || Arc::new(MemoryHarness::new(false)))
             .add(suite(), || Arc::new(MemoryHarness::new(true)))
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
+            .add(kafka_extended::suite(), || Arc::new(Mock::start()))
             .run(),
     }
 }

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::{CaseResult, Failure, Harness};
 use networking_kafka::rdkafka::RdKafkaClient;
+use networking_kafka::schema_registry::SchemaRegistry;
+use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::clock::{Clock, SystemClock};
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
+use networking_spi::kafka::{
+    CompatibilityLevel, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic, SchemaType,
+};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -44,6 +49,7 @@ const MOCK_CAPABILITIES: KafkaCapabilities = {
 /// A mock cluster for each case.
 pub(crate) struct Mock {
     brokers: MockBrokers,
+    registry: SchemaRegistry,
     names: AtomicU64,
 }
 
@@ -51,6 +57,7 @@ impl Mock {
     pub(crate) fn start() -> Self {
         Self {
             brokers: MockBrokers::start(1),
+            registry: SchemaRegistry::new(),
             names: AtomicU64::new(0),
         }
     }
@@ -122,6 +129,7 @@ pub(crate) struct RealCluster {
     bootstrap: String,
     /// Unique for each run and process.
     run: u128,
+    registry: SchemaRegistry,
     names: AtomicU64,
     topics: Mutex<Vec<String>>,
 }
@@ -139,6 +147,7 @@ impl RealCluster {
         Self {
             bootstrap: bootstrap.to_owned(),
             run: run.wrapping_add(u128::from(harness)),
+            registry: SchemaRegistry::new(),
             names: AtomicU64::new(0),
             topics: Mutex::default(),
         }
@@ -220,7 +229,7 @@ impl KafkaHarness for RealCluster {
             .set("bootstrap.servers", &self.bootstrap)
             .set("transactional.id", transaction)
             .create()
-            .map_err(failed)?;
+            .map_err(|error: KafkaError| Failure::new(error.to_string()))?;
         tokio::task::spawn_blocking(move || {
             let limit = Duration::from_secs(20);
             producer.init_transactions(limit)?;
@@ -232,10 +241,64 @@ impl KafkaHarness for RealCluster {
         })
         .await
         .map_err(|error| Failure::new(error.to_string()))?
-        .map_err(failed)
+        .map_err(|error: KafkaError| Failure::new(error.to_string()))
     }
 }
 
-fn failed(error: KafkaError) -> Failure {
-    Failure::new(error.to_string())
+/// The toolkit over any client, with a registry that the instances of a harness share.
+fn toolkit(client: Arc<dyn KafkaClient>, registry: &SchemaRegistry) -> Arc<dyn KafkaExtended> {
+    let toolkit = KafkaToolkit::builder(client).schema_registry(registry.clone());
+    Arc::new(toolkit.build())
+}
+
+/// What the toolkit declares without a factory of clients.
+fn toolkit_capabilities() -> KafkaExtendedCapabilities {
+    let mut capabilities = KafkaExtendedCapabilities::none();
+    capabilities.streams = true;
+    capabilities.schema_types = vec![SchemaType::Avro, SchemaType::Protobuf];
+    if cfg!(feature = "json-schema") {
+        capabilities.schema_types.insert(1, SchemaType::Json);
+    }
+    capabilities.compatibility_types.clone_from(&capabilities.schema_types);
+    capabilities.diagnostics = true;
+    capabilities.tuning = true;
+    capabilities
+}
+
+#[async_trait]
+impl KafkaExtendedHarness for Mock {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        Ok(toolkit(self.client().await?, &self.registry))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        toolkit_capabilities()
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
+    }
+}
+
+#[async_trait]
+impl KafkaExtendedHarness for RealCluster {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        Ok(toolkit(self.client().await?, &self.registry))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        toolkit_capabilities()
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
+    }
 }

@@ -99,8 +99,9 @@ impl<H: KafkaExtendedHarness> KafkaExtendedHarness for SaboteurHarness<H> {
 
     async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
         let level = match (self.saboteur, level) {
-            (Saboteur::OnlyBackward, _) => CompatibilityLevel::Backward,
-            (Saboteur::NotTransitive, CompatibilityLevel::BackwardTransitive) => CompatibilityLevel::Backward,
+            (Saboteur::OnlyBackward, _) | (Saboteur::NotTransitive, CompatibilityLevel::BackwardTransitive) => {
+                CompatibilityLevel::Backward
+            }
             (Saboteur::NotTransitive, CompatibilityLevel::ForwardTransitive) => CompatibilityLevel::Forward,
             (Saboteur::NotTransitive, CompatibilityLevel::FullTransitive) => CompatibilityLevel::Full,
             (_, level) => level,
