@@ -1,4 +1,4 @@
-//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, against one without capabilities, and over librdkafka against its mock
+//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, against one without capabilities, through the toolkit, and over librdkafka against its mock
 //! cluster. If the environment variable `KAFKA_BOOTSTRAP` names brokers, it runs only over librdkafka against their cluster.
 
 mod memory_harness;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             .add(suite(), || Arc::new(MemoryHarness::new(false)))
             .add(suite(), || Arc::new(MemoryHarness::new(true)))
             .add(suite(), || Arc::new(MemoryHarness::limited(KafkaCapabilities::none())))
+            .add(suite(), || Arc::new(MemoryHarness::behind_toolkit()))
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(false)))
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(true)))
             .add(kafka_extended::suite(), || {

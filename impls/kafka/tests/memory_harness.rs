@@ -43,6 +43,7 @@ pub(crate) struct MemoryHarness {
     names: AtomicUsize,
     capabilities: &'static KafkaCapabilities,
     behind_pointers: bool,
+    behind_toolkit: bool,
 }
 
 impl MemoryHarness {
@@ -55,6 +56,15 @@ impl MemoryHarness {
             names: AtomicUsize::new(0),
             capabilities: &CAPABILITIES,
             behind_pointers,
+            behind_toolkit: false,
+        }
+    }
+
+    /// Every client is that of a toolkit.
+    pub(crate) fn behind_toolkit() -> Self {
+        Self {
+            behind_toolkit: true,
+            ..Self::new(false)
         }
     }
 
@@ -72,6 +82,8 @@ impl Harness for MemoryHarness {
     fn backend(&self) -> &'static str {
         if *self.capabilities == KafkaCapabilities::none() {
             "memory-minimal"
+        } else if self.behind_toolkit {
+            "memory-toolkit"
         } else if self.behind_pointers {
             "memory-arc-box"
         } else {
@@ -89,6 +101,9 @@ impl KafkaHarness for MemoryHarness {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
         let client = self.cluster.client();
         self.clients.lock().push(client.clone());
+        if self.behind_toolkit {
+            return Ok(KafkaToolkit::builder(Arc::new(client)).build().client());
+        }
         if self.behind_pointers {
             let boxed: Box<dyn KafkaClient> = Box::new(client);
             let shared: Arc<Box<dyn KafkaClient>> = Arc::new(boxed);
@@ -124,7 +139,8 @@ impl KafkaHarness for MemoryHarness {
     }
 
     fn can_crash(&self) -> bool {
-        true
+        // The toolkit has ids that the cluster does not know.
+        !self.behind_toolkit
     }
 
     async fn crash(&self, consumer: &ConsumerId) -> CaseResult {

@@ -454,7 +454,12 @@ async fn limits_and_missing_capabilities_are_reported_without_a_request() {
         .capabilities(capabilities)
         .build()
         .expect("valid");
-    kafka.create_producer(ProducerConfig::new()).await.expect("the first");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("the first");
+    let metadata = kafka.topic_metadata("t").await.expect("known");
+    assert_eq!(
+        (metadata.partitions[0].leader, metadata.partitions[0].replicas.len()),
+        (None, 0)
+    );
     assert_eq!(
         kafka
             .create_producer(ProducerConfig::new())
@@ -481,6 +486,13 @@ async fn limits_and_missing_capabilities_are_reported_without_a_request() {
         kafka.consumer_group_info("g").await.expect_err("not declared"),
         kafka
             .create_consumer(from_start("g", "t").with_group_instance_id("i"))
+            .await
+            .expect_err("not declared"),
+        kafka
+            .produce_message(
+                &producer,
+                ProducerRecord::new("t").with_timestamp(std::time::UNIX_EPOCH),
+            )
             .await
             .expect_err("not declared"),
     ] {
