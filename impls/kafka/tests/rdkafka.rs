@@ -363,11 +363,13 @@ async fn members_share_partitions_and_a_dropped_client_gives_up_its_partitions()
     let short = ConsumeOptions::new().with_max_wait(Duration::from_millis(20));
     until_assigned(&first, &here, 2, short).await;
     let there = second.create_consumer(from_start("g", "t")).await.expect("created");
+    // Both consume until both have their share: a member that does not consume takes no part in a rebalance.
     let both = async {
-        tokio::join!(
-            until_assigned(&first, &here, 1, short),
-            until_assigned(&second, &there, 1, short)
-        );
+        while (assigned(&first, &here).await, assigned(&second, &there).await) != (1, 1) {
+            for (kafka, consumer) in [(&first, &here), (&second, &there)] {
+                kafka.consume_messages(consumer, short).await.expect("no failure");
+            }
+        }
     };
     tokio::time::timeout(LONG, both).await.expect("shared");
     let all = (0..2)
@@ -391,9 +393,13 @@ async fn members_share_partitions_and_a_dropped_client_gives_up_its_partitions()
 }
 
 async fn until_assigned(kafka: &RdKafkaClient, consumer: &ConsumerId, partitions: u64, options: ConsumeOptions) {
-    while kafka.kafka_metrics().await.expect("local").consumers[consumer].assigned_partitions != partitions {
+    while assigned(kafka, consumer).await != partitions {
         kafka.consume_messages(consumer, options).await.expect("no failure");
     }
+}
+
+async fn assigned(kafka: &RdKafkaClient, consumer: &ConsumerId) -> u64 {
+    kafka.kafka_metrics().await.expect("local").consumers[consumer].assigned_partitions
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
