@@ -38,6 +38,13 @@ fn kafka() {
         .assert_matches_contract("KAFKA", include_str!("../../docs/contract/kafka.md"));
 }
 
+#[cfg(feature = "kafka")]
+#[test]
+fn kafka_extended() {
+    networking_conformance::kafka_extended::suite()
+        .assert_matches_contract("KAFKAX", include_str!("../../docs/contract/kafka_extended.md"));
+}
+
 #[cfg(feature = "websocket")]
 #[test]
 fn websocket() {

@@ -7,8 +7,12 @@ use networking_spi::kafka::{CommitOffsets, PartitionOffset, TopicPartition};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::kit::CaseResult;
+use crate::kit::{Applies, CaseResult};
 use crate::{check_eq, check_error};
+
+pub(super) fn has_groups(harness: &dyn KafkaHarness) -> Applies {
+    Applies::capability(harness.capabilities().groups, "groups")
+}
 
 impl Stage {
     /// Reads `count` messages with a new consumer of the stage's group, which is then closed without committing.

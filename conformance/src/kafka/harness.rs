@@ -1,10 +1,11 @@
 //! The harness of a Kafka backend.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient};
+use networking_spi::kafka::{ConsumerId, KafkaCapabilities, KafkaClient};
 
 use crate::kit::{CaseResult, Failure, Harness};
 
@@ -23,8 +24,24 @@ pub trait KafkaHarness: Harness {
     /// If the client cannot be made. The case fails.
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure>;
 
-    /// The capabilities that each of its clients declares.
-    fn capabilities(&self) -> KafkaCapabilities;
+    /// The capabilities that each of its clients must declare, as a constant that the author writes down. A case compares it
+    /// with what the clients say, so that a capability that gets lost is a failure and not fewer cases.
+    ///
+    /// ```
+    /// use networking_spi::kafka::KafkaCapabilities;
+    ///
+    /// const CAPABILITIES: KafkaCapabilities = {
+    ///     let mut capabilities = KafkaCapabilities::none();
+    ///     capabilities.topic_admin = true;
+    ///     capabilities.timestamps = true;
+    ///     capabilities
+    /// };
+    /// fn capabilities() -> &'static KafkaCapabilities {
+    ///     &CAPABILITIES
+    /// }
+    /// # assert!(capabilities().topic_admin);
+    /// ```
+    fn capabilities(&self) -> &'static KafkaCapabilities;
 
     /// Creates an empty topic that can be written to immediately, and returns its name.
     ///
@@ -41,6 +58,37 @@ pub trait KafkaHarness: Harness {
     /// Whether a write to an unknown topic does not create it. `false` for clusters that create topics automatically.
     fn unknown_topics_stay_unknown(&self) -> bool {
         true
+    }
+
+    /// The client ids that the cluster sees in use. `None` if the harness cannot find out.
+    fn client_ids(&self) -> Option<BTreeSet<String>> {
+        None
+    }
+
+    /// Whether [`crash`](Self::crash) works.
+    fn can_crash(&self) -> bool {
+        false
+    }
+
+    /// Ends a consumer of one of its clients as if its process had crashed: without leaving the group.
+    ///
+    /// # Errors
+    /// If that cannot be done. The case fails.
+    async fn crash(&self, consumer: &ConsumerId) -> CaseResult {
+        Err(Failure::new(format!("the harness cannot crash {consumer}")))
+    }
+
+    /// Whether [`write_aborted`](Self::write_aborted) works.
+    fn can_abort(&self) -> bool {
+        false
+    }
+
+    /// Writes a record with this value to partition 0 of a topic, in a transaction that it aborts.
+    ///
+    /// # Errors
+    /// If that cannot be done. The case fails.
+    async fn write_aborted(&self, topic: &str, value: &str) -> CaseResult {
+        Err(Failure::new(format!("the harness cannot write {value} to {topic}")))
     }
 
     /// Whether [`interrupt`](Self::interrupt) works.

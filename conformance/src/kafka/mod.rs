@@ -13,13 +13,15 @@
 //! }
 //! ```
 
+mod capability;
 mod commit;
+mod config;
 mod consume;
 mod group;
 mod harness;
 mod lifecycle;
 mod produce;
-mod stage;
+pub(crate) mod stage;
 mod topic;
 
 pub use harness::KafkaHarness;
@@ -31,14 +33,14 @@ crate::kit::define_suite! {
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;
-    modules { produce, consume, commit, group, topic, lifecycle }
+    modules { produce, consume, commit, group, topic, lifecycle, capability, config }
     cases {
         "KAFKA-1" produce::round_trip_is_byte_for_byte,
         "KAFKA-2" produce::metadata_names_topic_partition_and_offset,
         "KAFKA-3" produce::keys_choose_the_partition_by_murmur2,
         "KAFKA-4" produce::an_explicit_partition_overrides_the_key,
         "KAFKA-5" produce::order_is_kept_within_a_partition,
-        "KAFKA-6" produce::headers_keep_order_repetition_and_absence,
+        "KAFKA-6" produce::headers_keep_order_repetition_and_absence if produce::keeps_headers,
         "KAFKA-7" produce::absent_and_empty_are_different,
         "KAFKA-8" produce::timestamps_are_kept_to_the_millisecond if produce::keeps_timestamps,
         "KAFKA-9" produce::the_default_timestamp_is_the_time_of_sending,
@@ -61,19 +63,19 @@ crate::kit::define_suite! {
         "KAFKA-26" consume::earliest_begins_at_the_first_record,
         "KAFKA-27" consume::latest_begins_after_the_last_record,
         "KAFKA-28" consume::fail_is_not_found_without_a_committed_offset,
-        "KAFKA-29" commit::a_committed_offset_is_the_next_to_read,
-        "KAFKA-30" commit::messages_can_be_committed_as_they_are,
-        "KAFKA-31" commit::nothing_is_committed_implicitly,
-        "KAFKA-32" commit::consumed_is_what_was_returned,
-        "KAFKA-33" commit::an_exact_offset_may_go_back,
-        "KAFKA-34" commit::a_commit_does_not_move_the_position,
-        "KAFKA-35" commit::a_negative_offset_is_invalid,
-        "KAFKA-36" commit::an_unassigned_partition_is_a_conflict,
-        "KAFKA-37" commit::groups_have_separate_offsets,
-        "KAFKA-38" group::members_share_the_partitions,
-        "KAFKA-39" group::partitions_of_a_leaving_member_are_reassigned,
+        "KAFKA-29" commit::a_committed_offset_is_the_next_to_read if commit::has_groups,
+        "KAFKA-30" commit::messages_can_be_committed_as_they_are if commit::has_groups,
+        "KAFKA-31" commit::nothing_is_committed_implicitly if commit::has_groups,
+        "KAFKA-32" commit::consumed_is_what_was_returned if commit::has_groups,
+        "KAFKA-33" commit::an_exact_offset_may_go_back if commit::has_groups,
+        "KAFKA-34" commit::a_commit_does_not_move_the_position if commit::has_groups,
+        "KAFKA-35" commit::a_negative_offset_is_invalid if commit::has_groups,
+        "KAFKA-36" commit::an_unassigned_partition_is_a_conflict if commit::has_groups,
+        "KAFKA-37" commit::groups_have_separate_offsets if commit::has_groups,
+        "KAFKA-38" group::members_share_the_partitions if commit::has_groups,
+        "KAFKA-39" group::partitions_of_a_leaving_member_are_reassigned if commit::has_groups,
         "KAFKA-40" group::each_group_gets_every_record,
-        "KAFKA-41" group::a_partition_of_another_member_is_a_conflict,
+        "KAFKA-41" group::a_partition_of_another_member_is_a_conflict if commit::has_groups,
         "KAFKA-42" group::a_static_member_is_fenced_by_its_replacement if group::fences_static_members,
         "KAFKA-43" group::info_shows_members_offsets_and_lag if group::reports_groups,
         "KAFKA-44" group::info_remains_without_members if group::reports_groups,
@@ -95,5 +97,22 @@ crate::kit::define_suite! {
         "KAFKA-60" lifecycle::traffic_is_counted,
         "KAFKA-61" lifecycle::failures_are_counted,
         "KAFKA-62" lifecycle::totals_include_closed_handles,
+        "KAFKA-63" lifecycle::closing_a_producer_writes_its_records,
+        "KAFKA-64" capability::what_needs_groups_is_declared_with_groups,
+        "KAFKA-65" capability::commits_need_groups,
+        "KAFKA-66" capability::static_members_are_accepted_or_refused,
+        "KAFKA-67" capability::timestamps_are_accepted_or_refused,
+        "KAFKA-68" capability::headers_are_kept_or_refused,
+        "KAFKA-69" capability::idempotence_is_accepted_or_refused,
+        "KAFKA-70" capability::aborted_records_are_hidden_or_the_level_is_refused if capability::shows_isolation,
+        "KAFKA-71" capability::client_ids_reach_the_cluster_or_are_refused if capability::shows_client_ids,
+        "KAFKA-72" config::a_record_waits_for_linger,
+        "KAFKA-73" config::a_full_batch_does_not_wait,
+        "KAFKA-74" config::no_more_records_than_queue_size_are_in_flight if config::can_hold_records,
+        "KAFKA-75" config::records_in_flight_are_counted if config::can_hold_records,
+        "KAFKA-76" config::compressed_records_are_read_or_the_compression_is_refused,
+        "KAFKA-77" config::unknown_backend_settings_are_invalid,
+        "KAFKA-78" config::a_crashed_member_is_removed_after_session_timeout if config::shows_session_timeouts,
+        "KAFKA-79" config::a_member_that_does_not_consume_is_removed if config::shows_poll_intervals,
     }
 }

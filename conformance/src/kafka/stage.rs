@@ -15,16 +15,16 @@ use crate::check;
 use crate::kit::Failure;
 
 /// A client, a producer, and a topic that no other case uses.
-pub(super) struct Stage {
-    pub(super) harness: Arc<dyn KafkaHarness>,
-    pub(super) client: Arc<dyn KafkaClient>,
-    pub(super) producer: ProducerId,
-    pub(super) topic: String,
-    pub(super) group: String,
+pub(crate) struct Stage {
+    pub(crate) harness: Arc<dyn KafkaHarness>,
+    pub(crate) client: Arc<dyn KafkaClient>,
+    pub(crate) producer: ProducerId,
+    pub(crate) topic: String,
+    pub(crate) group: String,
 }
 
 impl Stage {
-    pub(super) async fn new(harness: Arc<dyn KafkaHarness>, partitions: i32) -> Result<Self, Failure> {
+    pub(crate) async fn new(harness: Arc<dyn KafkaHarness>, partitions: i32) -> Result<Self, Failure> {
         let client = harness.client().await?;
         let topic = harness.topic(partitions).await?;
         let group = harness.unique("group");
@@ -39,17 +39,17 @@ impl Stage {
     }
 
     /// A record for the topic.
-    pub(super) fn record(&self) -> ProducerRecord {
+    pub(crate) fn record(&self) -> ProducerRecord {
         ProducerRecord::new(self.topic.as_str())
     }
 
     /// Writes a record. Fails if the write fails.
-    pub(super) async fn write(&self, record: ProducerRecord) -> Result<RecordMetadata, Failure> {
+    pub(crate) async fn write(&self, record: ProducerRecord) -> Result<RecordMetadata, Failure> {
         Ok(self.client.produce_message(&self.producer, record).await?)
     }
 
     /// Writes numbered values (`0`, `1`, ...) to partition 0.
-    pub(super) async fn write_numbers(&self, numbers: std::ops::Range<usize>) -> Result<(), Failure> {
+    pub(crate) async fn write_numbers(&self, numbers: std::ops::Range<usize>) -> Result<(), Failure> {
         let records = numbers.map(|number| self.record().with_partition(0).with_value(number.to_string()));
         for result in self.client.produce_messages(&self.producer, records.collect()).await? {
             result?;
@@ -58,22 +58,22 @@ impl Stage {
     }
 
     /// A configuration of a consumer in the stage's group that starts at the earliest record.
-    pub(super) fn consumer_config(&self) -> ConsumerConfig {
+    pub(crate) fn consumer_config(&self) -> ConsumerConfig {
         ConsumerConfig::new(self.group.as_str(), [self.topic.as_str()]).with_offset_reset(OffsetReset::Earliest)
     }
 
     /// A consumer in the stage's group that starts at the earliest record.
-    pub(super) async fn consumer(&self) -> Result<ConsumerId, Failure> {
+    pub(crate) async fn consumer(&self) -> Result<ConsumerId, Failure> {
         Ok(self.client.create_consumer(self.consumer_config()).await?)
     }
 
     /// Reads exactly `count` messages.
-    pub(super) async fn read(&self, consumer: &ConsumerId, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
+    pub(crate) async fn read(&self, consumer: &ConsumerId, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
         read(&*self.harness, &self.client, consumer, count).await
     }
 
     /// Fails if another message is read.
-    pub(super) async fn read_nothing(&self, consumer: &ConsumerId) -> Result<(), Failure> {
+    pub(crate) async fn read_nothing(&self, consumer: &ConsumerId) -> Result<(), Failure> {
         let options = ConsumeOptions::new().with_max_wait(self.harness.quiet());
         let more = self.client.consume_messages(consumer, options).await?;
         check!(
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     /// Reads `count` messages with a consumer of a new group, and closes it.
-    pub(super) async fn read_back(&self, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
+    pub(crate) async fn read_back(&self, count: usize) -> Result<Vec<KafkaMessage>, Failure> {
         let config = ConsumerConfig::new(self.harness.unique("reader"), [self.topic.as_str()]);
         let consumer = self
             .client
@@ -100,7 +100,7 @@ impl Stage {
 }
 
 /// Reads exactly `count` messages with a consumer of any client.
-pub(super) async fn read(
+pub(crate) async fn read(
     harness: &dyn KafkaHarness,
     client: &Arc<dyn KafkaClient>,
     consumer: &ConsumerId,
@@ -130,7 +130,7 @@ pub(super) async fn read(
 }
 
 /// The values as text, in order.
-pub(super) fn values(messages: &[KafkaMessage]) -> Vec<&str> {
+pub(crate) fn values(messages: &[KafkaMessage]) -> Vec<&str> {
     messages
         .iter()
         .map(|message| message.value_str().unwrap_or("(none)"))
@@ -138,19 +138,19 @@ pub(super) fn values(messages: &[KafkaMessage]) -> Vec<&str> {
 }
 
 /// `0`, `1`, ... as [`Stage::write_numbers`] writes them.
-pub(super) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
 /// A member of a group under test.
-pub(super) struct Member {
-    pub(super) client: Arc<dyn KafkaClient>,
-    pub(super) consumer: ConsumerId,
+pub(crate) struct Member {
+    pub(crate) client: Arc<dyn KafkaClient>,
+    pub(crate) consumer: ConsumerId,
 }
 
 impl Stage {
     /// Another client with a consumer in the stage's group.
-    pub(super) async fn member(&self) -> Result<Member, Failure> {
+    pub(crate) async fn member(&self) -> Result<Member, Failure> {
         let client = self.harness.client().await?;
         let consumer = client.create_consumer(self.consumer_config()).await?;
         Ok(Member { client, consumer })
@@ -161,7 +161,7 @@ impl Stage {
     /// Records are written in rounds, one per partition. A rebalance is complete when every record of a round was read
     /// exactly once, and each member has read one. Records of earlier rounds may be read again, because nothing is
     /// committed.
-    pub(super) async fn shares(&self, members: &[Member], partitions: i32) -> Result<Vec<Vec<i32>>, Failure> {
+    pub(crate) async fn shares(&self, members: &[Member], partitions: i32) -> Result<Vec<Vec<i32>>, Failure> {
         let deadline = Instant::now() + self.harness.patience();
         let mut seen = "nothing".to_owned();
         // A round without a wait takes no time on a paused clock, so the number of rounds is limited too.

@@ -123,6 +123,13 @@ pub(super) async fn metadata_counts_the_records(harness: Arc<dyn KafkaHarness>) 
         "partitions with their earliest and latest offsets"
     );
     for partition in &metadata.partitions {
+        if !stage.harness.capabilities().leaders {
+            check!(
+                partition.leader.is_none() && partition.replicas.is_empty() && partition.in_sync_replicas.is_empty(),
+                "leaders or replicas without the capability: {partition:?}"
+            );
+            continue;
+        }
         let leader = partition.leader.unwrap_or(-1);
         check!(
             partition.replicas.contains(&leader),

@@ -30,6 +30,8 @@ pub mod endpoint;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod kafka_extended;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

@@ -1,4 +1,4 @@
-//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, and over librdkafka against its mock
+//! Runs the Kafka suite against `MemoryKafka`, against `MemoryKafka` behind pointers, against one without capabilities, through the toolkit, and over librdkafka against its mock
 //! cluster. If the environment variable `KAFKA_BOOTSTRAP` names brokers, it runs only over librdkafka against their cluster.
 
 mod memory_harness;
@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
+use networking_conformance::kafka_extended;
 use networking_conformance::runner::Runner;
+use networking_spi::kafka::KafkaCapabilities;
 
 use self::memory_harness::MemoryHarness;
 use self::rdkafka_harness::{Mock, RealCluster};
@@ -18,15 +20,27 @@ fn main() -> ExitCode {
     // Cases spend their time waiting for brokers, and each case has its own topics and groups.
     let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
-        Ok(bootstrap) => runner
-            .add(suite(), move || {
-                Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
-            })
-            .run(),
+        Ok(bootstrap) => {
+            let extended = bootstrap.clone();
+            runner
+                .add(suite(), move || {
+                    Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
+                })
+                .add(kafka_extended::suite(), move || Arc::new(RealCluster::new(&extended)))
+                .run()
+        }
         Err(_) => runner
             .add(suite(), || Arc::new(MemoryHarness::new(false)))
             .add(suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(suite(), || Arc::new(MemoryHarness::limited(KafkaCapabilities::none())))
+            .add(suite(), || Arc::new(MemoryHarness::behind_toolkit()))
+            .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_extended::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
+            .add(kafka_extended::suite(), || Arc::new(Mock::start()))
             .run(),
     }
 }

@@ -2,6 +2,7 @@
 //! and schemas. Also tests that each case of the suite can fail.
 
 mod memory;
+mod memory_config;
 mod memory_harness;
 mod mock_cluster;
 mod rdkafka;

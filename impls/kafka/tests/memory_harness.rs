@@ -1,40 +1,90 @@
 //! The harness of `MemoryKafka`, for all tests that run the suite.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
-use networking_kafka::memory::MemoryCluster;
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
+use networking_kafka::memory::{MemoryCluster, MemoryKafka};
+use networking_kafka::schema_registry::SchemaRegistry;
+use networking_kafka::toolkit::KafkaToolkit;
+use networking_spi::kafka::{
+    CompatibilityLevel, ConsumerId, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic,
+    SchemaType,
+};
+use parking_lot::Mutex;
+
+/// What `MemoryKafka` declares.
+const CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = KafkaCapabilities::none();
+    capabilities.topic_admin = true;
+    capabilities.groups = true;
+    capabilities.group_info = true;
+    capabilities.static_membership = true;
+    capabilities.session_timeouts = true;
+    capabilities.idempotent_producer = true;
+    capabilities.batching = true;
+    capabilities.client_ids = true;
+    capabilities.timestamps = true;
+    capabilities.header_order = true;
+    capabilities.leaders = true;
+    capabilities
+};
 
 /// A new in-memory cluster, under a paused clock.
 pub(crate) struct MemoryHarness {
     cluster: MemoryCluster,
-    admin: Arc<dyn KafkaClient>,
+    clients: Mutex<Vec<MemoryKafka>>,
+    registry: SchemaRegistry,
     names: AtomicUsize,
+    capabilities: &'static KafkaCapabilities,
     behind_pointers: bool,
+    behind_toolkit: bool,
 }
 
 impl MemoryHarness {
     /// With `behind_pointers`, every client is `Arc<Arc<Box<dyn KafkaClient>>>`.
     pub(crate) fn new(behind_pointers: bool) -> Self {
-        let cluster = MemoryCluster::new();
-        let admin = Arc::new(cluster.client());
         Self {
-            cluster,
-            admin,
+            cluster: MemoryCluster::new(),
+            clients: Mutex::default(),
+            registry: SchemaRegistry::new(),
             names: AtomicUsize::new(0),
+            capabilities: &CAPABILITIES,
             behind_pointers,
+            behind_toolkit: false,
+        }
+    }
+
+    /// Every client is that of a toolkit.
+    pub(crate) fn behind_toolkit() -> Self {
+        Self {
+            behind_toolkit: true,
+            ..Self::new(false)
+        }
+    }
+
+    /// A cluster whose clients have only these capabilities.
+    pub(crate) fn limited(capabilities: KafkaCapabilities) -> Self {
+        Self {
+            cluster: MemoryCluster::builder().capabilities(capabilities).build(),
+            capabilities: Box::leak(Box::new(capabilities)),
+            ..Self::new(false)
         }
     }
 }
 
 impl Harness for MemoryHarness {
     fn backend(&self) -> &'static str {
-        if self.behind_pointers {
+        if *self.capabilities == KafkaCapabilities::none() {
+            "memory-minimal"
+        } else if self.behind_toolkit {
+            "memory-toolkit"
+        } else if self.behind_pointers {
             "memory-arc-box"
         } else {
             "memory"
@@ -50,6 +100,10 @@ impl Harness for MemoryHarness {
 impl KafkaHarness for MemoryHarness {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
         let client = self.cluster.client();
+        self.clients.lock().push(client.clone());
+        if self.behind_toolkit {
+            return Ok(KafkaToolkit::builder(Arc::new(client)).build().client());
+        }
         if self.behind_pointers {
             let boxed: Box<dyn KafkaClient> = Box::new(client);
             let shared: Arc<Box<dyn KafkaClient>> = Arc::new(boxed);
@@ -58,21 +112,13 @@ impl KafkaHarness for MemoryHarness {
         Ok(Arc::new(client))
     }
 
-    fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.topic_admin = true;
-        capabilities.group_info = true;
-        capabilities.idempotent_producer = true;
-        capabilities.static_membership = true;
-        capabilities.timestamps = true;
-        capabilities
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        self.capabilities
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
         let name = self.unique("topic");
-        self.admin
-            .create_topic(NewTopic::new(name.as_str(), partitions))
-            .await?;
+        self.cluster.create_topic(&NewTopic::new(name.as_str(), partitions))?;
         Ok(name)
     }
 
@@ -84,11 +130,71 @@ impl KafkaHarness for MemoryHarness {
         Duration::from_millis(50)
     }
 
+    fn client_ids(&self) -> Option<BTreeSet<String>> {
+        Some(self.cluster.client_ids())
+    }
+
+    fn can_crash(&self) -> bool {
+        // The toolkit has ids that the cluster does not know.
+        !self.behind_toolkit
+    }
+
+    async fn crash(&self, consumer: &ConsumerId) -> CaseResult {
+        let clients = self.clients.lock();
+        let crashed = clients.iter().any(|client| client.crash_consumer(consumer).is_ok());
+        crashed
+            .then_some(())
+            .ok_or_else(|| Failure::new(format!("{consumer} is not open")))
+    }
+
     fn can_interrupt(&self) -> bool {
         true
     }
 
     async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
         Ok(self.cluster.set_topic_available(topic, !interrupted)?)
+    }
+}
+
+/// The toolkit over the clients of this harness. With all capabilities, it can replace its client.
+#[async_trait]
+impl KafkaExtendedHarness for MemoryHarness {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        let toolkit = KafkaToolkit::builder(self.client().await?).schema_registry(self.registry.clone());
+        if *self.capabilities == KafkaCapabilities::none() {
+            return Ok(Arc::new(toolkit.build()));
+        }
+        let cluster = self.cluster.clone();
+        let toolkit = toolkit.client_factory(move |_security| Ok(Arc::new(cluster.client()) as _));
+        if self.behind_pointers {
+            let boxed: Box<dyn KafkaExtended> = Box::new(toolkit.build());
+            let shared: Arc<Box<dyn KafkaExtended>> = Arc::new(boxed);
+            return Ok(Arc::new(shared));
+        }
+        Ok(Arc::new(toolkit.build()))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        let minimal = *self.capabilities == KafkaCapabilities::none();
+        let mut capabilities = KafkaExtendedCapabilities::none();
+        capabilities.streams = !minimal;
+        capabilities.security = !minimal;
+        capabilities.schema_types = if cfg!(feature = "json-schema") {
+            vec![SchemaType::Avro, SchemaType::Json, SchemaType::Protobuf]
+        } else {
+            vec![SchemaType::Avro, SchemaType::Protobuf]
+        };
+        capabilities.compatibility_types.clone_from(&capabilities.schema_types);
+        capabilities.diagnostics = true;
+        capabilities.tuning = true;
+        capabilities
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
     }
 }

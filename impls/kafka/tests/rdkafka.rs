@@ -363,11 +363,13 @@ async fn members_share_partitions_and_a_dropped_client_gives_up_its_partitions()
     let short = ConsumeOptions::new().with_max_wait(Duration::from_millis(20));
     until_assigned(&first, &here, 2, short).await;
     let there = second.create_consumer(from_start("g", "t")).await.expect("created");
+    // Both consume until both have their share: a member that does not consume takes no part in a rebalance.
     let both = async {
-        tokio::join!(
-            until_assigned(&first, &here, 1, short),
-            until_assigned(&second, &there, 1, short)
-        );
+        while (assigned(&first, &here).await, assigned(&second, &there).await) != (1, 1) {
+            for (kafka, consumer) in [(&first, &here), (&second, &there)] {
+                kafka.consume_messages(consumer, short).await.expect("no failure");
+            }
+        }
     };
     tokio::time::timeout(LONG, both).await.expect("shared");
     let all = (0..2)
@@ -391,9 +393,13 @@ async fn members_share_partitions_and_a_dropped_client_gives_up_its_partitions()
 }
 
 async fn until_assigned(kafka: &RdKafkaClient, consumer: &ConsumerId, partitions: u64, options: ConsumeOptions) {
-    while kafka.kafka_metrics().await.expect("local").consumers[consumer].assigned_partitions != partitions {
+    while assigned(kafka, consumer).await != partitions {
         kafka.consume_messages(consumer, options).await.expect("no failure");
     }
+}
+
+async fn assigned(kafka: &RdKafkaClient, consumer: &ConsumerId) -> u64 {
+    kafka.kafka_metrics().await.expect("local").consumers[consumer].assigned_partitions
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -446,13 +452,20 @@ async fn a_waiting_call_ends_when_its_consumer_is_closed() {
 async fn limits_and_missing_capabilities_are_reported_without_a_request() {
     let brokers = MockBrokers::start(1);
     brokers.create_topic("t", 1);
+    let mut capabilities = KafkaCapabilities::none();
+    capabilities.groups = true;
     let kafka = client(&brokers)
         .max_producers(1)
         .max_consumers(1)
-        .capabilities(KafkaCapabilities::none())
+        .capabilities(capabilities)
         .build()
         .expect("valid");
-    kafka.create_producer(ProducerConfig::new()).await.expect("the first");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("the first");
+    let metadata = kafka.topic_metadata("t").await.expect("known");
+    assert_eq!(
+        (metadata.partitions[0].leader, metadata.partitions[0].replicas.len()),
+        (None, 0)
+    );
     assert_eq!(
         kafka
             .create_producer(ProducerConfig::new())
@@ -479,6 +492,13 @@ async fn limits_and_missing_capabilities_are_reported_without_a_request() {
         kafka.consumer_group_info("g").await.expect_err("not declared"),
         kafka
             .create_consumer(from_start("g", "t").with_group_instance_id("i"))
+            .await
+            .expect_err("not declared"),
+        kafka
+            .produce_message(
+                &producer,
+                ProducerRecord::new("t").with_timestamp(std::time::UNIX_EPOCH),
+            )
             .await
             .expect_err("not declared"),
     ] {

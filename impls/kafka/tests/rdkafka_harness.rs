@@ -6,16 +6,50 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::{CaseResult, Failure, Harness};
 use networking_kafka::rdkafka::RdKafkaClient;
+use networking_kafka::schema_registry::SchemaRegistry;
+use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::clock::{Clock, SystemClock};
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient, NewTopic};
+use networking_spi::kafka::{
+    CompatibilityLevel, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic, SchemaType,
+};
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::mock_cluster::MockBrokers;
+
+/// What librdkafka declares.
+const CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = MOCK_CAPABILITIES;
+    capabilities.topic_admin = true;
+    capabilities.group_info = true;
+    capabilities.static_membership = true;
+    capabilities.session_timeouts = true;
+    capabilities.read_committed = true;
+    capabilities
+};
+
+/// The mock cannot create topics or describe groups, does not hide records of aborted transactions, and rejects a second member
+/// with the same instance id instead of fencing the first. With KIP-848 the broker configures session timeouts.
+const MOCK_CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = KafkaCapabilities::none();
+    capabilities.groups = true;
+    capabilities.idempotent_producer = true;
+    capabilities.batching = true;
+    capabilities.client_ids = true;
+    capabilities.timestamps = true;
+    capabilities.header_order = true;
+    capabilities.leaders = true;
+    capabilities
+};
 
 /// A mock cluster for each case.
 pub(crate) struct Mock {
     brokers: MockBrokers,
+    registry: SchemaRegistry,
     names: AtomicU64,
 }
 
@@ -23,6 +57,7 @@ impl Mock {
     pub(crate) fn start() -> Self {
         Self {
             brokers: MockBrokers::start(1),
+            registry: SchemaRegistry::new(),
             names: AtomicU64::new(0),
         }
     }
@@ -42,7 +77,7 @@ impl Harness for Mock {
 impl KafkaHarness for Mock {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
         let client = RdKafkaClient::builder(self.brokers.bootstrap_servers())
-            .capabilities(self.capabilities())
+            .capabilities(MOCK_CAPABILITIES)
             // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
             .consumer_setting("fetch.wait.max.ms", "10")
             // With the classic protocol the mock waits 3 s before the first assignment.
@@ -54,13 +89,8 @@ impl KafkaHarness for Mock {
         Ok(Arc::new(client))
     }
 
-    /// The mock cannot create topics or describe groups, does not hide records of open transactions, and rejects a second member
-    /// with the same instance id instead of fencing the first.
-    fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.idempotent_producer = true;
-        capabilities.timestamps = true;
-        capabilities
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        &MOCK_CAPABILITIES
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
@@ -99,6 +129,7 @@ pub(crate) struct RealCluster {
     bootstrap: String,
     /// Unique for each run and process.
     run: u128,
+    registry: SchemaRegistry,
     names: AtomicU64,
     topics: Mutex<Vec<String>>,
 }
@@ -116,6 +147,7 @@ impl RealCluster {
         Self {
             bootstrap: bootstrap.to_owned(),
             run: run.wrapping_add(u128::from(harness)),
+            registry: SchemaRegistry::new(),
             names: AtomicU64::new(0),
             topics: Mutex::default(),
         }
@@ -162,9 +194,8 @@ impl KafkaHarness for RealCluster {
         Ok(Arc::new(self.connect()?))
     }
 
-    fn capabilities(&self) -> KafkaCapabilities {
-        self.connect()
-            .map_or(KafkaCapabilities::none(), |client| client.capabilities())
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        &CAPABILITIES
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
@@ -185,5 +216,89 @@ impl KafkaHarness for RealCluster {
 
     fn quiet(&self) -> Duration {
         Duration::from_secs(1)
+    }
+
+    fn can_abort(&self) -> bool {
+        true
+    }
+
+    async fn write_aborted(&self, topic: &str, value: &str) -> CaseResult {
+        let (topic, value) = (topic.to_owned(), value.to_owned());
+        let transaction = self.unique("transaction");
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("transactional.id", transaction)
+            .create()
+            .map_err(|error: KafkaError| Failure::new(error.to_string()))?;
+        tokio::task::spawn_blocking(move || {
+            let limit = Duration::from_secs(20);
+            producer.init_transactions(limit)?;
+            producer.begin_transaction()?;
+            let record = BaseRecord::<(), str>::to(&topic).partition(0).payload(&value);
+            producer.send(record).map_err(|(error, _)| error)?;
+            producer.flush(limit)?;
+            producer.abort_transaction(limit)
+        })
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?
+        .map_err(|error: KafkaError| Failure::new(error.to_string()))
+    }
+}
+
+/// The toolkit over any client, with a registry that the instances of a harness share.
+fn toolkit(client: Arc<dyn KafkaClient>, registry: &SchemaRegistry) -> Arc<dyn KafkaExtended> {
+    let toolkit = KafkaToolkit::builder(client).schema_registry(registry.clone());
+    Arc::new(toolkit.build())
+}
+
+/// What the toolkit declares without a factory of clients.
+fn toolkit_capabilities() -> KafkaExtendedCapabilities {
+    let mut capabilities = KafkaExtendedCapabilities::none();
+    capabilities.streams = true;
+    capabilities.schema_types = vec![SchemaType::Avro, SchemaType::Protobuf];
+    if cfg!(feature = "json-schema") {
+        capabilities.schema_types.insert(1, SchemaType::Json);
+    }
+    capabilities.compatibility_types.clone_from(&capabilities.schema_types);
+    capabilities.diagnostics = true;
+    capabilities.tuning = true;
+    capabilities
+}
+
+#[async_trait]
+impl KafkaExtendedHarness for Mock {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        Ok(toolkit(self.client().await?, &self.registry))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        toolkit_capabilities()
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
+    }
+}
+
+#[async_trait]
+impl KafkaExtendedHarness for RealCluster {
+    async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure> {
+        Ok(toolkit(self.client().await?, &self.registry))
+    }
+
+    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+        toolkit_capabilities()
+    }
+
+    fn can_set_level(&self) -> bool {
+        true
+    }
+
+    async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
+        Ok(self.registry.set_subject_level(subject, Some(level))?)
     }
 }

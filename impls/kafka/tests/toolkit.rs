@@ -24,6 +24,9 @@ async fn producers_created_after_tuning_are_tuned() {
         seen.send(config).expect("the test listens");
         Ok(ProducerId::new("p"))
     });
+    inner
+        .expect_capabilities()
+        .return_const(networking_spi::kafka::KafkaCapabilities::all());
     let toolkit = KafkaToolkit::builder(Arc::new(inner)).build();
     let client = toolkit.client();
     client.create_producer(ProducerConfig::new()).await.expect("created");

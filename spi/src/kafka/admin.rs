@@ -135,11 +135,11 @@ impl TopicMetadata {
 pub struct PartitionMetadata {
     /// The number of the partition.
     pub partition: i32,
-    /// The id of the broker that leads the partition; `None` while there is no leader.
+    /// The id of the broker that leads the partition; `None` while there is no leader, and without the capability `leaders`.
     pub leader: Option<i32>,
-    /// The ids of the brokers with a replica.
+    /// The ids of the brokers with a replica; empty without the capability `leaders`.
     pub replicas: Vec<i32>,
-    /// The ids of the brokers whose replica is in sync.
+    /// The ids of the brokers whose replica is in sync; empty without the capability `leaders`.
     pub in_sync_replicas: Vec<i32>,
     /// The first offset that can be read; -1 while there is no leader.
     pub earliest_offset: i64,
@@ -155,6 +155,18 @@ impl PartitionMetadata {
             leader: Some(broker),
             replicas: vec![broker],
             in_sync_replicas: vec![broker],
+            earliest_offset,
+            latest_offset,
+        }
+    }
+
+    /// A partition of a client without the capability `leaders`.
+    pub fn without_leader(partition: i32, earliest_offset: i64, latest_offset: i64) -> Self {
+        Self {
+            partition,
+            leader: None,
+            replicas: Vec::new(),
+            in_sync_replicas: Vec::new(),
             earliest_offset,
             latest_offset,
         }

@@ -10,39 +10,25 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaMessage, KafkaMetrics, NewTopic,
-    ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaMessage,
+    KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
 };
-use crate::capabilities::capabilities;
 use crate::error::Result;
-
-capabilities! {
-    /// What a [`KafkaClient`] supports. Without capabilities, a client only produces and consumes.
-    pub struct KafkaCapabilities {
-        /// [`KafkaClient::create_topic`] and [`KafkaClient::delete_topic`].
-        topic_admin,
-        /// [`KafkaClient::consumer_group_info`].
-        group_info,
-        /// [`ProducerConfig::idempotent`].
-        idempotent_producer,
-        /// [`ConsumerConfig::group_instance_id`].
-        static_membership,
-        /// [`ProducerRecord::timestamp`] is kept.
-        timestamps,
-        /// [`ConsumerConfig::isolation_level`] has an effect.
-        transactions,
-    }
-}
 
 /// A client of a Kafka cluster. It creates producers and consumers.
 ///
 /// # Behaviour of every implementation
 ///
 /// * Records of one producer to one partition keep their order.
-/// * A record with a key and without a partition is written to the partition that Kafka's Java client chooses, by murmur2
-///   of the key.
+/// * A record with a key and without a partition is written to the partition that Kafka's Java client chooses:
+///   [`partition_of_key`](super::partition_of_key).
 /// * Only [`commit_offsets`](Self::commit_offsets) commits offsets.
-/// * The partitions of the topics are divided among the members of a group: each partition is assigned to one member.
+/// * With the capability `groups`, the partitions of the topics are divided among the members of a group: each partition is
+///   assigned to one member. Without it, each consumer reads all partitions, and its group is only a name.
+/// * Every field of a configuration is obeyed, or the call fails: with [`Unsupported`](crate::ErrorKind::Unsupported) for
+///   what the capabilities do not declare ([`KafkaCapabilities::check_producer`] and its siblings), with
+///   [`InvalidInput`](crate::ErrorKind::InvalidInput) for a bad value. The default configurations ask for nothing that a
+///   capability must declare.
 /// * An operation with the id of a closed producer or consumer, or with an id of another client, fails with
 ///   [`NotFound`](crate::ErrorKind::NotFound).
 /// * Dropping the last clone of a client closes its producers and consumers. Records that are not acknowledged yet may be
@@ -53,14 +39,17 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// Creates a producer.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a field that needs a capability that is not declared, and for a
+    /// compression that the client does not have.
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId>;
 
     /// Creates a consumer, which joins its group. Partitions are assigned while it consumes.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for
-    /// a topic that does not exist, if the backend can detect that.
+    /// a topic that does not exist, if the backend can detect that,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a field that needs a capability that is not declared.
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId>;
 
     /// Writes one record, and waits for its acknowledgement.
@@ -71,6 +60,7 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`NotFound`](crate::ErrorKind::NotFound) for a
     /// topic, partition or producer that does not exist, [`TooLarge`](crate::ErrorKind::TooLarge),
     /// [`Timeout`](crate::ErrorKind::Timeout) after `delivery_timeout`,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a timestamp or headers that need a capability that is not declared,
     /// [`Exhausted`](crate::ErrorKind::Exhausted) if the queue stays full, and connection errors.
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata>;
 
@@ -113,7 +103,7 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field `offset` for a negative offset,
     /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not assigned to this member, and for a member that
-    /// was removed from its group.
+    /// was removed from its group, [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `groups`.
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
 
     /// Returns the state, members, committed offsets and lag of a group.
@@ -138,7 +128,8 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `topic_admin`.
     async fn delete_topic(&self, topic: &str) -> Result<()>;
 
-    /// Returns the partitions, leaders, replicas and offsets of a topic. This call does not create the topic.
+    /// Returns the partitions and offsets of a topic, and with the capability `leaders` also their leaders and replicas. This
+    /// call does not create the topic.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such topic, and connection errors.
@@ -157,7 +148,8 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`Timeout`](crate::ErrorKind::Timeout) after `timeout`; the remaining records stay queued.
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()>;
 
-    /// Flushes a producer, for at most its `delivery_timeout`, and closes it.
+    /// Flushes a producer, for at most its `delivery_timeout`, and closes it. Records that were passed to it before this call
+    /// are written.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for a producer that does not exist, [`Timeout`](crate::ErrorKind::Timeout)

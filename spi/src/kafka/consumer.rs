@@ -36,7 +36,8 @@ named_enum! {
     pub enum IsolationLevel {
         /// All records are read.
         ReadUncommitted => "read_uncommitted",
-        /// Only records of committed transactions, and records without a transaction, are read.
+        /// Only records of committed transactions, and records without a transaction, are read. Requires the capability
+        /// `read_committed`.
         #[default]
         ReadCommitted => "read_committed",
     }
@@ -51,11 +52,12 @@ named_enum! {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConsumerConfig {
-    /// The id of the group.
+    /// The id of the group. Without the capability `groups`, only a name.
     pub group: String,
     /// The topics, at least one.
     pub topics: Vec<String>,
-    /// The client id in the broker's logs and metrics. `None`: the default of the backend.
+    /// The client id in the broker's logs and metrics. `None`: the default of the backend. Requires the capability
+    /// `client_ids`.
     #[serde(default)]
     pub client_id: Option<String>,
     /// The instance id of a static member: a restart within the session timeout causes no rebalance (KIP-345). Requires the
@@ -65,17 +67,20 @@ pub struct ConsumerConfig {
     /// Where to start if there is no committed offset.
     #[serde(default)]
     pub offset_reset: OffsetReset,
-    /// Whether records of open and aborted transactions are read.
+    /// Whether records of open and aborted transactions are read. `None`: they are not, if the client has the capability
+    /// `read_committed`; otherwise they are.
     #[serde(default)]
-    pub isolation_level: IsolationLevel,
-    /// A member that sends no heartbeat for this time is removed from the group.
+    pub isolation_level: Option<IsolationLevel>,
+    /// A member that sends no heartbeat for this time is removed from the group. Requires the capability `session_timeouts`,
+    /// unless it is the default.
     #[serde(default = "default_session_timeout", with = "humantime_serde")]
     pub session_timeout: Duration,
     /// A member that does not call [`consume_messages`](super::KafkaClient::consume_messages) for this time is removed from
-    /// the group.
+    /// the group. Requires the capability `groups`, unless it is the default.
     #[serde(default = "default_max_poll_interval", with = "humantime_serde")]
     pub max_poll_interval: Duration,
-    /// Settings under the backend's own names. They override the fields above.
+    /// Settings under the backend's own names. They override the fields above. A name that the backend does not know fails
+    /// with [`InvalidInput`](crate::ErrorKind::InvalidInput) naming it.
     #[serde(default)]
     pub backend: BTreeMap<String, String>,
 }
@@ -97,7 +102,7 @@ impl ConsumerConfig {
             client_id: None,
             group_instance_id: None,
             offset_reset: OffsetReset::default(),
-            isolation_level: IsolationLevel::default(),
+            isolation_level: None,
             session_timeout: default_session_timeout(),
             max_poll_interval: default_max_poll_interval(),
             backend: BTreeMap::new(),
@@ -124,7 +129,7 @@ impl ConsumerConfig {
 
     /// Sets whether records of open and aborted transactions are read.
     pub fn with_isolation_level(mut self, level: IsolationLevel) -> Self {
-        self.isolation_level = level;
+        self.isolation_level = Some(level);
         self
     }
 

@@ -11,17 +11,19 @@ mod consumer;
 mod diagnostics;
 mod extended;
 mod metrics;
+mod partition;
 mod producer;
 mod record;
 mod schema;
 mod security;
 mod stream;
+mod support;
 
 pub use admin::{
     ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
     TopicPartition, validate_topic_name,
 };
-pub use client::{KafkaCapabilities, KafkaClient, KafkaClientExt, message_stream};
+pub use client::{KafkaClient, KafkaClientExt, message_stream};
 pub use consumer::{CommitOffsets, ConsumeOptions, ConsumerConfig, IsolationLevel, OffsetReset, PartitionOffset};
 pub use diagnostics::{
     DiagnosticWarning, GroupLag, KafkaDiagnostics, OptimizationGoal, OptimizationReport, PartitionDiagnostics,
@@ -29,6 +31,7 @@ pub use diagnostics::{
 };
 pub use extended::{KafkaExtended, KafkaExtendedCapabilities};
 pub use metrics::{ConsumerMetrics, KafkaMetrics, ProducerMetrics};
+pub use partition::{murmur2, partition_of_key};
 pub use producer::{Acks, ProducerConfig};
 pub use record::{KafkaHeaders, KafkaMessage, ProducerRecord, RecordMetadata};
 pub use schema::{
@@ -39,6 +42,7 @@ pub use stream::{
     DeliveryGuarantee, PoisonPolicy, ProcessedRecord, StreamProcessor, StreamProcessorConfig, StreamState,
     StreamStatus, stream_fn,
 };
+pub use support::KafkaCapabilities;
 
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockKafkaClient;

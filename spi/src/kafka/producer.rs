@@ -40,38 +40,42 @@ named_enum! {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProducerConfig {
-    /// The client id in the broker's logs and metrics. `None`: the default of the backend.
+    /// The client id in the broker's logs and metrics. `None`: the default of the backend. Requires the capability
+    /// `client_ids`.
     pub client_id: Option<String>,
     /// The acknowledgement that a write waits for.
     pub acks: Acks,
-    /// Whether retries of the producer cause neither duplicates nor reordering (KIP-98). Requires `acks = all`.
-    pub idempotent: bool,
+    /// Whether retries of the producer cause neither duplicates nor reordering (KIP-98). `None`: yes, if the client has the
+    /// capability `idempotent_producer` and `acks` is `all`. `Some(true)` requires both.
+    pub idempotent: Option<bool>,
     /// The compression of batches.
     pub compression: KafkaCompression,
-    /// How long a record waits for more records in its batch.
+    /// How long a record waits for more records in its batch. Requires the capability `batching`, unless it is zero.
     #[serde(with = "humantime_serde")]
     pub linger: Duration,
-    /// The largest batch, in bytes.
+    /// The size of a full batch, in bytes of key, value and headers. A full batch does not wait for `linger`. Requires the
+    /// capability `batching`, unless it is the default.
     pub batch_size: usize,
     /// The largest record, in bytes of key, value and headers.
     pub max_message_size: usize,
-    /// The maximum number of queued records. Callers wait while the queue is full.
+    /// The maximum number of records that wait for their acknowledgement. Callers wait while there are as many.
     pub queue_size: usize,
     /// Time limit from the call to the acknowledgement, including retries.
     #[serde(with = "humantime_serde")]
     pub delivery_timeout: Duration,
-    /// Settings under the backend's own names (for example those of librdkafka). They override the fields above.
+    /// Settings under the backend's own names (for example those of librdkafka). They override the fields above. A name that
+    /// the backend does not know fails with [`InvalidInput`](crate::ErrorKind::InvalidInput) naming it.
     pub backend: BTreeMap<String, String>,
 }
 
 impl Default for ProducerConfig {
-    /// Acknowledgement of all in-sync replicas; idempotent; no compression; no linger; batches and records up to 1 MB;
+    /// Acknowledgement of all in-sync replicas; idempotent if the client can; no compression; no linger; batches and records up to 1 MB;
     /// 100 000 queued records; 30 s per write.
     fn default() -> Self {
         Self {
             client_id: None,
             acks: Acks::All,
-            idempotent: true,
+            idempotent: None,
             compression: KafkaCompression::None,
             linger: Duration::ZERO,
             batch_size: 1_000_000,
@@ -95,16 +99,15 @@ impl ProducerConfig {
         self
     }
 
-    /// Sets the acknowledgement that a write waits for. Any level except `all` also disables idempotence.
+    /// Sets the acknowledgement that a write waits for.
     pub fn with_acks(mut self, acks: Acks) -> Self {
         self.acks = acks;
-        self.idempotent = self.idempotent && acks == Acks::All;
         self
     }
 
     /// Sets whether the producer is idempotent.
     pub fn with_idempotent(mut self, idempotent: bool) -> Self {
-        self.idempotent = idempotent;
+        self.idempotent = Some(idempotent);
         self
     }
 
@@ -120,13 +123,19 @@ impl ProducerConfig {
         self
     }
 
+    /// Sets the size of a full batch, in bytes.
+    pub fn with_batch_size(mut self, bytes: usize) -> Self {
+        self.batch_size = bytes;
+        self
+    }
+
     /// Sets the largest record, in bytes.
     pub fn with_max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
     }
 
-    /// Sets the maximum number of queued records.
+    /// Sets the maximum number of records that wait for their acknowledgement.
     pub fn with_queue_size(mut self, records: usize) -> Self {
         self.queue_size = records;
         self
@@ -151,7 +160,7 @@ impl Validate for ProducerConfig {
             validate::name(id, 255, "client_id")?;
         }
         validate::ensure(
-            !self.idempotent || self.acks == Acks::All,
+            self.idempotent != Some(true) || self.acks == Acks::All,
             "idempotent",
             "requires acks = all",
         )?;

@@ -79,7 +79,7 @@ mod checks {
         ProducerConfig::new()
             .with_acks(Acks::None)
             .validate()
-            .expect("weaker acks disable idempotence");
+            .expect("idempotence was not asked for");
         refuses(
             &ProducerConfig::new().with_acks(Acks::None).with_idempotent(true),
             "idempotent",

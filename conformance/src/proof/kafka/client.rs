@@ -1,6 +1,6 @@
 //! The client of each saboteur.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::kafka::{
     Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState, KafkaCapabilities,
-    KafkaClient, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, OffsetReset, PartitionOffset, ProducerConfig,
-    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
+    KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, OffsetReset, PartitionOffset,
+    ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 
@@ -26,7 +26,10 @@ pub(super) struct SaboteurClient {
     saboteur: Saboteur,
     number: usize,
     consumers: Mutex<HashMap<ConsumerId, Consumer>>,
-    recreated: Mutex<HashMap<ProducerId, ProducerId>>,
+    /// The inner client's ids of producers that have another id outside.
+    renamed: Mutex<HashMap<ProducerId, ProducerId>>,
+    /// Producers that are closed only outside.
+    closed: Mutex<HashSet<ProducerId>>,
 }
 
 /// What saboteurs need to know about a consumer.
@@ -50,7 +53,8 @@ impl SaboteurClient {
             saboteur,
             number,
             consumers: Mutex::default(),
-            recreated: Mutex::default(),
+            renamed: Mutex::default(),
+            closed: Mutex::default(),
         }
     }
 
@@ -76,8 +80,64 @@ impl SaboteurClient {
     }
 
     fn producer_id(&self, id: &ProducerId) -> ProducerId {
-        let recreated = self.recreated.lock().unwrap_or_else(PoisonError::into_inner);
-        recreated.get(id).unwrap_or(id).clone()
+        if self.closed.lock().unwrap_or_else(PoisonError::into_inner).contains(id) {
+            return ProducerId::new("closed");
+        }
+        self.renamed().get(id).unwrap_or(id).clone()
+    }
+
+    fn renamed(&self) -> MutexGuard<'_, HashMap<ProducerId, ProducerId>> {
+        self.renamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Alters the configuration of a producer. Invalid values stay invalid.
+    fn alter_producer(&self, config: &mut ProducerConfig) {
+        match self.saboteur {
+            Saboteur::LimitIsExclusive if config.max_message_size > 1 => config.max_message_size -= 1,
+            Saboteur::NoLimit if config.max_message_size > 0 => config.max_message_size = 1_000_000,
+            Saboteur::AlwaysAcknowledged if config.acks == Acks::None => config.acks = Acks::Leader,
+            Saboteur::NoDeliveryTimeout if !config.delivery_timeout.is_zero() && config.linger.is_zero() => {
+                config.delivery_timeout = Duration::from_secs(86_400);
+            }
+            Saboteur::NoClientIds => config.client_id = config.client_id.take().filter(|id| id.trim().is_empty()),
+            Saboteur::NoLinger if config.linger < config.delivery_timeout => config.linger = Duration::ZERO,
+            Saboteur::NoBatchSize if config.batch_size > 0 => config.batch_size = 1_000_000,
+            Saboteur::NoQueueSize if config.queue_size > 0 => config.queue_size = 100_000,
+            Saboteur::NoBackendSettings => config.backend.clear(),
+            _ => {}
+        }
+    }
+
+    /// Alters the configuration of a consumer. Invalid values stay invalid.
+    fn alter_consumer(&self, config: &mut ConsumerConfig) {
+        match (self.saboteur, config.offset_reset) {
+            (Saboteur::OneTopic, _) => config.topics.truncate(1),
+            (Saboteur::EarliestIsLatest, OffsetReset::Earliest) => config.offset_reset = OffsetReset::Latest,
+            (Saboteur::LatestIsEarliest, OffsetReset::Latest) | (Saboteur::FailIsEarliest, OffsetReset::Fail) => {
+                config.offset_reset = OffsetReset::Earliest;
+            }
+            (Saboteur::OneGroup, _) if !config.group.is_empty() => "one-group".clone_into(&mut config.group),
+            (Saboteur::OneGroupPerClient, _) if !config.group.is_empty() => {
+                config.group = format!("{}-{}", config.group, self.number);
+            }
+            (Saboteur::NoStaticMembers, _) => {
+                config.group_instance_id = config.group_instance_id.take().filter(String::is_empty);
+            }
+            (Saboteur::NoClientIds, _) => {
+                config.client_id = config.client_id.take().filter(|id| id.trim().is_empty());
+            }
+            (Saboteur::NoSessionTimeout, _)
+                if !config.session_timeout.is_zero() && config.session_timeout <= config.max_poll_interval =>
+            {
+                config.session_timeout = config.max_poll_interval;
+            }
+            (Saboteur::NoPollInterval, _) if config.session_timeout <= config.max_poll_interval => {
+                config.max_poll_interval = Duration::from_secs(300);
+            }
+            (Saboteur::NoBackendSettings, _) => config.backend.clear(),
+            (Saboteur::NoIsolation, _) => config.isolation_level = None,
+            _ => {}
+        }
     }
 
     /// Removes the field from an error, for the saboteur that does not name fields.
@@ -257,44 +317,38 @@ impl SaboteurClient {
 #[deny(clippy::missing_trait_methods)]
 impl KafkaClient for SaboteurClient {
     async fn create_producer(&self, mut config: ProducerConfig) -> Result<ProducerId> {
-        match self.saboteur {
-            Saboteur::LimitIsExclusive if config.max_message_size > 1 => config.max_message_size -= 1,
-            Saboteur::NoLimit if config.max_message_size > 0 => config.max_message_size = 1_000_000,
-            Saboteur::AlwaysAcknowledged if config.acks == Acks::None => config.acks = Acks::Leader,
-            Saboteur::NoDeliveryTimeout if !config.delivery_timeout.is_zero() && config.linger.is_zero() => {
-                config.delivery_timeout = Duration::from_secs(86_400);
-            }
-            _ => {}
+        if self.is(Saboteur::CompressionIsInvalid) && config.compression != KafkaCompression::None {
+            return Err(NetworkError::invalid_input("compression", "is unknown"));
         }
-        self.named(self.inner.create_producer(config).await)
+        self.alter_producer(&mut config);
+        let id = self.named(self.inner.create_producer(config).await)?;
+        if !self.is(Saboteur::NumbersHandles) {
+            return Ok(id);
+        }
+        let mut renamed = self.renamed();
+        let own = ProducerId::new(format!("producer-{}", renamed.len()));
+        renamed.insert(own.clone(), id);
+        Ok(own)
     }
 
     async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
-        match (self.saboteur, config.offset_reset) {
-            (Saboteur::OneTopic, _) => config.topics.truncate(1),
-            (Saboteur::EarliestIsLatest, OffsetReset::Earliest) => config.offset_reset = OffsetReset::Latest,
-            (Saboteur::LatestIsEarliest, OffsetReset::Latest) | (Saboteur::FailIsEarliest, OffsetReset::Fail) => {
-                config.offset_reset = OffsetReset::Earliest;
-            }
-            (Saboteur::OneGroup, _) if !config.group.is_empty() => "one-group".clone_into(&mut config.group),
-            (Saboteur::OneGroupPerClient, _) if !config.group.is_empty() => {
-                config.group = format!("{}-{}", config.group, self.number);
-            }
-            (Saboteur::NoStaticMembers, _) => {
-                config.group_instance_id = config.group_instance_id.filter(String::is_empty);
-            }
-            _ => {}
-        }
+        self.alter_consumer(&mut config);
         let id = self.named(self.inner.create_consumer(config.clone()).await)?;
+        let mut consumers = self.consumers();
+        let own = if self.is(Saboteur::NumbersHandles) {
+            ConsumerId::new(format!("consumer-{}", consumers.len()))
+        } else {
+            id.clone()
+        };
         let consumer = Consumer {
-            id: id.clone(),
+            id,
             config,
             returned: BTreeMap::new(),
             committed: BTreeMap::new(),
             closed: false,
         };
-        self.consumers().insert(id.clone(), consumer);
-        Ok(id)
+        consumers.insert(own.clone(), consumer);
+        Ok(own)
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
@@ -310,10 +364,7 @@ impl KafkaClient for SaboteurClient {
         let lost = matches!(&result, Err(error) if concerns(error, "producer"));
         if self.is(Saboteur::RecreatesProducers) && lost {
             let again = self.inner.create_producer(ProducerConfig::new()).await?;
-            self.recreated
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(producer.clone(), again.clone());
+            self.renamed().insert(producer.clone(), again.clone());
             result = self.inner.produce_message(&again, record).await;
         }
         self.alter_answer(&topic, result).await
@@ -471,10 +522,15 @@ impl KafkaClient for SaboteurClient {
 
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
         if self.is(Saboteur::CountsNothing) {
-            Ok(KafkaMetrics::default())
-        } else {
-            self.inner.kafka_metrics().await
+            return Ok(KafkaMetrics::default());
         }
+        let mut metrics = self.inner.kafka_metrics().await?;
+        if self.is(Saboteur::NothingInFlight) {
+            for producer in metrics.producers.values_mut() {
+                producer.in_flight = 0;
+            }
+        }
+        Ok(metrics)
     }
 
     async fn flush(&self, producer: &ProducerId, timeout: Duration) -> Result<()> {
@@ -482,7 +538,17 @@ impl KafkaClient for SaboteurClient {
     }
 
     async fn close_producer(&self, producer: &ProducerId) -> Result<()> {
-        self.inner.close_producer(&self.producer_id(producer)).await
+        let id = self.producer_id(producer);
+        if self.is(Saboteur::ClosesWithoutFlush) {
+            // An unknown producer is reported.
+            self.inner.produce_messages(&id, Vec::new()).await?;
+            self.closed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(producer.clone());
+            return Ok(());
+        }
+        self.inner.close_producer(&id).await
     }
 
     async fn close_consumer(&self, consumer: &ConsumerId) -> Result<()> {
@@ -501,8 +567,8 @@ impl KafkaClient for SaboteurClient {
     }
 
     fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = self.inner.capabilities();
-        capabilities.transactions |= self.is(Saboteur::ClaimsTransactions);
+        let mut capabilities = self.saboteur.declared(self.inner.capabilities());
+        capabilities.read_committed |= self.is(Saboteur::ClaimsReadCommitted);
         capabilities
     }
 }

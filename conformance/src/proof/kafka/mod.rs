@@ -6,11 +6,12 @@
 mod client;
 mod saboteur;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use networking_spi::kafka::{KafkaCapabilities, KafkaClient};
+use networking_spi::kafka::{ConsumerId, KafkaCapabilities, KafkaClient};
 
 use self::client::SaboteurClient;
 pub use self::saboteur::Saboteur;
@@ -55,8 +56,9 @@ impl<H: KafkaHarness> KafkaHarness for SaboteurHarness<H> {
         Ok(Arc::new(SaboteurClient::new(self.inner.client().await?, self.saboteur)))
     }
 
-    fn capabilities(&self) -> KafkaCapabilities {
-        self.inner.capabilities()
+    fn capabilities(&self) -> &'static KafkaCapabilities {
+        // The wrapped harness states a constant, so there are few values; a proof runs once.
+        Box::leak(Box::new(self.saboteur.declared(*self.inner.capabilities())))
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {
@@ -73,6 +75,26 @@ impl<H: KafkaHarness> KafkaHarness for SaboteurHarness<H> {
 
     fn unknown_topics_stay_unknown(&self) -> bool {
         self.inner.unknown_topics_stay_unknown()
+    }
+
+    fn client_ids(&self) -> Option<BTreeSet<String>> {
+        self.inner.client_ids()
+    }
+
+    fn can_crash(&self) -> bool {
+        self.inner.can_crash()
+    }
+
+    async fn crash(&self, consumer: &ConsumerId) -> CaseResult {
+        self.inner.crash(consumer).await
+    }
+
+    fn can_abort(&self) -> bool {
+        self.inner.can_abort()
+    }
+
+    async fn write_aborted(&self, topic: &str, value: &str) -> CaseResult {
+        self.inner.write_aborted(topic, value).await
     }
 
     fn can_interrupt(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The list of saboteurs.
 
+use networking_spi::kafka::KafkaCapabilities;
+
 crate::saboteurs! {
     domain "kafka";
 
@@ -8,7 +10,11 @@ crate::saboteurs! {
         /// Values are converted to text and back.
         ValuesAreText => ["produce::round_trip_is_byte_for_byte"],
         /// Headers are lost.
-        NoHeaders => ["produce::headers_keep_order_repetition_and_absence", "produce::round_trip_is_byte_for_byte"],
+        NoHeaders => [
+            "capability::headers_are_kept_or_refused",
+            "produce::headers_keep_order_repetition_and_absence",
+            "produce::round_trip_is_byte_for_byte",
+        ],
         /// Headers are kept in a map.
         HeadersAreAMap => ["produce::headers_keep_order_repetition_and_absence"],
         /// An empty value is read as an absent one.
@@ -33,7 +39,11 @@ crate::saboteurs! {
         /// A record without a timestamp gets the time 0, in 1970.
         NoClock => ["produce::the_default_timestamp_is_the_time_of_sending"],
         /// The first failure ends a batch.
-        FailureEndsTheBatch => ["lifecycle::failures_are_counted", "produce::one_failure_does_not_stop_the_batch"],
+        FailureEndsTheBatch => [
+            "lifecycle::failures_are_counted",
+            "lifecycle::handles_belong_to_their_client",
+            "produce::one_failure_does_not_stop_the_batch",
+        ],
         /// Failures within a batch are reported as successes.
         FailuresAreSuccesses => ["produce::one_failure_does_not_stop_the_batch"],
         /// An empty batch is an error.
@@ -49,6 +59,7 @@ crate::saboteurs! {
         /// `InvalidInput` does not name its field.
         FieldsAreUnnamed => [
             "commit::a_negative_offset_is_invalid",
+            "config::unknown_backend_settings_are_invalid",
             "consume::bad_options_name_their_field",
             "lifecycle::a_bad_consumer_names_its_field",
             "lifecycle::a_bad_producer_names_its_field",
@@ -84,15 +95,24 @@ crate::saboteurs! {
         LosesOnCancel => ["consume::a_cancelled_call_loses_nothing"],
         /// `OffsetReset::Earliest` is treated as `Latest`.
         EarliestIsLatest => [
+            "capability::aborted_records_are_hidden_or_the_level_is_refused",
+            "capability::client_ids_reach_the_cluster_or_are_refused",
+            "capability::commits_need_groups",
+            "capability::headers_are_kept_or_refused",
+            "capability::idempotence_is_accepted_or_refused",
+            "capability::static_members_are_accepted_or_refused",
             "commit::a_commit_does_not_move_the_position",
             "commit::a_committed_offset_is_the_next_to_read",
             "commit::a_negative_offset_is_invalid",
-            "commit::an_unassigned_partition_is_a_conflict",
             "commit::an_exact_offset_may_go_back",
+            "commit::an_unassigned_partition_is_a_conflict",
             "commit::consumed_is_what_was_returned",
             "commit::groups_have_separate_offsets",
             "commit::messages_can_be_committed_as_they_are",
             "commit::nothing_is_committed_implicitly",
+            "config::a_crashed_member_is_removed_after_session_timeout",
+            "config::a_member_that_does_not_consume_is_removed",
+            "config::compressed_records_are_read_or_the_compression_is_refused",
             "consume::a_cancelled_call_loses_nothing",
             "consume::a_consumer_reads_all_its_topics",
             "consume::a_waiting_call_gets_a_new_record",
@@ -114,8 +134,8 @@ crate::saboteurs! {
             "produce::one_failure_does_not_stop_the_batch",
             "produce::order_is_kept_within_a_partition",
             "produce::round_trip_is_byte_for_byte",
-            "produce::timestamps_are_kept_to_the_millisecond",
             "produce::the_default_timestamp_is_the_time_of_sending",
+            "produce::timestamps_are_kept_to_the_millisecond",
         ],
         /// `OffsetReset::Latest` is treated as `Earliest`.
         LatestIsEarliest => ["consume::latest_begins_after_the_last_record"],
@@ -201,8 +221,8 @@ crate::saboteurs! {
             "topic::a_deleted_topic_is_not_found",
             "topic::metadata_requests_create_no_topic",
         ],
-        /// Declares transactions, which the harness does not.
-        ClaimsTransactions => ["lifecycle::all_clients_declare_the_same_capabilities"],
+        /// Declares `read_committed`, which the harness does not.
+        ClaimsReadCommitted => ["lifecycle::all_clients_declare_the_same_capabilities"],
         /// Consuming with an unknown consumer returns no messages.
         UnknownConsumersReadNothing => [
             "lifecycle::a_closed_consumer_is_not_found",
@@ -214,12 +234,96 @@ crate::saboteurs! {
             "lifecycle::handles_belong_to_their_client",
         ],
         /// Flushing does not wait for records that are being sent.
-        FlushesTooEarly => ["lifecycle::flush_waits_for_acknowledgements"],
+        FlushesTooEarly => [
+            "lifecycle::closing_a_producer_writes_its_records",
+            "lifecycle::flush_waits_for_acknowledgements",
+        ],
+        /// The ids of producers and consumers are counted per client, so that two clients use the same ones.
+        NumbersHandles => [
+            "config::a_crashed_member_is_removed_after_session_timeout",
+            "config::no_more_records_than_queue_size_are_in_flight",
+            "config::records_in_flight_are_counted",
+            "lifecycle::handles_belong_to_their_client",
+            "lifecycle::traffic_is_counted",
+        ],
+        /// Closing a producer drops the records that wait for their batch.
+        ClosesWithoutFlush => [
+            "lifecycle::closing_a_producer_writes_its_records",
+            "lifecycle::totals_include_closed_handles",
+        ],
+        /// Declares nothing, but does everything.
+        HidesCapabilities => [
+            "capability::client_ids_reach_the_cluster_or_are_refused",
+            "capability::commits_need_groups",
+            "capability::headers_are_kept_or_refused",
+            "capability::idempotence_is_accepted_or_refused",
+            "capability::static_members_are_accepted_or_refused",
+            "capability::timestamps_are_accepted_or_refused",
+            "config::a_crashed_member_is_removed_after_session_timeout",
+            "config::a_full_batch_does_not_wait",
+            "config::a_record_waits_for_linger",
+            "group::an_unknown_group_is_not_found",
+            "topic::a_created_topic_can_be_used_at_once",
+            "topic::deleting_an_unknown_topic_is_not_found",
+            "topic::metadata_counts_the_records",
+        ],
+        /// Declares everything but groups, and does everything.
+        HidesGroups => [
+            "capability::commits_need_groups",
+            "capability::what_needs_groups_is_declared_with_groups",
+        ],
+        /// The client ids of producers and consumers are ignored.
+        NoClientIds => [
+            "capability::client_ids_reach_the_cluster_or_are_refused",
+            "group::info_shows_members_offsets_and_lag",
+        ],
+        /// `linger` is ignored.
+        NoLinger => [
+            "config::a_full_batch_does_not_wait",
+            "config::a_record_waits_for_linger",
+            "config::no_more_records_than_queue_size_are_in_flight",
+            "config::records_in_flight_are_counted",
+        ],
+        /// `batch_size` is ignored.
+        NoBatchSize => ["config::a_full_batch_does_not_wait"],
+        /// `queue_size` is ignored.
+        NoQueueSize => ["config::no_more_records_than_queue_size_are_in_flight"],
+        /// No record is ever in flight.
+        NothingInFlight => [
+            "config::no_more_records_than_queue_size_are_in_flight",
+            "config::records_in_flight_are_counted",
+        ],
+        /// A compression that the client lacks is reported as a bad value.
+        CompressionIsInvalid => ["config::compressed_records_are_read_or_the_compression_is_refused"],
+        /// Backend settings are ignored.
+        NoBackendSettings => ["config::unknown_backend_settings_are_invalid"],
+        /// `session_timeout` is as long as `max_poll_interval`.
+        NoSessionTimeout => ["config::a_crashed_member_is_removed_after_session_timeout"],
+        /// `max_poll_interval` is ignored.
+        NoPollInterval => ["config::a_member_that_does_not_consume_is_removed"],
+        /// `isolation_level` is ignored.
+        NoIsolation => ["capability::aborted_records_are_hidden_or_the_level_is_refused"],
         /// Nothing is counted.
         CountsNothing => [
+            "config::no_more_records_than_queue_size_are_in_flight",
+            "config::records_in_flight_are_counted",
             "lifecycle::failures_are_counted",
             "lifecycle::totals_include_closed_handles",
             "lifecycle::traffic_is_counted",
         ],
+    }
+}
+
+impl Saboteur {
+    /// What a client with these capabilities declares when it makes this mistake, and its harness states too.
+    pub(super) const fn declared(self, mut capabilities: KafkaCapabilities) -> KafkaCapabilities {
+        match self {
+            Self::HidesCapabilities => KafkaCapabilities::none(),
+            Self::HidesGroups => {
+                capabilities.groups = false;
+                capabilities
+            }
+            _ => capabilities,
+        }
     }
 }

@@ -28,13 +28,13 @@ use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 /// Clones share producers, consumers and metrics. When the last clone is dropped, its consumers leave their groups.
 /// [`cluster`](Self::cluster) returns the cluster, to create more clients and to inject faults.
 ///
-/// * Records are written immediately. `linger` and `compression` have no effect, and `flush` waits only while a topic is
-///   unavailable.
+/// * Records are written after `linger`, or at once if it is zero, their call and those before it have `batch_size` bytes, or
+///   the producer is flushed. `compression` has no effect, because records take no space on a network or a disk.
 /// * Consecutive records without a key of one call and topic go to one partition until `batch_size` bytes are written, then to
 ///   the next partition. The next call also starts with the next partition (KIP-480).
 /// * A consumer takes unassigned partitions when it is created. It takes a partition of another member after the next call to
 ///   consume of that member, or after that member has left the group or was removed from it (KIP-429).
-/// * Isolation levels have no effect, because there are no transactions.
+/// * There are no transactions: the capability `read_committed` is not declared.
 ///
 /// # Cancel safety
 /// Dropping a call to consume loses no record. If a call to produce is dropped, records of available topics are already
@@ -117,6 +117,7 @@ impl KafkaClient for MemoryKafka {
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
         config.validate()?;
         no_backend_settings(config.backend.keys().next())?;
+        self.capabilities().check_producer("kafka.create_producer", &config)?;
         let id = ProducerId::new(self.0.next_id("producer"));
         let mut producers = self.0.producers.write();
         self.0.ensure_room(producers.len(), "kafka.create_producer")?;
@@ -126,13 +127,18 @@ impl KafkaClient for MemoryKafka {
         Ok(id)
     }
 
-    async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
+    async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
         config.validate()?;
         no_backend_settings(config.backend.keys().next())?;
+        self.capabilities().check_consumer("kafka.create_consumer", &config)?;
         for topic in &config.topics {
             self.0.cluster.used_topic(topic, "kafka.create_consumer")?;
         }
         let number = self.0.cluster.next_number();
+        if !self.capabilities().groups {
+            // Alone in its group, a consumer reads all partitions.
+            config.group = format!("{}#{number}", config.group);
+        }
         let id = ConsumerId::new(self.0.next_id("consumer"));
         let mut consumers = self.0.consumers.write();
         self.0.ensure_room(consumers.len(), "kafka.create_consumer")?;
@@ -168,17 +174,20 @@ impl KafkaClient for MemoryKafka {
 
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
         consume_budget().await;
+        self.capabilities().require("kafka.commit_offsets", "groups")?;
         self.0.consumer(consumer, "kafka.commit_offsets")?.commit(offsets)
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
         const OPERATION: &str = "kafka.consumer_group_info";
+        self.capabilities().require(OPERATION, "group_info")?;
         self.0.cluster.faults.check(FaultPoint::Admin, OPERATION, |_| false)?;
         let info = self.0.cluster.group_info(group);
         info.ok_or_else(|| NetworkError::not_found(OPERATION, "group", group))
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
+        self.capabilities().require("kafka.create_topic", "topic_admin")?;
         self.0
             .cluster
             .faults
@@ -187,6 +196,7 @@ impl KafkaClient for MemoryKafka {
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
+        self.capabilities().require("kafka.delete_topic", "topic_admin")?;
         self.0
             .cluster
             .faults
@@ -199,7 +209,15 @@ impl KafkaClient for MemoryKafka {
             .cluster
             .faults
             .check(FaultPoint::Admin, "kafka.topic_metadata", |name| name == topic)?;
-        self.0.cluster.topics.metadata(topic)
+        let mut metadata = self.0.cluster.topics.metadata(topic)?;
+        if !self.capabilities().leaders {
+            for partition in &mut metadata.partitions {
+                partition.leader = None;
+                partition.replicas.clear();
+                partition.in_sync_replicas.clear();
+            }
+        }
+        Ok(metadata)
     }
 
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
@@ -223,13 +241,7 @@ impl KafkaClient for MemoryKafka {
     }
 
     fn capabilities(&self) -> KafkaCapabilities {
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.topic_admin = true;
-        capabilities.group_info = true;
-        capabilities.idempotent_producer = true;
-        capabilities.static_membership = true;
-        capabilities.timestamps = true;
-        capabilities
+        self.0.cluster.capabilities
     }
 }
 

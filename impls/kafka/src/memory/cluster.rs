@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use networking_spi::clock::Clock;
 use networking_spi::error::context;
-use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, NewTopic};
+use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, NewTopic};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 
+use super::client_ids::ClientIds;
 use super::fault::Faults;
 use super::group::{Group, MemberLink};
 use super::topic::Topic;
@@ -21,6 +22,9 @@ pub(super) struct Cluster {
     pub(super) topics: Topics,
     pub(super) faults: Faults,
     pub(super) limits: Limits,
+    /// What all clients of this cluster declare.
+    pub(super) capabilities: KafkaCapabilities,
+    pub(super) client_ids: ClientIds,
     next_number: AtomicU64,
     groups: RwLock<HashMap<String, Arc<Group>>>,
 }
@@ -33,11 +37,13 @@ pub(super) struct Limits {
 }
 
 impl Cluster {
-    pub(super) fn new(topics: Topics, limits: Limits) -> Self {
+    pub(super) fn new(topics: Topics, limits: Limits, capabilities: KafkaCapabilities) -> Self {
         Self {
             topics,
             faults: Faults::default(),
             limits,
+            capabilities,
+            client_ids: ClientIds::default(),
             next_number: AtomicU64::new(0),
             groups: RwLock::default(),
         }

@@ -12,6 +12,7 @@ use networking_spi::{NetworkError, Result};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::client_ids::ClientIdUse;
 use super::cluster::Cluster;
 use super::fault::FaultPoint;
 use super::group::{Group, MemberLink, MemberRef};
@@ -33,6 +34,7 @@ pub(super) struct Consumer {
     config: ConsumerConfig,
     link: Arc<MemberLink>,
     counters: ConsumerCounters,
+    _client_id: Option<ClientIdUse>,
     state: Mutex<State>,
 }
 
@@ -72,6 +74,7 @@ impl Consumer {
         config.topics.dedup();
         let link = Arc::new(MemberLink::new());
         let (group, member) = cluster.join_group(&config, &link)?;
+        let client_id = cluster.client_ids.enter(config.client_id.as_deref());
         let state = State {
             group,
             member,
@@ -87,6 +90,7 @@ impl Consumer {
             config,
             link,
             counters,
+            _client_id: client_id,
             state: Mutex::new(state),
         };
         consumer.follow(&mut consumer.state.lock())?;

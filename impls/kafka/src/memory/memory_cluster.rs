@@ -1,11 +1,13 @@
 //! The handle of a cluster, and its builder.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::clock::Clock;
+use networking_spi::kafka::{KafkaCapabilities, NewTopic};
 
 use super::client::MemoryKafka;
 use super::cluster::{Cluster, Limits};
@@ -57,6 +59,19 @@ impl MemoryCluster {
     /// A new client of this cluster.
     pub fn client(&self) -> MemoryKafka {
         MemoryKafka::on(self.0.clone())
+    }
+
+    /// Creates a topic, also if the clients lack the capability `topic_admin`.
+    ///
+    /// # Errors
+    /// Same as [`KafkaClient::create_topic`](networking_spi::kafka::KafkaClient::create_topic).
+    pub fn create_topic(&self, topic: &NewTopic) -> Result<()> {
+        self.0.create_topic(topic)
+    }
+
+    /// The client ids of the open producers and consumers of all clients. Default client ids are not included.
+    pub fn client_ids(&self) -> BTreeSet<String> {
+        self.0.client_ids.in_use()
     }
 
     /// Makes operations fail. If several faults match an operation, the one injected first applies.
@@ -122,12 +137,14 @@ pub struct MemoryClusterBuilder {
     clock: Option<Arc<dyn Clock>>,
     rules: TopicRules,
     limits: Limits,
+    capabilities: KafkaCapabilities,
 }
 
 impl Default for MemoryClusterBuilder {
     /// One broker. Topics are created only by [`create_topic`](networking_spi::kafka::KafkaClient::create_topic). A
     /// partition keeps at most 1 000 000 records and 256 MiB. A cluster has at most 100 000 partitions and 10 000 groups, a
-    /// client at most 10 000 producers and 10 000 consumers. The clock is tokio's.
+    /// client at most 10 000 producers and 10 000 consumers. The clock is tokio's. Clients have all capabilities except
+    /// `read_committed`.
     fn default() -> Self {
         Self {
             clock: None,
@@ -146,6 +163,7 @@ impl Default for MemoryClusterBuilder {
                 groups: 10_000,
                 handles: 10_000,
             },
+            capabilities: supported(),
         }
     }
 }
@@ -210,9 +228,39 @@ impl MemoryClusterBuilder {
         self
     }
 
+    /// Restricts the capabilities of all clients, to test how an application copes with a client or a cluster that lacks
+    /// some. What is not declared fails with [`Unsupported`](networking_spi::ErrorKind::Unsupported). A capability that the
+    /// in-memory cluster lacks, or that requires `groups` without it, stays undeclared. Default: all except `read_committed`.
+    ///
+    /// ```
+    /// use networking_kafka::memory::MemoryCluster;
+    /// use networking_spi::kafka::{KafkaCapabilities, KafkaClient};
+    ///
+    /// let mut capabilities = KafkaCapabilities::all();
+    /// capabilities.groups = false;
+    /// let kafka = MemoryCluster::builder().capabilities(capabilities).build().client();
+    /// assert!(!kafka.capabilities().groups && !kafka.capabilities().group_info);
+    /// ```
+    pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
+        self.capabilities = capabilities;
+        self.capabilities.read_committed = false;
+        self.capabilities.group_info &= capabilities.groups;
+        self.capabilities.static_membership &= capabilities.groups;
+        self.capabilities.session_timeouts &= capabilities.groups;
+        self
+    }
+
     /// Builds the cluster.
     pub fn build(self) -> MemoryCluster {
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
-        MemoryCluster(Arc::new(Cluster::new(Topics::new(clock, self.rules), self.limits)))
+        let topics = Topics::new(clock, self.rules);
+        MemoryCluster(Arc::new(Cluster::new(topics, self.limits, self.capabilities)))
     }
+}
+
+/// All capabilities except `read_committed`: without transactions, nothing could show that it works.
+const fn supported() -> KafkaCapabilities {
+    let mut capabilities = KafkaCapabilities::all();
+    capabilities.read_committed = false;
+    capabilities
 }

@@ -9,13 +9,14 @@
 
 mod assignor;
 mod client;
+mod client_ids;
 mod cluster;
 mod consumer;
 mod fault;
 mod group;
+mod linger;
 mod log;
 mod memory_cluster;
-mod partitioner;
 mod producer;
 mod topic;
 mod topics;

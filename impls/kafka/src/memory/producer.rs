@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use networking_spi::error::context;
-use networking_spi::kafka::{Acks, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
+use networking_spi::kafka::{Acks, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata, partition_of_key};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::client_ids::ClientIdUse;
 use super::cluster::Cluster;
 use super::fault::FaultPoint;
+use super::linger::Linger;
 use super::log::{StoredRecord, millis, time_of};
-use super::partitioner::partition_of;
 use super::topic::{Appender, Topic};
 use crate::counters::ProducerCounters;
 
@@ -27,7 +29,9 @@ pub(super) struct Producer {
     cluster: Arc<Cluster>,
     config: ProducerConfig,
     counters: ProducerCounters,
-    /// Records that wait for their topic to become available.
+    _client_id: Option<ClientIdUse>,
+    linger: Linger,
+    /// Records that wait for more records in their batch, or for their topic to become available.
     in_flight: AtomicUsize,
     /// Notified when no record is in flight.
     drained: Notify,
@@ -50,16 +54,38 @@ type Completion = (usize, Result<RecordMetadata>);
 impl Producer {
     pub(super) fn new(cluster: Arc<Cluster>, config: ProducerConfig, counters: ProducerCounters) -> Self {
         Self {
+            _client_id: cluster.client_ids.enter(config.client_id.as_deref()),
             cluster,
             config,
             counters,
+            linger: Linger::default(),
             in_flight: AtomicUsize::new(0),
             drained: Notify::new(),
         }
     }
 
-    /// Writes records. Records of available topics are written before this waits for unavailable ones.
+    /// Writes records, after `linger`.
     pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+        let ProducerConfig { linger, batch_size, .. } = self.config;
+        if linger.is_zero() || records.is_empty() {
+            return self.write(records, None).await;
+        }
+        let queued = Queued::enter(self, records.len());
+        let bytes = records.iter().map(ProducerRecord::size).sum();
+        let turn = self.linger.wait(bytes, batch_size, linger).await;
+        let write = self.write(records, Some(queued));
+        tokio::pin!(write);
+        // The first poll writes, or takes a place in the queue of an unavailable topic. Then the next call may follow.
+        if let Some(results) = write.as_mut().now_or_never() {
+            return results;
+        }
+        drop(turn);
+        write.await
+    }
+
+    /// Writes records. Records of available topics are written before this waits for unavailable ones. `queued` has the slots
+    /// that the records already occupy.
+    async fn write(&self, records: Vec<ProducerRecord>, mut queued: Option<Queued<'_>>) -> Vec<Result<RecordMetadata>> {
         let mut run = Run {
             producer: self,
             now: self.cluster.clock().now(),
@@ -91,7 +117,15 @@ impl Producer {
         if !waiting.is_empty() {
             let writes = waiting
                 .into_iter()
-                .map(|(topic, records)| self.write_when_available(topic, records));
+                .map(|(topic, records)| {
+                    let queued = match &mut queued {
+                        Some(queued) => queued.split(records.len()),
+                        None => Queued::enter(self, records.len()),
+                    };
+                    self.write_when_available(topic, records, queued)
+                })
+                .collect::<Vec<_>>();
+            drop(queued);
             for (completed, tally) in join_all(writes).await {
                 completions.extend(completed);
                 run.tally.add(&tally);
@@ -105,8 +139,9 @@ impl Producer {
         completions.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Waits until no record is in flight.
+    /// Ends the wait of lingering records, and waits until no record is in flight.
     pub(super) async fn flush(&self, timeout: Duration) -> Result<()> {
+        self.linger.flush();
         let deadline = Instant::now().checked_add(timeout);
         loop {
             let drained = self.drained.notified();
@@ -132,8 +167,12 @@ impl Producer {
     }
 
     /// Waits for the topic, behind records that already wait for it, and writes. Fails after the delivery timeout.
-    async fn write_when_available(&self, topic: Arc<Topic>, records: Vec<Indexed>) -> (Vec<Completion>, Tally) {
-        let queued = Queued::enter(self, records.len());
+    async fn write_when_available(
+        &self,
+        topic: Arc<Topic>,
+        records: Vec<Indexed>,
+        queued: Queued<'_>,
+    ) -> (Vec<Completion>, Tally) {
         let limit = self.config.delivery_timeout;
         let indexes: Vec<usize> = records.iter().map(|(index, _)| *index).collect();
         let written = tokio::time::timeout(
@@ -195,6 +234,16 @@ impl<'p> Queued<'p> {
                 Some(in_flight + records)
             });
         Self { producer, records }
+    }
+
+    /// Moves slots for `wanted` records, or fewer if there are fewer.
+    fn split(&mut self, wanted: usize) -> Self {
+        let records = wanted.min(self.records);
+        self.records -= records;
+        Self {
+            producer: self.producer,
+            records,
+        }
     }
 }
 
@@ -286,6 +335,7 @@ impl Run<'_> {
         sticky: &mut Option<Sticky>,
     ) -> Result<usize> {
         record.validate()?;
+        self.producer.cluster.capabilities.check_record(PRODUCE, record)?;
         if topic.is_deleted() {
             return Err(NetworkError::not_found(PRODUCE, "topic", &topic.name));
         }
@@ -307,7 +357,9 @@ impl Run<'_> {
             });
         }
         if let Some(key) = &record.key {
-            return Ok(partition_of(key, topic.partitions.len()));
+            let partitions = i32::try_from(topic.partitions.len()).expect("a topic has at most 10 000 partitions");
+            let partition = partition_of_key(key, partitions);
+            return Ok(usize::try_from(partition).expect("partitions are not negative"));
         }
         let batch = self.producer.config.batch_size;
         let current = match sticky.take() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
-    Acks, ConsumerConfig, IsolationLevel, KafkaCompression, KafkaSecurity, OffsetReset, ProducerConfig,
+    Acks, ConsumerConfig, IsolationLevel, KafkaCapabilities, KafkaCompression, KafkaSecurity, OffsetReset,
+    ProducerConfig,
 };
 use networking_spi::redact::{REDACTED, is_secret_name};
 use networking_spi::validate::Validate;
@@ -43,6 +44,7 @@ pub(super) struct ConnectionSettings {
     pub(super) common: BTreeMap<String, String>,
     pub(super) producer: BTreeMap<String, String>,
     pub(super) consumer: BTreeMap<String, String>,
+    pub(super) capabilities: KafkaCapabilities,
 }
 
 impl fmt::Debug for ConnectionSettings {
@@ -55,6 +57,7 @@ impl fmt::Debug for ConnectionSettings {
             .field("common", &Redacted(&self.common))
             .field("producer", &Redacted(&self.producer))
             .field("consumer", &Redacted(&self.consumer))
+            .field("capabilities", &self.capabilities)
             .finish()
     }
 }
@@ -119,11 +122,13 @@ impl ConnectionSettings {
         if producer.compression == KafkaCompression::Zstd && !cfg!(feature = "rdkafka-tls") {
             return Err(NetworkError::unsupported("kafka.create_producer", "rdkafka-tls"));
         }
+        self.capabilities.check_producer("kafka.create_producer", producer)?;
+        let idempotent = self.capabilities.is_idempotent(producer);
         let compression = compression_name(producer.compression)?;
         let mut config = self.base(producer.client_id.as_deref());
         config
             .set("acks", acks_name(producer.acks))
-            .set("enable.idempotence", bool_name(producer.idempotent))
+            .set("enable.idempotence", bool_name(idempotent))
             .set("compression.type", compression)
             .set("queue.buffering.max.ms", fractional_millis(producer.linger))
             .set("batch.size", bounded(producer.batch_size, 1, i32::MAX as usize))
@@ -134,7 +139,7 @@ impl ConnectionSettings {
             .set("partitioner", "murmur2_random")
             // Records fail if their topic is missing from the metadata for this long.
             .set("topic.metadata.propagation.max.ms", "2000");
-        if !producer.idempotent {
+        if !idempotent {
             // Without idempotence a retry can reorder records unless only one request is in flight.
             config.set("max.in.flight.requests.per.connection", "1");
         }
@@ -146,11 +151,15 @@ impl ConnectionSettings {
 
     pub(super) fn consumer(&self, consumer: &ConsumerConfig) -> Result<ClientConfig> {
         check_backend(&consumer.backend)?;
+        self.capabilities.check_consumer("kafka.create_consumer", consumer)?;
         let mut config = self.base(consumer.client_id.as_deref());
         config
             .set("group.id", &consumer.group)
             .set("auto.offset.reset", reset_name(consumer.offset_reset))
-            .set("isolation.level", isolation_name(consumer.isolation_level))
+            .set(
+                "isolation.level",
+                isolation_name(self.capabilities.isolation_level(consumer)),
+            )
             .set(
                 "max.poll.interval.ms",
                 millis(consumer.max_poll_interval, 1, 86_400_000),
@@ -162,7 +171,14 @@ impl ConnectionSettings {
         apply(&mut config, &self.consumer);
         apply(&mut config, &consumer.backend);
         // With the group protocol of KIP-848 the broker configures sessions, and librdkafka rejects these properties.
-        if config.get("group.protocol") != Some("consumer") {
+        if config.get("group.protocol") == Some("consumer") {
+            if consumer.session_timeout != ConsumerConfig::new("", [""]).session_timeout {
+                return Err(NetworkError::invalid_input(
+                    "session_timeout",
+                    "with group.protocol=consumer, the broker configures the session timeout",
+                ));
+            }
+        } else {
             set_unless_present(
                 &mut config,
                 "session.timeout.ms",
@@ -323,7 +339,67 @@ mod tests {
             common: BTreeMap::new(),
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
+            capabilities: KafkaCapabilities::all(),
         }
+    }
+
+    #[test]
+    fn every_field_reaches_librdkafka() {
+        let producer = ProducerConfig::new()
+            .with_client_id("writer")
+            .with_acks(Acks::Leader)
+            .with_compression(KafkaCompression::Lz4)
+            .with_linger(Duration::from_micros(2500))
+            .with_batch_size(7000)
+            .with_delivery_timeout(Duration::from_secs(7));
+        let config = settings().producer(&producer).expect("valid");
+        for (name, value) in [
+            ("client.id", "writer"),
+            ("acks", "1"),
+            ("enable.idempotence", "false"),
+            ("compression.type", "lz4"),
+            ("queue.buffering.max.ms", "2.5"),
+            ("batch.size", "7000"),
+            ("message.timeout.ms", "7000"),
+        ] {
+            assert_eq!(config.get(name), Some(value), "{name}");
+        }
+        let consumer = ConsumerConfig::new("g", ["t"])
+            .with_client_id("reader")
+            .with_group_instance_id("one")
+            .with_offset_reset(OffsetReset::Fail)
+            .with_isolation_level(IsolationLevel::ReadUncommitted)
+            .with_session_timeout(Duration::from_secs(9))
+            .with_max_poll_interval(Duration::from_secs(11));
+        let config = settings().consumer(&consumer).expect("valid");
+        for (name, value) in [
+            ("group.id", "g"),
+            ("client.id", "reader"),
+            ("group.instance.id", "one"),
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_uncommitted"),
+            ("session.timeout.ms", "9000"),
+            ("max.poll.interval.ms", "11000"),
+        ] {
+            assert_eq!(config.get(name), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_cluster_lacks_is_not_asked_for() {
+        let mut settings = settings();
+        settings.capabilities = KafkaCapabilities::none();
+        let producer = settings.producer(&ProducerConfig::new()).expect("asks for nothing");
+        assert_eq!(producer.get("enable.idempotence"), Some("false"));
+        let consumer = settings
+            .consumer(&ConsumerConfig::new("g", ["t"]))
+            .expect("asks for nothing");
+        assert_eq!(consumer.get("isolation.level"), Some("read_uncommitted"));
+        let idempotent = ProducerConfig::new().with_idempotent(true);
+        assert_eq!(
+            settings.producer(&idempotent).expect_err("not declared").kind(),
+            ErrorKind::Unsupported
+        );
     }
 
     #[test]
@@ -378,6 +454,11 @@ mod tests {
     #[test]
     fn with_kip_848_the_broker_configures_sessions() {
         let config = ConsumerConfig::new("g", ["t"]).with_backend_setting("group.protocol", "consumer");
+        let short = config.clone().with_session_timeout(Duration::from_secs(9));
+        assert_eq!(
+            settings().consumer(&short).expect_err("has no effect").field(),
+            Some("session_timeout")
+        );
         let config = settings().consumer(&config).expect("valid");
         assert_eq!(config.get("session.timeout.ms"), None);
         config.create_native_config().expect("accepted");

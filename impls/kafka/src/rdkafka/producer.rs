@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use networking_spi::error::context;
-use networking_spi::kafka::{ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
+use networking_spi::kafka::{KafkaCapabilities, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
@@ -55,6 +55,7 @@ pub(super) struct Producer {
     delivery_timeout: Duration,
     request_timeout: Duration,
     max_message_size: usize,
+    capabilities: KafkaCapabilities,
 }
 
 impl Producer {
@@ -62,6 +63,7 @@ impl Producer {
     pub(super) fn start(
         settings: &rdkafka::ClientConfig,
         config: &ProducerConfig,
+        capabilities: KafkaCapabilities,
         callbacks: Callbacks,
         counters: Arc<ProducerCounters>,
         request_timeout: Duration,
@@ -85,6 +87,7 @@ impl Producer {
             delivery_timeout: config.delivery_timeout,
             request_timeout,
             max_message_size: config.max_message_size,
+            capabilities,
         })
     }
 
@@ -120,6 +123,7 @@ impl Producer {
 
     async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord) -> Result<()> {
         record.validate()?;
+        self.capabilities.check_record(PRODUCE, &record)?;
         let timestamp = record.timestamp.map(to_millis).transpose()?;
         let bytes = record.size();
         if bytes > self.max_message_size {

@@ -106,13 +106,14 @@ impl Processor {
 
     async fn prepare(&self, client: Arc<dyn KafkaClient>) -> Result<Job> {
         let application = &self.config.application_id;
-        let producer = client
-            .create_producer(ProducerConfig::new().with_client_id(application.as_str()))
-            .await?;
+        let client_id = client.capabilities().client_ids.then(|| application.clone());
+        let mut config = ProducerConfig::new();
+        config.client_id.clone_from(&client_id);
+        let producer = client.create_producer(config).await?;
         // A new application also processes the messages that are already in its topics.
-        let config = ConsumerConfig::new(application.as_str(), self.config.input_topics.iter().cloned())
-            .with_client_id(application.as_str())
+        let mut config = ConsumerConfig::new(application.as_str(), self.config.input_topics.iter().cloned())
             .with_offset_reset(OffsetReset::Earliest);
+        config.client_id = client_id;
         let consumer = match client.create_consumer(config).await {
             Ok(consumer) => consumer,
             Err(error) => {

@@ -58,6 +58,7 @@ impl ConfiguredClient {
 
     /// Sets the preset of new producers and returns what it changes.
     pub(super) fn tune(&self, preset: Preset) -> Vec<SettingChange> {
+        let preset = preset.supported_by(self.current().capabilities());
         let mut active = self.preset.write();
         let changes = active.changes_to(&preset);
         *active = preset;
@@ -104,8 +105,12 @@ impl ConfiguredClient {
 #[deny(clippy::missing_trait_methods)]
 impl KafkaClient for ConfiguredClient {
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
-        let config = self.preset.read().apply(config);
         let client = self.current();
+        let config = {
+            let preset = self.preset.read();
+            // A replaced client may have had other capabilities.
+            preset.clone().supported_by(client.capabilities()).apply(config)
+        };
         let id = client.create_producer(config).await?;
         let own = ProducerId::new(self.next_id("producer"));
         self.producers.lock().insert(own.clone(), Route { client, id });

@@ -143,6 +143,8 @@ impl KafkaExtended for KafkaToolkit {
         config: StreamProcessorConfig,
         processor: Arc<dyn StreamProcessor>,
     ) -> Result<ProcessorId> {
+        self.extended_capabilities()
+            .require("kafka.create_stream_processor", "streams")?;
         self.inner.streams.create(config, processor)
     }
 
@@ -204,7 +206,8 @@ impl KafkaExtended for KafkaToolkit {
 
     fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
         let mut capabilities = KafkaExtendedCapabilities::default();
-        capabilities.streams = true;
+        // A processor commits the offsets of its group.
+        capabilities.streams = self.inner.client.capabilities().groups;
         capabilities.exactly_once = false;
         capabilities.schema_types = SchemaRegistry::SCHEMA_TYPES.to_vec();
         capabilities.compatibility_types = capabilities.schema_types.clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use networking_spi::kafka::{KafkaCompression, OptimizationGoal, ProducerConfig, SettingChange};
+use networking_spi::kafka::{KafkaCapabilities, KafkaCompression, OptimizationGoal, ProducerConfig, SettingChange};
 
 /// The settings of a goal. They replace only those settings of a producer that have their default value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,16 @@ impl Preset {
                 ..default
             },
         }
+    }
+
+    /// These settings, without those that a client with these capabilities would refuse.
+    pub(super) fn supported_by(self, capabilities: KafkaCapabilities) -> Self {
+        let linger = if capabilities.batching {
+            self.linger
+        } else {
+            Self::default().linger
+        };
+        Self { linger, ..self }
     }
 
     pub(super) fn changes_to(&self, new: &Self) -> Vec<SettingChange> {
@@ -126,7 +136,7 @@ mod tests {
         for goal in OptimizationGoal::ALL {
             let config = Preset::of(*goal).apply(ProducerConfig::new());
             config.validate().expect("valid");
-            assert!(config.acks == Acks::All && config.idempotent, "{goal}");
+            assert!(config.acks == Acks::All && config.idempotent.is_none(), "{goal}");
         }
     }
 
@@ -144,6 +154,16 @@ mod tests {
         );
         assert_eq!(tuned.queue_size, 500_000);
         tuned.validate().expect("still valid");
+    }
+
+    #[test]
+    fn a_client_without_batches_is_not_asked_for_them() {
+        let preset = Preset::of(OptimizationGoal::Throughput).supported_by(KafkaCapabilities::none());
+        let config = preset.apply(ProducerConfig::new());
+        KafkaCapabilities::none()
+            .check_producer("test", &config)
+            .expect("supported");
+        assert_eq!(config.queue_size, 500_000);
     }
 
     #[test]

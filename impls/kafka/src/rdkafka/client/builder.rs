@@ -28,7 +28,6 @@ use crate::rdkafka::config::ConnectionSettings;
 pub struct RdKafkaClientBuilder {
     settings: ConnectionSettings,
     limits: Limits,
-    capabilities: KafkaCapabilities,
 }
 
 impl RdKafkaClientBuilder {
@@ -41,24 +40,14 @@ impl RdKafkaClientBuilder {
             common: BTreeMap::new(),
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
+            capabilities: KafkaCapabilities::all(),
         };
         let limits = Limits {
             producers: 64,
             consumers: 64,
             close: Duration::from_secs(30),
         };
-        let mut capabilities = KafkaCapabilities::none();
-        capabilities.topic_admin = true;
-        capabilities.group_info = true;
-        capabilities.idempotent_producer = true;
-        capabilities.static_membership = true;
-        capabilities.timestamps = true;
-        capabilities.transactions = true;
-        Self {
-            settings,
-            limits,
-            capabilities,
-        }
+        Self { settings, limits }
     }
 
     /// Sets the client id of producers and consumers that have none. Brokers use it in logs and for quotas. Default:
@@ -120,9 +109,9 @@ impl RdKafkaClientBuilder {
 
     /// Sets the capabilities of the cluster, for clusters that lack some (managed clusters without topic administration, test
     /// brokers). Operations without their capability fail with [`Unsupported`](networking_spi::ErrorKind::Unsupported) and
-    /// send no request. Default: all that librdkafka has.
+    /// send no request. `groups` cannot be removed: consumers of librdkafka always join their group. Default: all.
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
-        self.capabilities = capabilities;
+        self.settings.capabilities = capabilities;
         self
     }
 
@@ -136,7 +125,7 @@ impl RdKafkaClientBuilder {
     pub fn build(self) -> Result<RdKafkaClient> {
         self.validate()?;
         self.settings.validate()?;
-        Ok(RdKafkaClient::new(self.settings, self.limits, self.capabilities))
+        Ok(RdKafkaClient::new(self.settings, self.limits))
     }
 }
 
@@ -149,7 +138,13 @@ impl Validate for RdKafkaClientBuilder {
         validate::positive(self.settings.request_timeout, "request_timeout")?;
         validate::positive(self.limits.close, "close_timeout")?;
         validate::ensure(self.limits.producers > 0, "max_producers", "must be at least 1")?;
-        validate::ensure(self.limits.consumers > 0, "max_consumers", "must be at least 1")
+        validate::ensure(self.limits.consumers > 0, "max_consumers", "must be at least 1")?;
+        validate::ensure(
+            self.settings.capabilities.groups,
+            "capabilities.groups",
+            "consumers of librdkafka always join their group",
+        )?;
+        self.settings.capabilities.check_consistency()
     }
 }
 
@@ -170,6 +165,10 @@ mod tests {
                 "request_timeout",
             ),
             (RdKafkaClient::builder("a:1").max_producers(0), "max_producers"),
+            (
+                RdKafkaClient::builder("a:1").capabilities(KafkaCapabilities::none()),
+                "capabilities.groups",
+            ),
             (
                 RdKafkaClient::builder("a:1").setting("no.such.setting", "1"),
                 "no.such.setting",

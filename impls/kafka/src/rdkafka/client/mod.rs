@@ -47,7 +47,6 @@ struct Inner {
     number: u64,
     settings: ConnectionSettings,
     limits: Limits,
-    capabilities: KafkaCapabilities,
     counters: Arc<ClientCounters>,
     callbacks: Callbacks,
     next_handle: AtomicU64,
@@ -79,13 +78,12 @@ impl RdKafkaClient {
         RdKafkaClientBuilder::new(bootstrap_servers)
     }
 
-    fn new(settings: ConnectionSettings, limits: Limits, capabilities: KafkaCapabilities) -> Self {
+    fn new(settings: ConnectionSettings, limits: Limits) -> Self {
         let callbacks = Callbacks::new(&settings.security);
         let inner = Inner {
             number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             settings,
             limits,
-            capabilities,
             counters: Arc::default(),
             callbacks,
             next_handle: AtomicU64::new(1),
@@ -113,9 +111,11 @@ impl KafkaClient for RdKafkaClient {
         let callbacks = inner.callbacks.for_new_handle();
         let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
         let limit = inner.settings.request_timeout;
-        let producer = spawn_blocking(move || Producer::start(&settings, &config, callbacks, counters, limit))
-            .await
-            .map_err(interrupted)??;
+        let capabilities = inner.settings.capabilities;
+        let producer =
+            spawn_blocking(move || Producer::start(&settings, &config, capabilities, callbacks, counters, limit))
+                .await
+                .map_err(interrupted)??;
         let id = ProducerId::new(inner.next_id("producer"));
         let mut producers = inner.producers.lock();
         // Checked again: other calls may have created producers meanwhile.
@@ -130,9 +130,6 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.create_consumer";
         let inner = &self.inner;
         config.validate().in_operation(OPERATION)?;
-        if config.group_instance_id.is_some() && !inner.capabilities.static_membership {
-            return Err(NetworkError::unsupported(OPERATION, "static_membership"));
-        }
         let settings = inner.settings.consumer(&config).in_operation(OPERATION)?;
         let full = || exhausted(OPERATION, "max_consumers", inner.limits.consumers);
         if inner.consumers.lock().len() >= inner.limits.consumers {
@@ -206,7 +203,7 @@ impl KafkaClient for RdKafkaClient {
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
         const OPERATION: &str = "kafka.consumer_group_info";
         let inner = &self.inner;
-        if !inner.capabilities.group_info {
+        if !inner.settings.capabilities.group_info {
             return Err(NetworkError::unsupported(OPERATION, "group_info"));
         }
         validate::name(group, 255, "group").in_operation(OPERATION)?;
@@ -230,7 +227,15 @@ impl KafkaClient for RdKafkaClient {
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
         validate_topic_name(topic, "topic").in_operation("kafka.topic_metadata")?;
-        admin::describe(self.inner.control().await?, topic).await
+        let mut metadata = admin::describe(self.inner.control().await?, topic).await?;
+        if !self.inner.settings.capabilities.leaders {
+            for partition in &mut metadata.partitions {
+                partition.leader = None;
+                partition.replicas.clear();
+                partition.in_sync_replicas.clear();
+            }
+        }
+        Ok(metadata)
     }
 
     async fn kafka_metrics(&self) -> Result<KafkaMetrics> {
@@ -276,7 +281,7 @@ impl KafkaClient for RdKafkaClient {
     }
 
     fn capabilities(&self) -> KafkaCapabilities {
-        self.inner.capabilities
+        self.inner.settings.capabilities
     }
 }
 
@@ -288,7 +293,7 @@ impl Inner {
     }
 
     async fn admin(&self, operation: &'static str) -> Result<(&Admin, &Control)> {
-        if !self.capabilities.topic_admin {
+        if !self.settings.capabilities.topic_admin {
             return Err(NetworkError::unsupported(operation, "topic_admin"));
         }
         let control = self.control().await?;
@@ -340,7 +345,6 @@ impl fmt::Debug for RdKafkaClient {
         f.debug_struct("RdKafkaClient")
             .field("settings", &self.inner.settings)
             .field("limits", &self.inner.limits)
-            .field("capabilities", &self.inner.capabilities)
             .field("producers", &self.inner.producers.lock().len())
             .field("consumers", &self.inner.consumers.lock().len())
             .finish_non_exhaustive()
