@@ -61,6 +61,7 @@ impl MemoryHarness {
     }
 
     /// Every client is that of a toolkit.
+    #[allow(dead_code, reason = "only the binary that runs the suites uses it")]
     pub(crate) fn behind_toolkit() -> Self {
         Self {
             behind_toolkit: true,

@@ -8,13 +8,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::kafka::{
-    Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState, KafkaCapabilities,
-    KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, OffsetReset, PartitionOffset,
-    ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState, KafkaCapabilities,
+    KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, PartitionOffset, ProducerConfig,
+    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 
-use super::Saboteur;
+use super::{Saboteur, config};
 
 /// Numbers the clients, for saboteurs that depend on which client it is.
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
@@ -88,56 +88,6 @@ impl SaboteurClient {
 
     fn renamed(&self) -> MutexGuard<'_, HashMap<ProducerId, ProducerId>> {
         self.renamed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Alters the configuration of a producer. Invalid values stay invalid.
-    fn alter_producer(&self, config: &mut ProducerConfig) {
-        match self.saboteur {
-            Saboteur::LimitIsExclusive if config.max_message_size > 1 => config.max_message_size -= 1,
-            Saboteur::NoLimit if config.max_message_size > 0 => config.max_message_size = 1_000_000,
-            Saboteur::AlwaysAcknowledged if config.acks == Acks::None => config.acks = Acks::Leader,
-            Saboteur::NoDeliveryTimeout if !config.delivery_timeout.is_zero() && config.linger.is_zero() => {
-                config.delivery_timeout = Duration::from_secs(86_400);
-            }
-            Saboteur::NoClientIds => config.client_id = config.client_id.take().filter(|id| id.trim().is_empty()),
-            Saboteur::NoLinger if config.linger < config.delivery_timeout => config.linger = Duration::ZERO,
-            Saboteur::NoBatchSize if config.batch_size > 0 => config.batch_size = 1_000_000,
-            Saboteur::NoQueueSize if config.queue_size > 0 => config.queue_size = 100_000,
-            Saboteur::NoBackendSettings => config.backend.clear(),
-            _ => {}
-        }
-    }
-
-    /// Alters the configuration of a consumer. Invalid values stay invalid.
-    fn alter_consumer(&self, config: &mut ConsumerConfig) {
-        match (self.saboteur, config.offset_reset) {
-            (Saboteur::OneTopic, _) => config.topics.truncate(1),
-            (Saboteur::EarliestIsLatest, OffsetReset::Earliest) => config.offset_reset = OffsetReset::Latest,
-            (Saboteur::LatestIsEarliest, OffsetReset::Latest) | (Saboteur::FailIsEarliest, OffsetReset::Fail) => {
-                config.offset_reset = OffsetReset::Earliest;
-            }
-            (Saboteur::OneGroup, _) if !config.group.is_empty() => "one-group".clone_into(&mut config.group),
-            (Saboteur::OneGroupPerClient, _) if !config.group.is_empty() => {
-                config.group = format!("{}-{}", config.group, self.number);
-            }
-            (Saboteur::NoStaticMembers, _) => {
-                config.group_instance_id = config.group_instance_id.take().filter(String::is_empty);
-            }
-            (Saboteur::NoClientIds, _) => {
-                config.client_id = config.client_id.take().filter(|id| id.trim().is_empty());
-            }
-            (Saboteur::NoSessionTimeout, _)
-                if !config.session_timeout.is_zero() && config.session_timeout <= config.max_poll_interval =>
-            {
-                config.session_timeout = config.max_poll_interval;
-            }
-            (Saboteur::NoPollInterval, _) if config.session_timeout <= config.max_poll_interval => {
-                config.max_poll_interval = Duration::from_secs(300);
-            }
-            (Saboteur::NoBackendSettings, _) => config.backend.clear(),
-            (Saboteur::NoIsolation, _) => config.isolation_level = None,
-            _ => {}
-        }
     }
 
     /// Removes the field from an error, for the saboteur that does not name fields.
@@ -320,7 +270,7 @@ impl KafkaClient for SaboteurClient {
         if self.is(Saboteur::CompressionIsInvalid) && config.compression != KafkaCompression::None {
             return Err(NetworkError::invalid_input("compression", "is unknown"));
         }
-        self.alter_producer(&mut config);
+        config::alter_producer(self.saboteur, &mut config);
         let id = self.named(self.inner.create_producer(config).await)?;
         if !self.is(Saboteur::NumbersHandles) {
             return Ok(id);
@@ -332,7 +282,7 @@ impl KafkaClient for SaboteurClient {
     }
 
     async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
-        self.alter_consumer(&mut config);
+        config::alter_consumer(self.saboteur, self.number, &mut config);
         let id = self.named(self.inner.create_consumer(config.clone()).await)?;
         let mut consumers = self.consumers();
         let own = if self.is(Saboteur::NumbersHandles) {

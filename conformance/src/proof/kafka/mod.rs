@@ -4,6 +4,7 @@
 //! cases that [`Saboteur::caught_by`] names.
 
 mod client;
+mod config;
 mod saboteur;
 
 use std::collections::BTreeSet;

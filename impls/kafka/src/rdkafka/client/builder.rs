@@ -109,7 +109,8 @@ impl RdKafkaClientBuilder {
 
     /// Sets the capabilities of the cluster, for clusters that lack some (managed clusters without topic administration, test
     /// brokers). Operations without their capability fail with [`Unsupported`](networking_spi::ErrorKind::Unsupported) and
-    /// send no request. `groups` cannot be removed: consumers of librdkafka always join their group. Default: all.
+    /// send no request. `groups` cannot be removed: consumers of librdkafka always join their group. Default: all. With the
+    /// setting `group.protocol=consumer`, `session_timeouts` is not declared, because the broker configures them.
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
         self.settings.capabilities = capabilities;
         self
@@ -122,8 +123,12 @@ impl RdKafkaClientBuilder {
     ///   property, or a property that this client reserves.
     /// * [`Unsupported`](networking_spi::ErrorKind::Unsupported) for encryption or credentials without the cargo feature
     ///   `rdkafka-tls`.
-    pub fn build(self) -> Result<RdKafkaClient> {
+    pub fn build(mut self) -> Result<RdKafkaClient> {
         self.validate()?;
+        let protocol = [&self.settings.consumer, &self.settings.common]
+            .into_iter()
+            .find_map(|settings| settings.get("group.protocol"));
+        self.settings.capabilities.session_timeouts &= protocol.is_none_or(|protocol| protocol != "consumer");
         self.settings.validate()?;
         Ok(RdKafkaClient::new(self.settings, self.limits))
     }
@@ -152,7 +157,22 @@ impl Validate for RdKafkaClientBuilder {
 mod tests {
     use networking_spi::ErrorKind;
 
+    use networking_spi::kafka::KafkaClient;
+
     use super::*;
+
+    #[test]
+    fn the_group_protocol_decides_about_session_timeouts() {
+        for (protocol, declared) in [("classic", true), ("consumer", false)] {
+            for builder in [
+                RdKafkaClient::builder("a:1").consumer_setting("group.protocol", protocol),
+                RdKafkaClient::builder("a:1").setting("group.protocol", protocol),
+            ] {
+                let client = builder.build().expect("valid");
+                assert_eq!(client.capabilities().session_timeouts, declared, "{protocol}");
+            }
+        }
+    }
 
     #[test]
     fn invalid_fields_are_named() {
