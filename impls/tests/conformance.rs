@@ -89,7 +89,7 @@ impl SourceHarness for Kafka {
             Arc::new(Writer {
                 cluster,
                 producer,
-                writer: Arc::new(writer),
+                client: Arc::new(writer),
             }),
         ))
     }
@@ -98,7 +98,7 @@ impl SourceHarness for Kafka {
 /// Writes records, and sees which offset the group has committed.
 struct Writer {
     cluster: MemoryCluster,
-    writer: Arc<dyn KafkaClient>,
+    client: Arc<dyn KafkaClient>,
     producer: ProducerId,
 }
 
@@ -113,7 +113,7 @@ impl SourcePeer for Writer {
         if let Some(content_type) = message.content_type {
             record = record.with_header(kafka_headers::CONTENT_TYPE, content_type);
         }
-        let written = self.writer.produce_message(&self.producer, record).await?;
+        let written = self.client.produce_message(&self.producer, record).await?;
         Ok(Sent(
             written
                 .offset
@@ -187,7 +187,7 @@ impl SinkPeer for Reader {
             .await
             .unwrap();
         client.close_consumer(&consumer).await.unwrap();
-        read.into_iter().map(received).collect()
+        read.iter().map(received).collect()
     }
 
     async fn set_available(&self, available: bool) -> Result<()> {
@@ -207,7 +207,7 @@ impl SinkPeer for Reader {
 }
 
 /// The message that a record carries.
-fn received(record: KafkaMessage) -> Received {
+fn received(record: &KafkaMessage) -> Received {
     let text = |name: &str| record.headers.get_str(name).map(str::to_owned);
     let mut message = BridgeMessage::new(
         text(kafka_headers::MESSAGE_ID).unwrap(),

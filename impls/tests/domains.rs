@@ -53,7 +53,10 @@ fn the_runtime_and_the_conformance_kit_depend_only_on_the_contracts() {
 #[test]
 fn the_facade_depends_on_every_domain() {
     let workspace = Workspace::read();
-    let expected: BTreeSet<&str> = DOMAINS.into_iter().chain(["networking-runtime"]).collect();
+    let expected: BTreeSet<&str> = DOMAINS
+        .into_iter()
+        .chain(["networking-runtime", "networking-spi"])
+        .collect();
     assert_eq!(workspace.builds_with("networking-impls"), expected);
 }
 
