@@ -73,7 +73,13 @@ crate::saboteurs! {
         /// A timeout is an error of another kind.
         WrongKindForTimeouts => ["limits::a_silent_peer_times_out"],
         /// The timeout of a request is ignored, so that a call to a silent peer does not end.
-        IgnoresTimeouts => ["limits::a_silent_peer_times_out", "limits::the_timeout_covers_the_body"],
+        IgnoresTimeouts => [
+            "limits::a_silent_peer_times_out",
+            "limits::the_timeout_covers_the_body",
+            "waits::a_limit_of_zero_is_refused",
+            "waits::a_tiny_limit_ends_the_call",
+            "waits::a_limit_ends_the_call_in_time",
+        ],
         /// The total timeout of a request is ignored.
         IgnoresTotalTimeouts => [
             "limits::the_total_timeout_covers_the_call",
