@@ -31,7 +31,7 @@ const CHUNK: usize = 16 << 10;
 pub struct IsahcClient(isahc::HttpClient);
 
 impl IsahcClient {
-    /// A client with a connection pool of its own.
+    /// A client with its own connection pool.
     ///
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) if libcurl cannot start.

@@ -5,7 +5,7 @@
 //! makes an endpoint together with its *peer*, the other side of the protocol: what sends messages to a source, and what receives
 //! those of a sink. It declares what the protocol can do; cases that need more are reported as skipped.
 //!
-//! A sink with a protocol of its own, and its peer:
+//! A sink with its own protocol, and its peer:
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
@@ -161,7 +161,7 @@ pub struct Content {
     pub header_order: bool,
     /// Whether messages have a content type.
     pub content_type: bool,
-    /// Whether the id of the sender arrives. If not, the receiver makes ids of its own.
+    /// Whether the id of the sender arrives. If not, the receiver makes its own ids.
     pub id: bool,
 }
 

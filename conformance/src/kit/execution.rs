@@ -73,7 +73,7 @@ impl Limits {
     }
 }
 
-/// Runs the case in a runtime and a thread of its own. A panic is a failure, also one of a destructor.
+/// Runs the case in its own runtime and thread. A panic is a failure, also one of a destructor.
 ///
 /// The thread of a case that blocks or spins cannot be stopped, and keeps running.
 pub(super) fn run<H: ?Sized + 'static>(

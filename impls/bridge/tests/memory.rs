@@ -16,7 +16,7 @@ async fn a_failure_after_stop_is_closed() {
     let source = MemorySource::new(4);
     source.start().await.unwrap();
     source.stop().await.unwrap();
-    // Nobody has called `receive` since.
+    // `receive` was not called since.
     assert_eq!(source.fail(failure()).await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(source.send("late").await.unwrap_err().kind(), ErrorKind::Closed);
     assert!(source.receive().await.unwrap().is_none());

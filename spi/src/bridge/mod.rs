@@ -28,7 +28,7 @@
 //!
 //! # Endpoints and tests
 //!
-//! Other protocols have endpoints of their own: implement [`BridgeSource`] or [`BridgeSink`], and run the suites of
+//! Other protocols have their own endpoints: implement [`BridgeSource`] or [`BridgeSink`], and run the suites of
 //! `networking_conformance::endpoint` against it.
 //!
 //! A test of code that calls endpoints can use their mocks (feature `mock`). A mock returns at once; for a source that waits for

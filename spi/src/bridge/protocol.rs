@@ -16,7 +16,7 @@ const RULE: &str =
 
 /// The protocol of an endpoint.
 ///
-/// Endpoints with a protocol of their own have a name for it:
+/// Endpoints with their own protocol have a name for it:
 ///
 /// ```
 /// use networking_spi::bridge::{BridgeProtocol, ProtocolName};
@@ -48,7 +48,7 @@ pub enum BridgeProtocol {
 }
 
 impl BridgeProtocol {
-    /// Every protocol that has a variant of its own.
+    /// Every protocol that has its own variant.
     pub const NAMED: &'static [Self] = &[
         Self::Http,
         Self::Kafka,
@@ -136,7 +136,7 @@ impl ProtocolName {
         if is_taken(&name) {
             return Err(NetworkError::invalid_input(
                 "protocol",
-                format!("{name:?} is a variant of its own"),
+                format!("{name:?} has its own variant"),
             ));
         }
         Ok(Self(Cow::Owned(name)))
@@ -148,7 +148,7 @@ impl ProtocolName {
     /// If [`new`](Self::new) refuses the name. In a constant, this is an error of the compiler.
     pub const fn from_static(name: &'static str) -> Self {
         assert!(is_valid(name), "the name of a protocol is not valid");
-        assert!(!is_taken(name), "the protocol has a variant of its own");
+        assert!(!is_taken(name), "the protocol has its own variant");
         Self(Cow::Borrowed(name))
     }
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "variant of its own")]
+    #[should_panic(expected = "its own variant")]
     fn a_constant_name_cannot_be_that_of_a_variant() {
         let _ = ProtocolName::from_static("http");
     }

@@ -142,7 +142,7 @@ pub(super) async fn an_idle_bridge_bounds_the_source(harness: Arc<Dyn>) -> CaseR
     let held = held?;
     check!(
         held.len() <= holds,
-        "the source held {} messages that nobody had asked for; its bound is {holds}",
+        "the source held {} messages that no `receive` had asked for; its bound is {holds}",
         held.len()
     );
     scene.check_none_lost(&sent, &held).await

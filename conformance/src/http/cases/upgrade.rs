@@ -85,7 +85,7 @@ fn frame(text: &[u8], compressed: bool) -> Vec<u8> {
     [&[first, length], payload.as_slice()].concat()
 }
 
-/// RFC 7692, section 7.2.1: without the four bytes that end a flush. Each message has a window of its own, which is allowed.
+/// RFC 7692, section 7.2.1: without the four bytes that end a flush. Each message has its own window, which is allowed.
 fn deflated(text: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(text.len() + 64);
     let mut compress = Compress::new(Compression::fast(), false);

@@ -324,7 +324,7 @@ crate::saboteurs! {
         EvictsOpenCircuits => ["registry::circuits_in_use_are_not_evicted"],
         /// A full registry evicts circuits that are forced closed.
         EvictsForcedCircuits => ["registry::circuits_in_use_are_not_evicted"],
-        /// A full registry evicts circuits with a configuration of their own.
+        /// A full registry evicts circuits with their own configuration.
         EvictsConfiguredCircuits => ["registry::circuits_in_use_are_not_evicted"],
         /// A full registry evicts circuits with calls in flight.
         EvictsBusyCircuits => ["registry::circuits_in_use_are_not_evicted"],

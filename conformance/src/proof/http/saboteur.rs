@@ -190,7 +190,7 @@ crate::saboteurs! {
         ReplacesIdempotencyKeys => ["fidelity::headers_of_the_caller_are_kept"],
         /// `Accept-Encoding` is the client's, whatever the request has.
         ReplacesAcceptEncoding => ["fidelity::headers_of_the_caller_are_kept"],
-        /// Cookies of responses are sent back, although nobody has configured a jar.
+        /// Cookies of responses are sent back, although no jar was configured.
         SendsCookiesBack => ["fidelity::cookies_are_not_sent_back"],
         /// Adds the URL of the previous request as `Referer`.
         AddsReferer => ["fidelity::no_referer_is_added"],

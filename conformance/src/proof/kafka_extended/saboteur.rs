@@ -82,7 +82,7 @@ crate::saboteurs! {
             "stream::stopping_ends_after_drain_timeout",
             "stream::stopping_finishes_messages_in_progress",
         ],
-        /// Each processor has a group of its own.
+        /// Each processor has its own group.
         NoCommits => [
             "operate::diagnostics_show_the_lag_of_groups",
             "stream::a_stopped_processor_has_committed",
