@@ -3,6 +3,8 @@
 mod api;
 mod bench;
 mod conformance;
+#[cfg(test)]
+mod guide;
 mod live;
 mod package;
 mod workspace;
