@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,6 +67,11 @@ impl HttpClient for IsahcClient {
         } = request;
         let url = target.url()?.clone();
         ensure(url.scheme() == "http", "url", "must be an http URL")?;
+        for (name, value) in &headers {
+            // `isahc` panics otherwise.
+            let is_text = std::str::from_utf8(value.as_bytes()).is_ok();
+            ensure(is_text, &format!("header.{name}"), "must be UTF-8")?;
+        }
         let failed = FailedUpload::default();
         let mut message = http::Request::builder()
             .method(&method)
@@ -73,7 +79,8 @@ impl HttpClient for IsahcClient {
             .redirect_policy(RedirectPolicy::None);
         if let Some(limit) = options.timeout {
             positive(limit, "timeout")?;
-            message = message.timeout(limit);
+            // libcurl counts milliseconds, and 0 is no limit.
+            message = message.timeout(limit.max(Duration::from_millis(1)));
         }
         let mut message = message
             .body(sendable(&method, body, &failed))
