@@ -72,7 +72,11 @@ pub(super) fn before(saboteur: Saboteur, request: &mut HttpRequest, head: &Head,
             }
         }
         Saboteur::TrustsNobody if url.scheme() == "https" && head.path == "/trusted" => {
-            return Err(NetworkError::new(ErrorKind::Tls, "http.request", "nobody is trusted"));
+            return Err(NetworkError::new(
+                ErrorKind::Tls,
+                "http.request",
+                "no certificate is trusted",
+            ));
         }
         Saboteur::TrustsEverybody if url.scheme() == "https" => request.options.verify_tls = Some(false),
         Saboteur::IgnoresTimesOfCertificates if head.path == "/time" => request.options.verify_tls = Some(false),
