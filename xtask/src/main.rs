@@ -6,6 +6,7 @@ mod conformance;
 #[cfg(test)]
 mod guide;
 mod live;
+mod mutants;
 mod package;
 mod workspace;
 
@@ -31,6 +32,8 @@ enum Command {
     Conformance(conformance::Arguments),
     /// Starts real servers, runs the same cases against them, and stops them; checks the conformance page in a browser.
     Live(live::Arguments),
+    /// Changes the core of each domain in many small ways, and lists the changes that no test notices.
+    Mutants(mutants::Arguments),
     /// Packages each publishable crate, and builds it from its package.
     Package,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Live(arguments) => live::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Package => package::run(),
     };
     match result {

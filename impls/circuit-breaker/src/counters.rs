@@ -224,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn bits_are_taken_from_the_lowest_and_released_one_by_one() {
+        let taken = AtomicU32::new(0);
+        let all = 0b111;
+        let bits: Vec<_> = (0..4).map(|_| take_bit(&taken, all)).collect();
+        assert_eq!(bits, [Some(0), Some(1), Some(2), None]);
+        for bit in [1, 2, 0] {
+            release_bit(&taken, bit);
+            assert_eq!(taken.load(Ordering::Relaxed), all & !(1 << bit));
+            assert_eq!(take_bit(&taken, all), Some(bit));
+        }
+    }
+
+    #[test]
     fn stripes_of_ended_threads_are_reused() {
         // Many more threads than stripes, one after the other: if stripes leaked, later threads would get none.
         let owned = (0..200)

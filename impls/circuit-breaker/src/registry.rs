@@ -164,3 +164,59 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(networking_loom)))]
+mod tests {
+    use networking_spi::circuit_breaker::{CallOutcome, CallRecord};
+    use networking_spi::clock::SystemClock;
+
+    use super::*;
+
+    fn registry(max_circuits: usize) -> Registry {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Registry::new(
+            max_circuits,
+            Arc::new(CircuitBreakerConfig::default()),
+            Arc::clone(&clock),
+            Arc::new(EventHub::new(16, clock)),
+            fastrand::Rng::with_seed(1),
+        )
+    }
+
+    #[test]
+    fn every_circuit_has_a_serial_of_its_own() {
+        let registry = registry(1);
+        let first = registry.get_or_create("a").unwrap().serial();
+        let second = registry.get_or_create("b").unwrap().serial();
+        let again = registry.get_or_create("a").unwrap().serial();
+        assert!(
+            first != second && second != again && again != first,
+            "{first} {second} {again}"
+        );
+    }
+
+    /// A caller that clones a handle just when the circuit is evicted sees the mark, and takes the new circuit.
+    #[test]
+    fn only_an_evicted_circuit_is_marked() {
+        let registry = registry(1);
+        let circuit = registry.get_or_create("a").unwrap();
+        assert!(!circuit.is_evicted());
+        assert!(
+            !registry.look_up("a", SlidingWindowCircuit::try_evict).unwrap(),
+            "it has a handle"
+        );
+        assert!(!circuit.is_evicted(), "a failed eviction leaves no mark");
+        drop(circuit);
+
+        let token = registry.look_up("a", |circuit| circuit.acquire()).unwrap().unwrap();
+        assert!(
+            !registry.look_up("a", SlidingWindowCircuit::try_evict).unwrap(),
+            "a call is in flight"
+        );
+        registry.look_up("a", |circuit| {
+            circuit.settle(token, CallRecord::new(CallOutcome::Success))
+        });
+        assert!(registry.look_up("a", SlidingWindowCircuit::try_evict).unwrap());
+        assert!(registry.look_up("a", |circuit| circuit.is_evicted()).unwrap());
+    }
+}
