@@ -72,7 +72,7 @@ fn an_opening_is_a_warning_and_any_other_change_is_information() {
     assert_line(
         mode,
         "INFO",
-        &["circuit mode changed", "circuit=payments", "to=forced open"],
+        &["circuit mode changed", "circuit=payments", "to=forced_open"],
     );
 }
 

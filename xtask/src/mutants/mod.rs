@@ -9,13 +9,16 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use self::parts::{CORE, Core, Part};
+use self::parts::{CORE, Core, Part, TESTS};
 use self::report::{Mutants, Score};
 use self::survivors::Survivors;
 use crate::{Result, workspace};
 
 /// The lowest accepted score of a file, in percent.
 const LOWEST_SCORE: f64 = 85.0;
+
+/// After this many seconds a test run has hung. Long, because a busy machine must not make a mutant look caught.
+const TEST_TIMEOUT: &str = "120";
 
 /// The exit codes of `cargo mutants` after a whole run: all mutants were caught, some were missed, some timed out.
 const RAN: [i32; 3] = [0, 2, 3];
@@ -102,7 +105,7 @@ fn mutate(core: &Core, files: &[&str], shard: Option<&str>, output: &Path, direc
     if let Some(shard) = shard {
         command.args(["--shard", shard]);
     }
-    command.arg("--").args(core.tests);
+    command.arg("--").args(TESTS).args(core.only);
     // The mutants share a build directory, so that only the changed package is compiled again.
     command.env("CARGO_TARGET_DIR", directory.join("build"));
     let status = command
