@@ -1,12 +1,13 @@
 //! A backend outside of the reference implementations: [`KafkaClient`] over the pure Rust client `rskafka`.
 //!
 //! `rskafka` writes to partitions and reads them by offset. It has no consumer groups, no idempotence and no transactions, and
-//! its capabilities say so. Three limits have no capability:
+//! its capabilities say so. These limits have no capability:
 //!
-//! * Topics cannot be created with a configuration: `NewTopic::config` is refused.
+//! * Topics cannot be created with a configuration: a `NewTopic::config` is refused.
 //! * Partitions to which a transaction has written cannot be read: `rskafka` cannot decode the end of a transaction, and consuming
 //!   fails with `Protocol`.
 //! * Topics that Kafka marks as internal, such as `__consumer_offsets`, are not found.
+//! * Each partition that a consumer reads has a connection of its own, and at most 1 MiB of records, or one larger batch, in memory.
 
 mod cluster;
 mod consumer;
