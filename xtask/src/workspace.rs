@@ -42,7 +42,12 @@ pub(crate) fn cargo() -> Command {
 
 /// The conformance suite of a package as a command, built as `cargo test --workspace` builds it, so that nothing is built twice.
 pub(crate) fn suite(package: &str) -> Result<Command> {
-    let metadata = metadata()?;
+    suite_in("Cargo.toml", package)
+}
+
+/// Like [`suite`], in the workspace of a manifest whose path is relative to the root.
+pub(crate) fn suite_in(workspace: &str, package: &str) -> Result<Command> {
+    let metadata = metadata_of(workspace)?;
     let mut packages = metadata["packages"].as_array().into_iter().flatten();
     let manifest = packages
         .find(|candidate| candidate["name"] == package)
@@ -50,7 +55,8 @@ pub(crate) fn suite(package: &str) -> Result<Command> {
         .ok_or_else(|| format!("the workspace has no package {package}"))?;
 
     let output = cargo()
-        .args(["test", "--workspace", "--test", "conformance", "--no-run"])
+        .args(["test", "--manifest-path", workspace])
+        .args(["--workspace", "--test", "conformance", "--no-run"])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
@@ -86,8 +92,13 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
 }
 
 fn metadata() -> Result<serde_json::Value> {
+    metadata_of("Cargo.toml")
+}
+
+fn metadata_of(workspace: &str) -> Result<serde_json::Value> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
+        .args(["--manifest-path", workspace])
         .output()
         .map_err(|error| format!("cargo metadata cannot be run: {error}"))?;
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata printed no JSON: {error}"))

@@ -46,7 +46,7 @@ pub(super) async fn a_bad_producer_names_its_field(harness: Arc<dyn KafkaHarness
     if capabilities.client_ids {
         bad.push((ProducerConfig::new().with_client_id(" "), "client_id"));
     }
-    if capabilities.idempotent_producer {
+    if capabilities.idempotent_producer && capabilities.acks {
         let config = ProducerConfig::new().with_acks(Acks::Leader).with_idempotent(true);
         bad.push((config, "idempotent"));
     }

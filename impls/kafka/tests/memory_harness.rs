@@ -26,6 +26,7 @@ const CAPABILITIES: KafkaCapabilities = {
     capabilities.group_info = true;
     capabilities.static_membership = true;
     capabilities.session_timeouts = true;
+    capabilities.acks = true;
     capabilities.idempotent_producer = true;
     capabilities.batching = true;
     capabilities.client_ids = true;

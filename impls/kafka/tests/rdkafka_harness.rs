@@ -37,6 +37,7 @@ const CAPABILITIES: KafkaCapabilities = {
 const MOCK_CAPABILITIES: KafkaCapabilities = {
     let mut capabilities = KafkaCapabilities::none();
     capabilities.groups = true;
+    capabilities.acks = true;
     capabilities.idempotent_producer = true;
     capabilities.batching = true;
     capabilities.client_ids = true;

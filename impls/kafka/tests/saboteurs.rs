@@ -52,6 +52,7 @@ const REMOVALS: &[(&str, Remove)] = &[
     ("group_info", |declared| declared.group_info = false),
     ("static_membership", |declared| declared.static_membership = false),
     ("session_timeouts", |declared| declared.session_timeouts = false),
+    ("acks", |declared| declared.acks = false),
     ("idempotent_producer", |declared| declared.idempotent_producer = false),
     ("batching", |declared| declared.batching = false),
     ("client_ids", |declared| declared.client_ids = false),

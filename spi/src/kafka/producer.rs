@@ -43,7 +43,7 @@ pub struct ProducerConfig {
     /// The client id in the broker's logs and metrics. `None`: the default of the backend. Requires the capability
     /// `client_ids`.
     pub client_id: Option<String>,
-    /// The acknowledgement that a write waits for.
+    /// The acknowledgement that a write waits for. Requires the capability `acks`, unless it is `all`.
     pub acks: Acks,
     /// Whether retries of the producer cause neither duplicates nor reordering (KIP-98). `None`: yes, if the client has the
     /// capability `idempotent_producer` and `acks` is `all`. `Some(true)` requires both.

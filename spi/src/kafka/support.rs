@@ -27,6 +27,8 @@ capabilities! {
         session_timeouts,
         /// A consumer can be limited to committed records: [`IsolationLevel::ReadCommitted`].
         read_committed,
+        /// [`ProducerConfig::acks`] can be `none` and `leader`.
+        acks,
         /// [`ProducerConfig::idempotent`].
         idempotent_producer,
         /// [`ProducerConfig::linger`] and [`ProducerConfig::batch_size`] have an effect.
@@ -81,6 +83,7 @@ impl KafkaCapabilities {
     pub fn check_producer(&self, operation: &'static str, config: &ProducerConfig) -> Result<()> {
         let default = ProducerConfig::default();
         let batching = config.linger != default.linger || config.batch_size != default.batch_size;
+        self.need(config.acks != default.acks, operation, "acks")?;
         self.need(config.idempotent == Some(true), operation, "idempotent_producer")?;
         self.need(batching, operation, "batching")?;
         self.need(config.client_id.is_some(), operation, "client_ids")

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::process::{Server, free_ports};
 use crate::{Result, workspace};
 
-/// Starts Kafka, runs the client suite and the quickstart against it, and stops it.
+/// Starts Kafka, runs the client suites of both workspaces and the quickstart against it, and stops it.
 pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
     let directory = workspace::target_directory()?.join("live").join("kafka");
     let libraries = fetch(&directory)?;
@@ -18,7 +18,9 @@ pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
         println!("{bootstrap}");
         super::hold()
     } else {
-        run_suite(&bootstrap).and_then(|()| run_quickstart(&bootstrap, input))
+        run_suite(&bootstrap)
+            .and_then(|()| run_backend(&bootstrap))
+            .and_then(|()| run_quickstart(&bootstrap, input))
     };
     drop(server);
     result
@@ -123,6 +125,13 @@ fn run_suite(bootstrap: &str) -> Result<()> {
     let mut suite = workspace::suite("networking-kafka")?;
     suite.env("KAFKA_BOOTSTRAP", bootstrap);
     workspace::run(&mut suite, "the Kafka suite")
+}
+
+/// Runs the same cases over `rskafka`. Without a broker, this backend runs none.
+fn run_backend(bootstrap: &str) -> Result<()> {
+    let mut suite = workspace::suite_in("backends/Cargo.toml", "rskafka-backend")?;
+    suite.env("KAFKA_BOOTSTRAP", bootstrap);
+    workspace::run(&mut suite, "the Kafka suite over rskafka")
 }
 
 /// Runs the quickstart against the real cluster.

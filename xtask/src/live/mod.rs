@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 enum Part {
     /// HTTP servers, proxies and authorization servers.
     Http,
-    /// Kafka and a schema registry.
+    /// Apache Kafka.
     Kafka,
     /// The page of `cargo xtask conformance`, in headless Chromium.
     Matrix,
@@ -57,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Waits for the end of standard input.
 fn hold() -> Result<()> {
+    eprintln!("running until the end of standard input (Ctrl-D)");
     std::io::stdin()
         .read_to_end(&mut Vec::new())
         .map(|_| ())

@@ -263,6 +263,7 @@ crate::saboteurs! {
             "config::a_full_batch_does_not_wait",
             "config::a_record_waits_for_linger",
             "group::an_unknown_group_is_not_found",
+            "produce::without_acknowledgement_there_is_no_offset",
             "topic::a_created_topic_can_be_used_at_once",
             "topic::deleting_an_unknown_topic_is_not_found",
             "topic::metadata_counts_the_records",
