@@ -90,6 +90,8 @@ fn mutate(core: &Core, files: &[&str], shard: Option<&str>, output: &Path, direc
     command
         .args([
             "mutants",
+            "--minimum-test-timeout",
+            TEST_TIMEOUT,
             "--no-shuffle",
             "--sharding",
             "round-robin",
