@@ -93,8 +93,6 @@ fn mutate(core: &Core, files: &[&str], shard: Option<&str>, output: &Path, direc
             "--minimum-test-timeout",
             TEST_TIMEOUT,
             "--no-shuffle",
-            "--sharding",
-            "round-robin",
             "--colors",
             "never",
             "--output",
@@ -105,7 +103,7 @@ fn mutate(core: &Core, files: &[&str], shard: Option<&str>, output: &Path, direc
         command.args(["--file", file]);
     }
     if let Some(shard) = shard {
-        command.args(["--shard", shard]);
+        command.args(["--shard", shard, "--sharding", "round-robin"]);
     }
     command.arg("--").args(TESTS).args(core.only);
     // The mutants share a build directory, so that only the changed package is compiled again.
