@@ -86,9 +86,9 @@ impl<H: KafkaExtendedHarness> KafkaExtendedHarness for SaboteurHarness<H> {
         )))
     }
 
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities {
         match self.saboteur {
-            Saboteur::HidesCapabilities => KafkaExtendedCapabilities::none(),
+            Saboteur::HidesCapabilities => const { &KafkaExtendedCapabilities::none() },
             _ => self.inner.extended_capabilities(),
         }
     }
