@@ -81,8 +81,8 @@ fn has_order(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`BridgeHarness`](crate::bridge::BridgeHarness).
+    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`BridgeHarness`](crate::bridge::BridgeHarness), or an `Arc` of it.
     macro bridge_conformance;
     domain "bridge" in bridge;
     harness dyn BridgeHarness;
