@@ -18,7 +18,8 @@ pub(crate) struct CompletingCircuit {
 }
 
 impl CompletingCircuit {
-    pub(crate) fn new(
+    /// Passes everything to `inner`, and ends calls with `complete`.
+    pub(crate) fn over(
         inner: Arc<dyn Circuit>,
         complete: impl Fn(&dyn Circuit, PermitToken, CallRecord) + Send + Sync + 'static,
     ) -> Arc<dyn Circuit> {

@@ -70,7 +70,7 @@ impl Watched {
     fn new(inner: Arc<dyn Circuit>) -> Self {
         let panic = Arc::new(Mutex::new(None));
         let noted = Arc::clone(&panic);
-        let circuit = CompletingCircuit::new(inner, move |inner, token, record| {
+        let circuit = CompletingCircuit::over(inner, move |inner, token, record| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| inner.complete(token, record))) {
                 *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(&*panic));
             }

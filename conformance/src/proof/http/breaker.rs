@@ -36,7 +36,7 @@ impl CircuitBreaker for AlteringBreaker {
 
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
         let alter = self.alter;
-        Ok(CompletingCircuit::new(
+        Ok(CompletingCircuit::over(
             self.inner.circuit(name)?,
             move |circuit, token, record| circuit.complete(token, alter(record)),
         ))

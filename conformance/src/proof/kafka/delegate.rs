@@ -1,12 +1,13 @@
 //! The harness of saboteurs, which passes everything to the harness of correct clients, except for what the saboteurs change.
 
 /// Implements [`Harness`](crate::Harness) and [`KafkaHarness`](crate::kafka::KafkaHarness) for a `SaboteurHarness<H>` with the
-/// field `inner`, of a type with the trait `bound`. `client` changes the clients, and `capabilities` what they declare.
+/// fields `inner`, of a type with the trait `bound`, and `saboteur`. Functions of the saboteur change the clients, and what they
+/// declare.
 macro_rules! delegate_to_inner {
     (
         bound $bound:ident;
-        client |$harness:ident, $client:ident| $wrapped:expr;
-        capabilities |$stating:ident, $stated:ident| $changed:expr;
+        client $client:expr;
+        capabilities $capabilities:expr;
     ) => {
         impl<H: $bound> $crate::Harness for SaboteurHarness<H> {
             fn backend(&self) -> &'static str {
@@ -31,15 +32,19 @@ macro_rules! delegate_to_inner {
             async fn client(
                 &self,
             ) -> Result<::std::sync::Arc<dyn ::networking_spi::kafka::KafkaClient>, $crate::Failure> {
-                let $harness = self;
-                let $client = self.inner.client().await?;
-                Ok($wrapped)
+                let client: fn(
+                    Saboteur,
+                    ::std::sync::Arc<dyn ::networking_spi::kafka::KafkaClient>,
+                ) -> ::std::sync::Arc<dyn ::networking_spi::kafka::KafkaClient> = $client;
+                Ok(client(self.saboteur, self.inner.client().await?))
             }
 
             fn capabilities(&self) -> &'static ::networking_spi::kafka::KafkaCapabilities {
-                let $stating = self;
-                let $stated = self.inner.capabilities();
-                $changed
+                let capabilities: fn(
+                    Saboteur,
+                    &'static ::networking_spi::kafka::KafkaCapabilities,
+                ) -> &'static ::networking_spi::kafka::KafkaCapabilities = $capabilities;
+                capabilities(self.saboteur, self.inner.capabilities())
             }
 
             async fn topic(&self, partitions: i32) -> Result<String, $crate::Failure> {

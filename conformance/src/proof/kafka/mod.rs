@@ -31,7 +31,7 @@ impl<H: KafkaHarness> SaboteurHarness<H> {
 
 delegate_to_inner! {
     bound KafkaHarness;
-    client |harness, client| Arc::new(SaboteurClient::new(client, harness.saboteur));
+    client |saboteur, client| Arc::new(SaboteurClient::new(client, saboteur));
     // The wrapped harness states a constant, so there are few values; a proof runs once.
-    capabilities |harness, stated| Box::leak(Box::new(harness.saboteur.declared(*stated)));
+    capabilities |saboteur, stated| Box::leak(Box::new(saboteur.declared(*stated)));
 }

@@ -34,8 +34,8 @@ impl<H: KafkaExtendedHarness> SaboteurHarness<H> {
 
 delegate_to_inner! {
     bound KafkaExtendedHarness;
-    client |_harness, client| client;
-    capabilities |_harness, stated| stated;
+    client |_, client| client;
+    capabilities |_, stated| stated;
 }
 
 #[async_trait]
