@@ -27,9 +27,10 @@
 //! ```
 //!
 //! In place of the macro, a test target with `harness = false` can use [`runner`]. It shows cases that do not apply as
-//! ignored, with the reason, and writes reports as JSON and JUnit XML. [`Suite::run`] runs a suite inside any other test.
+//! ignored, with the reason. [`Suite::run`] runs a suite inside any other test.
 //!
-//! All forms end with the totals on one line: `31 passed, 32 unsupported: retry, metrics` ([`SuiteReport`]).
+//! The runner and the macros write reports as JSON and JUnit XML to the directory that
+//! [`NETWORKING_CONFORMANCE_REPORT`](report::REPORT_DIRECTORY) names. All forms end with the totals on one line: `31 passed, 32 unsupported: retry, metrics` ([`SuiteReport`]).
 //!
 //! # Outcomes
 //!
@@ -106,6 +107,8 @@ pub mod bridge;
 pub mod circuit_breaker;
 #[cfg(any(feature = "http", feature = "websocket"))]
 mod closed_port;
+#[cfg(any(feature = "circuit-breaker", all(feature = "http", feature = "proof")))]
+mod completing_circuit;
 #[cfg(feature = "bridge")]
 pub mod endpoint;
 #[cfg(feature = "http")]
@@ -119,10 +122,6 @@ pub mod proof;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-// The macros of suites name their modules by one word.
-#[cfg(feature = "bridge")]
-#[doc(hidden)]
-pub use endpoint::{sink as endpoint_sink, source as endpoint_source};
 #[cfg(feature = "runner")]
 pub use kit::runner;
 pub use kit::{
@@ -132,7 +131,7 @@ pub use kit::{
 
 /// The macros of the domains expand to it.
 #[doc(hidden)]
-pub use kit::CaseTests;
+pub use kit::{CaseTests, IntoHarness};
 
 /// The example of the README, compiled.
 #[cfg(doctest)]

@@ -174,6 +174,19 @@ fn a_lost_feature_is_found() {
 }
 
 #[test]
+fn a_call_without_its_time_limit_says_what_the_case_waited_for() {
+    let suite = suite();
+    let factory = suite.factory(|| {
+        Arc::new(Model {
+            saboteur: Some(Saboteur::NoConfiguredTimeout),
+            capabilities: ALL,
+        })
+    });
+    let report = suite.run_id("breaker::call::configured_timeout_applies", &factory);
+    assert_eq!(report.reason, "waited 5s for the time limit of a call");
+}
+
+#[test]
 fn each_saboteur_is_caught_by_exactly_its_cases() {
     suite().assert_catches(Saboteur::ALL.iter().copied(), Saboteur::caught_by, |saboteur| {
         Arc::new(Model {

@@ -61,5 +61,5 @@ mod model_source {
 mod model_sink {
     use super::*;
 
-    networking_conformance::sink_conformance!(|| Arc::new(ModelSinkHarness::new()));
+    networking_conformance::sink_conformance!(ModelSinkHarness::new);
 }

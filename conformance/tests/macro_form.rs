@@ -1,5 +1,7 @@
 //! What the tests that a macro expands to print, when the test binary runs them.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
 use networking_conformance::proof::circuit_breaker::{ModelBreaker, Saboteur};
+use networking_conformance::report::{CaseReport, Outcome, REPORT_DIRECTORY};
 use networking_conformance::{CaseRuntime, Harness, KnownFailure};
 use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig};
 
@@ -63,6 +66,52 @@ fn run(arguments: &[&str]) -> Output {
     let output = Command::new(binary).args(arguments).output().expect("it can be run");
     assert!(output.status.success(), "{output:?}");
     output
+}
+
+/// The files that are written to a directory when this test binary runs with these arguments, without the name of the binary.
+fn reports(directory: &Path, arguments: &[&str]) -> BTreeMap<String, String> {
+    let binary = std::env::current_exe().expect("the path of this binary");
+    let output = Command::new(&binary)
+        .args(arguments)
+        .env(REPORT_DIRECTORY, directory)
+        .output()
+        .expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
+    let binary = binary.file_stem().expect("a name").to_string_lossy().into_owned();
+    let files = std::fs::read_dir(directory).expect("the directory of the reports");
+    files
+        .map(|file| {
+            let file = file.expect("a file");
+            let name = file.file_name().to_string_lossy().into_owned();
+            let name = name.strip_prefix(&binary).expect("the name of the binary").to_owned();
+            (name, std::fs::read_to_string(file.path()).expect("a report"))
+        })
+        .collect()
+}
+
+#[test]
+fn reports_are_written_if_a_directory_is_named() {
+    let directory = std::env::temp_dir().join(format!("networking-conformance-macro-form-{}", std::process::id()));
+    let files = reports(&directory, &["flawed::trip"]);
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, [".macro_form.flawed.json", ".macro_form.flawed.xml"]);
+    let cases: Vec<CaseReport> = serde_json::from_str(&files[names[0]]).expect("an array of reports");
+    assert_eq!(cases.len(), cases_in("trip"));
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.backend == "flawed" && case.outcome == Outcome::Passed)
+    );
+    roxmltree::Document::parse(&files[names[1]]).expect("XML");
+
+    // As tools do that run each test in a process of its own.
+    for case in ["starts_closed", "consecutive_failures_open"] {
+        let files = reports(&directory, &["--exact", &format!("macro_form::flawed::trip::{case}")]);
+        let name = format!(".macro_form.flawed.trip.{case}.json");
+        let cases: Vec<CaseReport> = serde_json::from_str(&files[&name]).expect("an array of reports");
+        assert_eq!(cases[0].case, format!("breaker::trip::{case}"));
+    }
+    std::fs::remove_dir_all(directory).expect("it is removed");
 }
 
 /// The lines of standard error.

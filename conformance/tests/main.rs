@@ -3,9 +3,12 @@
 mod checks;
 #[cfg(feature = "circuit-breaker")]
 mod circuit_breaker;
+#[cfg(feature = "circuit-breaker")]
+mod compile_errors;
 mod contracts;
 #[cfg(feature = "bridge")]
 mod endpoint;
+mod environment;
 #[cfg(feature = "http")]
 mod http_capabilities;
 #[cfg(feature = "circuit-breaker")]

@@ -107,7 +107,6 @@ pub(super) async fn a_failed_start_is_undone(harness: Arc<Dyn>) -> CaseResult {
 
 pub(super) async fn unknown_ids_are_not_found(harness: Arc<Dyn>) -> CaseResult {
     let bridge = harness.bridge();
-    let capabilities = bridge.capabilities();
     let other = Scene::new(&harness, config()).await?;
     for id in [BridgeId::new("unknown"), other.id.clone()] {
         check_error!(bridge.destroy_bridge(&id).await, ErrorKind::NotFound, "destroy_bridge");
@@ -122,7 +121,7 @@ pub(super) async fn unknown_ids_are_not_found(harness: Arc<Dyn>) -> CaseResult {
         );
         let configured = bridge.configure_bridge_routing(&id, RoutingConfig::new()).await;
         check_error!(configured, ErrorKind::NotFound, "configure_bridge_routing");
-        if capabilities.pause {
+        if harness.capabilities().pause {
             check_error!(bridge.pause_bridge(&id).await, ErrorKind::NotFound, "pause_bridge");
             check_error!(bridge.resume_bridge(&id).await, ErrorKind::NotFound, "resume_bridge");
         }
@@ -161,7 +160,7 @@ pub(super) async fn all_bridges_by_name(harness: Arc<Dyn>) -> CaseResult {
 
 pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config()).await?;
-    let declared = scene.bridge.capabilities();
+    let declared = harness.capabilities();
     if !declared.pause {
         check_error!(
             scene.bridge.pause_bridge(&scene.id).await,
@@ -186,6 +185,17 @@ pub(super) async fn undeclared_is_unsupported(harness: Arc<Dyn>) -> CaseResult {
             .create_bridge(NAME, ScriptedSource::new(), ScriptedSink::new(), config)
             .await;
         check_error!(created, ErrorKind::Unsupported, "a dead-letter target");
+    }
+    Ok(())
+}
+
+pub(super) async fn bridge_and_harness_agree(harness: Arc<Dyn>) -> CaseResult {
+    for _ in 0..2 {
+        check_eq!(
+            harness.bridge().capabilities(),
+            *harness.capabilities(),
+            "capabilities of an instance, compared with those that the harness states"
+        );
     }
     Ok(())
 }

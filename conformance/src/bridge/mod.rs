@@ -35,22 +35,36 @@ use crate::kit::{Applies, Harness};
 /// The suite's source and sink wait only for tokio's timers and channels. If the backend does the same, its cases can
 /// run with [`PausedClock`](crate::CaseRuntime::PausedClock), without waiting in real time.
 pub trait BridgeHarness: Harness {
+    /// What the author of the bridge knows that it supports. The cases of other capabilities are reported as unsupported.
+    ///
+    /// Write it out as a constant, and do not ask an instance. A case compares it with what the instances declare: a bridge
+    /// that loses a feature then fails, in place of passing with fewer cases.
+    ///
+    /// ```
+    /// use networking_spi::bridge::BridgeCapabilities;
+    ///
+    /// const SUPPORTED: BridgeCapabilities = {
+    ///     let mut supported = BridgeCapabilities::none();
+    ///     supported.pause = true;
+    ///     supported
+    /// };
+    /// # let harness = || -> &'static BridgeCapabilities { &SUPPORTED };
+    /// # assert!(harness().pause);
+    /// ```
+    fn capabilities(&self) -> &'static BridgeCapabilities;
+
     /// A fresh instance without bridges. Called inside the case's runtime.
     fn bridge(&self) -> Arc<dyn CommunicationBridge>;
 }
 
 type Dyn = dyn BridgeHarness;
 
-fn capabilities(harness: &Dyn) -> BridgeCapabilities {
-    harness.bridge().capabilities()
-}
-
 fn has_routing(harness: &Dyn) -> Applies {
-    Applies::capability(capabilities(harness).routing, "routing")
+    Applies::capability(harness.capabilities().routing, "routing")
 }
 
 fn has_dead_letters(harness: &Dyn) -> Applies {
-    Applies::capability(capabilities(harness).dead_letters, "dead_letters")
+    Applies::capability(harness.capabilities().dead_letters, "dead_letters")
 }
 
 fn has_both(harness: &Dyn) -> Applies {
@@ -58,17 +72,17 @@ fn has_both(harness: &Dyn) -> Applies {
 }
 
 fn has_pause(harness: &Dyn) -> Applies {
-    Applies::capability(capabilities(harness).pause, "pause")
+    Applies::capability(harness.capabilities().pause, "pause")
 }
 
 fn has_order(harness: &Dyn) -> Applies {
-    Applies::capability(capabilities(harness).ordering_by_key, "ordering_by_key")
+    Applies::capability(harness.capabilities().ordering_by_key, "ordering_by_key")
 }
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`BridgeHarness`](crate::bridge::BridgeHarness).
+    /// Expands to one `#[test]` per bridge case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`BridgeHarness`](crate::bridge::BridgeHarness), or an `Arc` of it.
     macro bridge_conformance;
     domain "bridge" in bridge;
     harness dyn BridgeHarness;
@@ -81,6 +95,7 @@ define_suite! {
         "BRIDGE-5" lifecycle::unknown_ids_are_not_found,
         "BRIDGE-6" lifecycle::all_bridges_by_name,
         "BRIDGE-7" lifecycle::undeclared_is_unsupported,
+        "BRIDGE-63" lifecycle::bridge_and_harness_agree,
 
         "BRIDGE-8" delivery::acknowledges_after_the_sink,
         "BRIDGE-9" delivery::byte_for_byte,

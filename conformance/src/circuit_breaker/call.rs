@@ -14,7 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Phase};
 use tokio::time::Instant;
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, SLOW, Scene, config, count_window, failure, output};
+use super::scenario::{MARGIN, NAME, SLOW, Scene, config, count_window, ended, failure, output};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
@@ -79,10 +79,8 @@ pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResu
     let scene = Scene::new(&harness, config())?;
     for _ in 0..3 {
         let started = Instant::now();
-        let result = scene
-            .breaker
-            .execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT))
-            .await;
+        let executed = scene.breaker.execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT));
+        let result = ended(&harness, executed).await?;
         let error = check_error!(result, ErrorKind::Timeout, "an operation that hangs");
         check_eq!(error.phase(), Some(Phase::Total), "the phase of the timeout");
         let took = started.elapsed();
@@ -97,11 +95,12 @@ pub(super) async fn a_timeout_counts_as_a_failure(harness: Arc<Dyn>) -> CaseResu
 
 pub(super) async fn configured_timeout_applies(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_call_timeout(LIMIT))?;
-    let executed = scene.breaker.execute_with_circuit_breaker(hanging(), NAME, None).await;
+    let executed = scene.breaker.execute_with_circuit_breaker(hanging(), NAME, None);
+    let executed = ended(&harness, executed).await?;
     check_error!(executed, ErrorKind::Timeout, "an executed operation that hangs");
-    let called = scene.circuit.call(pending::<Result<(), _>>).await;
+    let called = ended(&harness, scene.circuit.call(pending::<Result<(), _>>)).await?;
     check_error!(called, ErrorKind::Timeout, "a called operation that hangs");
-    let named = scene.breaker.call(NAME, pending::<Result<(), _>>).await;
+    let named = ended(&harness, scene.breaker.call(NAME, pending::<Result<(), _>>)).await?;
     check_error!(named, ErrorKind::Timeout, "an operation called by name that hangs");
     scene.expect(CircuitState::Open, "after three timeouts")
 }
@@ -251,10 +250,8 @@ pub(super) async fn the_default_classifier_applies(harness: Arc<Dyn>) -> CaseRes
 pub(super) async fn timeouts_are_not_classified(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config().with_classifier(Arc::new(OnlyConflicts)))?;
     for _ in 0..3 {
-        let result = scene
-            .breaker
-            .execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT))
-            .await;
+        let executed = scene.breaker.execute_with_circuit_breaker(hanging(), NAME, Some(LIMIT));
+        let result = ended(&harness, executed).await?;
         check_error!(result, ErrorKind::Timeout, "an operation that hangs");
     }
     scene.expect(

@@ -5,14 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use networking_spi::circuit_breaker::{
-    CallOutcome, CallRecord, Circuit, CircuitBreakerConfig, CircuitMetrics, CircuitRejection, CircuitState, Deadline,
-    OwnedPermit, Permit, PermitToken,
-};
+use networking_spi::circuit_breaker::{CallOutcome, CallRecord, Circuit, OwnedPermit};
 
 use super::Dyn;
 use super::scenario::{MARGIN, NAME, OPEN_TIME, config};
 use crate::check;
+use crate::completing_circuit::CompletingCircuit;
 use crate::kit::CaseResult;
 
 /// Ends a call.
@@ -62,23 +60,26 @@ pub(super) async fn recording_never_panics(harness: Arc<Dyn>) -> CaseResult {
     Ok(())
 }
 
-/// Passes everything to a circuit, and notes a panic while a call is completed.
-#[derive(Debug)]
+/// A circuit, and the panic of a call that it completed.
 struct Watched {
-    inner: Arc<dyn Circuit>,
-    panic: Mutex<Option<String>>,
+    circuit: Arc<dyn Circuit>,
+    panic: Arc<Mutex<Option<String>>>,
 }
 
 impl Watched {
-    fn new(inner: Arc<dyn Circuit>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            panic: Mutex::default(),
-        })
+    fn new(inner: Arc<dyn Circuit>) -> Self {
+        let panic = Arc::new(Mutex::new(None));
+        let noted = Arc::clone(&panic);
+        let circuit = CompletingCircuit::over(inner, move |inner, token, record| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| inner.complete(token, record))) {
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(&*panic));
+            }
+        });
+        Self { circuit, panic }
     }
 
-    fn permit(self: &Arc<Self>) -> Option<OwnedPermit> {
-        OwnedPermit::acquire(&(Arc::clone(self) as Arc<dyn Circuit>)).ok()
+    fn permit(&self) -> Option<OwnedPermit> {
+        OwnedPermit::acquire(&self.circuit).ok()
     }
 
     fn check(&self, ending: &str, when: &str) -> CaseResult {
@@ -89,40 +90,6 @@ impl Watched {
             panic.unwrap_or_default()
         );
         Ok(())
-    }
-}
-
-impl Circuit for Watched {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
-        let token = self.inner.try_acquire()?.into_token();
-        Ok(Permit::new(self, token))
-    }
-
-    fn state(&self) -> CircuitState {
-        self.inner.state()
-    }
-
-    fn metrics(&self) -> CircuitMetrics {
-        self.inner.metrics()
-    }
-
-    fn config(&self) -> Arc<CircuitBreakerConfig> {
-        self.inner.config()
-    }
-
-    fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
-        self.inner.deadline(limit)
-    }
-
-    fn complete(&self, token: PermitToken, record: CallRecord) {
-        let completed = catch_unwind(AssertUnwindSafe(|| self.inner.complete(token, record)));
-        if let Err(panic) = completed {
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(message(&*panic));
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use networking_spi::circuit_breaker::{
 use networking_spi::clock::{Clock, SystemClock};
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, ended};
 use crate::kit::{CaseResult, Failure};
 use crate::{check, check_eq};
 
@@ -54,7 +54,7 @@ pub(super) async fn calls_add_up(harness: Arc<Dyn>) -> CaseResult {
     probe.record(CallOutcome::Success);
     let limit = Duration::from_millis(50);
     let hangs = || std::future::pending::<Result<(), NetworkError>>();
-    let timed_out = scene.breaker.execute(NAME, Some(limit), hangs).await;
+    let timed_out = ended(&harness, scene.breaker.execute(NAME, Some(limit), hangs)).await?;
     check!(timed_out.is_err(), "an operation that hangs has succeeded");
     drop(scene.permit("a permit to be dropped")?);
     let mut running = Box::pin(scene.circuit.call(hangs));

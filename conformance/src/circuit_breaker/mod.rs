@@ -194,9 +194,8 @@ fn reported_evictions(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness,
-    /// as an `Arc` of a type that implements
-    /// [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness).
+    /// Expands to one `#[test]` per circuit breaker case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`CircuitBreakerHarness`](crate::circuit_breaker::CircuitBreakerHarness), or an `Arc` of it.
     macro circuit_breaker_conformance;
     domain "breaker" in circuit_breaker;
     harness dyn CircuitBreakerHarness;

@@ -8,10 +8,9 @@ use networking_spi::circuit_breaker::{
     OperationOutput, OwnedPermit, RateThresholds, TransitionReason, TripPolicy,
 };
 use networking_spi::{ErrorKind, NetworkError};
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Dyn;
-use crate::kit::{CaseResult, Failure};
+use crate::kit::{CaseResult, Failure, clock_is_paused, within};
 use crate::{check, check_eq};
 
 /// The open time of [`config`]. It is longer than the steps of a case take in real time.
@@ -129,16 +128,17 @@ impl Scene {
     }
 }
 
+/// Awaits a call that its time limit must end. Fails with a message of its own if it does not end.
+pub(super) async fn ended<F: Future>(harness: &Arc<Dyn>, call: F) -> Result<F::Output, Failure> {
+    within(harness.patience(), "the time limit of a call", call).await
+}
+
 /// The inaccuracy of sleeps in real time on a busy machine.
 const LATENESS: Duration = Duration::from_millis(120);
 
 /// Fails unless a duration is the expected one, up to the inaccuracy of timers.
 pub(super) fn check_close(got: Duration, expected: Duration, what: &str) -> Result<(), Failure> {
-    let margin = match Handle::current().runtime_flavor() {
-        // The clock is paused.
-        RuntimeFlavor::CurrentThread => MARGIN,
-        _ => LATENESS,
-    };
+    let margin = if clock_is_paused() { MARGIN } else { LATENESS };
     check!(
         got.abs_diff(expected) <= margin,
         "{what}: got {got:?}, expected {expected:?}"

@@ -113,6 +113,7 @@
 //!
 //! In a test file, `networking_conformance::sink_conformance!(|| Arc::new(AuditHarness));` makes one `#[test]` per case instead.
 
+mod content;
 mod sample;
 pub mod sink;
 pub mod source;

@@ -216,13 +216,14 @@ pub(super) mod when {
         declared_http2(harness).and(trust(harness))
     }
 
-    /// The environment of the process has a proxy. Nothing listens there, if the author has set it for the suite.
+    /// The environment of the process has a proxy where nothing listens, and no host is excepted.
     pub(in crate::http) fn proxy_in_environment(harness: &dyn HttpHarness) -> Applies {
-        let set = std::env::var_os("HTTP_PROXY").is_some() && std::env::var_os("http_proxy").is_some();
-        network(harness).and(Applies::environment(
-            set,
-            "run the tests with HTTP_PROXY and http_proxy set to http://127.0.0.1:9/",
-        ))
+        network(harness).and(Applies::variables(&[
+            ("HTTP_PROXY", "http://127.0.0.1:9/"),
+            ("http_proxy", "http://127.0.0.1:9/"),
+            ("NO_PROXY", ""),
+            ("no_proxy", ""),
+        ]))
     }
 
     pub(in crate::http) fn per_request_proxy(harness: &dyn HttpHarness) -> Applies {

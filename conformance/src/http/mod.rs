@@ -34,8 +34,8 @@ use crate::kit::define_suite;
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per HTTP case. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`HttpHarness`](crate::http::HttpHarness).
+    /// Expands to one `#[test]` per HTTP case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`HttpHarness`](crate::http::HttpHarness), or an `Arc` of it.
     macro http_conformance;
     domain "http" in http;
     harness dyn HttpHarness;

@@ -28,8 +28,8 @@ pub use harness::KafkaHarness;
 
 crate::kit::define_suite! {
     ($)
-    /// Expands to one `#[test]` per Kafka case. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`KafkaHarness`](crate::kafka::KafkaHarness).
+    /// Expands to one `#[test]` per Kafka case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`KafkaHarness`](crate::kafka::KafkaHarness), or an `Arc` of it.
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;

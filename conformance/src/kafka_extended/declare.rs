@@ -15,7 +15,7 @@ pub(super) async fn all_instances_declare_the_same_capabilities(harness: Arc<dyn
         let extended = harness.extended().await?;
         check_eq!(
             extended.extended_capabilities(),
-            harness.extended_capabilities(),
+            *harness.extended_capabilities(),
             "capabilities of an instance, compared with those that the harness states"
         );
     }

@@ -19,8 +19,25 @@ pub trait KafkaExtendedHarness: KafkaHarness {
     async fn extended(&self) -> Result<Arc<dyn KafkaExtended>, Failure>;
 
     /// The capabilities that each instance must declare, as the author writes them down. Do not ask an instance: a capability
-    /// that gets lost must be a failure and not fewer cases.
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities;
+    /// that gets lost must be a failure and not fewer cases. A `LazyLock` holds the lists of languages.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    ///
+    /// use networking_spi::kafka::{KafkaExtendedCapabilities, SchemaType};
+    ///
+    /// static CAPABILITIES: LazyLock<KafkaExtendedCapabilities> = LazyLock::new(|| {
+    ///     let mut capabilities = KafkaExtendedCapabilities::none();
+    ///     capabilities.schema_types = vec![SchemaType::Avro];
+    ///     capabilities.diagnostics = true;
+    ///     capabilities
+    /// });
+    /// fn extended_capabilities() -> &'static KafkaExtendedCapabilities {
+    ///     &CAPABILITIES
+    /// }
+    /// # assert!(extended_capabilities().diagnostics);
+    /// ```
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities;
 
     /// Whether [`set_level`](Self::set_level) works.
     fn can_set_level(&self) -> bool {

@@ -14,9 +14,8 @@ pub use harness::KafkaExtendedHarness;
 
 crate::kit::define_suite! {
     ($)
-    /// Expands to one `#[test]` per case of the extended Kafka operations. The argument is a closure or function that makes
-    /// the harness, as an `Arc` of a type that implements
-    /// [`KafkaExtendedHarness`](crate::kafka_extended::KafkaExtendedHarness).
+    /// Expands to one `#[test]` per case of the extended Kafka operations. The argument is a closure or function that makes the harness: a
+    /// type that implements [`KafkaExtendedHarness`](crate::kafka_extended::KafkaExtendedHarness), or an `Arc` of it.
     macro kafka_extended_conformance;
     domain "kafka" in kafka_extended;
     harness dyn KafkaExtendedHarness;

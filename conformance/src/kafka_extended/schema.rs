@@ -14,7 +14,7 @@ pub(super) fn has_schemas(harness: &dyn KafkaExtendedHarness) -> Applies {
 }
 
 pub(super) fn compares(harness: &dyn KafkaExtendedHarness) -> Applies {
-    let types = harness.extended_capabilities().compatibility_types;
+    let types = &harness.extended_capabilities().compatibility_types;
     Applies::capability(!types.is_empty(), "compatibility_types").and(has_schemas(harness))
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn a_registered_schema_is_returned(harness: Arc<dyn KafkaExtend
     let extended = harness.extended().await?;
     // All instances use the same registry.
     let other = harness.extended().await?;
-    for schema_type in harness.extended_capabilities().schema_types {
+    for &schema_type in &harness.extended_capabilities().schema_types {
         let subject = harness.unique("subject");
         let registered = extended.register_schema(&subject, first(schema_type)).await?;
         check_eq!(
@@ -94,7 +94,7 @@ pub(super) async fn a_registered_schema_is_returned(harness: Arc<dyn KafkaExtend
 
 pub(super) async fn registering_again_changes_nothing(harness: Arc<dyn KafkaExtendedHarness>) -> CaseResult {
     let extended = harness.extended().await?;
-    for schema_type in harness.extended_capabilities().schema_types {
+    for &schema_type in &harness.extended_capabilities().schema_types {
         let subject = harness.unique("subject");
         let one = extended.register_schema(&subject, first(schema_type)).await?;
         let two = extended.register_schema(&subject, second(schema_type)).await?;
@@ -114,7 +114,7 @@ pub(super) async fn registering_again_changes_nothing(harness: Arc<dyn KafkaExte
 
 pub(super) async fn versions_count_from_1_in_each_subject(harness: Arc<dyn KafkaExtendedHarness>) -> CaseResult {
     let extended = harness.extended().await?;
-    for schema_type in harness.extended_capabilities().schema_types {
+    for &schema_type in &harness.extended_capabilities().schema_types {
         for _ in 0..2 {
             let subject = harness.unique("subject");
             for (schema, version) in [(first(schema_type), 1), (second(schema_type), 2)] {
@@ -134,7 +134,7 @@ pub(super) async fn versions_count_from_1_in_each_subject(harness: Arc<dyn Kafka
 pub(super) async fn an_id_belongs_to_one_schema(harness: Arc<dyn KafkaExtendedHarness>) -> CaseResult {
     let extended = harness.extended().await?;
     let mut ids = Vec::new();
-    for schema_type in harness.extended_capabilities().schema_types {
+    for &schema_type in &harness.extended_capabilities().schema_types {
         let (subject, other) = (harness.unique("subject"), harness.unique("subject"));
         for schema in [first(schema_type), second(schema_type)] {
             let registered = extended.register_schema(&subject, schema.clone()).await?;
@@ -158,7 +158,7 @@ pub(super) async fn an_unknown_subject_or_version_is_not_found(harness: Arc<dyn 
         let result = extended.schema(&unknown, version).await;
         check_error!(result, ErrorKind::NotFound, "{version:?} of an unknown subject");
     }
-    for schema_type in harness.extended_capabilities().schema_types {
+    for &schema_type in &harness.extended_capabilities().schema_types {
         let subject = harness.unique("subject");
         extended.register_schema(&subject, first(schema_type)).await?;
         for number in [0, 2, u32::MAX] {
@@ -176,7 +176,7 @@ pub(super) async fn an_unknown_subject_or_version_is_not_found(harness: Arc<dyn 
 pub(super) async fn a_bad_schema_is_invalid(harness: Arc<dyn KafkaExtendedHarness>) -> CaseResult {
     let extended = harness.extended().await?;
     let declared = harness.extended_capabilities();
-    for schema_type in declared.schema_types {
+    for &schema_type in &declared.schema_types {
         let subject = harness.unique("subject");
         for text in ["", "{ this is no schema", r#"{"type":"#] {
             let schema = Schema::new(schema_type, text);
@@ -202,7 +202,7 @@ pub(super) async fn a_bad_schema_is_invalid(harness: Arc<dyn KafkaExtendedHarnes
 pub(super) async fn a_check_registers_nothing(harness: Arc<dyn KafkaExtendedHarness>) -> CaseResult {
     let extended = harness.extended().await?;
     let declared = harness.extended_capabilities();
-    for schema_type in declared.compatibility_types {
+    for &schema_type in &declared.compatibility_types {
         let subject = harness.unique("subject");
         let report = extended
             .check_schema_compatibility(&subject, first(schema_type))

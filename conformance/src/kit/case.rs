@@ -43,6 +43,9 @@ pub trait Harness: Send + Sync + 'static {
 pub enum CaseRuntime {
     /// A multi-threaded runtime in real time, with two worker threads. For backends that do I/O.
     MultiThread,
+    /// A single-threaded runtime in real time. For backends that are used in such runtimes: a backend that blocks the thread,
+    /// or that needs a second one, fails. The suite's own servers run on the same thread.
+    CurrentThread,
     /// A single-threaded runtime whose clock is paused, and advances automatically when all tasks are idle. For
     /// backends in memory.
     PausedClock,
@@ -76,6 +79,10 @@ pub enum Applies {
     Unsupported(&'static str),
     /// The harness cannot produce this condition, which the case needs.
     Skipped(&'static str),
+    /// It can be run in a process whose environment has these variables. The [runner](crate::runner) and the macros of the
+    /// domains run such a case in a process of its own: the same test binary, with the variables and the name of the one test.
+    /// [`Suite::run`](crate::Suite::run) cannot, and reports it as skipped.
+    InEnvironment(&'static [(&'static str, &'static str)]),
 }
 
 impl Applies {
@@ -89,11 +96,22 @@ impl Applies {
         if available { Self::Yes } else { Self::Skipped(what) }
     }
 
-    /// The first of the two that is not `Yes`.
+    /// `Yes` if the environment of this process has these variables with these values, and else
+    /// [`InEnvironment`](Self::InEnvironment).
+    pub fn variables(variables: &'static [(&'static str, &'static str)]) -> Self {
+        let is_set = |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|set| set == *value);
+        if variables.iter().all(is_set) {
+            Self::Yes
+        } else {
+            Self::InEnvironment(variables)
+        }
+    }
+
+    /// The first of the two that is not `Yes`. What never applies goes before what needs another environment.
     pub const fn and(self, other: Self) -> Self {
-        match self {
-            Self::Yes => other,
-            no => no,
+        match (self, other) {
+            (Self::Yes, other) | (Self::InEnvironment(_), other @ (Self::Unsupported(_) | Self::Skipped(_))) => other,
+            (no, _) => no,
         }
     }
 }

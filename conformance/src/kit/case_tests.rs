@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::case::Harness;
 use super::report::{CaseReport, Outcome, SuiteReport};
+use super::report_files;
 use super::suite::{Factory, Probe, Suite};
 
 /// The tests of one expansion of a macro such as `http_conformance!`: one `#[test]` per case.
 ///
 /// The totals are printed after the last test that the command line selects. They go to standard error directly,
-/// because the output of tests that pass is not shown.
+/// because the output of tests that pass is not shown. The reports are written then too, if
+/// [`REPORT_DIRECTORY`](super::report::REPORT_DIRECTORY) names a directory.
 pub struct CaseTests<H: ?Sized> {
     suite: Suite<H>,
     factory: Factory<H>,
@@ -39,7 +41,8 @@ impl<H: Harness + ?Sized> CaseTests<H> {
     pub fn run(&self, name: &str) {
         let id = format!("{}::{name}", self.suite.domain);
         let index = self.suite.index_of(&id).expect("each test is a case");
-        let report = self.suite.run_probed(self.probe(), index, &self.factory);
+        let test = self.test_name(&id);
+        let report = self.suite.run_as_test(self.probe(), index, &self.factory, &test);
         let ended = report.clone();
         self.record(index, report);
         match ended.outcome {
@@ -72,6 +75,14 @@ impl<H: Harness + ?Sized> CaseTests<H> {
         if reports.len() == names.filter(|name| selection.includes(name)).count() {
             reports.sort_by_key(|(index, _)| *index);
             let reports = SuiteReport::new(reports.drain(..).map(|(_, report)| report).collect());
+            // A tool that runs each test in a process of its own gets one file for each.
+            let part = match &reports.cases[..] {
+                [case] if selection.exact => self.test_name(&case.case),
+                _ => self.module.to_owned(),
+            };
+            if let Err(error) = report_files::write(&reports.cases, &part.replace("::", ".")) {
+                panic!("the conformance report cannot be written: {error}");
+            }
             // The line of a test may have begun. An error is ignored: the tests do not depend on this output.
             let _ = write!(std::io::stderr(), "\n{}", reports.summary());
         }
@@ -85,6 +96,24 @@ impl<H: Harness + ?Sized> CaseTests<H> {
         } else {
             format!("{}{name}", self.module)
         }
+    }
+}
+
+/// What the argument of a macro such as `http_conformance!` may make: a harness of the suite, or an `Arc` of one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a harness of this suite, `{H}`",
+    label = "the argument of the macro makes this",
+    note = "pass a closure or function that makes your harness, or an `Arc` of it: `|| Arc::new(MyHarness::new())`",
+    note = "`MyHarness` implements `Harness` and the harness trait of the suite, such as `HttpHarness`"
+)]
+pub trait IntoHarness<H: ?Sized> {
+    /// The harness behind a pointer.
+    fn into_harness(self) -> Arc<H>;
+}
+
+impl<H: ?Sized> IntoHarness<H> for Arc<H> {
+    fn into_harness(self) -> Self {
+        self
     }
 }
 

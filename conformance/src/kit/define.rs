@@ -3,7 +3,8 @@
 /// Defines a domain's suite from its list of cases: the function `suite()`, and the exported macro that expands to one
 /// `#[test]` per case, in a module per module of cases.
 ///
-/// `modules` lists the modules of the cases. The names of cases are unique within a module. `if` names a function
+/// `domain` is the name of the domain in reports, and the path of its module in this crate. `modules` lists the modules of the
+/// cases. The names of cases are unique within a module. `if` names a function
 /// `fn(&H) -> Applies`.
 #[allow(unused_macros, reason = "unused without any domain feature")]
 macro_rules! define_suite {
@@ -11,12 +12,24 @@ macro_rules! define_suite {
         ($d:tt)
         $(#[$doc:meta])*
         macro $name:ident;
-        domain $domain:literal in $domain_module:ident;
+        domain $domain:literal in $($module:ident)::+;
         harness dyn $harness:ident;
         modules { $($group:ident),+ $(,)? }
         cases $cases:tt
     ) => {
         $crate::kit::define_suite! { @suite $domain; $harness; { $($group)+ } $cases }
+
+        impl<T: $harness> $crate::IntoHarness<dyn $harness> for T {
+            fn into_harness(self) -> ::std::sync::Arc<dyn $harness> {
+                ::std::sync::Arc::new(self)
+            }
+        }
+
+        impl<T: $harness> $crate::IntoHarness<dyn $harness> for ::std::sync::Arc<T> {
+            fn into_harness(self) -> ::std::sync::Arc<dyn $harness> {
+                self
+            }
+        }
 
         $(#[$doc])*
         #[macro_export]
@@ -42,15 +55,15 @@ macro_rules! define_suite {
             ($d factory:expr) => {
                 #[allow(dead_code, reason = "only tests use it")]
                 static TESTS_OF_HARNESS: ::std::sync::LazyLock<
-                    $crate::CaseTests<dyn $crate::$domain_module::$harness>,
+                    $crate::CaseTests<dyn $crate::$($module::)+$harness>,
                 > = ::std::sync::LazyLock::new(|| {
-                    $crate::CaseTests::new($crate::$domain_module::suite(), harness_under_test, module_path!())
+                    $crate::CaseTests::new($crate::$($module::)+suite(), harness_under_test, module_path!())
                 });
 
                 // The only use of the factory, so that a factory of another type is reported once.
                 #[allow(dead_code, clippy::redundant_closure_call, reason = "tests use it; the factory may be a closure")]
-                fn harness_under_test() -> ::std::sync::Arc<dyn $crate::$domain_module::$harness> {
-                    ($d factory)()
+                fn harness_under_test() -> ::std::sync::Arc<dyn $crate::$($module::)+$harness> {
+                    $crate::IntoHarness::<dyn $crate::$($module::)+$harness>::into_harness(($d factory)())
                 }
 
                 #[test]

@@ -89,7 +89,7 @@ pub(super) fn run<H: ?Sized + 'static>(
         let runtime = build_runtime(kind);
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let case = run(make_in(&runtime, &factory));
-            runtime.block_on(limited(kind, limits, counted(case, counter)))
+            runtime.block_on(RUNTIME.scope(kind, limited(kind, limits, counted(case, counter))))
         }));
         runtime.shutdown_background();
         // The receiver was dropped if the case exceeded a limit.
@@ -116,6 +116,7 @@ pub(super) fn build_runtime(kind: CaseRuntime) -> Runtime {
             builder.worker_threads(2);
             builder
         }
+        CaseRuntime::CurrentThread => tokio::runtime::Builder::new_current_thread(),
         CaseRuntime::PausedClock => {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             builder.start_paused(true);
@@ -123,6 +124,19 @@ pub(super) fn build_runtime(kind: CaseRuntime) -> Runtime {
         }
     };
     builder.enable_all().build().expect("a runtime can be built")
+}
+
+tokio::task_local! {
+    /// The runtime of the case that runs.
+    static RUNTIME: CaseRuntime;
+}
+
+/// Whether this is code of a case that runs with a paused clock.
+#[allow(dead_code, reason = "unused without any domain feature")]
+pub(crate) fn clock_is_paused() -> bool {
+    RUNTIME
+        .try_with(|kind| *kind == CaseRuntime::PausedClock)
+        .unwrap_or(false)
 }
 
 /// Waits for the result of a case that runs in another thread.
@@ -165,7 +179,7 @@ async fn counted(mut case: BoxFuture<'static, CaseResult>, polls: Arc<AtomicU64>
 async fn limited(kind: CaseRuntime, limits: Limits, case: impl Future<Output = CaseResult>) -> CaseResult {
     let limited = async {
         match kind {
-            CaseRuntime::MultiThread => progressing(limits.event, case).await,
+            CaseRuntime::MultiThread | CaseRuntime::CurrentThread => progressing(limits.event, case).await,
             // The clock may be advanced by any time at once.
             CaseRuntime::PausedClock => case.await,
         }
@@ -254,7 +268,11 @@ mod tests {
                 }
             })
         };
-        let (paused, real) = (CaseRuntime::PausedClock, CaseRuntime::MultiThread);
+        let (paused, real, one_thread) = (
+            CaseRuntime::PausedClock,
+            CaseRuntime::MultiThread,
+            CaseRuntime::CurrentThread,
+        );
         for (kind, limits, run, message) in [
             (
                 paused,
@@ -275,6 +293,18 @@ mod tests {
                 "the case waited 10ms for one event",
             ),
             (real, limits(LONG, 30, LONG), ticks, "the case did not end within 30ms"),
+            (
+                one_thread,
+                limits(10, LONG, LONG),
+                hangs,
+                "the case waited 10ms for one event",
+            ),
+            (
+                one_thread,
+                limits(10, LONG, LONG),
+                blocks,
+                "the case blocked its thread for 1.01s",
+            ),
             (
                 real,
                 limits(10, LONG, LONG),

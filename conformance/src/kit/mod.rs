@@ -2,10 +2,12 @@
 
 mod case;
 mod case_tests;
+mod child;
 mod define;
 mod execution;
 mod junit;
 pub mod report;
+mod report_files;
 #[cfg(feature = "runner")]
 pub mod runner;
 mod suite;
@@ -13,9 +15,11 @@ mod suite;
 #[allow(unused_imports, reason = "unused without any domain feature")]
 pub(crate) use case::chain;
 pub use case::{Applies, Case, CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
-pub use case_tests::CaseTests;
+pub use case_tests::{CaseTests, IntoHarness};
 #[allow(unused_imports, reason = "unused without any domain feature")]
 pub(crate) use define::define_suite;
+#[allow(unused_imports, reason = "unused without any domain feature")]
+pub(crate) use execution::clock_is_paused;
 pub use execution::within;
 pub use report::{CaseReport, Outcome, SuiteReport};
 pub use suite::{Factory, Suite};

@@ -1,6 +1,6 @@
 //! Reports: the outcome of each case, and counts per domain and backend; as JSON and as JUnit XML.
 //!
-//! These types need no feature. A tool that reads the files of the `runner` can use this crate with
+//! These types need no feature. A tool that reads the files of test binaries can use this crate with
 //! `default-features = false`.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 
 pub use super::junit::junit;
 
-/// The environment variable that names the directory for the files of the `runner`: per test binary an array of
-/// [`CaseReport`]s (`<binary>.json`), and the same as JUnit XML (`<binary>.xml`).
+/// The environment variable that names the directory for the files of the `runner` and of the macros: an array of
+/// [`CaseReport`]s, and the same as JUnit XML.
+///
+/// The runner writes `<binary>.json` and `<binary>.xml`. A macro adds the module that it is expanded in, such as
+/// `<binary>.my_breaker.json`. If the command line selects one test by its exact name, as tools do that run each test in its
+/// own process, the names have that test in addition.
 pub const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 
 /// How a case ended.

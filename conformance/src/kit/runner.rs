@@ -21,16 +21,15 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
 use super::case::{Applies, Harness};
-use super::junit::junit;
 pub use super::report::REPORT_DIRECTORY;
 use super::report::{CaseReport, Outcome, SuiteReport};
+use super::report_files;
 use super::suite::{Factory, Suite};
 
 /// The tests of a binary: suites against backends, and plain tests.
@@ -105,7 +104,7 @@ impl Runner {
         let suite = Arc::new(suite);
         for (index, case) in suite.cases.iter().enumerate() {
             let note = match probe.applies[index] {
-                Applies::Yes => probe
+                Applies::Yes | Applies::InEnvironment(_) => probe
                     .known_failure(case.id)
                     .map(|known| (Outcome::KnownFailure, known.reason)),
                 Applies::Unsupported(capability) => Some((Outcome::Unsupported, capability)),
@@ -114,10 +113,11 @@ impl Runner {
             let note = note.map(|(outcome, reason)| format!(" ({}: {reason})", outcome.text()));
             let name = format!("{}::{}{}", probe.backend, case.id, note.unwrap_or_default());
             // A case that does not apply has its report without being run.
-            let ignored = probe.applies[index] != Applies::Yes;
+            let ignored = matches!(probe.applies[index], Applies::Unsupported(_) | Applies::Skipped(_));
             let report = ignored.then(|| suite.run_probed(&probe, index, &factory));
             let (suite, probe, factory) = (Arc::clone(&suite), Arc::clone(&probe), Arc::clone(&factory));
-            let run = move || suite.run_probed(&probe, index, &factory);
+            let test = name.clone();
+            let run = move || suite.run_as_test(&probe, index, &factory, &test);
             let mut trial = CaseTrial::new(name, &reports, index, run);
             trial.trial = trial.trial.with_ignored_flag(ignored);
             trial.report = report.map(|report| (Arc::clone(&reports), index, report));
@@ -147,7 +147,7 @@ impl Runner {
     /// Runs the tests that the command line selects, prints the totals, and writes the reports.
     pub fn run(self) -> ExitCode {
         let arguments = Arguments::from_args();
-        let list = arguments.list;
+        let (list, exact) = (arguments.list, arguments.exact);
         let (conclusion, reports) = self.conclude(arguments);
         if list {
             return conclusion.exit_code();
@@ -155,12 +155,15 @@ impl Runner {
         let summary: String = reports.iter().map(SuiteReport::summary).collect();
         // An error is ignored: the result does not depend on this output.
         let _ = std::io::stderr().write_all(summary.as_bytes());
-        if let Some(directory) = std::env::var_os(REPORT_DIRECTORY) {
-            let cases: Vec<CaseReport> = reports.into_iter().flat_map(|report| report.cases).collect();
-            if let Err(error) = write_reports(Path::new(&directory), &cases) {
-                eprintln!("the conformance report cannot be written: {error}");
-                return ExitCode::FAILURE;
-            }
+        let cases: Vec<CaseReport> = reports.into_iter().flat_map(|report| report.cases).collect();
+        // A tool that runs each test in a process of its own gets one file for each.
+        let part = match &cases[..] {
+            [case] if exact => format!("{}.{}", case.backend, case.case),
+            _ => String::new(),
+        };
+        if let Err(error) = report_files::write(&cases, &part) {
+            eprintln!("the conformance report cannot be written: {error}");
+            return ExitCode::FAILURE;
         }
         conclusion.exit_code()
     }
@@ -225,16 +228,6 @@ impl fmt::Debug for CaseTrial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.trial.name())
     }
-}
-
-/// Writes two files per test binary, named after the binary.
-fn write_reports(directory: &Path, reports: &[CaseReport]) -> std::io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let binary = std::env::current_exe()?;
-    let name = binary.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let json = serde_json::to_vec_pretty(reports).map_err(std::io::Error::other)?;
-    std::fs::write(directory.join(format!("{name}.json")), json)?;
-    std::fs::write(directory.join(format!("{name}.xml")), junit(reports))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use networking_spi::clock::{Clock, SystemClock};
 
 use super::case::{Applies, Case, CaseRuntime, Harness, KnownFailure};
+use super::child;
 use super::execution::{self, Limits};
 use super::report::{CaseReport, Outcome, SuiteReport};
 
@@ -87,6 +88,7 @@ impl<H: Harness + ?Sized> Suite<H> {
         let (outcome, reason) = match probe.applies[index] {
             Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
             Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
+            Applies::InEnvironment(variables) => (Outcome::Skipped, in_environment(variables)),
             Applies::Yes => match (execution::run(probe.runtime, probe.limits, case, factory), known) {
                 (Ok(()), None) => (Outcome::Passed, String::new()),
                 (Ok(()), Some(known)) => (
@@ -97,6 +99,31 @@ impl<H: Harness + ?Sized> Suite<H> {
                 (Err(failure), None) => (Outcome::Failed, failure.0),
             },
         };
+        self.report(probe, case, outcome, reason, &clock)
+    }
+
+    /// Like [`run_probed`](Self::run_probed), as the test of this binary that is named `test`: a case that needs another
+    /// environment runs in a process of its own.
+    pub(super) fn run_as_test(&self, probe: &Probe, index: usize, factory: &Factory<H>, test: &str) -> CaseReport {
+        match probe.applies[index] {
+            Applies::InEnvironment(variables) if !child::is_child() => {
+                let case = &self.cases[index];
+                let clock = SystemClock::new();
+                child::run(test, case.id, variables)
+                    .unwrap_or_else(|failure| self.report(probe, case, Outcome::Failed, failure.0, &clock))
+            }
+            _ => self.run_probed(probe, index, factory),
+        }
+    }
+
+    fn report(
+        &self,
+        probe: &Probe,
+        case: &Case<H>,
+        outcome: Outcome,
+        reason: String,
+        since: &SystemClock,
+    ) -> CaseReport {
         CaseReport {
             domain: self.domain.to_owned(),
             backend: probe.backend.to_owned(),
@@ -104,7 +131,7 @@ impl<H: Harness + ?Sized> Suite<H> {
             clause: case.clause.to_owned(),
             outcome,
             reason,
-            millis: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
 
@@ -144,6 +171,15 @@ impl<H: Harness + ?Sized> Suite<H> {
             None => "it has no cases".to_owned(),
         }
     }
+}
+
+/// Why a case is skipped that needs a process with these variables.
+fn in_environment(variables: &[(&str, &str)]) -> String {
+    let variables: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("needs a process with {}", variables.join(" "))
 }
 
 /// What the execution of the cases of a harness depends on.

@@ -238,7 +238,7 @@ fn suites_at_a_time(runtime: CaseRuntime) -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     match runtime {
         CaseRuntime::PausedClock => processors,
-        CaseRuntime::MultiThread => processors * 8,
+        CaseRuntime::MultiThread | CaseRuntime::CurrentThread => processors * 8,
     }
 }
 

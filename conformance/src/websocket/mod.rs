@@ -34,8 +34,8 @@ pub trait WebSocketHarness: Harness {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per WebSocket case. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`WebSocketHarness`](crate::websocket::WebSocketHarness).
+    /// Expands to one `#[test]` per WebSocket case. The argument is a closure or function that makes the harness: a
+    /// type that implements [`WebSocketHarness`](crate::websocket::WebSocketHarness), or an `Arc` of it.
     macro websocket_conformance;
     domain "websocket" in websocket;
     harness dyn WebSocketHarness;

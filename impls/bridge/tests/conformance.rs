@@ -11,7 +11,7 @@ use networking_conformance::bridge::{BridgeHarness, suite};
 use networking_conformance::endpoint::{sink, source};
 use networking_conformance::runner::Runner;
 use networking_conformance::{CaseRuntime, Harness};
-use networking_spi::bridge::CommunicationBridge;
+use networking_spi::bridge::{BridgeCapabilities, CommunicationBridge};
 
 use self::endpoints::{Http, Listener, MemorySinkHarness, MemorySourceHarness};
 
@@ -47,7 +47,17 @@ impl Harness for InProcess {
     }
 }
 
+const CAPABILITIES: BridgeCapabilities = {
+    let mut capabilities = BridgeCapabilities::all();
+    capabilities.routing = cfg!(feature = "cel");
+    capabilities
+};
+
 impl BridgeHarness for InProcess {
+    fn capabilities(&self) -> &'static BridgeCapabilities {
+        &CAPABILITIES
+    }
+
     fn bridge(&self) -> Arc<dyn CommunicationBridge> {
         let bridge = InProcessBridge::builder().jitter_seed(42).build();
         if self.wrapped {

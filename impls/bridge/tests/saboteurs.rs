@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use networking_conformance::bridge::{BridgeHarness, suite};
 use networking_conformance::{CaseRuntime, Harness};
-use networking_spi::bridge::CommunicationBridge;
+use networking_spi::bridge::{BridgeCapabilities, CommunicationBridge};
 
 use crate::saboteur::{Saboteur, SaboteurBridge};
 
@@ -22,6 +22,19 @@ impl Harness for SaboteurHarness {
 }
 
 impl BridgeHarness for SaboteurHarness {
+    fn capabilities(&self) -> &'static BridgeCapabilities {
+        const ALL: BridgeCapabilities = BridgeCapabilities::all();
+        const WITHOUT_PAUSE: BridgeCapabilities = {
+            let mut capabilities = ALL;
+            capabilities.pause = false;
+            capabilities
+        };
+        match self.0 {
+            Saboteur::PausesUndeclared => &WITHOUT_PAUSE,
+            _ => &ALL,
+        }
+    }
+
     fn bridge(&self) -> Arc<dyn CommunicationBridge> {
         Arc::new(SaboteurBridge::new(self.0))
     }
@@ -331,6 +344,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "observe::health_reports_failures",
         ],
         Saboteur::HidesTheErrorShare => &["observe::health_reports_failures"],
-        Saboteur::HidesPause => &["lifecycle::undeclared_is_unsupported"],
+        Saboteur::PausesUndeclared => &["lifecycle::undeclared_is_unsupported"],
+        Saboteur::ForgetsACapability => &["lifecycle::bridge_and_harness_agree"],
     }
 }

@@ -225,6 +225,58 @@ async fn a_fallback_runs_without_a_permit() {
     assert_eq!(in_flight.unwrap(), 0);
 }
 
+/// A clock that panics once it is broken.
+#[derive(Debug, Default)]
+struct BreakableClock(AtomicBool);
+
+impl Clock for BreakableClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn elapsed(&self) -> Duration {
+        if self.0.load(Ordering::SeqCst) {
+            // Unlike `panic!`, without a message on the standard error stream.
+            std::panic::resume_unwind(Box::new("the clock is broken"));
+        }
+        Duration::from_secs(1)
+    }
+}
+
+/// A second panic while the thread unwinds would abort the process.
+#[tokio::test]
+async fn a_panic_while_a_panicking_call_is_settled_does_not_abort() {
+    let clock = Arc::new(BreakableClock::default());
+    let config = consecutive(3).with_trip(TripPolicy::time_window(
+        Duration::from_secs(10),
+        RateThresholds::new(0.5, 10).with_slow_calls(Duration::from_secs(1), 0.9),
+    ));
+    let breaker = builder()
+        .default_config(config)
+        .clock(Arc::clone(&clock) as Arc<dyn Clock>)
+        .build()
+        .unwrap();
+    let broken = Arc::clone(&clock);
+    let operation: BoxedOperation = Box::new(move || {
+        Box::pin(async move {
+            broken.0.store(true, Ordering::SeqCst);
+            std::panic::resume_unwind(Box::new("the operation"))
+        })
+    });
+    let call = breaker.execute_with_circuit_breaker(operation, NAME, None);
+    let panic = std::panic::AssertUnwindSafe(call).catch_unwind().await.unwrap_err();
+    assert_eq!(
+        panic.downcast_ref::<&str>(),
+        Some(&"the operation"),
+        "the first panic continues"
+    );
+    clock.0.store(false, Ordering::SeqCst);
+    breaker
+        .execute_with_circuit_breaker(succeeding(), NAME, None)
+        .await
+        .unwrap();
+}
+
 #[test]
 fn threads_lose_no_count() {
     const THREADS: u64 = 8;

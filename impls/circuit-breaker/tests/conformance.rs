@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use networking_circuit_breaker::{SlidingWindowCircuitBreaker, SlidingWindowCircuitBreakerBuilder};
@@ -10,11 +11,13 @@ use networking_conformance::circuit_breaker::{CircuitBreakerHarness, suite};
 use networking_conformance::runner::Runner;
 use networking_conformance::{CaseRuntime, Harness};
 use networking_spi::circuit_breaker::{CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig};
+use networking_spi::clock::{Clock, SystemClock};
 
 fn main() -> ExitCode {
     Runner::new()
         .add(suite(), || Arc::new(SlidingWindow { wrapped: false }))
         .add(suite(), || Arc::new(SlidingWindow { wrapped: true }))
+        .add(suite(), || Arc::new(OneThread::default()))
         .run()
 }
 
@@ -81,5 +84,71 @@ impl CircuitBreakerHarness for SlidingWindow {
 
     async fn advance(&self, time: Duration) {
         tokio::time::advance(time).await;
+    }
+}
+
+/// The breaker in real time, in a runtime with one thread. Its clock runs with that of the system, and can be set forward, so that
+/// cases do not wait for the open time of a circuit.
+#[derive(Default)]
+struct OneThread(Arc<ForwardClock>);
+
+#[derive(Debug, Default)]
+struct ForwardClock {
+    system: SystemClock,
+    /// In nanoseconds.
+    forward: AtomicU64,
+}
+
+impl ForwardClock {
+    fn forward(&self) -> Duration {
+        Duration::from_nanos(self.forward.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for ForwardClock {
+    fn now(&self) -> SystemTime {
+        self.system.now() + self.forward()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.system.elapsed() + self.forward()
+    }
+}
+
+impl Harness for OneThread {
+    fn backend(&self) -> &'static str {
+        "sliding_window_one_thread"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::CurrentThread
+    }
+}
+
+#[async_trait]
+impl CircuitBreakerHarness for OneThread {
+    fn capabilities(&self) -> &'static CircuitBreakerCapabilities {
+        const { &CircuitBreakerCapabilities::all() }
+    }
+
+    fn breaker(&self, config: CircuitBreakerConfig) -> Arc<dyn CircuitBreaker> {
+        let builder = SlidingWindowCircuitBreaker::builder().clock(self.0.clone());
+        SlidingWindow { wrapped: false }.build(builder.default_config(config))
+    }
+
+    fn bounded_breaker(&self, config: CircuitBreakerConfig, max_circuits: usize) -> Option<Arc<dyn CircuitBreaker>> {
+        let builder = SlidingWindowCircuitBreaker::builder().clock(self.0.clone());
+        Some(SlidingWindow { wrapped: false }.build(builder.default_config(config).max_circuits(max_circuits)))
+    }
+
+    fn event_capacity(&self) -> Option<usize> {
+        Some(EVENT_CAPACITY)
+    }
+
+    async fn advance(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).expect("cases advance by seconds");
+        self.0.forward.fetch_add(nanos, Ordering::SeqCst);
+        // Other tasks notice it.
+        tokio::task::yield_now().await;
     }
 }

@@ -6,6 +6,7 @@
 mod cached_harness;
 mod http_harness;
 mod live;
+mod recorded_harness;
 mod websocket_harness;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     if servers.is_none() {
         runner = runner
             .add(http::suite(), || Arc::new(http_harness::Hyper))
+            .add(http::suite(), || Arc::new(http_harness::OneThread))
             .add(http::suite(), || Arc::new(http_harness::BareHyper))
             .add(http::suite(), || Arc::new(http_harness::Reqwest))
             .add(http::suite(), || Arc::new(http_harness::BareReqwest))
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
             .add(http::suite(), || Arc::new(http_harness::Pointers))
             .add(http::suite(), || Arc::new(cached_harness::CachedHyper))
             .add(http::suite(), || Arc::new(cached_harness::CachedMemory))
+            .add(http::suite(), || Arc::new(recorded_harness::RecordedMemory::new()))
             .add(websocket::suite(), || Arc::new(websocket_harness::Tungstenite))
             .add(websocket::suite(), || Arc::new(websocket_harness::Standard))
             .add(websocket::suite(), || Arc::new(websocket_harness::OverReqwest))

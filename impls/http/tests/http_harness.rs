@@ -20,6 +20,9 @@ pub(crate) struct Hyper;
 /// The bare transport over hyper.
 pub(crate) struct BareHyper;
 
+/// The standard stack over hyper, in a runtime with one thread.
+pub(crate) struct OneThread;
+
 /// The standard stack over reqwest.
 pub(crate) struct Reqwest;
 
@@ -55,6 +58,30 @@ impl HttpHarness for Hyper {
 
     fn subject(&self, origin: &Origin) -> HttpSubject {
         HttpSubject::extended(Arc::new(hyper(origin)))
+    }
+}
+
+impl Harness for OneThread {
+    fn backend(&self) -> &'static str {
+        "hyper-one-thread"
+    }
+
+    fn runtime(&self) -> CaseRuntime {
+        CaseRuntime::CurrentThread
+    }
+}
+
+impl HttpHarness for OneThread {
+    fn capabilities(&self) -> &'static HttpCapabilities {
+        Hyper.capabilities()
+    }
+
+    fn extended_capabilities(&self) -> Option<&'static HttpExtendedCapabilities> {
+        Hyper.extended_capabilities()
+    }
+
+    fn subject(&self, origin: &Origin) -> HttpSubject {
+        Hyper.subject(origin)
     }
 }
 

@@ -9,7 +9,6 @@ use networking_conformance::report::Outcome;
 
 use crate::client::transport::run_child;
 use crate::http_harness;
-use crate::raw::closed_port;
 
 /// The in-memory client is fast, so every saboteur that can be caught in memory is tested there.
 #[test]
@@ -54,25 +53,25 @@ fn a_call_that_does_not_end_says_what_the_case_waited_for() {
     }
 }
 
+const NO_PROXIES: &str = "http::connection::proxies_of_the_environment_are_not_used";
+
 /// Set for the child only: see `child_with_proxies_in_the_environment`.
 #[test]
 fn proxies_of_the_environment_are_noticed() {
-    let proxy = format!("http://127.0.0.1:{}/", closed_port());
-    run_child(
-        "http_saboteurs::child_with_proxies_in_the_environment",
-        &[("HTTP_PROXY", &proxy), ("http_proxy", &proxy)],
-    );
+    let suite = suite();
+    let case = suite.cases.iter().find(|case| case.id == NO_PROXIES);
+    let applies = case.expect("the case exists").applies;
+    let Applies::InEnvironment(variables) = applies(&http_harness::Hyper) else {
+        panic!("the environment of the tests has the proxies of the suite");
+    };
+    run_child("http_saboteurs::child_with_proxies_in_the_environment", variables);
 }
 
 #[test]
 #[ignore = "run by proxies_of_the_environment_are_noticed, with its environment"]
 fn child_with_proxies_in_the_environment() {
     let suite = suite();
-    let run = |factory| {
-        suite
-            .run_id("http::connection::proxies_of_the_environment_are_not_used", &factory)
-            .outcome
-    };
+    let run = |factory| suite.run_id(NO_PROXIES, &factory).outcome;
     assert_eq!(run(suite.factory(|| Arc::new(http_harness::Hyper))), Outcome::Passed);
     assert_eq!(run(suite.factory(|| Arc::new(http_harness::Reqwest))), Outcome::Passed);
     let saboteur = || SaboteurHarness::new(http_harness::Hyper, Saboteur::UsesProxiesOfTheEnvironment);

@@ -1,8 +1,8 @@
 //! The harness of `MemoryKafka`, for all tests that run the suite.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -158,6 +158,28 @@ impl KafkaHarness for MemoryHarness {
     }
 }
 
+/// What the toolkit supports over a client without capabilities.
+static OVER_A_MINIMAL_CLIENT: LazyLock<KafkaExtendedCapabilities> = LazyLock::new(|| {
+    let mut capabilities = KafkaExtendedCapabilities::none();
+    capabilities.schema_types = if cfg!(feature = "json-schema") {
+        vec![SchemaType::Avro, SchemaType::Json, SchemaType::Protobuf]
+    } else {
+        vec![SchemaType::Avro, SchemaType::Protobuf]
+    };
+    capabilities.compatibility_types.clone_from(&capabilities.schema_types);
+    capabilities.diagnostics = true;
+    capabilities.tuning = true;
+    capabilities
+});
+
+/// What the toolkit supports over a client with groups, which it can replace.
+static OVER_A_REPLACEABLE_CLIENT: LazyLock<KafkaExtendedCapabilities> = LazyLock::new(|| {
+    let mut capabilities = OVER_A_MINIMAL_CLIENT.clone();
+    capabilities.streams = true;
+    capabilities.security = true;
+    capabilities
+});
+
 /// The toolkit over the clients of this harness. With all capabilities, it can replace its client.
 #[async_trait]
 impl KafkaExtendedHarness for MemoryHarness {
@@ -176,20 +198,12 @@ impl KafkaExtendedHarness for MemoryHarness {
         Ok(Arc::new(toolkit.build()))
     }
 
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
-        let minimal = *self.capabilities == KafkaCapabilities::none();
-        let mut capabilities = KafkaExtendedCapabilities::none();
-        capabilities.streams = !minimal;
-        capabilities.security = !minimal;
-        capabilities.schema_types = if cfg!(feature = "json-schema") {
-            vec![SchemaType::Avro, SchemaType::Json, SchemaType::Protobuf]
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities {
+        if *self.capabilities == KafkaCapabilities::none() {
+            &OVER_A_MINIMAL_CLIENT
         } else {
-            vec![SchemaType::Avro, SchemaType::Protobuf]
-        };
-        capabilities.compatibility_types.clone_from(&capabilities.schema_types);
-        capabilities.diagnostics = true;
-        capabilities.tuning = true;
-        capabilities
+            &OVER_A_REPLACEABLE_CLIENT
+        }
     }
 
     fn can_set_level(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Harnesses over librdkafka: its mock cluster, and a real cluster.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -252,8 +252,8 @@ fn toolkit(client: Arc<dyn KafkaClient>, registry: &SchemaRegistry) -> Arc<dyn K
     Arc::new(toolkit.build())
 }
 
-/// What the toolkit declares without a factory of clients.
-fn toolkit_capabilities() -> KafkaExtendedCapabilities {
+/// What the toolkit supports without a factory of clients.
+static TOOLKIT_CAPABILITIES: LazyLock<KafkaExtendedCapabilities> = LazyLock::new(|| {
     let mut capabilities = KafkaExtendedCapabilities::none();
     capabilities.streams = true;
     capabilities.schema_types = vec![SchemaType::Avro, SchemaType::Protobuf];
@@ -264,7 +264,7 @@ fn toolkit_capabilities() -> KafkaExtendedCapabilities {
     capabilities.diagnostics = true;
     capabilities.tuning = true;
     capabilities
-}
+});
 
 #[async_trait]
 impl KafkaExtendedHarness for Mock {
@@ -272,8 +272,8 @@ impl KafkaExtendedHarness for Mock {
         Ok(toolkit(self.client().await?, &self.registry))
     }
 
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
-        toolkit_capabilities()
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities {
+        &TOOLKIT_CAPABILITIES
     }
 
     fn can_set_level(&self) -> bool {
@@ -291,8 +291,8 @@ impl KafkaExtendedHarness for RealCluster {
         Ok(toolkit(self.client().await?, &self.registry))
     }
 
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
-        toolkit_capabilities()
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities {
+        &TOOLKIT_CAPABILITIES
     }
 
     fn can_set_level(&self) -> bool {

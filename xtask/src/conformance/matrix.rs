@@ -33,12 +33,33 @@ impl Clauses {
     }
 }
 
-/// Renders the reports.
-pub(crate) fn render(reports: &[CaseReport], clauses: &Clauses) -> String {
+/// The reports of the domains of which a case was run. Without their servers, all cases of a domain may be skipped.
+pub(crate) fn ran(reports: &[CaseReport]) -> Vec<CaseReport> {
+    let skipped = skipped_domains(reports);
+    let ran = reports.iter().filter(|report| !skipped.contains_key(&*report.domain));
+    ran.cloned().collect()
+}
+
+/// The reports of domains whose cases were all skipped.
+fn skipped_domains(reports: &[CaseReport]) -> BTreeMap<&str, Vec<&CaseReport>> {
+    let mut domains = by_domain(reports);
+    domains.retain(|_, reports| reports.iter().all(|report| report.outcome == Outcome::Skipped));
+    domains
+}
+
+fn by_domain(reports: &[CaseReport]) -> BTreeMap<&str, Vec<&CaseReport>> {
     let mut domains = BTreeMap::<&str, Vec<&CaseReport>>::new();
     for report in reports {
         domains.entry(&report.domain).or_default().push(report);
     }
+    domains
+}
+
+/// Renders the reports. A domain whose cases were all skipped is one line, and no table.
+pub(crate) fn render(reports: &[CaseReport], clauses: &Clauses) -> String {
+    let skipped = skipped_domains(reports);
+    let mut domains = by_domain(reports);
+    domains.retain(|domain, _| !skipped.contains_key(domain));
     let totals = SuiteReport::new(reports.to_vec()).counts();
     let page = html! {
         (DOCTYPE)
@@ -57,6 +78,9 @@ pub(crate) fn render(reports: &[CaseReport], clauses: &Clauses) -> String {
                 p {
                     (reports.len()) " cases"
                     @for (outcome, count) in &totals { ", " (count) " " (text(*outcome)) }
+                }
+                @for (domain, reports) in &skipped {
+                    p { (domain) ": " (reports.len()) " cases, all skipped: " (reports[0].reason) }
                 }
                 (filters(domains.keys().copied()))
                 main { @for (domain, reports) in &domains { (section(domain, reports, clauses)) } }
@@ -247,6 +271,27 @@ mod tests {
         assert_eq!(page.matches(r#"<td class="absent">not run</td>"#).count(), 2);
         assert!(page.contains("<caption>http: 2 cases, 2 backends</caption>"));
         assert!(page.contains(r#"<span class="reason">retry</span>"#));
+    }
+
+    #[test]
+    fn a_domain_that_was_not_run_is_a_line() {
+        let mut live = report(
+            "mine",
+            "live::one",
+            "httpbin",
+            "skipped",
+            "cargo xtask live http starts the servers",
+        );
+        live.domain = "live_http".to_owned();
+        let reports = [report("mine", "http::one", "HTTP-1", "skipped", "no sockets"), live];
+        let passed = report("mine", "http::two", "HTTP-2", "passed", "");
+        let page = render(&[&reports[..], &[passed]].concat(), &Clauses::default());
+        assert_eq!(page.matches("<table>").count(), 1);
+        position(
+            &page,
+            "<p>live_http: 1 cases, all skipped: cargo xtask live http starts the servers</p>",
+        );
+        assert!(ran(&reports).is_empty(), "all are skipped");
     }
 
     #[test]

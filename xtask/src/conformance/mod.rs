@@ -9,7 +9,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use networking_conformance::report::{CaseReport, Counts, Outcome, REPORT_DIRECTORY, junit};
 
-pub(crate) use self::matrix::{Clauses, render};
+pub(crate) use self::matrix::{Clauses, ran, render};
 use crate::{Result, workspace};
 
 /// The merged report, and the page.

@@ -271,10 +271,10 @@ fn has_invalid_target(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per case for a bridge's sink. The argument is a closure or function that makes the harness, as an
-    /// `Arc` of a type that implements [`SinkHarness`](crate::endpoint::sink::SinkHarness).
+    /// Expands to one `#[test]` per case for a bridge's sink. The argument is a closure or function that makes the harness: a
+    /// type that implements [`SinkHarness`](crate::endpoint::sink::SinkHarness), or an `Arc` of it.
     macro sink_conformance;
-    domain "endpoint" in endpoint_sink;
+    domain "endpoint" in endpoint::sink;
     harness dyn SinkHarness;
     modules { sink_lifecycle, sink_content, sink_deliver, sink_failure }
     cases {

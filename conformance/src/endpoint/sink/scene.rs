@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use networking_spi::Result as SpiResult;
 use networking_spi::bridge::{BridgeMessage, BridgeSink, HealthState};
 
+use super::super::Content;
+use super::super::content::Passage;
 use super::{Dyn, Received, SinkPeer, SinkProfile};
 use crate::kit::Failure;
 use crate::{CaseResult, check};
@@ -69,8 +72,23 @@ impl Scene {
             .collect()
     }
 
+    pub(super) async fn stop(&self) -> CaseResult {
+        Ok(self.within("`stop`", self.sink.stop()).await??)
+    }
+
+    pub(super) async fn health(&self) -> HealthState {
+        self.sink.health().await.state
+    }
+}
+
+#[async_trait]
+impl Passage for Scene {
+    fn content(&self) -> &Content {
+        &self.profile.content
+    }
+
     /// Delivers a message, and returns the one that the peer has then received last.
-    pub(super) async fn pass(&self, message: BridgeMessage) -> Result<BridgeMessage, Failure> {
+    async fn pass(&self, message: BridgeMessage) -> Result<BridgeMessage, Failure> {
         let before = self.received().await.len();
         self.deliver(message).await?;
         let mut received = self.received().await;
@@ -84,13 +102,5 @@ impl Scene {
             .pop()
             .map(|received| received.message)
             .ok_or_else(|| Failure::new("`deliver` succeeded, but the peer has no message"))
-    }
-
-    pub(super) async fn stop(&self) -> CaseResult {
-        Ok(self.within("`stop`", self.sink.stop()).await??)
-    }
-
-    pub(super) async fn health(&self) -> HealthState {
-        self.sink.health().await.state
     }
 }

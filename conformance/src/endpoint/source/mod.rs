@@ -211,10 +211,10 @@ fn can_be_away(harness: &Dyn) -> Applies {
 
 define_suite! {
     ($)
-    /// Expands to one `#[test]` per case for a bridge's source. The argument is a closure or function that makes the harness, as
-    /// an `Arc` of a type that implements [`SourceHarness`](crate::endpoint::source::SourceHarness).
+    /// Expands to one `#[test]` per case for a bridge's source. The argument is a closure or function that makes the harness: a
+    /// type that implements [`SourceHarness`](crate::endpoint::source::SourceHarness), or an `Arc` of it.
     macro source_conformance;
-    domain "endpoint" in endpoint_source;
+    domain "endpoint" in endpoint::source;
     harness dyn SourceHarness;
     modules { source_lifecycle, source_content, source_receive, source_settle, source_stop }
     cases {

@@ -5,12 +5,14 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::ErrorKind;
 use networking_spi::bridge::{BridgeMessage, BridgeReceipt, BridgeSource, Delivery, Disposition};
 use networking_spi::error::NetworkError;
 
-use super::super::{Sent, settle};
+use super::super::content::Passage;
+use super::super::{Content, Sent, settle};
 use super::{Dyn, PeerOutcome, PeerOutcomes, SourcePeer, SourceProfile};
 use crate::CaseResult;
 use crate::kit::Failure;
@@ -81,12 +83,6 @@ impl Scene {
         let message = taken(&mut delivery)?;
         delivery.acknowledge(receipt(&message));
         Ok(message)
-    }
-
-    /// Sends a message, receives and acknowledges it.
-    pub(super) async fn pass(&self, message: BridgeMessage) -> Result<BridgeMessage, Failure> {
-        self.send(message).await?;
-        self.receive_and_acknowledge().await
     }
 
     pub(super) async fn stop(&self) -> CaseResult {
@@ -189,6 +185,19 @@ impl Scene {
             }
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Passage for Scene {
+    fn content(&self) -> &Content {
+        &self.profile.content
+    }
+
+    /// Sends a message, receives and acknowledges it.
+    async fn pass(&self, message: BridgeMessage) -> Result<BridgeMessage, Failure> {
+        self.send(message).await?;
+        self.receive_and_acknowledge().await
     }
 }
 

@@ -6,51 +6,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 use networking_spi::validate::Validate;
 
-use super::super::sample::{check_headers, check_payload, headers, message, payloads, values};
+use super::super::content::{self, Passage};
+use super::super::sample::{headers, message};
 use super::Dyn;
 use super::scene::Scene;
 use crate::{CaseResult, check, check_eq};
 
 pub(super) async fn payloads_arrive_byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    for (index, payload) in payloads(&scene.profile.content).into_iter().enumerate() {
-        let mut sent = message(&index.to_string());
-        sent.payload = payload.clone();
-        check_payload(&payload, &scene.pass(sent).await?.payload)?;
-    }
-    Ok(())
+    content::payloads_pass(&scene).await
 }
 
 pub(super) async fn keys_arrive_byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    let keys = values(scene.profile.content.key).into_iter().map(Some).chain([None]);
-    for (index, key) in keys.enumerate() {
-        let mut sent = message(&index.to_string());
-        sent.key.clone_from(&key);
-        check_eq!(scene.pass(sent).await?.key, key, "the key");
-    }
-    Ok(())
+    content::keys_pass(&scene).await
 }
 
 pub(super) async fn header_fields_arrive_byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
-    let fields = headers(&scene.profile.content);
-    let mut sent = message("1");
-    sent.headers.clone_from(&fields);
-    let arrived = scene.pass(sent).await?;
-    check_headers(&scene.profile.content, &fields, &arrived.headers)
+    content::headers_pass(&scene, headers(scene.content())).await
 }
 
 pub(super) async fn content_types_arrive(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::started(&harness).await?;
     let types = [Some("application/json"), Some("text/plain; charset=utf-8"), None];
-    for (index, content_type) in types.into_iter().enumerate() {
-        let mut sent = message(&index.to_string());
-        sent.content_type = content_type.map(str::to_owned);
-        let arrived = scene.pass(sent).await?;
-        check_eq!(arrived.content_type.as_deref(), content_type, "the content type");
-    }
-    Ok(())
+    content::content_types_pass(&scene, &types).await
 }
 
 pub(super) async fn ids_are_valid_and_unique(harness: Arc<Dyn>) -> CaseResult {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use networking_spi::ErrorKind;
 use networking_spi::bridge::HealthState;
 
+use super::super::content::Passage as _;
 use super::super::sample::{CONFIDENTIAL, check_confidential, message};
 use super::super::{Carries, poll_times, settle};
 use super::Dyn;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::super::content::Passage as _;
 use super::super::sample::message;
 use super::super::{poll_times, settle};
 use super::Dyn;

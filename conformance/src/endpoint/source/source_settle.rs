@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::content::Passage as _;
 use super::super::sample::message;
 use super::super::settle;
 use super::scene::{Scene, permanent, receipt, taken, transient};

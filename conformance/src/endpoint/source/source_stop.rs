@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use networking_spi::ErrorKind;
 
+use super::super::content::Passage as _;
 use super::super::sample::message;
 use super::super::{poll_times, settle};
 use super::scene::{Scene, receipt, taken};

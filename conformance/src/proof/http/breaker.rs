@@ -9,52 +9,16 @@ use futures_core::stream::BoxStream;
 use networking_spi::Result;
 use networking_spi::circuit_breaker::{
     BoxedOperation, CallRecord, Circuit, CircuitBreaker, CircuitBreakerCapabilities, CircuitBreakerConfig,
-    CircuitEvent, CircuitMetrics, CircuitRejection, CircuitState, Deadline, OperationOutput, Permit, PermitToken,
+    CircuitEvent, CircuitMetrics, CircuitState, OperationOutput,
 };
+
+use crate::completing_circuit::CompletingCircuit;
 
 /// Alters each record and passes it to the inner breaker.
 #[derive(Debug)]
 pub(super) struct AlteringBreaker {
     pub(super) inner: Arc<dyn CircuitBreaker>,
     pub(super) alter: fn(CallRecord) -> CallRecord,
-}
-
-#[derive(Debug)]
-struct AlteringCircuit {
-    inner: Arc<dyn Circuit>,
-    alter: fn(CallRecord) -> CallRecord,
-}
-
-impl Circuit for AlteringCircuit {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn try_acquire(&self) -> Result<Permit<'_>, CircuitRejection> {
-        // `complete` records the inner permit.
-        let token = self.inner.try_acquire()?.into_token();
-        Ok(Permit::new(self, token))
-    }
-
-    fn state(&self) -> CircuitState {
-        self.inner.state()
-    }
-
-    fn metrics(&self) -> CircuitMetrics {
-        self.inner.metrics()
-    }
-
-    fn config(&self) -> Arc<CircuitBreakerConfig> {
-        self.inner.config()
-    }
-
-    fn deadline(&self, limit: Option<Duration>) -> Option<Deadline> {
-        self.inner.deadline(limit)
-    }
-
-    fn complete(&self, token: PermitToken, record: CallRecord) {
-        self.inner.complete(token, (self.alter)(record));
-    }
 }
 
 #[async_trait]
@@ -71,10 +35,11 @@ impl CircuitBreaker for AlteringBreaker {
     }
 
     fn circuit(&self, name: &str) -> Result<Arc<dyn Circuit>> {
-        Ok(Arc::new(AlteringCircuit {
-            inner: self.inner.circuit(name)?,
-            alter: self.alter,
-        }))
+        let alter = self.alter;
+        Ok(CompletingCircuit::over(
+            self.inner.circuit(name)?,
+            move |circuit, token, record| circuit.complete(token, alter(record)),
+        ))
     }
 
     fn circuit_state(&self, name: &str) -> Result<CircuitState> {

@@ -8,18 +8,15 @@ mod processor;
 mod saboteur;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use networking_spi::kafka::{
-    CompatibilityLevel, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities,
-};
+use networking_spi::kafka::{CompatibilityLevel, KafkaExtended, KafkaExtendedCapabilities};
 
 use self::extended::SaboteurExtended;
 pub use self::saboteur::Saboteur;
-use crate::kafka::KafkaHarness;
 use crate::kafka_extended::KafkaExtendedHarness;
-use crate::kit::{CaseResult, CaseRuntime, Failure, Harness, KnownFailure};
+use crate::kit::{CaseResult, Failure};
+use crate::proof::kafka::delegate_to_inner;
 
 /// A harness whose instances make the mistake of one [`Saboteur`].
 #[derive(Debug)]
@@ -35,46 +32,10 @@ impl<H: KafkaExtendedHarness> SaboteurHarness<H> {
     }
 }
 
-impl<H: KafkaExtendedHarness> Harness for SaboteurHarness<H> {
-    fn backend(&self) -> &'static str {
-        self.inner.backend()
-    }
-
-    fn runtime(&self) -> CaseRuntime {
-        self.inner.runtime()
-    }
-
-    fn patience(&self) -> Duration {
-        self.inner.patience()
-    }
-
-    fn known_failures(&self) -> Vec<KnownFailure> {
-        Vec::new()
-    }
-}
-
-/// The methods that the suite of the extended operations uses.
-#[async_trait]
-impl<H: KafkaExtendedHarness> KafkaHarness for SaboteurHarness<H> {
-    async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
-        self.inner.client().await
-    }
-
-    fn capabilities(&self) -> &'static KafkaCapabilities {
-        self.inner.capabilities()
-    }
-
-    async fn topic(&self, partitions: i32) -> Result<String, Failure> {
-        self.inner.topic(partitions).await
-    }
-
-    fn unique(&self, what: &str) -> String {
-        self.inner.unique(what)
-    }
-
-    fn quiet(&self) -> Duration {
-        self.inner.quiet()
-    }
+delegate_to_inner! {
+    bound KafkaExtendedHarness;
+    client |_, client| client;
+    capabilities |_, stated| stated;
 }
 
 #[async_trait]
@@ -86,9 +47,9 @@ impl<H: KafkaExtendedHarness> KafkaExtendedHarness for SaboteurHarness<H> {
         )))
     }
 
-    fn extended_capabilities(&self) -> KafkaExtendedCapabilities {
+    fn extended_capabilities(&self) -> &'static KafkaExtendedCapabilities {
         match self.saboteur {
-            Saboteur::HidesCapabilities => KafkaExtendedCapabilities::none(),
+            Saboteur::HidesCapabilities => const { &KafkaExtendedCapabilities::none() },
             _ => self.inner.extended_capabilities(),
         }
     }

@@ -182,8 +182,10 @@ saboteurs! {
     ReportsTheSourceHealthOnly,
     /// Reports an error share of 0.
     HidesTheErrorShare,
-    /// Reports that it cannot pause, although it can.
-    HidesPause,
+    /// Pauses, although neither it nor its author declares that.
+    PausesUndeclared,
+    /// Does not declare that it can pause.
+    ForgetsACapability,
 }
 
 /// The in-process bridge with one saboteur.
@@ -519,7 +521,7 @@ impl CommunicationBridge for SaboteurBridge {
 
     fn capabilities(&self) -> BridgeCapabilities {
         let mut capabilities = self.bridge.capabilities();
-        capabilities.pause = !self.is(Saboteur::HidesPause);
+        capabilities.pause = !self.is(Saboteur::PausesUndeclared) && !self.is(Saboteur::ForgetsACapability);
         capabilities
     }
 }

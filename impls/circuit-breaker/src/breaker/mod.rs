@@ -3,6 +3,7 @@
 mod builder;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,6 +254,12 @@ impl<'a> NamedCall<'a> {
 
 impl Drop for NamedCall<'_> {
     fn drop(&mut self) {
-        self.settle(CallRecord::dropped(std::thread::panicking()));
+        if !std::thread::panicking() {
+            return self.settle(CallRecord::dropped(false));
+        }
+        // A panic that leaves a destructor while the thread unwinds aborts the process, for example one of an injected clock. The
+        // first panic continues.
+        let settled = catch_unwind(AssertUnwindSafe(|| self.settle(CallRecord::dropped(true))));
+        drop(settled);
     }
 }
