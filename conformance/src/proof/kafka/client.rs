@@ -8,9 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState, KafkaCapabilities,
-    KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, PartitionOffset, ProducerConfig,
-    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState,
+    KafkaCapabilities, KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic,
+    PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 
@@ -409,6 +409,10 @@ impl KafkaClient for SaboteurClient {
             }
         }
         Ok(())
+    }
+
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        self.inner.consumer_assignment(&self.inner_id(consumer)).await
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
