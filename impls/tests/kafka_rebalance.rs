@@ -49,7 +49,7 @@ fn member() {
             config
                 .with_session_timeout(Duration::from_secs(6))
                 .with_backend_setting("heartbeat.interval.ms", "500")
-                .with_backend_setting("partition.assignment.strategy", strategy)
+                .with_backend_setting("partition.assignment.strategy", &strategy)
         };
         let client = RdKafkaClient::builder(variable("KAFKA_BOOTSTRAP"))
             .build()
@@ -74,7 +74,7 @@ fn member() {
                     delivery.acknowledge(BridgeReceipt::new("id", Disposition::Delivered, "out"));
                 }
                 Ok(None) => break,
-                Err(error) if error.retryability().is_retryable() => eprintln!("{strategy}: {error}"),
+                Err(error) if error.retryability().is_retryable() => eprintln!("{error}"),
                 Err(error) => panic!("{error:?}"),
             }
         }
