@@ -243,7 +243,7 @@ crate::saboteurs! {
         /// The epoch of a partition never changes.
         EpochsNeverChange => ["assignment::a_new_epoch_starts_at_the_committed_offset"],
         /// Requesting the assignment takes part in a rebalance.
-        AssignmentConsumes => ["assignment::a_new_epoch_starts_at_the_committed_offset", "assignment::it_changes_only_while_consuming"],
+        AssignmentConsumes => ["assignment::it_changes_only_while_consuming"],
         /// A missing position is reported once.
         FailsOnce => ["consume::fail_is_reported_until_an_offset_is_committed"],
         /// A deleted topic is an empty one.

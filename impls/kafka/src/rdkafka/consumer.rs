@@ -199,17 +199,16 @@ impl Consumer {
         let mut closing = self.closing.subscribe();
         let mut transient = None;
         loop {
-            let next = match read_queue(stream) {
-                Some(next) => Ok(Some(next)),
-                None => {
-                    self.check_position()?;
-                    tokio::select! {
-                        biased;
-                        next = timeout_at(deadline, stream.next()) => next,
-                        () = self.watch.wait() => return Ok(Next::Changes),
-                        _ = closing.wait_for(|closing| *closing) => {
-                            return Err(NetworkError::closed(CONSUME, "the consumer"));
-                        }
+            let next = if let Some(next) = read_queue(stream) {
+                Ok(Some(next))
+            } else {
+                self.check_position()?;
+                tokio::select! {
+                    biased;
+                    next = timeout_at(deadline, stream.next()) => next,
+                    () = self.watch.wait() => return Ok(Next::Changes),
+                    _ = closing.wait_for(|closing| *closing) => {
+                        return Err(NetworkError::closed(CONSUME, "the consumer"));
                     }
                 }
             };
@@ -262,8 +261,8 @@ impl Consumer {
                 }
             } else if !affected.is_empty() {
                 let targets = affected.into_iter().map(|partition| (partition, Offset::Beginning));
-                let moved = mover.seek(targets.collect()).await?;
-                self.membership.lock().reset(moved);
+                let at_start = mover.seek(targets.collect()).await?;
+                self.membership.lock().reset(at_start);
             }
             self.watch.adopted(&changes);
         }

@@ -24,13 +24,15 @@ pub(super) struct TopicIdentity {
 }
 
 /// Describes topics with one request (KIP-516), without creating them. `None` for a topic that does not exist. Topics that
-/// cannot be described now are missing in the result. Blocks for at most about `limit`.
+/// cannot be described now are missing in the result. The request is sent to this broker, and not to the controller, which is
+/// librdkafka's default. Blocks for at most about `limit`.
 ///
 /// # Safety
 /// `client` must be a running client of librdkafka until this returns.
 pub(super) unsafe fn describe(
     client: *mut RDKafka,
     operation: &'static str,
+    broker: i32,
     names: &[String],
     limit: Duration,
 ) -> Result<BTreeMap<String, Option<TopicIdentity>>> {
@@ -69,6 +71,13 @@ pub(super) unsafe fn describe(
         );
         if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(error::from_code(operation, code.into()));
+        }
+        if broker >= 0 {
+            let code =
+                raw::rd_kafka_AdminOptions_set_broker(options.pointer(), broker, message.as_mut_ptr(), message.len());
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(error::from_code(operation, code.into()));
+            }
         }
         let queue = Owned::new(raw::rd_kafka_queue_new(client), raw::rd_kafka_queue_destroy).ok_or_else(failed)?;
         raw::rd_kafka_DescribeTopics(client, topics.pointer(), options.pointer(), queue.pointer());

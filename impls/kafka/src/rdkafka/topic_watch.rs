@@ -23,6 +23,9 @@ const OPERATION: &str = "kafka.consume_messages";
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const MISSING_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a description may take.
+const DESCRIBE_LIMIT: Duration = Duration::from_secs(5);
+
 type Description = BTreeMap<String, Option<TopicIdentity>>;
 
 pub(super) struct TopicWatch {
@@ -203,11 +206,16 @@ impl State {
 
 async fn describe(control: &Control, names: Vec<String>) -> Result<Description> {
     let request = move |calls: &BlockingCalls<'_>| {
+        let Some(first) = names.first() else {
+            return Ok(Description::new());
+        };
+        // The broker that answers is reachable.
+        let broker = calls.metadata(Some(first))?.orig_broker_id();
         let client = calls.consumer.client().native_ptr();
         #[allow(unsafe_code, reason = "the module `topic_ids` explains it")]
         // SAFETY: `calls` borrows the consumer, so its client runs until this returns.
         unsafe {
-            topic_ids::describe(client, calls.operation, &names, calls.limit)
+            topic_ids::describe(client, calls.operation, broker, &names, calls.limit.min(DESCRIBE_LIMIT))
         }
     };
     control.call(OPERATION, request).await
