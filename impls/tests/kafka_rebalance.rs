@@ -13,11 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use networking_impls::bridge::KafkaSource;
 use networking_impls::kafka::rdkafka::RdKafkaClient;
 use networking_spi::bridge::{BridgeReceipt, BridgeSource, Disposition};
+use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{ConsumerConfig, KafkaClient, NewTopic, OffsetReset, ProducerConfig, ProducerRecord};
 
 const PARTITIONS: i32 = 6;
@@ -130,7 +131,9 @@ async fn write(bootstrap: &str, topic: &str, records: usize, pause: Duration) {
                 .with_value(number.to_string())
         });
         let written = client.produce_messages(&producer, batch.collect()).await.expect("open");
-        written.into_iter().for_each(|result| drop(result.expect("written")));
+        for result in written {
+            result.expect("written");
+        }
         tokio::time::sleep(pause).await;
     }
     client.close_producer(&producer).await.expect("written");
@@ -138,7 +141,7 @@ async fn write(bootstrap: &str, topic: &str, records: usize, pause: Duration) {
 
 /// Returns the numbers of lost and of doubled records.
 fn run(bootstrap: &str, strategy: &str, changes: usize, records: usize) -> (usize, usize) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let since = SystemClock::new().now().duration_since(UNIX_EPOCH).expect("after 1970");
     let topic = format!("rebalance-{strategy}-{}", since.as_millis());
     let runtime = tokio::runtime::Runtime::new().expect("it starts");
     let client = RdKafkaClient::builder(bootstrap).build().expect("valid");
@@ -171,7 +174,7 @@ fn run(bootstrap: &str, strategy: &str, changes: usize, records: usize) -> (usiz
     let mut members = vec![Member::start(strategy, &topic, sender.clone())];
     let (mut joins, mut leaves, mut kills) = (1, 0, 0);
     for change in 0..changes {
-        thread::sleep(pace.mul_f64(0.5 + fastrand::f64()));
+        runtime.block_on(tokio::time::sleep(pace.mul_f64(0.5 + fastrand::f64())));
         if members.len() < 2 || (members.len() < MEMBERS && fastrand::bool()) {
             members.push(Member::start(strategy, &topic, sender.clone()));
             joins += 1;
@@ -189,7 +192,9 @@ fn run(bootstrap: &str, strategy: &str, changes: usize, records: usize) -> (usiz
     members.push(Member::start(strategy, &topic, sender));
     runtime.block_on(writing).expect("written");
     counter.join().expect("counted");
-    members.into_iter().for_each(Member::leave);
+    for member in members {
+        member.leave();
+    }
 
     let counts = counts.lock().expect("no panic");
     let lost: Vec<usize> = (0..records).filter(|value| !counts.contains_key(value)).collect();

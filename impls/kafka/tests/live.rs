@@ -1,8 +1,9 @@
 //! The librdkafka client against a real cluster, where the suite cannot say it: what only its admin requests can do.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use networking_kafka::rdkafka::RdKafkaClient;
+use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{
     ConsumeOptions, ConsumerConfig, ConsumerId, KafkaClient, NewTopic, OffsetReset, ProducerConfig, ProducerId,
     ProducerRecord,
@@ -45,7 +46,7 @@ async fn read(kafka: &RdKafkaClient, consumer: &ConsumerId, expected: &[String])
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it needs a Kafka cluster in KAFKA_BOOTSTRAP; `cargo xtask live kafka` runs it"]
 async fn live_records_of_an_added_partition_are_read_with_latest() {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let since = SystemClock::new().now().duration_since(UNIX_EPOCH).expect("after 1970");
     for protocol in ["classic", "consumer"] {
         let topic = format!("live-added-{protocol}-{}", since.as_nanos());
         let kafka = RdKafkaClient::builder(bootstrap()).build().expect("valid");
@@ -82,7 +83,9 @@ async fn live_records_of_an_added_partition_are_read_with_latest() {
             .create_partitions(&[NewPartitions::new(&topic, 3)], &AdminOptions::new())
             .await
             .expect("answered");
-        added.into_iter().for_each(|result| drop(result.expect("added")));
+        for result in added {
+            result.expect("added");
+        }
         let mut values = Vec::new();
         for partition in 1..3 {
             for number in 0..5 {

@@ -225,19 +225,19 @@ async fn describe(control: &Control, names: Vec<String>) -> Result<Description> 
 mod tests {
     use super::*;
 
-    fn identity(id: i64, partitions: i32) -> Option<TopicIdentity> {
+    fn identity(id: i64, partitions: i32) -> TopicIdentity {
         let id = (id, id);
-        Some(TopicIdentity { id, partitions })
+        TopicIdentity { id, partitions }
     }
 
-    fn described(topic: Option<TopicIdentity>) -> Description {
-        BTreeMap::from([("t".to_owned(), topic)])
+    fn described(topic: impl Into<Option<TopicIdentity>>) -> Description {
+        BTreeMap::from([("t".to_owned(), topic.into())])
     }
 
     #[tokio::test]
     async fn topics_that_are_deleted_created_again_or_larger_are_noticed() {
         let mut state = State {
-            last: BTreeMap::from([("t".to_owned(), identity(1, 2).expect("some"))]),
+            last: BTreeMap::from([("t".to_owned(), identity(1, 2))]),
             missing: BTreeSet::new(),
             changes: Changes::default(),
             next_check: Instant::now(),
