@@ -1,5 +1,6 @@
 //! Kafka endpoints over the in-memory cluster.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +9,12 @@ use networking_impls::kafka::memory::{Fault, FaultPoint, MemoryCluster};
 use networking_spi::Retryability;
 use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{
-    BridgeConfig, BridgeId, BridgeMessage, BridgeSource, BridgeState, DeliveryRetry, HealthState, RouteRule,
-    RoutingConfig,
+    BridgeConfig, BridgeId, BridgeMessage, BridgeReceipt, BridgeSource, BridgeState, DeliveryRetry, Disposition,
+    HealthState, RouteRule, RoutingConfig,
 };
-use networking_spi::kafka::{ConsumerConfig, KafkaMessage, NewTopic, OffsetReset, ProducerConfig, ProducerRecord};
+use networking_spi::kafka::{
+    ConsumeOptions, ConsumerConfig, KafkaMessage, NewTopic, OffsetReset, ProducerConfig, ProducerRecord,
+};
 use networking_spi::prelude::*;
 
 const GROUP: &str = "bridges";
@@ -360,6 +363,167 @@ async fn failures_to_consume_and_to_commit_are_retried() {
     assert_eq!(sink.messages().len(), 2);
     let health = bridge.monitor_bridge_health(&id).await.unwrap();
     assert_eq!(health.source.state, HealthState::Up, "{health:?}");
+}
+
+/// The values that the sink has, as numbers.
+fn numbers(sink: &MemorySink) -> Vec<i64> {
+    let payloads = sink.messages();
+    let text = payloads
+        .iter()
+        .map(|sent| std::str::from_utf8(&sent.message.payload).unwrap().parse());
+    text.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_commit_loses_no_record_of_a_kept_partition() {
+    for retryability in [Retryability::Now, Retryability::Never] {
+        for (window, refused) in [(1, 1), (1, 2), (1, 20), (64, 2), (64, 7)] {
+            let cluster = cluster(&[("in", 1)]).await;
+            write(&cluster, (0..10).map(|n| record(&n.to_string())).collect()).await;
+            let fault = Fault::new(FaultPoint::Commit, ErrorKind::Conflict).times(refused);
+            cluster.inject(fault.with_retryability(retryability));
+            let source = source(&cluster).with_window(window).unwrap();
+            let (bridge, id, sink) = bridged(&cluster, source).await;
+            wait_for_commit(&cluster, 10).await;
+            write(&cluster, vec![record("10")]).await;
+            wait_for_commit(&cluster, 11).await;
+            assert_eq!(
+                numbers(&sink),
+                (0..11).collect::<Vec<_>>(),
+                "window {window}, {refused} refused"
+            );
+            let health = bridge.monitor_bridge_health(&id).await.unwrap();
+            assert_eq!(health.source.state, HealthState::Up, "{health:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_commit_is_done_again_if_the_group_rebalances() {
+    let cluster = cluster(&[("in", 1)]).await;
+    write(&cluster, (0..10).map(|n| record(&n.to_string())).collect()).await;
+    cluster.inject(Fault::new(FaultPoint::Commit, ErrorKind::Conflict).times(4));
+    let (bridge, id, sink) = bridged(&cluster, source(&cluster)).await;
+    while sink.messages().len() < 10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bridge.destroy_bridge(&id).await.unwrap();
+    wait_for_commit(&cluster, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_join_and_leave_under_load_lose_no_record() {
+    const PARTITIONS: i32 = 6;
+    for seed in 0..20 {
+        fastrand::seed(seed);
+        let cluster = cluster(&[("in", PARTITIONS)]).await;
+        let client = cluster.client();
+        let producer = client.create_producer(ProducerConfig::new()).await.unwrap();
+        let mut sinks = Vec::new();
+        let mut bridges = Vec::new();
+        let mut written = 0_i64;
+        for _ in 0..40 {
+            for _ in 0..fastrand::usize(0..60) {
+                let record = record(&written.to_string()).with_partition(fastrand::i32(0..PARTITIONS));
+                client.produce_message(&producer, record).await.unwrap();
+                written += 1;
+            }
+            match fastrand::usize(..6) {
+                0 | 1 if bridges.len() < 4 => {
+                    let window = fastrand::usize(1..=8);
+                    let (bridge, id, sink) = bridged(&cluster, source(&cluster).with_window(window).unwrap()).await;
+                    sinks.push(sink);
+                    bridges.push((bridge, id));
+                }
+                2 if !bridges.is_empty() => {
+                    let (bridge, id) = bridges.swap_remove(fastrand::usize(..bridges.len()));
+                    bridge.destroy_bridge(&id).await.unwrap();
+                }
+                3 => cluster.inject(Fault::new(FaultPoint::Commit, ErrorKind::Conflict).times(fastrand::usize(1..5))),
+                4 => {
+                    // A member that reads, commits nothing and leaves.
+                    let config = ConsumerConfig::new(GROUP, ["in"]).with_offset_reset(OffsetReset::Earliest);
+                    let guest = client.create_consumer(config).await.unwrap();
+                    let options = ConsumeOptions::new().with_max_wait(Duration::from_millis(fastrand::u64(..30)));
+                    for _ in 0..3 {
+                        client.consume_messages(&guest, options).await.unwrap();
+                    }
+                    client.close_consumer(&guest).await.unwrap();
+                }
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..40))).await;
+        }
+        let (bridge, _, sink) = bridged(&cluster, source(&cluster)).await;
+        sinks.push(sink);
+        let lag = async || {
+            client
+                .consumer_group_info(GROUP)
+                .await
+                .unwrap()
+                .offsets
+                .iter()
+                .filter_map(|of| of.lag)
+                .sum::<i64>()
+        };
+        let all_committed = async {
+            while lag().await > 0 || client.consumer_group_info(GROUP).await.unwrap().offsets.len() < 6 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(300), all_committed)
+            .await
+            .expect("all records are committed");
+        drop((bridge, bridges));
+        let delivered: HashSet<i64> = sinks.iter().flat_map(|sink| numbers(sink)).collect();
+        let lost: Vec<i64> = (0..written).filter(|number| !delivered.contains(number)).collect();
+        assert!(lost.is_empty(), "seed {seed}: lost {lost:?} of {written}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_source_stays_in_its_group() {
+    let cluster = cluster(&[("in", 1)]).await;
+    write(&cluster, (0..600).map(|n| record(&n.to_string())).collect()).await;
+    let source = source(&cluster);
+    source.start().await.unwrap();
+    // The default `max_poll_interval` is 5 minutes.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let client = cluster.client();
+    let guest = client
+        .create_consumer(ConsumerConfig::new(GROUP, ["in"]))
+        .await
+        .unwrap();
+    assert!(client.consumer_assignment(&guest).await.unwrap().is_empty());
+    client.close_consumer(&guest).await.unwrap();
+    for expected in 0..600 {
+        let delivery = source.receive().await.unwrap().unwrap();
+        assert_eq!(delivery.message().unwrap().payload, expected.to_string().as_bytes());
+        delivery.acknowledge(BridgeReceipt::new("id", Disposition::Delivered, "out"));
+    }
+    wait_for_commit(&cluster, 600).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_created_again_is_delivered_from_its_first_record() {
+    for reset in [OffsetReset::Earliest, OffsetReset::Latest] {
+        let cluster = cluster(&[("in", 1)]).await;
+        let config = ConsumerConfig::new(GROUP, ["in"]).with_offset_reset(reset);
+        let source = KafkaSource::new(Arc::new(cluster.client()), config).unwrap();
+        let (bridge, id, sink) = bridged(&cluster, source).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        write(&cluster, (0..5).map(|n| record(&n.to_string())).collect()).await;
+        wait_for_commit(&cluster, 5).await;
+        let client = cluster.client();
+        client.delete_topic("in").await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let health = bridge.monitor_bridge_health(&id).await.unwrap();
+        assert_eq!(health.source.state, HealthState::Degraded, "{health:?}");
+        client.create_topic(NewTopic::new("in", 1)).await.unwrap();
+        write(&cluster, (5..13).map(|n| record(&n.to_string())).collect()).await;
+        wait_for_commit(&cluster, 8).await;
+        assert_eq!(numbers(&sink), (0..13).collect::<Vec<_>>(), "{reset}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use networking_spi::ErrorKind;
-use networking_spi::kafka::{ConsumeOptions, ConsumerConfig, OffsetReset, ProducerRecord};
+use networking_spi::kafka::{
+    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, NewTopic, OffsetReset, PartitionOffset, ProducerRecord,
+    TopicPartition,
+};
+use networking_spi::{ErrorKind, NetworkError};
 use tokio::time::Instant;
 
 use super::KafkaHarness;
@@ -214,29 +217,156 @@ pub(super) async fn latest_begins_after_the_last_record(harness: Arc<dyn KafkaHa
     Ok(())
 }
 
+/// Consumes until a call fails, which must be with `NotFound`.
+async fn until_not_found(stage: &Stage, consumer: &ConsumerId, what: &str) -> Result<NetworkError, Failure> {
+    let deadline = Instant::now() + stage.harness.patience();
+    loop {
+        check!(
+            Instant::now() < deadline,
+            "{what}: consuming did not fail within {:?}",
+            stage.harness.patience()
+        );
+        let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
+        match stage.client.consume_messages(consumer, options).await {
+            Ok(messages) => check!(messages.is_empty(), "{what}: a message was read: {:?}", messages[0]),
+            Err(error) => {
+                check_eq!(error.kind(), ErrorKind::NotFound, "{what}: kind of the error");
+                return Ok(error);
+            }
+        }
+    }
+}
+
+/// Checks that the next calls fail with `NotFound` too.
+async fn stays_not_found(stage: &Stage, consumer: &ConsumerId, what: &str) -> CaseResult {
+    for call in 1..4 {
+        let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
+        let result = stage.client.consume_messages(consumer, options).await;
+        check_error!(result, ErrorKind::NotFound, "{what}, call {call} after the first error");
+    }
+    Ok(())
+}
+
 pub(super) async fn fail_is_not_found_without_a_committed_offset(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let stage = Stage::new(harness, 1).await?;
     stage.write_numbers(0..1).await?;
     let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);
     let consumer = stage.client.create_consumer(config).await?;
+    until_not_found(&stage, &consumer, "without a committed offset").await?;
+    Ok(())
+}
+
+pub(super) async fn fail_is_reported_until_an_offset_is_committed(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    const WHAT: &str = "without a committed offset";
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..3).await?;
+    let config = stage.consumer_config().with_offset_reset(OffsetReset::Fail);
+    let consumer = stage.client.create_consumer(config).await?;
+    until_not_found(&stage, &consumer, WHAT).await?;
+    stays_not_found(&stage, &consumer, WHAT).await?;
+    if stage.harness.capabilities().groups {
+        let partition = TopicPartition::new(stage.topic.as_str(), 0);
+        let offsets = CommitOffsets::Exact(vec![PartitionOffset::new(partition, 1)]);
+        stage.client.commit_offsets(&consumer, offsets).await?;
+        check_eq!(
+            values(&stage.read(&consumer, 2).await?),
+            numbers(1..3),
+            "messages from the committed offset"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn a_deleted_topic_is_reported(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    const WHAT: &str = "after the topic was deleted";
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..1).await?;
+    let consumer = stage.consumer().await?;
+    stage.read(&consumer, 1).await?;
+    stage.client.delete_topic(&stage.topic).await?;
+    let error = until_not_found(&stage, &consumer, WHAT).await?;
+    check!(
+        error.context().any(|(_, value)| value == stage.topic),
+        "the error does not name the topic {}: {error}",
+        stage.topic
+    );
+    check!(error.retryability().is_retryable(), "the error is permanent: {error}");
+    stays_not_found(&stage, &consumer, WHAT).await?;
+    // The consumer can still be used.
+    stage
+        .client
+        .create_topic(NewTopic::new(stage.topic.as_str(), 1))
+        .await?;
+    stage.write_numbers(1..2).await?;
+    let read = read_each(&stage, &consumer, &["1"]).await?;
+    check_eq!(read, ["1"], "messages of the topic that was created again");
+    stage.client.close_consumer(&consumer).await?;
+    Ok(())
+}
+
+/// Reads until each of `expected` was read. Returns the distinct values in the order in which they were read first.
+async fn read_each(stage: &Stage, consumer: &ConsumerId, expected: &[&str]) -> Result<Vec<String>, Failure> {
     let deadline = Instant::now() + stage.harness.patience();
-    loop {
+    let mut read = Vec::<String>::new();
+    while !expected.iter().all(|value| read.iter().any(|known| known == value)) {
         check!(
             Instant::now() < deadline,
-            "consuming did not fail within {:?}",
+            "only {read:?} of {expected:?} were read within {:?}",
             stage.harness.patience()
         );
         let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
-        match stage.client.consume_messages(&consumer, options).await {
-            Ok(messages) => check!(
-                messages.is_empty(),
-                "a message was read without a position: {:?}",
-                messages[0]
-            ),
-            Err(error) => {
-                check_eq!(error.kind(), ErrorKind::NotFound, "kind of the error");
-                return Ok(());
+        match stage.client.consume_messages(consumer, options).await {
+            Ok(messages) => {
+                for message in messages {
+                    let value = message.value_str().unwrap_or("(none)").to_owned();
+                    if !read.contains(&value) {
+                        read.push(value);
+                    }
+                }
             }
+            // The consumer has not noticed the new topic yet.
+            Err(error) if error.kind() == ErrorKind::NotFound && error.retryability().is_retryable() => {}
+            Err(error) => return Err(error.into()),
         }
     }
+    Ok(read)
+}
+
+pub(super) async fn a_recreated_topic_is_read_from_its_first_record(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    for reset in [OffsetReset::Earliest, OffsetReset::Latest] {
+        let mut stage = Stage::new(Arc::clone(&harness), 1).await?;
+        stage.group = harness.unique("group");
+        let config = stage.consumer_config().with_offset_reset(reset);
+        let consumer = stage.client.create_consumer(config).await?;
+        // Until the consumer has a position.
+        let deadline = Instant::now() + stage.harness.patience();
+        let mut probes = 0;
+        loop {
+            check!(Instant::now() < deadline, "{reset}: no message was read");
+            probes += 1;
+            stage.write(stage.record().with_partition(0).with_value("old")).await?;
+            let options = ConsumeOptions::new().with_max_wait(stage.harness.quiet());
+            if !stage.client.consume_messages(&consumer, options).await?.is_empty() {
+                break;
+            }
+        }
+        if stage.harness.capabilities().groups {
+            stage.client.commit_offsets(&consumer, CommitOffsets::Consumed).await?;
+        }
+        stage.client.delete_topic(&stage.topic).await?;
+        stage
+            .client
+            .create_topic(NewTopic::new(stage.topic.as_str(), 1))
+            .await?;
+        // More than before, so that the old position is within the new topic.
+        stage.write_numbers(0..probes + 5).await?;
+        let expected = numbers(0..probes + 5);
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        let mut read = read_each(&stage, &consumer, &expected).await?;
+        read.retain(|value| value != "old");
+        read.sort_by_key(|value| value.parse::<usize>().unwrap_or(0));
+        check_eq!(read, expected, "{reset}: messages of the topic that was created again");
+        stage.client.close_consumer(&consumer).await?;
+    }
+    Ok(())
 }

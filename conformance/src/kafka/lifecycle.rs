@@ -127,6 +127,8 @@ pub(super) async fn a_closed_consumer_is_not_found(harness: Arc<dyn KafkaHarness
     client.close_consumer(&consumer).await?;
     let result = client.consume_messages(&consumer, ConsumeOptions::new()).await;
     check_error!(result, ErrorKind::NotFound, "consume_messages");
+    let result = client.consumer_assignment(&consumer).await;
+    check_error!(result, ErrorKind::NotFound, "consumer_assignment");
     if stage.harness.capabilities().groups {
         let result = client.commit_offsets(&consumer, CommitOffsets::Consumed).await;
         check_error!(result, ErrorKind::NotFound, "commit_offsets");

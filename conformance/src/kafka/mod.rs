@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+mod assignment;
 mod capability;
 mod commit;
 mod config;
@@ -33,7 +34,7 @@ crate::kit::define_suite! {
     macro kafka_conformance;
     domain "kafka" in kafka;
     harness dyn KafkaHarness;
-    modules { produce, consume, commit, group, topic, lifecycle, capability, config }
+    modules { produce, consume, commit, group, topic, lifecycle, capability, config, assignment }
     cases {
         "KAFKA-1" produce::round_trip_is_byte_for_byte,
         "KAFKA-2" produce::metadata_names_topic_partition_and_offset,
@@ -114,5 +115,11 @@ crate::kit::define_suite! {
         "KAFKA-77" config::unknown_backend_settings_are_invalid,
         "KAFKA-78" config::a_crashed_member_is_removed_after_session_timeout if config::shows_session_timeouts,
         "KAFKA-79" config::a_member_that_does_not_consume_is_removed if config::shows_poll_intervals,
+        "KAFKA-80" assignment::it_lists_the_partitions_that_are_read,
+        "KAFKA-81" assignment::it_changes_only_while_consuming if commit::has_groups,
+        "KAFKA-82" assignment::a_new_epoch_starts_at_the_committed_offset if commit::has_groups,
+        "KAFKA-83" consume::fail_is_reported_until_an_offset_is_committed,
+        "KAFKA-84" consume::a_deleted_topic_is_reported if topic::administers_topics,
+        "KAFKA-85" consume::a_recreated_topic_is_read_from_its_first_record if topic::administers_topics,
     }
 }

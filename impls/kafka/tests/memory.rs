@@ -249,7 +249,8 @@ mod groups {
         poll(&kafka, &consumer).await.unwrap();
         kafka.commit_offsets(&consumer, CommitOffsets::Consumed).await.unwrap();
         kafka.delete_topic("t").await.unwrap();
-        assert!(poll(&kafka, &consumer).await.unwrap().is_empty());
+        let deleted = poll(&kafka, &consumer).await.unwrap_err();
+        assert_eq!(deleted.kind(), ErrorKind::NotFound);
         kafka.create_topic(NewTopic::new("t", 1)).await.unwrap();
         kafka.produce_message(&producer, record(0, "new")).await.unwrap();
         assert_eq!(values(&poll(&kafka, &consumer).await.unwrap()), ["new"]);

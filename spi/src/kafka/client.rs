@@ -10,8 +10,9 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaMessage,
-    KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
+    KafkaCapabilities, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
+    RecordMetadata, TopicMetadata,
 };
 use crate::error::Result;
 
@@ -84,11 +85,19 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// Messages of a partition are returned in the order of their offsets, without gaps. Make one call at a time per
     /// consumer: of several concurrent calls, only one returns each message.
     ///
+    /// Partitions are assigned and revoked only during this call. All messages that it returns were read with the epochs that
+    /// [`consumer_assignment`](Self::consumer_assignment) returns afterwards.
+    ///
+    /// A consumer keeps running when one of its topics is deleted. While a topic does not exist, each call that has no message
+    /// to return fails. A topic that was deleted and created again is read from its first record.
+    ///
     /// Cancel safety: if the future is dropped, no message is lost. A later call returns the messages.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist, and for one with
-    /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no committed offset to start from,
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist; for a topic that does not exist any more,
+    /// naming it, as a transient error, because the topic may be created again; and for a consumer with
+    /// [`OffsetReset::Fail`](super::OffsetReset::Fail) that has no valid position in a partition: then every call fails until
+    /// the partition is assigned to another member or an offset is committed and the partition is assigned again,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, [`Conflict`](crate::ErrorKind::Conflict) if
     /// another member with the same instance id has fenced this one, and connection errors.
     async fn consume_messages(&self, consumer: &ConsumerId, options: ConsumeOptions) -> Result<Vec<KafkaMessage>>;
@@ -104,7 +113,19 @@ pub trait KafkaClient: fmt::Debug + Send + Sync + 'static {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field `offset` for a negative offset,
     /// [`Conflict`](crate::ErrorKind::Conflict) for a partition that is not assigned to this member, and for a member that
     /// was removed from its group, [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `groups`.
+    ///
+    /// A `Conflict` does not mean that the partitions are lost: the group may only be rebalancing. Consume, and look at
+    /// [`consumer_assignment`](Self::consumer_assignment). Partitions with the same epoch as before are kept; their offsets
+    /// can be committed again.
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()>;
+
+    /// Returns the partitions that are assigned to a consumer, with their epochs. They change only during
+    /// [`consume_messages`](Self::consume_messages), and this call does not ask the cluster. Without the capability `groups`,
+    /// these are all partitions that the consumer reads.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a consumer that does not exist.
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment>;
 
     /// Returns the state, members, committed offsets and lag of a group.
     ///
@@ -217,6 +238,11 @@ impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
 ///
 /// The stream commits nothing: use [`KafkaClient::commit_offsets`] with [`KafkaMessage::next_offset`]. Do not use
 /// [`CommitOffsets::Consumed`], which would also commit messages that the stream has not yielded yet.
+///
+/// A stream that is dropped discards the messages of its last call that it has not yielded, at most
+/// [`max_messages`](ConsumeOptions::max_messages). The consumer does not return them again: close it, and continue with
+/// another one, which starts at the committed offsets. Before a commit, compare
+/// [`consumer_assignment`](KafkaClient::consumer_assignment) with the assignment at the time of the message.
 pub fn message_stream(
     client: Arc<dyn KafkaClient>,
     consumer: ConsumerId,
@@ -272,6 +298,10 @@ macro_rules! delegate {
 
             async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
                 (**self).commit_offsets(consumer, offsets).await
+            }
+
+            async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+                (**self).consumer_assignment(consumer).await
             }
 
             async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {

@@ -6,6 +6,7 @@
 //! As in Kafka, a committed offset is the **next** offset to read. [`KafkaMessage::next_offset`] returns it.
 
 mod admin;
+mod assignment;
 mod client;
 mod consumer;
 mod diagnostics;
@@ -23,6 +24,7 @@ pub use admin::{
     ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
     TopicPartition, validate_topic_name,
 };
+pub use assignment::ConsumerAssignment;
 pub use client::{KafkaClient, KafkaClientExt, message_stream};
 pub use consumer::{CommitOffsets, ConsumeOptions, ConsumerConfig, IsolationLevel, OffsetReset, PartitionOffset};
 pub use diagnostics::{

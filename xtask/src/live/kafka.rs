@@ -20,6 +20,15 @@ pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
     } else {
         run_suite(&bootstrap)
             .and_then(|()| run_backend(&bootstrap))
+            .and_then(|()| run_ignored(&bootstrap, "networking-kafka", None, "integration"))
+            .and_then(|()| {
+                run_ignored(
+                    &bootstrap,
+                    "networking-impls",
+                    Some("bridge,kafka-rdkafka"),
+                    "kafka_rebalance",
+                )
+            })
             .and_then(|()| run_quickstart(&bootstrap, input))
     };
     drop(server);
@@ -132,6 +141,20 @@ fn run_backend(bootstrap: &str) -> Result<()> {
     let mut suite = workspace::suite_in("backends/Cargo.toml", "rskafka-backend")?;
     suite.env("KAFKA_BOOTSTRAP", bootstrap);
     workspace::run(&mut suite, "the Kafka suite over rskafka")
+}
+
+/// Runs the tests of a binary that need a cluster, all of which are ignored otherwise.
+fn run_ignored(bootstrap: &str, package: &str, features: Option<&str>, test: &str) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["test", "--quiet", "--package", package, "--test", test]);
+    if let Some(features) = features {
+        command.args(["--features", features]);
+    }
+    // Some of these tests start the others as processes.
+    command
+        .args(["--", "--ignored", "--nocapture", "--test-threads=1", "live"])
+        .env("KAFKA_BOOTSTRAP", bootstrap);
+    workspace::run(&mut command, &format!("the live tests of {package}"))
 }
 
 /// Runs the quickstart against the real cluster.

@@ -8,9 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState, KafkaCapabilities,
-    KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic, PartitionOffset, ProducerConfig,
-    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState,
+    KafkaCapabilities, KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic,
+    PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 
@@ -28,6 +28,8 @@ pub(super) struct SaboteurClient {
     consumers: Mutex<HashMap<ConsumerId, Consumer>>,
     /// The inner client's ids of producers that have another id outside.
     renamed: Mutex<HashMap<ProducerId, ProducerId>>,
+    /// Messages that the inner client returned too early.
+    taken: Mutex<HashMap<ConsumerId, Vec<KafkaMessage>>>,
     /// Producers that are closed only outside.
     closed: Mutex<HashSet<ProducerId>>,
 }
@@ -42,6 +44,8 @@ struct Consumer {
     returned: BTreeMap<TopicPartition, i64>,
     /// The latest committed offsets.
     committed: BTreeMap<TopicPartition, i64>,
+    /// Whether a call to consume has failed.
+    has_failed: bool,
     closed: bool,
 }
 
@@ -54,6 +58,7 @@ impl SaboteurClient {
             number,
             consumers: Mutex::default(),
             renamed: Mutex::default(),
+            taken: Mutex::default(),
             closed: Mutex::default(),
         }
     }
@@ -187,6 +192,16 @@ impl SaboteurClient {
             }
             _ => {}
         }
+        if self.is(Saboteur::AssignmentConsumes) {
+            let taken = self
+                .taken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(consumer);
+            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
+                return Ok(taken);
+            }
+        }
         let messages = self.inner.consume_messages(&id, options).await?;
         if self.is(Saboteur::LosesOnCancel) {
             tokio::task::yield_now().await;
@@ -295,6 +310,7 @@ impl KafkaClient for SaboteurClient {
             config,
             returned: BTreeMap::new(),
             committed: BTreeMap::new(),
+            has_failed: false,
             closed: false,
         };
         consumers.insert(own.clone(), consumer);
@@ -372,8 +388,30 @@ impl KafkaClient for SaboteurClient {
         let result = self.named(self.read(consumer, options).await);
         let mut messages = match result {
             Err(error) if self.is(Saboteur::UnknownConsumersReadNothing) && concerns(&error, "consumer") => Vec::new(),
+            Err(error) if self.is(Saboteur::DeletedIsEmpty) && concerns(&error, "topic") => Vec::new(),
+            Err(error) if self.is(Saboteur::FailsOnce) && error.kind() == ErrorKind::NotFound => {
+                let mut consumers = self.consumers();
+                match consumers.get_mut(consumer) {
+                    Some(known) if known.has_failed && !concerns(&error, "topic") => Vec::new(),
+                    Some(known) => {
+                        known.has_failed = true;
+                        return Err(error);
+                    }
+                    None => return Err(error),
+                }
+            }
             result => result?,
         };
+        if self.is(Saboteur::NeverGoesBack)
+            && let Some(known) = self.consumer(consumer)
+        {
+            messages.retain(|message| {
+                known
+                    .returned
+                    .get(&message.topic_partition())
+                    .is_none_or(|next| message.offset >= *next)
+            });
+        }
         if self.is(Saboteur::LosesMessages) {
             messages.retain(|message| message.partition == 0 || message.offset % 9 != 8);
         }
@@ -409,6 +447,26 @@ impl KafkaClient for SaboteurClient {
             }
         }
         Ok(())
+    }
+
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        let id = self.inner_id(consumer);
+        if self.is(Saboteur::AssignmentConsumes) && self.consumer(consumer).is_some() {
+            let options = ConsumeOptions::new().with_max_wait(Duration::ZERO).with_max_messages(1);
+            let taken = self.inner.consume_messages(&id, options).await?;
+            self.taken
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(consumer.clone())
+                .or_default()
+                .extend(taken);
+        }
+        let assignment = self.inner.consumer_assignment(&id).await?;
+        Ok(match self.saboteur {
+            Saboteur::NothingIsAssigned => ConsumerAssignment::default(),
+            Saboteur::EpochsNeverChange => assignment.iter().map(|(partition, _)| (partition.clone(), 1)).collect(),
+            _ => assignment,
+        })
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {

@@ -94,60 +94,13 @@ crate::saboteurs! {
         /// A call that is dropped loses its messages.
         LosesOnCancel => ["consume::a_cancelled_call_loses_nothing"],
         /// `OffsetReset::Earliest` is treated as `Latest`.
-        EarliestIsLatest => [
-            "capability::aborted_records_are_hidden_or_the_level_is_refused",
-            "capability::client_ids_reach_the_cluster_or_are_refused",
-            "capability::commits_need_groups",
-            "capability::headers_are_kept_or_refused",
-            "capability::idempotence_is_accepted_or_refused",
-            "capability::static_members_are_accepted_or_refused",
-            "commit::a_commit_does_not_move_the_position",
-            "commit::a_committed_offset_is_the_next_to_read",
-            "commit::a_negative_offset_is_invalid",
-            "commit::an_exact_offset_may_go_back",
-            "commit::an_unassigned_partition_is_a_conflict",
-            "commit::consumed_is_what_was_returned",
-            "commit::groups_have_separate_offsets",
-            "commit::messages_can_be_committed_as_they_are",
-            "commit::nothing_is_committed_implicitly",
-            "config::a_crashed_member_is_removed_after_session_timeout",
-            "config::a_member_that_does_not_consume_is_removed",
-            "config::compressed_records_are_read_or_the_compression_is_refused",
-            "consume::a_cancelled_call_loses_nothing",
-            "consume::a_consumer_reads_all_its_topics",
-            "consume::a_waiting_call_gets_a_new_record",
-            "consume::each_partition_comes_in_order_without_gaps",
-            "consume::earliest_begins_at_the_first_record",
-            "consume::no_more_than_max_messages",
-            "group::a_static_member_is_fenced_by_its_replacement",
-            "group::info_remains_without_members",
-            "group::info_shows_members_offsets_and_lag",
-            "lifecycle::totals_include_closed_handles",
-            "lifecycle::traffic_is_counted",
-            "produce::a_record_beyond_the_limit_is_too_large",
-            "produce::absent_and_empty_are_different",
-            "produce::an_explicit_partition_overrides_the_key",
-            "produce::concurrent_writes_each_get_their_own_offset",
-            "produce::headers_keep_order_repetition_and_absence",
-            "produce::keys_choose_the_partition_by_murmur2",
-            "produce::metadata_names_topic_partition_and_offset",
-            "produce::one_failure_does_not_stop_the_batch",
-            "produce::order_is_kept_within_a_partition",
-            "produce::round_trip_is_byte_for_byte",
-            "produce::the_default_timestamp_is_the_time_of_sending",
-            "produce::timestamps_are_kept_to_the_millisecond",
-        ],
+        EarliestIsLatest => ["assignment::a_new_epoch_starts_at_the_committed_offset", "assignment::it_changes_only_while_consuming", "assignment::it_lists_the_partitions_that_are_read", "capability::aborted_records_are_hidden_or_the_level_is_refused", "capability::client_ids_reach_the_cluster_or_are_refused", "capability::commits_need_groups", "capability::headers_are_kept_or_refused", "capability::idempotence_is_accepted_or_refused", "capability::static_members_are_accepted_or_refused", "commit::a_commit_does_not_move_the_position", "commit::a_committed_offset_is_the_next_to_read", "commit::a_negative_offset_is_invalid", "commit::an_exact_offset_may_go_back", "commit::an_unassigned_partition_is_a_conflict", "commit::consumed_is_what_was_returned", "commit::groups_have_separate_offsets", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "config::a_crashed_member_is_removed_after_session_timeout", "config::a_member_that_does_not_consume_is_removed", "config::compressed_records_are_read_or_the_compression_is_refused", "consume::a_cancelled_call_loses_nothing", "consume::a_consumer_reads_all_its_topics", "consume::a_deleted_topic_is_reported", "consume::a_waiting_call_gets_a_new_record", "consume::each_partition_comes_in_order_without_gaps", "consume::earliest_begins_at_the_first_record", "consume::no_more_than_max_messages", "group::a_static_member_is_fenced_by_its_replacement", "group::info_remains_without_members", "group::info_shows_members_offsets_and_lag", "lifecycle::totals_include_closed_handles", "lifecycle::traffic_is_counted", "produce::a_record_beyond_the_limit_is_too_large", "produce::absent_and_empty_are_different", "produce::an_explicit_partition_overrides_the_key", "produce::concurrent_writes_each_get_their_own_offset", "produce::headers_keep_order_repetition_and_absence", "produce::keys_choose_the_partition_by_murmur2", "produce::metadata_names_topic_partition_and_offset", "produce::one_failure_does_not_stop_the_batch", "produce::order_is_kept_within_a_partition", "produce::round_trip_is_byte_for_byte", "produce::the_default_timestamp_is_the_time_of_sending", "produce::timestamps_are_kept_to_the_millisecond"],
         /// `OffsetReset::Latest` is treated as `Earliest`.
         LatestIsEarliest => ["consume::latest_begins_after_the_last_record"],
         /// `OffsetReset::Fail` is treated as `Earliest`.
-        FailIsEarliest => ["consume::fail_is_not_found_without_a_committed_offset"],
+        FailIsEarliest => ["consume::fail_is_reported_until_an_offset_is_committed", "consume::fail_is_not_found_without_a_committed_offset"],
         /// The offset of the last message is committed, not the next one.
-        CommitsTheLast => [
-            "commit::a_committed_offset_is_the_next_to_read",
-            "commit::an_exact_offset_may_go_back",
-            "commit::messages_can_be_committed_as_they_are",
-            "group::info_shows_members_offsets_and_lag",
-        ],
+        CommitsTheLast => ["assignment::a_new_epoch_starts_at_the_committed_offset", "consume::fail_is_reported_until_an_offset_is_committed", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::messages_can_be_committed_as_they_are", "group::info_shows_members_offsets_and_lag"],
         /// Closing a consumer commits.
         CommitsOnClose => [
             "commit::an_exact_offset_may_go_back",
@@ -160,7 +113,7 @@ crate::saboteurs! {
         /// An offset is committed only when it is higher than the committed one.
         CommitsOnlyForward => ["commit::an_exact_offset_may_go_back"],
         /// Committing an exact offset seeks to it.
-        CommitSeeks => ["commit::a_commit_does_not_move_the_position"],
+        CommitSeeks => ["assignment::a_new_epoch_starts_at_the_committed_offset", "commit::a_commit_does_not_move_the_position"],
         /// Committing a negative offset succeeds and does nothing.
         NegativeIsIgnored => ["commit::a_negative_offset_is_invalid", "lifecycle::failures_are_counted"],
         /// Conflicts of commits are reported as successes.
@@ -175,23 +128,9 @@ crate::saboteurs! {
             "group::each_group_gets_every_record",
         ],
         /// Each client has separate groups, even if their names are the same.
-        OneGroupPerClient => [
-            "group::partitions_of_a_leaving_member_are_reassigned",
-            "group::a_partition_of_another_member_is_a_conflict",
-            "group::a_static_member_is_fenced_by_its_replacement",
-            "group::members_share_the_partitions",
-        ],
+        OneGroupPerClient => ["assignment::a_new_epoch_starts_at_the_committed_offset", "assignment::it_changes_only_while_consuming", "group::partitions_of_a_leaving_member_are_reassigned", "group::a_partition_of_another_member_is_a_conflict", "group::a_static_member_is_fenced_by_its_replacement", "group::members_share_the_partitions"],
         /// A consumer that is closed stays in its group.
-        NeverLeaves => [
-            "commit::a_committed_offset_is_the_next_to_read",
-            "commit::an_exact_offset_may_go_back",
-            "commit::consumed_is_what_was_returned",
-            "commit::messages_can_be_committed_as_they_are",
-            "commit::nothing_is_committed_implicitly",
-            "group::partitions_of_a_leaving_member_are_reassigned",
-            "group::info_remains_without_members",
-            "lifecycle::totals_include_closed_handles",
-        ],
+        NeverLeaves => ["assignment::a_new_epoch_starts_at_the_committed_offset", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::consumed_is_what_was_returned", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "group::partitions_of_a_leaving_member_are_reassigned", "group::info_remains_without_members", "lifecycle::totals_include_closed_handles"],
         /// `group_instance_id` is ignored.
         NoStaticMembers => ["group::a_static_member_is_fenced_by_its_replacement"],
         /// Lag is not reported.
@@ -201,19 +140,11 @@ crate::saboteurs! {
         /// An unknown group is reported as an empty one.
         EveryGroupExists => ["group::an_unknown_group_is_not_found"],
         /// Creating a topic does nothing.
-        CreatesNothing => [
-            "topic::a_bad_topic_names_its_field",
-            "topic::a_created_topic_can_be_used_at_once",
-            "topic::a_deleted_topic_is_not_found",
-            "topic::a_topic_is_created_once",
-        ],
+        CreatesNothing => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record", "topic::a_bad_topic_names_its_field", "topic::a_created_topic_can_be_used_at_once", "topic::a_deleted_topic_is_not_found", "topic::a_topic_is_created_once"],
         /// Creating a topic that exists succeeds.
         CreatesAgain => ["topic::a_topic_is_created_once"],
         /// Deleting a topic does nothing.
-        DeletesNothing => [
-            "topic::a_deleted_topic_is_not_found",
-            "topic::deleting_an_unknown_topic_is_not_found",
-        ],
+        DeletesNothing => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record", "topic::a_deleted_topic_is_not_found", "topic::deleting_an_unknown_topic_is_not_found"],
         /// Partitions have no leader.
         NoLeader => ["topic::metadata_counts_the_records"],
         /// A metadata request creates the topic.
@@ -304,6 +235,22 @@ crate::saboteurs! {
         NoPollInterval => ["config::a_member_that_does_not_consume_is_removed"],
         /// `isolation_level` is ignored.
         NoIsolation => ["capability::aborted_records_are_hidden_or_the_level_is_refused"],
+        /// No partition is ever assigned.
+        NothingIsAssigned => [
+            "assignment::a_new_epoch_starts_at_the_committed_offset",
+            "assignment::it_changes_only_while_consuming",
+            "assignment::it_lists_the_partitions_that_are_read",
+        ],
+        /// The epoch of a partition never changes.
+        EpochsNeverChange => ["assignment::a_new_epoch_starts_at_the_committed_offset"],
+        /// Requesting the assignment takes part in a rebalance.
+        AssignmentConsumes => ["assignment::it_changes_only_while_consuming"],
+        /// A missing position is reported once.
+        FailsOnce => ["consume::fail_is_reported_until_an_offset_is_committed"],
+        /// A deleted topic is an empty one.
+        DeletedIsEmpty => ["consume::a_deleted_topic_is_reported"],
+        /// Offsets below those that were read are skipped.
+        NeverGoesBack => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record"],
         /// Nothing is counted.
         CountsNothing => [
             "config::no_more_records_than_queue_size_are_in_flight",

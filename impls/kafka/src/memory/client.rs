@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
-    KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
+    KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
+    RecordMetadata, TopicMetadata,
 };
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -176,6 +177,10 @@ impl KafkaClient for MemoryKafka {
         consume_budget().await;
         self.capabilities().require("kafka.commit_offsets", "groups")?;
         self.0.consumer(consumer, "kafka.commit_offsets")?.commit(offsets)
+    }
+
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        Ok(self.0.consumer(consumer, "kafka.consumer_assignment")?.assignment())
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {

@@ -1,14 +1,14 @@
 //! Consumers of the in-memory cluster.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
 
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, ConsumerMetrics, KafkaMessage, OffsetReset,
-    PartitionOffset, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerId, ConsumerMetrics, KafkaMessage,
+    OffsetReset, PartitionOffset, TopicPartition,
 };
 use networking_spi::validate::{self, Validate};
-use networking_spi::{NetworkError, Result};
+use networking_spi::{NetworkError, Result, Retryability};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -35,6 +35,8 @@ pub(super) struct Consumer {
     link: Arc<MemberLink>,
     counters: ConsumerCounters,
     _client_id: Option<ClientIdUse>,
+    /// The topics when the consumer was created. A topic that was created later is read from its first record.
+    first_topics: HashMap<String, Weak<Topic>>,
     state: Mutex<State>,
 }
 
@@ -45,6 +47,10 @@ struct State {
     /// The epoch of the group for which `owned` is up to date.
     epoch: u64,
     owned: Vec<Owned>,
+    /// The partitions of `owned`, as the application sees them.
+    assignment: ConsumerAssignment,
+    /// The epoch of the partition that was taken last.
+    last_taken: u64,
     /// The index in `owned` at which the next call starts: the one after the partition that was read last.
     cursor: usize,
     closed: bool,
@@ -55,6 +61,8 @@ struct State {
 struct Owned {
     topic: Arc<Topic>,
     partition: TopicPartition,
+    /// Distinguishes this assignment of the partition from earlier ones.
+    epoch: u64,
     /// The next offset to read; `None` until a start offset is known.
     position: Option<i64>,
     /// Whether records were returned since the partition was assigned.
@@ -80,9 +88,16 @@ impl Consumer {
             member,
             epoch: 0,
             owned: Vec::new(),
+            assignment: ConsumerAssignment::default(),
+            last_taken: 0,
             cursor: 0,
             closed: false,
         };
+        let first_topics = config.topics.iter().filter_map(|name| {
+            let topic = cluster.topics.get(name)?;
+            Some((name.clone(), Arc::downgrade(&topic)))
+        });
+        let first_topics = first_topics.collect();
         let consumer = Self {
             id,
             number,
@@ -91,6 +106,7 @@ impl Consumer {
             link,
             counters,
             _client_id: client_id,
+            first_topics,
             state: Mutex::new(state),
         };
         consumer.follow(&mut consumer.state.lock())?;
@@ -109,6 +125,10 @@ impl Consumer {
         let result = self.try_commit(offsets);
         self.counters.count_commit(result.is_ok());
         result
+    }
+
+    pub(super) fn assignment(&self) -> ConsumerAssignment {
+        self.state.lock().assignment.clone()
     }
 
     /// Leaves the group.
@@ -147,8 +167,11 @@ impl Consumer {
             let wake = self.link.wake.notified();
             let messages = self.take(options.max_messages)?;
             let now = Instant::now();
-            if !messages.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
+            if !messages.is_empty() {
                 return Ok(messages);
+            }
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return self.require_topics().map(|()| messages);
             }
             let check = self
                 .state
@@ -189,6 +212,18 @@ impl Consumer {
 
     fn reads(&self, topic: &str) -> bool {
         self.config.topics.iter().any(|name| name == topic)
+    }
+
+    /// Fails if a topic was deleted. The error is transient, because the topic may be created again.
+    fn require_topics(&self) -> Result<()> {
+        let deleted = self
+            .config
+            .topics
+            .iter()
+            .find(|topic| self.cluster.topics.get(topic).is_none());
+        deleted.map_or(Ok(()), |topic| {
+            Err(NetworkError::not_found(CONSUME, "topic", topic).with_retryability(Retryability::Now))
+        })
     }
 
     fn member<'c>(&'c self, state: &State) -> MemberRef<'c> {
@@ -237,6 +272,7 @@ impl Consumer {
                 })?;
             let Some(changes) = changes else {
                 self.release(state, &held);
+                state.assignment = ConsumerAssignment::default();
                 (state.group, state.member) = self.cluster.join_group(&self.config, &self.link)?;
                 continue;
             };
@@ -245,17 +281,21 @@ impl Consumer {
                 self.counters.count_rebalance();
             }
             for (topic, partition, committed) in changes.taken {
+                state.last_taken += 1;
                 let owned = Owned {
                     topic,
                     partition,
+                    epoch: state.last_taken,
                     position: None,
                     consumed: false,
                 };
                 owned.log().watch(self.number, self.link.wake.clone());
-                let position = committed.or_else(|| self.reset(owned.log()));
+                let position = committed.or_else(|| self.start(&owned));
                 state.owned.push(Owned { position, ..owned });
             }
             state.owned.sort_by(|left, right| left.partition.cmp(&right.partition));
+            let assigned = state.owned.iter().map(|owned| (owned.partition.clone(), owned.epoch));
+            state.assignment = assigned.collect();
             state.epoch = changes.epoch;
             return Ok(());
         }
@@ -269,6 +309,17 @@ impl Consumer {
             }
             keep
         });
+    }
+
+    /// The start offset in a partition without a committed offset. A topic that did not exist when the consumer was created
+    /// is read from its first record: `latest` means that no later record is missed.
+    fn start(&self, owned: &Owned) -> Option<i64> {
+        let first = self.first_topics.get(&owned.partition.topic);
+        let is_new = !first.is_some_and(|first| Weak::ptr_eq(first, &Arc::downgrade(&owned.topic)));
+        match self.config.offset_reset {
+            OffsetReset::Latest if is_new => Some(owned.log().start()),
+            _ => self.reset(owned.log()),
+        }
     }
 
     /// The start offset according to the reset policy. `None` for [`OffsetReset::Fail`].

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use networking_spi::{ErrorKind, NetworkError};
+use networking_spi::{ErrorKind, NetworkError, Retryability};
 use parking_lot::Mutex;
 
 /// The operations that a [`Fault`] applies to.
@@ -50,6 +50,7 @@ pub struct Fault {
     skip: usize,
     times: usize,
     after_effect: bool,
+    retryability: Option<Retryability>,
 }
 
 impl Fault {
@@ -62,7 +63,14 @@ impl Fault {
             skip: 0,
             times: 1,
             after_effect: false,
+            retryability: None,
         }
+    }
+
+    /// Sets the retryability of the error. Default: that of its kind.
+    pub fn with_retryability(mut self, retryability: Retryability) -> Self {
+        self.retryability = Some(retryability);
+        self
     }
 
     /// Restricts the fault to operations on this topic.
@@ -96,12 +104,17 @@ impl Fault {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failure {
     kind: ErrorKind,
+    retryability: Option<Retryability>,
     pub(super) after_effect: bool,
 }
 
 impl Failure {
     pub(super) fn error(self, operation: &'static str) -> NetworkError {
-        NetworkError::new(self.kind, operation, "injected fault")
+        let error = NetworkError::new(self.kind, operation, "injected fault");
+        match self.retryability {
+            Some(retryability) => error.with_retryability(retryability),
+            None => error,
+        }
     }
 }
 
@@ -143,6 +156,7 @@ impl Faults {
         let fault = &mut faults[index];
         let failure = Failure {
             kind: fault.kind,
+            retryability: fault.retryability,
             after_effect: fault.after_effect,
         };
         if fault.times != usize::MAX {

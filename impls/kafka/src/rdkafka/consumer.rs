@@ -3,37 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerMetrics, KafkaMessage, PartitionOffset, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerMetrics, KafkaMessage, PartitionOffset, TopicPartition,
 };
 use networking_spi::validate::Validate;
-use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, MessageStream, Rebalance, RebalanceProtocol,
-    StreamConsumer,
-};
+use rdkafka::consumer::{CommitMode, Consumer as _, MessageStream, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers as _};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::context::{Callbacks, client_context};
+use super::context::Callbacks;
 use super::control::{interrupted, on_dedicated_thread};
 use super::error;
 use super::membership::Membership;
+use super::rebalance::{GroupContext, Leaving, report_left};
+use super::reposition::{Mover, Unpositioned, name_partitions};
 use super::timestamp::from_millis;
+use super::topic_watch::TopicWatch;
 use crate::counters::ConsumerCounters;
 use crate::record_size::record_size;
 
@@ -44,14 +41,15 @@ const COMMIT: &str = "kafka.commit_offsets";
 /// read return nothing.
 const QUEUE_READS: usize = 4;
 
-/// How often a response to a rebalance checks whether the consumer has left its group.
-const LEAVE_CHECK_INTERVAL: Duration = Duration::from_millis(10);
-
 pub(super) struct Consumer {
     /// `None` only in `drop`.
     stream: Option<Arc<StreamConsumer<GroupContext>>>,
     callbacks: Callbacks,
     membership: Arc<Mutex<Membership>>,
+    watch: Arc<TopicWatch>,
+    /// Whether the reset policy is to fail.
+    fails_without_position: bool,
+    unpositioned: Mutex<Option<Unpositioned>>,
     counters: Arc<ConsumerCounters>,
     /// Held by the call that consumes, so that each call gets consecutive messages of a partition.
     turn: AsyncMutex<()>,
@@ -65,9 +63,6 @@ pub(super) struct Consumer {
     /// Where `drop` puts `left`, for the callbacks that follow.
     leaving: Leaving,
 }
-
-/// Completes the receiver of [`Consumer::start`].
-type Leaving = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
 struct Failure {
     error: KafkaError,
@@ -83,14 +78,18 @@ impl Consumer {
         topics: &[String],
         callbacks: Callbacks,
         counters: Arc<ConsumerCounters>,
+        watch: Arc<TopicWatch>,
         request_timeout: Duration,
     ) -> Result<(Self, oneshot::Receiver<()>)> {
         const CREATE: &str = "kafka.create_consumer";
         let membership = Arc::new(Mutex::new(Membership::default()));
+        let reset = settings.get("auto.offset.reset").unwrap_or("largest");
         let context = GroupContext {
             callbacks: callbacks.clone(),
             membership: Arc::clone(&membership),
             counters: Arc::clone(&counters),
+            watch: Arc::clone(&watch),
+            starts_at_end: matches!(reset, "latest" | "largest" | "end"),
             leaving: Leaving::default(),
         };
         let leaving = Arc::clone(&context.leaving);
@@ -105,6 +104,9 @@ impl Consumer {
             stream: Some(Arc::new(stream)),
             callbacks,
             membership,
+            watch,
+            fails_without_position: reset == "error",
+            unpositioned: Mutex::new(None),
             counters,
             turn: AsyncMutex::new(()),
             commits: Arc::new(AsyncMutex::new(())),
@@ -139,13 +141,17 @@ impl Consumer {
         result
     }
 
+    pub(super) fn assignment(&self) -> ConsumerAssignment {
+        self.membership.lock().assignment().clone()
+    }
+
     /// Ends calls that wait for messages.
     pub(super) fn stop(&self) {
         self.closing.send_replace(true);
     }
 
     pub(super) fn metrics(&self) -> ConsumerMetrics {
-        self.counters.snapshot(self.membership.lock().assigned.len())
+        self.counters.snapshot(self.membership.lock().assignment().len())
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
@@ -155,74 +161,162 @@ impl Consumer {
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
             return Ok(Vec::new());
         };
-        self.stored_failure()?;
+        self.stored_failure().await?;
         let mut stream = consumer.stream();
-        let Some(first) = self.first(&mut stream, deadline).await? else {
-            return Ok(Vec::new());
-        };
-        // No await from here on, so that a dropped call loses no message that it has taken from the queue.
-        let mut messages = Vec::with_capacity(options.max_messages.min(1024));
-        messages.push(self.take(&first));
-        drop(first);
-        while messages.len() < options.max_messages {
-            match read_queue(&mut stream) {
-                Some(Ok(message)) => messages.push(self.take(&message)),
-                Some(Err(error)) if is_transient(&error) => {}
-                Some(Err(error)) => {
-                    self.store_failure(error);
-                    break;
+        loop {
+            self.adopt_changes(consumer).await?;
+            let first = match self.first(&mut stream, deadline).await? {
+                Next::Message(first) => first,
+                Next::Changes => continue,
+                Next::Nothing => return Ok(Vec::new()),
+            };
+            // No await from here on, so that a dropped call loses no message that it has taken from the queue.
+            let mut batch = Batch::new(&self.membership, options.max_messages);
+            batch.push(&first);
+            drop(first);
+            while batch.messages.len() < options.max_messages {
+                match read_queue(&mut stream) {
+                    Some(Ok(message)) => batch.push(&message),
+                    Some(Err(error)) if is_transient(&error) => {}
+                    Some(Err(error)) => {
+                        self.store_failure(error);
+                        break;
+                    }
+                    None => break,
                 }
-                None => break,
+            }
+            let messages = batch.finish();
+            // The batch is empty if all its partitions were revoked meanwhile.
+            if !messages.is_empty() {
+                self.callbacks.clear();
+                return Ok(messages);
             }
         }
-        self.callbacks.clear();
-        Ok(messages)
     }
 
-    /// The next message. `None` if none arrived before the deadline.
-    async fn first<'m>(
-        &self,
-        stream: &mut MessageStream<'m, GroupContext>,
-        deadline: Instant,
-    ) -> Result<Option<BorrowedMessage<'m>>> {
+    /// Waits for the next message.
+    async fn first<'m>(&self, stream: &mut MessageStream<'m, GroupContext>, deadline: Instant) -> Result<Next<'m>> {
         let mut closing = self.closing.subscribe();
         let mut transient = None;
         loop {
-            let next = async {
-                match read_queue(stream) {
-                    Some(next) => Some(next),
-                    None => stream.next().await,
-                }
-            };
-            let next = tokio::select! {
-                biased;
-                next = timeout_at(deadline, next) => next,
-                _ = closing.wait_for(|closing| *closing) => {
-                    return Err(NetworkError::closed(CONSUME, "the consumer"));
+            let next = if let Some(next) = read_queue(stream) {
+                Ok(Some(next))
+            } else {
+                self.check_position()?;
+                tokio::select! {
+                    biased;
+                    next = timeout_at(deadline, stream.next()) => next,
+                    () = self.watch.wait() => return Ok(Next::Changes),
+                    _ = closing.wait_for(|closing| *closing) => {
+                        return Err(NetworkError::closed(CONSUME, "the consumer"));
+                    }
                 }
             };
             match next {
-                Ok(Some(Ok(message))) => return Ok(Some(message)),
-                Ok(Some(Err(error))) if is_transient(&error) => transient = Some(error),
+                Ok(Some(Ok(message))) => return Ok(Next::Message(message)),
+                Ok(Some(Err(error))) if is_transient(&error) => {
+                    if is_unknown_topic(&error) {
+                        self.watch.check_soon();
+                    }
+                    transient = Some(error);
+                }
                 Ok(Some(Err(error))) => {
                     self.store_failure(error);
-                    self.stored_failure()?;
+                    self.stored_failure().await?;
                 }
                 Ok(None) => return Err(NetworkError::closed(CONSUME, "the consumer")),
                 Err(_elapsed) => break,
             }
         }
+        if let Some(topic) = self.watch.missing() {
+            // Transient, because the topic may be created again.
+            return Err(NetworkError::not_found(CONSUME, "topic", topic).with_retryability(Retryability::Now));
+        }
         match transient {
             Some(error) if is_outage(&error) => Err(self.convert(CONSUME, error)),
-            _ => Ok(None),
+            _ => Ok(Next::Nothing),
         }
     }
 
-    fn take(&self, message: &BorrowedMessage<'_>) -> KafkaMessage {
-        self.membership
-            .lock()
-            .consumed(message.topic(), message.partition(), message.offset() + 1);
-        copy(message)
+    /// Moves the consumer after changes of its topics.
+    async fn adopt_changes(&self, consumer: &Arc<StreamConsumer<GroupContext>>) -> Result<()> {
+        let changes = self.watch.changes();
+        let pending = self.membership.lock().pending();
+        if changes.is_empty() && pending.is_empty() {
+            return Ok(());
+        }
+        let mover = self.mover(consumer);
+        if changes.refresh {
+            refresh_metadata(Arc::clone(consumer));
+        }
+        if !changes.is_empty() {
+            let assignment = self.assignment();
+            let partitions = assignment.iter().map(|(partition, _)| partition);
+            let affected = partitions.filter(|partition| changes.recreated.contains(&partition.topic));
+            let affected = affected.cloned().collect::<Vec<_>>();
+            if self.fails_without_position {
+                if !affected.is_empty() {
+                    let error = KafkaError::MessageConsumption(Code::AutoOffsetReset);
+                    *self.unpositioned.lock() = Some(Unpositioned::of(error, assignment, affected));
+                }
+            } else if !affected.is_empty() {
+                let targets = affected.into_iter().map(|partition| (partition, Offset::Beginning));
+                let at_start = mover.seek(targets.collect()).await?;
+                self.membership.lock().reset(at_start);
+            }
+            self.watch.adopted(&changes);
+        }
+        if !pending.is_empty() {
+            // A failure is not reported: the partitions stay pending, and the next call tries again.
+            let Ok(committed) = mover.committed(pending).await else {
+                return Ok(());
+            };
+            let targets = committed
+                .into_iter()
+                .map(|(partition, committed)| (partition, committed.map_or(Offset::Beginning, Offset::Offset)));
+            for partition in mover.seek(targets.collect()).await? {
+                self.membership.lock().start(&partition);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails while a partition has no valid position.
+    fn check_position(&self) -> Result<()> {
+        let assignment = self.assignment();
+        let mut unpositioned = self.unpositioned.lock();
+        let Some(found) = &*unpositioned else { return Ok(()) };
+        let remaining = found.remaining(&assignment);
+        if remaining.is_empty() {
+            *unpositioned = None;
+            return Ok(());
+        }
+        Err(name_partitions(self.convert(CONSUME, found.error.clone()), &remaining))
+    }
+
+    /// Lets the consumer continue where offsets were committed in partitions without a position.
+    async fn continue_at(&self, offsets: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+        let assignment = self.assignment();
+        let targets = {
+            let unpositioned = self.unpositioned.lock();
+            let Some(found) = &*unpositioned else { return Ok(()) };
+            let remaining = found.remaining(&assignment).into_iter();
+            let targets = remaining.filter_map(|partition| Some((partition.clone(), *offsets.get(partition)?)));
+            targets.collect::<BTreeMap<_, _>>()
+        };
+        if targets.is_empty() {
+            return Ok(());
+        }
+        self.mover(self.stream(COMMIT)?).assign(targets).await
+    }
+
+    fn mover(&self, consumer: &Arc<StreamConsumer<GroupContext>>) -> Mover {
+        Mover {
+            operation: CONSUME,
+            consumer: Arc::clone(consumer),
+            membership: Arc::clone(&self.membership),
+            limit: self.request_timeout,
+        }
     }
 
     /// Keeps an error for the next call.
@@ -231,20 +325,23 @@ impl Consumer {
         *self.failure.lock() = Some(Failure { error, permanent });
     }
 
-    fn stored_failure(&self) -> Result<()> {
-        let mut failure = self.failure.lock();
-        match failure.take() {
-            Some(Failure { error, permanent }) => {
-                if permanent {
-                    *failure = Some(Failure {
-                        error: error.clone(),
-                        permanent,
-                    });
-                }
-                Err(self.convert(CONSUME, error))
+    async fn stored_failure(&self) -> Result<()> {
+        let error = {
+            let mut failure = self.failure.lock();
+            let Some(found) = &*failure else { return Ok(()) };
+            let error = found.error.clone();
+            if !found.permanent {
+                *failure = None;
             }
-            None => Ok(()),
+            error
+        };
+        if error.rdkafka_error_code() != Some(Code::AutoOffsetReset) {
+            return Err(self.convert(CONSUME, error));
         }
+        let mover = self.mover(self.stream(CONSUME)?);
+        let unpositioned = Unpositioned::find(error, &mover).await;
+        *self.unpositioned.lock() = Some(unpositioned);
+        self.check_position()
     }
 
     fn convert(&self, operation: &'static str, error: KafkaError) -> NetworkError {
@@ -275,7 +372,7 @@ impl Consumer {
             let membership = self.membership.lock();
             offsets
                 .keys()
-                .filter(|partition| !membership.assigned.contains(*partition))
+                .filter(|partition| !membership.assignment().contains(partition))
                 .cloned()
                 .collect::<BTreeSet<_>>()
         };
@@ -283,10 +380,13 @@ impl Consumer {
             return Err(not_assigned(&foreign));
         }
         if offsets.is_empty() {
-            Ok(())
-        } else {
-            self.send_commit(offsets).await
+            return Ok(());
         }
+        self.send_commit(offsets.clone()).await?;
+        if let Err(error) = self.continue_at(&offsets).await {
+            tracing::warn!(%error, "the consumer cannot continue at the committed offsets");
+        }
+        Ok(())
     }
 
     async fn send_commit(&self, offsets: BTreeMap<TopicPartition, i64>) -> Result<()> {
@@ -306,7 +406,7 @@ impl Consumer {
             consumer
                 .commit(&list, CommitMode::Sync)
                 .map_err(|error| from_consumer(COMMIT, &consumer, error))?;
-            membership.lock().committed(offsets);
+            membership.lock().committed(&offsets);
             Ok(())
         });
         timeout(limit, work)
@@ -326,6 +426,58 @@ impl Consumer {
     }
 }
 
+/// What a call that waits for a message gets.
+enum Next<'m> {
+    Message(BorrowedMessage<'m>),
+    /// The topics or the assignment have changed, and the consumer may have to be moved.
+    Changes,
+    /// The deadline has passed.
+    Nothing,
+}
+
+/// The messages of one call. Rebalances happen while the queue is read: what was read from a partition that is then revoked is
+/// left to the partition's next owner, or read again from the committed offset.
+struct Batch<'c> {
+    membership: &'c Mutex<Membership>,
+    /// The assignment under which `messages` were read.
+    assignment: ConsumerAssignment,
+    messages: Vec<KafkaMessage>,
+}
+
+impl<'c> Batch<'c> {
+    fn new(membership: &'c Mutex<Membership>, max_messages: usize) -> Self {
+        let assignment = membership.lock().assignment().clone();
+        Self {
+            membership,
+            assignment,
+            messages: Vec::with_capacity(max_messages.min(1024)),
+        }
+    }
+
+    fn push(&mut self, message: &BorrowedMessage<'_>) {
+        let mut membership = self.membership.lock();
+        Self::follow(&mut self.messages, &mut self.assignment, &membership);
+        if membership.consumed(message.topic(), message.partition(), message.offset() + 1) {
+            drop(membership);
+            self.messages.push(copy(message));
+        }
+    }
+
+    fn finish(mut self) -> Vec<KafkaMessage> {
+        Self::follow(&mut self.messages, &mut self.assignment, &self.membership.lock());
+        self.messages
+    }
+
+    fn follow(messages: &mut Vec<KafkaMessage>, assignment: &mut ConsumerAssignment, membership: &Membership) {
+        let current = membership.assignment();
+        if current.is_same(assignment) {
+            return;
+        }
+        messages.retain(|message| current.continues(assignment, &message.topic_partition()));
+        *assignment = current.clone();
+    }
+}
+
 impl Drop for Consumer {
     /// Leaves the group on a dedicated thread: closing blocks until the coordinator has responded.
     fn drop(&mut self) {
@@ -339,96 +491,6 @@ impl Drop for Consumer {
             }
             report_left(&leaving);
         });
-    }
-}
-
-fn report_left(leaving: &Mutex<Option<oneshot::Sender<()>>>) {
-    // Fails if `close_consumer` no longer waits.
-    leaving.lock().take().map(|left| left.send(()));
-}
-
-/// Tracks the assigned partitions. librdkafka calls it on the thread that polls.
-pub(super) struct GroupContext {
-    callbacks: Callbacks,
-    membership: Arc<Mutex<Membership>>,
-    counters: Arc<ConsumerCounters>,
-    /// Present while the consumer leaves the group.
-    leaving: Leaving,
-}
-
-client_context!(GroupContext);
-
-impl GroupContext {
-    /// Runs `response`, which passes the response to a rebalance to librdkafka. If the consumer leaves its group meanwhile,
-    /// librdkafka may drop the response and block its caller forever (confluentinc/librdkafka#4884). The thread of that call
-    /// and its connections are then lost, but `close_consumer` returns.
-    fn while_leaving(&self, consumer: &BaseConsumer<Self>, response: impl FnOnce()) {
-        if self.leaving.lock().is_none() {
-            return response();
-        }
-        let responded = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let watch = || {
-                while !responded.load(Ordering::Acquire) {
-                    if consumer.closed() {
-                        report_left(&self.leaving);
-                        return;
-                    }
-                    thread::park_timeout(LEAVE_CHECK_INTERVAL);
-                }
-            };
-            let watcher = thread::Builder::new()
-                .name("kafka-watch-leave".to_owned())
-                .spawn_scoped(scope, watch);
-            response();
-            responded.store(true, Ordering::Release);
-            if let Ok(watcher) = watcher {
-                watcher.thread().unpark();
-            }
-        });
-    }
-}
-
-impl ConsumerContext for GroupContext {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let rebalance = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(partitions),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => Rebalance::Revoke(partitions),
-            _ => Rebalance::Error(KafkaError::Rebalance(code.into())),
-        };
-        self.pre_rebalance(consumer, &rebalance);
-        self.while_leaving(consumer, || {
-            let incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-            let responded = match &rebalance {
-                Rebalance::Assign(partitions) if incremental => consumer.incremental_assign(partitions),
-                Rebalance::Assign(partitions) => consumer.assign(partitions),
-                Rebalance::Revoke(partitions) if incremental => consumer.incremental_unassign(partitions),
-                Rebalance::Revoke(_) | Rebalance::Error(_) => consumer.unassign(),
-            };
-            if let Err(error) = responded {
-                tracing::debug!(%error, "the response to a rebalance failed");
-            }
-        });
-        self.post_rebalance(consumer, &rebalance);
-    }
-
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(partitions) = rebalance {
-            let mut membership = self.membership.lock();
-            for partition in partitions.elements() {
-                membership.revoke(&TopicPartition::new(partition.topic(), partition.partition()));
-            }
-        }
-    }
-
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance {
-            self.counters.count_rebalance();
-            let mut membership = self.membership.lock();
-            for partition in partitions.elements() {
-                membership.assign(TopicPartition::new(partition.topic(), partition.partition()));
-            }
-        }
     }
 }
 
@@ -472,6 +534,25 @@ fn read_queue<'m>(
     (0..QUEUE_READS).find_map(|_| stream.next().now_or_never().flatten())
 }
 
+/// Lets librdkafka notice new partitions and topics that were created again. A failure is not reported: librdkafka refreshes
+/// its metadata anyway, only later.
+fn refresh_metadata(consumer: Arc<StreamConsumer<GroupContext>>) {
+    const LIMIT: Duration = Duration::from_secs(5);
+    // Only a response with all topics changes the subscription.
+    drop(spawn_blocking(move || {
+        if let Err(error) = consumer.fetch_metadata(None, LIMIT) {
+            tracing::debug!(%error, "the metadata cannot be refreshed");
+        }
+    }));
+}
+
+fn is_unknown_topic(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)
+    )
+}
+
 /// Whether librdkafka recovers from the error without the application.
 fn is_transient(error: &KafkaError) -> bool {
     if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
@@ -481,6 +562,7 @@ fn is_transient(error: &KafkaError) -> bool {
         return true;
     };
     is_outage(error)
+        || is_unknown_topic(error)
         || matches!(
             code,
             Code::PartitionEOF

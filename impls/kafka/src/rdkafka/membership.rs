@@ -1,67 +1,150 @@
 //! The partitions of a consumer and its positions in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use networking_spi::kafka::TopicPartition;
+use networking_spi::kafka::{ConsumerAssignment, TopicPartition};
 
 /// The assigned partitions of a consumer and the next offset to commit in each.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
-    pub(super) assigned: BTreeSet<TopicPartition>,
-    positions: BTreeMap<String, BTreeMap<i32, Position>>,
+    partitions: BTreeMap<String, BTreeMap<i32, Held>>,
+    /// The same partitions, as the application sees them. It is replaced by every change.
+    assignment: ConsumerAssignment,
+    last_epoch: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Position {
-    next: i64,
+struct Held {
+    epoch: u64,
+    /// The offset after the last message that was returned.
+    next: Option<i64>,
     committed: bool,
+    /// Whether the start offset is not known yet. Messages are not returned until it is.
+    pending: bool,
 }
 
 impl Membership {
-    pub(super) fn consumed(&mut self, topic: &str, partition: i32, next: i64) {
-        let position = Position { next, committed: false };
-        if let Some(partitions) = self.positions.get_mut(topic) {
-            partitions.insert(partition, position);
-        } else {
-            self.positions
-                .insert(topic.to_owned(), BTreeMap::from([(partition, position)]));
+    pub(super) fn assignment(&self) -> &ConsumerAssignment {
+        &self.assignment
+    }
+
+    /// Notes a message that is returned. Returns `false` for a message that must not be returned: its
+    /// partition is not assigned, or the start offset there is not known yet.
+    pub(super) fn consumed(&mut self, topic: &str, partition: i32, next: i64) -> bool {
+        let Some(held) = self.held(topic, partition) else {
+            return false;
+        };
+        if held.pending {
+            return false;
+        }
+        held.next = Some(next);
+        held.committed = false;
+        true
+    }
+
+    /// Adds partitions. The consumer has no position in them yet, also if they were assigned before. Those for which `pending`
+    /// returns `true` wait for [`start`](Self::start). Returns whether there are any.
+    pub(super) fn assign(
+        &mut self,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+        pending: impl Fn(&TopicPartition) -> bool,
+    ) -> bool {
+        let mut any = false;
+        for partition in partitions {
+            self.last_epoch += 1;
+            let held = Held {
+                epoch: self.last_epoch,
+                next: None,
+                committed: false,
+                pending: pending(&partition),
+            };
+            any |= held.pending;
+            let TopicPartition { topic, partition } = partition;
+            self.partitions.entry(topic).or_default().insert(partition, held);
+        }
+        self.publish();
+        any
+    }
+
+    /// The partitions whose start offset is not known yet.
+    pub(super) fn pending(&self) -> Vec<TopicPartition> {
+        let all = self.partitions.iter().flat_map(|(topic, partitions)| {
+            let pending = partitions.iter().filter(|(_, held)| held.pending);
+            pending.map(move |(partition, _)| TopicPartition::new(topic.clone(), *partition))
+        });
+        all.collect()
+    }
+
+    /// Notes that a partition is read from its start offset.
+    pub(super) fn start(&mut self, partition: &TopicPartition) {
+        if let Some(held) = self.held(&partition.topic, partition.partition) {
+            held.pending = false;
         }
     }
 
-    pub(super) fn assign(&mut self, partition: TopicPartition) {
-        self.assigned.insert(partition);
+    /// Forgets the positions in assigned partitions, which were moved.
+    pub(super) fn reset(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        let assigned: Vec<TopicPartition> = partitions
+            .into_iter()
+            .filter(|partition| self.assignment.contains(partition))
+            .collect();
+        self.assign(assigned, |_| false);
     }
 
-    /// Removes a partition and its position. Another member may continue in the partition, so the position must not be
+    /// Removes partitions and the positions in them. Another member may continue there, so the positions must not be
     /// committed.
-    pub(super) fn revoke(&mut self, partition: &TopicPartition) {
-        self.assigned.remove(partition);
-        if let Some(positions) = self.positions.get_mut(&partition.topic) {
-            positions.remove(&partition.partition);
+    pub(super) fn revoke(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        for TopicPartition { topic, partition } in partitions {
+            if let Some(of_topic) = self.partitions.get_mut(&topic) {
+                of_topic.remove(&partition);
+                if of_topic.is_empty() {
+                    self.partitions.remove(&topic);
+                }
+            }
         }
+        self.publish();
+    }
+
+    pub(super) fn revoke_all(&mut self) {
+        self.partitions.clear();
+        self.publish();
+    }
+
+    /// The next offset to read in a partition. `None` before the first message.
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.partitions.get(&partition.topic)?.get(&partition.partition)?.next
     }
 
     pub(super) fn uncommitted(&self) -> BTreeMap<TopicPartition, i64> {
-        let all = self.positions.iter().flat_map(|(topic, partitions)| {
+        let all = self.partitions.iter().flat_map(|(topic, partitions)| {
             partitions
                 .iter()
-                .map(move |(partition, position)| (TopicPartition::new(topic.clone(), *partition), position))
+                .map(move |(partition, held)| (TopicPartition::new(topic.clone(), *partition), held))
         });
-        all.filter(|(_, position)| !position.committed)
-            .map(|(partition, position)| (partition, position.next))
+        all.filter(|(_, held)| !held.committed)
+            .filter_map(|(partition, held)| Some((partition, held.next?)))
             .collect()
     }
 
-    pub(super) fn committed(&mut self, offsets: BTreeMap<TopicPartition, i64>) {
+    pub(super) fn committed(&mut self, offsets: &BTreeMap<TopicPartition, i64>) {
         for (TopicPartition { topic, partition }, offset) in offsets {
-            let position = self
-                .positions
-                .get_mut(&topic)
-                .and_then(|partitions| partitions.get_mut(&partition));
-            if let Some(position) = position {
-                position.committed = position.next == offset;
+            if let Some(held) = self.held(topic, *partition) {
+                held.committed = held.next == Some(*offset);
             }
         }
+    }
+
+    fn held(&mut self, topic: &str, partition: i32) -> Option<&mut Held> {
+        self.partitions.get_mut(topic)?.get_mut(&partition)
+    }
+
+    fn publish(&mut self) {
+        let all = self.partitions.iter().flat_map(|(topic, partitions)| {
+            partitions
+                .iter()
+                .map(move |(partition, held)| (TopicPartition::new(topic.clone(), *partition), held.epoch))
+        });
+        self.assignment = all.collect();
     }
 }
 
@@ -73,14 +156,19 @@ mod tests {
         TopicPartition::new("t", number)
     }
 
+    fn assigned(numbers: &[i32]) -> Membership {
+        let mut membership = Membership::default();
+        membership.assign(numbers.iter().map(|number| partition(*number)), |_| false);
+        membership
+    }
+
     #[test]
     fn a_consumed_message_is_committed_once() {
-        let mut membership = Membership::default();
-        membership.assign(partition(0));
-        membership.consumed("t", 0, 5);
-        membership.consumed("t", 0, 6);
+        let mut membership = assigned(&[0]);
+        assert!(membership.consumed("t", 0, 5));
+        assert!(membership.consumed("t", 0, 6));
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 6)]));
-        membership.committed(membership.uncommitted());
+        membership.committed(&membership.uncommitted());
         assert!(membership.uncommitted().is_empty());
         membership.consumed("t", 0, 7);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 7)]));
@@ -88,27 +176,45 @@ mod tests {
 
     #[test]
     fn a_message_consumed_during_a_commit_stays_uncommitted() {
-        let mut membership = Membership::default();
+        let mut membership = assigned(&[0]);
         membership.consumed("t", 0, 5);
         let in_progress = membership.uncommitted();
         membership.consumed("t", 0, 6);
-        membership.committed(in_progress);
+        membership.committed(&in_progress);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 6)]));
     }
 
     #[test]
     fn the_position_in_a_revoked_partition_is_removed() {
-        let mut membership = Membership::default();
+        let mut membership = assigned(&[0, 1]);
         for number in [0, 1] {
-            membership.assign(partition(number));
             membership.consumed("t", number, 5);
         }
-        membership.revoke(&partition(1));
-        membership.assign(partition(1));
+        let before = membership.assignment().clone();
+        membership.revoke([partition(1)]);
+        assert!(
+            !membership.consumed("t", 1, 6),
+            "a message of a revoked partition is not returned"
+        );
+        membership.assign([partition(1)], |_| false);
         assert_eq!(
             membership.uncommitted(),
             BTreeMap::from([(partition(0), 5)]),
             "another member may continue in partition 1"
         );
+        assert!(membership.assignment().continues(&before, &partition(0)));
+        assert!(!membership.assignment().continues(&before, &partition(1)));
+        assert!(membership.assign([partition(2)], |_| true));
+        assert!(!membership.consumed("t", 2, 6), "the start offset is not known");
+        assert_eq!(membership.pending(), [partition(2)]);
+        membership.start(&partition(2));
+        assert!(membership.consumed("t", 2, 6) && membership.pending().is_empty());
+        let before = membership.assignment().clone();
+        membership.reset([partition(2), partition(3)]);
+        assert_eq!(membership.position(&partition(2)), None);
+        assert!(!membership.assignment().continues(&before, &partition(2)));
+        assert!(!membership.assignment().contains(&partition(3)));
+        membership.revoke_all();
+        assert!(membership.assignment().is_empty());
     }
 }

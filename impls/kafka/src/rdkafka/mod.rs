@@ -49,6 +49,10 @@ mod error;
 mod group;
 mod membership;
 mod producer;
+mod rebalance;
+mod reposition;
 mod timestamp;
+mod topic_ids;
+mod topic_watch;
 
 pub use client::{RdKafkaClient, RdKafkaClientBuilder};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
-    KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, SettingChange,
-    TopicMetadata,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
+    KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
+    RecordMetadata, SettingChange, TopicMetadata,
 };
 use networking_spi::{NetworkError, Result};
 use parking_lot::{Mutex, RwLock};
@@ -149,6 +149,11 @@ impl KafkaClient for ConfiguredClient {
     async fn commit_offsets(&self, consumer: &ConsumerId, offsets: CommitOffsets) -> Result<()> {
         let Route { client, id } = self.consumer("kafka.commit_offsets", consumer)?;
         client.commit_offsets(&id, offsets).await
+    }
+
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        let Route { client, id } = self.consumer("kafka.consumer_assignment", consumer)?;
+        client.consumer_assignment(&id).await
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use networking_spi::backoff::Backoff;
 use networking_spi::bridge::{Acknowledge, BridgeMessage, BridgeReceipt, Delivery};
 use networking_spi::clock::Clock;
-use networking_spi::kafka::{CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage, PartitionOffset};
+use networking_spi::kafka::{CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage};
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -25,8 +25,16 @@ const CONSUME_WAIT: Duration = Duration::from_secs(1);
 /// The wait after a failure to consume or to commit.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// The number of attempts for the last commit.
+/// The number of attempts for the last commit, and for one that is refused because the group is rebalancing.
 const LAST_COMMIT_ATTEMPTS: u32 = 3;
+const LAST_COMMIT_ATTEMPTS_IN_REBALANCE: u32 = 6;
+
+/// From this number of failed commits in a row, the source reports that it is degraded.
+const DEGRADED_AFTER: u32 = 3;
+
+/// A source with `max_outstanding` records consumes anyway, one record at a time, this many times in a `max_poll_interval`:
+/// a member that does not consume is removed from its group.
+const POLLS_PER_INTERVAL: u32 = 4;
 
 pub(super) struct Driver {
     client: Arc<dyn KafkaClient>,
@@ -42,6 +50,10 @@ pub(super) struct Driver {
     rejected: BTreeMap<Instant, Vec<RecordId>>,
     consume: Cooldown,
     commit: Cooldown,
+    /// Set when a commit was refused: the next call to consume shows whether the group is rebalancing, and which partitions the
+    /// source keeps.
+    must_consume: bool,
+    last_consumed: Instant,
     /// Set when the source stops or fails: records are no longer consumed or offered.
     ending: bool,
 }
@@ -96,6 +108,8 @@ impl Driver {
             rejected: BTreeMap::new(),
             consume: Cooldown::default(),
             commit: Cooldown::default(),
+            must_consume: false,
+            last_consumed: Instant::now(),
             ending: false,
         }
     }
@@ -112,12 +126,17 @@ impl Driver {
             if self.ending && self.partitions.in_flight() == 0 {
                 break;
             }
-            let room = self.settings.max_outstanding - self.partitions.outstanding().min(self.settings.max_outstanding);
-            let may_consume = !self.ending && room > 0 && self.consume.elapsed();
+            let room = self
+                .settings
+                .max_outstanding
+                .saturating_sub(self.partitions.outstanding());
+            let may_consume = !self.ending && self.consume.elapsed() && (room > 0 || self.consumes_without_room());
             let options = ConsumeOptions::new()
                 .with_max_messages(room.max(1))
-                .with_max_wait(CONSUME_WAIT);
+                .with_max_wait(if room > 0 { CONSUME_WAIT } else { Duration::ZERO });
             let wake = self.next_wake();
+            let blocked = !self.ending && self.ready.capacity() == 0 && self.partitions.has_ready(self.settings.window);
+            let mut consumed = None;
             tokio::select! {
                 biased;
                 () = stopping.cancelled(), if !self.ending => self.end(),
@@ -131,19 +150,45 @@ impl Driver {
                     }
                 }
                 () = wait_until(wake) => self.redeliver(),
-                consumed = self.client.consume_messages(&self.consumer, options), if may_consume => self.consumed(consumed),
+                // Room for more records. The next iteration offers them.
+                () = room_in(&self.ready), if blocked => {}
+                result = self.client.consume_messages(&self.consumer, options), if may_consume => consumed = Some(result),
+            }
+            // Also after a call to consume that was cancelled: partitions may have been revoked during the call.
+            self.follow().await;
+            if let Some(consumed) = consumed {
+                self.must_consume = false;
+                self.last_consumed = Instant::now();
+                self.consumed(consumed);
             }
         }
-        for attempt in 1..=LAST_COMMIT_ATTEMPTS {
-            self.commit_acknowledged().await;
-            if self.partitions.uncommitted().is_empty() {
-                break;
-            }
-            tokio::time::sleep(RETRY.delay(attempt, fastrand::f64())).await;
-        }
+        self.commit_last().await;
         if let Err(error) = self.client.close_consumer(&self.consumer).await {
             tracing::warn!(%error, "closing the consumer failed");
         }
+    }
+
+    /// Adopts the current assignment.
+    async fn follow(&mut self) {
+        match self.client.consumer_assignment(&self.consumer).await {
+            Ok(assignment) => self.partitions.follow(assignment),
+            Err(error) if error.retryability().is_retryable() || self.ending => {
+                tracing::warn!(%error, "the assignment is not known");
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Whether to consume although there is no room. The records beyond the limit are bounded.
+    fn consumes_without_room(&self) -> bool {
+        let due = self.must_consume || self.keep_alive() <= Instant::now();
+        due && self.partitions.outstanding() < 2 * self.settings.max_outstanding
+    }
+
+    /// When to consume without room, to stay in the group.
+    fn keep_alive(&self) -> Instant {
+        let interval = self.settings.consumer.max_poll_interval / POLLS_PER_INTERVAL;
+        self.last_consumed + interval.min(deadline::LONGEST)
     }
 
     fn consumed(&mut self, consumed: Result<Vec<KafkaMessage>>) {
@@ -166,13 +211,13 @@ impl Driver {
     }
 
     fn offer_ready(&mut self) {
-        for (id, record) in self.partitions.take_ready(self.settings.window) {
+        let room = self.ready.capacity();
+        for (id, record) in self.partitions.take_ready(self.settings.window, room) {
             self.offer(id, record);
         }
     }
 
-    /// Offers a record to the bridge. The channel has room for every record in flight. After a partition was revoked it may be
-    /// full of records of that partition; the record is then dropped, which rejects it.
+    /// Offers a record to the bridge. The caller has checked that the channel has room.
     fn offer(&self, id: RecordId, record: KafkaMessage) {
         let acknowledgement = Acknowledgement {
             id,
@@ -218,15 +263,25 @@ impl Driver {
     fn redeliver(&mut self) {
         let now = Instant::now();
         while let Some(first) = self.rejected.first_entry().filter(|first| *first.key() <= now) {
-            for id in first.remove() {
+            let mut due = first.remove();
+            // The channel may be full of records of partitions that were revoked.
+            let later = due.split_off(due.len().min(self.ready.capacity()));
+            for id in due {
                 if let Some(record) = self.partitions.redeliver(&id) {
                     self.offer(id, record);
                 }
             }
+            if !later.is_empty() {
+                self.rejected
+                    .entry(deadline::from_now(RETRY.initial))
+                    .or_default()
+                    .extend(later);
+                break;
+            }
         }
     }
 
-    /// The time of the next redelivery, commit or call to consume.
+    /// The time of the next redelivery, commit or call to consume that does not begin at once.
     fn next_wake(&self) -> Option<Instant> {
         let rejected = self.rejected.keys().next().copied();
         let commit = self
@@ -237,7 +292,11 @@ impl Driver {
             .consume
             .not_before
             .filter(|_| !self.ending && !self.consume.elapsed());
-        [rejected, commit, consume].into_iter().flatten().min()
+        let full =
+            !self.ending && self.consume.elapsed() && self.partitions.outstanding() >= self.settings.max_outstanding;
+        let keep_alive = full.then(|| self.keep_alive());
+        let keep_alive = keep_alive.filter(|time| *time > Instant::now());
+        [rejected, commit, consume, keep_alive].into_iter().flatten().min()
     }
 
     async fn commit_acknowledged(&mut self) {
@@ -251,34 +310,59 @@ impl Driver {
             .await;
         match committed {
             Ok(()) => {
+                if self.commit.failures >= DEGRADED_AFTER {
+                    self.failures.recovered();
+                }
                 self.commit = Cooldown::default();
                 self.partitions.committed(&offsets);
             }
-            // A partition was assigned to another member of the group. The error does not name the partition.
-            Err(error) if error.kind() == ErrorKind::Conflict => self.commit_one_by_one(offsets).await,
             Err(error) => self.commit_failed(error),
         }
     }
 
-    async fn commit_one_by_one(&mut self, offsets: Vec<PartitionOffset>) {
-        for offset in offsets {
-            let exact = CommitOffsets::Exact(vec![offset.clone()]);
-            match self.client.commit_offsets(&self.consumer, exact).await {
-                Ok(()) => self.partitions.committed(&[offset]),
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::info!(partition = %offset.partition, "the partition now belongs to another member of the group");
-                    self.partitions.forget(&offset.partition);
-                }
-                Err(error) => self.commit_failed(error),
-            }
-        }
-    }
-
+    /// Prepares the next attempt. A `Conflict` does not mean that a partition is lost: the group may only be rebalancing. The
+    /// next call to consume shows it, so nothing is forgotten here.
     fn commit_failed(&mut self, error: NetworkError) {
         tracing::warn!(%error, "committing offsets failed");
         self.commit.failed(error.retryability().delay());
-        if !error.retryability().is_retryable() {
+        if self.commit.failures >= DEGRADED_AFTER {
+            self.failures.degrade(&error);
+        }
+        if error.kind() == ErrorKind::Conflict {
+            self.must_consume = true;
+        } else if !error.retryability().is_retryable() {
             self.fail(error);
+        }
+    }
+
+    /// Commits what was acknowledged before the source ended.
+    async fn commit_last(&mut self) {
+        for attempt in 1.. {
+            self.commit_acknowledged().await;
+            let attempts = if self.must_consume {
+                LAST_COMMIT_ATTEMPTS_IN_REBALANCE
+            } else {
+                LAST_COMMIT_ATTEMPTS
+            };
+            if self.partitions.uncommitted().is_empty() || attempt >= attempts {
+                break;
+            }
+            let wait = RETRY.delay(attempt, fastrand::f64());
+            if std::mem::take(&mut self.must_consume) {
+                // Takes part in the rebalance. What is read is not committed, so it is read again by the next consumer.
+                let options = ConsumeOptions::new().with_max_messages(1).with_max_wait(wait);
+                if self
+                    .client
+                    .consume_messages(&self.consumer, options)
+                    .await
+                    .is_ok_and(|messages| messages.is_empty())
+                {
+                    self.follow().await;
+                    continue;
+                }
+                self.follow().await;
+            }
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -296,6 +380,12 @@ impl Driver {
             self.partitions.give_up(&id);
         }
     }
+}
+
+/// Waits until the channel has room, or is closed.
+async fn room_in(channel: &mpsc::Sender<Delivery>) {
+    // The room is not reserved: only this task sends.
+    let _ = channel.reserve().await;
 }
 
 async fn wait_until(time: Option<Instant>) {

@@ -30,6 +30,11 @@ use networking_runtime::clock::TokioClock;
 /// before it in the partition. No record is skipped: after a restart the source continues with the first record that was not
 /// acknowledged.
 ///
+/// When the group rebalances, the source keeps what it has of the partitions that it keeps, also if a commit is refused
+/// meanwhile, and commits again. It drops only what it has of partitions that it has lost, as
+/// [`consumer_assignment`](KafkaClient::consumer_assignment) shows. Their records are delivered again, by this source or by
+/// another member.
+///
 /// A rejected message is redelivered from memory, with exponential backoff. (The contract has no seek, and seeking would also
 /// redeliver the records after it.) When a message was rejected [`max_attempts`](DeliveryRetry::max_attempts) times, the
 /// source fails with the last error, and so does the bridge: this record and those after it remain uncommitted. With a
@@ -88,6 +93,11 @@ impl Failures {
         }
         drop(latest);
         self.arrived.notify_one();
+    }
+
+    /// Makes the health check report an error, without ending a call to `receive`.
+    fn degrade(&self, error: &NetworkError) {
+        *self.degraded.lock() = Some(error.to_string());
     }
 
     fn recovered(&self) {

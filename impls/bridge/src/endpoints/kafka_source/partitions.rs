@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use networking_spi::kafka::{KafkaMessage, PartitionOffset, TopicPartition};
+use networking_spi::kafka::{ConsumerAssignment, KafkaMessage, PartitionOffset, TopicPartition};
 
 /// Identifies a record in flight. A partition that was revoked and assigned again has a new `epoch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) struct RecordId {
 /// The partitions with uncommitted records.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
+    /// The assignment to which `by_partition` corresponds.
+    assignment: ConsumerAssignment,
     by_partition: HashMap<TopicPartition, Partition>,
     next_epoch: u64,
     /// Records that were read and are not acknowledged.
@@ -54,11 +56,30 @@ impl Partitions {
         self.by_partition.values().map(|partition| partition.in_flight).sum()
     }
 
+    /// Adopts an assignment. Removes the partitions that the consumer has lost, also if they were assigned again meanwhile: the
+    /// consumer then reads them again from the committed offset. Partitions that it has kept are not touched.
+    pub(super) fn follow(&mut self, assignment: ConsumerAssignment) {
+        if assignment.is_same(&self.assignment) {
+            return;
+        }
+        let lost: Vec<TopicPartition> = self
+            .by_partition
+            .keys()
+            .filter(|key| !assignment.continues(&self.assignment, key))
+            .cloned()
+            .collect();
+        for partition in lost {
+            tracing::info!(%partition, "the partition was revoked; its records in flight are read again by its next owner");
+            self.forget(&partition);
+        }
+        self.assignment = assignment;
+    }
+
     /// Adds a record that was read.
     pub(super) fn add(&mut self, message: KafkaMessage) {
         let key = message.topic_partition();
-        // The offset went back: the partition was revoked and assigned again, or its offset was reset. The records in flight are
-        // read, and delivered, again.
+        // The offset went back: it was reset, because the log no longer has the position. The records in flight are read, and
+        // delivered, again.
         if self
             .by_partition
             .get(&key)
@@ -88,11 +109,17 @@ impl Partitions {
         self.outstanding += 1;
     }
 
-    /// The next records to offer: in order in each partition, up to `window` in flight.
-    pub(super) fn take_ready(&mut self, window: usize) -> Vec<(RecordId, KafkaMessage)> {
+    /// Whether [`take_ready`](Self::take_ready) has records to return.
+    pub(super) fn has_ready(&self, window: usize) -> bool {
+        let mut partitions = self.by_partition.values();
+        partitions.any(|partition| partition.in_flight < window && partition.offered < partition.records.len())
+    }
+
+    /// The next records to offer, at most `limit`: in order in each partition, up to `window` in flight.
+    pub(super) fn take_ready(&mut self, window: usize, limit: usize) -> Vec<(RecordId, KafkaMessage)> {
         let mut ready = Vec::new();
         for (key, partition) in &mut self.by_partition {
-            while partition.in_flight < window {
+            while partition.in_flight < window && ready.len() < limit {
                 let Some(record) = partition.records.get_mut(partition.offered) else {
                     break;
                 };
@@ -168,8 +195,7 @@ impl Partitions {
         }
     }
 
-    /// Removes a partition that was revoked.
-    pub(super) fn forget(&mut self, key: &TopicPartition) {
+    fn forget(&mut self, key: &TopicPartition) {
         if let Some(partition) = self.by_partition.remove(key) {
             self.outstanding -= partition.records.iter().filter(|record| !record.acknowledged).count();
         }
@@ -221,7 +247,7 @@ mod tests {
     fn commits_only_up_to_the_first_unacknowledged_record() {
         // 7 is missing: the topic is compacted, or it is a transaction marker.
         let mut partitions = with_records(&[5, 6, 8]);
-        let ids: Vec<RecordId> = partitions.take_ready(10).into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<RecordId> = partitions.take_ready(10, 10).into_iter().map(|(id, _)| id).collect();
         partitions.acknowledge(&ids[1]);
         assert_eq!(position(&partitions), None);
         partitions.acknowledge(&ids[2]);
@@ -236,7 +262,7 @@ mod tests {
     #[test]
     fn a_record_acknowledged_twice_counts_once() {
         let mut partitions = with_records(&[1, 2]);
-        let ids: Vec<RecordId> = partitions.take_ready(10).into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<RecordId> = partitions.take_ready(10, 10).into_iter().map(|(id, _)| id).collect();
         partitions.acknowledge(&ids[1]);
         partitions.acknowledge(&ids[1]);
         assert_eq!((partitions.outstanding(), partitions.in_flight()), (1, 1));
@@ -245,17 +271,17 @@ mod tests {
     #[test]
     fn the_window_limits_the_records_in_flight() {
         let mut partitions = with_records(&[1, 2, 3]);
-        let first = partitions.take_ready(1);
+        let first = partitions.take_ready(1, 10);
         assert_eq!(first.len(), 1);
-        assert!(partitions.take_ready(1).is_empty());
+        assert!(partitions.take_ready(1, 10).is_empty());
         partitions.acknowledge(&first[0].0);
-        assert_eq!(partitions.take_ready(1)[0].0.offset, 2);
+        assert_eq!(partitions.take_ready(1, 10)[0].0.offset, 2);
     }
 
     #[test]
     fn results_of_a_revoked_partition_are_ignored() {
         let mut partitions = with_records(&[1, 2, 3]);
-        let old = partitions.take_ready(10);
+        let old = partitions.take_ready(10, 10);
         // The same records are read again.
         partitions.add(KafkaMessage::new("t", 0, 1));
         assert_eq!(partitions.outstanding(), 1);
@@ -263,15 +289,53 @@ mod tests {
             partitions.acknowledge(id);
         }
         assert_eq!(position(&partitions), None);
-        let new = partitions.take_ready(10);
+        let new = partitions.take_ready(10, 10);
         partitions.acknowledge(&new[0].0);
         assert_eq!(position(&partitions), Some(2));
     }
 
     #[test]
+    fn only_a_changed_epoch_forgets_a_partition() {
+        let assignment = |epochs: [u64; 2]| -> ConsumerAssignment {
+            let numbered = (0..).zip(epochs);
+            numbered
+                .map(|(number, epoch)| (TopicPartition::new("t", number), epoch))
+                .collect()
+        };
+        let mut partitions = Partitions::default();
+        partitions.follow(assignment([1, 2]));
+        for number in 0..2 {
+            partitions.add(KafkaMessage::new("t", number, 0));
+            partitions.add(KafkaMessage::new("t", number, 1));
+        }
+        let ids: Vec<RecordId> = partitions.take_ready(1, 10).into_iter().map(|(id, _)| id).collect();
+        partitions.follow(assignment([1, 2]));
+        assert_eq!(partitions.outstanding(), 4, "the consumer has kept both partitions");
+
+        partitions.follow(assignment([1, 3]));
+        assert_eq!((partitions.outstanding(), partitions.in_flight()), (2, 1));
+        for id in &ids {
+            partitions.acknowledge(id);
+        }
+        assert_eq!(partitions.uncommitted(), [PartitionOffset::new(partition(), 1)]);
+        partitions.follow(ConsumerAssignment::default());
+        assert_eq!((partitions.outstanding(), partitions.in_flight()), (0, 0));
+        assert!(partitions.uncommitted().is_empty());
+    }
+
+    #[test]
+    fn no_more_records_are_offered_than_there_is_room_for() {
+        let mut partitions = with_records(&[1, 2, 3]);
+        assert!(partitions.has_ready(10));
+        assert_eq!(partitions.take_ready(10, 2).len(), 2);
+        assert_eq!(partitions.take_ready(10, 0).len(), 0);
+        assert!(partitions.has_ready(10) && !partitions.has_ready(2));
+    }
+
+    #[test]
     fn nothing_is_committed_after_a_record_that_was_given_up() {
         let mut partitions = with_records(&[1, 2, 3]);
-        let ids: Vec<RecordId> = partitions.take_ready(2).into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<RecordId> = partitions.take_ready(2, 10).into_iter().map(|(id, _)| id).collect();
         partitions.give_up(&ids[0]);
         partitions.acknowledge(&ids[1]);
         partitions.drop_waiting();

@@ -11,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
-    KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
-    validate_topic_name,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
+    KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
+    RecordMetadata, TopicMetadata, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
@@ -30,6 +30,7 @@ use super::context::Callbacks;
 use super::control::{BlockingCalls, Control, interrupted};
 use super::group;
 use super::producer::Producer;
+use super::topic_watch::TopicWatch;
 use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
 /// A [`KafkaClient`] over librdkafka.
@@ -52,7 +53,7 @@ struct Inner {
     next_handle: AtomicU64,
     producers: Mutex<BTreeMap<ProducerId, Arc<Producer>>>,
     consumers: Mutex<BTreeMap<ConsumerId, OpenConsumer>>,
-    control: OnceCell<Control>,
+    control: OnceCell<Arc<Control>>,
     admin: OnceCell<Admin>,
 }
 
@@ -139,8 +140,9 @@ impl KafkaClient for RdKafkaClient {
         let callbacks = inner.callbacks.for_new_handle();
         let counters = Arc::new(ConsumerCounters::new(Arc::clone(&inner.counters)));
         let limit = inner.settings.request_timeout;
+        let watch = TopicWatch::start(Arc::clone(inner.control().await?), config.topics.clone()).await;
         let (consumer, left) =
-            spawn_blocking(move || Consumer::start(&settings, &config.topics, callbacks, counters, limit))
+            spawn_blocking(move || Consumer::start(&settings, &config.topics, callbacks, counters, watch, limit))
                 .await
                 .map_err(interrupted)??;
         let id = ConsumerId::new(inner.next_id("consumer"));
@@ -198,6 +200,10 @@ impl KafkaClient for RdKafkaClient {
             .consumer("kafka.commit_offsets", consumer)?
             .commit(offsets)
             .await
+    }
+
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        Ok(self.inner.consumer("kafka.consumer_assignment", consumer)?.assignment())
     }
 
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
@@ -286,10 +292,13 @@ impl KafkaClient for RdKafkaClient {
 }
 
 impl Inner {
-    async fn control(&self) -> Result<&Control> {
-        self.control
-            .get_or_try_init(|| Control::start(&self.settings, self.callbacks.for_new_handle()))
-            .await
+    async fn control(&self) -> Result<&Arc<Control>> {
+        let start = async || {
+            Control::start(&self.settings, self.callbacks.for_new_handle())
+                .await
+                .map(Arc::new)
+        };
+        self.control.get_or_try_init(start).await
     }
 
     async fn admin(&self, operation: &'static str) -> Result<(&Admin, &Control)> {

@@ -2,6 +2,7 @@
 
 mod lane;
 mod poison;
+mod position;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage, PartitionOffset, ProducerId, StreamProcessor,
+    CommitOffsets, ConsumeOptions, ConsumerId, KafkaClient, KafkaMessage, ProducerId, StreamProcessor,
     StreamProcessorConfig, StreamState, StreamStatus, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -17,6 +18,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use self::position::Position;
 
 const PROCESS: &str = "kafka.process_kafka_stream";
 
@@ -53,16 +56,15 @@ pub(super) struct Progress {
 impl Job {
     /// Runs until `stop` is set or an error is not retryable.
     pub(super) async fn run(self: &Arc<Self>, mut stop: watch::Receiver<bool>) -> Result<()> {
-        let mut uncommitted = BTreeMap::new();
-        let mut early = Vec::new();
+        let mut position = Position::default();
         let mut failures = 0_u32;
         let options = ConsumeOptions::new()
             .with_max_messages(self.config.max_batch)
             .with_max_wait(MAX_POLL_WAIT);
         loop {
-            if !early.is_empty() && !*stop.borrow() {
-                let messages = std::mem::take(&mut early);
-                self.handle(messages, &mut early, &mut uncommitted).await?;
+            if position.has_early() && !*stop.borrow() {
+                let messages = position.take_early();
+                self.handle(messages, &mut position).await?;
                 continue;
             }
             let batch = tokio::select! {
@@ -70,10 +72,11 @@ impl Job {
                 _ = stop.wait_for(|stop| *stop) => break,
                 batch = self.client.consume_messages(&self.consumer, options) => batch,
             };
+            self.follow(&mut position).await?;
             match batch {
                 Ok(messages) => {
                     failures = 0;
-                    self.handle(messages, &mut early, &mut uncommitted).await?;
+                    self.handle(messages, &mut position).await?;
                 }
                 Err(error) if error.retryability().is_transient() => {
                     failures = failures.saturating_add(1);
@@ -84,7 +87,9 @@ impl Job {
                 Err(error) => return Err(error),
             }
         }
-        self.commit(&mut uncommitted).await;
+        // Partitions may have been revoked during the call that was cancelled.
+        self.follow(&mut position).await?;
+        self.commit(&mut position).await;
         Ok(())
     }
 
@@ -100,14 +105,10 @@ impl Job {
         }
     }
 
-    /// Processes a batch. Messages that were consumed meanwhile, to stay in the group, are appended to `early`.
-    async fn handle(
-        self: &Arc<Self>,
-        messages: Vec<KafkaMessage>,
-        early: &mut Vec<KafkaMessage>,
-        uncommitted: &mut BTreeMap<TopicPartition, i64>,
-    ) -> Result<()> {
+    /// Processes a batch. Messages that were consumed meanwhile, to stay in the group, are kept in `position`.
+    async fn handle(self: &Arc<Self>, messages: Vec<KafkaMessage>, position: &mut Position) -> Result<()> {
         let mut lanes = JoinSet::new();
+        let assignment = position.assignment().clone();
         for (partition, messages) in by_partition(messages) {
             let job = Arc::clone(self);
             lanes.spawn(async move { (partition, job.run_lane(messages).await) });
@@ -120,7 +121,7 @@ impl Job {
                 biased;
                 ended = lanes.join_next() => ended,
                 _ = keep_alive.tick() => {
-                    failure = failure.or(self.keep_alive(early).await.err());
+                    failure = failure.or(self.keep_alive(position).await.err());
                     continue;
                 }
             };
@@ -128,7 +129,7 @@ impl Job {
                 None => break,
                 Some(Ok((partition, outcome))) => {
                     if let Some(next) = outcome.next_offset {
-                        uncommitted.insert(partition, next);
+                        position.finished(&assignment, partition, next);
                     }
                     failure = failure.or(outcome.failure);
                 }
@@ -139,65 +140,54 @@ impl Job {
             }
         }
         // Also after a failure: the other lanes have written their outputs.
-        self.commit(uncommitted).await;
+        self.commit(position).await;
         failure.map_or(Ok(()), Err)
     }
 
     /// Consumes at most one message, without waiting, so that the group keeps this member.
-    async fn keep_alive(&self, early: &mut Vec<KafkaMessage>) -> Result<()> {
+    async fn keep_alive(&self, position: &mut Position) -> Result<()> {
         let options = ConsumeOptions::new().with_max_messages(1).with_max_wait(Duration::ZERO);
-        match self.client.consume_messages(&self.consumer, options).await {
-            Ok(messages) => early.extend(messages),
+        let consumed = self.client.consume_messages(&self.consumer, options).await;
+        self.follow(position).await?;
+        match consumed {
+            Ok(messages) => position.add_early(messages),
             Err(error) if error.retryability().is_transient() => self.note_retry(&error),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Commits the offsets of finished lanes. Offsets that cannot be committed are committed with the next batch, except in
-    /// partitions that now belong to another member.
-    async fn commit(&self, uncommitted: &mut BTreeMap<TopicPartition, i64>) {
-        if uncommitted.is_empty() {
-            return;
+    /// Adopts the current assignment.
+    async fn follow(&self, position: &mut Position) -> Result<()> {
+        match self.client.consumer_assignment(&self.consumer).await {
+            Ok(assignment) => position.follow(assignment),
+            Err(error) if error.retryability().is_transient() => self.note_retry(&error),
+            Err(error) => return Err(error),
         }
-        for attempt in 1..=self.config.max_attempts {
-            let all = uncommitted
-                .iter()
-                .map(|(partition, next)| PartitionOffset::new(partition.clone(), *next))
-                .collect();
-            match self
-                .client
-                .commit_offsets(&self.consumer, CommitOffsets::Exact(all))
-                .await
-            {
-                Ok(()) => return uncommitted.clear(),
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    self.progress.note_error(&error);
-                    return self.commit_one_by_one(uncommitted).await;
-                }
-                Err(error) => {
-                    self.note_retry(&error);
-                    if !error.retryability().is_transient() {
-                        return;
-                    }
-                    tokio::time::sleep(self.delay(attempt)).await;
-                }
-            }
-        }
+        Ok(())
     }
 
-    async fn commit_one_by_one(&self, uncommitted: &mut BTreeMap<TopicPartition, i64>) {
-        for (partition, next) in std::mem::take(uncommitted) {
-            let one = CommitOffsets::Exact(vec![PartitionOffset::new(partition.clone(), next)]);
-            match self.client.commit_offsets(&self.consumer, one).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    tracing::debug!(%partition, %error, "the partition now belongs to another member");
-                }
-                Err(_) => {
-                    uncommitted.insert(partition, next);
-                }
+    /// Commits the offsets of finished lanes. Offsets that cannot be committed are committed with the next batch.
+    async fn commit(&self, position: &mut Position) {
+        for attempt in 1..=self.config.max_attempts {
+            let offsets = position.uncommitted();
+            if offsets.is_empty() {
+                return;
             }
+            let commit = CommitOffsets::Exact(offsets.clone());
+            let Err(error) = self.client.commit_offsets(&self.consumer, commit).await else {
+                return position.committed(&offsets);
+            };
+            self.note_retry(&error);
+            if error.kind() == ErrorKind::Conflict {
+                // The group may only be rebalancing. The next call to consume shows which partitions this member keeps.
+                if let Err(error) = self.keep_alive(position).await {
+                    return self.progress.note_error(&error);
+                }
+            } else if !error.retryability().is_transient() {
+                return;
+            }
+            tokio::time::sleep(self.delay(attempt)).await;
         }
     }
 }
