@@ -1,6 +1,6 @@
 //! The librdkafka client against librdkafka's mock cluster: faults, limits and behaviour of this backend.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::mock_cluster::MockBrokers;
 use futures_util::StreamExt as _;
@@ -147,6 +147,90 @@ async fn a_record_that_the_broker_rejects_fails_alone() {
     let metrics = kafka.kafka_metrics().await.expect("local");
     assert_eq!((metrics.messages_produced, metrics.produce_errors), (3, 4));
     assert_eq!(metrics.producers[&producer].in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_records_of_a_rejected_batch_are_sent_again_one_by_one() {
+    for code in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+    ] {
+        for idempotent in [true, false] {
+            let brokers = MockBrokers::start(1);
+            brokers.create_topic("t", 1);
+            let kafka = client(&brokers).build().expect("valid");
+            let config = ProducerConfig::new()
+                .with_idempotent(idempotent)
+                .with_linger(Duration::from_millis(100));
+            let producer = kafka.create_producer(config).await.expect("created");
+            // The batch, and then the third record, which is alone in its batch.
+            brokers.with(move |cluster| {
+                let none = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+                cluster.request_errors(RDKafkaApiKey::Produce, &[code, none, none, code]);
+            });
+            let mut records = numbered("t", 20);
+            records[7] = ProducerRecord::new("t").with_key("k").with_header("h", "v").with_header("h", "w");
+            let results = kafka.produce_messages(&producer, records.clone()).await.expect("open");
+            let failed = (0..20).filter(|index| results[*index].is_err()).collect::<Vec<_>>();
+            assert_eq!(failed, [2], "{code:?}, idempotent: {idempotent}: {results:?}");
+            // Later records do not overtake those that are sent again.
+            kafka
+                .produce_message(&producer, ProducerRecord::new("t").with_value("later"))
+                .await
+                .expect("written");
+            drop(records.remove(2));
+            let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+            let read = kafka.consume_exactly(&consumer, 20, LONG).await.expect("read");
+            for (message, record) in read.iter().zip(&records) {
+                assert_eq!(
+                    (&message.key, &message.value, &message.headers),
+                    (&record.key, &record.value, &record.headers)
+                );
+            }
+            assert_eq!(read[19].value_str(), Some("later"));
+            let metrics = kafka.kafka_metrics().await.expect("local");
+            assert_eq!((metrics.messages_produced, metrics.produce_errors), (20, 1));
+            assert_eq!(metrics.producers[&producer].in_flight, 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_at_its_delivery_timeout() {
+    let limit = Duration::from_secs(1);
+    for (records, queue) in [(1, 10), (50, 10), (50, 1), (50, 1000)] {
+        let brokers = MockBrokers::start(1);
+        brokers.create_topic("t", 1);
+        let kafka = client(&brokers).build().expect("valid");
+        let config = ProducerConfig::new().with_queue_size(queue).with_delivery_timeout(limit);
+        let producer = kafka.create_producer(config).await.expect("created");
+        kafka
+            .produce_message(&producer, ProducerRecord::new("t"))
+            .await
+            .expect("connected");
+        brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+        let start = Instant::now();
+        let results = kafka
+            .produce_messages(&producer, numbered("t", records))
+            .await
+            .expect("open");
+        // The next check of librdkafka for timed out records is up to a second later.
+        assert!(start.elapsed() < limit + Duration::from_millis(500), "{:?}", start.elapsed());
+        let kinds = results
+            .iter()
+            .map(|result| result.as_ref().expect_err("no broker").kind())
+            .collect::<Vec<_>>();
+        let (sent, waiting) = kinds.split_at(queue.min(records));
+        assert!(sent.iter().all(|kind| *kind == ErrorKind::Timeout), "{kinds:?}");
+        assert!(waiting.iter().all(|kind| *kind == ErrorKind::Exhausted), "{kinds:?}");
+        let metrics = kafka.kafka_metrics().await.expect("local");
+        assert_eq!(metrics.produce_errors, records as u64);
+        // The calls have returned, so nothing is left to wait for.
+        kafka.flush(&producer, Duration::from_millis(100)).await.expect("no call is open");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
