@@ -102,7 +102,7 @@ impl Producer {
             let name = record.topic.clone();
             let mut of_topic = std::iter::from_fn(|| records.next_if(|(_, record)| record.topic == name));
             match topic {
-                Ok(topic) if topic.gate.is_free() => run.write(&topic, of_topic, &mut completions),
+                Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => run.write(&topic, of_topic, &mut completions),
                 Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
                     Some((_, queue)) => queue.extend(of_topic),
                     None => waiting.push((topic, of_topic.collect())),
@@ -158,6 +158,11 @@ impl Producer {
         }
     }
 
+    /// Whether the topic has enough replicas for the acknowledgement of all that are in sync.
+    fn has_replicas(&self, topic: &Topic) -> bool {
+        self.config.acks != Acks::All || topic.replicas >= topic.settings.min_in_sync_replicas
+    }
+
     pub(super) fn delivery_timeout(&self) -> Duration {
         self.config.delivery_timeout
     }
@@ -175,8 +180,11 @@ impl Producer {
     ) -> (Vec<Completion>, Tally) {
         let limit = self.config.delivery_timeout;
         let indexes: Vec<usize> = records.iter().map(|(index, _)| *index).collect();
-        let written = tokio::time::timeout(
-            limit,
+        let written = tokio::time::timeout(limit, async {
+            if !self.has_replicas(&topic) {
+                // The broker refuses the record, and the producer tries again until its timeout.
+                std::future::pending::<()>().await;
+            }
             topic.write_when_available(|| {
                 let mut run = Run {
                     producer: self,
@@ -186,8 +194,9 @@ impl Producer {
                 let mut completions = Vec::with_capacity(records.len());
                 run.write(&topic, records.into_iter(), &mut completions);
                 (completions, run.tally)
-            }),
-        );
+            })
+            .await
+        });
         if let Ok(done) = written.await {
             return done;
         }
@@ -283,13 +292,24 @@ impl Run<'_> {
                     if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
                         return Err(failure.error(PRODUCE));
                     }
+                    let number = i32::try_from(partition).expect("a topic has at most 10 000 partitions");
+                    if let Err(refused) = self.check_by_broker(topic, &record) {
+                        return match self.producer.config.acks {
+                            // The broker sends no response.
+                            Acks::None => Ok(RecordMetadata::new(record.topic, number, None, record.timestamp)),
+                            Acks::Leader | Acks::All => Err(refused),
+                        };
+                    }
                     if appender.as_ref().is_none_or(|(current, _)| *current != partition) {
                         // Unlock one partition before locking the next.
                         drop(appender.take());
                         appender = Some((partition, topic.partitions[partition].appender(self.now)));
                     }
                     let (_, log) = appender.as_mut().expect("the appender was set above");
-                    let timestamp_millis = millis(record.timestamp.unwrap_or(self.now));
+                    let timestamp_millis = match record.timestamp {
+                        Some(timestamp) if !topic.settings.log_append_time => millis(timestamp),
+                        _ => millis(self.now),
+                    };
                     let ProducerRecord {
                         topic,
                         key,
@@ -304,7 +324,6 @@ impl Run<'_> {
                         timestamp_millis,
                     });
                     let offset = (self.producer.config.acks != Acks::None).then_some(offset);
-                    let number = i32::try_from(partition).expect("a topic has at most 10 000 partitions");
                     match failure {
                         Some(failure) => Err(failure.error(PRODUCE)),
                         None => Ok(RecordMetadata::new(
@@ -326,6 +345,45 @@ impl Run<'_> {
         }
     }
 
+    /// Checks what only a broker checks, because it depends on the settings of the topic.
+    fn check_by_broker(&self, topic: &Topic, record: &ProducerRecord) -> Result<()> {
+        let settings = &topic.settings;
+        let bytes = batch_size(record);
+        if bytes > settings.max_message_bytes {
+            return Err(
+                NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is larger than the topic allows")
+                    .with_context(context::BYTES, bytes.to_string())
+                    .with_context(context::LIMIT, settings.max_message_bytes.to_string())
+                    .with_send_state(SendState::Sent),
+            );
+        }
+        if settings.is_compacted && record.key.is_none() {
+            return Err(NetworkError::new(
+                ErrorKind::Rejected,
+                PRODUCE,
+                "a record of a compacted topic needs a key",
+            )
+            .with_context(context::TOPIC, &*topic.name)
+            .with_send_state(SendState::Sent));
+        }
+        let Some(timestamp) = record.timestamp.filter(|_| !settings.log_append_time) else {
+            return Ok(());
+        };
+        let in_range = match timestamp.duration_since(self.now) {
+            Ok(ahead) => ahead <= settings.max_ahead,
+            Err(before) => before.duration() <= settings.max_age,
+        };
+        if in_range {
+            Ok(())
+        } else {
+            Err(
+                NetworkError::invalid_input("timestamp", "is further from the time of the cluster than the topic allows")
+                    .with_operation(PRODUCE)
+                    .with_send_state(SendState::Sent),
+            )
+        }
+    }
+
     /// Checks a record and selects its partition.
     fn partition(
         &self,
@@ -339,7 +397,7 @@ impl Run<'_> {
         if topic.is_deleted() {
             return Err(NetworkError::not_found(PRODUCE, "topic", &topic.name));
         }
-        let limit = self.producer.config.max_message_size.min(topic.max_message_bytes);
+        let limit = self.producer.config.max_message_size;
         if bytes > limit {
             return Err(
                 NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is too large")
@@ -376,4 +434,29 @@ impl Run<'_> {
         });
         Ok(partition)
     }
+}
+
+/// The size of a batch with only this record, as Kafka's protocol encodes it without compression (record batch, version 2).
+fn batch_size(record: &ProducerRecord) -> usize {
+    /// The fields of a batch before its records.
+    const BATCH: usize = 61;
+    let field = |bytes: Option<usize>| varint(bytes.map_or(-1, |bytes| bytes as i64)) + bytes.unwrap_or_default();
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| field(Some(name.len())) + field(value.map(bytes::Bytes::len)))
+        .sum();
+    // Attributes, and the differences to the first timestamp and offset of the batch, have a byte each.
+    let body = 3
+        + field(record.key.as_ref().map(bytes::Bytes::len))
+        + field(record.value.as_ref().map(bytes::Bytes::len))
+        + varint(record.headers.len() as i64)
+        + headers;
+    BATCH + varint(body as i64) + body
+}
+
+/// The length of a number in zigzag encoding.
+fn varint(number: i64) -> usize {
+    let zigzag = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
 }
