@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use networking_kafka::memory::{Fault, FaultPoint, MemoryCluster, MemoryKafka};
 use networking_runtime::clock::TokioClock;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, GroupState, KafkaClient, KafkaClientExt, KafkaMessage,
-    NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
+    Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, GroupState, KafkaClient, KafkaClientExt,
+    KafkaMessage, NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::time::Instant;
@@ -497,7 +497,13 @@ mod retention {
                 .with_session_timeout(Duration::from_millis(millis))
                 .with_max_poll_interval(Duration::from_secs(7200))
         };
-        for (millis, accepted) in [(500, false), (5999, false), (6000, true), (1_800_000, true), (3_600_000, false)] {
+        for (millis, accepted) in [
+            (500, false),
+            (5999, false),
+            (6000, true),
+            (1_800_000, true),
+            (3_600_000, false),
+        ] {
             let created = kafka.create_consumer(consumer(millis)).await;
             assert_eq!(created.is_ok(), accepted, "{millis} ms");
             assert!(accepted || created.unwrap_err().field() == Some("session_timeout"));

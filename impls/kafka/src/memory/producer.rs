@@ -102,7 +102,9 @@ impl Producer {
             let name = record.topic.clone();
             let mut of_topic = std::iter::from_fn(|| records.next_if(|(_, record)| record.topic == name));
             match topic {
-                Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => run.write(&topic, of_topic, &mut completions),
+                Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => {
+                    run.write(&topic, of_topic, &mut completions)
+                }
                 Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
                     Some((_, queue)) => queue.extend(of_topic),
                     None => waiting.push((topic, of_topic.collect())),
@@ -185,17 +187,18 @@ impl Producer {
                 // The broker refuses the record, and the producer tries again until its timeout.
                 std::future::pending::<()>().await;
             }
-            topic.write_when_available(|| {
-                let mut run = Run {
-                    producer: self,
-                    now: self.cluster.clock().now(),
-                    tally: Tally::default(),
-                };
-                let mut completions = Vec::with_capacity(records.len());
-                run.write(&topic, records.into_iter(), &mut completions);
-                (completions, run.tally)
-            })
-            .await
+            topic
+                .write_when_available(|| {
+                    let mut run = Run {
+                        producer: self,
+                        now: self.cluster.clock().now(),
+                        tally: Tally::default(),
+                    };
+                    let mut completions = Vec::with_capacity(records.len());
+                    run.write(&topic, records.into_iter(), &mut completions);
+                    (completions, run.tally)
+                })
+                .await
         });
         if let Ok(done) = written.await {
             return done;
@@ -350,12 +353,14 @@ impl Run<'_> {
         let settings = &topic.settings;
         let bytes = batch_size(record);
         if bytes > settings.max_message_bytes {
-            return Err(
-                NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is larger than the topic allows")
-                    .with_context(context::BYTES, bytes.to_string())
-                    .with_context(context::LIMIT, settings.max_message_bytes.to_string())
-                    .with_send_state(SendState::Sent),
-            );
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                PRODUCE,
+                "the record is larger than the topic allows",
+            )
+            .with_context(context::BYTES, bytes.to_string())
+            .with_context(context::LIMIT, settings.max_message_bytes.to_string())
+            .with_send_state(SendState::Sent));
         }
         if settings.is_compacted && record.key.is_none() {
             return Err(NetworkError::new(
@@ -376,11 +381,12 @@ impl Run<'_> {
         if in_range {
             Ok(())
         } else {
-            Err(
-                NetworkError::invalid_input("timestamp", "is further from the time of the cluster than the topic allows")
-                    .with_operation(PRODUCE)
-                    .with_send_state(SendState::Sent),
+            Err(NetworkError::invalid_input(
+                "timestamp",
+                "is further from the time of the cluster than the topic allows",
             )
+            .with_operation(PRODUCE)
+            .with_send_state(SendState::Sent))
         }
     }
 

@@ -230,7 +230,9 @@ mod tests {
             bytes: 1000,
             age: None,
         };
-        let config = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         TopicSettings::new(retention).with_config(&config.collect())
     }
 
@@ -238,8 +240,16 @@ mod tests {
     fn the_ranges_are_those_of_a_broker() {
         // As a broker of Apache Kafka 4.1.1 answers.
         for (name, accepted, refused) in [
-            ("segment.bytes", &["1048576", " 1048576 "][..], &["abc", "14", "1048575", "2147483648"][..]),
-            ("retention.ms", &["-1", "0", "9223372036854775807"], &["-2", "", "9223372036854775808"]),
+            (
+                "segment.bytes",
+                &["1048576", " 1048576 "][..],
+                &["abc", "14", "1048575", "2147483648"][..],
+            ),
+            (
+                "retention.ms",
+                &["-1", "0", "9223372036854775807"],
+                &["-2", "", "9223372036854775808"],
+            ),
             ("retention.bytes", &["-5", "-1", "1"], &["x", "1.5"]),
             ("min.insync.replicas", &["1", "5"], &["0", "-1"]),
             ("max.message.bytes", &["0"], &["-1"]),
@@ -248,14 +258,26 @@ mod tests {
             ("flush.messages", &["1"], &["0"]),
             ("delete.retention.ms", &["0"], &["-1"]),
             ("max.compaction.lag.ms", &["1"], &["0"]),
-            ("min.cleanable.dirty.ratio", &["0", "0.5", "1"], &["1.1", "-0.1", "x", "NaN"]),
-            ("cleanup.policy", &["compact", "delete, compact", ""], &["foo", "compact,foo", "Compact"]),
+            (
+                "min.cleanable.dirty.ratio",
+                &["0", "0.5", "1"],
+                &["1.1", "-0.1", "x", "NaN"],
+            ),
+            (
+                "cleanup.policy",
+                &["compact", "delete, compact", ""],
+                &["foo", "compact,foo", "Compact"],
+            ),
             ("unclean.leader.election.enable", &["TRUE", "false"], &["yes", "1"]),
             ("compression.type", &["uncompressed", "producer"], &["none", "GZIP"]),
             ("compression.gzip.level", &["-1", "9"], &["0", "10"]),
             ("compression.lz4.level", &["1", "17"], &["-1", "0", "18"]),
             ("compression.zstd.level", &["-131072", "22"], &["-131073", "23"]),
-            ("message.timestamp.type", &["CreateTime", "LogAppendTime"], &["createtime"]),
+            (
+                "message.timestamp.type",
+                &["CreateTime", "LogAppendTime"],
+                &["createtime"],
+            ),
             ("message.timestamp.after.max.ms", &["0"], &["-1"]),
             ("leader.replication.throttled.replicas", &["*", "0:1,1:1"], &["x", "0"]),
             ("remote.storage.enable", &["false"], &["true", "x"]),
@@ -273,7 +295,10 @@ mod tests {
             assert!(with(&[(unknown, "1")]).is_err(), "{unknown}");
         }
         let lags = with(&[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")]);
-        assert_eq!(lags.expect_err("conflict").field(), Some("config.min.compaction.lag.ms"));
+        assert_eq!(
+            lags.expect_err("conflict").field(),
+            Some("config.min.compaction.lag.ms")
+        );
     }
 
     #[test]

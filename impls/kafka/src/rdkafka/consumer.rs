@@ -1,7 +1,6 @@
 //! A consumer. It is polled only while the application consumes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,7 +21,7 @@ use rdkafka::consumer::{
     StreamConsumer,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
@@ -33,6 +32,7 @@ use super::context::{Callbacks, client_context};
 use super::control::{interrupted, on_dedicated_thread};
 use super::error;
 use super::membership::Membership;
+use super::native;
 use super::timestamp::from_millis;
 use crate::counters::ConsumerCounters;
 use crate::record_size::record_size;
@@ -227,7 +227,9 @@ impl Consumer {
 
     /// Keeps an error for the next call.
     fn store_failure(&self, error: KafkaError) {
-        let permanent = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        // The broker refuses the member for its configuration, each time that it joins.
+        let refused = error.rdkafka_error_code() == Some(Code::InvalidSessionTimeout);
+        let permanent = refused || matches!(error, KafkaError::MessageConsumptionFatal(_));
         *self.failure.lock() = Some(Failure { error, permanent });
     }
 
@@ -517,23 +519,7 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
     copy.key = message.key().map(Bytes::copy_from_slice);
     copy.value = message.payload().map(Bytes::copy_from_slice);
     copy.timestamp = from_millis(message.timestamp().to_millis());
-    if let Some(headers) = message.headers() {
-        for index in 0..headers.count() {
-            // rdkafka panics if the name of a header is not UTF-8, and any producer may write such a name.
-            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-            match header {
-                Ok(Some(header)) => copy.headers.push(header.key, header.value.map(Bytes::copy_from_slice)),
-                Ok(None) => {}
-                Err(_panic) => tracing::warn!(
-                    topic = copy.topic,
-                    partition = copy.partition,
-                    offset = copy.offset,
-                    index,
-                    "dropped a header whose name is not UTF-8"
-                ),
-            }
-        }
-    }
+    copy.headers = native::headers(message);
     copy
 }
 

@@ -22,10 +22,16 @@
 //!   that an unresponsive broker does not block the runtime.
 //! * Only `consume_messages` polls a consumer. Rebalances happen during these calls, and `max_poll_interval` is the maximum
 //!   time between two of them. `with_backend_setting("group.protocol", "consumer")` selects the group protocol of KIP-848.
-//! * A record waits at most `delivery_timeout` for a slot in a full queue, and then at most `delivery_timeout` for its
-//!   delivery.
+//! * A call to produce returns within `delivery_timeout`. A record that has no result by then fails with
+//!   [`Timeout`](networking_spi::ErrorKind::Timeout), and one that had to wait for a slot in the queue until then with
+//!   [`Exhausted`](networking_spi::ErrorKind::Exhausted). The first one may still be written later.
+//! * A broker appends all records of a batch or none. The records of a batch that it rejects are sent again, one per batch, so
+//!   that only those that are invalid fail. Later calls that write to the topic wait meanwhile, so that they do not overtake.
+//!   Records that were in a later batch of the same partition already may be written before those that are sent again. A
+//!   [`batch_size`](networking_spi::kafka::ProducerConfig::batch_size) below the topic's `max.message.bytes` avoids batches
+//!   that are too large.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
-//! * Headers whose names are not UTF-8 are dropped from messages, with a warning in the log.
+//! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
 //! * `ConsumerMetrics::lag` is `None`. `consumer_group_info` requests the lag from the brokers.
 //!
 //! # Cancel safety
@@ -48,6 +54,7 @@ mod control;
 mod error;
 mod group;
 mod membership;
+mod native;
 mod producer;
 mod timestamp;
 

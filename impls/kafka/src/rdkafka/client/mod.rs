@@ -207,8 +207,7 @@ impl KafkaClient for RdKafkaClient {
             return Err(NetworkError::unsupported(OPERATION, "group_info"));
         }
         validate::name(group, 255, "group").in_operation(OPERATION)?;
-        let reader = inner.settings.group_reader(group);
-        group::info(inner.control().await?, group, reader, inner.callbacks.for_new_handle()).await
+        group::info(inner.control().await?, group).await
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {

@@ -139,13 +139,7 @@ impl Producer {
         self.counters.snapshot(self.in_flight.count())
     }
 
-    async fn enqueue(
-        &self,
-        batch: &Arc<Batch>,
-        index: usize,
-        record: ProducerRecord,
-        deadline: Instant,
-    ) -> Result<()> {
+    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord, deadline: Instant) -> Result<()> {
         record.validate()?;
         self.capabilities.check_record(PRODUCE, &record)?;
         let timestamp = record.timestamp.map(to_millis).transpose()?;
