@@ -177,7 +177,8 @@ async fn the_records_of_a_rejected_batch_are_sent_again_one_by_one() {
             records[7] = ProducerRecord::new("t")
                 .with_key("k")
                 .with_header("h", "v")
-                .with_header("h", "w");
+                .with_header("h", "w")
+                .with_timestamp(std::time::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123));
             let results = kafka.produce_messages(&producer, records.clone()).await.expect("open");
             let failed = (0..20).filter(|index| results[*index].is_err()).collect::<Vec<_>>();
             assert_eq!(failed, [2], "{code:?}, idempotent: {idempotent}: {results:?}");
@@ -195,6 +196,7 @@ async fn the_records_of_a_rejected_batch_are_sent_again_one_by_one() {
                     (&record.key, &record.value, &record.headers)
                 );
             }
+            assert_eq!(read[6].timestamp, records[6].timestamp);
             assert_eq!(read[19].value_str(), Some("later"));
             let metrics = kafka.kafka_metrics().await.expect("local");
             assert_eq!((metrics.messages_produced, metrics.produce_errors), (20, 1));
@@ -384,6 +386,45 @@ async fn a_leader_that_is_not_ready_is_asked_again() {
             ),
             (0, 0)
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_a_coordinator_can_be_retried() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .setting("reconnect.backoff.ms", "10")
+        .setting("reconnect.backoff.max.ms", "50")
+        .request_timeout(Duration::from_secs(2))
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_value("x"))
+        .await
+        .expect("written");
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    kafka.consume_exactly(&consumer, 1, LONG).await.expect("read");
+    brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+    for _ in 0..3 {
+        let error = kafka
+            .commit_offsets(&consumer, CommitOffsets::Consumed)
+            .await
+            .expect_err("no coordinator");
+        assert!(error.retryability().is_retryable(), "{error:?}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Remote)
+                || error.is_a(ErrorKind::Connection)
+                || error.is_a(ErrorKind::Timeout),
+            "{error:?}"
+        );
+    }
+    brokers.with(|cluster| cluster.broker_up(1)).expect("up");
+    let start = Instant::now();
+    while let Err(error) = kafka.commit_offsets(&consumer, CommitOffsets::Consumed).await {
+        assert!(error.retryability().is_retryable(), "{error:?}");
+        assert!(start.elapsed() < LONG, "{error:?}");
     }
 }
 

@@ -42,10 +42,20 @@ crate::saboteurs! {
         FailureEndsTheBatch => [
             "lifecycle::failures_are_counted",
             "lifecycle::handles_belong_to_their_client",
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
             "produce::one_failure_does_not_stop_the_batch",
         ],
         /// Failures within a batch are reported as successes.
-        FailuresAreSuccesses => ["produce::one_failure_does_not_stop_the_batch"],
+        FailuresAreSuccesses => [
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "produce::one_failure_does_not_stop_the_batch",
+        ],
         /// An empty batch is an error.
         EmptyBatchFails => ["produce::an_empty_batch_has_an_empty_result"],
         /// Writing to an unknown topic is a timeout.
@@ -59,12 +69,16 @@ crate::saboteurs! {
         /// `InvalidInput` does not name its field.
         FieldsAreUnnamed => [
             "commit::a_negative_offset_is_invalid",
+            "config::a_session_timeout_beyond_the_range_is_invalid",
             "config::unknown_backend_settings_are_invalid",
             "consume::bad_options_name_their_field",
             "lifecycle::a_bad_consumer_names_its_field",
             "lifecycle::a_bad_producer_names_its_field",
             "produce::a_bad_record_names_its_field",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
             "topic::a_bad_topic_names_its_field",
+            "topic::names_that_collide_are_invalid",
         ],
         /// `max_message_size` is one byte less than configured.
         LimitIsExclusive => ["produce::a_record_beyond_the_limit_is_too_large"],
@@ -73,7 +87,10 @@ crate::saboteurs! {
         /// `Acks::None` is treated as `Acks::Leader`.
         AlwaysAcknowledged => ["produce::without_acknowledgement_there_is_no_offset"],
         /// `delivery_timeout` is ignored.
-        NoDeliveryTimeout => ["produce::a_write_that_cannot_be_delivered_times_out"],
+        NoDeliveryTimeout => [
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_write_that_cannot_be_delivered_times_out",
+        ],
         /// A call returns one message more than `max_messages`.
         OneTooMany => [
             "commit::a_commit_does_not_move_the_position",
@@ -125,6 +142,9 @@ crate::saboteurs! {
             "lifecycle::totals_include_closed_handles",
             "lifecycle::traffic_is_counted",
             "produce::a_record_beyond_the_limit_is_too_large",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
             "produce::absent_and_empty_are_different",
             "produce::an_explicit_partition_overrides_the_key",
             "produce::concurrent_writes_each_get_their_own_offset",
@@ -173,13 +193,15 @@ crate::saboteurs! {
         OneGroup => [
             "commit::groups_have_separate_offsets",
             "group::each_group_gets_every_record",
+            "topic::invalid_names_are_not_looked_up",
         ],
         /// Each client has separate groups, even if their names are the same.
         OneGroupPerClient => [
-            "group::partitions_of_a_leaving_member_are_reassigned",
             "group::a_partition_of_another_member_is_a_conflict",
             "group::a_static_member_is_fenced_by_its_replacement",
             "group::members_share_the_partitions",
+            "group::partitions_of_a_leaving_member_are_reassigned",
+            "topic::invalid_names_are_not_looked_up",
         ],
         /// A consumer that is closed stays in its group.
         NeverLeaves => [
@@ -202,10 +224,16 @@ crate::saboteurs! {
         EveryGroupExists => ["group::an_unknown_group_is_not_found"],
         /// Creating a topic does nothing.
         CreatesNothing => [
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
             "topic::a_bad_topic_names_its_field",
             "topic::a_created_topic_can_be_used_at_once",
+            "topic::a_created_topic_is_described_at_once",
             "topic::a_deleted_topic_is_not_found",
             "topic::a_topic_is_created_once",
+            "topic::names_that_collide_are_invalid",
         ],
         /// Creating a topic that exists succeeds.
         CreatesAgain => ["topic::a_topic_is_created_once"],
@@ -213,12 +241,16 @@ crate::saboteurs! {
         DeletesNothing => [
             "topic::a_deleted_topic_is_not_found",
             "topic::deleting_an_unknown_topic_is_not_found",
+            "topic::invalid_names_are_not_looked_up",
+            "topic::names_that_collide_are_invalid",
         ],
         /// Partitions have no leader.
         NoLeader => ["topic::metadata_counts_the_records"],
         /// A metadata request creates the topic.
         MetadataRequestsCreate => [
+            "topic::a_bad_setting_is_named",
             "topic::a_deleted_topic_is_not_found",
+            "topic::invalid_names_are_not_looked_up",
             "topic::metadata_requests_create_no_topic",
         ],
         /// Declares `read_committed`, which the harness does not.
@@ -300,9 +332,33 @@ crate::saboteurs! {
         /// `session_timeout` is as long as `max_poll_interval`.
         NoSessionTimeout => ["config::a_crashed_member_is_removed_after_session_timeout"],
         /// `max_poll_interval` is ignored.
-        NoPollInterval => ["config::a_member_that_does_not_consume_is_removed"],
+        NoPollInterval => [
+            "config::a_member_that_does_not_consume_is_removed",
+            "config::a_session_timeout_beyond_the_range_is_invalid",
+        ],
         /// `isolation_level` is ignored.
         NoIsolation => ["capability::aborted_records_are_hidden_or_the_level_is_refused"],
+        /// The settings of a new topic are ignored.
+        IgnoresTopicSettings => [
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
+        ],
+        /// If a record of a call is refused by the broker, all of them are.
+        RefusesTheBatch => [
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+        ],
+        /// A topic is created beside one with a colliding name.
+        AllowsCollisions => ["topic::names_that_collide_are_invalid"],
+        /// A topic or group with an invalid name is not found.
+        LooksUpEveryName => ["topic::invalid_names_are_not_looked_up"],
+        /// A longer `session_timeout` than brokers accept is replaced by the longest.
+        LimitsSessionTimeouts => ["config::a_session_timeout_beyond_the_range_is_invalid"],
+        /// The partitions of a new topic have no offsets at first.
+        DescribesTooEarly => ["topic::a_created_topic_is_described_at_once"],
         /// Nothing is counted.
         CountsNothing => [
             "config::no_more_records_than_queue_size_are_in_flight",

@@ -67,13 +67,15 @@ impl Producer {
     /// Writes records, after `linger`.
     pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let ProducerConfig { linger, batch_size, .. } = self.config;
+        // A time beyond the range of the timer never comes.
+        let deadline = Instant::now().checked_add(self.config.delivery_timeout);
         if linger.is_zero() || records.is_empty() {
-            return self.write(records, None).await;
+            return self.write(records, None, deadline).await;
         }
         let queued = Queued::enter(self, records.len());
         let bytes = records.iter().map(ProducerRecord::size).sum();
         let turn = self.linger.wait(bytes, batch_size, linger).await;
-        let write = self.write(records, Some(queued));
+        let write = self.write(records, Some(queued), deadline);
         tokio::pin!(write);
         // The first poll writes, or takes a place in the queue of an unavailable topic. Then the next call may follow.
         if let Some(results) = write.as_mut().now_or_never() {
@@ -85,7 +87,12 @@ impl Producer {
 
     /// Writes records. Records of available topics are written before this waits for unavailable ones. `queued` has the slots
     /// that the records already occupy.
-    async fn write(&self, records: Vec<ProducerRecord>, mut queued: Option<Queued<'_>>) -> Vec<Result<RecordMetadata>> {
+    async fn write(
+        &self,
+        records: Vec<ProducerRecord>,
+        mut queued: Option<Queued<'_>>,
+        deadline: Option<Instant>,
+    ) -> Vec<Result<RecordMetadata>> {
         let mut run = Run {
             producer: self,
             now: self.cluster.clock().now(),
@@ -124,7 +131,7 @@ impl Producer {
                         Some(queued) => queued.split(records.len()),
                         None => Queued::enter(self, records.len()),
                     };
-                    self.write_when_available(topic, records, queued)
+                    self.write_when_available(topic, records, queued, deadline)
                 })
                 .collect::<Vec<_>>();
             drop(queued);
@@ -179,10 +186,11 @@ impl Producer {
         topic: Arc<Topic>,
         records: Vec<Indexed>,
         queued: Queued<'_>,
+        deadline: Option<Instant>,
     ) -> (Vec<Completion>, Tally) {
         let limit = self.config.delivery_timeout;
         let indexes: Vec<usize> = records.iter().map(|(index, _)| *index).collect();
-        let written = tokio::time::timeout(limit, async {
+        let written = async {
             if !self.has_replicas(&topic) {
                 // The broker refuses the record, and the producer tries again until its timeout.
                 std::future::pending::<()>().await;
@@ -199,8 +207,12 @@ impl Producer {
                     (completions, run.tally)
                 })
                 .await
-        });
-        if let Ok(done) = written.await {
+        };
+        let written = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, written).await,
+            None => Ok(written.await),
+        };
+        if let Ok(done) = written {
             return done;
         }
         let tally = Tally {

@@ -33,6 +33,8 @@ pub(in crate::rdkafka) struct Pending {
     pub(super) batch: Arc<Batch>,
     pub(super) index: usize,
     pub(super) bytes: usize,
+    /// The timestamp that the caller has set, in milliseconds. A failed message of librdkafka has none.
+    pub(super) timestamp: Option<i64>,
     pub(super) deadline: Instant,
     /// The number of records that were sent before, if no other record was in flight then.
     pub(super) first: Option<u64>,
@@ -251,11 +253,12 @@ impl SingleRecords {
                 .ok()
         });
         let Some(handle) = handle else { return Err(pending) };
+        let timestamp = pending.timestamp;
         let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(message.topic(), pending);
         record.partition = Some(message.partition());
         record.key = message.key();
         record.payload = message.payload();
-        record.timestamp = message.timestamp().to_millis();
+        record.timestamp = timestamp;
         record.headers = message.headers().map(|headers| headers.detach());
         handle.send(record).map_err(|(error, record)| {
             tracing::warn!(%error, "cannot send a record again");

@@ -164,12 +164,13 @@ impl Producer {
             batch: Arc::clone(batch),
             index,
             bytes,
+            timestamp,
             deadline,
             first: None,
             _place: place,
         });
         loop {
-            let (error, returned) = match self.send(&record, timestamp, pending) {
+            let (error, returned) = match self.send(&record, pending) {
                 Ok(()) => return Ok(()),
                 Err(rejected) => rejected,
             };
@@ -238,17 +239,13 @@ impl Producer {
         }
     }
 
-    fn send(
-        &self,
-        record: &ProducerRecord,
-        timestamp: Option<i64>,
-        mut pending: Box<Pending>,
-    ) -> Result<(), (KafkaError, Box<Pending>)> {
+    fn send(&self, record: &ProducerRecord, mut pending: Box<Pending>) -> Result<(), (KafkaError, Box<Pending>)> {
         let Some(handle) = &self.handle else {
             return Err((KafkaError::Canceled, pending));
         };
         // Counted before `send`, because the delivery report may arrive before it returns.
         pending.first = self.in_flight.enter();
+        let timestamp = pending.timestamp;
         let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, pending);
         base.partition = record.partition;
         base.key = record.key.as_deref();
