@@ -114,6 +114,17 @@ impl ConnectionSettings {
         config
     }
 
+    /// Properties of a consumer that reads the records after the committed offsets of a group without joining it.
+    pub(super) fn group_reader(&self, group: &str) -> ClientConfig {
+        let mut config = self.control();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error");
+        config
+    }
+
     pub(super) fn producer(&self, producer: &ProducerConfig) -> Result<ClientConfig> {
         check_backend(&producer.backend)?;
         if producer.compression == KafkaCompression::Zstd && !cfg!(feature = "rdkafka-tls") {

@@ -145,7 +145,25 @@ impl Consumer {
     }
 
     pub(super) fn metrics(&self) -> ConsumerMetrics {
-        self.counters.snapshot(self.membership.lock().assigned.len())
+        let membership = self.membership.lock();
+        let mut metrics = self.counters.snapshot(membership.assigned.len());
+        metrics.lag = membership
+            .assigned
+            .iter()
+            .map(|partition| self.lag(&membership, partition))
+            .sum();
+        metrics
+    }
+
+    /// The records of a partition after those that were returned, as far as the last response to a fetch shows. `None` if none
+    /// was returned yet, unless the partition is empty.
+    fn lag(&self, membership: &Membership, partition: &TopicPartition) -> Option<u64> {
+        let client = self.stream.as_ref()?.client();
+        let (low, high) = native::cached_bounds(client, &partition.topic, partition.partition)?;
+        match membership.position(partition) {
+            Some(next) => u64::try_from((high - next.max(low)).max(0)).ok(),
+            None => (low == high).then_some(0),
+        }
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {

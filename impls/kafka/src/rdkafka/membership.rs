@@ -41,6 +41,12 @@ impl Membership {
         }
     }
 
+    /// The offset after the last message that was returned since the partition was assigned.
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        let positions = self.positions.get(&partition.topic)?;
+        positions.get(&partition.partition).map(|position| position.next)
+    }
+
     pub(super) fn uncommitted(&self) -> BTreeMap<TopicPartition, i64> {
         let all = self.positions.iter().flat_map(|(topic, partitions)| {
             partitions

@@ -32,7 +32,10 @@
 //!   that are too large.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
 //! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
-//! * `ConsumerMetrics::lag` is `None`. `consumer_group_info` requests the lag from the brokers.
+//! * `ConsumerMetrics::lag` is as of the last response to a fetch. It is `None` until a message of each assigned partition was
+//!   returned, except for empty partitions. `consumer_group_info` requests the lag from the brokers.
+//! * The markers at the end of a transaction have offsets. `consumer_group_info` does not count them as lag if no record
+//!   follows the committed offset: it reads up to eight offsets after it to find out.
 //!
 //! # Cancel safety
 //!

@@ -70,6 +70,23 @@ pub(super) fn headers(message: &BorrowedMessage<'_>) -> KafkaHeaders {
     read
 }
 
+/// The bounds of a partition as of the last response to a fetch, without a request. `None` if there was none.
+pub(super) fn cached_bounds<C: ClientContext>(client: &Client<C>, topic: &str, partition: i32) -> Option<(i64, i64)> {
+    let topic = string(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client is borrowed, the topic lives longer than the call, and the other pointers are to local variables.
+    let code = unsafe {
+        c::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
+    };
+    (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && low >= 0 && high >= 0).then_some((low, high))
+}
+
 /// Creates a topic. Blocks until the controller has responded, for at most `limit`.
 pub(super) fn create_topic<C: ClientContext>(
     client: &Client<C>,

@@ -207,7 +207,8 @@ impl KafkaClient for RdKafkaClient {
             return Err(NetworkError::unsupported(OPERATION, "group_info"));
         }
         validate::name(group, 255, "group").in_operation(OPERATION)?;
-        group::info(inner.control().await?, group).await
+        let reader = inner.settings.group_reader(group);
+        group::info(inner.control().await?, group, reader, inner.callbacks.for_new_handle()).await
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
