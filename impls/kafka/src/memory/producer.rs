@@ -20,6 +20,7 @@ use super::linger::Linger;
 use super::log::{StoredRecord, millis, time_of};
 use super::topic::{Appender, Topic};
 use crate::counters::ProducerCounters;
+use crate::record_size::batch_size;
 
 const PRODUCE: &str = "kafka.produce_message";
 
@@ -363,7 +364,7 @@ impl Run<'_> {
     /// Checks what only a broker checks, because it depends on the settings of the topic.
     fn check_by_broker(&self, topic: &Topic, record: &ProducerRecord) -> Result<()> {
         let settings = &topic.settings;
-        let bytes = batch_size(record);
+        let bytes = batch_size(record.key.as_ref(), record.value.as_ref(), &record.headers);
         if bytes > settings.max_message_bytes {
             return Err(NetworkError::new(
                 ErrorKind::TooLarge,
@@ -452,29 +453,4 @@ impl Run<'_> {
         });
         Ok(partition)
     }
-}
-
-/// The size of a batch with only this record, as Kafka's protocol encodes it without compression (record batch, version 2).
-fn batch_size(record: &ProducerRecord) -> usize {
-    /// The fields of a batch before its records.
-    const BATCH: usize = 61;
-    let field = |bytes: Option<usize>| varint(bytes.map_or(-1, |bytes| bytes as i64)) + bytes.unwrap_or_default();
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| field(Some(name.len())) + field(value.map(bytes::Bytes::len)))
-        .sum();
-    // Attributes, and the differences to the first timestamp and offset of the batch, have a byte each.
-    let body = 3
-        + field(record.key.as_ref().map(bytes::Bytes::len))
-        + field(record.value.as_ref().map(bytes::Bytes::len))
-        + varint(record.headers.len() as i64)
-        + headers;
-    BATCH + varint(body as i64) + body
-}
-
-/// The length of a number in zigzag encoding.
-fn varint(number: i64) -> usize {
-    let zigzag = ((number << 1) ^ (number >> 63)).cast_unsigned();
-    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
 }

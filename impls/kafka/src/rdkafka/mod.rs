@@ -25,11 +25,14 @@
 //! * A call to produce returns within `delivery_timeout`. A record that has no result by then fails with
 //!   [`Timeout`](networking_spi::ErrorKind::Timeout), and one that had to wait for a slot in the queue until then with
 //!   [`Exhausted`](networking_spi::ErrorKind::Exhausted). The first one may still be written later.
-//! * A broker appends all records of a batch or none. The records of a batch that it rejects are sent again, one per batch, so
-//!   that only those that are invalid fail. Later calls that write to the topic wait meanwhile, so that they do not overtake.
-//!   Records that were in a later batch of the same partition already may be written before those that are sent again. A
-//!   [`batch_size`](networking_spi::kafka::ProducerConfig::batch_size) below the topic's `max.message.bytes` avoids batches
-//!   that are too large.
+//! * A broker appends all records of a batch or none. With the capability `topic_admin`, the first write to a topic requests its
+//!   settings, and records that the broker would refuse by them fail before they are sent: those that are too large (without
+//!   compression), that have no key in a compacted topic, or whose timestamp is out of range. If a full batch would be larger than
+//!   the topic's `max.message.bytes`, each record is sent in a batch of its own; a smaller
+//!   [`batch_size`](networking_spi::kafka::ProducerConfig::batch_size) is faster.
+//! * The records of a batch that a broker rejects anyway are sent again, one per batch, so that only those that are invalid fail.
+//!   Later calls that write to the topic wait meanwhile. Only records that were passed to librdkafka already, in a later batch of
+//!   the same partition, can be written before those that are sent again.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
 //! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
 //! * `ConsumerMetrics::lag` is as of the last response to a fetch. It is `None` until a message of each assigned partition was

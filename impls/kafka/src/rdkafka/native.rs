@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "calls C functions; each block says why it is sound")]
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -145,6 +146,62 @@ pub(super) fn create_topic<C: ClientContext>(
         }
     }
     Ok(())
+}
+
+/// The settings of a topic. Blocks for at most `limit`.
+pub(super) fn describe_topic<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> std::result::Result<HashMap<String, String>, Refusal> {
+    let invalid = |reason: String| Refusal {
+        code: Code::InvalidTopic,
+        reason: Some(reason),
+    };
+    let name = string(topic).map_err(invalid)?;
+    let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+    let request = Request::new(client, operation, limit)?;
+    // SAFETY: the name lives longer than the call, which copies it.
+    let asked =
+        unsafe { c::rd_kafka_ConfigResource_new(c::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, name.as_ptr()) };
+    let asked = Owned::new(asked, c::rd_kafka_ConfigResource_destroy)
+        .ok_or_else(|| invalid("the name is not valid".to_owned()))?;
+    let mut all = [asked.pointer()];
+    // SAFETY: all pointers are owned and live longer than the call, which copies what is asked.
+    unsafe {
+        c::rd_kafka_DescribeConfigs(
+            request.client,
+            all.as_mut_ptr(),
+            1,
+            request.options.pointer(),
+            request.queue.pointer(),
+        )
+    };
+    let event = request.event()?;
+    let mut count = 0;
+    let mut settings = HashMap::new();
+    // SAFETY: the event is owned. Its results live as long as it does; their numbers are those in `count`.
+    unsafe {
+        let result = c::rd_kafka_event_DescribeConfigs_result(event.pointer());
+        if result.is_null() {
+            return Err(Refusal::timed_out());
+        }
+        let resources = c::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        for resource in elements(resources, count) {
+            let reason = text(c::rd_kafka_ConfigResource_error_string(*resource)).map(Cow::into_owned);
+            Refusal::new(c::rd_kafka_ConfigResource_error(*resource), reason)?;
+            let entries = c::rd_kafka_ConfigResource_configs(*resource, &raw mut count);
+            for entry in elements(entries, count) {
+                let name = text(c::rd_kafka_ConfigEntry_name(*entry));
+                // A sensitive value is null.
+                let value = text(c::rd_kafka_ConfigEntry_value(*entry));
+                if let (Some(name), Some(value)) = (name, value) {
+                    settings.insert(name.into_owned(), value.into_owned());
+                }
+            }
+        }
+    }
+    Ok(settings)
 }
 
 /// The state and the members of a group, of the classic and of the KIP-848 protocol. A group that does not exist is

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use networking_spi::error::context;
@@ -38,6 +38,8 @@ pub(in crate::rdkafka) struct Pending {
     pub(super) deadline: Instant,
     /// The number of records that were sent before, if no other record was in flight then.
     pub(super) first: Option<u64>,
+    /// Whether it was rejected with its batch and is sent again.
+    pub(super) resent: bool,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -78,9 +80,21 @@ pub(super) struct Resends {
     total: AtomicUsize,
     by_topic: Mutex<HashMap<String, usize>>,
     ended: Notify,
+    /// Whether a record was ever sent again.
+    any: AtomicBool,
+    /// When a record of a topic was last sent again.
+    last: Mutex<HashMap<String, Instant>>,
 }
 
 impl Resends {
+    /// Whether records of the topic were sent again after this time.
+    pub(super) fn began_after(&self, topic: &str, time: Instant) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        self.last.lock().get(topic).is_some_and(|last| *last > time)
+    }
+
     /// Waits until no record of the topic is sent again. Returns whether that was before the deadline.
     pub(super) async fn wait(&self, topic: &str, deadline: Instant) -> bool {
         if self.total.load(Ordering::Acquire) == 0 {
@@ -100,6 +114,14 @@ impl Resends {
     }
 
     fn begin(&self, topic: &str) {
+        self.any.store(true, Ordering::Release);
+        {
+            let mut last = self.last.lock();
+            match last.get_mut(topic) {
+                Some(last) => *last = Instant::now(),
+                None => drop(last.insert(topic.to_owned(), Instant::now())),
+            }
+        }
         self.total.fetch_add(1, Ordering::AcqRel);
         let mut topics = self.by_topic.lock();
         match topics.get_mut(topic) {
@@ -146,7 +168,8 @@ impl ProducerContext for DeliveryContext {
                     self.resends.begin(message.topic());
                     match single.send(self, message, pending) {
                         Ok(()) => return,
-                        Err(returned) => {
+                        Err(mut returned) => {
+                            returned.resent = false;
                             self.resends.end(message.topic());
                             pending = returned;
                         }
@@ -158,8 +181,9 @@ impl ProducerContext for DeliveryContext {
                     .with_context(context::TOPIC, message.topic()))
             }
         };
+        let resent = pending.resent;
         self.complete(*pending, result);
-        if self.single.is_none() {
+        if resent {
             let (Ok(message) | Err((_, message))) = report;
             self.resends.end(message.topic());
         }
@@ -240,19 +264,12 @@ impl SingleRecords {
         &self,
         context: &DeliveryContext,
         message: &BorrowedMessage<'_>,
-        pending: Box<Pending>,
+        mut pending: Box<Pending>,
     ) -> Result<(), Box<Pending>> {
-        let handle = self.handle.get_or_init(|| {
-            let context = DeliveryContext {
-                single: None,
-                ..context.clone()
-            };
-            let started = ThreadedProducer::from_config_and_context(&self.settings, context);
-            started
-                .inspect_err(|error| tracing::warn!(%error, "cannot start the producer that sends records again"))
-                .ok()
-        });
-        let Some(handle) = handle else { return Err(pending) };
+        let Some(handle) = self.handle(context) else {
+            return Err(pending);
+        };
+        pending.resent = true;
         let timestamp = pending.timestamp;
         let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(message.topic(), pending);
         record.partition = Some(message.partition());
@@ -264,6 +281,20 @@ impl SingleRecords {
             tracing::warn!(%error, "cannot send a record again");
             record.delivery_opaque
         })
+    }
+
+    /// The producer, which is started on first use. `None` if that failed.
+    pub(super) fn handle(&self, context: &DeliveryContext) -> Option<&ThreadedProducer<DeliveryContext>> {
+        let start = || {
+            let context = DeliveryContext {
+                single: None,
+                ..context.clone()
+            };
+            ThreadedProducer::from_config_and_context(&self.settings, context)
+                .inspect_err(|error| tracing::warn!(%error, "cannot start the producer of single records"))
+                .ok()
+        };
+        self.handle.get_or_init(start).as_ref()
     }
 }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod calls;
 mod delivery;
+mod limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use self::batch::Batch;
 use self::calls::Calls;
 use self::delivery::{DeliveryContext, InFlight, Pending, Resends, SingleRecords, timed_out};
+use self::limits::Limits;
 use super::context::Callbacks;
 use super::control::on_dedicated_thread;
 use super::error;
@@ -54,6 +56,8 @@ pub(super) struct Producer {
     counters: Arc<ProducerCounters>,
     in_flight: Arc<InFlight>,
     resends: Arc<Resends>,
+    /// `None` without the capability `topic_admin`: the settings of topics cannot be requested.
+    limits: Option<Limits>,
     /// The free slots in the queue.
     places: Arc<Semaphore>,
     calls: Calls,
@@ -92,6 +96,7 @@ impl Producer {
             counters,
             in_flight,
             resends,
+            limits: capabilities.topic_admin.then(|| Limits::new(config)),
             places: Arc::new(Semaphore::new(config.queue_size.min(Semaphore::MAX_PERMITS))),
             calls: Calls::default(),
             missing_topics: Mutex::default(),
@@ -154,8 +159,12 @@ impl Producer {
             .with_context("max_message_size", self.max_message_size.to_string())
             .with_send_state(SendState::NotSent));
         }
+        let alone = match (&self.limits, &self.handle) {
+            (Some(limits), Some(handle)) => limits.check(handle, &self.resends, &record, deadline).await?,
+            _ => false,
+        };
         let place = self.place(deadline).await?;
-        if !self.resends.wait(&record.topic, deadline).await {
+        if !self.resends.wait(&record.topic, deadline).await || Instant::now() >= deadline {
             return Err(timed_out(&self.callbacks, self.delivery_timeout)
                 .with_context(context::TOPIC, record.topic)
                 .with_send_state(SendState::NotSent));
@@ -167,10 +176,11 @@ impl Producer {
             timestamp,
             deadline,
             first: None,
+            resent: false,
             _place: place,
         });
         loop {
-            let (error, returned) = match self.send(&record, pending) {
+            let (error, returned) = match self.send(&record, pending, alone) {
                 Ok(()) => return Ok(()),
                 Err(rejected) => rejected,
             };
@@ -239,7 +249,13 @@ impl Producer {
         }
     }
 
-    fn send(&self, record: &ProducerRecord, mut pending: Box<Pending>) -> Result<(), (KafkaError, Box<Pending>)> {
+    /// Passes a record to librdkafka: with `alone`, in a batch of its own.
+    fn send(
+        &self,
+        record: &ProducerRecord,
+        mut pending: Box<Pending>,
+        alone: bool,
+    ) -> Result<(), (KafkaError, Box<Pending>)> {
         let Some(handle) = &self.handle else {
             return Err((KafkaError::Canceled, pending));
         };
@@ -260,7 +276,13 @@ impl Producer {
                 })
             }));
         }
-        handle.send(base).map_err(|(error, record)| {
+        let single = alone.then(|| handle.client().context());
+        let single = single.and_then(|context| context.single.as_ref()?.handle(context));
+        let sent = match single {
+            Some(single) => single.send(base),
+            None => handle.send(base),
+        };
+        sent.map_err(|(error, record)| {
             self.in_flight.leave();
             (error, record.delivery_opaque)
         })
