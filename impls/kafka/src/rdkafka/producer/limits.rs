@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::error::context;
 use networking_spi::kafka::{KafkaCompression, ProducerConfig, ProducerRecord};
@@ -13,6 +14,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
@@ -59,10 +61,11 @@ struct Entry {
 /// The known limits of the topics that a producer writes to.
 pub(super) struct Limits {
     by_topic: Mutex<HashMap<String, Entry>>,
-    /// Held by the call that requests limits. The lock is fair, so the calls get it in order.
-    turn: tokio::sync::Mutex<()>,
-    /// The calls that wait for their turn or for limits.
-    waiting: AtomicUsize,
+    /// Held by the call that requests limits, until its records are passed to librdkafka. The lock is fair, so the calls get it
+    /// in order.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// The calls that have or wait for a turn.
+    waiting: Arc<AtomicUsize>,
     /// Whether sizes can be checked: the broker checks those after compression.
     checks_sizes: bool,
     batch_size: usize,
@@ -72,8 +75,8 @@ impl Limits {
     pub(super) fn new(config: &ProducerConfig) -> Self {
         Self {
             by_topic: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-            waiting: AtomicUsize::new(0),
+            turn: Arc::default(),
+            waiting: Arc::default(),
             checks_sizes: config.compression == KafkaCompression::None,
             batch_size: config.batch_size,
         }
@@ -91,10 +94,11 @@ impl Limits {
         let topic = record.topic.as_str();
         let mut fresh = false;
         loop {
-            let entry = self.entry(handle, resends, topic, deadline, fresh).await;
-            let Some(limits) = entry.and_then(|entry| entry.limits) else {
-                return Ok(false);
+            let entry = match self.known(resends, topic, fresh) {
+                Some(entry) => entry,
+                None => self.request(handle, topic, deadline).await,
             };
+            let Some(limits) = entry.limits else { return Ok(false) };
             match self.violation(&limits, record) {
                 // The settings may have changed.
                 Some(_) if !fresh => fresh = true,
@@ -107,38 +111,49 @@ impl Limits {
         }
     }
 
-    /// The known limits of a topic, or those that the broker reports. With `fresh`, known ones must not be older than
-    /// [`FRESH`]. Calls that wait continue in the order in which they began, and later ones do not overtake them. `None` after
-    /// the deadline.
-    async fn entry(
+    /// The turn of a call that writes to a topic whose limits are not known, or of one behind such a call. `None` if the call
+    /// need not wait. Calls get their turns in the order of this method.
+    pub(super) fn turn(
         &self,
-        handle: &Arc<ThreadedProducer<DeliveryContext>>,
         resends: &Resends,
-        topic: &str,
-        deadline: Instant,
-        fresh: bool,
-    ) -> Option<Entry> {
-        let known = || {
-            let entry = self.by_topic.lock().get(topic).copied()?;
-            let age = entry.at.elapsed();
-            let is_outdated = (entry.limits.is_none() && age >= entry.unknown_for)
-                || (fresh && age > FRESH)
-                // The broker has refused records that were within the limits.
-                || resends.began_after(topic, entry.at);
-            (!is_outdated).then_some(entry)
+        records: &[ProducerRecord],
+    ) -> Option<impl Future<Output = Turn> + Send + use<>> {
+        let mut former = None;
+        let mut has_unknown = || {
+            records.iter().any(|record| {
+                let topic = record.topic.as_str();
+                former.replace(topic) != Some(topic) && self.known(resends, topic, false).is_none()
+            })
         };
-        if self.waiting.load(Ordering::Acquire) == 0
-            && let Some(entry) = known()
-        {
-            return Some(entry);
+        if self.waiting.load(Ordering::Acquire) == 0 && !has_unknown() {
+            return None;
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&self.waiting);
-        let _turn = timeout_at(deadline, self.turn.lock()).await.ok()?;
-        match known() {
-            Some(entry) => Some(entry),
-            None => Some(self.request(handle, topic, deadline).await),
-        }
+        let waiting = Waiting(Arc::clone(&self.waiting));
+        let mut lock = Box::pin(Arc::clone(&self.turn).lock_owned());
+        // The first poll takes the place in the queue.
+        let free = (&mut lock).now_or_never();
+        Some(async move {
+            let guard = match free {
+                Some(guard) => guard,
+                None => lock.await,
+            };
+            Turn {
+                _guard: guard,
+                _waiting: waiting,
+            }
+        })
+    }
+
+    /// The known limits of a topic. With `fresh`, they must not be older than [`FRESH`].
+    fn known(&self, resends: &Resends, topic: &str, fresh: bool) -> Option<Entry> {
+        let entry = self.by_topic.lock().get(topic).copied()?;
+        let age = entry.at.elapsed();
+        let is_outdated = (entry.limits.is_none() && age >= entry.unknown_for)
+            || (fresh && age > FRESH)
+            // The broker has refused records that were within the limits.
+            || resends.began_after(topic, entry.at);
+        (!is_outdated).then_some(entry)
     }
 
     fn violation(&self, limits: &TopicLimits, record: &ProducerRecord) -> Option<NetworkError> {
@@ -206,10 +221,15 @@ impl Limits {
     }
 }
 
-/// Counts as waiting until it is dropped.
-struct Waiting<'l>(&'l AtomicUsize);
+/// The turn of a call, until it is dropped.
+pub(super) struct Turn {
+    _guard: OwnedMutexGuard<()>,
+    _waiting: Waiting,
+}
 
-impl Drop for Waiting<'_> {
+struct Waiting(Arc<AtomicUsize>);
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

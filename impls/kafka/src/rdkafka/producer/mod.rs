@@ -109,15 +109,22 @@ impl Producer {
 
     /// Sends all records, then waits for their delivery reports, for at most `delivery_timeout` in total. The results are in the
     /// order of the records.
-    pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+    pub(super) async fn produce(self: &Arc<Self>, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let deadline = Instant::now() + self.delivery_timeout.min(MAX_DELIVERY_TIMEOUT);
         let batch = Arc::new(Batch::new(records.len(), self.calls.begin()));
-        for (index, record) in records.into_iter().enumerate() {
-            if index % YIELD_EVERY == YIELD_EVERY - 1 {
-                yield_now().await;
-            }
-            if let Err(error) = self.enqueue(&batch, index, record, deadline).await {
-                batch.complete(index, Err(error), || self.counters.count_errors(1));
+        match self
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.turn(&self.resends, &records))
+        {
+            None => self.enqueue_all(&batch, records, deadline).await,
+            // Not in this future: a caller that polls it once, and then waits for a flush, must not wait forever.
+            Some(turn) => {
+                let (producer, batch) = (Arc::clone(self), Arc::clone(&batch));
+                tokio::spawn(async move {
+                    let _turn = turn.await;
+                    producer.enqueue_all(&batch, records, deadline).await;
+                });
             }
         }
         let results = batch.results(deadline).await;
@@ -127,6 +134,18 @@ impl Producer {
             .into_iter()
             .map(|result| result.unwrap_or_else(|| Err(timed_out(&self.callbacks, self.delivery_timeout))))
             .collect()
+    }
+
+    /// Passes records to librdkafka.
+    async fn enqueue_all(&self, batch: &Arc<Batch>, records: Vec<ProducerRecord>, deadline: Instant) {
+        for (index, record) in records.into_iter().enumerate() {
+            if index % YIELD_EVERY == YIELD_EVERY - 1 {
+                yield_now().await;
+            }
+            if let Err(error) = self.enqueue(batch, index, record, deadline).await {
+                batch.complete(index, Err(error), || self.counters.count_errors(1));
+            }
+        }
     }
 
     /// Waits until every call that started before this one has its results.
