@@ -23,7 +23,7 @@ use super::delivery::{DeliveryContext, Resends};
 use crate::rdkafka::native;
 use crate::record_size::batch_size;
 
-/// How long the first write to a topic waits for its settings. Without them, only the broker checks.
+/// How long the first write to a topic waits for its settings at most: this, or a quarter of `delivery_timeout`. Without them, only the broker checks.
 const WAIT: Duration = Duration::from_millis(500);
 
 /// Settings that are older are requested again before a record is refused by them.
@@ -66,6 +66,11 @@ pub(super) struct Limits {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The calls that have or wait for a turn.
     waiting: Arc<AtomicUsize>,
+    /// When a request had no answer in time. Then the cluster is slow, or does not know the request, which librdkafka does not
+    /// report.
+    silent: Mutex<Option<Instant>>,
+    /// The longest wait for limits.
+    wait: Duration,
     /// Whether sizes can be checked: the broker checks those after compression.
     checks_sizes: bool,
     batch_size: usize,
@@ -77,6 +82,8 @@ impl Limits {
             by_topic: Mutex::default(),
             turn: Arc::default(),
             waiting: Arc::default(),
+            silent: Mutex::default(),
+            wait: WAIT.min(config.delivery_timeout / 4),
             checks_sizes: config.compression == KafkaCompression::None,
             batch_size: config.batch_size,
         }
@@ -147,6 +154,13 @@ impl Limits {
 
     /// The known limits of a topic. With `fresh`, they must not be older than [`FRESH`].
     fn known(&self, resends: &Resends, topic: &str, fresh: bool) -> Option<Entry> {
+        if self.silent.lock().is_some_and(|since| since.elapsed() < UNKNOWN_FOR) {
+            return Some(Entry {
+                limits: None,
+                unknown_for: UNKNOWN_FOR,
+                at: Instant::now(),
+            });
+        }
         let entry = self.by_topic.lock().get(topic).copied()?;
         let age = entry.at.elapsed();
         let is_outdated = (entry.limits.is_none() && age >= entry.unknown_for)
@@ -198,14 +212,17 @@ impl Limits {
         let (handle, name) = (Arc::clone(handle), topic.to_owned());
         let asked = Instant::now();
         let request = spawn_blocking(move || native::describe_topic(handle.client(), &name, WAIT));
-        let (limits, unknown_for) = match timeout_at(deadline.min(asked + WAIT), request).await {
+        let (limits, unknown_for) = match timeout_at(deadline.min(asked + self.wait), request).await {
             Ok(Ok(Ok(settings))) => (Some(read(&settings)), Duration::ZERO),
             Ok(Ok(Err(refusal))) => {
                 tracing::debug!(topic, ?refusal, "the settings of a topic cannot be requested");
                 let missing = matches!(refusal.code, Code::UnknownTopicOrPartition | Code::UnknownTopic);
                 (None, if missing { MISSING_FOR } else { UNKNOWN_FOR })
             }
-            _ => (None, UNKNOWN_FOR),
+            _ => {
+                *self.silent.lock() = Some(asked);
+                (None, UNKNOWN_FOR)
+            }
         };
         let entry = Entry {
             limits,
