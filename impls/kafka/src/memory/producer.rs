@@ -111,7 +111,7 @@ impl Producer {
             let mut of_topic = std::iter::from_fn(|| records.next_if(|(_, record)| record.topic == name));
             match topic {
                 Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => {
-                    run.write(&topic, of_topic, &mut completions)
+                    run.write(&topic, of_topic, &mut completions);
                 }
                 Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
                     Some((_, queue)) => queue.extend(of_topic),

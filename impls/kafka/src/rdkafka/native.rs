@@ -129,7 +129,7 @@ pub(super) fn create_topic<C: ClientContext>(
             1,
             request.options.pointer(),
             request.queue.pointer(),
-        )
+        );
     };
     let event = request.event()?;
     let mut count = 0;
@@ -175,7 +175,7 @@ pub(super) fn describe_topic<C: ClientContext>(
             1,
             request.options.pointer(),
             request.queue.pointer(),
-        )
+        );
     };
     let event = request.event()?;
     let mut count = 0;
@@ -226,7 +226,7 @@ pub(super) fn describe_group<C: ClientContext>(
             1,
             request.options.pointer(),
             request.queue.pointer(),
-        )
+        );
     };
     let event = request.event()?;
     let mut count = 0;
@@ -279,7 +279,7 @@ pub(super) fn committed_offsets<C: ClientContext>(
             1,
             request.options.pointer(),
             request.queue.pointer(),
-        )
+        );
     };
     let event = request.event()?;
     let mut count = 0;

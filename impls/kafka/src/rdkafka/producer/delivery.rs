@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout_at};
@@ -276,7 +276,7 @@ impl SingleRecords {
         record.key = message.key();
         record.payload = message.payload();
         record.timestamp = timestamp;
-        record.headers = message.headers().map(|headers| headers.detach());
+        record.headers = message.headers().map(BorrowedHeaders::detach);
         handle.send(record).map_err(|(error, record)| {
             tracing::warn!(%error, "cannot send a record again");
             record.delivery_opaque
