@@ -106,6 +106,27 @@ async fn bridged(cluster: &MemoryCluster, source: KafkaSource) -> (InProcessBrid
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_with_a_longer_limit_than_its_bridge_is_refused() {
+    let cluster = cluster(&[("events", 1)]).await;
+    let bridge = InProcessBridge::new();
+    let create = async |limit: Duration, bridge_limit: Duration| {
+        let config = ProducerConfig::new().with_delivery_timeout(limit);
+        let sink = KafkaSink::new(Arc::new(cluster.client())).with_producer_config(config);
+        let config = to("events").with_delivery_timeout(bridge_limit);
+        let source = Arc::new(MemorySource::new(4));
+        bridge.create_bridge("b", source, Arc::new(sink), config).await
+    };
+    let second = Duration::from_secs(1);
+    let error = create(second, second - Duration::from_millis(1)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.field()),
+        (ErrorKind::InvalidInput, Some("delivery_timeout"))
+    );
+    let id = create(second, second).await.unwrap();
+    bridge.destroy_bridge(&id).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_becomes_a_record() {
     let cluster = cluster(&[("events", 3)]).await;
     let sink = Arc::new(KafkaSink::new(Arc::new(cluster.client())));

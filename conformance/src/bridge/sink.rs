@@ -183,6 +183,10 @@ impl BridgeSink for ScriptedSink {
         BridgeProtocol::Tcp
     }
 
+    fn delivery_limit(&self) -> Option<Duration> {
+        None
+    }
+
     async fn start(&self) -> Result<()> {
         self.starts.fetch_add(1, Ordering::SeqCst);
         match self.start_error.lock().expect("no panic while the lock is held").take() {

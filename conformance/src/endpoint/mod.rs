@@ -9,6 +9,7 @@
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
+//! use std::time::Duration;
 //!
 //! use async_trait::async_trait;
 //! use networking_conformance::Harness;
@@ -44,6 +45,10 @@
 //! impl BridgeSink for AuditSink {
 //!     fn protocol(&self) -> BridgeProtocol {
 //!         AUDIT
+//!     }
+//!
+//!     fn delivery_limit(&self) -> Option<Duration> {
+//!         None
 //!     }
 //!
 //!     async fn start(&self) -> Result<()> {

@@ -269,6 +269,33 @@ pub(super) async fn a_member_that_does_not_consume_is_removed(harness: Arc<dyn K
     takes_over(&stage, &Member { client, consumer }).await
 }
 
+pub(super) async fn a_session_timeout_beyond_the_range_is_invalid(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..1).await?;
+    // Brokers accept at most 30 minutes by default.
+    let config = stage
+        .consumer_config()
+        .with_session_timeout(Duration::from_secs(3 * 3600))
+        .with_max_poll_interval(Duration::from_secs(4 * 3600));
+    let consumer = match stage.client.create_consumer(config).await {
+        Ok(consumer) => consumer,
+        Err(error) => {
+            let error = check_error!(Err::<(), _>(error), ErrorKind::InvalidInput, "creating the consumer");
+            check_eq!(error.field(), Some("session_timeout"), "the field that the error names");
+            return Ok(());
+        }
+    };
+    // A backend that learns it from the broker fails every call.
+    for call in 1..=3 {
+        let options = ConsumeOptions::new().with_max_wait(stage.harness.patience());
+        let result = stage.client.consume_messages(&consumer, options).await;
+        let error = check_error!(result, ErrorKind::InvalidInput, "call {call} to consume");
+        check_eq!(error.field(), Some("session_timeout"), "the field that the error names");
+    }
+    stage.client.close_consumer(&consumer).await?;
+    Ok(())
+}
+
 /// Consumes until the member gets the record that another member has read without committing.
 async fn takes_over(stage: &Stage, member: &Member) -> CaseResult {
     let limit = SESSION * 2 + stage.harness.patience();

@@ -121,5 +121,14 @@ crate::kit::define_suite! {
         "KAFKA-83" consume::fail_is_reported_until_an_offset_is_committed,
         "KAFKA-84" consume::a_deleted_topic_is_reported if topic::administers_topics,
         "KAFKA-85" consume::a_recreated_topic_is_read_from_its_first_record if topic::administers_topics,
+        "KAFKA-95" produce::a_record_beyond_the_topics_limit_fails_alone if topic::administers_topics,
+        "KAFKA-96" produce::a_record_without_a_key_is_rejected_by_a_compacted_topic if topic::administers_topics,
+        "KAFKA-97" produce::a_timestamp_beyond_the_topics_range_is_invalid if produce::timestamps_and_topic_admin,
+        "KAFKA-98" produce::a_call_ends_at_its_delivery_timeout if produce::can_interrupt,
+        "KAFKA-99" topic::a_bad_setting_is_named if topic::administers_topics,
+        "KAFKA-100" topic::names_that_collide_are_invalid if topic::administers_topics,
+        "KAFKA-101" topic::invalid_names_are_not_looked_up,
+        "KAFKA-102" config::a_session_timeout_beyond_the_range_is_invalid if config::shows_poll_intervals,
+        "KAFKA-103" topic::a_created_topic_is_described_at_once if topic::administers_topics,
     }
 }

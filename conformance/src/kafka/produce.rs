@@ -8,11 +8,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use networking_spi::ErrorKind;
 use networking_spi::clock::{Clock, SystemClock};
-use networking_spi::kafka::{Acks, KafkaHeaders, ProducerConfig, ProducerRecord};
+use networking_spi::kafka::{Acks, KafkaHeaders, NewTopic, ProducerConfig, ProducerRecord};
 
 use super::KafkaHarness;
 use super::stage::{Stage, numbers, values};
-use crate::kit::{Applies, CaseResult, within};
+use crate::kit::{Applies, CaseResult, Failure, within};
 use crate::{check, check_eq, check_error};
 
 /// Keys with their murmur2 hashes, with the sign bit cleared, as `kafka-clients` 4.1.1 computes them. They have every remainder
@@ -200,7 +200,7 @@ pub(super) async fn the_default_timestamp_is_the_time_of_sending(harness: Arc<dy
     let messages = stage.read_back(1).await?;
     let now = SystemClock::new().now();
     let Some(timestamp) = messages[0].timestamp else {
-        return Err(crate::Failure::new("no timestamp"));
+        return Err(Failure::new("no timestamp"));
     };
     let apart = now.duration_since(timestamp).unwrap_or_else(|early| early.duration());
     // The clocks of brokers may differ by some minutes, but not by decades.
@@ -405,6 +405,136 @@ pub(super) async fn a_write_that_cannot_be_delivered_times_out(harness: Arc<dyn 
     let what = format!("the end of a write whose delivery timeout is {limit:?}");
     let result = within(stage.harness.patience(), what, write).await?;
     check_error!(result, ErrorKind::Timeout, "writing while the brokers are unreachable");
+    stage.harness.interrupt(&stage.topic, false).await?;
+    stage.write(stage.record().with_value("after")).await?;
+    Ok(())
+}
+
+pub(super) fn timestamps_and_topic_admin(harness: &dyn KafkaHarness) -> Applies {
+    keeps_timestamps(harness).and(super::topic::administers_topics(harness))
+}
+
+/// A topic with one partition and these settings, and a producer whose records share a batch if the client has batches.
+async fn stage_with(harness: Arc<dyn KafkaHarness>, settings: &[(&str, &str)]) -> Result<Stage, Failure> {
+    let client = harness.client().await?;
+    let topic = harness.unique("settings");
+    let new = settings
+        .iter()
+        .fold(NewTopic::new(topic.as_str(), 1), |new, (name, value)| {
+            new.with_config(*name, *value)
+        });
+    client.create_topic(new).await?;
+    let mut config = ProducerConfig::new();
+    if harness.capabilities().batching {
+        config = config.with_linger(Duration::from_millis(50));
+    }
+    let producer = client.create_producer(config).await?;
+    let group = harness.unique("group");
+    Ok(Stage {
+        harness,
+        client,
+        producer,
+        topic,
+        group,
+    })
+}
+
+/// Writes 20 numbered records in one call, of which `bad` alters some. Checks that only these fail, each with `kind`, that the
+/// others are written in order, and returns the fields that the errors name.
+async fn only_the_bad_fail(
+    stage: &Stage,
+    kind: ErrorKind,
+    bad: impl Fn(usize, ProducerRecord) -> Option<ProducerRecord>,
+) -> Result<Vec<Option<String>>, Failure> {
+    let good = |number: usize| {
+        let value = format!("{number:0300}");
+        stage.record().with_partition(0).with_key("key").with_value(value)
+    };
+    let records: Vec<_> = (0..20)
+        .map(|number| bad(number, good(number)).unwrap_or_else(|| good(number)))
+        .collect();
+    let results = stage.client.produce_messages(&stage.producer, records).await?;
+    check_eq!(results.len(), 20, "one result per record");
+    let mut fields = Vec::new();
+    let mut expected = Vec::new();
+    for (number, result) in results.into_iter().enumerate() {
+        if bad(number, good(number)).is_some() {
+            let error = check_error!(result, kind, "writing the bad record {number}");
+            fields.push(error.field().map(str::to_owned));
+        } else {
+            check!(
+                result.is_ok(),
+                "the record {number}, which is valid, failed with a bad one: {result:?}"
+            );
+            expected.push(format!("{number:0300}"));
+        }
+    }
+    // Another call does not overtake the records of this one.
+    stage.write(good(20)).await?;
+    expected.push(format!("{:0300}", 20));
+    let messages = stage.read_back(expected.len()).await?;
+    check_eq!(values(&messages), expected, "the valid records, in order");
+    stage.client.delete_topic(&stage.topic).await?;
+    Ok(fields)
+}
+
+pub(super) async fn a_record_beyond_the_topics_limit_fails_alone(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = stage_with(harness, &[("max.message.bytes", "2000")]).await?;
+    let bad = |number: usize, record: ProducerRecord| {
+        matches!(number, 5 | 6 | 12).then(|| record.with_value(vec![b'x'; 3000]))
+    };
+    only_the_bad_fail(&stage, ErrorKind::TooLarge, bad).await?;
+    Ok(())
+}
+
+pub(super) async fn a_record_without_a_key_is_rejected_by_a_compacted_topic(
+    harness: Arc<dyn KafkaHarness>,
+) -> CaseResult {
+    let stage = stage_with(harness, &[("cleanup.policy", "compact")]).await?;
+    let bad = |number: usize, mut record: ProducerRecord| {
+        record.key = None;
+        matches!(number, 0 | 13).then_some(record)
+    };
+    only_the_bad_fail(&stage, ErrorKind::Rejected, bad).await?;
+    Ok(())
+}
+
+pub(super) async fn a_timestamp_beyond_the_topics_range_is_invalid(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = stage_with(harness, &[("message.timestamp.after.max.ms", "600000")]).await?;
+    let now = SystemClock::new().now();
+    let bad = |number: usize, record: ProducerRecord| {
+        matches!(number, 3 | 19).then(|| record.with_timestamp(now + Duration::from_secs(3600)))
+    };
+    let fields = only_the_bad_fail(&stage, ErrorKind::InvalidInput, bad).await?;
+    for field in fields {
+        check_eq!(field.as_deref(), Some("timestamp"), "the field that the error names");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_call_ends_at_its_delivery_timeout(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write(stage.record().with_value("before")).await?;
+    let limit = Duration::from_secs(2);
+    let config = ProducerConfig::new().with_queue_size(10).with_delivery_timeout(limit);
+    let producer = stage.client.create_producer(config).await?;
+    stage.harness.interrupt(&stage.topic, true).await?;
+    let records = (0..50).map(|_| stage.record().with_partition(0).with_value("lost"));
+    let write = stage.client.produce_messages(&producer, records.collect());
+    // Five times as many records as the queue has room for, all of which wait at the same time.
+    let what = format!("the end of a call whose delivery timeout is {limit:?}");
+    let results = within(limit * 2, what, write).await??;
+    for result in results {
+        let Err(error) = result else {
+            return Err(Failure::new(
+                "a record was written although the brokers are unreachable",
+            ));
+        };
+        check!(
+            matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Exhausted),
+            "expected Timeout, or Exhausted for records that found no room in the queue, got {error:?}"
+        );
+    }
     stage.harness.interrupt(&stage.topic, false).await?;
     stage.write(stage.record().with_value("after")).await?;
     Ok(())

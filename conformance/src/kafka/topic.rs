@@ -157,3 +157,107 @@ pub(super) async fn metadata_requests_create_no_topic(harness: Arc<dyn KafkaHarn
     }
     Ok(())
 }
+
+pub(super) async fn a_bad_setting_is_named(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let client = harness.client().await?;
+    for (name, value) in [
+        ("segment.bytes", "abc"),
+        ("retention.ms", "-2"),
+        ("min.insync.replicas", "0"),
+        ("max.message.bytes", "-1"),
+        ("cleanup.policy", "forget"),
+        ("message.timestamp.type", "createtime"),
+        ("no.such.setting", "1"),
+    ] {
+        let topic = harness.unique("bad");
+        let new = NewTopic::new(topic.as_str(), 1).with_config(name, value);
+        let error = check_error!(
+            client.create_topic(new).await,
+            ErrorKind::InvalidInput,
+            "creating a topic with {name}={value}"
+        );
+        check_eq!(
+            error.field(),
+            Some(format!("config.{name}").as_str()),
+            "the field that the error names for {name}={value}"
+        );
+        check_error!(
+            client.topic_metadata(&topic).await,
+            ErrorKind::NotFound,
+            "metadata of a topic that was refused"
+        );
+    }
+    for (name, value) in [
+        ("cleanup.policy", "compact"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("delete.retention.ms", "1000"),
+        ("retention.ms", "-1"),
+        ("segment.bytes", "1048576"),
+    ] {
+        let topic = harness.unique("good");
+        client
+            .create_topic(NewTopic::new(topic.as_str(), 1).with_config(name, value))
+            .await?;
+        client.delete_topic(&topic).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn names_that_collide_are_invalid(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let client = harness.client().await?;
+    let name = format!("{}_a.b", harness.unique("colliding"));
+    client.create_topic(NewTopic::new(name.as_str(), 1)).await?;
+    let other = name.replace("_a.b", ".a_b");
+    let error = check_error!(
+        client.create_topic(NewTopic::new(other.as_str(), 1)).await,
+        ErrorKind::InvalidInput,
+        "creating {other} beside {name}"
+    );
+    check_eq!(error.field(), Some("name"), "the field that the error names");
+    client.delete_topic(&name).await?;
+    client.create_topic(NewTopic::new(other.as_str(), 1)).await?;
+    client.delete_topic(&other).await?;
+    Ok(())
+}
+
+pub(super) async fn invalid_names_are_not_looked_up(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let client = harness.client().await?;
+    let long = "x".repeat(250);
+    for name in ["", ".", "..", "a/b", "a b", long.as_str()] {
+        let result = client.topic_metadata(name).await;
+        let error = check_error!(result, ErrorKind::InvalidInput, "metadata of the topic {name:?}");
+        check_eq!(error.field(), Some("topic"), "the field that the error names");
+        if harness.capabilities().topic_admin {
+            let result = client.delete_topic(name).await;
+            let error = check_error!(result, ErrorKind::InvalidInput, "deleting the topic {name:?}");
+            check_eq!(error.field(), Some("topic"), "the field that the error names");
+        }
+    }
+    if harness.capabilities().group_info {
+        let result = client.consumer_group_info("").await;
+        let error = check_error!(
+            result,
+            ErrorKind::InvalidInput,
+            "information about a group without a name"
+        );
+        check_eq!(error.field(), Some("group"), "the field that the error names");
+    }
+    Ok(())
+}
+
+pub(super) async fn a_created_topic_is_described_at_once(harness: Arc<dyn KafkaHarness>) -> CaseResult {
+    let client = harness.client().await?;
+    for _ in 0..10 {
+        let name = harness.unique("described");
+        client.create_topic(NewTopic::new(name.as_str(), 4)).await?;
+        let metadata = client.topic_metadata(&name).await?;
+        let offsets: Vec<_> = metadata
+            .partitions
+            .iter()
+            .map(|partition| (partition.earliest_offset, partition.latest_offset))
+            .collect();
+        check_eq!(offsets, [(0, 0); 4], "offsets of the partitions of a new topic");
+        client.delete_topic(&name).await?;
+    }
+    Ok(())
+}

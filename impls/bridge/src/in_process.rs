@@ -181,6 +181,18 @@ impl InProcessBridgeBuilder {
     }
 }
 
+/// A retry after the bridge's limit would deliver a message that the sink is still delivering.
+fn check_delivery_limit(sink: &dyn BridgeSink, config: &BridgeConfig) -> Result<()> {
+    match sink.delivery_limit() {
+        Some(limit) if limit > config.delivery_timeout => Err(NetworkError::invalid_input(
+            "delivery_timeout",
+            "must not be shorter than the limit of the sink, which would deliver messages twice",
+        )
+        .with_context("sink_limit", format!("{limit:?}"))),
+        _ => Ok(()),
+    }
+}
+
 #[async_trait]
 impl CommunicationBridge for InProcessBridge {
     async fn create_bridge(
@@ -192,6 +204,7 @@ impl CommunicationBridge for InProcessBridge {
     ) -> Result<BridgeId> {
         validate::name(name, 128, "name")?;
         config.validate()?;
+        check_delivery_limit(target.as_ref(), &config)?;
         let reservation = self.reserve(name)?;
         let has_dead_letters = config.dead_letter_target.is_some();
         let router = Router::compile(&config.routing, self.compiler.as_ref(), has_dead_letters)

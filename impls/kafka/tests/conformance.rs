@@ -21,12 +21,17 @@ fn main() -> ExitCode {
     let runner = Runner::new().threads(12);
     match std::env::var("KAFKA_BOOTSTRAP") {
         Ok(bootstrap) => {
-            let extended = bootstrap.clone();
+            let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
-                    Arc::new(RealCluster::new(&bootstrap)) as Arc<dyn KafkaHarness>
+                    Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
                 })
-                .add(kafka_extended::suite(), move || Arc::new(RealCluster::new(&extended)))
+                .add(suite(), move || {
+                    Arc::new(RealCluster::new(&new_protocol, true)) as Arc<dyn KafkaHarness>
+                })
+                .add(kafka_extended::suite(), move || {
+                    Arc::new(RealCluster::new(&extended, false))
+                })
                 .run()
         }
         Err(_) => runner

@@ -7,6 +7,7 @@ mod memory_config;
 mod memory_harness;
 mod mock_cluster;
 mod rdkafka;
+mod real_cluster;
 mod saboteurs;
 mod streams;
 mod toolkit;

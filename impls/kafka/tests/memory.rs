@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use networking_kafka::memory::{Fault, FaultPoint, MemoryCluster, MemoryKafka};
 use networking_runtime::clock::TokioClock;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, GroupState, KafkaClient, KafkaClientExt, KafkaMessage,
-    NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
+    Acks, CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerId, GroupState, KafkaClient, KafkaClientExt,
+    KafkaMessage, NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
 };
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use tokio::time::Instant;
@@ -399,8 +399,9 @@ mod retention {
         let kafka = MemoryKafka::new();
         for (name, value) in [
             ("retention.ms", "soon"),
-            ("cleanup.policy", "compact"),
-            ("message.timestamp.type", "LogAppendTime"),
+            ("retention.ms", "-2"),
+            ("segment.bytes", "abc"),
+            ("min.insync.replicas", "0"),
             ("no.such.setting", "1"),
         ] {
             let error = kafka
@@ -416,12 +417,103 @@ mod retention {
         assert_eq!(error.field(), Some("replication_factor"));
 
         let limited = NewTopic::new("t", 1)
-            .with_config("max.message.bytes", "3")
-            .with_config("segment.bytes", "1");
+            .with_config("max.message.bytes", "70")
+            .with_config("segment.bytes", "1048576");
         kafka.create_topic(limited).await.unwrap();
         let producer = kafka.create_producer(ProducerConfig::new()).await.unwrap();
         let error = kafka.produce_message(&producer, record(0, "1234")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
+        // 61 bytes of the batch, 7 of the record.
+        kafka.produce_message(&producer, record(0, "12")).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_checks_records_like_a_broker() {
+        let clock = Arc::new(TokioClock::starting_at(UNIX_EPOCH + Duration::from_secs(1_000_000)));
+        let kafka = MemoryCluster::builder().clock(clock).build().client();
+        let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let hour = Duration::from_secs(3600);
+        for topic in [
+            NewTopic::new("compacted", 1)
+                .with_config("cleanup.policy", "compact")
+                .with_config("delete.retention.ms", "5"),
+            NewTopic::new("plain", 1).with_config("message.timestamp.before.max.ms", "3600000"),
+            NewTopic::new("append", 1).with_config("message.timestamp.type", "LogAppendTime"),
+            NewTopic::new("replicated", 1).with_config("min.insync.replicas", "2"),
+        ] {
+            kafka.create_topic(topic).await.unwrap();
+        }
+        let producer = kafka.create_producer(ProducerConfig::new()).await.unwrap();
+        let write = async |record: ProducerRecord| kafka.produce_message(&producer, record).await;
+        let to = |topic: &str| ProducerRecord::new(topic).with_value("x");
+        let error = write(to("compacted")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+        assert_eq!(write(to("compacted").with_key("k")).await.unwrap().offset, Some(0));
+        let millisecond = Duration::from_millis(1);
+        for (timestamp, accepted) in [
+            (now + hour, true),
+            (now + hour + millisecond, false),
+            (now - hour, true),
+            (now - hour - millisecond, false),
+        ] {
+            let result = write(to("plain").with_timestamp(timestamp)).await;
+            assert_eq!(result.is_ok(), accepted, "{timestamp:?}");
+            assert!(accepted || result.unwrap_err().field() == Some("timestamp"));
+        }
+        let written = write(to("append").with_timestamp(now + hour * 48)).await.unwrap();
+        assert_eq!(written.timestamp, Some(now));
+        assert_eq!(write(to("replicated")).await.unwrap_err().kind(), ErrorKind::Timeout);
+
+        let unacknowledged = kafka
+            .create_producer(ProducerConfig::new().with_acks(Acks::None))
+            .await
+            .unwrap();
+        let lost = kafka.produce_message(&unacknowledged, to("compacted")).await.unwrap();
+        assert_eq!(lost.offset, None);
+        kafka.produce_message(&unacknowledged, to("replicated")).await.unwrap();
+        let end = async |topic| kafka.topic_metadata(topic).await.unwrap().partitions[0].latest_offset;
+        assert_eq!((end("compacted").await, end("replicated").await), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_and_session_timeouts_are_checked_like_by_a_broker() {
+        let kafka = MemoryKafka::new();
+        kafka.create_topic(NewTopic::new("x_a.b", 1)).await.unwrap();
+        for name in ["x.a.b", "x_a_b", "x.a_b"] {
+            let error = kafka.create_topic(NewTopic::new(name, 1)).await.unwrap_err();
+            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("name")));
+        }
+        kafka.create_topic(NewTopic::new("x-a.b", 1)).await.unwrap();
+        for error in [
+            kafka.topic_metadata("a/b").await.unwrap_err(),
+            kafka.delete_topic("").await.unwrap_err(),
+        ] {
+            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("topic")));
+        }
+        let error = kafka.consumer_group_info(" ").await.unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some("group")));
+
+        let consumer = |millis| {
+            ConsumerConfig::new("g", ["x-a.b"])
+                .with_session_timeout(Duration::from_millis(millis))
+                .with_max_poll_interval(Duration::from_secs(7200))
+        };
+        for (millis, accepted) in [
+            (500, false),
+            (5999, false),
+            (6000, true),
+            (1_800_000, true),
+            (3_600_000, false),
+        ] {
+            let created = kafka.create_consumer(consumer(millis)).await;
+            assert_eq!(created.is_ok(), accepted, "{millis} ms");
+            assert!(accepted || created.unwrap_err().field() == Some("session_timeout"));
+        }
+        let cluster = MemoryCluster::builder()
+            .session_timeouts(Duration::from_millis(500), Duration::from_secs(10))
+            .build();
+        cluster.create_topic(&NewTopic::new("x-a.b", 1)).unwrap();
+        cluster.client().create_consumer(consumer(500)).await.unwrap();
     }
 }
 

@@ -10,9 +10,15 @@ use networking_spi::kafka::{
     NewTopic, OffsetReset, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, TopicPartition,
 };
 use networking_spi::{ErrorKind, Retryability, SendState};
+use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(20);
+
+/// A request timeout that a call must not need. The runtime of a test waits for its blocking calls, too.
+const REQUEST: Duration = Duration::from_secs(8);
 
 fn client(brokers: &MockBrokers) -> RdKafkaClientBuilder {
     RdKafkaClient::builder(brokers.bootstrap_servers())
@@ -147,6 +153,289 @@ async fn a_record_that_the_broker_rejects_fails_alone() {
     let metrics = kafka.kafka_metrics().await.expect("local");
     assert_eq!((metrics.messages_produced, metrics.produce_errors), (3, 4));
     assert_eq!(metrics.producers[&producer].in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_records_of_a_rejected_batch_are_sent_again_one_by_one() {
+    for code in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION,
+    ] {
+        for idempotent in [true, false] {
+            let brokers = MockBrokers::start(1);
+            brokers.create_topic("t", 1);
+            let kafka = client(&brokers).build().expect("valid");
+            let config = ProducerConfig::new()
+                .with_idempotent(idempotent)
+                .with_linger(Duration::from_millis(100));
+            let producer = kafka.create_producer(config).await.expect("created");
+            // The batch, and then the third record, which is alone in its batch.
+            brokers.with(move |cluster| {
+                let none = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+                cluster.request_errors(RDKafkaApiKey::Produce, &[code, none, none, code]);
+            });
+            let mut records = numbered("t", 20);
+            records[7] = ProducerRecord::new("t")
+                .with_key("k")
+                .with_header("h", "v")
+                .with_header("h", "w")
+                .with_timestamp(std::time::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123));
+            let results = kafka.produce_messages(&producer, records.clone()).await.expect("open");
+            let failed = (0..20).filter(|index| results[*index].is_err()).collect::<Vec<_>>();
+            assert_eq!(failed, [2], "{code:?}, idempotent: {idempotent}: {results:?}");
+            // Later records do not overtake those that are sent again.
+            kafka
+                .produce_message(&producer, ProducerRecord::new("t").with_value("later"))
+                .await
+                .expect("written");
+            drop(records.remove(2));
+            let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+            let read = kafka.consume_exactly(&consumer, 20, LONG).await.expect("read");
+            for (message, record) in read.iter().zip(&records) {
+                assert_eq!(
+                    (&message.key, &message.value, &message.headers),
+                    (&record.key, &record.value, &record.headers)
+                );
+            }
+            assert_eq!(read[6].timestamp, records[6].timestamp);
+            assert_eq!(read[19].value_str(), Some("later"));
+            let metrics = kafka.kafka_metrics().await.expect("local");
+            assert_eq!((metrics.messages_produced, metrics.produce_errors), (20, 1));
+            assert_eq!(metrics.producers[&producer].in_flight, 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_at_its_delivery_timeout() {
+    let limit = Duration::from_secs(1);
+    for (records, queue) in [(1, 10), (50, 10), (50, 1), (50, 1000)] {
+        let brokers = MockBrokers::start(1);
+        brokers.create_topic("t", 1);
+        let kafka = client(&brokers).build().expect("valid");
+        let config = ProducerConfig::new()
+            .with_queue_size(queue)
+            .with_delivery_timeout(limit);
+        let producer = kafka.create_producer(config).await.expect("created");
+        kafka
+            .produce_message(&producer, ProducerRecord::new("t"))
+            .await
+            .expect("connected");
+        brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+        let start = Instant::now();
+        let results = kafka
+            .produce_messages(&producer, numbered("t", records))
+            .await
+            .expect("open");
+        // The next check of librdkafka for timed out records is up to a second later.
+        assert!(
+            start.elapsed() < limit + Duration::from_millis(500),
+            "{:?}",
+            start.elapsed()
+        );
+        let kinds = results
+            .iter()
+            .map(|result| result.as_ref().expect_err("no broker").kind())
+            .collect::<Vec<_>>();
+        let (sent, waiting) = kinds.split_at(queue.min(records));
+        assert!(sent.iter().all(|kind| *kind == ErrorKind::Timeout), "{kinds:?}");
+        assert!(waiting.iter().all(|kind| *kind == ErrorKind::Exhausted), "{kinds:?}");
+        let metrics = kafka.kafka_metrics().await.expect("local");
+        assert_eq!(metrics.produce_errors, records as u64);
+        // The calls have returned, so nothing is left to wait for.
+        kafka
+            .flush(&producer, Duration::from_millis(100))
+            .await
+            .expect("no call is open");
+    }
+}
+
+/// Appends headers whose names are not UTF-8, as any producer of another language may.
+#[allow(unsafe_code, reason = "rdkafka takes only names that are UTF-8")]
+fn with_raw_header(headers: OwnedHeaders, name: &[u8], value: Option<&[u8]>) -> OwnedHeaders {
+    let borrowed: *const BorrowedHeaders = headers.as_borrowed();
+    let length = |bytes: &[u8]| isize::try_from(bytes.len()).expect("short");
+    // SAFETY: the headers are owned, and librdkafka copies name and value, which have the lengths that are passed.
+    let code = unsafe {
+        rdkafka::bindings::rd_kafka_header_add(
+            borrowed.cast::<rdkafka::bindings::rd_kafka_headers_t>().cast_mut(),
+            name.as_ptr().cast(),
+            length(name),
+            value.map_or(std::ptr::null(), |value| value.as_ptr().cast()),
+            value.map_or(0, length),
+        )
+    };
+    assert_eq!(code, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+    headers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_name_that_is_not_utf_8_is_read_without_a_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Other tests of this binary run in other threads.
+        if panic
+            .location()
+            .is_some_and(|location| location.file().contains("rdkafka-0"))
+        {
+            eprintln!("{panic}");
+            std::process::abort();
+        }
+    }));
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let mut headers = OwnedHeaders::new();
+    let names: [(&[u8], Option<&[u8]>); 6] = [
+        (b"plain", Some(b"1")),
+        (b"\xff", Some(b"2")),
+        (b"a\xc3(b", None),
+        ("größe".as_bytes(), Some(b"")),
+        (b"\xed\xa0\x80", Some(b"\xff")),
+        (b"", Some(b"6")),
+    ];
+    for (name, value) in names {
+        headers = with_raw_header(headers, name, value);
+    }
+    let foreign: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", brokers.bootstrap_servers())
+        .create()
+        .expect("valid");
+    let record = BaseRecord::<str, str>::to("t").payload("x").headers(headers);
+    foreign.send(record).map_err(|(error, _)| error).expect("queued");
+    foreign.flush(LONG).expect("written");
+
+    let kafka = client(&brokers).build().expect("valid");
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    let read = kafka.consume_exactly(&consumer, 1, LONG).await.expect("read");
+    let found = read[0]
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.map(|value| value.to_vec())))
+        .collect::<Vec<_>>();
+    let expected = names.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.map(<[u8]>::to_vec)));
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unreachable_bootstrap_servers_are_reported_at_once() {
+    let closed = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+        listener.local_addr().expect("bound").to_string()
+    };
+    let (first, second) = (closed(), closed());
+    for servers in [first.clone(), format!("{first},{second}")] {
+        let kafka = RdKafkaClient::builder(servers)
+            .request_timeout(REQUEST)
+            .build()
+            .expect("valid");
+        let start = Instant::now();
+        for _ in 0..2 {
+            let error = kafka.topic_metadata("t").await.expect_err("nothing listens");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            assert!(error.retryability().is_retryable());
+            let reason = error
+                .context()
+                .find(|(key, _)| *key == "reason")
+                .expect("the addresses")
+                .1;
+            assert!(reason.contains("127.0.0.1:"), "{reason}");
+        }
+        let error = kafka
+            .create_consumer(from_start("g", "t"))
+            .await
+            .expect_err("nothing listens");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        // Three calls, each of which may take as long.
+        assert!(start.elapsed() < REQUEST, "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_no_kafka_broker_is_reported_before_the_request_timeout() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = |mut stream: std::net::TcpStream| {
+                let mut request = [0; 16];
+                std::io::Read::read(&mut stream, &mut request)?;
+                std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            };
+            // The client may have gone.
+            let _ = stream.and_then(answer);
+        }
+    });
+    let kafka = RdKafkaClient::builder(address)
+        .request_timeout(REQUEST)
+        .build()
+        .expect("valid");
+    let start = Instant::now();
+    let error = kafka.topic_metadata("t").await.expect_err("not a broker");
+    assert!(error.is_a(ErrorKind::Connection), "{error:?}");
+    assert!(start.elapsed() < REQUEST, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_not_ready_is_asked_again() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers).build().expect("valid");
+    kafka.topic_metadata("t").await.expect("connected");
+    for code in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+    ] {
+        brokers.with(move |cluster| cluster.request_errors(RDKafkaApiKey::ListOffsets, &[code; 3]));
+        let metadata = kafka.topic_metadata("t").await.expect("repeated");
+        assert_eq!(
+            (
+                metadata.partitions[0].earliest_offset,
+                metadata.partitions[0].latest_offset
+            ),
+            (0, 0)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_without_a_coordinator_can_be_retried() {
+    let brokers = MockBrokers::start(1);
+    brokers.create_topic("t", 1);
+    let kafka = client(&brokers)
+        .setting("reconnect.backoff.ms", "10")
+        .setting("reconnect.backoff.max.ms", "50")
+        .request_timeout(Duration::from_secs(2))
+        .build()
+        .expect("valid");
+    let producer = kafka.create_producer(ProducerConfig::new()).await.expect("created");
+    kafka
+        .produce_message(&producer, ProducerRecord::new("t").with_value("x"))
+        .await
+        .expect("written");
+    let consumer = kafka.create_consumer(from_start("g", "t")).await.expect("created");
+    kafka.consume_exactly(&consumer, 1, LONG).await.expect("read");
+    brokers.with(|cluster| cluster.broker_down(1)).expect("down");
+    for _ in 0..3 {
+        let error = kafka
+            .commit_offsets(&consumer, CommitOffsets::Consumed)
+            .await
+            .expect_err("no coordinator");
+        assert!(error.retryability().is_retryable(), "{error:?}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Remote)
+                || error.is_a(ErrorKind::Connection)
+                || error.is_a(ErrorKind::Timeout),
+            "{error:?}"
+        );
+    }
+    brokers.with(|cluster| cluster.broker_up(1)).expect("up");
+    let start = Instant::now();
+    while let Err(error) = kafka.commit_offsets(&consumer, CommitOffsets::Consumed).await {
+        assert!(error.retryability().is_retryable(), "{error:?}");
+        assert!(start.elapsed() < LONG, "{error:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

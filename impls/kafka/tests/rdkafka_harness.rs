@@ -47,6 +47,15 @@ const MOCK_CAPABILITIES: KafkaCapabilities = {
     capabilities
 };
 
+/// With KIP-848 the broker configures session timeouts, and refuses a second member with the same instance id instead of fencing
+/// the first.
+const NEW_PROTOCOL_CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = CAPABILITIES;
+    capabilities.static_membership = false;
+    capabilities.session_timeouts = false;
+    capabilities
+};
+
 /// A mock cluster for each case.
 pub(crate) struct Mock {
     brokers: MockBrokers,
@@ -128,6 +137,8 @@ impl KafkaHarness for Mock {
 /// A real cluster, which other programs may use at the same time.
 pub(crate) struct RealCluster {
     bootstrap: String,
+    /// Whether groups use the protocol of KIP-848.
+    new_protocol: bool,
     /// Unique for each run and process.
     run: u128,
     registry: SchemaRegistry,
@@ -138,7 +149,7 @@ pub(crate) struct RealCluster {
 static HARNESSES: AtomicU64 = AtomicU64::new(0);
 
 impl RealCluster {
-    pub(crate) fn new(bootstrap: &str) -> Self {
+    pub(crate) fn new(bootstrap: &str, new_protocol: bool) -> Self {
         let run = SystemClock::new()
             .now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -147,6 +158,7 @@ impl RealCluster {
         let harness = HARNESSES.fetch_add(1, Ordering::Relaxed);
         Self {
             bootstrap: bootstrap.to_owned(),
+            new_protocol,
             run: run.wrapping_add(u128::from(harness)),
             registry: SchemaRegistry::new(),
             names: AtomicU64::new(0),
@@ -155,7 +167,12 @@ impl RealCluster {
     }
 
     fn connect(&self) -> Result<RdKafkaClient, Failure> {
-        Ok(RdKafkaClient::builder(self.bootstrap.as_str()).build()?)
+        let mut builder =
+            RdKafkaClient::builder(self.bootstrap.as_str()).capabilities(*KafkaHarness::capabilities(self));
+        if self.new_protocol {
+            builder = builder.consumer_setting("group.protocol", "consumer");
+        }
+        Ok(builder.build()?)
     }
 }
 
@@ -181,7 +198,7 @@ impl Drop for RealCluster {
 
 impl Harness for RealCluster {
     fn backend(&self) -> &'static str {
-        "rdkafka"
+        if self.new_protocol { "rdkafka-kip848" } else { "rdkafka" }
     }
 
     fn patience(&self) -> Duration {
@@ -196,7 +213,11 @@ impl KafkaHarness for RealCluster {
     }
 
     fn capabilities(&self) -> &'static KafkaCapabilities {
-        &CAPABILITIES
+        if self.new_protocol {
+            &NEW_PROTOCOL_CAPABILITIES
+        } else {
+            &CAPABILITIES
+        }
     }
 
     async fn topic(&self, partitions: i32) -> Result<String, Failure> {

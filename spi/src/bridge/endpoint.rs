@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -132,6 +133,11 @@ pub trait BridgeSink: fmt::Debug + Send + Sync + 'static {
     /// The protocol of this endpoint.
     fn protocol(&self) -> BridgeProtocol;
 
+    /// The time after which [`deliver`](Self::deliver) returns at the latest; `None` if the sink has no limit. A bridge with a
+    /// shorter [`delivery_timeout`](super::BridgeConfig::delivery_timeout) would retry deliveries that the sink is still
+    /// making, so that messages are delivered twice: it refuses the sink.
+    fn delivery_limit(&self) -> Option<Duration>;
+
     /// Prepares for deliveries (connects, creates a producer).
     ///
     /// # Errors
@@ -190,6 +196,10 @@ macro_rules! delegate {
         impl<S: BridgeSink + ?Sized> BridgeSink for $pointer<S> {
             fn protocol(&self) -> BridgeProtocol {
                 (**self).protocol()
+            }
+
+            fn delivery_limit(&self) -> Option<Duration> {
+                (**self).delivery_limit()
             }
 
             async fn start(&self) -> Result<()> {

@@ -133,7 +133,21 @@ fn start(directory: &Path, libraries: &Path) -> Result<(Server, String)> {
 fn run_suite(bootstrap: &str) -> Result<()> {
     let mut suite = workspace::suite("networking-kafka")?;
     suite.env("KAFKA_BOOTSTRAP", bootstrap);
-    workspace::run(&mut suite, "the Kafka suite")
+    workspace::run(&mut suite, "the Kafka suite")?;
+    let mut tests = workspace::cargo();
+    tests
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "networking-kafka",
+            "--test",
+            "integration",
+            "--",
+        ])
+        .args(["--ignored", "real_cluster::"])
+        .env("KAFKA_BOOTSTRAP", bootstrap);
+    workspace::run(&mut tests, "the tests of real clusters")
 }
 
 /// Runs the same cases over `rskafka`. Without a broker, this backend runs none.

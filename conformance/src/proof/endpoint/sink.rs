@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, EndpointHealth, HealthState};
@@ -288,6 +289,10 @@ impl BridgeSink for ModelSink {
             return BridgeProtocol::Tcp;
         }
         BridgeProtocol::Memory
+    }
+
+    fn delivery_limit(&self) -> Option<Duration> {
+        None
     }
 
     async fn start(&self) -> Result<()> {

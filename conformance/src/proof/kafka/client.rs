@@ -10,9 +10,11 @@ use bytes::Bytes;
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId, GroupState,
     KafkaCapabilities, KafkaClient, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaMetrics, NewTopic,
-    PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, TopicPartition,
+    PartitionMetadata, PartitionOffset, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata,
+    TopicPartition,
 };
-use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use networking_spi::validate::Validate;
+use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 
 use super::{Saboteur, config};
 
@@ -104,6 +106,15 @@ impl SaboteurClient {
                 error
             }
         })
+    }
+
+    /// Replaces the error about an invalid name, for the saboteur that looks up every name.
+    fn looked_up(&self, error: NetworkError, what: &'static str, name: &str) -> NetworkError {
+        if self.is(Saboteur::LooksUpEveryName) && error.kind() == ErrorKind::InvalidInput {
+            NetworkError::not_found("saboteur", what, name)
+        } else {
+            error
+        }
     }
 
     /// Alters a record before it is written.
@@ -368,6 +379,13 @@ impl KafkaClient for SaboteurClient {
         } else {
             self.inner.produce_messages(&producer, altered).await?
         };
+        let by_broker = |error: &NetworkError| error.send_state() == SendState::Sent;
+        if self.is(Saboteur::RefusesTheBatch)
+            && let Some(Err(refused)) = results.iter().find(|result| result.as_ref().is_err_and(by_broker))
+        {
+            let (kind, message) = (refused.kind(), refused.message().to_owned());
+            results.fill_with(|| Err(NetworkError::new(kind, "saboteur", message.clone())));
+        }
         if self.is(Saboteur::EmptyBatchFails) && results.is_empty() {
             return Err(NetworkError::invalid_input("records", "must not be empty"));
         }
@@ -492,13 +510,22 @@ impl KafkaClient for SaboteurClient {
             (Saboteur::EveryGroupExists, Err(error)) if error.kind() == ErrorKind::NotFound => {
                 Ok(ConsumerGroupInfo::new(group, GroupState::Empty, Vec::new(), Vec::new()))
             }
-            (_, result) => result,
+            (_, result) => result.map_err(|error| self.looked_up(error, "group", group)),
         }
     }
 
-    async fn create_topic(&self, topic: NewTopic) -> Result<()> {
+    async fn create_topic(&self, mut topic: NewTopic) -> Result<()> {
         if self.is(Saboteur::CreatesNothing) {
             return Ok(());
+        }
+        if self.is(Saboteur::IgnoresTopicSettings) {
+            topic.config.clear();
+        }
+        if self.is(Saboteur::AllowsCollisions) && topic.validate().is_ok() {
+            return match self.inner.create_topic(topic).await {
+                Err(error) if error.field() == Some("name") => Ok(()),
+                result => result,
+            };
         }
         match self.named(self.inner.create_topic(topic).await) {
             Err(error) if self.is(Saboteur::CreatesAgain) && error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -510,7 +537,8 @@ impl KafkaClient for SaboteurClient {
         if self.is(Saboteur::DeletesNothing) {
             return Ok(());
         }
-        self.inner.delete_topic(topic).await
+        let result = self.inner.delete_topic(topic).await;
+        result.map_err(|error| self.looked_up(error, "topic", topic))
     }
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
@@ -519,7 +547,13 @@ impl KafkaClient for SaboteurClient {
             self.inner.create_topic(NewTopic::new(topic, 1)).await?;
             result = self.inner.topic_metadata(topic).await;
         }
-        let mut metadata = result?;
+        let mut metadata = result.map_err(|error| self.looked_up(error, "topic", topic))?;
+        if self.is(Saboteur::DescribesTooEarly) {
+            let empty = |partition: &PartitionMetadata| partition.latest_offset == 0;
+            if metadata.partitions.len() == 4 && metadata.partitions.iter().all(empty) {
+                metadata.partitions[3].latest_offset = -1;
+            }
+        }
         if self.is(Saboteur::NoLeader) {
             for partition in &mut metadata.partitions {
                 partition.leader = None;

@@ -47,6 +47,9 @@ pub(super) fn alter_consumer(saboteur: Saboteur, client: usize, config: &mut Con
         {
             config.session_timeout = config.max_poll_interval;
         }
+        (Saboteur::LimitsSessionTimeouts, _) => {
+            config.session_timeout = config.session_timeout.min(Duration::from_secs(1800));
+        }
         (Saboteur::NoPollInterval, _) if config.session_timeout <= config.max_poll_interval => {
             config.max_poll_interval = Duration::from_secs(300);
         }

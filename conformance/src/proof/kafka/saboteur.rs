@@ -42,10 +42,20 @@ crate::saboteurs! {
         FailureEndsTheBatch => [
             "lifecycle::failures_are_counted",
             "lifecycle::handles_belong_to_their_client",
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
             "produce::one_failure_does_not_stop_the_batch",
         ],
         /// Failures within a batch are reported as successes.
-        FailuresAreSuccesses => ["produce::one_failure_does_not_stop_the_batch"],
+        FailuresAreSuccesses => [
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "produce::one_failure_does_not_stop_the_batch",
+        ],
         /// An empty batch is an error.
         EmptyBatchFails => ["produce::an_empty_batch_has_an_empty_result"],
         /// Writing to an unknown topic is a timeout.
@@ -59,12 +69,16 @@ crate::saboteurs! {
         /// `InvalidInput` does not name its field.
         FieldsAreUnnamed => [
             "commit::a_negative_offset_is_invalid",
+            "config::a_session_timeout_beyond_the_range_is_invalid",
             "config::unknown_backend_settings_are_invalid",
             "consume::bad_options_name_their_field",
             "lifecycle::a_bad_consumer_names_its_field",
             "lifecycle::a_bad_producer_names_its_field",
             "produce::a_bad_record_names_its_field",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
             "topic::a_bad_topic_names_its_field",
+            "topic::names_that_collide_are_invalid",
         ],
         /// `max_message_size` is one byte less than configured.
         LimitIsExclusive => ["produce::a_record_beyond_the_limit_is_too_large"],
@@ -73,7 +87,10 @@ crate::saboteurs! {
         /// `Acks::None` is treated as `Acks::Leader`.
         AlwaysAcknowledged => ["produce::without_acknowledgement_there_is_no_offset"],
         /// `delivery_timeout` is ignored.
-        NoDeliveryTimeout => ["produce::a_write_that_cannot_be_delivered_times_out"],
+        NoDeliveryTimeout => [
+            "produce::a_call_ends_at_its_delivery_timeout",
+            "produce::a_write_that_cannot_be_delivered_times_out",
+        ],
         /// A call returns one message more than `max_messages`.
         OneTooMany => [
             "commit::a_commit_does_not_move_the_position",
@@ -94,7 +111,56 @@ crate::saboteurs! {
         /// A call that is dropped loses its messages.
         LosesOnCancel => ["consume::a_cancelled_call_loses_nothing"],
         /// `OffsetReset::Earliest` is treated as `Latest`.
-        EarliestIsLatest => ["assignment::a_new_epoch_starts_at_the_committed_offset", "assignment::it_changes_only_while_consuming", "assignment::it_lists_the_partitions_that_are_read", "capability::aborted_records_are_hidden_or_the_level_is_refused", "capability::client_ids_reach_the_cluster_or_are_refused", "capability::commits_need_groups", "capability::headers_are_kept_or_refused", "capability::idempotence_is_accepted_or_refused", "capability::static_members_are_accepted_or_refused", "commit::a_commit_does_not_move_the_position", "commit::a_committed_offset_is_the_next_to_read", "commit::a_negative_offset_is_invalid", "commit::an_exact_offset_may_go_back", "commit::an_unassigned_partition_is_a_conflict", "commit::consumed_is_what_was_returned", "commit::groups_have_separate_offsets", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "config::a_crashed_member_is_removed_after_session_timeout", "config::a_member_that_does_not_consume_is_removed", "config::compressed_records_are_read_or_the_compression_is_refused", "consume::a_cancelled_call_loses_nothing", "consume::a_consumer_reads_all_its_topics", "consume::a_deleted_topic_is_reported", "consume::a_waiting_call_gets_a_new_record", "consume::each_partition_comes_in_order_without_gaps", "consume::earliest_begins_at_the_first_record", "consume::no_more_than_max_messages", "group::a_static_member_is_fenced_by_its_replacement", "group::info_remains_without_members", "group::info_shows_members_offsets_and_lag", "lifecycle::totals_include_closed_handles", "lifecycle::traffic_is_counted", "produce::a_record_beyond_the_limit_is_too_large", "produce::absent_and_empty_are_different", "produce::an_explicit_partition_overrides_the_key", "produce::concurrent_writes_each_get_their_own_offset", "produce::headers_keep_order_repetition_and_absence", "produce::keys_choose_the_partition_by_murmur2", "produce::metadata_names_topic_partition_and_offset", "produce::one_failure_does_not_stop_the_batch", "produce::order_is_kept_within_a_partition", "produce::round_trip_is_byte_for_byte", "produce::the_default_timestamp_is_the_time_of_sending", "produce::timestamps_are_kept_to_the_millisecond"],
+        EarliestIsLatest => [
+            "assignment::a_new_epoch_starts_at_the_committed_offset",
+            "assignment::it_changes_only_while_consuming",
+            "assignment::it_lists_the_partitions_that_are_read",
+            "capability::aborted_records_are_hidden_or_the_level_is_refused",
+            "capability::client_ids_reach_the_cluster_or_are_refused",
+            "capability::commits_need_groups",
+            "capability::headers_are_kept_or_refused",
+            "capability::idempotence_is_accepted_or_refused",
+            "capability::static_members_are_accepted_or_refused",
+            "commit::a_commit_does_not_move_the_position",
+            "commit::a_committed_offset_is_the_next_to_read",
+            "commit::a_negative_offset_is_invalid",
+            "commit::an_exact_offset_may_go_back",
+            "commit::an_unassigned_partition_is_a_conflict",
+            "commit::consumed_is_what_was_returned",
+            "commit::groups_have_separate_offsets",
+            "commit::messages_can_be_committed_as_they_are",
+            "commit::nothing_is_committed_implicitly",
+            "config::a_crashed_member_is_removed_after_session_timeout",
+            "config::a_member_that_does_not_consume_is_removed",
+            "config::compressed_records_are_read_or_the_compression_is_refused",
+            "consume::a_cancelled_call_loses_nothing",
+            "consume::a_consumer_reads_all_its_topics",
+            "consume::a_deleted_topic_is_reported",
+            "consume::a_waiting_call_gets_a_new_record",
+            "consume::each_partition_comes_in_order_without_gaps",
+            "consume::earliest_begins_at_the_first_record",
+            "consume::no_more_than_max_messages",
+            "group::a_static_member_is_fenced_by_its_replacement",
+            "group::info_remains_without_members",
+            "group::info_shows_members_offsets_and_lag",
+            "lifecycle::totals_include_closed_handles",
+            "lifecycle::traffic_is_counted",
+            "produce::a_record_beyond_the_limit_is_too_large",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "produce::absent_and_empty_are_different",
+            "produce::an_explicit_partition_overrides_the_key",
+            "produce::concurrent_writes_each_get_their_own_offset",
+            "produce::headers_keep_order_repetition_and_absence",
+            "produce::keys_choose_the_partition_by_murmur2",
+            "produce::metadata_names_topic_partition_and_offset",
+            "produce::one_failure_does_not_stop_the_batch",
+            "produce::order_is_kept_within_a_partition",
+            "produce::round_trip_is_byte_for_byte",
+            "produce::the_default_timestamp_is_the_time_of_sending",
+            "produce::timestamps_are_kept_to_the_millisecond",
+        ],
         /// `OffsetReset::Latest` is treated as `Earliest`.
         LatestIsEarliest => ["consume::latest_begins_after_the_last_record"],
         /// `OffsetReset::Fail` is treated as `Earliest`.
@@ -126,9 +192,18 @@ crate::saboteurs! {
         OneGroup => [
             "commit::groups_have_separate_offsets",
             "group::each_group_gets_every_record",
+            "topic::invalid_names_are_not_looked_up",
         ],
         /// Each client has separate groups, even if their names are the same.
-        OneGroupPerClient => ["assignment::a_new_epoch_starts_at_the_committed_offset", "assignment::it_changes_only_while_consuming", "group::partitions_of_a_leaving_member_are_reassigned", "group::a_partition_of_another_member_is_a_conflict", "group::a_static_member_is_fenced_by_its_replacement", "group::members_share_the_partitions"],
+        OneGroupPerClient => [
+            "assignment::a_new_epoch_starts_at_the_committed_offset",
+            "assignment::it_changes_only_while_consuming",
+            "group::a_partition_of_another_member_is_a_conflict",
+            "group::a_static_member_is_fenced_by_its_replacement",
+            "group::members_share_the_partitions",
+            "group::partitions_of_a_leaving_member_are_reassigned",
+            "topic::invalid_names_are_not_looked_up",
+        ],
         /// A consumer that is closed stays in its group.
         NeverLeaves => ["assignment::a_new_epoch_starts_at_the_committed_offset", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::consumed_is_what_was_returned", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "group::partitions_of_a_leaving_member_are_reassigned", "group::info_remains_without_members", "lifecycle::totals_include_closed_handles"],
         /// `group_instance_id` is ignored.
@@ -140,16 +215,38 @@ crate::saboteurs! {
         /// An unknown group is reported as an empty one.
         EveryGroupExists => ["group::an_unknown_group_is_not_found"],
         /// Creating a topic does nothing.
-        CreatesNothing => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record", "topic::a_bad_topic_names_its_field", "topic::a_created_topic_can_be_used_at_once", "topic::a_deleted_topic_is_not_found", "topic::a_topic_is_created_once"],
+        CreatesNothing => [
+            "consume::a_deleted_topic_is_reported",
+            "consume::a_recreated_topic_is_read_from_its_first_record",
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
+            "topic::a_bad_topic_names_its_field",
+            "topic::a_created_topic_can_be_used_at_once",
+            "topic::a_created_topic_is_described_at_once",
+            "topic::a_deleted_topic_is_not_found",
+            "topic::a_topic_is_created_once",
+            "topic::names_that_collide_are_invalid",
+        ],
         /// Creating a topic that exists succeeds.
         CreatesAgain => ["topic::a_topic_is_created_once"],
         /// Deleting a topic does nothing.
-        DeletesNothing => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record", "topic::a_deleted_topic_is_not_found", "topic::deleting_an_unknown_topic_is_not_found"],
+        DeletesNothing => [
+            "consume::a_deleted_topic_is_reported",
+            "consume::a_recreated_topic_is_read_from_its_first_record",
+            "topic::a_deleted_topic_is_not_found",
+            "topic::deleting_an_unknown_topic_is_not_found",
+            "topic::invalid_names_are_not_looked_up",
+            "topic::names_that_collide_are_invalid",
+        ],
         /// Partitions have no leader.
         NoLeader => ["topic::metadata_counts_the_records"],
         /// A metadata request creates the topic.
         MetadataRequestsCreate => [
+            "topic::a_bad_setting_is_named",
             "topic::a_deleted_topic_is_not_found",
+            "topic::invalid_names_are_not_looked_up",
             "topic::metadata_requests_create_no_topic",
         ],
         /// Declares `read_committed`, which the harness does not.
@@ -232,7 +329,10 @@ crate::saboteurs! {
         /// `session_timeout` is as long as `max_poll_interval`.
         NoSessionTimeout => ["config::a_crashed_member_is_removed_after_session_timeout"],
         /// `max_poll_interval` is ignored.
-        NoPollInterval => ["config::a_member_that_does_not_consume_is_removed"],
+        NoPollInterval => [
+            "config::a_member_that_does_not_consume_is_removed",
+            "config::a_session_timeout_beyond_the_range_is_invalid",
+        ],
         /// `isolation_level` is ignored.
         NoIsolation => ["capability::aborted_records_are_hidden_or_the_level_is_refused"],
         /// No partition is ever assigned.
@@ -250,7 +350,31 @@ crate::saboteurs! {
         /// A deleted topic is an empty one.
         DeletedIsEmpty => ["consume::a_deleted_topic_is_reported"],
         /// Offsets below those that were read are skipped.
-        NeverGoesBack => ["consume::a_deleted_topic_is_reported", "consume::a_recreated_topic_is_read_from_its_first_record"],
+        NeverGoesBack => [
+            "consume::a_deleted_topic_is_reported",
+            "consume::a_recreated_topic_is_read_from_its_first_record",
+        ],
+        /// The settings of a new topic are ignored.
+        IgnoresTopicSettings => [
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+            "topic::a_bad_setting_is_named",
+        ],
+        /// If a record of a call is refused by the broker, all of them are.
+        RefusesTheBatch => [
+            "produce::a_record_beyond_the_topics_limit_fails_alone",
+            "produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
+            "produce::a_timestamp_beyond_the_topics_range_is_invalid",
+        ],
+        /// A topic is created beside one with a colliding name.
+        AllowsCollisions => ["topic::names_that_collide_are_invalid"],
+        /// A topic or group with an invalid name is not found.
+        LooksUpEveryName => ["topic::invalid_names_are_not_looked_up"],
+        /// A longer `session_timeout` than brokers accept is replaced by the longest.
+        LimitsSessionTimeouts => ["config::a_session_timeout_beyond_the_range_is_invalid"],
+        /// The partitions of a new topic have no offsets at first.
+        DescribesTooEarly => ["topic::a_created_topic_is_described_at_once"],
         /// Nothing is counted.
         CountsNothing => [
             "config::no_more_records_than_queue_size_are_in_flight",

@@ -174,6 +174,10 @@ impl BridgeSink for HttpSink {
         BridgeProtocol::Http
     }
 
+    fn delivery_limit(&self) -> Option<Duration> {
+        None
+    }
+
     async fn start(&self) -> Result<()> {
         if self.last.lock().stopped {
             return Err(NetworkError::closed("http_sink.start", "the sink"));

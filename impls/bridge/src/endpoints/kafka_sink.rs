@@ -15,6 +15,10 @@ use super::kafka_headers;
 /// How long `stop` waits until the cluster has acknowledged the records that are being sent.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The default time limit of a delivery. It is shorter than that of a bridge, so that a retry does not write a record that the
+/// producer is still writing.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A sink that writes each message as a record, over any [`KafkaClient`]. Targets are topics.
 ///
 /// | message | record |
@@ -45,16 +49,18 @@ struct State {
 }
 
 impl KafkaSink {
-    /// A sink with the default producer settings.
+    /// A sink with the default producer settings, and a `delivery_timeout` of 20 s.
     pub fn new(client: Arc<dyn KafkaClient>) -> Self {
         Self {
             client,
-            config: ProducerConfig::default(),
+            config: ProducerConfig::default().with_delivery_timeout(DELIVERY_TIMEOUT),
             state: Mutex::default(),
         }
     }
 
-    /// Sets the settings of the producer.
+    /// Sets the settings of the producer. Its [`delivery_timeout`](ProducerConfig::delivery_timeout) must not be longer than that
+    /// of the bridge ([`BridgeConfig::delivery_timeout`](networking_spi::bridge::BridgeConfig::delivery_timeout), 30 s by
+    /// default): otherwise the bridge would retry records that the producer is still writing.
     pub fn with_producer_config(mut self, config: ProducerConfig) -> Self {
         self.config = config;
         self
@@ -76,6 +82,10 @@ impl KafkaSink {
 impl BridgeSink for KafkaSink {
     fn protocol(&self) -> BridgeProtocol {
         BridgeProtocol::Kafka
+    }
+
+    fn delivery_limit(&self) -> Option<Duration> {
+        Some(self.config.delivery_timeout)
     }
 
     async fn start(&self) -> Result<()> {

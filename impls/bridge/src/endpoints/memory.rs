@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -282,6 +283,10 @@ impl Default for MemorySink {
 impl BridgeSink for MemorySink {
     fn protocol(&self) -> BridgeProtocol {
         BridgeProtocol::Memory
+    }
+
+    fn delivery_limit(&self) -> Option<Duration> {
+        None
     }
 
     async fn start(&self) -> Result<()> {

@@ -259,6 +259,10 @@ impl BridgeSink for SaboteurSink {
         self.inner.protocol()
     }
 
+    fn delivery_limit(&self) -> Option<Duration> {
+        self.inner.delivery_limit()
+    }
+
     async fn start(&self) -> Result<()> {
         let started = self.inner.start().await;
         match self.saboteur {

@@ -11,9 +11,9 @@ use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
     KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata,
+    RecordMetadata, TopicMetadata, validate_topic_name,
 };
-use networking_spi::validate::Validate;
+use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 use tokio::task::coop::consume_budget;
@@ -35,6 +35,10 @@ use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 ///   the next partition. The next call also starts with the next partition (KIP-480).
 /// * A consumer takes unassigned partitions when it is created. It takes a partition of another member after the next call to
 ///   consume of that member, or after that member has left the group or was removed from it (KIP-429).
+/// * Topics have the settings of a broker, with its ranges. Those of compression, segments, disks and replication have no effect.
+///   A compacted topic refuses records without a key and keeps all others: compaction never runs, as if the broker had not come
+///   to it yet.
+/// * With `acks = none`, a record that a broker would refuse is not written, and the call succeeds, as on a broker.
 /// * There are no transactions: the capability `read_committed` is not declared.
 ///
 /// # Cancel safety
@@ -132,6 +136,13 @@ impl KafkaClient for MemoryKafka {
         config.validate()?;
         no_backend_settings(config.backend.keys().next())?;
         self.capabilities().check_consumer("kafka.create_consumer", &config)?;
+        let (shortest, longest) = self.0.cluster.limits.sessions;
+        if self.capabilities().session_timeouts && !(shortest..=longest).contains(&config.session_timeout) {
+            return Err(NetworkError::invalid_input(
+                "session_timeout",
+                format!("must be between {shortest:?} and {longest:?}"),
+            ));
+        }
         for topic in &config.topics {
             self.0.cluster.used_topic(topic, "kafka.create_consumer")?;
         }
@@ -186,6 +197,7 @@ impl KafkaClient for MemoryKafka {
     async fn consumer_group_info(&self, group: &str) -> Result<ConsumerGroupInfo> {
         const OPERATION: &str = "kafka.consumer_group_info";
         self.capabilities().require(OPERATION, "group_info")?;
+        validate::name(group, 255, "group").in_operation(OPERATION)?;
         self.0.cluster.faults.check(FaultPoint::Admin, OPERATION, |_| false)?;
         let info = self.0.cluster.group_info(group);
         info.ok_or_else(|| NetworkError::not_found(OPERATION, "group", group))
@@ -202,6 +214,7 @@ impl KafkaClient for MemoryKafka {
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
         self.capabilities().require("kafka.delete_topic", "topic_admin")?;
+        validate_topic_name(topic, "topic").in_operation("kafka.delete_topic")?;
         self.0
             .cluster
             .faults
@@ -210,6 +223,7 @@ impl KafkaClient for MemoryKafka {
     }
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
+        validate_topic_name(topic, "topic").in_operation("kafka.topic_metadata")?;
         self.0
             .cluster
             .faults

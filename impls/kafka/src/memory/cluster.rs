@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use networking_spi::clock::Clock;
 use networking_spi::error::context;
@@ -34,6 +35,8 @@ pub(super) struct Limits {
     pub(super) groups: usize,
     /// The maximum number of producers, and of consumers, of one client.
     pub(super) handles: usize,
+    /// The session timeouts that members may have.
+    pub(super) sessions: (Duration, Duration),
 }
 
 impl Cluster {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
@@ -162,6 +163,7 @@ impl Default for MemoryClusterBuilder {
             limits: Limits {
                 groups: 10_000,
                 handles: 10_000,
+                sessions: (Duration::from_secs(6), Duration::from_secs(1800)),
             },
             capabilities: supported(),
         }
@@ -225,6 +227,13 @@ impl MemoryClusterBuilder {
     /// Sets the maximum number of open producers, and of open consumers, of one client. Default: 10 000 each.
     pub fn max_handles_per_client(mut self, handles: usize) -> Self {
         self.limits.handles = handles;
+        self
+    }
+
+    /// Sets the shortest and the longest session timeout that a consumer may have, as `group.min.session.timeout.ms` and
+    /// `group.max.session.timeout.ms` of a broker do. Default: 6 s and 30 min.
+    pub fn session_timeouts(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.limits.sessions = (shortest, longest.max(shortest));
         self
     }
 

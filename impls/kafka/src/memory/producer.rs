@@ -20,6 +20,7 @@ use super::linger::Linger;
 use super::log::{StoredRecord, millis, time_of};
 use super::topic::{Appender, Topic};
 use crate::counters::ProducerCounters;
+use crate::record_size::batch_size;
 
 const PRODUCE: &str = "kafka.produce_message";
 
@@ -67,13 +68,15 @@ impl Producer {
     /// Writes records, after `linger`.
     pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let ProducerConfig { linger, batch_size, .. } = self.config;
+        // A time beyond the range of the timer never comes.
+        let deadline = Instant::now().checked_add(self.config.delivery_timeout);
         if linger.is_zero() || records.is_empty() {
-            return self.write(records, None).await;
+            return self.write(records, None, deadline).await;
         }
         let queued = Queued::enter(self, records.len());
         let bytes = records.iter().map(ProducerRecord::size).sum();
         let turn = self.linger.wait(bytes, batch_size, linger).await;
-        let write = self.write(records, Some(queued));
+        let write = self.write(records, Some(queued), deadline);
         tokio::pin!(write);
         // The first poll writes, or takes a place in the queue of an unavailable topic. Then the next call may follow.
         if let Some(results) = write.as_mut().now_or_never() {
@@ -85,7 +88,12 @@ impl Producer {
 
     /// Writes records. Records of available topics are written before this waits for unavailable ones. `queued` has the slots
     /// that the records already occupy.
-    async fn write(&self, records: Vec<ProducerRecord>, mut queued: Option<Queued<'_>>) -> Vec<Result<RecordMetadata>> {
+    async fn write(
+        &self,
+        records: Vec<ProducerRecord>,
+        mut queued: Option<Queued<'_>>,
+        deadline: Option<Instant>,
+    ) -> Vec<Result<RecordMetadata>> {
         let mut run = Run {
             producer: self,
             now: self.cluster.clock().now(),
@@ -102,7 +110,9 @@ impl Producer {
             let name = record.topic.clone();
             let mut of_topic = std::iter::from_fn(|| records.next_if(|(_, record)| record.topic == name));
             match topic {
-                Ok(topic) if topic.gate.is_free() => run.write(&topic, of_topic, &mut completions),
+                Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => {
+                    run.write(&topic, of_topic, &mut completions);
+                }
                 Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
                     Some((_, queue)) => queue.extend(of_topic),
                     None => waiting.push((topic, of_topic.collect())),
@@ -122,7 +132,7 @@ impl Producer {
                         Some(queued) => queued.split(records.len()),
                         None => Queued::enter(self, records.len()),
                     };
-                    self.write_when_available(topic, records, queued)
+                    self.write_when_available(topic, records, queued, deadline)
                 })
                 .collect::<Vec<_>>();
             drop(queued);
@@ -158,6 +168,11 @@ impl Producer {
         }
     }
 
+    /// Whether the topic has enough replicas for the acknowledgement of all that are in sync.
+    fn has_replicas(&self, topic: &Topic) -> bool {
+        self.config.acks != Acks::All || topic.replicas >= topic.settings.min_in_sync_replicas
+    }
+
     pub(super) fn delivery_timeout(&self) -> Duration {
         self.config.delivery_timeout
     }
@@ -172,23 +187,33 @@ impl Producer {
         topic: Arc<Topic>,
         records: Vec<Indexed>,
         queued: Queued<'_>,
+        deadline: Option<Instant>,
     ) -> (Vec<Completion>, Tally) {
         let limit = self.config.delivery_timeout;
         let indexes: Vec<usize> = records.iter().map(|(index, _)| *index).collect();
-        let written = tokio::time::timeout(
-            limit,
-            topic.write_when_available(|| {
-                let mut run = Run {
-                    producer: self,
-                    now: self.cluster.clock().now(),
-                    tally: Tally::default(),
-                };
-                let mut completions = Vec::with_capacity(records.len());
-                run.write(&topic, records.into_iter(), &mut completions);
-                (completions, run.tally)
-            }),
-        );
-        if let Ok(done) = written.await {
+        let written = async {
+            if !self.has_replicas(&topic) {
+                // The broker refuses the record, and the producer tries again until its timeout.
+                std::future::pending::<()>().await;
+            }
+            topic
+                .write_when_available(|| {
+                    let mut run = Run {
+                        producer: self,
+                        now: self.cluster.clock().now(),
+                        tally: Tally::default(),
+                    };
+                    let mut completions = Vec::with_capacity(records.len());
+                    run.write(&topic, records.into_iter(), &mut completions);
+                    (completions, run.tally)
+                })
+                .await
+        };
+        let written = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, written).await,
+            None => Ok(written.await),
+        };
+        if let Ok(done) = written {
             return done;
         }
         let tally = Tally {
@@ -283,13 +308,24 @@ impl Run<'_> {
                     if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
                         return Err(failure.error(PRODUCE));
                     }
+                    let number = i32::try_from(partition).expect("a topic has at most 10 000 partitions");
+                    if let Err(refused) = self.check_by_broker(topic, &record) {
+                        return match self.producer.config.acks {
+                            // The broker sends no response.
+                            Acks::None => Ok(RecordMetadata::new(record.topic, number, None, record.timestamp)),
+                            Acks::Leader | Acks::All => Err(refused),
+                        };
+                    }
                     if appender.as_ref().is_none_or(|(current, _)| *current != partition) {
                         // Unlock one partition before locking the next.
                         drop(appender.take());
                         appender = Some((partition, topic.partitions[partition].appender(self.now)));
                     }
                     let (_, log) = appender.as_mut().expect("the appender was set above");
-                    let timestamp_millis = millis(record.timestamp.unwrap_or(self.now));
+                    let timestamp_millis = match record.timestamp {
+                        Some(timestamp) if !topic.settings.log_append_time => millis(timestamp),
+                        _ => millis(self.now),
+                    };
                     let ProducerRecord {
                         topic,
                         key,
@@ -304,7 +340,6 @@ impl Run<'_> {
                         timestamp_millis,
                     });
                     let offset = (self.producer.config.acks != Acks::None).then_some(offset);
-                    let number = i32::try_from(partition).expect("a topic has at most 10 000 partitions");
                     match failure {
                         Some(failure) => Err(failure.error(PRODUCE)),
                         None => Ok(RecordMetadata::new(
@@ -326,6 +361,48 @@ impl Run<'_> {
         }
     }
 
+    /// Checks what only a broker checks, because it depends on the settings of the topic.
+    fn check_by_broker(&self, topic: &Topic, record: &ProducerRecord) -> Result<()> {
+        let settings = &topic.settings;
+        let bytes = batch_size(record.key.as_ref(), record.value.as_ref(), &record.headers);
+        if bytes > settings.max_message_bytes {
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                PRODUCE,
+                "the record is larger than the topic allows",
+            )
+            .with_context(context::BYTES, bytes.to_string())
+            .with_context(context::LIMIT, settings.max_message_bytes.to_string())
+            .with_send_state(SendState::Sent));
+        }
+        if settings.is_compacted && record.key.is_none() {
+            return Err(NetworkError::new(
+                ErrorKind::Rejected,
+                PRODUCE,
+                "a record of a compacted topic needs a key",
+            )
+            .with_context(context::TOPIC, &*topic.name)
+            .with_send_state(SendState::Sent));
+        }
+        let Some(timestamp) = record.timestamp.filter(|_| !settings.log_append_time) else {
+            return Ok(());
+        };
+        let in_range = match timestamp.duration_since(self.now) {
+            Ok(ahead) => ahead <= settings.max_ahead,
+            Err(before) => before.duration() <= settings.max_age,
+        };
+        if in_range {
+            Ok(())
+        } else {
+            Err(NetworkError::invalid_input(
+                "timestamp",
+                "is further from the time of the cluster than the topic allows",
+            )
+            .with_operation(PRODUCE)
+            .with_send_state(SendState::Sent))
+        }
+    }
+
     /// Checks a record and selects its partition.
     fn partition(
         &self,
@@ -339,7 +416,7 @@ impl Run<'_> {
         if topic.is_deleted() {
             return Err(NetworkError::not_found(PRODUCE, "topic", &topic.name));
         }
-        let limit = self.producer.config.max_message_size.min(topic.max_message_bytes);
+        let limit = self.producer.config.max_message_size;
         if bytes > limit {
             return Err(
                 NetworkError::new(ErrorKind::TooLarge, PRODUCE, "the record is too large")

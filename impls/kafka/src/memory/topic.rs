@@ -1,69 +1,15 @@
 //! Topics and their partitions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use networking_spi::kafka::KafkaMessage;
-use networking_spi::{NetworkError, Result};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::Notify;
 
 use super::log::{Log, Retention, StoredRecord};
-
-/// Kafka's topic settings that are accepted without effect, because the cluster has neither disks nor replicas.
-const WITHOUT_EFFECT: &[&str] = &[
-    "compression.type",
-    "file.delete.delay.ms",
-    "flush.messages",
-    "flush.ms",
-    "index.interval.bytes",
-    "min.insync.replicas",
-    "preallocate",
-    "segment.bytes",
-    "segment.index.bytes",
-    "segment.jitter.ms",
-    "segment.ms",
-    "unclean.leader.election.enable",
-];
-
-/// The settings of a topic that have an effect.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TopicSettings {
-    pub(super) retention: Retention,
-    pub(super) max_message_bytes: usize,
-}
-
-impl TopicSettings {
-    /// Overrides these settings with those of `config`.
-    pub(super) fn with_config(mut self, config: &BTreeMap<String, String>) -> Result<Self> {
-        for (name, value) in config {
-            let invalid = |message: &'static str| NetworkError::invalid_input(format!("config.{name}"), message);
-            let number = || value.parse::<i64>().map_err(|_| invalid("must be an integer"));
-            match name.as_str() {
-                "retention.ms" => {
-                    self.retention.age = u64::try_from(number()?).ok().map(Duration::from_millis);
-                }
-                "retention.bytes" => {
-                    if let Ok(bytes) = u64::try_from(number()?) {
-                        self.retention.bytes = self.retention.bytes.min(bytes);
-                    }
-                }
-                "max.message.bytes" => {
-                    self.max_message_bytes = usize::try_from(number()?).map_err(|_| invalid("must not be negative"))?;
-                }
-                "cleanup.policy" if value == "delete" => {}
-                "cleanup.policy" => return Err(invalid("the in-memory cluster supports only delete")),
-                "message.timestamp.type" if value == "CreateTime" => {}
-                "message.timestamp.type" => return Err(invalid("the in-memory cluster supports only CreateTime")),
-                known if WITHOUT_EFFECT.contains(&known) => {}
-                _ => return Err(invalid("is unknown to the in-memory cluster")),
-            }
-        }
-        Ok(self)
-    }
-}
+use super::settings::TopicSettings;
 
 /// A topic and its partitions.
 #[derive(Debug)]
@@ -71,7 +17,7 @@ pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) partitions: Box<[Partition]>,
     pub(super) replicas: i32,
-    pub(super) max_message_bytes: usize,
+    pub(super) settings: TopicSettings,
     next_keyless: AtomicUsize,
     deleted: AtomicBool,
     pub(super) gate: Gate,
@@ -83,7 +29,7 @@ impl Topic {
             name: name.into(),
             partitions: (0..partitions).map(|_| Partition::new(settings.retention)).collect(),
             replicas,
-            max_message_bytes: settings.max_message_bytes,
+            settings,
             next_keyless: AtomicUsize::new(seed % partitions),
             deleted: AtomicBool::new(false),
             gate: Gate::new(),

@@ -11,7 +11,8 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 
 use super::log::Retention;
-use super::topic::{Topic, TopicSettings};
+use super::settings::TopicSettings;
+use super::topic::Topic;
 
 /// The topics of a cluster by name, and the rules for creating them.
 pub(super) struct Topics {
@@ -31,6 +32,11 @@ pub(super) struct TopicRules {
     /// The maximum number of partitions of all topics together.
     pub(super) max_partitions: usize,
     pub(super) retention: Retention,
+}
+
+/// Brokers treat these two characters as the same in the names of metrics.
+fn collision_key(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 impl Topics {
@@ -72,11 +78,7 @@ impl Topics {
                 "must not be larger than the number of brokers",
             ));
         }
-        let defaults = TopicSettings {
-            retention: self.rules.retention,
-            max_message_bytes: usize::MAX,
-        };
-        let settings = defaults.with_config(&new.config)?;
+        let settings = TopicSettings::new(self.rules.retention).with_config(&new.config)?;
         let partitions = usize::try_from(new.partitions)
             .map_err(|_| NetworkError::invalid_input("partitions", "must not be negative"))?;
         let mut topics = self.by_name.write();
@@ -85,6 +87,16 @@ impl Topics {
                 NetworkError::new(ErrorKind::AlreadyExists, OPERATION, "the topic already exists")
                     .with_context(context::TOPIC, &new.name),
             );
+        }
+        let collides = |topic: &&Arc<str>| collision_key(topic) == collision_key(&new.name);
+        if new.name.contains(['.', '_'])
+            && let Some(other) = topics.keys().find(collides)
+        {
+            return Err(NetworkError::invalid_input(
+                "name",
+                "differs from that of another topic only in '.' and '_', so that the names of their metrics would be the same",
+            )
+            .with_context(context::TOPIC, &**other));
         }
         let limit = self.rules.max_partitions;
         let existing: usize = topics.values().map(|topic| topic.partitions.len()).sum();

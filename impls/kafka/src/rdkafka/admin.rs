@@ -8,15 +8,17 @@ use networking_spi::error::context;
 use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
 use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::Offset;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as KafkaTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::metadata::MetadataTopic;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::config::ConnectionSettings;
 use super::context::{Callbacks, ControlContext};
-use super::control::{Control, interrupted, on_dedicated_thread};
+use super::control::{BlockingCalls, Control, interrupted, on_dedicated_thread};
 use super::error;
+use super::native::{self, from_refused_topic};
 
 const CREATE: &str = "kafka.create_topic";
 const DELETE: &str = "kafka.delete_topic";
@@ -52,16 +54,13 @@ impl Admin {
 
     /// Creates a topic and waits until all its partitions have a leader in the metadata that `control` gets.
     pub(super) async fn create(&self, control: &Control, topic: NewTopic) -> Result<()> {
-        let client = self.client(CREATE)?;
         let deadline = Instant::now() + self.request_timeout;
-        // -1 selects the default of the broker (KIP-464).
-        let replication = TopicReplication::Fixed(topic.replication_factor.map_or(-1, i32::from));
-        let config = topic.config.iter().fold(
-            KafkaTopic::new(&topic.name, topic.partitions, replication),
-            |new_topic, (name, value)| new_topic.set(name, value),
-        );
-        let request = client.create_topics([&config], &self.options());
-        self.complete(CREATE, &topic.name, deadline, request).await?;
+        let new = topic.clone();
+        let create = move |calls: &BlockingCalls<'_>| {
+            native::create_topic(calls.consumer.client(), &new, calls.limit)
+                .map_err(|refusal| from_refused_topic(CREATE, &new, refusal).with_context(context::TOPIC, &new.name))
+        };
+        control.call(CREATE, create).await?;
         let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
         self.wait_until(CREATE, control, &topic.name, deadline, move |topic| {
             topic.is_some_and(|topic| {
@@ -159,7 +158,7 @@ impl Drop for Admin {
 pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMetadata> {
     let name: Arc<str> = topic.into();
     let partitions = control
-        .call(DESCRIBE, move |calls| {
+        .retry(DESCRIBE, move |calls| {
             let Some(mut partitions) = calls.topic(&name, read_partitions)? else {
                 return Err(NetworkError::not_found(DESCRIBE, "topic", &name));
             };

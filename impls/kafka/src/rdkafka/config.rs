@@ -34,6 +34,10 @@ const RESERVED: &[(&str, &str)] = &[
 const MIN_SOCKET_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Bounds of `socket.connection.setup.timeout.ms`.
+const MIN_SETUP_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The settings of all connections of a client.
 #[derive(Clone)]
 pub(super) struct ConnectionSettings {
@@ -110,10 +114,14 @@ impl ConnectionSettings {
         config
     }
 
-    /// Properties of a consumer that reads the committed offsets of a group without joining it.
+    /// Properties of a consumer that reads the records after the committed offsets of a group without joining it.
     pub(super) fn group_reader(&self, group: &str) -> ClientConfig {
         let mut config = self.control();
-        config.set("group.id", group).set("enable.auto.commit", "false");
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error");
         config
     }
 
@@ -197,12 +205,17 @@ impl ConnectionSettings {
         let mut config = ClientConfig::new();
         config.log_level = RDKafkaLogLevel::Warning;
         let socket_timeout = self.request_timeout.clamp(MIN_SOCKET_TIMEOUT, MAX_SOCKET_TIMEOUT);
+        let setup_timeout = self.request_timeout.clamp(MIN_SETUP_TIMEOUT, MAX_SETUP_TIMEOUT);
         config
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", client_id.unwrap_or(&self.client_id))
             .set("security.protocol", self.security.protocol())
             .set("allow.auto.create.topics", "false")
             .set("socket.timeout.ms", socket_timeout.as_millis().to_string())
+            .set(
+                "socket.connection.setup.timeout.ms",
+                setup_timeout.as_millis().to_string(),
+            )
             .set("reconnect.backoff.max.ms", "2000");
         if let Some(sasl) = &self.security.sasl {
             config.set("sasl.mechanism", sasl.mechanism.as_str());

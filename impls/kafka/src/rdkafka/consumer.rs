@@ -1,7 +1,6 @@
 //! A consumer. It is polled only while the application consumes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{CommitMode, Consumer as _, MessageStream, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -27,6 +26,7 @@ use super::context::Callbacks;
 use super::control::{interrupted, on_dedicated_thread};
 use super::error;
 use super::membership::Membership;
+use super::native;
 use super::rebalance::{GroupContext, Leaving, report_left};
 use super::reposition::{Mover, Unpositioned, name_partitions};
 use super::timestamp::from_millis;
@@ -151,7 +151,25 @@ impl Consumer {
     }
 
     pub(super) fn metrics(&self) -> ConsumerMetrics {
-        self.counters.snapshot(self.membership.lock().assignment().len())
+        let membership = self.membership.lock();
+        let mut metrics = self.counters.snapshot(membership.assignment().len());
+        metrics.lag = membership
+            .assignment()
+            .iter()
+            .map(|(partition, _)| self.lag(&membership, partition))
+            .sum();
+        metrics
+    }
+
+    /// The records of a partition after those that were returned, as far as the last response to a fetch shows. `None` if none
+    /// was returned yet, unless the partition is empty.
+    fn lag(&self, membership: &Membership, partition: &TopicPartition) -> Option<u64> {
+        let client = self.stream.as_ref()?.client();
+        let (low, high) = native::cached_bounds(client, &partition.topic, partition.partition)?;
+        match membership.position(partition) {
+            Some(next) => u64::try_from((high - next.max(low)).max(0)).ok(),
+            None => (low == high).then_some(0),
+        }
     }
 
     async fn next_messages(&self, options: ConsumeOptions) -> Result<Vec<KafkaMessage>> {
@@ -321,7 +339,9 @@ impl Consumer {
 
     /// Keeps an error for the next call.
     fn store_failure(&self, error: KafkaError) {
-        let permanent = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        // The broker refuses the member for its configuration, each time that it joins.
+        let refused = error.rdkafka_error_code() == Some(Code::InvalidSessionTimeout);
+        let permanent = refused || matches!(error, KafkaError::MessageConsumptionFatal(_));
         *self.failure.lock() = Some(Failure { error, permanent });
     }
 
@@ -599,23 +619,7 @@ fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
     copy.key = message.key().map(Bytes::copy_from_slice);
     copy.value = message.payload().map(Bytes::copy_from_slice);
     copy.timestamp = from_millis(message.timestamp().to_millis());
-    if let Some(headers) = message.headers() {
-        for index in 0..headers.count() {
-            // rdkafka panics if the name of a header is not UTF-8, and any producer may write such a name.
-            let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-            match header {
-                Ok(Some(header)) => copy.headers.push(header.key, header.value.map(Bytes::copy_from_slice)),
-                Ok(None) => {}
-                Err(_panic) => tracing::warn!(
-                    topic = copy.topic,
-                    partition = copy.partition,
-                    offset = copy.offset,
-                    index,
-                    "dropped a header whose name is not UTF-8"
-                ),
-            }
-        }
-    }
+    copy.headers = native::headers(message);
     copy
 }
 

@@ -14,6 +14,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::watch;
 
 use super::error;
 
@@ -22,6 +23,19 @@ use super::error;
 pub(super) struct Callbacks {
     token: Option<Arc<BearerToken>>,
     cause: Arc<Mutex<Option<Cause>>>,
+    reach: Arc<watch::Sender<Reach>>,
+}
+
+/// Whether a handle of librdkafka has reached a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Reach {
+    /// It has not tried all of its bootstrap servers yet.
+    #[default]
+    Unknown,
+    /// It could not connect to any of them.
+    Never,
+    /// It has received a response. From then on an outage may be transient.
+    Once,
 }
 
 struct BearerToken {
@@ -54,6 +68,7 @@ impl Callbacks {
         Self {
             token,
             cause: Arc::new(Mutex::new(None)),
+            reach: Arc::default(),
         }
     }
 
@@ -62,6 +77,7 @@ impl Callbacks {
         Self {
             token: self.token.clone(),
             cause: Arc::new(Mutex::new(None)),
+            reach: Arc::default(),
         }
     }
 
@@ -80,6 +96,15 @@ impl Callbacks {
     pub(super) fn note_error(&self, error: &KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "connection error");
         let Some(code) = error.rdkafka_error_code() else { return };
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            self.reach.send_if_modified(|reach| {
+                let first = *reach == Reach::Unknown;
+                if first {
+                    *reach = Reach::Never;
+                }
+                first
+            });
+        }
         let mut cause = self.cause.lock();
         // "All brokers are down" follows each more specific error and must not replace it.
         let keep_previous = code == RDKafkaErrorCode::AllBrokersDown && cause.is_some();
@@ -91,8 +116,18 @@ impl Callbacks {
         }
     }
 
+    /// Waits until all bootstrap servers have been tried without success. Never completes once a broker has responded.
+    pub(super) async fn unreachable(&self) {
+        let mut reach = self.reach.subscribe();
+        // Fails only if the sender is dropped, but this has it.
+        let _ = reach.wait_for(|reach| *reach == Reach::Never).await;
+    }
+
     /// Clears the connection error after a successful request.
     pub(super) fn clear(&self) {
+        if *self.reach.borrow() != Reach::Once {
+            self.reach.send_replace(Reach::Once);
+        }
         if let Some(mut cause) = self.cause.try_lock() {
             *cause = None;
         }

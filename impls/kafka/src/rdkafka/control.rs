@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -12,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::config::ConnectionSettings;
 use super::context::{Callbacks, ControlContext};
@@ -22,8 +23,18 @@ use super::error;
 const MAX_CONCURRENT_CALLS: usize = 8;
 
 /// How often librdkafka's events of the control connection (logs, errors) are taken from its queue, and how many at most.
-const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_EVENTS_PER_TICK: usize = 64;
+
+/// The wait before requests are sent again.
+const RETRY_WAIT: Backoff =
+    Backoff::new(Duration::from_millis(10), Duration::from_millis(500)).with_jitter(Jitter::Equal);
+
+/// A longer timeout could exceed the range of the clock.
+const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a control connection that has never reached a broker waits for one, after it could not connect to any.
+const CONNECT_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a call may exceed the timeouts of librdkafka.
 const GRACE: Duration = Duration::from_secs(2);
@@ -63,6 +74,30 @@ impl Control {
         operation: &'static str,
         requests: impl FnOnce(&BlockingCalls<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let earliest = Instant::now() + CONNECT_GRACE;
+        let unreachable = async {
+            self.callbacks.unreachable().await;
+            sleep_until(earliest).await;
+        };
+        tokio::select! {
+            biased;
+            result = self.wait_for(operation, requests) => result,
+            // The blocking call, if it has begun, ends at its timeout or when a broker answers.
+            () = unreachable => {
+                Err(self.callbacks.explain(NetworkError::new(
+                    ErrorKind::Connection,
+                    operation,
+                    "none of the bootstrap servers is reachable, or none is a Kafka broker",
+                )))
+            }
+        }
+    }
+
+    async fn wait_for<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        requests: impl FnOnce(&BlockingCalls<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let place = Arc::clone(&self.calls).acquire_owned();
         let limit = self.request_timeout;
         let place = timeout(limit, place)
@@ -90,6 +125,33 @@ impl Control {
                 Ok(value)
             }
             Err(error) => Err(self.callbacks.explain(error)),
+        }
+    }
+}
+
+impl Control {
+    /// Like [`call`](Self::call), repeated for at most `request_timeout` while brokers answer that the requests are to be sent
+    /// again: after a topic is created, or a broker has failed, the leaders of partitions and the coordinators of groups change.
+    pub(super) async fn retry<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        requests: impl Fn(&BlockingCalls<'_>) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let requests = Arc::new(requests);
+        let deadline = Instant::now() + self.request_timeout.min(MAX_REQUEST_TIMEOUT);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let again = Arc::clone(&requests);
+            let error = match self.call(operation, move |calls| again(calls)).await {
+                Err(error) if error.kind() == ErrorKind::Remote && error.retryability().is_retryable() => error,
+                result => return result,
+            };
+            let wait = RETRY_WAIT.delay(attempts, fastrand::f64());
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            sleep(wait).await;
         }
     }
 }
@@ -147,13 +209,17 @@ impl BlockingCalls<'_> {
             .map_err(|error| error::from_kafka(self.operation, error))?;
         let offsets = partitions.iter().map(|(topic, partition)| {
             let element = found.find_partition(topic, *partition)?;
-            element.error().ok()?;
-            match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
+            match (element.error(), element.offset()) {
+                (Ok(()), Offset::Offset(offset)) => Some(Ok(offset)),
+                (Ok(()), _) => None,
+                (Err(error), _) => {
+                    let error = error::from_kafka(self.operation, error);
+                    // The partition is not readable now, or it is gone.
+                    error.retryability().is_retryable().then_some(Err(error))
+                }
             }
         });
-        Ok(offsets.collect())
+        offsets.map(Option::transpose).collect()
     }
 }
 

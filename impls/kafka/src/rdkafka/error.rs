@@ -127,11 +127,15 @@ fn kind(code: Code) -> ErrorKind {
         | Code::InvalidSessionTimeout
         | Code::InvalidTimestamp
         | Code::InvalidRequiredAcks => ErrorKind::InvalidInput,
-        Code::PolicyViolation | Code::InvalidRecord => ErrorKind::Rejected,
+        Code::PolicyViolation | Code::InvalidRecord | Code::InvalidDifferentRecord => ErrorKind::Rejected,
         Code::PurgeQueue | Code::PurgeInflight | Code::DestroyBroker | Code::BrokerDestroy => ErrorKind::Closed,
         Code::ThrottlingQuotaExceeded => ErrorKind::RateLimited,
         Code::InvalidMessage | Code::BadMessage | Code::Underflow => ErrorKind::Protocol,
         Code::BadCompression => ErrorKind::Decode,
+        // librdkafka waits for a broker to answer.
+        Code::WaitingForCoordinator | Code::WaitCache | Code::Retry | Code::InProgress | Code::PreviousInProgress => {
+            ErrorKind::Remote
+        }
         // Codes from brokers are positive.
         _ if (code as i32) > 0 || code == Code::Unknown => ErrorKind::Remote,
         _ => ErrorKind::Internal,
@@ -151,6 +155,9 @@ fn retryability(code: Code, kind: ErrorKind) -> Retryability {
         | Code::NotEnoughReplicasAfterAppend
         | Code::KafkaStorageError
         | Code::WaitingForCoordinator
+        | Code::WaitCache
+        | Code::InProgress
+        | Code::PreviousInProgress
         | Code::FencedLeaderEpoch
         | Code::UnknownLeaderEpoch
         | Code::RebalanceInProgress
@@ -230,6 +237,8 @@ mod tests {
             (Code::SSL, ErrorKind::Tls, false),
             (Code::NotLeaderForPartition, ErrorKind::Remote, true),
             (Code::NotEnoughReplicas, ErrorKind::Remote, true),
+            (Code::WaitingForCoordinator, ErrorKind::Remote, true),
+            (Code::InvalidDifferentRecord, ErrorKind::Rejected, false),
             (Code::TopicAlreadyExists, ErrorKind::AlreadyExists, false),
             (Code::PurgeQueue, ErrorKind::Closed, false),
         ] {

@@ -22,11 +22,23 @@
 //!   that an unresponsive broker does not block the runtime.
 //! * Only `consume_messages` polls a consumer. Rebalances happen during these calls, and `max_poll_interval` is the maximum
 //!   time between two of them. `with_backend_setting("group.protocol", "consumer")` selects the group protocol of KIP-848.
-//! * A record waits at most `delivery_timeout` for a slot in a full queue, and then at most `delivery_timeout` for its
-//!   delivery.
+//! * A call to produce returns within `delivery_timeout`. A record that has no result by then fails with
+//!   [`Timeout`](networking_spi::ErrorKind::Timeout), and one that had to wait for a slot in the queue until then with
+//!   [`Exhausted`](networking_spi::ErrorKind::Exhausted). The first one may still be written later.
+//! * A broker appends all records of a batch or none. With the capability `topic_admin`, the first write to a topic requests its
+//!   settings, and records that the broker would refuse by them fail before they are sent: those that are too large (without
+//!   compression), that have no key in a compacted topic, or whose timestamp is out of range. If a full batch would be larger than
+//!   the topic's `max.message.bytes`, each record is sent in a batch of its own; a smaller
+//!   [`batch_size`](networking_spi::kafka::ProducerConfig::batch_size) is faster.
+//! * The records of a batch that a broker rejects anyway are sent again, one per batch, so that only those that are invalid fail.
+//!   Later calls that write to the topic wait meanwhile. Only records that were passed to librdkafka already, in a later batch of
+//!   the same partition, can be written before those that are sent again.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
-//! * Headers whose names are not UTF-8 are dropped from messages, with a warning in the log.
-//! * `ConsumerMetrics::lag` is `None`. `consumer_group_info` requests the lag from the brokers.
+//! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
+//! * `ConsumerMetrics::lag` is as of the last response to a fetch. It is `None` until a message of each assigned partition was
+//!   returned, except for empty partitions. `consumer_group_info` requests the lag from the brokers.
+//! * The markers at the end of a transaction have offsets. `consumer_group_info` does not count them as lag if no record
+//!   follows the committed offset: it reads up to eight offsets after it to find out.
 //!
 //! # Cancel safety
 //!
@@ -48,6 +60,7 @@ mod control;
 mod error;
 mod group;
 mod membership;
+mod native;
 mod producer;
 mod rebalance;
 mod reposition;

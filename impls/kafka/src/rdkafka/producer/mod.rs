@@ -1,9 +1,12 @@
 //! A producer with a bounded queue. The delivery report of a record completes it.
 
+mod batch;
+mod calls;
+mod delivery;
+mod limits;
+
 use std::collections::HashMap;
-use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use networking_spi::error::context;
@@ -11,19 +14,22 @@ use networking_spi::kafka::{KafkaCapabilities, ProducerConfig, ProducerMetrics, 
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
-use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{spawn_blocking, yield_now};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::context::{Callbacks, client_context};
+use self::batch::Batch;
+use self::calls::Calls;
+use self::delivery::{DeliveryContext, InFlight, Pending, Resends, SingleRecords, timed_out};
+use self::limits::Limits;
+use super::context::Callbacks;
 use super::control::on_dedicated_thread;
 use super::error;
-use super::timestamp::{from_millis, to_millis};
+use super::timestamp::to_millis;
 use crate::counters::ProducerCounters;
 
 const PRODUCE: &str = "kafka.produce_message";
@@ -35,6 +41,9 @@ const QUEUE_FULL_WAIT: Duration = Duration::from_millis(10);
 /// Passing records to librdkafka does not wait, so a call yields to other tasks after this number of records.
 const YIELD_EVERY: usize = 1024;
 
+/// A longer timeout could exceed the range of the clock.
+const MAX_DELIVERY_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The minimum time between two requests for the metadata of a missing topic, and the maximum number of topics for which the
 /// time of the last request is kept.
 const METADATA_RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -45,8 +54,10 @@ pub(super) struct Producer {
     handle: Option<Arc<ThreadedProducer<DeliveryContext>>>,
     callbacks: Callbacks,
     counters: Arc<ProducerCounters>,
-    /// Records that were passed to librdkafka and have no delivery report yet.
-    in_flight: Arc<AtomicU64>,
+    in_flight: Arc<InFlight>,
+    resends: Arc<Resends>,
+    /// `None` without the capability `topic_admin`: the settings of topics cannot be requested.
+    limits: Option<Limits>,
     /// The free slots in the queue.
     places: Arc<Semaphore>,
     calls: Calls,
@@ -68,11 +79,14 @@ impl Producer {
         counters: Arc<ProducerCounters>,
         request_timeout: Duration,
     ) -> Result<Self> {
-        let in_flight = Arc::new(AtomicU64::new(0));
+        let in_flight = Arc::<InFlight>::default();
+        let resends = Arc::<Resends>::default();
         let context = DeliveryContext {
             callbacks: callbacks.clone(),
             counters: Arc::clone(&counters),
             in_flight: Arc::clone(&in_flight),
+            resends: Arc::clone(&resends),
+            single: Some(Arc::new(SingleRecords::new(settings))),
         };
         let handle = ThreadedProducer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka("kafka.create_producer", error))?;
@@ -81,6 +95,8 @@ impl Producer {
             callbacks,
             counters,
             in_flight,
+            resends,
+            limits: capabilities.topic_admin.then(|| Limits::new(config)),
             places: Arc::new(Semaphore::new(config.queue_size.min(Semaphore::MAX_PERMITS))),
             calls: Calls::default(),
             missing_topics: Mutex::default(),
@@ -91,19 +107,45 @@ impl Producer {
         })
     }
 
-    /// Sends all records, then waits for their delivery reports. The results are in the order of the records.
-    pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+    /// Sends all records, then waits for their delivery reports, for at most `delivery_timeout` in total. The results are in the
+    /// order of the records.
+    pub(super) async fn produce(self: &Arc<Self>, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+        let deadline = Instant::now() + self.delivery_timeout.min(MAX_DELIVERY_TIMEOUT);
         let batch = Arc::new(Batch::new(records.len(), self.calls.begin()));
+        match self
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.turn(&self.resends, &records))
+        {
+            None => self.enqueue_all(&batch, records, deadline).await,
+            // Not in this future: a caller that polls it once, and then waits for a flush, must not wait forever.
+            Some(turn) => {
+                let (producer, batch) = (Arc::clone(self), Arc::clone(&batch));
+                tokio::spawn(async move {
+                    let _turn = turn.await;
+                    producer.enqueue_all(&batch, records, deadline).await;
+                });
+            }
+        }
+        let results = batch.results(deadline).await;
+        let late = results.iter().filter(|result| result.is_none()).count();
+        self.counters.count_errors(late as u64);
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|| Err(timed_out(&self.callbacks, self.delivery_timeout))))
+            .collect()
+    }
+
+    /// Passes records to librdkafka.
+    async fn enqueue_all(&self, batch: &Arc<Batch>, records: Vec<ProducerRecord>, deadline: Instant) {
         for (index, record) in records.into_iter().enumerate() {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 yield_now().await;
             }
-            if let Err(error) = self.enqueue(&batch, index, record).await {
-                self.counters.count_errors(1);
-                batch.complete(index, Err(error));
+            if let Err(error) = self.enqueue(batch, index, record, deadline).await {
+                batch.complete(index, Err(error), || self.counters.count_errors(1));
             }
         }
-        batch.results().await
     }
 
     /// Waits until every call that started before this one has its results.
@@ -118,10 +160,10 @@ impl Producer {
     }
 
     pub(super) fn metrics(&self) -> ProducerMetrics {
-        self.counters.snapshot(self.in_flight.load(Ordering::Relaxed))
+        self.counters.snapshot(self.in_flight.count())
     }
 
-    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord) -> Result<()> {
+    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord, deadline: Instant) -> Result<()> {
         record.validate()?;
         self.capabilities.check_record(PRODUCE, &record)?;
         let timestamp = record.timestamp.map(to_millis).transpose()?;
@@ -136,27 +178,38 @@ impl Producer {
             .with_context("max_message_size", self.max_message_size.to_string())
             .with_send_state(SendState::NotSent));
         }
+        let alone = match (&self.limits, &self.handle) {
+            (Some(limits), Some(handle)) => limits.check(handle, &self.resends, &record, deadline).await?,
+            _ => false,
+        };
+        let place = self.place(deadline).await?;
+        if !self.resends.wait(&record.topic, deadline).await || Instant::now() >= deadline {
+            return Err(timed_out(&self.callbacks, self.delivery_timeout)
+                .with_context(context::TOPIC, record.topic)
+                .with_send_state(SendState::NotSent));
+        }
         let mut pending = Box::new(Pending {
             batch: Arc::clone(batch),
             index,
             bytes,
-            _place: self.place().await?,
+            timestamp,
+            deadline,
+            first: None,
+            resent: false,
+            _place: place,
         });
-        let mut deadline = None;
         loop {
-            let (error, returned) = match self.send(&record, timestamp, pending) {
+            let (error, returned) = match self.send(&record, pending, alone) {
                 Ok(()) => return Ok(()),
                 Err(rejected) => rejected,
             };
             pending = returned;
             match error.rdkafka_error_code() {
-                Some(Code::QueueFull)
-                    if Instant::now() < *deadline.get_or_insert_with(|| Instant::now() + self.delivery_timeout) =>
-                {
-                    sleep(QUEUE_FULL_WAIT).await;
+                Some(Code::QueueFull) if Instant::now() < deadline => {
+                    sleep_until(deadline.min(Instant::now() + QUEUE_FULL_WAIT)).await;
                 }
                 Some(Code::UnknownTopic | Code::UnknownPartition) if self.may_refresh_metadata(&record.topic) => {
-                    self.refresh_metadata(record.topic.clone()).await;
+                    self.refresh_metadata(record.topic.clone(), deadline).await;
                 }
                 _ => {
                     let error = self.callbacks.explain(self.convert(error));
@@ -189,22 +242,21 @@ impl Producer {
     }
 
     /// Requests the metadata of a topic. Otherwise librdkafka caches for minutes that the topic does not exist.
-    async fn refresh_metadata(&self, topic: String) {
+    async fn refresh_metadata(&self, topic: String, deadline: Instant) {
         let Some(handle) = self.handle.clone() else { return };
-        let limit = self.request_timeout.min(self.delivery_timeout);
+        let limit = self.request_timeout.min(deadline - Instant::now());
         let request = spawn_blocking(move || handle.client().fetch_metadata(Some(&topic), limit).map(drop));
         // After an error the topic is still unknown, and the record fails with that error.
-        if let Ok(Err(error)) = request.await {
+        if let Ok(Ok(Err(error))) = timeout_at(deadline, request).await {
             tracing::debug!(%error, "the metadata of a missing topic cannot be requested");
         }
     }
 
     /// Waits for a slot in the queue.
-    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
         }
-        let deadline = Instant::now() + self.delivery_timeout;
         match timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_closed)) => Err(NetworkError::closed(PRODUCE, "the producer")),
@@ -216,15 +268,19 @@ impl Producer {
         }
     }
 
+    /// Passes a record to librdkafka: with `alone`, in a batch of its own.
     fn send(
         &self,
         record: &ProducerRecord,
-        timestamp: Option<i64>,
-        pending: Box<Pending>,
+        mut pending: Box<Pending>,
+        alone: bool,
     ) -> Result<(), (KafkaError, Box<Pending>)> {
         let Some(handle) = &self.handle else {
             return Err((KafkaError::Canceled, pending));
         };
+        // Counted before `send`, because the delivery report may arrive before it returns.
+        pending.first = self.in_flight.enter();
+        let timestamp = pending.timestamp;
         let mut base = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, pending);
         base.partition = record.partition;
         base.key = record.key.as_deref();
@@ -239,10 +295,14 @@ impl Producer {
                 })
             }));
         }
-        // Counted before `send`, because the delivery report may arrive before it returns.
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        handle.send(base).map_err(|(error, record)| {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let single = alone.then(|| handle.client().context());
+        let single = single.and_then(|context| context.single.as_ref()?.handle(context));
+        let sent = match single {
+            Some(single) => single.send(base),
+            None => handle.send(base),
+        };
+        sent.map_err(|(error, record)| {
+            self.in_flight.leave();
             (error, record.delivery_opaque)
         })
     }
@@ -265,208 +325,5 @@ impl Drop for Producer {
         if let Some(handle) = self.handle.take() {
             on_dedicated_thread("kafka-close-producer", move || drop(handle));
         }
-    }
-}
-
-/// Completes records. librdkafka calls it on its polling thread.
-pub(super) struct DeliveryContext {
-    callbacks: Callbacks,
-    counters: Arc<ProducerCounters>,
-    in_flight: Arc<AtomicU64>,
-}
-
-client_context!(DeliveryContext);
-
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = Box<Pending>;
-
-    fn delivery(&self, report: &DeliveryResult<'_>, pending: Box<Pending>) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Pending {
-            batch,
-            index,
-            bytes,
-            _place,
-        } = *pending;
-        let result = match report {
-            Ok(message) => {
-                self.callbacks.clear();
-                self.counters.count_acknowledged(1, bytes as u64);
-                let offset = Some(message.offset()).filter(|offset| *offset >= 0);
-                Ok(RecordMetadata::new(
-                    message.topic(),
-                    message.partition(),
-                    offset,
-                    from_millis(message.timestamp().to_millis()),
-                ))
-            }
-            Err((error, message)) => {
-                self.counters.count_errors(1);
-                Err(self
-                    .callbacks
-                    .explain(error::from_kafka(PRODUCE, error.clone()))
-                    .with_context(context::TOPIC, message.topic()))
-            }
-        };
-        batch.complete(index, result);
-    }
-}
-
-/// Passed to librdkafka with a record and returned with its delivery report.
-pub(super) struct Pending {
-    batch: Arc<Batch>,
-    index: usize,
-    bytes: usize,
-    _place: OwnedSemaphorePermit,
-}
-
-/// The results of one call.
-struct Batch {
-    results: Mutex<Vec<Option<Result<RecordMetadata>>>>,
-    incomplete: AtomicUsize,
-    all_complete: Notify,
-    /// Ended when the last record is completed, or when the call was dropped and librdkafka has reported on all sent records.
-    call: Mutex<Option<Call>>,
-}
-
-impl Batch {
-    fn new(size: usize, call: Call) -> Self {
-        Self {
-            results: Mutex::new((0..size).map(|_| None).collect()),
-            incomplete: AtomicUsize::new(size),
-            all_complete: Notify::new(),
-            call: Mutex::new(Some(call)),
-        }
-    }
-
-    fn complete(&self, index: usize, result: Result<RecordMetadata>) {
-        self.results.lock()[index] = Some(result);
-        if self.incomplete.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.call.lock().take();
-            self.all_complete.notify_one();
-        }
-    }
-
-    async fn results(&self) -> Vec<Result<RecordMetadata>> {
-        while self.incomplete.load(Ordering::Acquire) > 0 {
-            self.all_complete.notified().await;
-        }
-        let no_result = || {
-            Err(NetworkError::new(
-                ErrorKind::Internal,
-                PRODUCE,
-                "the record has no result",
-            ))
-        };
-        mem::take(&mut *self.results.lock())
-            .into_iter()
-            .map(|result| result.unwrap_or_else(no_result))
-            .collect()
-    }
-}
-
-/// The calls in progress. A flush waits only for the calls that started before it.
-#[derive(Default)]
-struct Calls(Mutex<Epochs>);
-
-#[derive(Default)]
-struct Epochs {
-    current: Arc<Epoch>,
-    /// Epochs that were ended by earlier flushes and have calls in progress.
-    older: Vec<Arc<Epoch>>,
-}
-
-/// The calls between two flushes.
-#[derive(Default)]
-struct Epoch {
-    open_calls: AtomicUsize,
-    ended: Notify,
-}
-
-struct Call(Arc<Epoch>);
-
-impl Calls {
-    fn begin(&self) -> Call {
-        let epoch = Arc::clone(&self.0.lock().current);
-        epoch.open_calls.fetch_add(1, Ordering::AcqRel);
-        Call(epoch)
-    }
-
-    async fn drained(&self) {
-        let epochs = {
-            let mut epochs = self.0.lock();
-            let current = mem::take(&mut epochs.current);
-            epochs.older.push(current);
-            epochs
-                .older
-                .retain(|epoch| epoch.open_calls.load(Ordering::Acquire) > 0);
-            epochs.older.clone()
-        };
-        for epoch in epochs {
-            loop {
-                let ended = epoch.ended.notified();
-                tokio::pin!(ended);
-                ended.as_mut().enable();
-                if epoch.open_calls.load(Ordering::Acquire) == 0 {
-                    break;
-                }
-                ended.await;
-            }
-        }
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if self.0.open_calls.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.ended.notify_waiters();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flush_waits_for_earlier_calls_and_not_for_later_ones() {
-        let calls = Calls::default();
-        let before = calls.begin();
-        let flush = calls.drained();
-        tokio::pin!(flush);
-        assert!(
-            timeout(Duration::from_secs(1), &mut flush).await.is_err(),
-            "a call is open"
-        );
-        let after = calls.begin();
-        drop(before);
-        timeout(Duration::from_secs(1), flush)
-            .await
-            .expect("only a later call is open");
-        let second = calls.drained();
-        tokio::pin!(second);
-        assert!(
-            timeout(Duration::from_secs(1), &mut second).await.is_err(),
-            "that call started before this flush"
-        );
-        drop(after);
-        timeout(Duration::from_secs(1), second)
-            .await
-            .expect("all calls have ended");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_flush_waits_for_the_calls_that_the_first_timed_out_on() {
-        let calls = Calls::default();
-        let slow = calls.begin();
-        assert!(timeout(Duration::from_secs(1), calls.drained()).await.is_err());
-        assert!(
-            timeout(Duration::from_secs(1), calls.drained()).await.is_err(),
-            "the call is still open"
-        );
-        drop(slow);
-        timeout(Duration::from_secs(1), calls.drained())
-            .await
-            .expect("the call has ended");
     }
 }
