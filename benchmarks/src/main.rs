@@ -22,7 +22,8 @@ struct Arguments {
     /// The number of alternating rounds, at least 5.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(5..=101))]
     rounds: u16,
-    /// Only this part of the domain `http`: `null`, `speed`, `http2`, `latency`, `websocket`, `hostile`, `bombs`, `streams`.
+    /// Only this part of the domain `http`: `null`, `speed`, `http2`, `latency`, `websocket`, `hostile`, `bombs`, `streams`; or of
+    /// the domain `kafka`: `memory`, `broker`.
     #[arg(long)]
     part: Option<String>,
     /// Does one piece of work, and prints the resources that it used as JSON, for the parent process.
@@ -49,7 +50,7 @@ fn main() {
     let rows = match arguments.domain {
         Domain::Http => http::run(rounds, arguments.part.as_deref()),
         Domain::Breaker => breaker::run(rounds),
-        Domain::Kafka => kafka::run(rounds),
+        Domain::Kafka => kafka::run(rounds, arguments.part.as_deref()),
     };
     report::print(&rows);
     if matches!(arguments.domain, Domain::Breaker) {

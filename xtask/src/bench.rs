@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::live::{kafka::Broker, process};
 use crate::{Result, workspace};
 
 /// Options of the command.
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
     rounds: usize,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Domain {
     Http,
     Breaker,
@@ -50,5 +51,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         command.arg("--json");
     }
+    let needs_broker =
+        arguments.domain == Domain::Kafka && arguments.part.as_deref().is_none_or(|part| part == "broker");
+    if !needs_broker {
+        return workspace::run(&mut command, "the benchmark");
+    }
+    process::stop_on_interrupt()?;
+    let broker = Broker::start()?;
+    command
+        .env("KAFKA_BOOTSTRAP", &broker.bootstrap)
+        .env("KAFKA_LIBRARIES", &broker.libraries);
     workspace::run(&mut command, "the benchmark")
 }

@@ -114,6 +114,17 @@ fn a_seed_makes_the_jitter_reproducible() {
     assert_ne!(open_times(7), open_times(8));
 }
 
+#[test]
+fn the_longest_open_time_is_not_forced_open() {
+    let longest = consecutive(1).with_open(OpenPolicy::fixed(Duration::MAX));
+    let breaker = builder().default_config(longest).build().unwrap();
+    let circuit = breaker.circuit(NAME).unwrap();
+    circuit.try_acquire().unwrap().record(CallOutcome::Failure);
+    assert!(circuit.metrics().retry_after.is_some(), "it ends some day");
+    breaker.force_circuit_open(NAME).unwrap();
+    assert_eq!(circuit.metrics().retry_after, None);
+}
+
 /// The result decides, whatever its types are.
 #[test]
 fn calls_have_results_of_any_type() {

@@ -74,6 +74,7 @@ fn an_opening_is_a_warning_and_any_other_change_is_information() {
         "INFO",
         &["circuit mode changed", "circuit=payments", "to=forced_open"],
     );
+    assert_line(forced, "WARN", &["circuit opened", "circuit=payments", "reason=forced"]);
 }
 
 #[test]

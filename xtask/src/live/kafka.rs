@@ -10,10 +10,7 @@ use crate::{Result, workspace};
 
 /// Starts Kafka, runs the client suites of both workspaces and the quickstart against it, and stops it.
 pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
-    let directory = workspace::target_directory()?.join("live").join("kafka");
-    let libraries = fetch(&directory)?;
-    let (server, bootstrap) = start(&directory, &libraries)?;
-    eprintln!("Apache Kafka listens on {bootstrap}");
+    let Broker { server, bootstrap, .. } = Broker::start()?;
     let result = if hold {
         println!("{bootstrap}");
         super::hold()
@@ -33,6 +30,29 @@ pub(crate) fn run(hold: bool, input: Option<&Path>) -> Result<()> {
     };
     drop(server);
     result
+}
+
+/// A broker that runs until it is dropped.
+pub(crate) struct Broker {
+    server: Server,
+    pub(crate) bootstrap: String,
+    /// The directory of Kafka's classes.
+    pub(crate) libraries: PathBuf,
+}
+
+impl Broker {
+    /// Starts an empty broker.
+    pub(crate) fn start() -> Result<Self> {
+        let directory = workspace::target_directory()?.join("live").join("kafka");
+        let libraries = fetch(&directory)?;
+        let (server, bootstrap) = start(&directory, &libraries)?;
+        eprintln!("Apache Kafka listens on {bootstrap}");
+        Ok(Self {
+            server,
+            bootstrap,
+            libraries,
+        })
+    }
 }
 
 /// Downloads Kafka's libraries, unless this version is present. Returns their directory.

@@ -2,9 +2,9 @@
 //! page in a browser.
 
 mod http;
-mod kafka;
+pub(crate) mod kafka;
 mod matrix;
-mod process;
+pub(crate) mod process;
 
 use std::io::Read;
 use std::path::PathBuf;
