@@ -38,16 +38,7 @@ pub(crate) struct Core {
 }
 
 /// The arguments of `cargo test`. Saboteurs test the suite and not the package.
-pub(crate) const TESTS: &[&str] = &[
-    "--lib",
-    "--test",
-    "integration",
-    "--test",
-    "conformance",
-    "--",
-    "--skip",
-    "saboteur",
-];
+pub(crate) const TESTS: &[&str] = &["--tests", "--", "--skip", "saboteur"];
 
 /// All parts.
 pub(crate) const CORE: &[Core] = &[
@@ -105,7 +96,7 @@ pub(crate) const CORE: &[Core] = &[
     },
     Core {
         part: Part::Partitioner,
-        package: "networking-kafka",
+        package: "networking-spi",
         only: &["partition", "murmur"],
         files: &["spi/src/kafka/partition.rs"],
     },
