@@ -99,6 +99,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "routing::wrong_routing_changes_nothing",
         ],
         Saboteur::TrimsPayloads => &["delivery::byte_for_byte"],
+        Saboteur::RewritesJson => &["delivery::byte_for_byte", "observe::counters_add_up"],
         Saboteur::LosesRepeatedHeaders => &["delivery::byte_for_byte"],
         Saboteur::LosesKeys => &[
             "dead_letter::undeliverable_messages_are_dead_lettered",

@@ -9,7 +9,7 @@ use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, Endpoint
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::watch;
 
-use super::{decoded, locked, trimmed, without_parameters, without_repeated};
+use super::{decoded, locked, rewritten, trimmed, without_parameters, without_repeated};
 use crate::endpoint::Content;
 use crate::endpoint::sink::{Received, SinkHarness, SinkPeer, SinkProfile, SinkSubject};
 use crate::kit::{CaseRuntime, Harness};
@@ -61,6 +61,8 @@ crate::saboteurs! {
         TrimsPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Payloads are read as UTF-8.
         DecodesPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
+        /// Payloads of JSON are parsed and written again.
+        RewritesJson => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Empty payloads are not sent.
         SkipsEmptyPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Payloads end after 64 KiB.
@@ -202,6 +204,7 @@ impl Shared {
         match self.saboteur {
             Some(Saboteur::TrimsPayloads) => message.payload = trimmed(&message.payload),
             Some(Saboteur::DecodesPayloads) => message.payload = decoded(&message.payload),
+            Some(Saboteur::RewritesJson) => message.payload = rewritten(&message.payload),
             Some(Saboteur::CutsPayloads) => message.payload.truncate(64 << 10),
             Some(Saboteur::DropsEmptyKeys) => message.key = message.key.filter(|key| !key.is_empty()),
             Some(Saboteur::LosesRepeatedHeaders) => message.headers = without_repeated(message.headers),
