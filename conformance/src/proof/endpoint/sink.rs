@@ -82,7 +82,7 @@ crate::saboteurs! {
             "sink_deliver::messages_reach_their_target",
             "sink_failure::an_invalid_target_is_a_permanent_failure",
         ],
-        /// The tenth message overtakes the ninth.
+        /// The twelfth message overtakes the eleventh.
         Overtakes => ["sink_deliver::messages_keep_their_order"],
         /// Of concurrent deliveries, one is sent.
         LosesConcurrent => ["sink_deliver::concurrent_deliveries_arrive_once"],
@@ -272,8 +272,8 @@ impl Shared {
             state.received.push((target.to_owned(), received.clone()));
         }
         let messages = state.received.len();
-        if messages == 10 && self.is(Saboteur::Overtakes) {
-            state.received.swap(8, 9);
+        if messages == 12 && self.is(Saboteur::Overtakes) {
+            state.received.swap(10, 11);
         }
         Ok(match self.saboteur {
             Some(Saboteur::LosesPositions) => None,
