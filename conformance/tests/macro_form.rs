@@ -68,25 +68,36 @@ fn run(arguments: &[&str]) -> Output {
     output
 }
 
-/// The files that are written to a directory when this test binary runs with these arguments, without the name of the binary.
+/// The files that are written to a directory when this test binary runs with these arguments, without the name of the target.
 fn reports(directory: &Path, arguments: &[&str]) -> BTreeMap<String, String> {
     let binary = std::env::current_exe().expect("the path of this binary");
     let output = Command::new(&binary)
         .args(arguments)
         .env(REPORT_DIRECTORY, directory)
+        .env("CARGO_PKG_NAME", "networking-conformance")
         .output()
         .expect("it can be run");
     assert!(output.status.success(), "{output:?}");
-    let binary = binary.file_stem().expect("a name").to_string_lossy().into_owned();
+    let target = "networking-conformance-proof";
     let files = std::fs::read_dir(directory).expect("the directory of the reports");
     files
         .map(|file| {
             let file = file.expect("a file");
             let name = file.file_name().to_string_lossy().into_owned();
-            let name = name.strip_prefix(&binary).expect("the name of the binary").to_owned();
+            let name = name.strip_prefix(target).expect("the name of the target").to_owned();
             (name, std::fs::read_to_string(file.path()).expect("a report"))
         })
         .collect()
+}
+
+#[test]
+fn an_empty_directory_is_none() {
+    let output = Command::new(std::env::current_exe().expect("the path of this binary"))
+        .args(["flawed::trip"])
+        .env(REPORT_DIRECTORY, "")
+        .output()
+        .expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -15,6 +15,11 @@ fn the_guides_for_backends_show_the_files_of_one() {
             &["src/lib.rs", "tests/conformance.rs"] as &[&str],
         ),
         (
+            "write-a-breaker-backend.md",
+            "failsafe",
+            &["src/lib.rs", "src/circuit.rs", "tests/conformance.rs"],
+        ),
+        (
             "write-a-kafka-backend.md",
             "rskafka",
             &[

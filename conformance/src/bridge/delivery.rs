@@ -8,6 +8,7 @@ use networking_spi::bridge::{BridgeMessage, DeliveryRetry, Disposition};
 use super::Dyn;
 use super::scene::{Scene, TARGET, config, message, settle, transient};
 use super::sink::Step;
+use crate::endpoint::JSON;
 use crate::kit::chain;
 use crate::{CaseResult, check, check_eq};
 
@@ -45,15 +46,22 @@ pub(super) async fn byte_for_byte(harness: Arc<Dyn>) -> CaseResult {
     scene.receipt(sent.clone()).await?;
     let empty = BridgeMessage::new("id 2", "", SystemTime::UNIX_EPOCH);
     scene.receipt(empty.clone()).await?;
+    let mut all = vec![sent, empty];
+    for (index, json) in JSON.into_iter().enumerate() {
+        let message = BridgeMessage::new(format!("json {index}"), json, SystemTime::UNIX_EPOCH)
+            .with_content_type("application/json");
+        scene.receipt(message.clone()).await?;
+        all.push(message);
+    }
     let got: Vec<BridgeMessage> = scene.sink.delivered_to(TARGET);
-    for (got, sent) in got.iter().zip([&sent, &empty]) {
+    for (got, sent) in got.iter().zip(&all) {
         check_eq!(got.payload, sent.payload, "payload");
         check_eq!(got.key, sent.key, "key");
         check_eq!(got.headers, sent.headers, "header fields");
         check_eq!(got.content_type, sent.content_type, "content type");
         check_eq!((&got.id, &got.origin), (&sent.id, &sent.origin), "id and origin");
     }
-    check_eq!(got.len(), 2, "deliveries");
+    check_eq!(got.len(), all.len(), "deliveries");
     Ok(())
 }
 

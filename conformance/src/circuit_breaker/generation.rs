@@ -9,15 +9,69 @@ use networking_spi::circuit_breaker::{
 use tokio::sync::oneshot;
 
 use super::Dyn;
-use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, output};
+use super::scenario::{MARGIN, NAME, OPEN_TIME, Scene, check_close, config, failure, output};
 use crate::kit::CaseResult;
 use crate::{check, check_eq};
 
+/// Fails unless a result that arrives while the circuit of `scene` is open changes nothing but the number of stale results.
+async fn arrives_while_open(
+    harness: &Arc<Dyn>,
+    scene: &Scene,
+    what: &str,
+    arrival: impl Future<Output = CaseResult> + Send,
+) -> CaseResult {
+    // A new open time would be noticeably longer than the rest of this one.
+    harness.advance(OPEN_TIME * 2 / 5).await;
+    let rest = scene.open_for()?;
+    let before = scene.circuit.metrics();
+    arrival.await?;
+    scene.expect(CircuitState::Open, &format!("after {what} while open"))?;
+    check_close(
+        scene.open_for()?,
+        rest,
+        &format!("the rest of the open time after {what}"),
+    )?;
+    let after = scene.circuit.metrics();
+    check_eq!(after.stale, before.stale + 1, "stale results after {what}");
+    check_eq!(
+        (
+            after.times_opened,
+            after.transition_count,
+            after.successes,
+            after.failures
+        ),
+        (
+            before.times_opened,
+            before.transition_count,
+            before.successes,
+            before.failures
+        ),
+        "how often the circuit has opened and changed its state, successes and failures, after {what}"
+    );
+    Ok(())
+}
+
+/// Ends the open time after [`arrives_while_open`].
+async fn half_opens(harness: &Arc<Dyn>, scene: &Scene) -> CaseResult {
+    harness.advance(OPEN_TIME * 3 / 5 + MARGIN).await;
+    scene.expect(
+        CircuitState::HalfOpen,
+        "after the open time, during which a late result has arrived",
+    )
+}
+
 pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
-    let early = scene.permit("a call admitted while closed")?;
-    let other = scene.permit("another call admitted while closed")?;
-    scene.half_open(&harness).await?;
+    let first = scene.permit("a call admitted while closed")?;
+    let early = scene.permit("another call admitted while closed")?;
+    let other = scene.permit("a third call admitted while closed")?;
+    scene.trip()?;
+    arrives_while_open(&harness, &scene, "the success of a call from before the trip", async {
+        first.record(CallOutcome::Success);
+        Ok(())
+    })
+    .await?;
+    half_opens(&harness, &scene).await?;
     early.record(CallOutcome::Success);
     scene.expect(
         CircuitState::HalfOpen,
@@ -32,7 +86,7 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
     if harness.capabilities().probe_limits {
         scene.rejection("while the probe is in flight")?;
     }
-    check_eq!(scene.circuit.metrics().stale, 2, "stale results");
+    check_eq!(scene.circuit.metrics().stale, 3, "stale results");
     check_eq!(
         scene.circuit.metrics().successes,
         0,
@@ -43,41 +97,63 @@ pub(super) async fn late_result_after_trip(harness: Arc<Dyn>) -> CaseResult {
 }
 
 pub(super) async fn late_result_of_a_call_that_the_breaker_runs(harness: Arc<Dyn>) -> CaseResult {
-    let scene = Scene::new(&harness, config())?;
-    let (end, ended) = oneshot::channel::<()>();
-    let operation: BoxedOperation = Box::new(move || {
-        Box::pin(async move {
-            // An error means that the case has failed.
-            let _ = ended.await;
-            Ok(output(1))
-        })
-    });
-    let mut early = scene.breaker.execute_with_circuit_breaker(operation, NAME, None);
-    check!(
-        (&mut early).now_or_never().is_none(),
-        "an operation that waits has ended"
-    );
-    scene.half_open(&harness).await?;
-    // The receiver waits in `early`.
-    let _ = end.send(());
-    early.await?;
-    scene.expect(
-        CircuitState::HalfOpen,
-        "after the success of a call that the breaker has run since before the trip",
-    )?;
-    let metrics = scene.circuit.metrics();
-    check_eq!(
-        (metrics.stale, metrics.successes),
-        (1, 0),
-        "stale results and successes"
-    );
+    // Whether the call ends while the circuit is open, and whether it succeeds.
+    for (open, succeeds) in [(false, true), (true, true), (true, false)] {
+        let scene = Scene::new(&harness, config())?;
+        let (end, ended) = oneshot::channel::<()>();
+        let operation: BoxedOperation = Box::new(move || {
+            Box::pin(async move {
+                // An error means that the case has failed.
+                let _ = ended.await;
+                if succeeds { Ok(output(1)) } else { Err(failure()) }
+            })
+        });
+        let mut early = scene.breaker.execute_with_circuit_breaker(operation, NAME, None);
+        check!(
+            (&mut early).now_or_never().is_none(),
+            "an operation that waits has ended"
+        );
+        scene.trip()?;
+        let finish = async {
+            // The receiver waits in `early`.
+            let _ = end.send(());
+            check_eq!(early.await.is_ok(), succeeds, "whether the call has succeeded");
+            Ok(())
+        };
+        if open {
+            let what = "the end of a call that the breaker has run since before the trip";
+            arrives_while_open(&harness, &scene, what, finish).await?;
+            half_opens(&harness, &scene).await?;
+        } else {
+            harness.advance(OPEN_TIME + MARGIN).await;
+            scene.expect(CircuitState::HalfOpen, "after the open time")?;
+            finish.await?;
+            scene.expect(
+                CircuitState::HalfOpen,
+                "after the success of a call that the breaker has run since before the trip",
+            )?;
+        }
+        let metrics = scene.circuit.metrics();
+        check_eq!(
+            (metrics.stale, metrics.successes, metrics.failures),
+            (1, 0, 3),
+            "stale results, successes and failures"
+        );
+    }
     Ok(())
 }
 
 pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult {
     let scene = Scene::new(&harness, config())?;
-    let early = scene.permit("a call admitted while closed")?;
-    scene.half_open(&harness).await?;
+    let first = scene.permit("a call admitted while closed")?;
+    let early = scene.permit("another call admitted while closed")?;
+    scene.trip()?;
+    arrives_while_open(&harness, &scene, "the failure of a call from before the trip", async {
+        first.record(CallOutcome::Failure);
+        Ok(())
+    })
+    .await?;
+    half_opens(&harness, &scene).await?;
     early.record(CallOutcome::Failure);
     scene.expect(
         CircuitState::HalfOpen,
@@ -86,7 +162,7 @@ pub(super) async fn late_failure_while_probing(harness: Arc<Dyn>) -> CaseResult 
     check_eq!(
         scene.circuit.metrics().failures,
         3,
-        "failures, without the stale result"
+        "failures, without the stale results"
     );
     Ok(())
 }

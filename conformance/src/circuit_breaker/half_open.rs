@@ -98,7 +98,41 @@ pub(super) async fn failed_probe_reopens(harness: Arc<Dyn>) -> CaseResult {
     scene.expect(
         CircuitState::HalfOpen,
         "after two successes: those of the earlier round do not count",
-    )
+    )?;
+    let declared = harness.capabilities();
+    let rates = RateThresholds::new(0.9, 5);
+    let windows = [
+        (declared.count_window, TripPolicy::count_window(20, rates.clone())),
+        (declared.time_window, TripPolicy::time_window(OPEN_TIME * 20, rates)),
+    ];
+    for (declared, window) in windows {
+        if declared {
+            failed_probe_reopens_a_window(&harness, window).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A failed probe decides alone: the rate and the minimum of calls apply only to a closed circuit.
+async fn failed_probe_reopens_a_window(harness: &Arc<Dyn>, window: TripPolicy) -> CaseResult {
+    for successes in [0, 2] {
+        let policy = HalfOpenPolicy::new(1, 3);
+        let scene = Scene::new(harness, config().with_trip(window.clone()).with_half_open(policy))?;
+        scene.fail(5)?;
+        for round in 1..=2 {
+            scene.expect(
+                CircuitState::Open,
+                &format!("at the begin of round {round} with {window:?}"),
+            )?;
+            harness.advance(OPEN_TIME + MARGIN).await;
+            scene.expect(CircuitState::HalfOpen, "after the open time")?;
+            scene.succeed(successes)?;
+            scene.fail(1)?;
+            let probes = format!("after {successes} successful probes and a failed one with {window:?}");
+            scene.expect(CircuitState::Open, &probes)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn ignored_probe_frees_its_slot(harness: Arc<Dyn>) -> CaseResult {

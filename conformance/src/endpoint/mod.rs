@@ -126,6 +126,8 @@ pub mod source;
 use std::task::Poll;
 use std::time::Duration;
 
+pub(crate) use sample::JSON;
+
 /// How long a case waits for an event that must not happen.
 const SETTLE: Duration = Duration::from_millis(50);
 

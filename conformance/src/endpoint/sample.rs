@@ -44,10 +44,20 @@ fn all_bytes() -> Bytes {
     (0..=u8::MAX).collect::<Vec<u8>>().into()
 }
 
-/// Payloads that the content can carry: text, all byte values, JSON with a line end, empty, and large.
+/// JSON that changes if it is parsed and written again: white space, the form and size of numbers, escapes, a name twice, and
+/// the order of names.
+pub(crate) const JSON: [&str; 2] = [
+    r#"{"a":  1.0, "b":2}"#,
+    r#"{"z": 1E2, "a" : ["\u00e4\/", 123456789012345678901234567890], "z": -0}"#,
+];
+
+/// Payloads that the content can carry: text, all byte values, JSON, empty, and large.
 pub(super) fn payloads(content: &Content) -> Vec<Bytes> {
     let mut payloads = values(content.payload);
     payloads.retain(|payload| !payload.is_empty());
+    if content.payload != Carries::Nothing {
+        payloads.extend(JSON.map(Bytes::from));
+    }
     if content.payload == Carries::Bytes {
         payloads.push(Bytes::from_static(b"\xEF\xBB\xBF{\"a\":  1, \"b\": \"\xC3\xA4\"}\r\n"));
         // Twice the end of a chunk, of a frame and of a string of C.

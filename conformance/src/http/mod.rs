@@ -14,6 +14,7 @@
 
 mod breaker;
 mod cases;
+mod closing;
 mod harness;
 pub mod hostile;
 mod origin;

@@ -78,6 +78,34 @@ pub(super) async fn nothing_is_committed_implicitly(harness: Arc<dyn KafkaHarnes
         numbers(0..5),
         "messages after the restart"
     );
+    for exact in [false, true] {
+        closing_keeps_the_last_commit(Arc::clone(&stage.harness), exact).await?;
+    }
+    Ok(())
+}
+
+/// A consumer that has committed twice, and has read more, commits nothing when it is closed.
+async fn closing_keeps_the_last_commit(harness: Arc<dyn KafkaHarness>, exact: bool) -> CaseResult {
+    let stage = Stage::new(harness, 1).await?;
+    stage.write_numbers(0..10).await?;
+    let consumer = stage.consumer().await?;
+    for next in [3, 6] {
+        stage.read(&consumer, 3).await?;
+        let offsets = if exact {
+            stage.exact(0, next)
+        } else {
+            CommitOffsets::Consumed
+        };
+        stage.client.commit_offsets(&consumer, offsets).await?;
+    }
+    stage.read(&consumer, 4).await?;
+    stage.read_nothing(&consumer).await?;
+    stage.client.close_consumer(&consumer).await?;
+    check_eq!(
+        stage.read_after_restart(4).await?,
+        numbers(6..10),
+        "messages after the restart of a consumer that has committed 3 and then 6"
+    );
     Ok(())
 }
 

@@ -25,7 +25,11 @@ pub trait Harness: Send + Sync + 'static {
     /// fails. Measured by the clock of the case's [`runtime`](Self::runtime). Defaults to 5 seconds.
     ///
     /// A long time costs time only when a case fails. A case that waits twice as long in real time for anything else
-    /// fails too.
+    /// fails too, and so does one that takes 12 times as long in total (at least 60 seconds) by the clock of its runtime, or half a
+    /// minute more in real time. There is no maximum: `Duration::MAX` waits forever.
+    ///
+    /// With [`CaseRuntime::PausedClock`], the clock advances whenever all tasks are idle, so that even a long time passes at once. It
+    /// must be longer than the timers of the backend, whose waits would else not be seen to end.
     fn patience(&self) -> Duration {
         Duration::from_secs(5)
     }

@@ -18,7 +18,8 @@ pub struct CaseTests<H: ?Sized> {
     factory: Factory<H>,
     /// The module of the expansion, without the crate.
     module: &'static str,
-    probe: OnceLock<Probe>,
+    /// The failure is that of a harness that panics.
+    probe: OnceLock<Result<Probe, Box<CaseReport>>>,
     reports: Mutex<Vec<(usize, CaseReport)>>,
 }
 
@@ -42,7 +43,10 @@ impl<H: Harness + ?Sized> CaseTests<H> {
         let id = format!("{}::{name}", self.suite.domain);
         let index = self.suite.index_of(&id).expect("each test is a case");
         let test = self.test_name(&id);
-        let report = self.suite.run_as_test(self.probe(), index, &self.factory, &test);
+        let report = match self.probe() {
+            Ok(probe) => self.suite.run_as_test(probe, index, &self.factory, &test),
+            Err(failed) => self.suite.not_run(index, failed),
+        };
         let ended = report.clone();
         self.record(index, report);
         match ended.outcome {
@@ -57,13 +61,16 @@ impl<H: Harness + ?Sized> CaseTests<H> {
     /// # Panics
     /// If one does not, or if a case is listed twice.
     pub fn check_known_failures(&self) {
-        let wrong = SuiteReport::new(self.suite.wrong_known_failures(self.probe()));
-        if let Some(first) = wrong.cases.first() {
+        let wrong = match self.probe() {
+            Ok(probe) => self.suite.wrong_known_failures(probe),
+            Err(failed) => vec![CaseReport::clone(failed)],
+        };
+        if let Some(first) = wrong.first() {
             panic!("{}: {}", first.case, first.reason);
         }
     }
 
-    fn probe(&self) -> &Probe {
+    fn probe(&self) -> &Result<Probe, Box<CaseReport>> {
         self.probe.get_or_init(|| self.suite.probe(&self.factory))
     }
 

@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::case::{Case, CaseResult, CaseRuntime, Failure};
+use super::panics::{self, Panics};
 use super::suite::Factory;
 
 /// The shortest time limit of a case, by the clock of its runtime.
@@ -64,16 +65,17 @@ impl Limits {
     /// The limits that follow from the patience of a harness. They are longer, so that the message of the wait that
     /// took too long is the one that is reported.
     pub(super) fn new(patience: Duration) -> Self {
-        let case = CASE_LIMIT.max(patience * 12);
+        let case = CASE_LIMIT.max(patience.saturating_mul(12));
         Self {
-            event: patience * 2,
+            event: patience.saturating_mul(2),
             case,
-            real: case + CASE_LIMIT / 2,
+            real: case.saturating_add(CASE_LIMIT / 2),
         }
     }
 }
 
-/// Runs the case in its own runtime and thread. A panic is a failure, also one of a destructor.
+/// Runs the case in its own runtime and thread. A panic is a failure, also one of a destructor, and one of a task or a
+/// blocking call in the runtime of the case. A panic of another thread is not noticed.
 ///
 /// The thread of a case that blocks or spins cannot be stopped, and keeps running.
 pub(super) fn run<H: ?Sized + 'static>(
@@ -86,14 +88,18 @@ pub(super) fn run<H: ?Sized + 'static>(
     let polls = Arc::new(AtomicU64::new(0));
     let (run, factory, counter) = (case.run, Arc::clone(factory), Arc::clone(&polls));
     let body = move || {
-        let runtime = build_runtime(kind);
+        let panics = Panics::default();
+        panics.watch_this_thread();
+        let runtime = build_watched_runtime(kind, &panics);
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let case = run(make_in(&runtime, &factory));
             runtime.block_on(RUNTIME.scope(kind, limited(kind, limits, counted(case, counter))))
         }));
+        let result = ended.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let result = result.and_then(|()| panics.check());
         runtime.shutdown_background();
         // The receiver was dropped if the case exceeded a limit.
-        let _ = done.send(ended.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        let _ = done.send(result);
     };
     // Panics are printed with the name of the thread.
     let spawned = thread::Builder::new().name(case.id.to_owned()).spawn(body);
@@ -110,6 +116,12 @@ pub(super) fn make_in<H: ?Sized>(runtime: &Runtime, factory: &Factory<H>) -> Arc
 }
 
 pub(super) fn build_runtime(kind: CaseRuntime) -> Runtime {
+    build_watched_runtime(kind, &Panics::default())
+}
+
+/// A runtime whose threads report panics to `panics`.
+fn build_watched_runtime(kind: CaseRuntime, panics: &Panics) -> Runtime {
+    let panics = panics.clone();
     let mut builder = match kind {
         CaseRuntime::MultiThread => {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -123,6 +135,7 @@ pub(super) fn build_runtime(kind: CaseRuntime) -> Runtime {
             builder
         }
     };
+    builder.on_thread_start(move || panics.watch_this_thread());
     builder.enable_all().build().expect("a runtime can be built")
 }
 
@@ -143,7 +156,7 @@ pub(crate) fn clock_is_paused() -> bool {
 fn watch(limits: Limits, polls: &AtomicU64, result: &mpsc::Receiver<CaseResult>) -> CaseResult {
     let clock = SystemClock::new();
     // More than the limit inside the runtime, which can end the case.
-    let event = limits.event + 2 * STEP;
+    let event = limits.event.saturating_add(2 * STEP);
     let (mut seen, mut since) = (polls.load(Ordering::Relaxed), Duration::ZERO);
     loop {
         let step = STEP.min(limits.real.saturating_sub(clock.elapsed()));
@@ -162,7 +175,10 @@ fn watch(limits: Limits, polls: &AtomicU64, result: &mpsc::Receiver<CaseResult>)
         if now != seen {
             (seen, since) = (now, elapsed);
         } else if elapsed.saturating_sub(since) >= event {
-            return Err(Failure::new(format!("the case blocked its thread for {event:?}")));
+            // A thread that computes looks the same from here.
+            return Err(Failure::new(format!(
+                "the case did not yield for {event:?}: it blocks its thread, or computes"
+            )));
         }
     }
 }
@@ -171,7 +187,7 @@ fn watch(limits: Limits, polls: &AtomicU64, result: &mpsc::Receiver<CaseResult>)
 async fn counted(mut case: BoxFuture<'static, CaseResult>, polls: Arc<AtomicU64>) -> CaseResult {
     poll_fn(|cx| {
         polls.fetch_add(1, Ordering::Relaxed);
-        case.as_mut().poll(cx)
+        panics::in_the_case(|| case.as_mut().poll(cx))
     })
     .await
 }
@@ -201,19 +217,18 @@ async fn progressing(limit: Duration, case: impl Future<Output = CaseResult>) ->
         if idle.is_elapsed() {
             return Poll::Ready(Err(Failure::new(format!("the case waited {limit:?} for one event"))));
         }
-        idle.as_mut().reset(Instant::now() + limit);
+        // A limit beyond what the clock can represent never ends the case.
+        if let Some(end) = Instant::now().checked_add(limit) {
+            idle.as_mut().reset(end);
+        }
         idle.as_mut().poll(cx).map(|()| Ok(()))
     })
     .await
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    Failure::new(format!("panicked: {message}"))
+/// The failure of what has ended in this panic.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    Failure::new(format!("panicked: {}", panics::message(panic)))
 }
 
 #[cfg(test)]
@@ -303,19 +318,19 @@ mod tests {
                 one_thread,
                 limits(10, LONG, LONG),
                 blocks,
-                "the case blocked its thread for 1.01s",
+                "the case did not yield for 1.01s: it blocks its thread, or computes",
             ),
             (
                 real,
                 limits(10, LONG, LONG),
                 blocks,
-                "the case blocked its thread for 1.01s",
+                "the case did not yield for 1.01s: it blocks its thread, or computes",
             ),
             (
                 paused,
                 limits(10, LONG, LONG),
                 blocks,
-                "the case blocked its thread for 1.01s",
+                "the case did not yield for 1.01s: it blocks its thread, or computes",
             ),
         ] {
             assert_eq!(failure(kind, limits, run), message);
@@ -371,6 +386,80 @@ mod tests {
         let limits = Limits::new(Duration::from_secs(5));
         let result = super::run(CaseRuntime::MultiThread, limits, &case, &factory);
         assert_eq!(result, Err(Failure::new("panicked: no broker")));
+    }
+
+    #[test]
+    fn panics_of_tasks_fail_the_case() {
+        let task: Run = |_| {
+            Box::pin(async {
+                // The backend may ignore that its task has ended.
+                let _ = tokio::spawn(async { panic!("in a task") }).await;
+                Ok(())
+            })
+        };
+        let blocking: Run = |_| {
+            Box::pin(async {
+                let _ = tokio::task::spawn_blocking(|| panic!("in a {}", "blocking call")).await;
+                Ok(())
+            })
+        };
+        for kind in [
+            CaseRuntime::MultiThread,
+            CaseRuntime::CurrentThread,
+            CaseRuntime::PausedClock,
+        ] {
+            for (run, message) in [
+                (task, "a task of the backend panicked: in a task ("),
+                (blocking, "a task of the backend panicked: in a blocking call ("),
+            ] {
+                let failure = failure(kind, limits(LONG, LONG, LONG), run);
+                assert!(failure.starts_with(message), "{kind:?}: {failure}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_that_the_backend_catches_is_its_own_affair() {
+        let case = Case::<()> {
+            id: "test::case",
+            clause: "TEST-1",
+            applies: |&()| Applies::Yes,
+            run: |_| {
+                Box::pin(async {
+                    let caught = catch_unwind(|| panic!("an operation of the caller"));
+                    assert!(caught.is_err());
+                    Ok(())
+                })
+            },
+        };
+        let factory: Factory<()> = Arc::new(|| Arc::new(()));
+        let result = super::run(CaseRuntime::CurrentThread, limits(LONG, LONG, LONG), &case, &factory);
+        assert_eq!(result, Ok(()));
+    }
+
+    #[test]
+    fn endless_patience_is_no_overflow() {
+        let case = Case::<()> {
+            id: "test::case",
+            clause: "TEST-1",
+            applies: |&()| Applies::Yes,
+            run: |_| {
+                Box::pin(async {
+                    tokio::task::yield_now().await;
+                    within(Duration::MAX, "nothing", async {}).await
+                })
+            },
+        };
+        let factory: Factory<()> = Arc::new(|| Arc::new(()));
+        for patience in [Duration::MAX, Duration::MAX / 2, Duration::from_secs(u64::MAX / 12)] {
+            for kind in [
+                CaseRuntime::MultiThread,
+                CaseRuntime::CurrentThread,
+                CaseRuntime::PausedClock,
+            ] {
+                assert_eq!(super::run(kind, Limits::new(patience), &case, &factory), Ok(()));
+            }
+        }
     }
 
     #[test]

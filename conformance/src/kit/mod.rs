@@ -6,6 +6,7 @@ mod child;
 mod define;
 mod execution;
 mod junit;
+mod panics;
 pub mod report;
 mod report_files;
 #[cfg(feature = "runner")]

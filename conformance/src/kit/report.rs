@@ -13,8 +13,8 @@ pub use super::junit::junit;
 /// The environment variable that names the directory for the files of the `runner` and of the macros: an array of
 /// [`CaseReport`]s, and the same as JUnit XML.
 ///
-/// The runner writes `<binary>.json` and `<binary>.xml`. A macro adds the module that it is expanded in, such as
-/// `<binary>.my_breaker.json`. If the command line selects one test by its exact name, as tools do that run each test in its
+/// The runner writes `<package>-<target>.json` and `.xml` when Cargo runs it, and `<binary>.json` and `.xml` otherwise. A macro
+/// adds the module that it is expanded in, such as `<package>-<target>.my_breaker.json`. An empty value is the same as none. If the command line selects one test by its exact name, as tools do that run each test in its
 /// own process, the names have that test in addition.
 pub const REPORT_DIRECTORY: &str = "NETWORKING_CONFORMANCE_REPORT";
 

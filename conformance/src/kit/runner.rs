@@ -19,6 +19,7 @@
 //! If the environment variable [`NETWORKING_CONFORMANCE_REPORT`](REPORT_DIRECTORY) names a directory, the reports of all
 //! selected cases are written there, as JSON and as JUnit XML.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ pub struct Runner {
     trials: Vec<CaseTrial>,
     reports: Vec<Arc<Reports>>,
     threads: Option<usize>,
+    /// The domains and backends of the suites.
+    added: BTreeSet<(&'static str, &'static str)>,
 }
 
 /// The reports of one suite against one backend, in the order of its cases.
@@ -89,6 +92,9 @@ impl Runner {
     /// Adds every case of a suite against the backend whose harness `factory` makes, and a failed test for each
     /// [known failure](Harness::known_failures) that names no case.
     ///
+    /// A suite whose first harness panics is one failed test, and so is a second suite of the same domain whose backend has the
+    /// same name. The other suites run.
+    ///
     /// `factory` is called inside a tokio runtime: once here, to ask which cases apply, and then once for each case that
     /// runs.
     pub fn add<H, F>(mut self, suite: Suite<H>, factory: F) -> Self
@@ -98,7 +104,21 @@ impl Runner {
     {
         let factory: Factory<H> = Arc::new(factory);
         // The test runner must know which cases are ignored before it starts.
-        let probe = Arc::new(suite.probe(&factory));
+        let probed = suite.probe(&factory).and_then(|probe| {
+            if self.added.insert((suite.domain, probe.backend)) {
+                Ok(Arc::new(probe))
+            } else {
+                let reason = format!(
+                    "this runner has another {} suite whose backend is named {:?}; give each harness its own name",
+                    suite.domain, probe.backend
+                );
+                Err(Box::new(suite.refused(probe.backend, reason)))
+            }
+        });
+        let probe = match probed {
+            Ok(probe) => probe,
+            Err(failed) => return self.add_failure(*failed),
+        };
         let wrong = suite.wrong_known_failures(&probe);
         let reports = Arc::new(Reports(Mutex::new(vec![None; suite.cases.len() + wrong.len()])));
         let suite = Arc::new(suite);
@@ -127,6 +147,15 @@ impl Runner {
             let name = format!("{}::{}", probe.backend, report.case);
             self.trials.push(CaseTrial::new(name, &reports, index, || report));
         }
+        self.reports.push(reports);
+        self
+    }
+
+    /// Adds a suite that cannot run, as one test that fails.
+    fn add_failure(mut self, failed: CaseReport) -> Self {
+        let reports = Arc::new(Reports(Mutex::new(vec![None])));
+        let name = format!("{}::{}", failed.backend, failed.case);
+        self.trials.push(CaseTrial::new(name, &reports, 0, || failed));
         self.reports.push(reports);
         self
     }
@@ -326,6 +355,33 @@ mod tests {
             reports[0].summary(),
             "mine (test): 1 passed, 1 failed, 1 known failure, 1 skipped: no sockets; 1 unsupported: retry\n\
              \x20 known failure: test::body::fails: issue 7\n"
+        );
+    }
+
+    #[test]
+    fn a_harness_that_panics_does_not_end_the_other_suites() {
+        let runner = Runner::new()
+            .add(suite(), || std::panic::resume_unwind(Box::new("no broker")))
+            .add(suite(), || Arc::new(Backend));
+        let (conclusion, reports, output) = conclude(runner, "fragile", None);
+        assert_eq!((conclusion.num_passed, conclusion.num_failed), (2, 2));
+        assert!(output.contains("unknown::test::harness"), "{output}");
+        assert_eq!(
+            reports[0].cases[0].reason,
+            "the first harness of the suite panicked: no broker"
+        );
+    }
+
+    #[test]
+    fn two_suites_with_the_same_name_are_refused() {
+        let runner = Runner::new()
+            .add(suite(), || Arc::new(Backend))
+            .add(suite(), || Arc::new(Backend));
+        let (_, reports, output) = conclude(runner, "twice", None);
+        assert!(output.contains("mine::test::harness"), "{output}");
+        assert_eq!(
+            reports[1].cases[0].reason,
+            "this runner has another test suite whose backend is named \"mine\"; give each harness its own name"
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use networking_spi::clock::{Clock, SystemClock};
@@ -38,11 +39,16 @@ impl<H: Harness + ?Sized> Suite<H> {
         Arc::new(factory)
     }
 
-    /// Runs all cases sequentially. A known failure that names no case of the suite is reported as a case that failed.
+    /// Runs all cases sequentially. A known failure that names no case of the suite is reported as a case that failed. If the
+    /// first harness cannot be made or asked, because it panics, the report has this one failure.
     ///
-    /// Must not be called from async code: each case starts its own runtime.
+    /// Blocks the thread until all cases have ended: each runs in a thread and a runtime of its own. In async code, call it
+    /// inside `tokio::task::spawn_blocking`.
     pub fn run(&self, factory: &Factory<H>) -> SuiteReport {
-        let probe = self.probe(factory);
+        let probe = match self.probe(factory) {
+            Ok(probe) => probe,
+            Err(failed) => return SuiteReport::new(vec![*failed]),
+        };
         let run = |index| self.run_probed(&probe, index, factory);
         let mut reports: Vec<CaseReport> = (0..self.cases.len()).map(run).collect();
         reports.extend(self.wrong_known_failures(&probe));
@@ -55,29 +61,65 @@ impl<H: Harness + ?Sized> Suite<H> {
     /// If no case has this id.
     pub fn run_id(&self, id: &str, factory: &Factory<H>) -> CaseReport {
         let index = self.index_of(id).unwrap_or_else(|| panic!("no case {id}"));
-        self.run_probed(&self.probe(factory), index, factory)
+        match self.probe(factory) {
+            Ok(probe) => self.run_probed(&probe, index, factory),
+            Err(failed) => self.not_run(index, &failed),
+        }
+    }
+
+    /// The report on a case of a suite whose harness failed.
+    pub(super) fn not_run(&self, index: usize, failed: &CaseReport) -> CaseReport {
+        let case = &self.cases[index];
+        CaseReport {
+            case: case.id.to_owned(),
+            clause: case.clause.to_owned(),
+            ..failed.clone()
+        }
     }
 
     pub(super) fn index_of(&self, id: &str) -> Option<usize> {
         self.cases.iter().position(|case| case.id == id)
     }
 
-    /// Asks a harness what the execution of its cases depends on.
-    pub(crate) fn probe(&self, factory: &Factory<H>) -> Probe {
+    /// Asks a harness what the execution of its cases depends on. If it panics, the suite has this one failure.
+    pub(crate) fn probe(&self, factory: &Factory<H>) -> Result<Probe, Box<CaseReport>> {
         let runtime = execution::build_runtime(CaseRuntime::MultiThread);
-        let probe = {
+        let mut backend = "unknown";
+        let probed = catch_unwind(AssertUnwindSafe(|| {
             let harness = execution::make_in(&runtime, factory);
             let _guard = runtime.enter();
+            backend = harness.backend();
             Probe {
-                backend: harness.backend(),
+                backend,
                 runtime: harness.runtime(),
                 limits: Limits::new(harness.patience()),
                 known_failures: harness.known_failures(),
                 applies: self.cases.iter().map(|case| (case.applies)(&harness)).collect(),
             }
-        };
+        }));
         runtime.shutdown_background();
-        probe
+        probed.map_err(|panic| {
+            let reason = format!("the first harness of the suite {}", execution::panicked(&*panic));
+            Box::new(self.refused(backend, reason))
+        })
+    }
+
+    /// The only report of a suite that cannot run.
+    pub(super) fn refused(&self, backend: &str, reason: String) -> CaseReport {
+        self.wrong(backend, &format!("{}::harness", self.domain), reason)
+    }
+
+    /// A failure that is not that of a clause.
+    fn wrong(&self, backend: &str, case: &str, reason: String) -> CaseReport {
+        CaseReport {
+            domain: self.domain.to_owned(),
+            backend: backend.to_owned(),
+            case: case.to_owned(),
+            clause: String::new(),
+            outcome: Outcome::Failed,
+            reason,
+            millis: 0,
+        }
     }
 
     /// Runs the case at `index` in its own runtime, if it applies.
@@ -87,7 +129,13 @@ impl<H: Harness + ?Sized> Suite<H> {
         let known = probe.known_failure(case.id);
         let (outcome, reason) = match probe.applies[index] {
             Applies::Unsupported(capability) => (Outcome::Unsupported, capability.to_owned()),
-            Applies::Skipped(what) => (Outcome::Skipped, what.to_owned()),
+            Applies::Skipped(what) => match known {
+                Some(known) => (
+                    Outcome::Skipped,
+                    format!("{what}, and a known failure: {}", known.reason),
+                ),
+                None => (Outcome::Skipped, what.to_owned()),
+            },
             Applies::InEnvironment(variables) => (Outcome::Skipped, in_environment(variables)),
             Applies::Yes => match (execution::run(probe.runtime, probe.limits, case, factory), known) {
                 (Ok(()), None) => (Outcome::Passed, String::new()),
@@ -135,41 +183,56 @@ impl<H: Harness + ?Sized> Suite<H> {
         }
     }
 
-    /// The known failures that name no case, or the same case as another, as cases that failed.
+    /// The known failures that name no case, a case that needs a capability which is not declared, or the same case as another,
+    /// as cases that failed.
     pub(super) fn wrong_known_failures(&self, probe: &Probe) -> Vec<CaseReport> {
         let mut listed = BTreeSet::new();
         let mut reports = Vec::new();
         for KnownFailure { case, .. } in &probe.known_failures {
-            let reason = if self.index_of(case).is_none() {
-                format!(
+            let reason = match self.index_of(case) {
+                None => format!(
                     "listed as a known failure, but the suite has no such case; {}",
                     self.nearest(case)
-                )
-            } else if !listed.insert(case) {
-                "listed twice as a known failure".to_owned()
-            } else {
-                continue;
+                ),
+                Some(_) if !listed.insert(case) => "listed twice as a known failure".to_owned(),
+                Some(index) => match probe.applies[index] {
+                    Applies::Unsupported(capability) => format!(
+                        "listed as a known failure, but the case does not apply: it needs {capability}, which is not declared"
+                    ),
+                    _ => continue,
+                },
             };
-            reports.push(CaseReport {
-                domain: self.domain.to_owned(),
-                backend: probe.backend.to_owned(),
-                case: (*case).to_owned(),
-                clause: String::new(),
-                outcome: Outcome::Failed,
-                reason,
-                millis: 0,
-            });
+            reports.push(self.wrong(probe.backend, case, reason));
         }
         reports
     }
 
-    /// The case whose id is most like `id`.
+    /// The case that `id` probably means.
     fn nearest(&self, id: &str) -> String {
-        let distance = |case: &&Case<H>| strsim::damerau_levenshtein(case.id, id);
-        match self.cases.iter().min_by_key(distance) {
-            Some(case) => format!("the nearest is {}", case.id),
-            None => "it has no cases".to_owned(),
+        let distance = |id: &str, other: &str| strsim::damerau_levenshtein(other, id);
+        let Some(first) = self.cases.first() else {
+            return "it has no cases".to_owned();
+        };
+        if id.trim().is_empty() {
+            return format!("the id is empty; ids are such as {}", first.id);
         }
+        if id.contains("::") {
+            let nearest = self.cases.iter().min_by_key(|case| distance(id, case.id));
+            return format!("the nearest is {}", nearest.unwrap_or(first).id);
+        }
+        let clause = id.trim().to_ascii_uppercase();
+        if let Some(case) = self.cases.iter().find(|case| case.clause == clause) {
+            return format!("{clause} is a clause, and its case is {}", case.id);
+        }
+        // The name of a case without the rest of its id, or a clause that does not exist.
+        let nearest = self.cases.iter().min_by_key(|case| {
+            let name = case.id.rsplit("::").next().unwrap_or(case.id);
+            distance(id, case.id)
+                .min(distance(id, name))
+                .min(distance(&clause, case.clause))
+        });
+        let nearest = nearest.unwrap_or(first);
+        format!("the nearest is {} ({})", nearest.id, nearest.clause)
     }
 }
 
@@ -293,6 +356,85 @@ mod tests {
                 ("test::fails", "listed twice as a known failure"),
             ]
         );
+    }
+
+    #[test]
+    fn hints_tell_clauses_and_ids_apart() {
+        for (id, hint) in [
+            ("", "the id is empty; ids are such as test::passes"),
+            (" ", "the id is empty; ids are such as test::passes"),
+            ("TEST-1", "TEST-1 is a clause, and its case is test::passes"),
+            ("test-1", "TEST-1 is a clause, and its case is test::passes"),
+            ("TEST-9", "the nearest is test::passes (TEST-1)"),
+            ("retris", "the nearest is test::retries (TEST-1)"),
+            ("test::fail", "the nearest is test::fails"),
+        ] {
+            assert_eq!(suite().nearest(id), hint, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_failure_that_does_not_apply_is_reported() {
+        let report = run(&[
+            KnownFailure::new("test::fails", "issue 7"),
+            KnownFailure::new("test::retries", "issue 9"),
+        ]);
+        let failures: Vec<&str> = report.failures().map(|case| case.reason.as_str()).collect();
+        let reason = "listed as a known failure, but the case does not apply: it needs retry, which is not declared";
+        assert_eq!(failures, [reason]);
+    }
+
+    #[test]
+    fn a_harness_that_panics_is_one_failure_of_its_suite() {
+        struct Fragile(&'static str);
+        impl Harness for Fragile {
+            fn backend(&self) -> &'static str {
+                assert!(self.0 != "backend", "no name");
+                "fragile"
+            }
+
+            fn known_failures(&self) -> Vec<KnownFailure> {
+                assert!(self.0 != "known_failures", "no list");
+                Vec::new()
+            }
+        }
+        for (panics, backend, message) in [
+            ("factory", "unknown", "no harness"),
+            ("backend", "unknown", "no name"),
+            ("known_failures", "fragile", "no list"),
+            ("applies", "fragile", "no capabilities"),
+        ] {
+            let suite = Suite {
+                domain: "test",
+                cases: vec![Case {
+                    id: "test::passes",
+                    clause: "TEST-1",
+                    applies: |harness: &Fragile| {
+                        assert!(harness.0 != "applies", "no capabilities");
+                        Applies::Yes
+                    },
+                    run: |_| Box::pin(async { Ok(()) }),
+                }],
+            };
+            let factory = suite.factory(move || {
+                assert!(panics != "factory", "no harness");
+                Arc::new(Fragile(panics))
+            });
+            let report = suite.run(&factory);
+            assert_eq!(report.cases.len(), 1, "{report:?}");
+            let failed = &report.cases[0];
+            assert_eq!(
+                (failed.backend.as_str(), failed.case.as_str()),
+                (backend, "test::harness")
+            );
+            assert_eq!(failed.outcome, Outcome::Failed);
+            assert_eq!(
+                failed.reason,
+                format!("the first harness of the suite panicked: {message}")
+            );
+            let case = suite.run_id("test::passes", &factory);
+            assert_eq!((case.case.as_str(), &case.reason), ("test::passes", &failed.reason));
+        }
     }
 
     #[test]

@@ -148,7 +148,11 @@ impl<H: Harness + ?Sized> Suite<H> {
             })
             .collect();
         let Some((first, _)) = checks.first() else { return };
-        let threads = suites_at_a_time(self.probe(&factory_of(&harness, *first)).runtime);
+        let threads = suites_at_a_time(
+            self.probe(&factory_of(&harness, *first))
+                .unwrap_or_else(|failed| panic!("{}", failed.reason))
+                .runtime,
+        );
         let checks = Mutex::new(checks.iter());
         let next = || locked(&checks).next();
         let problems = Mutex::new(Vec::new());

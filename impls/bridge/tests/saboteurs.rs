@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use networking_bridge::InProcessBridge;
 use networking_conformance::bridge::{BridgeHarness, suite};
-use networking_conformance::{CaseRuntime, Harness};
+use networking_conformance::{CaseRuntime, Harness, Outcome};
 use networking_spi::bridge::{BridgeCapabilities, CommunicationBridge};
 
 use crate::saboteur::{Saboteur, SaboteurBridge};
@@ -46,6 +47,42 @@ fn each_saboteur_is_found_by_exactly_its_cases() {
     suite().assert_catches(Saboteur::ALL.iter().copied(), cases_that_find, |saboteur| {
         Arc::new(SaboteurHarness(saboteur))
     });
+}
+
+/// A bridge that was built without its conditions does not pass as one with fewer features: the author's list decides.
+#[test]
+fn promised_routing_needs_conditions() {
+    struct Promised;
+
+    impl Harness for Promised {
+        fn backend(&self) -> &'static str {
+            "promised"
+        }
+
+        fn runtime(&self) -> CaseRuntime {
+            CaseRuntime::PausedClock
+        }
+    }
+
+    impl BridgeHarness for Promised {
+        fn capabilities(&self) -> &'static BridgeCapabilities {
+            const { &BridgeCapabilities::all() }
+        }
+
+        fn bridge(&self) -> Arc<dyn CommunicationBridge> {
+            Arc::new(InProcessBridge::new())
+        }
+    }
+
+    let suite = suite();
+    let factory = suite.factory(|| Arc::new(Promised));
+    let report = suite.run_id("bridge::lifecycle::bridge_and_harness_agree", &factory);
+    if cfg!(feature = "cel") {
+        assert_eq!(report.outcome, Outcome::Passed, "{}", report.reason);
+    } else {
+        assert_eq!(report.outcome, Outcome::Failed);
+        assert!(report.reason.contains("routing: false"), "{}", report.reason);
+    }
 }
 
 #[test]
@@ -99,6 +136,7 @@ fn cases_that_find(saboteur: Saboteur) -> &'static [&'static str] {
             "routing::wrong_routing_changes_nothing",
         ],
         Saboteur::TrimsPayloads => &["delivery::byte_for_byte"],
+        Saboteur::RewritesJson => &["delivery::byte_for_byte", "observe::counters_add_up"],
         Saboteur::LosesRepeatedHeaders => &["delivery::byte_for_byte"],
         Saboteur::LosesKeys => &[
             "dead_letter::undeliverable_messages_are_dead_lettered",

@@ -20,6 +20,9 @@ use crate::validate::{self, Validate};
 /// It is the double for code that takes an `Arc<dyn Circuit>` and whose test is not about rejections. For those, give the
 /// decisions with [`ScriptedCircuit::new`].
 ///
+/// No time passes in a double: the limit of [`call_with_timeout`](CircuitExt::call_with_timeout) and a configured `call_timeout`
+/// have no effect, because the contracts have no timer. A test of time limits uses a breaker with tokio's paused clock.
+///
 /// ```
 /// use std::sync::Arc;
 /// use networking_spi::circuit_breaker::always_closed;
@@ -98,7 +101,8 @@ impl CircuitDecision {
 ///
 /// Each call takes the next decision. When the script has ended, every call is admitted, or decided as
 /// [`then`](Self::then) says. [`state`](Circuit::state) is that of the next decision. Outcomes have no effect on the
-/// decisions, and no time passes: a `call_timeout` has no effect.
+/// decisions, and no time passes: neither a `call_timeout` nor the limit of
+/// [`call_with_timeout`](CircuitExt::call_with_timeout) has an effect.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use networking_spi::http::{HttpClientExt, HttpResponse, ProxyConfig, RequestOptions, StatusCode};
+use networking_spi::http::{HttpClientExt, HttpResponse, Method, ProxyConfig, RequestOptions, StatusCode};
 use networking_spi::{ErrorKind, SendState};
 use tokio::sync::{Barrier, Notify, mpsc};
 
 use super::{BOUND, H, every_byte};
 use crate::closed_port::closed_port;
+use crate::http::closing::Closing;
 use crate::http::harness::set_up;
 use crate::http::origin::{Origin, status_of};
 use crate::http::server::Server;
@@ -73,23 +74,29 @@ pub(in crate::http) async fn a_peer_without_tls_is_a_tls_error(harness: H) -> Ca
 
 pub(in crate::http) async fn closing_without_an_answer_is_a_connection_error(harness: H) -> CaseResult {
     let setup = set_up(&harness).await?;
-    for reset in [false, true] {
-        let server = Server::raw(move |mut connection, _| async move {
-            connection.read_head().await?;
-            if reset { connection.reset() } else { Ok(()) }
-        })
-        .await?;
-        let result = setup.client.post(server.url("/")).body("x").await;
-        let error = check_error!(
-            result,
-            ErrorKind::ConnectionClosed,
-            "closed without an answer (reset: {reset})"
-        );
-        check_eq!(
-            error.send_state(),
-            SendState::MaybeSent,
-            "the send state: the peer may have processed the request"
-        );
+    for (reset, reused) in [(false, false), (true, false), (false, true), (true, true)] {
+        for method in [Method::POST, Method::PATCH, Method::GET] {
+            let server = Closing::start(reset).await?;
+            if reused {
+                // Leaves a connection that the client may use again.
+                let fine = setup.client.get(server.url("/fine")).await?;
+                check_eq!(fine.bytes().await?, "ok", "the body of the first response");
+            }
+            let idempotent = method == Method::GET;
+            let what = format!("{method} closed without an answer (reset: {reset}, after a success: {reused})");
+            let request = setup.client.build(method, server.url("/lost"));
+            let request = if idempotent { request } else { request.body("x") };
+            let error = check_error!(request.await, ErrorKind::ConnectionClosed, "{what}");
+            check_eq!(
+                error.send_state(),
+                SendState::MaybeSent,
+                "the send state: the peer may have processed the request; {what}"
+            );
+            // Only an idempotent request may be sent again, and only if its connection was used before (HTTP-1).
+            if !(idempotent && reused) {
+                check_eq!(server.lost(), 1, "requests for one call; {what}");
+            }
+        }
     }
     Ok(())
 }

@@ -33,6 +33,11 @@ pub(in crate::http) async fn targets_arrive_as_written(harness: H) -> CaseResult
         "/tail?q=a//b/../c",
         "/empty?",
         "/semicolon;v=1/x?y;z",
+        // What RFC 3986 does not allow in a query, but URLs have (WHATWG), with and without percent-encoding beside it.
+        "/q?x={a}|b%26",
+        "/q?%7Bx%7d={}&y=^`",
+        "/q?^=[1]|\\",
+        "/q?a|b=%",
     ];
     for (before, target) in targets.into_iter().enumerate() {
         // The fragment is not a part of the request (RFC 9110, section 7.1).

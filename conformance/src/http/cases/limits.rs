@@ -10,8 +10,8 @@ use networking_spi::{ErrorKind, Phase};
 use tokio::sync::Notify;
 
 use super::H;
-use super::body::gated;
-use crate::http::harness::set_up;
+use super::body::{GZIPPED, gated};
+use crate::http::harness::{Setup, set_up};
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
 
@@ -114,6 +114,51 @@ pub(in crate::http) async fn the_size_limit_is_exact(harness: H) -> CaseResult {
                 check_eq!(result?, "0123456789", "{path} with exactly the limit");
             } else {
                 check_error!(result, ErrorKind::TooLarge, "{path} one byte longer than the limit");
+            }
+        }
+    }
+    if harness.capabilities().decompression {
+        the_limit_counts_decoded_bytes(&setup).await?;
+    }
+    Ok(())
+}
+
+/// `0`, 1000 times, in gzip.
+const ZEROS: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x33\x30\x18\x05\xa3\x60\x14\x0c\x77\x00\x00\x83\x99\x5f\xa8\xe8\x03\x00\x00";
+
+/// Bodies that are longer, and bodies that are shorter, when they have been decoded.
+async fn the_limit_counts_decoded_bytes(setup: &Setup) -> CaseResult {
+    let response = |body: HttpBody| {
+        let response = HttpResponse::new(StatusCode::OK).with_body(body);
+        response.with_header("content-encoding", "gzip").expect("a header")
+    };
+    for (name, encoded, decoded) in [("longer", ZEROS, 1_000), ("shorter", GZIPPED, 26)] {
+        for announced in [true, false] {
+            let path = format!("/encoded/{name}/{announced}");
+            setup.origin.on(&path, move |_| async move {
+                if announced {
+                    response(HttpBody::from(encoded))
+                } else {
+                    let chunks =
+                        [encoded.split_at(9).0, encoded.split_at(9).1].map(|chunk| Ok(Bytes::from_static(chunk)));
+                    response(HttpBody::stream(stream::iter(chunks).boxed(), None))
+                }
+            });
+            for (limit, fits) in [(decoded, true), (decoded - 1, false)] {
+                let options = RequestOptions::new().with_max_response_size(limit);
+                let result = match setup.client.get(setup.origin.url(&path)).options(options).await {
+                    Ok(response) => response.bytes().await,
+                    Err(error) => Err(error),
+                };
+                let what = format!(
+                    "a body of {} bytes, {decoded} when decoded, with the limit {limit}",
+                    encoded.len()
+                );
+                if fits {
+                    check_eq!(result?.len() as u64, decoded, "the decoded length of {what}");
+                } else {
+                    check_error!(result, ErrorKind::TooLarge, "{what}");
+                }
             }
         }
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use networking_spi::ErrorKind;
-use networking_spi::http::{HttpBody, HttpClientExt, Jitter, RequestOptions, RetryPolicy};
+use networking_spi::http::{HttpBody, HttpClientExt, Jitter, Method, RequestOptions, RetryPolicy};
 
 use super::H;
 use crate::closed_port::closed_port;
-use crate::http::harness::set_up;
+use crate::http::closing::Closing;
+use crate::http::harness::{Setup, set_up};
 use crate::http::origin::status_of;
 use crate::kit::CaseResult;
 use crate::{check, check_eq, check_error};
@@ -85,6 +86,54 @@ pub(in crate::http) async fn only_idempotent_requests_are_repeated(harness: H) -
         "x",
         "the body of the second attempt"
     );
+    if harness.network() {
+        closed_connections_are_retried_like_statuses(&setup).await?;
+    }
+    Ok(())
+}
+
+/// A closed connection says nothing about whether the peer has processed the request, whichever policy applies.
+async fn closed_connections_are_retried_like_statuses(setup: &Setup) -> CaseResult {
+    let server = Closing::start(false).await?;
+    let own = || RequestOptions::new().with_retry(policy(2));
+    let idempotent = || RequestOptions::new().with_idempotent(true);
+    let table = [
+        ("POST with the client's policy", Method::POST, RequestOptions::new(), 1),
+        (
+            "PATCH with the client's policy",
+            Method::PATCH,
+            RequestOptions::new(),
+            1,
+        ),
+        ("POST with its own policy", Method::POST, own(), 1),
+        (
+            "POST with its own number of retries",
+            Method::POST,
+            RequestOptions::new().with_retries(1),
+            1,
+        ),
+        ("POST that is declared idempotent", Method::POST, idempotent(), 2),
+        ("PUT", Method::PUT, RequestOptions::new(), 2),
+    ];
+    let mut arrived = 0;
+    for (what, method, options, attempts) in table {
+        let request = setup
+            .client
+            .build(method, server.url("/lost"))
+            .body("x")
+            .options(options);
+        check_error!(
+            request.await,
+            ErrorKind::ConnectionClosed,
+            "{what}, closed without an answer"
+        );
+        check_eq!(
+            server.lost() - arrived,
+            attempts,
+            "attempts of a {what} whose connection is closed"
+        );
+        arrived = server.lost();
+    }
     Ok(())
 }
 

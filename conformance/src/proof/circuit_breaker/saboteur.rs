@@ -18,7 +18,7 @@ crate::saboteurs! {
         /// A rate must exceed its threshold, not just reach it.
         RateMustBeExceeded => ["configure::a_longer_time_window_keeps_its_calls", "configure::resized_window_keeps_the_newest", "open::retry_after_of_an_earlier_failure_holds", "window::a_slow_failure_counts_as_both", "window::failure_rate_opens", "window::slow_calls_open", "window::slow_calls_open_a_time_window", "window::time_window_opens", "window::window_slides"],
         /// Rates are evaluated from the first call on.
-        NoMinimumOfCalls => ["call::calls_that_the_breaker_runs_are_timed", "configure::a_longer_time_window_keeps_its_calls", "configure::another_kind_of_window_is_empty", "configure::new_call_settings_apply", "configure::resized_window_keeps_the_newest", "half_open::slow_probe_reopens", "mode::reset_empties_the_window", "registry::circuits_in_use_are_not_evicted", "window::a_slow_failure_counts_as_both", "window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window", "window::minimum_calls", "window::old_failures_leave_the_window", "window::recovery_empties_the_time_window", "window::recovery_empties_the_window", "window::time_window_forgets", "window::time_window_slides"],
+        NoMinimumOfCalls => ["call::calls_that_the_breaker_runs_are_timed", "configure::a_longer_time_window_keeps_its_calls", "configure::another_kind_of_window_is_empty", "configure::new_call_settings_apply", "configure::resized_window_keeps_the_newest", "half_open::failed_probe_reopens", "half_open::slow_probe_reopens", "mode::reset_empties_the_window", "registry::circuits_in_use_are_not_evicted", "window::a_slow_failure_counts_as_both", "window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window", "window::minimum_calls", "window::old_failures_leave_the_window", "window::recovery_empties_the_time_window", "window::recovery_empties_the_window", "window::time_window_forgets", "window::time_window_slides"],
         /// Rates are evaluated only after failures and slow calls.
         OnlyFailuresAreEvaluated => ["window::a_success_can_complete_the_minimum", "window::a_success_completes_the_minimum_of_a_time_window"],
         /// No call ever leaves a count window.
@@ -109,6 +109,20 @@ crate::saboteurs! {
         ExecutedCallsAreNotTimed => ["call::calls_that_the_breaker_runs_are_timed"],
         /// A late ignored result frees the slot of another call.
         LateIgnoredFreesASlot => ["generation::late_ignored_result"],
+        /// A late success closes an open circuit.
+        LateSuccessesCloseOpenCircuits => ["generation::late_result_after_trip", "generation::late_result_of_a_call_that_the_breaker_runs", "metrics::calls_add_up", "mode::forced_open_stays_open"],
+        /// A late success of an executed operation closes an open circuit.
+        ExecutedLateSuccessesCloseOpenCircuits => ["generation::late_result_of_a_call_that_the_breaker_runs"],
+        /// A late failure starts the open time again.
+        LateFailuresRestartTheOpenTime => ["generation::late_failure_while_probing", "generation::late_result_of_a_call_that_the_breaker_runs"],
+        /// A late failure of an executed operation starts the open time again.
+        ExecutedLateFailuresRestartTheOpenTime => ["generation::late_result_of_a_call_that_the_breaker_runs"],
+        /// A late failure of an open circuit counts as one more opening.
+        LateFailuresOpenAgain => ["generation::late_failure_while_probing", "generation::late_result_of_a_call_that_the_breaker_runs"],
+        /// A failed probe of a count window opens the circuit only from the minimum of calls on.
+        ProbesNeedTheMinimumOfCalls => ["half_open::failed_probe_reopens"],
+        /// A failed probe of a time window opens the circuit only from the minimum of calls on.
+        ProbesNeedTheMinimumOfATimeWindow => ["half_open::failed_probe_reopens"],
         /// A late failure extends the open time.
         LateRetryAfterCounts => ["generation::late_retry_after"],
         /// Probes of an earlier round decide in a later one.

@@ -19,6 +19,14 @@ fn trimmed(payload: &Bytes) -> Bytes {
     Bytes::copy_from_slice(payload.trim_ascii())
 }
 
+/// Parses JSON and writes it again. Other payloads stay as they are.
+fn rewritten(payload: &Bytes) -> Bytes {
+    match serde_json::from_slice::<serde_json::Value>(payload) {
+        Ok(value) => value.to_string().into(),
+        Err(_) => payload.clone(),
+    }
+}
+
 fn decoded(payload: &Bytes) -> Bytes {
     String::from_utf8_lossy(payload).into_owned().into()
 }

@@ -9,7 +9,7 @@ use networking_spi::bridge::{BridgeMessage, BridgeProtocol, BridgeSink, Endpoint
 use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::watch;
 
-use super::{decoded, locked, trimmed, without_parameters, without_repeated};
+use super::{decoded, locked, rewritten, trimmed, without_parameters, without_repeated};
 use crate::endpoint::Content;
 use crate::endpoint::sink::{Received, SinkHarness, SinkPeer, SinkProfile, SinkSubject};
 use crate::kit::{CaseRuntime, Harness};
@@ -61,6 +61,8 @@ crate::saboteurs! {
         TrimsPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Payloads are read as UTF-8.
         DecodesPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
+        /// Payloads of JSON are parsed and written again.
+        RewritesJson => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Empty payloads are not sent.
         SkipsEmptyPayloads => ["sink_content::payloads_arrive_byte_for_byte"],
         /// Payloads end after 64 KiB.
@@ -80,7 +82,7 @@ crate::saboteurs! {
             "sink_deliver::messages_reach_their_target",
             "sink_failure::an_invalid_target_is_a_permanent_failure",
         ],
-        /// The tenth message overtakes the ninth.
+        /// The twelfth message overtakes the eleventh.
         Overtakes => ["sink_deliver::messages_keep_their_order"],
         /// Of concurrent deliveries, one is sent.
         LosesConcurrent => ["sink_deliver::concurrent_deliveries_arrive_once"],
@@ -202,6 +204,7 @@ impl Shared {
         match self.saboteur {
             Some(Saboteur::TrimsPayloads) => message.payload = trimmed(&message.payload),
             Some(Saboteur::DecodesPayloads) => message.payload = decoded(&message.payload),
+            Some(Saboteur::RewritesJson) => message.payload = rewritten(&message.payload),
             Some(Saboteur::CutsPayloads) => message.payload.truncate(64 << 10),
             Some(Saboteur::DropsEmptyKeys) => message.key = message.key.filter(|key| !key.is_empty()),
             Some(Saboteur::LosesRepeatedHeaders) => message.headers = without_repeated(message.headers),
@@ -269,8 +272,8 @@ impl Shared {
             state.received.push((target.to_owned(), received.clone()));
         }
         let messages = state.received.len();
-        if messages == 10 && self.is(Saboteur::Overtakes) {
-            state.received.swap(8, 9);
+        if messages == 12 && self.is(Saboteur::Overtakes) {
+            state.received.swap(10, 11);
         }
         Ok(match self.saboteur {
             Some(Saboteur::LosesPositions) => None,

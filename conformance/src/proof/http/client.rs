@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,6 +44,7 @@ impl HttpClient for SaboteurClient {
         self.before(&mut request, &head).await?;
         fidelity::before(self.saboteur, &mut request, &head, &self.memory)?;
         waits::before(self.saboteur, &mut request, &head);
+        let again = request.try_clone();
         let result = match self.saboteur {
             Saboteur::OneCallAtATime | Saboteur::EightCallsAtATime => {
                 let _turn = self.turns.acquire().await;
@@ -57,6 +59,11 @@ impl HttpClient for SaboteurClient {
             Saboteur::KeepsCredentialsOnRedirect if head.path == "/away" => self.follow_with_everything(request).await,
             _ => self.inner.request(request).await,
         };
+        let result = match (result, again) {
+            (Err(error), Some(again)) if self.sends_again(&error, &head) => self.inner.request(again).await,
+            (result, _) => result,
+        };
+        self.memory.succeeded.fetch_or(result.is_ok(), Ordering::Relaxed);
         match result {
             Ok(mut response) => {
                 fidelity::after(self.saboteur, &mut response, &head, &self.memory);
@@ -89,6 +96,7 @@ impl HttpClient for SaboteurClient {
     }
 
     fn configure_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+        self.memory.retries.store(true, Ordering::Relaxed);
         let policy = match self.saboteur {
             Saboteur::NeverRetries429 => {
                 let statuses: Vec<u16> = policy
@@ -161,6 +169,21 @@ impl Head {
 }
 
 impl SaboteurClient {
+    /// Whether a call that has failed is sent again, although its method is not idempotent.
+    fn sends_again(&self, error: &NetworkError, head: &Head) -> bool {
+        let closed = error.is_a(ErrorKind::ConnectionClosed) && head.method == Method::POST && head.path == "/lost";
+        closed
+            && match self.saboteur {
+                Saboteur::RepeatsClosedPosts => true,
+                // The case of retries sends other requests before.
+                Saboteur::RepeatsOnReusedConnections => {
+                    self.memory.succeeded.load(Ordering::Relaxed) && !self.memory.retries.load(Ordering::Relaxed)
+                }
+                Saboteur::RetriesClosedPosts => self.memory.retries.load(Ordering::Relaxed),
+                _ => false,
+            }
+    }
+
     async fn before(&self, request: &mut HttpRequest, head: &Head) -> Result<()> {
         let streamed = !request.body.is_empty() && request.body.as_bytes().is_none();
         let once = request.body.try_clone().is_none();
@@ -210,6 +233,9 @@ impl SaboteurClient {
                 options.follow_redirects = Some(false);
             }
             Saboteur::AttemptTimeoutCoversTheBody => options.timeout = options.timeout.or(options.attempt_timeout),
+            Saboteur::LimitCountsEncodedBytes if head.path.starts_with("/encoded/longer") => {
+                options.max_response_size = None;
+            }
             Saboteur::LimitIsOffByOne => options.max_response_size = options.max_response_size.map(|limit| limit + 1),
             _ => {}
         }

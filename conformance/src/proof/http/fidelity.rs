@@ -1,6 +1,7 @@
 //! Saboteurs that change requests, responses and the verification of certificates.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use networking_spi::Result;
 use networking_spi::http::{
@@ -17,6 +18,8 @@ pub(super) struct Memory {
     cookie: Mutex<Option<HeaderValue>>,
     url: Mutex<Option<String>>,
     unverified: Mutex<bool>,
+    pub(super) succeeded: AtomicBool,
+    pub(super) retries: AtomicBool,
 }
 
 pub(super) fn before(saboteur: Saboteur, request: &mut HttpRequest, head: &Head, memory: &Memory) -> Result<()> {
@@ -28,6 +31,13 @@ pub(super) fn before(saboteur: Saboteur, request: &mut HttpRequest, head: &Head,
         Saboteur::MergesSlashes => url.set_path(&head.path.replace("//", "/")),
         Saboteur::DecodesSlashes => url.set_path(&head.path.replace("%2F", "/")),
         Saboteur::CompletesParameters if url.query() == Some("flag") => url.set_query(Some("flag=")),
+        Saboteur::EncodesQueriesTwice => {
+            let mixed = |query: &&str| query.contains('%') && query.contains(['|', '{', '}', '^']);
+            if let Some(query) = url.query().filter(mixed) {
+                let encoded = query.replace('%', "%25").replace('|', "%7C").replace('{', "%7B");
+                url.set_query(Some(&encoded.replace('}', "%7D").replace('^', "%5E")));
+            }
+        }
         Saboteur::DropsBodiesOfDelete if head.method == Method::DELETE => request.body = HttpBody::empty(),
         Saboteur::UppercasesMethods => {
             let upper = head.method.as_str().to_ascii_uppercase();

@@ -45,6 +45,17 @@ crate::saboteurs! {
         HidesTlsErrors => ["connection::a_peer_without_tls_is_a_tls_error"],
         /// Reports that nothing was sent on a connection that was closed.
         ClaimsNotSent => ["connection::closing_without_an_answer_is_a_connection_error"],
+        /// A POST is sent again if its connection was closed.
+        RepeatsClosedPosts => [
+            "connection::closing_without_an_answer_is_a_connection_error",
+            "retry::only_idempotent_requests_are_repeated",
+        ],
+        /// A POST is sent again if its connection was closed, and an earlier call has succeeded.
+        RepeatsOnReusedConnections => [
+            "connection::closing_without_an_answer_is_a_connection_error",
+        ],
+        /// A POST is retried if its connection was closed, although its status would not be.
+        RetriesClosedPosts => ["retry::only_idempotent_requests_are_repeated"],
         /// An answer that is not HTTP is `Connection`.
         HidesProtocolErrors => ["connection::a_non_http_answer_is_a_protocol_error"],
         /// A call continues after its future was dropped.
@@ -100,6 +111,8 @@ crate::saboteurs! {
             "limits::the_size_limit_is_exact",
             "waits::a_large_body_does_not_hide_its_status",
         ],
+        /// The limit counts the bytes of an encoded body as they arrive.
+        LimitCountsEncodedBytes => ["limits::the_size_limit_is_exact"],
         /// Follows redirects although the request forbids it.
         AlwaysFollows => ["redirect::unfollowed_redirects_are_responses"],
         /// Does not follow 303.
@@ -176,6 +189,8 @@ crate::saboteurs! {
         DecodesSlashes => ["fidelity::targets_arrive_as_written"],
         /// A parameter without a value gets an empty one.
         CompletesParameters => ["fidelity::targets_arrive_as_written"],
+        /// A query with a character that must be encoded is encoded as a whole, with its percent signs.
+        EncodesQueriesTwice => ["fidelity::targets_arrive_as_written"],
         /// DELETE is sent without its body.
         DropsBodiesOfDelete => ["fidelity::every_method_can_have_a_body"],
         /// Methods are sent in upper case.

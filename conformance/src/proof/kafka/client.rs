@@ -46,6 +46,8 @@ struct Consumer {
     returned: BTreeMap<TopicPartition, i64>,
     /// The latest committed offsets.
     committed: BTreeMap<TopicPartition, i64>,
+    /// The first committed offsets.
+    first_committed: Option<BTreeMap<TopicPartition, i64>>,
     /// Whether a call to consume has failed.
     has_failed: bool,
     closed: bool,
@@ -285,6 +287,9 @@ impl SaboteurClient {
                 }
                 _ => consumer.committed.clone_from(&consumer.returned),
             }
+            if consumer.first_committed.is_none() {
+                consumer.first_committed = Some(consumer.committed.clone());
+            }
         }
     }
 }
@@ -321,6 +326,7 @@ impl KafkaClient for SaboteurClient {
             config,
             returned: BTreeMap::new(),
             committed: BTreeMap::new(),
+            first_committed: None,
             has_failed: false,
             closed: false,
         };
@@ -598,6 +604,18 @@ impl KafkaClient for SaboteurClient {
         if self.is(Saboteur::CommitsOnClose) {
             // An unknown consumer is reported by the close below.
             let _ = self.inner.commit_offsets(&id, CommitOffsets::Consumed).await;
+        }
+        if self.is(Saboteur::ClosingRestoresTheFirstCommit)
+            && let Some(first) = self.consumer(consumer).and_then(|consumer| consumer.first_committed)
+        {
+            let first = first
+                .into_iter()
+                .map(|(place, offset)| PartitionOffset::new(place, offset));
+            // An error is that of the close below.
+            let _ = self
+                .inner
+                .commit_offsets(&id, CommitOffsets::Exact(first.collect()))
+                .await;
         }
         if self.is(Saboteur::NeverLeaves) && self.consumer(consumer).is_some() {
             if let Some(known) = self.consumers().get_mut(consumer) {

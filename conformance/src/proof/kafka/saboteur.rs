@@ -97,6 +97,7 @@ crate::saboteurs! {
             "commit::a_committed_offset_is_the_next_to_read",
             "commit::consumed_is_what_was_returned",
             "commit::messages_can_be_committed_as_they_are",
+            "commit::nothing_is_committed_implicitly",
             "consume::no_more_than_max_messages",
             "lifecycle::traffic_is_counted",
         ],
@@ -166,7 +167,7 @@ crate::saboteurs! {
         /// `OffsetReset::Fail` is treated as `Earliest`.
         FailIsEarliest => ["consume::fail_is_reported_until_an_offset_is_committed", "consume::fail_is_not_found_without_a_committed_offset"],
         /// The offset of the last message is committed, not the next one.
-        CommitsTheLast => ["assignment::a_new_epoch_starts_at_the_committed_offset", "consume::fail_is_reported_until_an_offset_is_committed", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::messages_can_be_committed_as_they_are", "group::info_shows_members_offsets_and_lag"],
+        CommitsTheLast => ["assignment::a_new_epoch_starts_at_the_committed_offset", "consume::fail_is_reported_until_an_offset_is_committed", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "group::info_shows_members_offsets_and_lag"],
         /// Closing a consumer commits.
         CommitsOnClose => [
             "commit::an_exact_offset_may_go_back",
@@ -175,7 +176,7 @@ crate::saboteurs! {
             "commit::nothing_is_committed_implicitly",
         ],
         /// `CommitOffsets::Consumed` commits the ends of the partitions.
-        CommitsTheEnd => ["commit::consumed_is_what_was_returned"],
+        CommitsTheEnd => ["commit::consumed_is_what_was_returned", "commit::nothing_is_committed_implicitly"],
         /// An offset is committed only when it is higher than the committed one.
         CommitsOnlyForward => ["commit::an_exact_offset_may_go_back"],
         /// Committing an exact offset seeks to it.
@@ -203,6 +204,11 @@ crate::saboteurs! {
             "group::members_share_the_partitions",
             "group::partitions_of_a_leaving_member_are_reassigned",
             "topic::invalid_names_are_not_looked_up",
+        ],
+        /// Closing a consumer commits the offsets of its first commit again.
+        ClosingRestoresTheFirstCommit => [
+            "commit::an_exact_offset_may_go_back",
+            "commit::nothing_is_committed_implicitly",
         ],
         /// A consumer that is closed stays in its group.
         NeverLeaves => ["assignment::a_new_epoch_starts_at_the_committed_offset", "commit::a_committed_offset_is_the_next_to_read", "commit::an_exact_offset_may_go_back", "commit::consumed_is_what_was_returned", "commit::messages_can_be_committed_as_they_are", "commit::nothing_is_committed_implicitly", "group::partitions_of_a_leaving_member_are_reassigned", "group::info_remains_without_members", "lifecycle::totals_include_closed_handles"],

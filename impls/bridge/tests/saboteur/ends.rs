@@ -225,6 +225,11 @@ impl SaboteurSink {
         let is_reason = |name: &str| name.starts_with("dead-letter-");
         match self.saboteur {
             Saboteur::TrimsPayloads => message.payload = message.payload.trim_ascii().to_vec().into(),
+            Saboteur::RewritesJson => {
+                if let Ok(value) = serde_json::from_slice::<serde_json::Value>(&message.payload) {
+                    message.payload = value.to_string().into();
+                }
+            }
             Saboteur::LosesRepeatedHeaders => {
                 let mut seen = Vec::new();
                 message.headers.retain(|(name, _)| {

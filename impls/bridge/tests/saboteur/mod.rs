@@ -40,6 +40,8 @@ saboteurs! {
     LosesResults,
     /// Trims payloads.
     TrimsPayloads,
+    /// Parses payloads of JSON, and writes them again.
+    RewritesJson,
     /// Delivers only the first header field of each name.
     LosesRepeatedHeaders,
     /// Delivers messages without their keys.

@@ -127,6 +127,23 @@ impl ModelCircuit {
             (CircuitState::Closed, CallOutcome::Failure) if self.is(Saboteur::LateFailuresCount) => {
                 self.settle_call(state, outcome, sample, retry_after);
             }
+            (CircuitState::Open, CallOutcome::Success)
+                if self.is(Saboteur::LateSuccessesCloseOpenCircuits)
+                    || self.executed.load(Ordering::SeqCst)
+                        && self.is(Saboteur::ExecutedLateSuccessesCloseOpenCircuits) =>
+            {
+                state.close(TransitionReason::ProbesSucceeded, now);
+            }
+            (CircuitState::Open, CallOutcome::Failure)
+                if self.is(Saboteur::LateFailuresRestartTheOpenTime)
+                    || self.executed.load(Ordering::SeqCst)
+                        && self.is(Saboteur::ExecutedLateFailuresRestartTheOpenTime) =>
+            {
+                state.open_until = Some(now.saturating_add(state.open_time(now)));
+            }
+            (CircuitState::Open, CallOutcome::Failure) if self.is(Saboteur::LateFailuresOpenAgain) => {
+                state.totals.times_opened += 1;
+            }
             (CircuitState::Open, CallOutcome::Failure) if self.is(Saboteur::LateRetryAfterCounts) => {
                 let asked = retry_after.map(|delay| now.saturating_add(delay));
                 state.open_until = state.open_until.map(|until| until.max(asked.unwrap_or_default()));
@@ -203,6 +220,16 @@ impl ModelCircuit {
                     state.close(TransitionReason::ProbesSucceeded, sample.at);
                 }
             }
+            CallOutcome::Failure
+                if match state.trip() {
+                    TripPolicy::CountWindow { rates, .. } => {
+                        self.is(Saboteur::ProbesNeedTheMinimumOfCalls) && rates.minimum_calls > 1
+                    }
+                    TripPolicy::TimeWindow { rates, .. } => {
+                        self.is(Saboteur::ProbesNeedTheMinimumOfATimeWindow) && rates.minimum_calls > 1
+                    }
+                    _ => false,
+                } => {}
             CallOutcome::Failure => {
                 state.hold_until = retry_after.map_or(Duration::ZERO, |delay| sample.at.saturating_add(delay));
                 state.open(TransitionReason::ProbeFailed, sample.at);

@@ -17,7 +17,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use tokio::sync::Notify;
 
 pub use self::saboteur::Saboteur;
-use super::{decoded, locked, trimmed, without_parameters, without_repeated};
+use super::{decoded, locked, rewritten, trimmed, without_parameters, without_repeated};
 use crate::endpoint::source::{PeerOutcome, PeerOutcomes, SourceHarness, SourcePeer, SourceProfile, SourceSubject};
 use crate::endpoint::{Content, Sent};
 use crate::kit::{CaseRuntime, Harness};
@@ -193,6 +193,7 @@ impl Shared {
         match self.saboteur {
             Some(Saboteur::TrimsPayloads) => message.payload = trimmed(&message.payload),
             Some(Saboteur::DecodesPayloads) => message.payload = decoded(&message.payload),
+            Some(Saboteur::RewritesJson) => message.payload = rewritten(&message.payload),
             Some(Saboteur::CutsPayloads) => message.payload.truncate(64 << 10),
             Some(Saboteur::DropsEmptyKeys) => message.key = message.key.filter(|key| !key.is_empty()),
             Some(Saboteur::InventsKeys) => message.key = Some(message.key.unwrap_or_default()),

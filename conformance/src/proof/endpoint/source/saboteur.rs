@@ -35,6 +35,8 @@ crate::saboteurs! {
         TrimsPayloads => ["source_content::payloads_arrive_byte_for_byte"],
         /// Payloads are read as UTF-8.
         DecodesPayloads => ["source_content::payloads_arrive_byte_for_byte"],
+        /// Payloads of JSON are parsed and written again.
+        RewritesJson => ["source_content::payloads_arrive_byte_for_byte"],
         /// Empty payloads are skipped.
         SkipsEmptyPayloads => ["source_content::payloads_arrive_byte_for_byte"],
         /// Payloads end after 64 KiB.
