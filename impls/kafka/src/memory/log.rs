@@ -206,6 +206,7 @@ pub(super) fn time_of(millis: u64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mark::Outcome;
     use super::*;
 
     fn log(records: u64, bytes: u64, age: Option<Duration>) -> Log {
@@ -268,6 +269,41 @@ mod tests {
         assert_eq!(log.start(), 1);
         log.expire(time_of(9000));
         assert_eq!((log.start(), log.end()), (2, 2), "an empty log keeps its end");
+    }
+
+    #[test]
+    fn an_open_transaction_bounds_what_is_stable_until_it_ends_or_is_dropped() {
+        let mut log = log(3, 1_000_000, None);
+        let of = |mark: &Arc<Mark>| StoredRecord {
+            transaction: Some(Arc::clone(mark)),
+            ..record(b"x", 0)
+        };
+        let (first, second) = (Arc::<Mark>::default(), Arc::<Mark>::default());
+        log.append(of(&first));
+        log.append(of(&second));
+        assert_eq!(log.last_stable(), 0);
+        first.end(Outcome::Aborted);
+        assert_eq!(log.last_stable(), 1);
+        let mut out = Vec::new();
+        assert_eq!(log.read(0, 10, true, ("t", 0), &mut out), 1);
+        assert!(out.is_empty(), "the record of an aborted transaction is not read");
+        assert_eq!(log.read(0, 10, false, ("t", 0), &mut out), 2);
+        assert_eq!(out.len(), 2);
+        for _ in 0..3 {
+            log.append(record(b"later", 0));
+        }
+        assert_eq!(
+            (log.start(), log.last_stable()),
+            (2, 2),
+            "retention has dropped its first record"
+        );
+        second.end(Outcome::Committed);
+        assert_eq!(log.last_stable(), 5);
+        let mut end = of(&second);
+        end.is_control = true;
+        log.append(end);
+        assert!(log.has_only_control_records(5) && !log.has_only_control_records(4));
+        assert_eq!(log.last_stable(), 6);
     }
 
     #[test]

@@ -315,38 +315,6 @@ impl Group {
         ConsumerGroupInfo::new(&self.name, inner.state(), members, offsets)
     }
 
-    /// Fails unless the member owns the partitions of all offsets.
-    fn check_owner(
-        &self,
-        inner: &Inner,
-        member: MemberRef<'_>,
-        offsets: &[PartitionOffset],
-        operation: &'static str,
-    ) -> Result<()> {
-        if member.link.is_fenced() {
-            return Err(self.fenced(operation));
-        }
-        if !inner.members.contains_key(&member.number) {
-            return Err(
-                NetworkError::new(ErrorKind::Conflict, operation, "this member was removed from the group")
-                    .with_context(context::GROUP, &self.name),
-            );
-        }
-        if let Some(foreign) = offsets
-            .iter()
-            .find(|offset| inner.owners.get(&offset.partition) != Some(&member.number))
-        {
-            return Err(NetworkError::new(
-                ErrorKind::Conflict,
-                operation,
-                "the partition is not assigned to this member",
-            )
-            .with_context(context::GROUP, &self.name)
-            .with_context(context::PARTITION, foreign.partition.to_string()));
-        }
-        Ok(())
-    }
-
     fn add_member(
         &self,
         inner: &mut Inner,
