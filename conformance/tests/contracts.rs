@@ -40,6 +40,12 @@ fn kafka() {
 
 #[cfg(feature = "kafka")]
 #[test]
+fn kafka_transactions() {
+    networking_conformance::kafka_transactions::suite()
+        .assert_matches_contract("KTX", include_str!("../../docs/contract/kafka_transactions.md"));
+}
+
+#[test]
 fn kafka_extended() {
     networking_conformance::kafka_extended::suite()
         .assert_matches_contract("KAFKAX", include_str!("../../docs/contract/kafka_extended.md"));

@@ -2,7 +2,7 @@
 //!
 //! # Responsibilities
 //!
-//! The crate implements [`KafkaClient`] and [`KafkaExtended`]. Applications depend on these traits, and on this crate only
+//! The crate implements [`KafkaClient`], [`KafkaTransactions`] and [`KafkaExtended`]. Applications depend on these traits, and on this crate only
 //! where they create a client. It depends on `networking-spi` and `networking-runtime`, and on no other domain.
 //!
 //! | module | feature | contents |
@@ -24,6 +24,7 @@
 //!
 //! [`KafkaClient`]: networking_spi::kafka::KafkaClient
 //! [`KafkaExtended`]: networking_spi::kafka::KafkaExtended
+//! [`KafkaTransactions`]: networking_spi::kafka::KafkaTransactions
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

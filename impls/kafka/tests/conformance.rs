@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::kafka_extended;
+use networking_conformance::kafka_transactions;
 use networking_conformance::runner::Runner;
 use networking_spi::kafka::KafkaCapabilities;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     match std::env::var("KAFKA_BOOTSTRAP") {
         Ok(bootstrap) => {
             let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
+            let (transactions, new_transactions) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
                     Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
@@ -31,6 +33,12 @@ fn main() -> ExitCode {
                 })
                 .add(kafka_extended::suite(), move || {
                     Arc::new(RealCluster::new(&extended, false))
+                })
+                .add(kafka_transactions::suite(), move || {
+                    Arc::new(RealCluster::new(&transactions, false))
+                })
+                .add(kafka_transactions::suite(), move || {
+                    Arc::new(RealCluster::new(&new_transactions, true))
                 })
                 .run()
         }
@@ -44,8 +52,14 @@ fn main() -> ExitCode {
             .add(kafka_extended::suite(), || {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
+            .add(kafka_transactions::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_transactions::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_transactions::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
             .add(kafka_extended::suite(), || Arc::new(Mock::start()))
+            .add(kafka_transactions::suite(), || Arc::new(Mock::start()))
             .run(),
     }
 }

@@ -11,3 +11,4 @@ mod real_cluster;
 mod saboteurs;
 mod streams;
 mod toolkit;
+mod transactions;

@@ -154,7 +154,7 @@ fn a_cluster_does_not_declare_what_it_lacks() {
     };
     let all = declared(KafkaCapabilities::all());
     assert_eq!(all, MemoryKafka::new().capabilities());
-    assert!(!all.read_committed);
+    assert!(all.read_committed && all.transactions);
     let mut without_groups = KafkaCapabilities::all();
     without_groups.groups = false;
     declared(without_groups)

@@ -8,13 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
+use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
 use networking_kafka::memory::{MemoryCluster, MemoryKafka};
 use networking_kafka::schema_registry::SchemaRegistry;
 use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::kafka::{
-    CompatibilityLevel, ConsumerId, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic,
-    SchemaType,
+    CompatibilityLevel, ConsumerId, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities,
+    KafkaTransactions, NewTopic, ProducerRecord, SchemaType, TransactionalProducerConfig,
 };
 use parking_lot::Mutex;
 
@@ -33,6 +34,15 @@ const CAPABILITIES: KafkaCapabilities = {
     capabilities.timestamps = true;
     capabilities.header_order = true;
     capabilities.leaders = true;
+    capabilities.read_committed = true;
+    capabilities.transactions = true;
+    capabilities
+};
+
+/// The toolkit hands out ids of its own, which the transactions of its client do not know.
+const TOOLKIT_CAPABILITIES: KafkaCapabilities = {
+    let mut capabilities = CAPABILITIES;
+    capabilities.transactions = false;
     capabilities
 };
 
@@ -66,6 +76,7 @@ impl MemoryHarness {
     pub(crate) fn behind_toolkit() -> Self {
         Self {
             behind_toolkit: true,
+            capabilities: &TOOLKIT_CAPABILITIES,
             ..Self::new(false)
         }
     }
@@ -149,12 +160,49 @@ impl KafkaHarness for MemoryHarness {
             .ok_or_else(|| Failure::new(format!("{consumer} is not open")))
     }
 
+    fn can_abort(&self) -> bool {
+        true
+    }
+
+    async fn write_aborted(&self, topic: &str, value: &str) -> CaseResult {
+        let kafka = self.cluster.client();
+        let config = TransactionalProducerConfig::new(self.unique("transactional-id"));
+        let producer = kafka.create_transactional_producer(config).await?;
+        kafka.init_transactions(&producer).await?;
+        kafka.begin_transaction(&producer).await?;
+        let record = ProducerRecord::new(topic)
+            .with_partition(0)
+            .with_value(value.to_owned());
+        kafka.produce_message(&producer, record).await?;
+        Ok(kafka.abort_transaction(&producer).await?)
+    }
+
     fn can_interrupt(&self) -> bool {
         true
     }
 
     async fn interrupt(&self, topic: &str, interrupted: bool) -> CaseResult {
         Ok(self.cluster.set_topic_available(topic, !interrupted)?)
+    }
+}
+
+#[async_trait]
+impl KafkaTransactionsHarness for MemoryHarness {
+    async fn transactional(&self) -> Result<TransactionalClient, Failure> {
+        let client = self.cluster.client();
+        self.clients.lock().push(client.clone());
+        if self.behind_pointers {
+            let boxed: Box<dyn KafkaTransactions> = Box::new(client.clone());
+            let shared: Arc<Box<dyn KafkaTransactions>> = Arc::new(boxed);
+            return Ok(TransactionalClient {
+                client: Arc::new(client),
+                transactions: Arc::new(shared),
+            });
+        }
+        Ok(TransactionalClient {
+            client: Arc::new(client.clone()),
+            transactions: Arc::new(client),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
+use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, Failure, Harness};
 use networking_kafka::rdkafka::RdKafkaClient;
 use networking_kafka::schema_registry::SchemaRegistry;
@@ -29,10 +30,11 @@ const CAPABILITIES: KafkaCapabilities = {
     capabilities.static_membership = true;
     capabilities.session_timeouts = true;
     capabilities.read_committed = true;
+    capabilities.transactions = true;
     capabilities
 };
 
-/// The mock cannot create topics or describe groups, does not hide records of aborted transactions, and rejects a second member
+/// The mock cannot create topics or describe groups, has no transactions (its answers are those of success), does not hide records of aborted transactions, and rejects a second member
 /// with the same instance id instead of fencing the first. With KIP-848 the broker configures session timeouts.
 const MOCK_CAPABILITIES: KafkaCapabilities = {
     let mut capabilities = KafkaCapabilities::none();
@@ -71,6 +73,19 @@ impl Mock {
             names: AtomicU64::new(0),
         }
     }
+
+    fn connect(&self) -> Result<RdKafkaClient, Failure> {
+        Ok(RdKafkaClient::builder(self.brokers.bootstrap_servers())
+            .capabilities(MOCK_CAPABILITIES)
+            // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
+            .consumer_setting("fetch.wait.max.ms", "10")
+            // With the classic protocol the mock waits 3 s before the first assignment.
+            .consumer_setting("group.protocol", "consumer")
+            // The broker restarts immediately; the client should reconnect immediately.
+            .setting("reconnect.backoff.ms", "10")
+            .setting("reconnect.backoff.max.ms", "50")
+            .build()?)
+    }
 }
 
 impl Harness for Mock {
@@ -86,17 +101,7 @@ impl Harness for Mock {
 #[async_trait]
 impl KafkaHarness for Mock {
     async fn client(&self) -> Result<Arc<dyn KafkaClient>, Failure> {
-        let client = RdKafkaClient::builder(self.brokers.bootstrap_servers())
-            .capabilities(MOCK_CAPABILITIES)
-            // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
-            .consumer_setting("fetch.wait.max.ms", "10")
-            // With the classic protocol the mock waits 3 s before the first assignment.
-            .consumer_setting("group.protocol", "consumer")
-            // The broker restarts immediately; the client should reconnect immediately.
-            .setting("reconnect.backoff.ms", "10")
-            .setting("reconnect.backoff.max.ms", "50")
-            .build()?;
-        Ok(Arc::new(client))
+        Ok(Arc::new(self.connect()?))
     }
 
     fn capabilities(&self) -> &'static KafkaCapabilities {
@@ -264,6 +269,28 @@ impl KafkaHarness for RealCluster {
         .await
         .map_err(|error| Failure::new(error.to_string()))?
         .map_err(|error: KafkaError| Failure::new(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl KafkaTransactionsHarness for RealCluster {
+    async fn transactional(&self) -> Result<TransactionalClient, Failure> {
+        let client = self.connect()?;
+        Ok(TransactionalClient {
+            client: Arc::new(client.clone()),
+            transactions: Arc::new(client),
+        })
+    }
+}
+
+#[async_trait]
+impl KafkaTransactionsHarness for Mock {
+    async fn transactional(&self) -> Result<TransactionalClient, Failure> {
+        let client = self.connect()?;
+        Ok(TransactionalClient {
+            client: Arc::new(client.clone()),
+            transactions: Arc::new(client),
+        })
     }
 }
 

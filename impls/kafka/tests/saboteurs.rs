@@ -6,8 +6,10 @@ use std::sync::Arc;
 use networking_conformance::Outcome;
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::kafka_extended;
+use networking_conformance::kafka_transactions;
 use networking_conformance::proof::kafka::{Saboteur, SaboteurHarness};
 use networking_conformance::proof::kafka_extended as extended;
+use networking_conformance::proof::kafka_transactions as transactions;
 use networking_spi::kafka::KafkaCapabilities;
 
 use crate::memory_harness::MemoryHarness;
@@ -38,9 +40,23 @@ fn each_case_of_the_extended_operations_catches_a_saboteur() {
     kafka_extended::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
+#[test]
+fn each_saboteur_of_transactions_is_caught_by_exactly_the_cases_it_names() {
+    let saboteurs = transactions::Saboteur::ALL.iter().copied();
+    kafka_transactions::suite().assert_catches(saboteurs, transactions::Saboteur::caught_by, |saboteur| {
+        Arc::new(transactions::SaboteurHarness::new(MemoryHarness::new(false), saboteur))
+    });
+}
+
+#[test]
+fn each_case_of_transactions_catches_a_saboteur() {
+    let saboteurs = transactions::Saboteur::ALL.iter();
+    kafka_transactions::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
+}
+
 type Remove = fn(&mut KafkaCapabilities);
 
-/// Every capability, except for `read_committed` (which the in-memory cluster lacks), with what requires it.
+/// Every capability, with what requires it.
 const REMOVALS: &[(&str, Remove)] = &[
     ("topic_admin", |declared| declared.topic_admin = false),
     ("groups", |declared| {
@@ -59,20 +75,24 @@ const REMOVALS: &[(&str, Remove)] = &[
     ("timestamps", |declared| declared.timestamps = false),
     ("header_order", |declared| declared.header_order = false),
     ("leaders", |declared| declared.leaders = false),
+    ("read_committed", |declared| declared.read_committed = false),
+    ("transactions", |declared| {
+        declared.transactions = false;
+        // The harness aborts transactions to show what is read.
+        declared.read_committed = false;
+    }),
 ];
 
 #[test]
 fn an_honest_client_without_a_capability_passes() {
-    let names = REMOVALS.iter().map(|(name, _)| *name).chain(["read_committed"]);
+    let names = REMOVALS.iter().map(|(name, _)| *name);
     assert_eq!(
         names.count(),
         KafkaCapabilities::NAMES.len(),
         "every capability is tried"
     );
-    let mut all = KafkaCapabilities::all();
-    all.read_committed = false;
     for (name, remove) in REMOVALS {
-        let mut declared = all;
+        let mut declared = KafkaCapabilities::all();
         remove(&mut declared);
         assert_passes(name, declared);
     }

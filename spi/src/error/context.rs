@@ -137,6 +137,8 @@ context_keys! {
     TARGET = "target";
     /// A topic.
     TOPIC = "topic";
+    /// What to do with a transaction, see [`TransactionRemedy`](crate::kafka::TransactionRemedy).
+    TRANSACTION = "transaction";
     /// A URL without its secrets.
     URL = "url";
 }

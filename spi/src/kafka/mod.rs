@@ -1,7 +1,7 @@
 //! Kafka: the client, its extended operations, and their values.
 //!
 //! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
-//! processing, schemas, diagnostics, tuning and security.
+//! processing, schemas, diagnostics, tuning and security. [`KafkaTransactions`] adds transactions.
 //!
 //! As in Kafka, a committed offset is the **next** offset to read. [`KafkaMessage::next_offset`] returns it.
 
@@ -19,6 +19,7 @@ mod schema;
 mod security;
 mod stream;
 mod support;
+mod transactions;
 
 pub use admin::{
     ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
@@ -45,6 +46,7 @@ pub use stream::{
     StreamStatus, stream_fn,
 };
 pub use support::KafkaCapabilities;
+pub use transactions::{KafkaTransactions, TransactionRemedy, TransactionalProducerConfig};
 
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockKafkaClient;
@@ -52,6 +54,8 @@ pub use client::MockKafkaClient;
 pub use extended::MockKafkaExtended;
 #[cfg(any(test, feature = "mock"))]
 pub use stream::MockStreamProcessor;
+#[cfg(any(test, feature = "mock"))]
+pub use transactions::MockKafkaTransactions;
 
 use crate::names::{define_id, named_enum};
 

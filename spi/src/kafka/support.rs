@@ -43,6 +43,8 @@ capabilities! {
         /// [`topic_metadata`](super::KafkaClient::topic_metadata) has the leaders and replicas of partitions. Without it, there
         /// are none.
         leaders,
+        /// The client implements [`KafkaTransactions`](super::KafkaTransactions), whose operations work.
+        transactions,
     }
 }
 

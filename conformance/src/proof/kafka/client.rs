@@ -628,7 +628,7 @@ impl KafkaClient for SaboteurClient {
 
     fn capabilities(&self) -> KafkaCapabilities {
         let mut capabilities = self.saboteur.declared(self.inner.capabilities());
-        capabilities.read_committed |= self.is(Saboteur::ClaimsReadCommitted);
+        capabilities.read_committed ^= self.is(Saboteur::MisdeclaresReadCommitted);
         capabilities
     }
 }

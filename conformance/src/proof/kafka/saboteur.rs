@@ -255,8 +255,8 @@ crate::saboteurs! {
             "topic::invalid_names_are_not_looked_up",
             "topic::metadata_requests_create_no_topic",
         ],
-        /// Declares `read_committed`, which the harness does not.
-        ClaimsReadCommitted => ["lifecycle::all_clients_declare_the_same_capabilities"],
+        /// Declares `read_committed` if the harness does not, and the other way round.
+        MisdeclaresReadCommitted => ["lifecycle::all_clients_declare_the_same_capabilities"],
         /// Consuming with an unknown consumer returns no messages.
         UnknownConsumersReadNothing => [
             "lifecycle::a_closed_consumer_is_not_found",
@@ -287,6 +287,7 @@ crate::saboteurs! {
         ],
         /// Declares nothing, but does everything.
         HidesCapabilities => [
+            "capability::aborted_records_are_hidden_or_the_level_is_refused",
             "capability::client_ids_reach_the_cluster_or_are_refused",
             "capability::commits_need_groups",
             "capability::headers_are_kept_or_refused",

@@ -11,7 +11,7 @@ use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
     KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata, validate_topic_name,
+    RecordMetadata, TopicMetadata, TransactionalProducerConfig, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -22,6 +22,7 @@ use super::cluster::Cluster;
 use super::consumer::Consumer;
 use super::fault::FaultPoint;
 use super::producer::Producer;
+use super::transaction::Transaction;
 use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
 /// A Kafka client of a cluster in this process.
@@ -39,7 +40,8 @@ use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 ///   A compacted topic refuses records without a key and keeps all others: compaction never runs, as if the broker had not come
 ///   to it yet.
 /// * With `acks = none`, a record that a broker would refuse is not written, and the call succeeds, as on a broker.
-/// * There are no transactions: the capability `read_committed` is not declared.
+/// * [`KafkaTransactions`](networking_spi::kafka::KafkaTransactions) works as on brokers: isolation, fencing, and the offsets that the
+///   ends of transactions take.
 ///
 /// # Cancel safety
 /// Dropping a call to consume loses no record. If a call to produce is dropped, records of available topics are already
@@ -102,6 +104,35 @@ impl MemoryKafka {
         }))
     }
 
+    /// Adds a producer, which is transactional if there is a configuration for that.
+    pub(super) fn add_producer(
+        &self,
+        config: ProducerConfig,
+        operation: &'static str,
+        transactional: Option<TransactionalProducerConfig>,
+    ) -> Result<ProducerId> {
+        config.validate()?;
+        no_backend_settings(config.backend.keys().next())?;
+        self.capabilities().check_producer(operation, &config)?;
+        let id = ProducerId::new(self.0.next_id("producer"));
+        let mut producers = self.0.producers.write();
+        self.0.ensure_room(producers.len(), operation)?;
+        let cluster = &self.0.cluster;
+        let transaction = transactional.map(|config| Transaction::new(Arc::clone(cluster), config, operation));
+        let counters = ProducerCounters::new(Arc::clone(&self.0.counters));
+        let producer = Producer::new(Arc::clone(cluster), config, counters, transaction.transpose()?);
+        producers.insert(id.clone(), Arc::new(producer));
+        Ok(id)
+    }
+
+    pub(super) fn open_producer(&self, id: &ProducerId, operation: &'static str) -> Result<Arc<Producer>> {
+        self.0.producer(id, operation)
+    }
+
+    pub(super) fn open_consumer(&self, id: &ConsumerId, operation: &'static str) -> Result<Arc<Consumer>> {
+        self.0.consumer(id, operation)
+    }
+
     pub(super) fn shared_cluster(&self) -> &Arc<Cluster> {
         &self.0.cluster
     }
@@ -120,16 +151,7 @@ impl fmt::Debug for MemoryKafka {
 #[async_trait]
 impl KafkaClient for MemoryKafka {
     async fn create_producer(&self, config: ProducerConfig) -> Result<ProducerId> {
-        config.validate()?;
-        no_backend_settings(config.backend.keys().next())?;
-        self.capabilities().check_producer("kafka.create_producer", &config)?;
-        let id = ProducerId::new(self.0.next_id("producer"));
-        let mut producers = self.0.producers.write();
-        self.0.ensure_room(producers.len(), "kafka.create_producer")?;
-        let counters = ProducerCounters::new(Arc::clone(&self.0.counters));
-        let producer = Producer::new(self.0.cluster.clone(), config, counters);
-        producers.insert(id.clone(), Arc::new(producer));
-        Ok(id)
+        self.add_producer(config, "kafka.create_producer", None)
     }
 
     async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
@@ -251,6 +273,9 @@ impl KafkaClient for MemoryKafka {
         const OPERATION: &str = "kafka.close_producer";
         let removed = self.0.producers.write().remove(producer);
         let removed = removed.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
+        if let Some(transaction) = removed.transaction() {
+            transaction.close();
+        }
         removed.flush(removed.delivery_timeout()).await.in_operation(OPERATION)
     }
 

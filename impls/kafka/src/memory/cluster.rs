@@ -13,6 +13,7 @@ use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 
 use super::client_ids::ClientIds;
+use super::coordinator::Coordinator;
 use super::fault::Faults;
 use super::group::{Group, MemberLink};
 use super::topic::Topic;
@@ -26,6 +27,7 @@ pub(super) struct Cluster {
     /// What all clients of this cluster declare.
     pub(super) capabilities: KafkaCapabilities,
     pub(super) client_ids: ClientIds,
+    pub(super) coordinator: Coordinator,
     next_number: AtomicU64,
     groups: RwLock<HashMap<String, Arc<Group>>>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Cluster {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) groups: usize,
-    /// The maximum number of producers, and of consumers, of one client.
+    /// The maximum number of producers, and of consumers, of one client, and of transactional ids of the cluster.
     pub(super) handles: usize,
     /// The session timeouts that members may have.
     pub(super) sessions: (Duration, Duration),
@@ -47,6 +49,7 @@ impl Cluster {
             limits,
             capabilities,
             client_ids: ClientIds::default(),
+            coordinator: Coordinator::new(),
             next_number: AtomicU64::new(0),
             groups: RwLock::default(),
         }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerId, ConsumerMetrics, KafkaMessage,
-    OffsetReset, PartitionOffset, TopicPartition,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerId, ConsumerMetrics, IsolationLevel,
+    KafkaMessage, OffsetReset, PartitionOffset, TopicPartition,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, Retryability};
@@ -37,6 +37,8 @@ pub(super) struct Consumer {
     _client_id: Option<ClientIdUse>,
     /// The topics when the consumer was created. A topic that was created later is read from its first record.
     first_topics: HashMap<String, Weak<Topic>>,
+    /// Whether only records of committed transactions are read.
+    reads_committed: bool,
     state: Mutex<State>,
 }
 
@@ -98,7 +100,9 @@ impl Consumer {
             Some((name.clone(), Arc::downgrade(&topic)))
         });
         let first_topics = first_topics.collect();
+        let isolation = cluster.capabilities.isolation_level(&config);
         let consumer = Self {
+            reads_committed: isolation == IsolationLevel::ReadCommitted,
             id,
             number,
             cluster,
@@ -165,6 +169,7 @@ impl Consumer {
         let deadline = Instant::now().checked_add(options.max_wait);
         loop {
             let wake = self.link.wake.notified();
+            self.cluster.coordinator.expire(&self.cluster.topics);
             let messages = self.take(options.max_messages)?;
             let now = Instant::now();
             if !messages.is_empty() {
@@ -178,6 +183,7 @@ impl Consumer {
                 .lock()
                 .group
                 .next_check()
+                .min(self.cluster.coordinator.next_expiry())
                 .saturating_sub(self.cluster.clock().elapsed());
             match [deadline, now.checked_add(check)].into_iter().flatten().min() {
                 Some(until) => {
@@ -196,18 +202,23 @@ impl Consumer {
         }
         let state = self.state.lock();
         self.ensure_open(&state, COMMIT)?;
-        let offsets = match offsets {
-            CommitOffsets::Consumed => state.consumed(),
-            CommitOffsets::Exact(offsets) => offsets,
-            _ => return Err(NetworkError::unsupported(COMMIT, "offsets")),
-        };
-        validate::ensure(
-            offsets.iter().all(|offset| offset.offset >= 0),
-            "offset",
-            "must not be negative",
-        )?;
+        let offsets = state.offsets(offsets, COMMIT)?;
         state.group.commit(&self.cluster.topics, self.member(&state), offsets)?;
         failure.map_or(Ok(()), |failure| Err(failure.error(COMMIT)))
+    }
+
+    /// Holds offsets in the group until the end of a transaction. Returns them with the group.
+    pub(super) fn hold_offsets(
+        &self,
+        operation: &'static str,
+        offsets: CommitOffsets,
+    ) -> Result<(Arc<Group>, Vec<PartitionOffset>)> {
+        let state = self.state.lock();
+        self.ensure_open(&state, operation)?;
+        let offsets = state.offsets(offsets, operation)?;
+        let member = self.member(&state);
+        state.group.hold(&self.cluster.topics, member, &offsets, operation)?;
+        Ok((Arc::clone(&state.group), offsets))
     }
 
     fn reads(&self, topic: &str) -> bool {
@@ -326,6 +337,7 @@ impl Consumer {
     fn reset(&self, partition: &Partition) -> Option<i64> {
         match self.config.offset_reset {
             OffsetReset::Earliest => Some(partition.start()),
+            OffsetReset::Latest if self.reads_committed => Some(partition.last_stable()),
             OffsetReset::Latest => Some(partition.end()),
             OffsetReset::Fail => None,
         }
@@ -348,6 +360,7 @@ impl Consumer {
     fn take(&self, max: usize) -> Result<Vec<KafkaMessage>> {
         let mut state = self.state.lock();
         self.follow(&mut state)?;
+        let Self { reads_committed, .. } = self;
         let State {
             group, owned, cursor, ..
         } = &mut *state;
@@ -375,7 +388,7 @@ impl Consumer {
                 // The remaining number is divided by the number of partitions still to be read, so that a busy partition does
                 // not starve the others.
                 let share = (max - messages.len()).div_ceil(count - step);
-                match owned.read(position, share, &mut messages) {
+                match owned.read(position, share, *reads_committed, &mut messages) {
                     Some(next) if next > position => {
                         owned.position = Some(next);
                         owned.consumed = true;
@@ -406,6 +419,18 @@ impl Consumer {
 }
 
 impl State {
+    /// The offsets to commit.
+    fn offsets(&self, offsets: CommitOffsets, operation: &'static str) -> Result<Vec<PartitionOffset>> {
+        let offsets = match offsets {
+            CommitOffsets::Consumed => self.consumed(),
+            CommitOffsets::Exact(offsets) => offsets,
+            _ => return Err(NetworkError::unsupported(operation, "offsets")),
+        };
+        let valid = offsets.iter().all(|offset| offset.offset >= 0);
+        validate::ensure(valid, "offset", "must not be negative")?;
+        Ok(offsets)
+    }
+
     /// The positions in the partitions from which records were returned.
     fn consumed(&self) -> Vec<PartitionOffset> {
         let consumed = self.owned.iter().filter(|owned| owned.consumed);
@@ -421,12 +446,17 @@ impl Owned {
         &self.topic.partitions[usize::try_from(self.partition.partition).expect("assigned partitions are not negative")]
     }
 
-    fn read(&self, from: i64, max: usize, out: &mut Vec<KafkaMessage>) -> Option<i64> {
+    fn read(&self, from: i64, max: usize, committed: bool, out: &mut Vec<KafkaMessage>) -> Option<i64> {
         if self.log().end() == from {
             return Some(from);
         }
-        self.log()
-            .read(from, max, &self.partition.topic, self.partition.partition, out)
+        self.log().read(
+            from,
+            max,
+            committed,
+            (&self.partition.topic, self.partition.partition),
+            out,
+        )
     }
 }
 

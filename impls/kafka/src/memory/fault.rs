@@ -18,6 +18,9 @@ pub enum FaultPoint {
     /// Creating or deleting a topic, and requesting the metadata of a topic or the state of a group. With
     /// [`Fault::on_topic`]: only operations on the topic.
     Admin,
+    /// Registering a transactional producer, sending offsets to a transaction, committing and aborting it. Not with
+    /// [`Fault::on_topic`]. The remedy of a transient error is to retry, that of others to abort.
+    Transaction,
 }
 
 /// A failure to inject into a [`MemoryCluster`](super::MemoryCluster).

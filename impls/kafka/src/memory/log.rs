@@ -1,11 +1,13 @@
 //! The records of one partition.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use networking_spi::kafka::{KafkaHeaders, KafkaMessage};
 
+use super::mark::Mark;
 use crate::record_size::record_size;
 
 /// Records per segment. A log grows by segments, so that appending never moves stored records.
@@ -18,11 +20,18 @@ pub(super) struct StoredRecord {
     pub(super) value: Option<Bytes>,
     pub(super) headers: KafkaHeaders,
     pub(super) timestamp_millis: u64,
+    pub(super) transaction: Option<Arc<Mark>>,
+    /// Whether it only marks the end of a transaction. It has an offset, but no consumer reads it.
+    pub(super) is_control: bool,
 }
 
 impl StoredRecord {
     pub(super) fn size(&self) -> usize {
         record_size(self.key.as_ref(), self.value.as_ref(), &self.headers)
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|mark| mark.is_aborted())
     }
 }
 
@@ -44,6 +53,8 @@ pub(super) struct Log {
     end: i64,
     bytes: u64,
     retention: Retention,
+    /// The open transactions, each with the offset of its first record, in order.
+    open: Vec<(i64, Arc<Mark>)>,
 }
 
 impl Log {
@@ -55,6 +66,7 @@ impl Log {
             end: 0,
             bytes: 0,
             retention,
+            open: Vec::new(),
         }
     }
 
@@ -68,9 +80,29 @@ impl Log {
         self.end
     }
 
+    /// The last stable offset: that of the first record of an open transaction, or the end.
+    pub(super) fn last_stable(&self) -> i64 {
+        let first = self.open.iter().find(|(_, mark)| mark.is_open());
+        first.map_or(self.end, |(offset, _)| (*offset).max(self.start))
+    }
+
+    /// Whether no consumer can read a message at or after this offset.
+    pub(super) fn has_only_control_records(&self, from: i64) -> bool {
+        (from.max(self.start)..self.end).all(|offset| {
+            let (segment, slot) = self.locate(offset);
+            self.segments[segment][slot].is_control
+        })
+    }
+
     /// Appends a record and returns its offset.
     pub(super) fn append(&mut self, record: StoredRecord) -> i64 {
         self.bytes += record.size() as u64;
+        if let Some(mark) = &record.transaction {
+            self.open.retain(|(_, mark)| mark.is_open());
+            if mark.is_open() && !self.open.iter().any(|(_, known)| Arc::ptr_eq(known, mark)) {
+                self.open.push((self.end, Arc::clone(mark)));
+            }
+        }
         match self.segments.back_mut() {
             Some(segment) if segment.len() < SEGMENT => segment.push(record),
             _ => {
@@ -101,18 +133,28 @@ impl Log {
         self.retention.age.is_some()
     }
 
-    /// Reads up to `max` messages from offset `from` into `out`, and returns the next offset to read. `from` must not be before
-    /// the start.
-    pub(super) fn read(&self, from: i64, max: usize, topic: &str, partition: i32, out: &mut Vec<KafkaMessage>) -> i64 {
+    /// Reads the messages of up to `max` offsets from `from` into `out`, and returns the next offset to read. `from` must not be
+    /// before the start. With `committed`, only records of committed transactions and of none are read.
+    pub(super) fn read(
+        &self,
+        from: i64,
+        max: usize,
+        committed: bool,
+        (topic, partition): (&str, i32),
+        out: &mut Vec<KafkaMessage>,
+    ) -> i64 {
         let mut offset = from;
-        let until = self
-            .end
-            .min(from.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)));
+        let end = if committed { self.last_stable() } else { self.end };
+        let until = end.min(from.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)));
         while offset < until {
             let (segment, slot) = self.locate(offset);
             let available = self.segments[segment].len() - slot;
             let wanted = usize::try_from(until - offset).unwrap_or(usize::MAX).min(available);
             for record in &self.segments[segment][slot..slot + wanted] {
+                if record.is_control || (committed && record.is_aborted()) {
+                    offset += 1;
+                    continue;
+                }
                 let mut message = KafkaMessage::new(topic, partition, offset);
                 message.key.clone_from(&record.key);
                 message.value.clone_from(&record.value);
@@ -164,6 +206,7 @@ pub(super) fn time_of(millis: u64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mark::Outcome;
     use super::*;
 
     fn log(records: u64, bytes: u64, age: Option<Duration>) -> Log {
@@ -185,7 +228,7 @@ mod tests {
             assert_eq!(log.append(record(b"x", 0)), expected);
         }
         let mut out = Vec::new();
-        assert_eq!(log.read(1000, 5000, "t", 0, &mut out), 3000);
+        assert_eq!(log.read(1000, 5000, false, ("t", 0), &mut out), 3000);
         assert_eq!(out.len(), 2000);
         assert!(out.iter().zip(1000..).all(|(message, offset)| message.offset == offset));
     }
@@ -198,7 +241,7 @@ mod tests {
         }
         assert_eq!((log.start(), log.end()), (2500, 4000));
         let mut out = Vec::new();
-        log.read(log.start(), 10, "t", 0, &mut out);
+        log.read(log.start(), 10, false, ("t", 0), &mut out);
         assert_eq!(out[0].offset, 2500);
         assert!(log.segments.len() <= 3, "dropped segments are freed");
     }
@@ -226,6 +269,41 @@ mod tests {
         assert_eq!(log.start(), 1);
         log.expire(time_of(9000));
         assert_eq!((log.start(), log.end()), (2, 2), "an empty log keeps its end");
+    }
+
+    #[test]
+    fn an_open_transaction_bounds_what_is_stable_until_it_ends_or_is_dropped() {
+        let mut log = log(3, 1_000_000, None);
+        let of = |mark: &Arc<Mark>| StoredRecord {
+            transaction: Some(Arc::clone(mark)),
+            ..record(b"x", 0)
+        };
+        let (first, second) = (Arc::<Mark>::default(), Arc::<Mark>::default());
+        log.append(of(&first));
+        log.append(of(&second));
+        assert_eq!(log.last_stable(), 0);
+        first.end(Outcome::Aborted);
+        assert_eq!(log.last_stable(), 1);
+        let mut out = Vec::new();
+        assert_eq!(log.read(0, 10, true, ("t", 0), &mut out), 1);
+        assert!(out.is_empty(), "the record of an aborted transaction is not read");
+        assert_eq!(log.read(0, 10, false, ("t", 0), &mut out), 2);
+        assert_eq!(out.len(), 2);
+        for _ in 0..3 {
+            log.append(record(b"later", 0));
+        }
+        assert_eq!(
+            (log.start(), log.last_stable()),
+            (2, 2),
+            "retention has dropped its first record"
+        );
+        second.end(Outcome::Committed);
+        assert_eq!(log.last_stable(), 5);
+        let mut end = of(&second);
+        end.is_control = true;
+        log.append(end);
+        assert!(log.has_only_control_records(5) && !log.has_only_control_records(4));
+        assert_eq!(log.last_stable(), 6);
     }
 
     #[test]

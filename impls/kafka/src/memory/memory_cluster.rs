@@ -144,8 +144,7 @@ pub struct MemoryClusterBuilder {
 impl Default for MemoryClusterBuilder {
     /// One broker. Topics are created only by [`create_topic`](networking_spi::kafka::KafkaClient::create_topic). A
     /// partition keeps at most 1 000 000 records and 256 MiB. A cluster has at most 100 000 partitions and 10 000 groups, a
-    /// client at most 10 000 producers and 10 000 consumers. The clock is tokio's. Clients have all capabilities except
-    /// `read_committed`.
+    /// client at most 10 000 producers and 10 000 consumers. The clock is tokio's. Clients have all capabilities.
     fn default() -> Self {
         Self {
             clock: None,
@@ -165,7 +164,7 @@ impl Default for MemoryClusterBuilder {
                 handles: 10_000,
                 sessions: (Duration::from_secs(6), Duration::from_secs(1800)),
             },
-            capabilities: supported(),
+            capabilities: KafkaCapabilities::all(),
         }
     }
 }
@@ -238,8 +237,8 @@ impl MemoryClusterBuilder {
     }
 
     /// Restricts the capabilities of all clients, to test how an application copes with a client or a cluster that lacks
-    /// some. What is not declared fails with [`Unsupported`](networking_spi::ErrorKind::Unsupported). A capability that the
-    /// in-memory cluster lacks, or that requires `groups` without it, stays undeclared. Default: all except `read_committed`.
+    /// some. What is not declared fails with [`Unsupported`](networking_spi::ErrorKind::Unsupported). A capability that
+    /// requires `groups` is not declared without it. Default: all.
     ///
     /// ```
     /// use networking_kafka::memory::MemoryCluster;
@@ -252,7 +251,6 @@ impl MemoryClusterBuilder {
     /// ```
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
         self.capabilities = capabilities;
-        self.capabilities.read_committed = false;
         self.capabilities.group_info &= capabilities.groups;
         self.capabilities.static_membership &= capabilities.groups;
         self.capabilities.session_timeouts &= capabilities.groups;
@@ -265,11 +263,4 @@ impl MemoryClusterBuilder {
         let topics = Topics::new(clock, self.rules);
         MemoryCluster(Arc::new(Cluster::new(topics, self.limits, self.capabilities)))
     }
-}
-
-/// All capabilities except `read_committed`: without transactions, nothing could show that it works.
-const fn supported() -> KafkaCapabilities {
-    let mut capabilities = KafkaCapabilities::all();
-    capabilities.read_committed = false;
-    capabilities
 }

@@ -18,7 +18,9 @@ use super::cluster::Cluster;
 use super::fault::FaultPoint;
 use super::linger::Linger;
 use super::log::{StoredRecord, millis, time_of};
+use super::mark::Mark;
 use super::topic::{Appender, Topic};
+use super::transaction::Transaction;
 use crate::counters::ProducerCounters;
 use crate::record_size::batch_size;
 
@@ -31,6 +33,8 @@ pub(super) struct Producer {
     config: ProducerConfig,
     counters: ProducerCounters,
     _client_id: Option<ClientIdUse>,
+    /// Present if the producer has a transactional id.
+    transaction: Option<Transaction>,
     linger: Linger,
     /// Records that wait for more records in their batch, or for their topic to become available.
     in_flight: AtomicUsize,
@@ -53,30 +57,49 @@ type Indexed = (usize, ProducerRecord);
 type Completion = (usize, Result<RecordMetadata>);
 
 impl Producer {
-    pub(super) fn new(cluster: Arc<Cluster>, config: ProducerConfig, counters: ProducerCounters) -> Self {
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        config: ProducerConfig,
+        counters: ProducerCounters,
+        transaction: Option<Transaction>,
+    ) -> Self {
         Self {
             _client_id: cluster.client_ids.enter(config.client_id.as_deref()),
             cluster,
             config,
             counters,
+            transaction,
             linger: Linger::default(),
             in_flight: AtomicUsize::new(0),
             drained: Notify::new(),
         }
     }
 
-    /// Writes records, after `linger`.
+    /// Writes records, after `linger`. A transactional producer writes them in its open transaction.
     pub(super) async fn produce(&self, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+        let Some(transaction) = &self.transaction else {
+            return self.produce_in(None, records).await;
+        };
+        match transaction.open(PRODUCE) {
+            Ok(mark) => transaction.note(&mark, self.produce_in(Some(&mark), records).await),
+            Err(error) => {
+                self.counters.count_errors(records.len() as u64);
+                records.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    async fn produce_in(&self, mark: Option<&Arc<Mark>>, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
         let ProducerConfig { linger, batch_size, .. } = self.config;
         // A time beyond the range of the timer never comes.
         let deadline = Instant::now().checked_add(self.config.delivery_timeout);
         if linger.is_zero() || records.is_empty() {
-            return self.write(records, None, deadline).await;
+            return self.write(mark, records, None, deadline).await;
         }
         let queued = Queued::enter(self, records.len());
         let bytes = records.iter().map(ProducerRecord::size).sum();
         let turn = self.linger.wait(bytes, batch_size, linger).await;
-        let write = self.write(records, Some(queued), deadline);
+        let write = self.write(mark, records, Some(queued), deadline);
         tokio::pin!(write);
         // The first poll writes, or takes a place in the queue of an unavailable topic. Then the next call may follow.
         if let Some(results) = write.as_mut().now_or_never() {
@@ -90,12 +113,14 @@ impl Producer {
     /// that the records already occupy.
     async fn write(
         &self,
+        mark: Option<&Arc<Mark>>,
         records: Vec<ProducerRecord>,
         mut queued: Option<Queued<'_>>,
         deadline: Option<Instant>,
     ) -> Vec<Result<RecordMetadata>> {
         let mut run = Run {
             producer: self,
+            mark,
             now: self.cluster.clock().now(),
             tally: Tally::default(),
         };
@@ -132,7 +157,7 @@ impl Producer {
                         Some(queued) => queued.split(records.len()),
                         None => Queued::enter(self, records.len()),
                     };
-                    self.write_when_available(topic, records, queued, deadline)
+                    self.write_when_available(mark, topic, records, queued, deadline)
                 })
                 .collect::<Vec<_>>();
             drop(queued);
@@ -173,6 +198,10 @@ impl Producer {
         self.config.acks != Acks::All || topic.replicas >= topic.settings.min_in_sync_replicas
     }
 
+    pub(super) fn transaction(&self) -> Option<&Transaction> {
+        self.transaction.as_ref()
+    }
+
     pub(super) fn delivery_timeout(&self) -> Duration {
         self.config.delivery_timeout
     }
@@ -184,6 +213,7 @@ impl Producer {
     /// Waits for the topic, behind records that already wait for it, and writes. Fails after the delivery timeout.
     async fn write_when_available(
         &self,
+        mark: Option<&Arc<Mark>>,
         topic: Arc<Topic>,
         records: Vec<Indexed>,
         queued: Queued<'_>,
@@ -200,6 +230,7 @@ impl Producer {
                 .write_when_available(|| {
                     let mut run = Run {
                         producer: self,
+                        mark,
                         now: self.cluster.clock().now(),
                         tally: Tally::default(),
                     };
@@ -283,6 +314,8 @@ impl Drop for Queued<'_> {
 /// One write of records, which get the same timestamp unless they have their own.
 struct Run<'p> {
     producer: &'p Producer,
+    /// The transaction that the records belong to.
+    mark: Option<&'p Arc<Mark>>,
     now: SystemTime,
     tally: Tally,
 }
@@ -295,14 +328,20 @@ struct Sticky {
 
 impl Run<'_> {
     /// Writes records of one topic. Consecutive records of one partition are written under one lock.
-    fn write(&mut self, topic: &Topic, records: impl Iterator<Item = Indexed>, completions: &mut Vec<Completion>) {
+    fn write(&mut self, topic: &Arc<Topic>, records: impl Iterator<Item = Indexed>, completions: &mut Vec<Completion>) {
         let mut sticky = None;
+        let transaction = self.producer.transaction.as_ref().zip(self.mark);
+        // Until all records are written, the transaction does not end.
+        let mut transaction = transaction.map(|(transaction, mark)| transaction.write(PRODUCE, mark));
         let mut appender: Option<(usize, Appender<'_>)> = None;
         for (index, record) in records {
             let bytes = record.size();
             let result = self
                 .partition(topic, &record, bytes, &mut sticky)
                 .and_then(|partition| {
+                    if let Some(Err(ended)) = &transaction {
+                        return Err(ended.clone());
+                    }
                     let faults = &self.producer.cluster.faults;
                     let failure = faults.next(FaultPoint::Produce, |name| name == record.topic);
                     if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
@@ -316,6 +355,10 @@ impl Run<'_> {
                             Acks::Leader | Acks::All => Err(refused),
                         };
                     }
+                    let mark = match &mut transaction {
+                        Some(Ok(open)) => Some(open.mark(topic, partition)),
+                        _ => None,
+                    };
                     if appender.as_ref().is_none_or(|(current, _)| *current != partition) {
                         // Unlock one partition before locking the next.
                         drop(appender.take());
@@ -338,6 +381,8 @@ impl Run<'_> {
                         value,
                         headers,
                         timestamp_millis,
+                        transaction: mark,
+                        is_control: false,
                     });
                     let offset = (self.producer.config.acks != Acks::None).then_some(offset);
                     match failure {

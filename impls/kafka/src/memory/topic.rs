@@ -165,6 +165,16 @@ impl Partition {
         self.end.load(Ordering::SeqCst)
     }
 
+    /// The last stable offset.
+    pub(super) fn last_stable(&self) -> i64 {
+        self.log.read().last_stable()
+    }
+
+    /// Whether no consumer can read a message at or after this offset.
+    pub(super) fn has_only_control_records(&self, from: i64) -> bool {
+        self.log.read().has_only_control_records(from)
+    }
+
     /// Locks the partition for appending. Dropping the appender publishes the records and wakes readers.
     pub(super) fn appender(&self, now: SystemTime) -> Appender<'_> {
         let mut log = self.log.write();
@@ -195,14 +205,14 @@ impl Partition {
         &self,
         from: i64,
         max: usize,
-        topic: &str,
-        partition: i32,
+        committed: bool,
+        name: (&str, i32),
         out: &mut Vec<KafkaMessage>,
     ) -> Option<i64> {
         let log = self.log.read();
         (log.start()..=log.end())
             .contains(&from)
-            .then(|| log.read(from, max, topic, partition, out))
+            .then(|| log.read(from, max, committed, name, out))
     }
 
     /// Notifies `wake` after every append.

@@ -26,7 +26,7 @@ const RESERVED: &[(&str, &str)] = &[
         "enable.partition.eof",
         "the client does not report the end of a partition",
     ),
-    ("transactional.id", "the client has no transactions"),
+    ("transactional.id", "create the producer with KafkaTransactions"),
     ("group.id", "set ConsumerConfig::group"),
 ];
 

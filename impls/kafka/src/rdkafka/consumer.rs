@@ -14,7 +14,7 @@ use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability, SendState};
 use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{CommitMode, Consumer as _, MessageStream, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata, MessageStream, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
@@ -381,24 +381,7 @@ impl Consumer {
     }
 
     async fn commit_exact(&self, offsets: Vec<PartitionOffset>) -> Result<()> {
-        if offsets.iter().any(|offset| offset.offset < 0) {
-            return Err(NetworkError::invalid_input("offset", "must not be negative").with_operation(COMMIT));
-        }
-        let offsets = offsets
-            .into_iter()
-            .map(|PartitionOffset { partition, offset }| (partition, offset));
-        let offsets = offsets.collect::<BTreeMap<_, _>>();
-        let foreign = {
-            let membership = self.membership.lock();
-            offsets
-                .keys()
-                .filter(|partition| !membership.assignment().contains(partition))
-                .cloned()
-                .collect::<BTreeSet<_>>()
-        };
-        if !foreign.is_empty() {
-            return Err(not_assigned(&foreign));
-        }
+        let offsets = self.exact(COMMIT, offsets)?;
         if offsets.is_empty() {
             return Ok(());
         }
@@ -407,6 +390,54 @@ impl Consumer {
             tracing::warn!(%error, "the consumer cannot continue at the committed offsets");
         }
         Ok(())
+    }
+
+    /// The offsets to commit in a transaction.
+    pub(super) fn transaction_offsets(
+        &self,
+        operation: &'static str,
+        offsets: CommitOffsets,
+    ) -> Result<TopicPartitionList> {
+        let offsets = match offsets {
+            CommitOffsets::Consumed => self.membership.lock().uncommitted(),
+            CommitOffsets::Exact(offsets) => self.exact(operation, offsets)?,
+            _ => return Err(NetworkError::unsupported(operation, "commit_offsets")),
+        };
+        list_of(operation, &offsets)
+    }
+
+    /// What a transaction needs to know of the group, so that the coordinator refuses the offsets of an old generation.
+    pub(super) async fn group_metadata(&self, operation: &'static str) -> Result<ConsumerGroupMetadata> {
+        let consumer = Arc::clone(self.stream(operation)?);
+        let metadata = spawn_blocking(move || consumer.group_metadata());
+        metadata.await.map_err(interrupted)?.ok_or_else(|| {
+            NetworkError::new(
+                ErrorKind::Conflict,
+                operation,
+                "the consumer is not a member of its group",
+            )
+        })
+    }
+
+    /// Checks offsets that the application chose.
+    fn exact(&self, operation: &'static str, offsets: Vec<PartitionOffset>) -> Result<BTreeMap<TopicPartition, i64>> {
+        if offsets.iter().any(|offset| offset.offset < 0) {
+            return Err(NetworkError::invalid_input("offset", "must not be negative").with_operation(operation));
+        }
+        let offsets = offsets
+            .into_iter()
+            .map(|PartitionOffset { partition, offset }| (partition, offset));
+        let offsets = offsets.collect::<BTreeMap<_, _>>();
+        let membership = self.membership.lock();
+        let foreign = offsets
+            .keys()
+            .filter(|partition| !membership.assignment().contains(partition));
+        let foreign = foreign.cloned().collect::<BTreeSet<_>>();
+        if foreign.is_empty() {
+            Ok(offsets)
+        } else {
+            Err(not_assigned(&foreign).with_operation(operation))
+        }
     }
 
     async fn send_commit(&self, offsets: BTreeMap<TopicPartition, i64>) -> Result<()> {
@@ -418,11 +449,7 @@ impl Consumer {
         let membership = Arc::clone(&self.membership);
         let work = spawn_blocking(move || {
             let _turn = turn;
-            let mut list = TopicPartitionList::with_capacity(offsets.len());
-            for (partition, offset) in &offsets {
-                list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
-                    .map_err(|error| error::from_kafka(COMMIT, error))?;
-            }
+            let list = list_of(COMMIT, &offsets)?;
             consumer
                 .commit(&list, CommitMode::Sync)
                 .map_err(|error| from_consumer(COMMIT, &consumer, error))?;
@@ -524,6 +551,15 @@ fn from_consumer(operation: &'static str, consumer: &StreamConsumer<GroupContext
             .with_source(error),
         _ => error::from_kafka(operation, error),
     }
+}
+
+fn list_of(operation: &'static str, offsets: &BTreeMap<TopicPartition, i64>) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
+            .map_err(|error| error::from_kafka(operation, error))?;
+    }
+    Ok(list)
 }
 
 fn not_assigned(partitions: &BTreeSet<TopicPartition>) -> NetworkError {

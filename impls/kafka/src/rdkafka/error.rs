@@ -89,6 +89,7 @@ fn kind(code: Code) -> ErrorKind {
         Code::Fenced
         | Code::FencedInstanceId
         | Code::InvalidProducerEpoch
+        | Code::ProducerFenced
         | Code::IllegalGeneration
         | Code::UnknownMemberId
         | Code::RebalanceInProgress
@@ -126,6 +127,7 @@ fn kind(code: Code) -> ErrorKind {
         | Code::InvalidGroupId
         | Code::InvalidSessionTimeout
         | Code::InvalidTimestamp
+        | Code::InvalidTransactionTimeout
         | Code::InvalidRequiredAcks => ErrorKind::InvalidInput,
         Code::PolicyViolation | Code::InvalidRecord | Code::InvalidDifferentRecord => ErrorKind::Rejected,
         Code::PurgeQueue | Code::PurgeInflight | Code::DestroyBroker | Code::BrokerDestroy => ErrorKind::Closed,
@@ -154,6 +156,7 @@ fn retryability(code: Code, kind: ErrorKind) -> Retryability {
         | Code::NotEnoughReplicas
         | Code::NotEnoughReplicasAfterAppend
         | Code::KafkaStorageError
+        | Code::ConcurrentTransactions
         | Code::WaitingForCoordinator
         | Code::WaitCache
         | Code::InProgress
@@ -212,6 +215,7 @@ fn field(code: Code) -> Option<&'static str> {
         Code::InvalidGroupId => Some("group"),
         Code::InvalidSessionTimeout => Some("session_timeout"),
         Code::InvalidTimestamp => Some("timestamp"),
+        Code::InvalidTransactionTimeout => Some("transaction_timeout"),
         Code::InvalidRequiredAcks => Some("acks"),
         _ => None,
     }

@@ -39,6 +39,9 @@
 //!   returned, except for empty partitions. `consumer_group_info` requests the lag from the brokers.
 //! * The markers at the end of a transaction have offsets. `consumer_group_info` does not count them as lag if no record
 //!   follows the committed offset: it reads up to eight offsets after it to find out.
+//! * Transactions run on the runtime's blocking threads, one call at a time for each transactional producer, and end within
+//!   `operation_timeout` and 2 s. Such a producer never sends records again: after a failed record the transaction can only be
+//!   aborted.
 //!
 //! # Cancel safety
 //!

@@ -234,7 +234,10 @@ impl KafkaClient for ConfiguredClient {
     }
 
     fn capabilities(&self) -> KafkaCapabilities {
-        self.current().capabilities()
+        let mut capabilities = self.current().capabilities();
+        // The ids of this client are not those of the client that has the transactions.
+        capabilities.transactions = false;
+        capabilities
     }
 }
 

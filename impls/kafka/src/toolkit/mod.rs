@@ -19,7 +19,8 @@
 //! # Behaviour and limits
 //!
 //! * Stream processors deliver at least once. `ExactlyOnce` is [`Unsupported`](networking_spi::ErrorKind::Unsupported),
-//!   because [`KafkaClient`](networking_spi::kafka::KafkaClient) has no transactions.
+//!   because they do not use transactions. [`KafkaToolkit::client`] does not declare them either: the producers and consumers of
+//!   the client that was passed to the builder have other ids.
 //! * A [`SchemaRegistry`](crate::schema_registry::SchemaRegistry) keeps the schemas in memory.
 //! * Tuning and security apply to stream processors and to producers and consumers that are created through
 //!   [`KafkaToolkit::client`]. The client that was passed to the builder does not change. Changing the security needs a

@@ -1,6 +1,7 @@
 //! The client.
 
 mod builder;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +30,7 @@ use super::consumer::Consumer;
 use super::context::Callbacks;
 use super::control::{BlockingCalls, Control, interrupted};
 use super::group;
-use super::producer::Producer;
+use super::producer::{Producer, Transaction};
 use super::topic_watch::TopicWatch;
 use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
 
@@ -105,26 +106,7 @@ impl KafkaClient for RdKafkaClient {
         let inner = &self.inner;
         config.validate().in_operation(OPERATION)?;
         let settings = inner.settings.producer(&config).in_operation(OPERATION)?;
-        let full = || exhausted(OPERATION, "max_producers", inner.limits.producers);
-        if inner.producers.lock().len() >= inner.limits.producers {
-            return Err(full());
-        }
-        let callbacks = inner.callbacks.for_new_handle();
-        let counters = Arc::new(ProducerCounters::new(Arc::clone(&inner.counters)));
-        let limit = inner.settings.request_timeout;
-        let capabilities = inner.settings.capabilities;
-        let producer =
-            spawn_blocking(move || Producer::start(&settings, &config, capabilities, callbacks, counters, limit))
-                .await
-                .map_err(interrupted)??;
-        let id = ProducerId::new(inner.next_id("producer"));
-        let mut producers = inner.producers.lock();
-        // Checked again: other calls may have created producers meanwhile.
-        if producers.len() >= inner.limits.producers {
-            return Err(full());
-        }
-        producers.insert(id.clone(), Arc::new(producer));
-        Ok(id)
+        inner.add_producer(OPERATION, config, settings, None).await
     }
 
     async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
@@ -269,6 +251,7 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.close_producer";
         let closing = self.inner.producers.lock().remove(producer);
         let closing = closing.ok_or_else(|| NetworkError::not_found(OPERATION, "producer", producer))?;
+        closing.abort_open().await.in_operation(OPERATION)?;
         closing.flush(closing.delivery_timeout()).await.in_operation(OPERATION)
     }
 
@@ -292,6 +275,47 @@ impl KafkaClient for RdKafkaClient {
 }
 
 impl Inner {
+    /// Starts a producer, which is transactional if there is a transaction.
+    async fn add_producer(
+        &self,
+        operation: &'static str,
+        config: ProducerConfig,
+        settings: rdkafka::ClientConfig,
+        transaction: Option<Transaction>,
+    ) -> Result<ProducerId> {
+        let full = || exhausted(operation, "max_producers", self.limits.producers);
+        if self.producers.lock().len() >= self.limits.producers {
+            return Err(full());
+        }
+        let callbacks = self.callbacks.for_new_handle();
+        let counters = Arc::new(ProducerCounters::new(Arc::clone(&self.counters)));
+        let limit = self.settings.request_timeout;
+        let capabilities = self.settings.capabilities;
+        let start = move || {
+            Producer::start(
+                &settings,
+                &config,
+                capabilities,
+                callbacks,
+                counters,
+                limit,
+                transaction,
+            )
+        };
+        let producer = spawn_blocking(start)
+            .await
+            .map_err(interrupted)?
+            .in_operation(operation)?;
+        let id = ProducerId::new(self.next_id("producer"));
+        let mut producers = self.producers.lock();
+        // Checked again: other calls may have created producers meanwhile.
+        if producers.len() >= self.limits.producers {
+            return Err(full());
+        }
+        producers.insert(id.clone(), Arc::new(producer));
+        Ok(id)
+    }
+
     async fn control(&self) -> Result<&Arc<Control>> {
         let start = async || {
             Control::start(&self.settings, self.callbacks.for_new_handle())

@@ -4,6 +4,7 @@ mod batch;
 mod calls;
 mod delivery;
 mod limits;
+mod transaction;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use self::batch::Batch;
 use self::calls::Calls;
 use self::delivery::{DeliveryContext, InFlight, Pending, Resends, SingleRecords, timed_out};
 use self::limits::Limits;
+pub(super) use self::transaction::{Call, Transaction};
 use super::context::Callbacks;
 use super::control::on_dedicated_thread;
 use super::error;
@@ -61,6 +63,8 @@ pub(super) struct Producer {
     /// The free slots in the queue.
     places: Arc<Semaphore>,
     calls: Calls,
+    /// Present if the producer has a transactional id.
+    transaction: Option<Arc<Transaction>>,
     /// When the metadata of a missing topic was last requested.
     missing_topics: Mutex<HashMap<String, Instant>>,
     delivery_timeout: Duration,
@@ -78,6 +82,7 @@ impl Producer {
         callbacks: Callbacks,
         counters: Arc<ProducerCounters>,
         request_timeout: Duration,
+        transaction: Option<Transaction>,
     ) -> Result<Self> {
         let in_flight = Arc::<InFlight>::default();
         let resends = Arc::<Resends>::default();
@@ -86,7 +91,8 @@ impl Producer {
             counters: Arc::clone(&counters),
             in_flight: Arc::clone(&in_flight),
             resends: Arc::clone(&resends),
-            single: Some(Arc::new(SingleRecords::new(settings))),
+            // A second producer with the same transactional id would fence this one.
+            single: transaction.is_none().then(|| Arc::new(SingleRecords::new(settings))),
         };
         let handle = ThreadedProducer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka("kafka.create_producer", error))?;
@@ -99,6 +105,7 @@ impl Producer {
             limits: capabilities.topic_admin.then(|| Limits::new(config)),
             places: Arc::new(Semaphore::new(config.queue_size.min(Semaphore::MAX_PERMITS))),
             calls: Calls::default(),
+            transaction: transaction.map(Arc::new),
             missing_topics: Mutex::default(),
             delivery_timeout: config.delivery_timeout,
             request_timeout,
@@ -110,6 +117,27 @@ impl Producer {
     /// Sends all records, then waits for their delivery reports, for at most `delivery_timeout` in total. The results are in the
     /// order of the records.
     pub(super) async fn produce(self: &Arc<Self>, records: Vec<ProducerRecord>) -> Vec<Result<RecordMetadata>> {
+        let Some(transaction) = &self.transaction else {
+            return self.produce_in(None, records).await;
+        };
+        match transaction.open() {
+            Ok(number) => {
+                let results = self.produce_in(Some(number), records).await;
+                transaction.note(number, self.handle.as_ref(), results)
+            }
+            Err(error) => {
+                self.counters.count_errors(records.len() as u64);
+                records.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    /// Sends records, in the transaction of this number if there is one.
+    async fn produce_in(
+        self: &Arc<Self>,
+        number: Option<u64>,
+        records: Vec<ProducerRecord>,
+    ) -> Vec<Result<RecordMetadata>> {
         let deadline = Instant::now() + self.delivery_timeout.min(MAX_DELIVERY_TIMEOUT);
         let batch = Arc::new(Batch::new(records.len(), self.calls.begin()));
         match self
@@ -117,13 +145,13 @@ impl Producer {
             .as_ref()
             .and_then(|limits| limits.turn(&self.resends, &records))
         {
-            None => self.enqueue_all(&batch, records, deadline).await,
+            None => self.enqueue_all(&batch, number, records, deadline).await,
             // Not in this future: a caller that polls it once, and then waits for a flush, must not wait forever.
             Some(turn) => {
                 let (producer, batch) = (Arc::clone(self), Arc::clone(&batch));
                 tokio::spawn(async move {
                     let _turn = turn.await;
-                    producer.enqueue_all(&batch, records, deadline).await;
+                    producer.enqueue_all(&batch, number, records, deadline).await;
                 });
             }
         }
@@ -137,12 +165,18 @@ impl Producer {
     }
 
     /// Passes records to librdkafka.
-    async fn enqueue_all(&self, batch: &Arc<Batch>, records: Vec<ProducerRecord>, deadline: Instant) {
+    async fn enqueue_all(
+        &self,
+        batch: &Arc<Batch>,
+        number: Option<u64>,
+        records: Vec<ProducerRecord>,
+        deadline: Instant,
+    ) {
         for (index, record) in records.into_iter().enumerate() {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 yield_now().await;
             }
-            if let Err(error) = self.enqueue(batch, index, record, deadline).await {
+            if let Err(error) = self.enqueue(batch, number, index, record, deadline).await {
                 batch.complete(index, Err(error), || self.counters.count_errors(1));
             }
         }
@@ -163,7 +197,14 @@ impl Producer {
         self.counters.snapshot(self.in_flight.count())
     }
 
-    async fn enqueue(&self, batch: &Arc<Batch>, index: usize, record: ProducerRecord, deadline: Instant) -> Result<()> {
+    async fn enqueue(
+        &self,
+        batch: &Arc<Batch>,
+        number: Option<u64>,
+        index: usize,
+        record: ProducerRecord,
+        deadline: Instant,
+    ) -> Result<()> {
         record.validate()?;
         self.capabilities.check_record(PRODUCE, &record)?;
         let timestamp = record.timestamp.map(to_millis).transpose()?;
@@ -199,6 +240,9 @@ impl Producer {
             _place: place,
         });
         loop {
+            if let (Some(transaction), Some(number)) = (&self.transaction, number) {
+                transaction.check_sending(number)?;
+            }
             let (error, returned) = match self.send(&record, pending, alone) {
                 Ok(()) => return Ok(()),
                 Err(rejected) => rejected,
@@ -322,7 +366,10 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
+        let Some(handle) = self.handle.take() else { return };
+        if let Some(transaction) = &self.transaction {
+            Self::close_transaction(transaction, handle);
+        } else {
             on_dedicated_thread("kafka-close-producer", move || drop(handle));
         }
     }

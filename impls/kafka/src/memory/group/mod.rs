@@ -4,6 +4,8 @@
 //! Each member gives up its revoked partitions in its next call to consume; after that the new owner takes them. Until a
 //! member gives up a partition, it may commit its offsets.
 
+mod pending;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,7 +25,7 @@ use super::topics::Topics;
 
 /// A consumer group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(in crate::memory) struct Group {
     name: String,
     /// Increases whenever a member may have partitions to give up or to take.
     epoch: AtomicU64,
@@ -39,6 +41,8 @@ struct Inner {
     target: HashMap<TopicPartition, u64>,
     owners: HashMap<TopicPartition, u64>,
     committed: BTreeMap<TopicPartition, i64>,
+    /// Partitions with offsets that open transactions will commit, and how many do.
+    pending: HashMap<TopicPartition, usize>,
 }
 
 #[derive(Debug)]
@@ -56,16 +60,16 @@ struct Member {
 
 /// State that a consumer shares with its group.
 #[derive(Debug)]
-pub(super) struct MemberLink {
+pub(in crate::memory) struct MemberLink {
     /// Notified when records may be available, and when the member may have partitions to take or to give up.
-    pub(super) wake: Arc<Notify>,
+    pub(in crate::memory) wake: Arc<Notify>,
     last_poll: AtomicU64,
     polling: AtomicUsize,
     fenced: AtomicBool,
 }
 
 impl MemberLink {
-    pub(super) fn new() -> Self {
+    pub(in crate::memory) fn new() -> Self {
         Self {
             wake: Arc::new(Notify::new()),
             last_poll: AtomicU64::new(0),
@@ -74,41 +78,41 @@ impl MemberLink {
         }
     }
 
-    pub(super) fn begin_poll(&self) {
+    pub(in crate::memory) fn begin_poll(&self) {
         self.polling.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn end_poll(&self, now: Duration) {
+    pub(in crate::memory) fn end_poll(&self, now: Duration) {
         self.last_poll.store(nanos(now), Ordering::Release);
         self.polling.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Whether several calls to consume are in progress.
-    pub(super) fn polls_concurrently(&self) -> bool {
+    pub(in crate::memory) fn polls_concurrently(&self) -> bool {
         self.polling.load(Ordering::Acquire) > 1
     }
 }
 
 /// Identifies the consumer that calls the group.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct MemberRef<'c> {
+pub(in crate::memory) struct MemberRef<'c> {
     /// The number that [`Group::join`] returned.
-    pub(super) number: u64,
-    pub(super) config: &'c ConsumerConfig,
-    pub(super) link: &'c Arc<MemberLink>,
+    pub(in crate::memory) number: u64,
+    pub(in crate::memory) config: &'c ConsumerConfig,
+    pub(in crate::memory) link: &'c Arc<MemberLink>,
 }
 
 /// The changes that bring a member to the current assignment.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(in crate::memory) struct Changes {
     /// The epoch after these changes.
-    pub(super) epoch: u64,
+    pub(in crate::memory) epoch: u64,
     /// Partitions to take, with their committed offsets.
-    pub(super) taken: Vec<(Arc<Topic>, TopicPartition, Option<i64>)>,
+    pub(in crate::memory) taken: Vec<(Arc<Topic>, TopicPartition, Option<i64>)>,
 }
 
 impl Group {
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::memory) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             epoch: AtomicU64::new(1),
@@ -119,7 +123,7 @@ impl Group {
 
     /// Adds a member. A static member replaces the member with the same instance id, without a rebalance if both subscribe to
     /// the same topics (KIP-345).
-    pub(super) fn join(&self, topics: &Topics, config: &ConsumerConfig, link: &Arc<MemberLink>) -> u64 {
+    pub(in crate::memory) fn join(&self, topics: &Topics, config: &ConsumerConfig, link: &Arc<MemberLink>) -> u64 {
         let now = topics.clock().elapsed();
         link.last_poll.store(nanos(now), Ordering::Release);
         let mut inner = self.inner.lock();
@@ -128,18 +132,18 @@ impl Group {
     }
 
     /// Whether a member at `epoch` is up to date. Takes no lock, because this is the usual case.
-    pub(super) fn is_settled(&self, epoch: u64, now: Duration) -> bool {
+    pub(in crate::memory) fn is_settled(&self, epoch: u64, now: Duration) -> bool {
         self.epoch.load(Ordering::Acquire) == epoch && nanos(now) < self.next_check.load(Ordering::Acquire)
     }
 
     /// When the next member may expire. Waiting calls must check the group again at this time.
-    pub(super) fn next_check(&self) -> Duration {
+    pub(in crate::memory) fn next_check(&self) -> Duration {
         Duration::from_nanos(self.next_check.load(Ordering::Acquire))
     }
 
     /// Brings a member to the current assignment. Calls `give_up` with each revoked partition of `held`, and returns the
     /// partitions to take. Returns `None` if the member was removed from the group and must join again.
-    pub(super) fn follow(
+    pub(in crate::memory) fn follow(
         &self,
         topics: &Topics,
         member: MemberRef<'_>,
@@ -161,6 +165,7 @@ impl Group {
             members,
             owners,
             committed,
+            pending,
             ..
         } = &mut *inner;
         let target = &members[&number].target;
@@ -182,6 +187,8 @@ impl Group {
             let kept = held.contains(partition) && owners.get(partition) == Some(&number);
             if free
                 && !kept
+                // Otherwise messages whose offsets a transaction commits would be read again.
+                && !pending.contains_key(partition)
                 && let Some(topic) = topics.get(&partition.topic)
             {
                 owners.insert(partition.clone(), number);
@@ -200,7 +207,7 @@ impl Group {
     }
 
     /// Removes a member. A static member keeps its partitions until its session times out (KIP-345).
-    pub(super) fn leave(&self, topics: &Topics, member: MemberRef<'_>) {
+    pub(in crate::memory) fn leave(&self, topics: &Topics, member: MemberRef<'_>) {
         if member.config.group_instance_id.is_some() {
             self.disconnect(topics, member);
             return;
@@ -212,7 +219,7 @@ impl Group {
     }
 
     /// Marks a member as disconnected. Other members get its partitions when its session times out.
-    pub(super) fn disconnect(&self, topics: &Topics, member: MemberRef<'_>) {
+    pub(in crate::memory) fn disconnect(&self, topics: &Topics, member: MemberRef<'_>) {
         let now = topics.clock().elapsed();
         let mut inner = self.inner.lock();
         if inner.is_member(member)
@@ -225,31 +232,16 @@ impl Group {
     }
 
     /// Commits offsets of a member: all of them or none.
-    pub(super) fn commit(&self, topics: &Topics, member: MemberRef<'_>, offsets: Vec<PartitionOffset>) -> Result<()> {
+    pub(in crate::memory) fn commit(
+        &self,
+        topics: &Topics,
+        member: MemberRef<'_>,
+        offsets: Vec<PartitionOffset>,
+    ) -> Result<()> {
         const OPERATION: &str = "kafka.commit_offsets";
         let mut inner = self.inner.lock();
         self.expire_members(&mut inner, topics, topics.clock().elapsed());
-        if member.link.is_fenced() {
-            return Err(self.fenced(OPERATION));
-        }
-        if !inner.members.contains_key(&member.number) {
-            return Err(
-                NetworkError::new(ErrorKind::Conflict, OPERATION, "this member was removed from the group")
-                    .with_context(context::GROUP, &self.name),
-            );
-        }
-        if let Some(foreign) = offsets
-            .iter()
-            .find(|offset| inner.owners.get(&offset.partition) != Some(&member.number))
-        {
-            return Err(NetworkError::new(
-                ErrorKind::Conflict,
-                OPERATION,
-                "the partition is not assigned to this member",
-            )
-            .with_context(context::GROUP, &self.name)
-            .with_context(context::PARTITION, foreign.partition.to_string()));
-        }
+        self.check_owner(&inner, member, &offsets, OPERATION)?;
         inner
             .committed
             .extend(offsets.into_iter().map(|offset| (offset.partition, offset.offset)));
@@ -257,12 +249,12 @@ impl Group {
     }
 
     /// The committed offset of a partition.
-    pub(super) fn committed(&self, partition: &TopicPartition) -> Option<i64> {
+    pub(in crate::memory) fn committed(&self, partition: &TopicPartition) -> Option<i64> {
         self.inner.lock().committed.get(partition).copied()
     }
 
     /// Rebalances after a topic was created or deleted. The committed offsets of a deleted topic are removed.
-    pub(super) fn topic_changed(&self, topics: &Topics, topic: &str, deleted: bool) {
+    pub(in crate::memory) fn topic_changed(&self, topics: &Topics, topic: &str, deleted: bool) {
         let mut inner = self.inner.lock();
         if deleted {
             inner.committed.retain(|partition, _| partition.topic != topic);
@@ -279,14 +271,14 @@ impl Group {
     }
 
     /// Whether the group has neither members nor committed offsets.
-    pub(super) fn is_unused(&self, topics: &Topics) -> bool {
+    pub(in crate::memory) fn is_unused(&self, topics: &Topics) -> bool {
         let mut inner = self.inner.lock();
         self.expire_members(&mut inner, topics, topics.clock().elapsed());
-        inner.members.is_empty() && inner.committed.is_empty()
+        inner.members.is_empty() && inner.committed.is_empty() && inner.pending.is_empty()
     }
 
     /// The state, members and committed offsets of the group.
-    pub(super) fn info(&self, topics: &Topics) -> ConsumerGroupInfo {
+    pub(in crate::memory) fn info(&self, topics: &Topics) -> ConsumerGroupInfo {
         let mut inner = self.inner.lock();
         self.expire_members(&mut inner, topics, topics.clock().elapsed());
         let mut assignments = BTreeMap::<u64, Vec<TopicPartition>>::new();
@@ -309,9 +301,15 @@ impl Group {
         let offsets = partitions
             .into_iter()
             .filter_map(|partition| {
-                let latest = topics.get(&partition.topic)?.partition(partition.partition)?.end();
+                let topic = topics.get(&partition.topic)?;
+                let log = topic.partition(partition.partition)?;
                 let committed = inner.committed.get(&partition).copied();
-                Some(GroupOffset::new(partition, committed, latest))
+                let mut offset = GroupOffset::new(partition, committed, log.end());
+                // The ends of transactions are no records to read.
+                if committed.is_some_and(|next| log.has_only_control_records(next)) {
+                    offset.lag = Some(0);
+                }
+                Some(offset)
             })
             .collect();
         ConsumerGroupInfo::new(&self.name, inner.state(), members, offsets)
@@ -488,7 +486,7 @@ impl MemberLink {
     }
 
     /// Whether a member with the same instance id replaced this one.
-    pub(super) fn is_fenced(&self) -> bool {
+    pub(in crate::memory) fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Acquire)
     }
 }
