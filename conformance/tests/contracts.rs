@@ -40,6 +40,13 @@ fn kafka() {
 
 #[cfg(feature = "kafka")]
 #[test]
+fn kafka_admin() {
+    networking_conformance::kafka_admin::suite()
+        .assert_matches_contract("KADM", include_str!("../../docs/contract/kafka_admin.md"));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
 fn kafka_extended() {
     networking_conformance::kafka_extended::suite()
         .assert_matches_contract("KAFKAX", include_str!("../../docs/contract/kafka_extended.md"));

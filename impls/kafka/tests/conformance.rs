@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
-use networking_conformance::kafka_extended;
 use networking_conformance::runner::Runner;
+use networking_conformance::{kafka_admin, kafka_extended};
 use networking_spi::kafka::KafkaCapabilities;
 
 use self::memory_harness::MemoryHarness;
@@ -42,6 +42,11 @@ fn main() -> ExitCode {
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(false)))
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(true)))
             .add(kafka_extended::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
+            .add(kafka_admin::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_admin::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_admin::suite(), || {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
