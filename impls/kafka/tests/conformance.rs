@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     match std::env::var("KAFKA_BOOTSTRAP") {
         Ok(bootstrap) => {
             let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
+            let (admin, new_admin) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
                     Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
@@ -31,6 +32,10 @@ fn main() -> ExitCode {
                 })
                 .add(kafka_extended::suite(), move || {
                     Arc::new(RealCluster::new(&extended, false))
+                })
+                .add(kafka_admin::suite(), move || Arc::new(RealCluster::new(&admin, false)))
+                .add(kafka_admin::suite(), move || {
+                    Arc::new(RealCluster::new(&new_admin, true))
                 })
                 .run()
         }
