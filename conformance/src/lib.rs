@@ -65,6 +65,7 @@
 //! | [`endpoint`] | the same for the sources and sinks of bridges |
 //! | [`kafka_extended`] | the same for the extended operations of Kafka |
 //! | [`kafka_transactions`] | the same for the transactions of Kafka |
+//! | [`kafka_admin`] | the same for the administration of Kafka |
 //! | [`http::hostile`] | a server that violates the HTTP protocol; a seed makes it reproducible |
 //! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
 //!
@@ -75,7 +76,7 @@
 //! | `http` | yes | [`http`], with a loopback server on hyper |
 //! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
 //! | `circuit-breaker` | yes | [`circuit_breaker`] |
-//! | `kafka` | yes | [`kafka`], [`kafka_extended`], [`kafka_transactions`] |
+//! | `kafka` | yes | [`kafka`], [`kafka_extended`], [`kafka_transactions`], [`kafka_admin`] |
 //! | `bridge` | yes | [`bridge`] and [`endpoint`] |
 //! | `runner` | yes | [`runner`], on libtest-mimic |
 //! | `proof` | no | [`proof`], and [`Suite`]'s checks of saboteurs and contracts |
@@ -116,6 +117,8 @@ pub mod endpoint;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
+pub mod kafka_admin;
 #[cfg(feature = "kafka")]
 pub mod kafka_extended;
 #[cfg(feature = "kafka")]

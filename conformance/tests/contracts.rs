@@ -40,11 +40,19 @@ fn kafka() {
 
 #[cfg(feature = "kafka")]
 #[test]
+fn kafka_admin() {
+    networking_conformance::kafka_admin::suite()
+        .assert_matches_contract("KADM", include_str!("../../docs/contract/kafka_admin.md"));
+}
+
+#[cfg(feature = "kafka")]
+#[test]
 fn kafka_transactions() {
     networking_conformance::kafka_transactions::suite()
         .assert_matches_contract("KTX", include_str!("../../docs/contract/kafka_transactions.md"));
 }
 
+#[cfg(feature = "kafka")]
 #[test]
 fn kafka_extended() {
     networking_conformance::kafka_extended::suite()

@@ -31,6 +31,8 @@ pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "kafka")]
+pub mod kafka_admin;
+#[cfg(feature = "kafka")]
 pub mod kafka_extended;
 #[cfg(feature = "kafka")]
 pub mod kafka_transactions;

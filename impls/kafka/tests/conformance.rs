@@ -9,9 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
-use networking_conformance::kafka_extended;
-use networking_conformance::kafka_transactions;
 use networking_conformance::runner::Runner;
+use networking_conformance::{kafka_admin, kafka_extended, kafka_transactions};
 use networking_spi::kafka::KafkaCapabilities;
 
 use self::memory_harness::MemoryHarness;
@@ -24,6 +23,7 @@ fn main() -> ExitCode {
         Ok(bootstrap) => {
             let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
             let (transactions, new_transactions) = (bootstrap.clone(), bootstrap.clone());
+            let (admin, new_admin) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
                     Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
@@ -40,6 +40,10 @@ fn main() -> ExitCode {
                 .add(kafka_transactions::suite(), move || {
                     Arc::new(RealCluster::new(&new_transactions, true))
                 })
+                .add(kafka_admin::suite(), move || Arc::new(RealCluster::new(&admin, false)))
+                .add(kafka_admin::suite(), move || {
+                    Arc::new(RealCluster::new(&new_admin, true))
+                })
                 .run()
         }
         Err(_) => runner
@@ -55,6 +59,11 @@ fn main() -> ExitCode {
             .add(kafka_transactions::suite(), || Arc::new(MemoryHarness::new(false)))
             .add(kafka_transactions::suite(), || Arc::new(MemoryHarness::new(true)))
             .add(kafka_transactions::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
+            .add(kafka_admin::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_admin::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_admin::suite(), || {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_admin::KafkaAdminHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
@@ -14,8 +15,8 @@ use networking_kafka::memory::{MemoryCluster, MemoryKafka};
 use networking_kafka::schema_registry::SchemaRegistry;
 use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::kafka::{
-    CompatibilityLevel, ConsumerId, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities,
-    KafkaTransactions, NewTopic, ProducerRecord, SchemaType, TransactionalProducerConfig,
+    CompatibilityLevel, ConsumerId, KafkaAdmin, KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaExtended,
+    KafkaExtendedCapabilities, KafkaTransactions, NewTopic, ProducerRecord, SchemaType, TransactionalProducerConfig,
 };
 use parking_lot::Mutex;
 
@@ -84,7 +85,15 @@ impl MemoryHarness {
     /// A cluster whose clients have only these capabilities.
     pub(crate) fn limited(capabilities: KafkaCapabilities) -> Self {
         Self {
-            cluster: MemoryCluster::builder().capabilities(capabilities).build(),
+            cluster: {
+                let admin = if capabilities == KafkaCapabilities::none() {
+                    KafkaAdminCapabilities::none()
+                } else {
+                    KafkaAdminCapabilities::all()
+                };
+                let builder = MemoryCluster::builder().capabilities(capabilities);
+                builder.admin_capabilities(admin).build()
+            },
             capabilities: Box::leak(Box::new(capabilities)),
             ..Self::new(false)
         }
@@ -203,6 +212,27 @@ impl KafkaTransactionsHarness for MemoryHarness {
             client: Arc::new(client.clone()),
             transactions: Arc::new(client),
         })
+    }
+}
+
+#[async_trait]
+impl KafkaAdminHarness for MemoryHarness {
+    async fn admin(&self) -> Result<Arc<dyn KafkaAdmin>, Failure> {
+        let client = self.cluster.client();
+        if self.behind_pointers {
+            let boxed: Box<dyn KafkaAdmin> = Box::new(client);
+            let shared: Arc<Box<dyn KafkaAdmin>> = Arc::new(boxed);
+            return Ok(Arc::new(shared));
+        }
+        Ok(Arc::new(client))
+    }
+
+    fn admin_capabilities(&self) -> &'static KafkaAdminCapabilities {
+        if *self.capabilities == KafkaCapabilities::none() {
+            const { &KafkaAdminCapabilities::none() }
+        } else {
+            const { &KafkaAdminCapabilities::all() }
+        }
     }
 }
 

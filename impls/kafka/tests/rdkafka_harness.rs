@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
+use networking_conformance::kafka_admin::KafkaAdminHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
 use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, Failure, Harness};
@@ -14,7 +15,8 @@ use networking_kafka::schema_registry::SchemaRegistry;
 use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{
-    CompatibilityLevel, KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, NewTopic, SchemaType,
+    CompatibilityLevel, KafkaAdmin, KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaExtended,
+    KafkaExtendedCapabilities, NewTopic, SchemaType,
 };
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -291,6 +293,18 @@ impl KafkaTransactionsHarness for Mock {
             client: Arc::new(client.clone()),
             transactions: Arc::new(client),
         })
+    }
+}
+
+/// The mock cluster has no administrative requests, so only the real cluster has this harness.
+#[async_trait]
+impl KafkaAdminHarness for RealCluster {
+    async fn admin(&self) -> Result<Arc<dyn KafkaAdmin>, Failure> {
+        Ok(Arc::new(self.connect()?))
+    }
+
+    fn admin_capabilities(&self) -> &'static KafkaAdminCapabilities {
+        const { &KafkaAdminCapabilities::all() }
     }
 }
 

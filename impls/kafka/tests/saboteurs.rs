@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use networking_conformance::Outcome;
 use networking_conformance::kafka::{KafkaHarness, suite};
+use networking_conformance::kafka_admin;
 use networking_conformance::kafka_extended;
 use networking_conformance::kafka_transactions;
 use networking_conformance::proof::kafka::{Saboteur, SaboteurHarness};
+use networking_conformance::proof::kafka_admin as admin;
 use networking_conformance::proof::kafka_extended as extended;
 use networking_conformance::proof::kafka_transactions as transactions;
 use networking_spi::kafka::KafkaCapabilities;
@@ -49,9 +51,23 @@ fn each_saboteur_of_transactions_is_caught_by_exactly_the_cases_it_names() {
 }
 
 #[test]
+fn each_saboteur_of_the_administration_is_caught_by_exactly_the_cases_it_names() {
+    let saboteurs = admin::Saboteur::ALL.iter().copied();
+    kafka_admin::suite().assert_catches(saboteurs, admin::Saboteur::caught_by, |saboteur| {
+        Arc::new(admin::SaboteurHarness::new(MemoryHarness::new(false), saboteur))
+    });
+}
+
+#[test]
 fn each_case_of_transactions_catches_a_saboteur() {
     let saboteurs = transactions::Saboteur::ALL.iter();
     kafka_transactions::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
+}
+
+#[test]
+fn each_case_of_the_administration_catches_a_saboteur() {
+    let saboteurs = admin::Saboteur::ALL.iter();
+    kafka_admin::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
 type Remove = fn(&mut KafkaCapabilities);

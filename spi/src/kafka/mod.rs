@@ -1,11 +1,13 @@
 //! Kafka: the client, its extended operations, and their values.
 //!
 //! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
-//! processing, schemas, diagnostics, tuning and security. [`KafkaTransactions`] adds transactions.
+//! processing, schemas, diagnostics, tuning and security. [`KafkaTransactions`] adds transactions, and [`KafkaAdmin`]
+//! administers a cluster.
 //!
 //! As in Kafka, a committed offset is the **next** offset to read. [`KafkaMessage::next_offset`] returns it.
 
 mod admin;
+mod administration;
 mod assignment;
 mod client;
 mod consumer;
@@ -24,6 +26,11 @@ mod transactions;
 pub use admin::{
     ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, NewTopic, PartitionMetadata, TopicMetadata,
     TopicPartition, validate_topic_name,
+};
+pub use administration::{
+    BrokerInfo, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource,
+    GroupDescription, GroupKind, GroupListing, KafkaAdmin, KafkaAdminCapabilities, OffsetTarget, TopicListing,
+    validate_changes, validate_reset,
 };
 pub use assignment::ConsumerAssignment;
 pub use client::{KafkaClient, KafkaClientExt, message_stream};
@@ -48,6 +55,8 @@ pub use stream::{
 pub use support::KafkaCapabilities;
 pub use transactions::{KafkaTransactions, TransactionRemedy, TransactionalProducerConfig};
 
+#[cfg(any(test, feature = "mock"))]
+pub use administration::MockKafkaAdmin;
 #[cfg(any(test, feature = "mock"))]
 pub use client::MockKafkaClient;
 #[cfg(any(test, feature = "mock"))]

@@ -7,7 +7,7 @@ use networking_spi::bridge::{BridgeSink, BridgeSource, CommunicationBridge};
 use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, ErrorClassifier};
 use networking_spi::clock::Clock;
 use networking_spi::http::{BodySource, HttpClient, HttpExtended, Interceptor, RetryPredicate};
-use networking_spi::kafka::{KafkaClient, KafkaExtended, KafkaTransactions, StreamProcessor};
+use networking_spi::kafka::{KafkaAdmin, KafkaClient, KafkaExtended, KafkaTransactions, StreamProcessor};
 use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketHandler};
 
 fn shareable<T: Debug + Send + Sync + 'static + ?Sized>() {}
@@ -24,6 +24,7 @@ macro_rules! dyn_compatible {
 dyn_compatible!(
     HttpClient,
     HttpExtended,
+    KafkaAdmin,
     KafkaClient,
     KafkaExtended,
     KafkaTransactions,
@@ -59,6 +60,7 @@ pointers_implement!(
     pointers_to_http_clients_are_http_clients: HttpClient,
     pointers_to_extended_http_are_extended_http: HttpExtended,
     pointers_to_kafka_clients_are_kafka_clients: KafkaClient,
+    pointers_to_kafka_admins_are_kafka_admins: KafkaAdmin,
     pointers_to_extended_kafka_are_extended_kafka: KafkaExtended,
     pointers_to_transactions_are_transactions: KafkaTransactions,
     pointers_to_breakers_are_breakers: CircuitBreaker,

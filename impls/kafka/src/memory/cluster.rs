@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use networking_spi::clock::Clock;
 use networking_spi::error::context;
-use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, NewTopic};
+use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, NewTopic, PartitionOffset};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
 
+use super::broker_settings::Administration;
 use super::client_ids::ClientIds;
 use super::coordinator::Coordinator;
 use super::fault::Faults;
@@ -28,6 +29,7 @@ pub(super) struct Cluster {
     pub(super) capabilities: KafkaCapabilities,
     pub(super) client_ids: ClientIds,
     pub(super) coordinator: Coordinator,
+    pub(super) administration: Administration,
     next_number: AtomicU64,
     groups: RwLock<HashMap<String, Arc<Group>>>,
 }
@@ -42,7 +44,12 @@ pub(super) struct Limits {
 }
 
 impl Cluster {
-    pub(super) fn new(topics: Topics, limits: Limits, capabilities: KafkaCapabilities) -> Self {
+    pub(super) fn new(
+        topics: Topics,
+        limits: Limits,
+        capabilities: KafkaCapabilities,
+        administration: Administration,
+    ) -> Self {
         Self {
             topics,
             faults: Faults::default(),
@@ -50,6 +57,7 @@ impl Cluster {
             capabilities,
             client_ids: ClientIds::default(),
             coordinator: Coordinator::new(),
+            administration,
             next_number: AtomicU64::new(0),
             groups: RwLock::default(),
         }
@@ -99,23 +107,74 @@ impl Cluster {
     pub(super) fn join_group(&self, config: &ConsumerConfig, link: &Arc<MemberLink>) -> Result<(Arc<Group>, u64)> {
         // The lock is held while the consumer joins: otherwise the group could be removed before it has a member.
         let mut groups = self.groups.write();
-        if !groups.contains_key(&config.group) {
-            if groups.len() >= self.limits.groups {
-                groups.retain(|_, group| !group.is_unused(&self.topics));
-            }
-            if groups.len() >= self.limits.groups {
-                return Err(NetworkError::new(
-                    ErrorKind::Exhausted,
-                    "kafka.create_consumer",
-                    "the cluster has reached its limit of groups",
-                )
-                .with_context(context::LIMIT, self.limits.groups.to_string()));
-            }
-            groups.insert(config.group.clone(), Arc::new(Group::new(&config.group)));
-        }
-        let group = groups[&config.group].clone();
+        let group = self.group_or_new(&mut groups, &config.group, "kafka.create_consumer")?;
         let member = group.join(&self.topics, config, link);
         Ok((group, member))
+    }
+
+    fn group_or_new(
+        &self,
+        groups: &mut HashMap<String, Arc<Group>>,
+        name: &str,
+        operation: &'static str,
+    ) -> Result<Arc<Group>> {
+        if let Some(group) = groups.get(name) {
+            return Ok(Arc::clone(group));
+        }
+        if groups.len() >= self.limits.groups {
+            groups.retain(|_, group| !group.is_unused(&self.topics));
+        }
+        if groups.len() >= self.limits.groups {
+            return Err(NetworkError::new(
+                ErrorKind::Exhausted,
+                operation,
+                "the cluster has reached its limit of groups",
+            )
+            .with_context(context::LIMIT, self.limits.groups.to_string()));
+        }
+        let group = Arc::new(Group::new(name));
+        groups.insert(name.to_owned(), Arc::clone(&group));
+        Ok(group)
+    }
+
+    /// The state of all groups, ordered by name.
+    pub(super) fn groups(&self) -> Vec<ConsumerGroupInfo> {
+        let groups: Vec<_> = self.groups.read().values().cloned().collect();
+        let mut all: Vec<_> = groups.iter().map(|group| group.info(&self.topics)).collect();
+        all.sort_by(|left, right| left.group.cmp(&right.group));
+        all
+    }
+
+    /// Removes a group and its committed offsets. Fails while it has members.
+    pub(super) fn delete_group(&self, name: &str, operation: &'static str) -> Result<()> {
+        // The lock is held meanwhile, so that no consumer joins the group.
+        let mut groups = self.groups.write();
+        let Some(group) = groups.get(name) else {
+            return Err(NetworkError::not_found(operation, "group", name));
+        };
+        group.ensure_empty(&self.topics, operation)?;
+        groups.remove(name);
+        Ok(())
+    }
+
+    /// Sets committed offsets of a group. Creates the group if it does not exist. Fails while it has members.
+    pub(super) fn reset_group(&self, name: &str, offsets: &[PartitionOffset], operation: &'static str) -> Result<()> {
+        let mut groups = self.groups.write();
+        self.group_or_new(&mut groups, name, operation)?
+            .reset(&self.topics, offsets, operation)
+    }
+
+    /// Increases the number of partitions of a topic, and rebalances its groups.
+    pub(super) fn grow_topic(&self, name: &str, total: usize, operation: &'static str) -> Result<()> {
+        self.topics.grow(name, total, operation)?;
+        self.notify_groups(name, false);
+        Ok(())
+    }
+
+    /// The largest batch that the leader of a partition accepts, in bytes.
+    pub(super) fn largest_batch(&self, partition: i32) -> usize {
+        self.administration
+            .largest_batch(partition % self.topics.rules().brokers)
     }
 
     /// Removes a group that has neither members nor committed offsets.

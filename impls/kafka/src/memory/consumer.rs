@@ -35,8 +35,8 @@ pub(super) struct Consumer {
     link: Arc<MemberLink>,
     counters: ConsumerCounters,
     _client_id: Option<ClientIdUse>,
-    /// The topics when the consumer was created. A topic that was created later is read from its first record.
-    first_topics: HashMap<String, Weak<Topic>>,
+    /// The partitions when the consumer was created. One that was created later is read from its first record.
+    first_partitions: HashMap<String, Vec<Weak<Partition>>>,
     /// Whether only records of committed transactions are read.
     reads_committed: bool,
     state: Mutex<State>,
@@ -95,11 +95,11 @@ impl Consumer {
             cursor: 0,
             closed: false,
         };
-        let first_topics = config.topics.iter().filter_map(|name| {
+        let first_partitions = config.topics.iter().filter_map(|name| {
             let topic = cluster.topics.get(name)?;
-            Some((name.clone(), Arc::downgrade(&topic)))
+            Some((name.clone(), topic.partitions.iter().map(Arc::downgrade).collect()))
         });
-        let first_topics = first_topics.collect();
+        let first_partitions = first_partitions.collect();
         let isolation = cluster.capabilities.isolation_level(&config);
         let consumer = Self {
             reads_committed: isolation == IsolationLevel::ReadCommitted,
@@ -110,7 +110,7 @@ impl Consumer {
             link,
             counters,
             _client_id: client_id,
-            first_topics,
+            first_partitions,
             state: Mutex::new(state),
         };
         consumer.follow(&mut consumer.state.lock())?;
@@ -322,11 +322,12 @@ impl Consumer {
         });
     }
 
-    /// The start offset in a partition without a committed offset. A topic that did not exist when the consumer was created
+    /// The start offset in a partition without a committed offset. A partition that did not exist when the consumer was created
     /// is read from its first record: `latest` means that no later record is missed.
     fn start(&self, owned: &Owned) -> Option<i64> {
-        let first = self.first_topics.get(&owned.partition.topic);
-        let is_new = !first.is_some_and(|first| Weak::ptr_eq(first, &Arc::downgrade(&owned.topic)));
+        let first = self.first_partitions.get(&owned.partition.topic);
+        let first = first.and_then(|first| first.get(usize::try_from(owned.partition.partition).ok()?));
+        let is_new = !first.is_some_and(|first| std::ptr::eq(first.as_ptr(), owned.log()));
         match self.config.offset_reset {
             OffsetReset::Latest if is_new => Some(owned.log().start()),
             _ => self.reset(owned.log()),

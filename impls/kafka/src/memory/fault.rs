@@ -15,8 +15,8 @@ pub enum FaultPoint {
     Consume,
     /// A commit. With [`Fault::on_topic`]: by a consumer that subscribes to the topic.
     Commit,
-    /// Creating or deleting a topic, and requesting the metadata of a topic or the state of a group. With
-    /// [`Fault::on_topic`]: only operations on the topic.
+    /// Creating or deleting a topic, requesting the metadata of a topic or the state of a group, and the operations of
+    /// [`KafkaAdmin`](networking_spi::kafka::KafkaAdmin). With [`Fault::on_topic`]: only operations on the topic.
     Admin,
     /// Registering a transactional producer, sending offsets to a transaction, committing and aborting it. Not with
     /// [`Fault::on_topic`]. The remedy of a transient error is to retry, that of others to abort.

@@ -128,6 +128,27 @@ impl Log {
         }
     }
 
+    /// Drops the records before an offset, which must not be after the end.
+    pub(super) fn delete_before(&mut self, offset: i64) {
+        while self.start < offset.min(self.end) {
+            self.drop_first();
+        }
+    }
+
+    /// Replaces the limits. Records beyond them are dropped by the next append or [`expire`](Self::expire).
+    pub(super) fn set_retention(&mut self, retention: Retention) {
+        self.retention = retention;
+    }
+
+    /// The offset of the first record that has this timestamp, in milliseconds, or a later one. The end if there is none.
+    pub(super) fn offset_at(&self, timestamp_millis: u64) -> i64 {
+        let found = (self.start..self.end).find(|offset| {
+            let (segment, slot) = self.locate(*offset);
+            self.segments[segment][slot].timestamp_millis >= timestamp_millis
+        });
+        found.unwrap_or(self.end)
+    }
+
     /// Whether retention limits the age of records.
     pub(super) const fn has_age_limit(&self) -> bool {
         self.retention.age.is_some()

@@ -8,8 +8,9 @@ use std::time::Duration;
 use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::clock::Clock;
-use networking_spi::kafka::{KafkaCapabilities, NewTopic};
+use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, NewTopic};
 
+use super::broker_settings::Administration;
 use super::client::MemoryKafka;
 use super::cluster::{Cluster, Limits};
 use super::fault::Fault;
@@ -139,6 +140,8 @@ pub struct MemoryClusterBuilder {
     rules: TopicRules,
     limits: Limits,
     capabilities: KafkaCapabilities,
+    admin_capabilities: KafkaAdminCapabilities,
+    racks: Vec<String>,
 }
 
 impl Default for MemoryClusterBuilder {
@@ -165,6 +168,8 @@ impl Default for MemoryClusterBuilder {
                 sessions: (Duration::from_secs(6), Duration::from_secs(1800)),
             },
             capabilities: KafkaCapabilities::all(),
+            admin_capabilities: KafkaAdminCapabilities::all(),
+            racks: Vec::new(),
         }
     }
 }
@@ -257,10 +262,32 @@ impl MemoryClusterBuilder {
         self
     }
 
+    /// Restricts the capabilities of all clients as [`KafkaAdmin`](networking_spi::kafka::KafkaAdmin). Without the capability
+    /// `groups` of [`capabilities`](Self::capabilities), those about groups stay undeclared. Default: all.
+    pub fn admin_capabilities(mut self, capabilities: KafkaAdminCapabilities) -> Self {
+        self.admin_capabilities = capabilities;
+        self
+    }
+
+    /// Sets the racks of the brokers, which get them in turn. Default: the brokers have no rack.
+    pub fn racks<R: Into<String>>(mut self, racks: impl IntoIterator<Item = R>) -> Self {
+        self.racks = racks.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Builds the cluster.
     pub fn build(self) -> MemoryCluster {
+        let mut admin_capabilities = self.admin_capabilities;
+        admin_capabilities.groups &= self.capabilities.groups;
+        admin_capabilities.group_offsets &= self.capabilities.groups;
+        let administration = Administration::new(admin_capabilities, self.rules.brokers, self.racks);
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
         let topics = Topics::new(clock, self.rules);
-        MemoryCluster(Arc::new(Cluster::new(topics, self.limits, self.capabilities)))
+        MemoryCluster(Arc::new(Cluster::new(
+            topics,
+            self.limits,
+            self.capabilities,
+            administration,
+        )))
     }
 }

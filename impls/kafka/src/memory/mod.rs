@@ -7,7 +7,9 @@
 //! * [`MemoryKafka`] is the client.
 //! * [`MemoryCluster`] is the cluster: it creates clients and injects [`Fault`]s.
 
+mod administration;
 mod assignor;
+mod broker_settings;
 mod client;
 mod client_ids;
 mod cluster;

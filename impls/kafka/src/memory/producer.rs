@@ -138,7 +138,7 @@ impl Producer {
                 Ok(topic) if topic.gate.is_free() && self.has_replicas(&topic) => {
                     run.write(&topic, of_topic, &mut completions);
                 }
-                Ok(topic) => match waiting.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &topic)) {
+                Ok(topic) => match waiting.iter_mut().find(|(known, _)| known.is_same(&topic)) {
                     Some((_, queue)) => queue.extend(of_topic),
                     None => waiting.push((topic, of_topic.collect())),
                 },
@@ -348,7 +348,7 @@ impl Run<'_> {
                         return Err(failure.error(PRODUCE));
                     }
                     let number = i32::try_from(partition).expect("a topic has at most 10 000 partitions");
-                    if let Err(refused) = self.check_by_broker(topic, &record) {
+                    if let Err(refused) = self.check_by_broker(topic, number, &record) {
                         return match self.producer.config.acks {
                             // The broker sends no response.
                             Acks::None => Ok(RecordMetadata::new(record.topic, number, None, record.timestamp)),
@@ -407,17 +407,19 @@ impl Run<'_> {
     }
 
     /// Checks what only a broker checks, because it depends on the settings of the topic.
-    fn check_by_broker(&self, topic: &Topic, record: &ProducerRecord) -> Result<()> {
+    fn check_by_broker(&self, topic: &Topic, partition: i32, record: &ProducerRecord) -> Result<()> {
         let settings = &topic.settings;
         let bytes = batch_size(record.key.as_ref(), record.value.as_ref(), &record.headers);
-        if bytes > settings.max_message_bytes {
+        let of_broker = || self.producer.cluster.largest_batch(partition);
+        let limit = settings.max_message_bytes.unwrap_or_else(of_broker);
+        if bytes > limit {
             return Err(NetworkError::new(
                 ErrorKind::TooLarge,
                 PRODUCE,
                 "the record is larger than the topic allows",
             )
             .with_context(context::BYTES, bytes.to_string())
-            .with_context(context::LIMIT, settings.max_message_bytes.to_string())
+            .with_context(context::LIMIT, limit.to_string())
             .with_send_state(SendState::Sent));
         }
         if settings.is_compacted && record.key.is_none() {

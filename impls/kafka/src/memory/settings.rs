@@ -73,6 +73,59 @@ const SETTINGS: &[(&str, Values)] = &[
     ("unclean.leader.election.enable", Bool),
 ];
 
+/// Kafka's defaults, in the order of [`SETTINGS`].
+const DEFAULTS: &[(&str, &str)] = &[
+    ("cleanup.policy", DELETE),
+    ("compression.gzip.level", "-1"),
+    ("compression.lz4.level", "9"),
+    ("compression.type", "producer"),
+    ("compression.zstd.level", "3"),
+    ("delete.retention.ms", "86400000"),
+    ("file.delete.delay.ms", "60000"),
+    ("flush.messages", "9223372036854775807"),
+    ("flush.ms", "9223372036854775807"),
+    ("follower.replication.throttled.replicas", ""),
+    ("index.interval.bytes", "4096"),
+    ("leader.replication.throttled.replicas", ""),
+    ("local.retention.bytes", "-2"),
+    ("local.retention.ms", "-2"),
+    ("max.compaction.lag.ms", "9223372036854775807"),
+    ("max.message.bytes", "1048588"),
+    ("message.timestamp.after.max.ms", "3600000"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.type", "CreateTime"),
+    ("min.cleanable.dirty.ratio", "0.5"),
+    ("min.compaction.lag.ms", "0"),
+    ("min.insync.replicas", "1"),
+    ("preallocate", "false"),
+    ("remote.log.copy.disable", "false"),
+    ("remote.log.delete.on.disable", "false"),
+    ("remote.storage.enable", "false"),
+    ("retention.bytes", "-1"),
+    ("retention.ms", "604800000"),
+    ("segment.bytes", "1073741824"),
+    ("segment.index.bytes", "10485760"),
+    ("segment.jitter.ms", "0"),
+    ("segment.ms", "604800000"),
+    ("unclean.leader.election.enable", "false"),
+];
+
+/// The settings of a topic with Kafka's defaults, ordered by name.
+pub(super) fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DEFAULTS.iter().copied()
+}
+
+/// Whether a setting is a list, to which elements can be added. `None` if there is no such setting.
+pub(super) fn is_list(name: &str) -> Option<bool> {
+    let (_, values) = SETTINGS.iter().find(|(known, _)| *known == name)?;
+    Some(matches!(values, ListOf(_) | Replicas))
+}
+
+/// What the value of a setting of 32 bits and at least 0 must be, if it is not that.
+pub(super) fn unless_size(value: &str) -> Option<String> {
+    Int(0, i32::MAX).violation(value)
+}
+
 impl Values {
     /// What a value must be, if it is not that.
     fn violation(self, value: &str) -> Option<String> {
@@ -139,8 +192,8 @@ fn is_replica(pair: &str) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TopicSettings {
     pub(super) retention: Retention,
-    /// The largest batch, in bytes as Kafka's protocol encodes it.
-    pub(super) max_message_bytes: usize,
+    /// The largest batch, in bytes as Kafka's protocol encodes it. `None`: the limit of the broker.
+    pub(super) max_message_bytes: Option<usize>,
     /// Whether records need a key.
     pub(super) is_compacted: bool,
     /// Whether records get the time of the cluster instead of their own.
@@ -156,7 +209,7 @@ impl TopicSettings {
     pub(super) const fn new(retention: Retention) -> Self {
         Self {
             retention,
-            max_message_bytes: 1_048_588,
+            max_message_bytes: None,
             is_compacted: false,
             log_append_time: false,
             max_age: Duration::MAX,
@@ -202,7 +255,7 @@ impl TopicSettings {
             self.retention.age = None;
         }
         if let Some(bytes) = unsigned("max.message.bytes") {
-            self.max_message_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.max_message_bytes = Some(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         if let Some(kind) = config.get("message.timestamp.type") {
             self.log_append_time = kind.trim() == LOG_APPEND_TIME;
@@ -299,6 +352,15 @@ mod tests {
             lags.expect_err("conflict").field(),
             Some("config.min.compaction.lag.ms")
         );
+    }
+
+    #[test]
+    fn each_setting_has_a_valid_default() {
+        let names = SETTINGS.iter().map(|(name, _)| *name);
+        assert!(names.eq(defaults().map(|(name, _)| name)));
+        for default in defaults() {
+            assert!(with(&[default]).is_ok(), "{default:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Topics and their partitions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -11,29 +12,78 @@ use tokio::sync::Notify;
 use super::log::{Log, Retention, StoredRecord};
 use super::settings::TopicSettings;
 
-/// A topic and its partitions.
+/// A topic and its partitions. A change of the number of partitions or of the settings makes another value, which shares
+/// everything else.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
-    pub(super) partitions: Box<[Partition]>,
+    pub(super) partitions: Box<[Arc<Partition>]>,
     pub(super) replicas: i32,
     pub(super) settings: TopicSettings,
-    next_keyless: AtomicUsize,
-    deleted: AtomicBool,
-    pub(super) gate: Gate,
+    /// The settings as they were set for the topic.
+    pub(super) config: BTreeMap<String, String>,
+    next_keyless: Arc<AtomicUsize>,
+    deleted: Arc<AtomicBool>,
+    pub(super) gate: Arc<Gate>,
 }
 
 impl Topic {
     pub(super) fn new(name: &str, partitions: usize, replicas: i32, settings: TopicSettings, seed: usize) -> Self {
         Self {
             name: name.into(),
-            partitions: (0..partitions).map(|_| Partition::new(settings.retention)).collect(),
+            partitions: new_partitions(partitions, settings.retention).collect(),
             replicas,
             settings,
-            next_keyless: AtomicUsize::new(seed % partitions),
-            deleted: AtomicBool::new(false),
-            gate: Gate::new(),
+            config: BTreeMap::new(),
+            next_keyless: Arc::new(AtomicUsize::new(seed % partitions)),
+            deleted: Arc::default(),
+            gate: Arc::new(Gate::new()),
         }
+    }
+
+    pub(super) fn with_config(mut self, config: BTreeMap<String, String>) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The same topic with more partitions.
+    pub(super) fn grown(&self, total: usize) -> Self {
+        let added = total.saturating_sub(self.partitions.len());
+        let added = new_partitions(added, self.settings.retention);
+        Self {
+            partitions: self.partitions.iter().cloned().chain(added).collect(),
+            ..self.same()
+        }
+    }
+
+    /// The same topic with other settings.
+    pub(super) fn reconfigured(&self, config: BTreeMap<String, String>, settings: TopicSettings) -> Self {
+        for partition in &self.partitions {
+            partition.set_retention(settings.retention);
+        }
+        Self {
+            settings,
+            config,
+            ..self.same()
+        }
+    }
+
+    fn same(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            partitions: self.partitions.clone(),
+            replicas: self.replicas,
+            settings: self.settings,
+            config: self.config.clone(),
+            next_keyless: Arc::clone(&self.next_keyless),
+            deleted: Arc::clone(&self.deleted),
+            gate: Arc::clone(&self.gate),
+        }
+    }
+
+    /// Whether both are the same topic, possibly with other settings or another number of partitions.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.gate, &other.gate)
     }
 
     /// The next partition for records without a key. The counter belongs to the topic, so that all its producers together use
@@ -44,7 +94,7 @@ impl Topic {
 
     /// The partition with this number.
     pub(super) fn partition(&self, number: i32) -> Option<&Partition> {
-        self.partitions.get(usize::try_from(number).ok()?)
+        self.partitions.get(usize::try_from(number).ok()?).map(|found| &**found)
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -66,6 +116,10 @@ impl Topic {
             }
         }
     }
+}
+
+fn new_partitions(count: usize, retention: Retention) -> impl Iterator<Item = Arc<Partition>> {
+    (0..count).map(move |_| Arc::new(Partition::new(retention)))
 }
 
 /// Delays writes while the topic is unavailable, and then runs them in order of arrival.
@@ -133,7 +187,7 @@ pub(super) struct Partition {
     watched: AtomicBool,
     watchers: Mutex<Vec<Watcher>>,
     /// Whether retention limits the age of records. Reading then reads the clock.
-    has_age_limit: bool,
+    has_age_limit: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -150,7 +204,7 @@ impl Partition {
             end: AtomicI64::new(log.end()),
             watched: AtomicBool::new(false),
             watchers: Mutex::new(Vec::new()),
-            has_age_limit: log.has_age_limit(),
+            has_age_limit: AtomicBool::new(log.has_age_limit()),
             log: RwLock::new(log),
         }
     }
@@ -186,13 +240,13 @@ impl Partition {
     }
 
     /// Whether retention limits the age of records.
-    pub(super) const fn has_age_limit(&self) -> bool {
-        self.has_age_limit
+    pub(super) fn has_age_limit(&self) -> bool {
+        self.has_age_limit.load(Ordering::Relaxed)
     }
 
     /// Drops records that are older than the age limit.
     pub(super) fn expire(&self, now: SystemTime) {
-        if self.has_age_limit {
+        if self.has_age_limit() {
             let mut log = self.log.write();
             log.expire(now);
             self.publish(&log);
@@ -213,6 +267,25 @@ impl Partition {
         (log.start()..=log.end())
             .contains(&from)
             .then(|| log.read(from, max, committed, name, out))
+    }
+
+    /// Drops the records before an offset, and returns the first offset that can be read.
+    pub(super) fn delete_before(&self, offset: i64) -> i64 {
+        let mut log = self.log.write();
+        log.delete_before(offset);
+        self.publish(&log);
+        log.start()
+    }
+
+    /// The offset of the first record that has this timestamp, in milliseconds, or a later one. The end if there is none.
+    pub(super) fn offset_at(&self, timestamp_millis: u64) -> i64 {
+        self.log.read().offset_at(timestamp_millis)
+    }
+
+    fn set_retention(&self, retention: Retention) {
+        let mut log = self.log.write();
+        log.set_retention(retention);
+        self.has_age_limit.store(log.has_age_limit(), Ordering::Relaxed);
     }
 
     /// Notifies `wake` after every append.

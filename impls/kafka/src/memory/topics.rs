@@ -1,6 +1,6 @@
 //! The topics of a cluster.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use networking_spi::clock::Clock;
@@ -32,6 +32,25 @@ pub(super) struct TopicRules {
     /// The maximum number of partitions of all topics together.
     pub(super) max_partitions: usize,
     pub(super) retention: Retention,
+}
+
+/// Fails if the cluster cannot have so many more partitions.
+fn ensure_room(
+    topics: &HashMap<Arc<str>, Arc<Topic>>,
+    added: usize,
+    limit: usize,
+    operation: &'static str,
+) -> Result<()> {
+    let existing: usize = topics.values().map(|topic| topic.partitions.len()).sum();
+    if existing + added <= limit {
+        return Ok(());
+    }
+    Err(NetworkError::new(
+        ErrorKind::Exhausted,
+        operation,
+        "the cluster has reached its limit of partitions",
+    )
+    .with_context(context::LIMIT, limit.to_string()))
 }
 
 /// Brokers treat these two characters as the same in the names of metrics.
@@ -99,18 +118,61 @@ impl Topics {
             .with_context(context::TOPIC, &**other));
         }
         let limit = self.rules.max_partitions;
-        let existing: usize = topics.values().map(|topic| topic.partitions.len()).sum();
-        if existing + partitions > limit {
-            return Err(NetworkError::new(
-                ErrorKind::Exhausted,
-                OPERATION,
-                "the cluster has reached its limit of partitions",
-            )
-            .with_context(context::LIMIT, limit.to_string()));
-        }
+        ensure_room(&topics, partitions, limit, OPERATION)?;
         let replicas = new.replication_factor.map_or(1, i32::from);
-        let topic = Arc::new(Topic::new(&new.name, partitions, replicas, settings, self.rules.seed));
+        let topic = Topic::new(&new.name, partitions, replicas, settings, self.rules.seed);
+        let topic = Arc::new(topic.with_config(new.config.clone()));
         topics.insert(topic.name.clone(), topic);
+        Ok(())
+    }
+
+    /// All topics, ordered by name.
+    pub(super) fn all(&self) -> Vec<Arc<Topic>> {
+        let mut all: Vec<_> = self.by_name.read().values().cloned().collect();
+        all.sort_by(|left, right| left.name.cmp(&right.name));
+        all
+    }
+
+    pub(super) const fn rules(&self) -> &TopicRules {
+        &self.rules
+    }
+
+    /// Increases the number of partitions of a topic.
+    pub(super) fn grow(&self, name: &str, total: usize, operation: &'static str) -> Result<()> {
+        let mut topics = self.by_name.write();
+        let Some(topic) = topics.get(name) else {
+            return Err(NetworkError::not_found(operation, "topic", name));
+        };
+        let current = topic.partitions.len();
+        if total <= current {
+            return Err(NetworkError::invalid_input(
+                "total",
+                format!("the topic has {current} partitions already, and partitions are never removed"),
+            )
+            .with_operation(operation));
+        }
+        ensure_room(&topics, total - current, self.rules.max_partitions, operation)?;
+        let grown = Arc::new(topic.grown(total));
+        topics.insert(Arc::clone(&grown.name), grown);
+        Ok(())
+    }
+
+    /// Replaces the settings of a topic by those that `change` makes of them. Fails with the field `config.<setting>`.
+    pub(super) fn reconfigure(
+        &self,
+        name: &str,
+        operation: &'static str,
+        change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<()>,
+    ) -> Result<()> {
+        let mut topics = self.by_name.write();
+        let Some(topic) = topics.get(name) else {
+            return Err(NetworkError::not_found(operation, "topic", name));
+        };
+        let mut config = topic.config.clone();
+        change(&mut config)?;
+        let settings = TopicSettings::new(self.rules.retention).with_config(&config)?;
+        let changed = Arc::new(topic.reconfigured(config, settings));
+        topics.insert(Arc::clone(&changed.name), changed);
         Ok(())
     }
 

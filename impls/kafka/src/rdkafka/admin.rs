@@ -62,13 +62,8 @@ impl Admin {
         };
         control.call(CREATE, create).await?;
         let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
-        self.wait_until(CREATE, control, &topic.name, deadline, move |topic| {
-            topic.is_some_and(|topic| {
-                topic.partitions().len() == partitions
-                    && topic.partitions().iter().all(|partition| partition.leader() >= 0)
-            })
-        })
-        .await
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait_for_partitions(CREATE, control, &topic.name, partitions, left).await
     }
 
     /// Deletes a topic and waits until the metadata that `control` gets no longer contains it.
@@ -77,8 +72,10 @@ impl Admin {
         let deadline = Instant::now() + self.request_timeout;
         let request = client.delete_topics(&[topic], &self.options());
         self.complete(DELETE, topic, deadline, request).await?;
-        self.wait_until(DELETE, control, topic, deadline, |topic| topic.is_none())
-            .await
+        wait_until(DELETE, control, topic, deadline, self.request_timeout, |topic| {
+            topic.is_none()
+        })
+        .await
     }
 
     fn client(&self, operation: &'static str) -> Result<&AdminClient<ControlContext>> {
@@ -113,37 +110,6 @@ impl Admin {
             _ => Ok(()),
         }
     }
-
-    /// Requests the metadata of a topic until `done` accepts it (`None`: the topic does not exist) or the deadline passes.
-    async fn wait_until(
-        &self,
-        operation: &'static str,
-        control: &Control,
-        topic: &str,
-        deadline: Instant,
-        done: impl Fn(Option<&MetadataTopic>) -> bool + Clone + Send + 'static,
-    ) -> Result<()> {
-        let mut requests = 0;
-        loop {
-            requests += 1;
-            let (name, done) = (topic.to_owned(), done.clone());
-            let is_done = control
-                .call(operation, move |calls| {
-                    let existing = calls.topic(&name, |topic| done(Some(topic)))?;
-                    Ok(existing.unwrap_or_else(|| done(None)))
-                })
-                .await?;
-            if is_done {
-                return Ok(());
-            }
-            let wait = METADATA_WAIT.delay(requests, fastrand::f64());
-            if Instant::now() + wait >= deadline {
-                return Err(NetworkError::timeout(operation, Phase::Total, self.request_timeout)
-                    .with_context(context::TOPIC, topic));
-            }
-            sleep(wait).await;
-        }
-    }
 }
 
 impl Drop for Admin {
@@ -154,35 +120,97 @@ impl Drop for Admin {
     }
 }
 
+/// Waits until a topic has so many partitions in the metadata that `control` gets, and all have a leader.
+pub(super) async fn wait_for_partitions(
+    operation: &'static str,
+    control: &Control,
+    topic: &str,
+    partitions: usize,
+    limit: Duration,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    wait_until(operation, control, topic, deadline, limit, move |topic| {
+        topic.is_some_and(|topic| {
+            topic.partitions().len() == partitions && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+        })
+    })
+    .await
+}
+
+/// Requests the metadata of a topic until `done` accepts it (`None`: the topic does not exist) or the deadline passes.
+async fn wait_until(
+    operation: &'static str,
+    control: &Control,
+    topic: &str,
+    deadline: Instant,
+    limit: Duration,
+    done: impl Fn(Option<&MetadataTopic>) -> bool + Clone + Send + 'static,
+) -> Result<()> {
+    let mut requests = 0;
+    loop {
+        requests += 1;
+        let (name, done) = (topic.to_owned(), done.clone());
+        let is_done = control
+            .call(operation, move |calls| {
+                let existing = calls.topic(&name, |topic| done(Some(topic)))?;
+                Ok(existing.unwrap_or_else(|| done(None)))
+            })
+            .await?;
+        if is_done {
+            return Ok(());
+        }
+        let wait = METADATA_WAIT.delay(requests, fastrand::f64());
+        if Instant::now() + wait >= deadline {
+            return Err(NetworkError::timeout(operation, Phase::Total, limit).with_context(context::TOPIC, topic));
+        }
+        sleep(wait).await;
+    }
+}
+
 /// The partitions of a topic with leaders, replicas and offsets.
 pub(super) async fn describe(control: &Control, topic: &str) -> Result<TopicMetadata> {
     let name: Arc<str> = topic.into();
-    let partitions = control
+    control
         .retry(DESCRIBE, move |calls| {
-            let Some(mut partitions) = calls.topic(&name, read_partitions)? else {
+            let Some(partitions) = calls.topic(&name, read_partitions)? else {
                 return Err(NetworkError::not_found(DESCRIBE, "topic", &name));
             };
-            partitions.sort_by_key(|partition| partition.partition);
-            let led = partitions
-                .iter()
-                .filter(|partition| partition.leader.is_some())
-                .map(|partition| (name.to_string(), partition.partition))
-                .collect::<Vec<_>>();
-            let earliest = calls.offsets(&led, Offset::Beginning)?;
-            let latest = calls.offsets(&led, Offset::End)?;
-            let bounds = earliest.into_iter().zip(latest);
-            for (partition, (earliest, latest)) in partitions
-                .iter_mut()
-                .filter(|partition| partition.leader.is_some())
-                .zip(bounds)
-            {
-                partition.earliest_offset = earliest.unwrap_or(UNKNOWN);
-                partition.latest_offset = latest.unwrap_or(UNKNOWN);
-            }
-            Ok(partitions)
+            let mut topics = [TopicMetadata::new(&*name, partitions)];
+            read_offsets(calls, &mut topics)?;
+            let [topic] = topics;
+            Ok(topic)
         })
-        .await?;
-    Ok(TopicMetadata::new(topic, partitions))
+        .await
+}
+
+/// All topics, ordered by name, with leaders, replicas and offsets.
+pub(super) fn describe_all(calls: &BlockingCalls<'_>) -> Result<Vec<TopicMetadata>> {
+    let metadata = calls.metadata(None)?;
+    let topics = metadata.topics().iter();
+    let mut topics: Vec<_> = topics
+        .map(|topic| TopicMetadata::new(topic.name(), read_partitions(topic)))
+        .collect();
+    topics.sort_by(|left, right| left.name.cmp(&right.name));
+    read_offsets(calls, &mut topics)?;
+    Ok(topics)
+}
+
+/// Sets the offsets of all partitions that have a leader.
+fn read_offsets(calls: &BlockingCalls<'_>, topics: &mut [TopicMetadata]) -> Result<()> {
+    let mut led = Vec::new();
+    for topic in &*topics {
+        let partitions = topic.partitions.iter().filter(|partition| partition.leader.is_some());
+        led.extend(partitions.map(|partition| (topic.name.clone(), partition.partition)));
+    }
+    let earliest = calls.offsets(&led, Offset::Beginning)?;
+    let latest = calls.offsets(&led, Offset::End)?;
+    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    let led = partitions.filter(|partition| partition.leader.is_some());
+    for (partition, (earliest, latest)) in led.zip(earliest.into_iter().zip(latest)) {
+        partition.earliest_offset = earliest.unwrap_or(UNKNOWN);
+        partition.latest_offset = latest.unwrap_or(UNKNOWN);
+    }
+    Ok(())
 }
 
 /// The offset of a partition without a leader.
@@ -196,5 +224,7 @@ fn read_partitions(topic: &MetadataTopic) -> Vec<PartitionMetadata> {
         read.in_sync_replicas = partition.isr().to_vec();
         read
     });
-    partitions.collect()
+    let mut partitions: Vec<_> = partitions.collect();
+    partitions.sort_by_key(|partition| partition.partition);
+    partitions
 }

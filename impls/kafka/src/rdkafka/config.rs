@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
-    Acks, ConsumerConfig, IsolationLevel, KafkaCapabilities, KafkaCompression, KafkaSecurity, OffsetReset,
-    ProducerConfig,
+    Acks, ConsumerConfig, IsolationLevel, KafkaAdminCapabilities, KafkaCapabilities, KafkaCompression, KafkaSecurity,
+    OffsetReset, ProducerConfig,
 };
 use networking_spi::redact::{REDACTED, is_secret_name};
 use networking_spi::validate::Validate;
@@ -49,6 +49,7 @@ pub(super) struct ConnectionSettings {
     pub(super) producer: BTreeMap<String, String>,
     pub(super) consumer: BTreeMap<String, String>,
     pub(super) capabilities: KafkaCapabilities,
+    pub(super) admin_capabilities: KafkaAdminCapabilities,
 }
 
 impl fmt::Debug for ConnectionSettings {
@@ -353,6 +354,7 @@ mod tests {
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
             capabilities: KafkaCapabilities::all(),
+            admin_capabilities: KafkaAdminCapabilities::all(),
         }
     }
 

@@ -55,6 +55,7 @@
 //! configuration that uses them fails with [`Unsupported`](networking_spi::ErrorKind::Unsupported).
 
 mod admin;
+mod administration;
 mod client;
 mod config;
 mod consumer;

@@ -31,7 +31,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: RDKafkaRespErr, reason: Option<String>) -> std::result::Result<(), Self> {
+    pub(super) fn new(code: RDKafkaRespErr, reason: Option<String>) -> std::result::Result<(), Self> {
         match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             code => Err(Self {
@@ -41,7 +41,7 @@ impl Refusal {
         }
     }
 
-    fn timed_out() -> Self {
+    pub(super) fn timed_out() -> Self {
         Self {
             code: Code::OperationTimedOut,
             reason: None,
@@ -307,7 +307,7 @@ pub(super) fn committed_offsets<C: ClientContext>(
     }
 }
 
-fn state(state: c::rd_kafka_consumer_group_state_t, kind: c::rd_kafka_consumer_group_type_t) -> GroupState {
+pub(super) fn state(state: c::rd_kafka_consumer_group_state_t, kind: c::rd_kafka_consumer_group_type_t) -> GroupState {
     use c::rd_kafka_consumer_group_state_t as State;
     match state {
         State::RD_KAFKA_CONSUMER_GROUP_STATE_EMPTY => GroupState::Empty,
@@ -325,7 +325,7 @@ fn state(state: c::rd_kafka_consumer_group_state_t, kind: c::rd_kafka_consumer_g
 
 /// # Safety
 /// `member` must point to the description of a member.
-unsafe fn member(member: *const c::rd_kafka_MemberDescription_t) -> GroupMember {
+pub(super) unsafe fn member(member: *const c::rd_kafka_MemberDescription_t) -> GroupMember {
     // SAFETY: of the caller. The strings and lists live as long as the description.
     unsafe {
         let owned = |string| text(string).unwrap_or_default().into_owned();
@@ -345,16 +345,16 @@ unsafe fn member(member: *const c::rd_kafka_MemberDescription_t) -> GroupMember 
 }
 
 /// A request of the administration API: the queue for its result, and its options.
-struct Request {
+pub(super) struct Request {
     client: *mut c::rd_kafka_t,
-    options: Owned<c::rd_kafka_AdminOptions_t>,
-    queue: Owned<c::rd_kafka_queue_t>,
+    pub(super) options: Owned<c::rd_kafka_AdminOptions_t>,
+    pub(super) queue: Owned<c::rd_kafka_queue_t>,
     limit: Duration,
 }
 
 impl Request {
     /// The request must not outlive the client: it is made and dropped in one call that borrows it.
-    fn new<C: ClientContext>(
+    pub(super) fn new<C: ClientContext>(
         client: &Client<C>,
         operation: c::rd_kafka_admin_op_t,
         limit: Duration,
@@ -381,7 +381,7 @@ impl Request {
             )
         };
         Refusal::new(code, Some(reason.text()))?;
-        if operation == c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS {
+        if waits_for_effect(operation) {
             // SAFETY: as above.
             let code = unsafe {
                 c::rd_kafka_AdminOptions_set_operation_timeout(
@@ -402,7 +402,7 @@ impl Request {
     }
 
     /// Waits for the result.
-    fn event(&self) -> std::result::Result<Owned<c::rd_kafka_event_t>, Refusal> {
+    pub(super) fn event(&self) -> std::result::Result<Owned<c::rd_kafka_event_t>, Refusal> {
         // SAFETY: the queue is owned.
         let event = unsafe { c::rd_kafka_queue_poll(self.queue.pointer(), millis(self.limit.saturating_add(GRACE))) };
         let event = Owned::new(event, c::rd_kafka_event_destroy).ok_or_else(Refusal::timed_out)?;
@@ -416,19 +416,30 @@ impl Request {
     }
 }
 
+/// Whether the broker waits until the change has taken effect.
+fn waits_for_effect(operation: c::rd_kafka_admin_op_t) -> bool {
+    use c::rd_kafka_admin_op_t as Operation;
+    matches!(
+        operation,
+        Operation::RD_KAFKA_ADMIN_OP_CREATETOPICS
+            | Operation::RD_KAFKA_ADMIN_OP_CREATEPARTITIONS
+            | Operation::RD_KAFKA_ADMIN_OP_DELETERECORDS
+    )
+}
+
 /// An object of librdkafka that is destroyed when this is dropped.
-struct Owned<T> {
+pub(super) struct Owned<T> {
     pointer: NonNull<T>,
     destroy: unsafe extern "C" fn(*mut T),
 }
 
 impl<T> Owned<T> {
     /// `None` for null.
-    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+    pub(super) fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
         NonNull::new(pointer).map(|pointer| Self { pointer, destroy })
     }
 
-    fn pointer(&self) -> *mut T {
+    pub(super) fn pointer(&self) -> *mut T {
         self.pointer.as_ptr()
     }
 }
@@ -441,29 +452,29 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Where librdkafka writes the reason of an error.
-struct ErrorBuffer([u8; 512]);
+pub(super) struct ErrorBuffer([u8; 512]);
 
 impl ErrorBuffer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self([0; 512])
     }
 
-    fn pointer(&mut self) -> *mut c_char {
+    pub(super) fn pointer(&mut self) -> *mut c_char {
         self.0.as_mut_ptr().cast()
     }
 
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.0.len()
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         CStr::from_bytes_until_nul(&self.0)
             .map(|reason| reason.to_string_lossy().into_owned())
             .unwrap_or_default()
     }
 }
 
-fn string(text: &str) -> std::result::Result<CString, String> {
+pub(super) fn string(text: &str) -> std::result::Result<CString, String> {
     CString::new(text).map_err(|_| "must not contain a NUL character".to_owned())
 }
 
@@ -475,14 +486,14 @@ fn millis(duration: Duration) -> c_int {
 
 /// # Safety
 /// `string` must be null or a string of C that lives for `'a`.
-unsafe fn text<'a>(string: *const c_char) -> Option<Cow<'a, str>> {
+pub(super) unsafe fn text<'a>(string: *const c_char) -> Option<Cow<'a, str>> {
     // SAFETY: of the caller.
     (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) }.to_string_lossy())
 }
 
 /// # Safety
 /// `first` must be null or point to `count` elements that live for `'a`.
-unsafe fn elements<'a, T>(first: *mut T, count: usize) -> &'a [T] {
+pub(super) unsafe fn elements<'a, T>(first: *mut T, count: usize) -> &'a [T] {
     if first.is_null() {
         &[]
     } else {
@@ -493,7 +504,9 @@ unsafe fn elements<'a, T>(first: *mut T, count: usize) -> &'a [T] {
 
 /// # Safety
 /// `list` must be null or point to a list that lives for `'a`.
-unsafe fn partitions<'a>(list: *const c::rd_kafka_topic_partition_list_t) -> &'a [c::rd_kafka_topic_partition_t] {
+pub(super) unsafe fn partitions<'a>(
+    list: *const c::rd_kafka_topic_partition_list_t,
+) -> &'a [c::rd_kafka_topic_partition_t] {
     // SAFETY: of the caller.
     match unsafe { list.as_ref() } {
         // SAFETY: a list has `cnt` elements.
@@ -504,14 +517,14 @@ unsafe fn partitions<'a>(list: *const c::rd_kafka_topic_partition_list_t) -> &'a
 
 /// # Safety
 /// The topic of the element must be a string of C.
-unsafe fn partition(element: &c::rd_kafka_topic_partition_t) -> TopicPartition {
+pub(super) unsafe fn partition(element: &c::rd_kafka_topic_partition_t) -> TopicPartition {
     // SAFETY: of the caller.
     TopicPartition::new(unsafe { text(element.topic) }.unwrap_or_default(), element.partition)
 }
 
 /// # Safety
 /// `error` must be null or point to an error.
-unsafe fn refusal(error: *const c::rd_kafka_error_t) -> std::result::Result<(), Refusal> {
+pub(super) unsafe fn refusal(error: *const c::rd_kafka_error_t) -> std::result::Result<(), Refusal> {
     if error.is_null() {
         return Ok(());
     }
@@ -552,7 +565,7 @@ pub(super) fn from_refused_topic(operation: &'static str, topic: &NewTopic, refu
 }
 
 /// Whether a reason has the name as a whole word.
-fn mentions(reason: &str, name: &str) -> bool {
+pub(super) fn mentions(reason: &str, name: &str) -> bool {
     let inside = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     !name.is_empty()
         && reason.match_indices(name).any(|(start, _)| {

@@ -15,7 +15,7 @@ use networking_spi::error::context;
 use networking_spi::kafka::{
     ConsumerConfig, ConsumerGroupInfo, GroupMember, GroupOffset, GroupState, PartitionOffset, TopicPartition,
 };
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -253,7 +253,42 @@ impl Group {
         self.inner.lock().committed.get(partition).copied()
     }
 
-    /// Rebalances after a topic was created or deleted. The committed offsets of a deleted topic are removed.
+    /// Sets committed offsets. Fails while the group has members.
+    pub(in crate::memory) fn reset(
+        &self,
+        topics: &Topics,
+        offsets: &[PartitionOffset],
+        operation: &'static str,
+    ) -> Result<()> {
+        let mut inner = self.inner.lock();
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
+        self.ensure_no_members(&inner, operation)?;
+        let offsets = offsets.iter().cloned();
+        inner
+            .committed
+            .extend(offsets.map(|offset| (offset.partition, offset.offset)));
+        Ok(())
+    }
+
+    /// Fails while the group has members.
+    pub(in crate::memory) fn ensure_empty(&self, topics: &Topics, operation: &'static str) -> Result<()> {
+        let mut inner = self.inner.lock();
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
+        self.ensure_no_members(&inner, operation)
+    }
+
+    fn ensure_no_members(&self, inner: &Inner, operation: &'static str) -> Result<()> {
+        if inner.members.is_empty() {
+            return Ok(());
+        }
+        Err(
+            NetworkError::new(ErrorKind::Conflict, operation, "the group has members")
+                .with_context(context::GROUP, &self.name)
+                .with_retryability(Retryability::Never),
+        )
+    }
+
+    /// Rebalances after a topic was created, deleted or got more partitions. The committed offsets of a deleted topic are removed.
     pub(in crate::memory) fn topic_changed(&self, topics: &Topics, topic: &str, deleted: bool) {
         let mut inner = self.inner.lock();
         if deleted {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use networking_spi::Result;
-use networking_spi::kafka::{KafkaCapabilities, KafkaSecurity};
+use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, KafkaSecurity};
 use networking_spi::validate::{self, Validate};
 
 use super::{Limits, RdKafkaClient};
@@ -41,6 +41,7 @@ impl RdKafkaClientBuilder {
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
             capabilities: KafkaCapabilities::all(),
+            admin_capabilities: KafkaAdminCapabilities::all(),
         };
         let limits = Limits {
             producers: 64,
@@ -113,6 +114,13 @@ impl RdKafkaClientBuilder {
     /// setting `group.protocol=consumer`, `session_timeouts` is not declared, because the broker configures them.
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
         self.settings.capabilities = capabilities;
+        self
+    }
+
+    /// Sets what the cluster lets the client do as a [`KafkaAdmin`](networking_spi::kafka::KafkaAdmin). Operations without their
+    /// capability fail with [`Unsupported`](networking_spi::ErrorKind::Unsupported) and send no request. Default: all.
+    pub fn admin_capabilities(mut self, capabilities: KafkaAdminCapabilities) -> Self {
+        self.settings.admin_capabilities = capabilities;
         self
     }
 

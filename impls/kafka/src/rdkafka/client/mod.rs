@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
-    KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata, validate_topic_name,
+    KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig,
+    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
@@ -216,13 +216,7 @@ impl KafkaClient for RdKafkaClient {
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
         validate_topic_name(topic, "topic").in_operation("kafka.topic_metadata")?;
         let mut metadata = admin::describe(self.inner.control().await?, topic).await?;
-        if !self.inner.settings.capabilities.leaders {
-            for partition in &mut metadata.partitions {
-                partition.leader = None;
-                partition.replicas.clear();
-                partition.in_sync_replicas.clear();
-            }
-        }
+        self.hide_leaders(&mut metadata);
         Ok(metadata)
     }
 
@@ -271,6 +265,39 @@ impl KafkaClient for RdKafkaClient {
 
     fn capabilities(&self) -> KafkaCapabilities {
         self.inner.settings.capabilities
+    }
+}
+
+/// For the client as an administrator.
+impl RdKafkaClient {
+    pub(super) fn administration(&self) -> KafkaAdminCapabilities {
+        self.inner.settings.admin_capabilities
+    }
+
+    pub(super) async fn control(&self) -> Result<&Arc<Control>> {
+        self.inner.control().await
+    }
+
+    /// Waits until a topic has so many partitions, and all have a leader.
+    pub(super) async fn wait_for_partitions(
+        &self,
+        operation: &'static str,
+        topic: &str,
+        partitions: usize,
+    ) -> Result<()> {
+        let limit = self.inner.settings.request_timeout;
+        admin::wait_for_partitions(operation, self.inner.control().await?, topic, partitions, limit).await
+    }
+
+    /// Removes from metadata what the capabilities do not declare.
+    pub(super) fn hide_leaders(&self, topic: &mut TopicMetadata) {
+        if !self.inner.settings.capabilities.leaders {
+            for partition in &mut topic.partitions {
+                partition.leader = None;
+                partition.replicas.clear();
+                partition.in_sync_replicas.clear();
+            }
+        }
     }
 }
 
