@@ -7,7 +7,7 @@ use networking_spi::bridge::{BridgeSink, BridgeSource, CommunicationBridge};
 use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, ErrorClassifier};
 use networking_spi::clock::Clock;
 use networking_spi::http::{BodySource, HttpClient, HttpExtended, Interceptor, RetryPredicate};
-use networking_spi::kafka::{KafkaClient, KafkaExtended, StreamProcessor};
+use networking_spi::kafka::{KafkaClient, KafkaExtended, KafkaReading, StreamProcessor};
 use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketHandler};
 
 fn shareable<T: Debug + Send + Sync + 'static + ?Sized>() {}
@@ -26,6 +26,7 @@ dyn_compatible!(
     HttpExtended,
     KafkaClient,
     KafkaExtended,
+    KafkaReading,
     CircuitBreaker,
     CommunicationBridge,
     WebSocketClient,
@@ -59,6 +60,7 @@ pointers_implement!(
     pointers_to_extended_http_are_extended_http: HttpExtended,
     pointers_to_kafka_clients_are_kafka_clients: KafkaClient,
     pointers_to_extended_kafka_are_extended_kafka: KafkaExtended,
+    pointers_to_kafka_reading_are_kafka_reading: KafkaReading,
     pointers_to_breakers_are_breakers: CircuitBreaker,
     pointers_to_bridges_are_bridges: CommunicationBridge,
     pointers_to_websocket_clients_are_websocket_clients: WebSocketClient,

@@ -7,7 +7,9 @@ use networking_spi::bridge::MockCommunicationBridge;
 use networking_spi::circuit_breaker::{CallRecord, MockCircuit, MockCircuitBreaker, Permit, PermitToken};
 use networking_spi::clock::MockClock;
 use networking_spi::http::{HttpResponse, Method, MockHttpClient, MockHttpExtended, StatusCode};
-use networking_spi::kafka::{MockKafkaClient, MockKafkaExtended, ProducerId, ProducerRecord, RecordMetadata};
+use networking_spi::kafka::{
+    MockKafkaClient, MockKafkaExtended, MockKafkaReading, ProducerId, ProducerRecord, RecordMetadata,
+};
 use networking_spi::prelude::*;
 use networking_spi::websocket::{MockWebSocketClient, MockWebSocketConnection, MockWebSocketHandler, WebSocketHandler};
 
@@ -68,6 +70,7 @@ fn every_contract_has_a_mock() {
     mock::<dyn HttpExtended>(&MockHttpExtended::new());
     mock::<dyn KafkaClient>(&MockKafkaClient::new());
     mock::<dyn KafkaExtended>(&MockKafkaExtended::new());
+    mock::<dyn KafkaReading>(&MockKafkaReading::new());
     mock::<dyn CircuitBreaker>(&MockCircuitBreaker::new());
     mock::<dyn CommunicationBridge>(&MockCommunicationBridge::new());
     mock::<dyn WebSocketClient>(&MockWebSocketClient::new());
