@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use networking_spi::clock::Clock;
 use networking_spi::error::context;
-use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, NewTopic};
+use networking_spi::kafka::{
+    ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, KafkaReadingCapabilities, NewTopic, PartitionOffset,
+};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use super::client_ids::ClientIds;
 use super::fault::Faults;
@@ -27,6 +30,11 @@ pub(super) struct Cluster {
     pub(super) capabilities: KafkaCapabilities,
     pub(super) client_ids: ClientIds,
     next_number: AtomicU64,
+    /// Increases whenever a topic is created or deleted, and `topics_changed` is notified.
+    topics_version: AtomicU64,
+    pub(super) topics_changed: Notify,
+    /// What all clients of this cluster declare about reading.
+    pub(super) reading: KafkaReadingCapabilities,
     groups: RwLock<HashMap<String, Arc<Group>>>,
 }
 
@@ -40,7 +48,12 @@ pub(super) struct Limits {
 }
 
 impl Cluster {
-    pub(super) fn new(topics: Topics, limits: Limits, capabilities: KafkaCapabilities) -> Self {
+    pub(super) fn new(
+        topics: Topics,
+        limits: Limits,
+        capabilities: KafkaCapabilities,
+        reading: KafkaReadingCapabilities,
+    ) -> Self {
         Self {
             topics,
             faults: Faults::default(),
@@ -48,6 +61,9 @@ impl Cluster {
             capabilities,
             client_ids: ClientIds::default(),
             next_number: AtomicU64::new(0),
+            topics_version: AtomicU64::new(1),
+            topics_changed: Notify::new(),
+            reading,
             groups: RwLock::default(),
         }
     }
@@ -59,6 +75,11 @@ impl Cluster {
     /// A number that is unique in the cluster.
     pub(super) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Changes whenever a topic is created or deleted.
+    pub(super) fn topics_version(&self) -> u64 {
+        self.topics_version.load(Ordering::Acquire)
     }
 
     /// Returns a topic to write to or to subscribe to. Creates it if the cluster creates topics on first use.
@@ -96,7 +117,27 @@ impl Cluster {
     pub(super) fn join_group(&self, config: &ConsumerConfig, link: &Arc<MemberLink>) -> Result<(Arc<Group>, u64)> {
         // The lock is held while the consumer joins: otherwise the group could be removed before it has a member.
         let mut groups = self.groups.write();
-        if !groups.contains_key(&config.group) {
+        let group = self.group_of(&mut groups, &config.group)?;
+        let member = group.join(&self.topics, config, link);
+        Ok((group, member))
+    }
+
+    /// A group, which is created if it does not exist. It may be removed again as long as it is unused.
+    pub(super) fn group(&self, name: &str) -> Result<Arc<Group>> {
+        self.group_of(&mut self.groups.write(), name)
+    }
+
+    /// Commits offsets of a consumer that is not a member of the group.
+    pub(super) fn commit_without_member(&self, name: &str, offsets: Vec<PartitionOffset>) -> Result<Arc<Group>> {
+        // The lock is held meanwhile: otherwise the group could be removed before the commit.
+        let mut groups = self.groups.write();
+        let group = self.group_of(&mut groups, name)?;
+        group.commit_without_member(&self.topics, offsets)?;
+        Ok(group)
+    }
+
+    fn group_of(&self, groups: &mut HashMap<String, Arc<Group>>, name: &str) -> Result<Arc<Group>> {
+        if !groups.contains_key(name) {
             if groups.len() >= self.limits.groups {
                 groups.retain(|_, group| !group.is_unused(&self.topics));
             }
@@ -108,11 +149,9 @@ impl Cluster {
                 )
                 .with_context(context::LIMIT, self.limits.groups.to_string()));
             }
-            groups.insert(config.group.clone(), Arc::new(Group::new(&config.group)));
+            groups.insert(name.to_owned(), Arc::new(Group::new(name)));
         }
-        let group = groups[&config.group].clone();
-        let member = group.join(&self.topics, config, link);
-        Ok((group, member))
+        Ok(Arc::clone(&groups[name]))
     }
 
     /// Removes a group that has neither members nor committed offsets.
@@ -124,6 +163,8 @@ impl Cluster {
     }
 
     fn notify_groups(&self, topic: &str, deleted: bool) {
+        self.topics_version.fetch_add(1, Ordering::AcqRel);
+        self.topics_changed.notify_waiters();
         let groups: Vec<_> = self.groups.read().values().cloned().collect();
         for group in groups {
             group.topic_changed(&self.topics, topic, deleted);

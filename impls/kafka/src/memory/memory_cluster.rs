@@ -8,12 +8,13 @@ use std::time::Duration;
 use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::clock::Clock;
-use networking_spi::kafka::{KafkaCapabilities, NewTopic};
+use networking_spi::kafka::{KafkaCapabilities, KafkaReadingCapabilities, NewTopic};
 
 use super::client::MemoryKafka;
 use super::cluster::{Cluster, Limits};
 use super::fault::Fault;
 use super::log::Retention;
+use super::reading;
 use super::topics::{TopicRules, Topics};
 
 /// A Kafka cluster in this process: topics, records, groups and committed offsets.
@@ -139,6 +140,7 @@ pub struct MemoryClusterBuilder {
     rules: TopicRules,
     limits: Limits,
     capabilities: KafkaCapabilities,
+    reading: KafkaReadingCapabilities,
 }
 
 impl Default for MemoryClusterBuilder {
@@ -166,6 +168,7 @@ impl Default for MemoryClusterBuilder {
                 sessions: (Duration::from_secs(6), Duration::from_secs(1800)),
             },
             capabilities: supported(),
+            reading: reading::supported(),
         }
     }
 }
@@ -259,11 +262,29 @@ impl MemoryClusterBuilder {
         self
     }
 
+    /// Restricts what all clients declare about reading, as [`capabilities`](Self::capabilities) does for the client. Default:
+    /// everything that the in-memory cluster supports.
+    pub fn reading_capabilities(mut self, capabilities: KafkaReadingCapabilities) -> Self {
+        let all = reading::supported();
+        self.reading = capabilities;
+        let declared = &mut self.reading;
+        declared
+            .assignment_strategies
+            .retain(|of| all.assignment_strategies.contains(of));
+        declared.group_protocols.retain(|of| all.group_protocols.contains(of));
+        self
+    }
+
     /// Builds the cluster.
     pub fn build(self) -> MemoryCluster {
         let clock = self.clock.unwrap_or_else(|| Arc::new(TokioClock::new()));
         let topics = Topics::new(clock, self.rules);
-        MemoryCluster(Arc::new(Cluster::new(topics, self.limits, self.capabilities)))
+        MemoryCluster(Arc::new(Cluster::new(
+            topics,
+            self.limits,
+            self.capabilities,
+            self.reading,
+        )))
     }
 }
 

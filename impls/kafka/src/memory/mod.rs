@@ -18,6 +18,7 @@ mod linger;
 mod log;
 mod memory_cluster;
 mod producer;
+mod reading;
 mod settings;
 mod topic;
 mod topics;
