@@ -64,6 +64,7 @@
 //! | [`http`], [`websocket`], [`circuit_breaker`], [`kafka`], [`bridge`] | harness trait, suite and macro of each domain |
 //! | [`endpoint`] | the same for the sources and sinks of bridges |
 //! | [`kafka_extended`] | the same for the extended operations of Kafka |
+//! | [`kafka_reading`] | the same for reading from Kafka by pattern, partition and offset |
 //! | [`http::hostile`] | a server that violates the HTTP protocol; a seed makes it reproducible |
 //! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
 //!
@@ -74,7 +75,7 @@
 //! | `http` | yes | [`http`], with a loopback server on hyper |
 //! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
 //! | `circuit-breaker` | yes | [`circuit_breaker`] |
-//! | `kafka` | yes | [`kafka`], [`kafka_extended`] |
+//! | `kafka` | yes | [`kafka`], [`kafka_extended`], [`kafka_reading`] |
 //! | `bridge` | yes | [`bridge`] and [`endpoint`] |
 //! | `runner` | yes | [`runner`], on libtest-mimic |
 //! | `proof` | no | [`proof`], and [`Suite`]'s checks of saboteurs and contracts |
@@ -117,6 +118,8 @@ pub mod http;
 pub mod kafka;
 #[cfg(feature = "kafka")]
 pub mod kafka_extended;
+#[cfg(feature = "kafka")]
+pub mod kafka_reading;
 #[cfg(feature = "proof")]
 pub mod proof;
 #[cfg(feature = "websocket")]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::kafka_extended;
+use networking_conformance::kafka_reading;
 use networking_conformance::runner::Runner;
 use networking_spi::kafka::KafkaCapabilities;
 
@@ -42,6 +43,11 @@ fn main() -> ExitCode {
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(false)))
             .add(kafka_extended::suite(), || Arc::new(MemoryHarness::new(true)))
             .add(kafka_extended::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
+            .add(kafka_reading::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_reading::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_reading::suite(), || {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)

@@ -209,7 +209,6 @@ impl ReaderConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::context;
 
     #[test]
     fn each_bad_field_is_named() {
@@ -259,7 +258,7 @@ mod tests {
         ];
         for (config, field) in bad {
             let error = config.validate().unwrap_err();
-            assert_eq!(error.context(context::FIELD), Some(field), "{config:?}");
+            assert_eq!(error.field(), Some(field), "{config:?}");
         }
     }
 }
