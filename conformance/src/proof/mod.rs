@@ -32,6 +32,8 @@ pub mod http;
 pub mod kafka;
 #[cfg(feature = "kafka")]
 pub mod kafka_extended;
+#[cfg(feature = "kafka")]
+pub mod kafka_reading;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     match std::env::var("KAFKA_BOOTSTRAP") {
         Ok(bootstrap) => {
             let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
+            let (reading, new_reading) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
                     Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
@@ -32,6 +33,12 @@ fn main() -> ExitCode {
                 })
                 .add(kafka_extended::suite(), move || {
                     Arc::new(RealCluster::new(&extended, false))
+                })
+                .add(kafka_reading::suite(), move || {
+                    Arc::new(RealCluster::new(&reading, false))
+                })
+                .add(kafka_reading::suite(), move || {
+                    Arc::new(RealCluster::new(&new_reading, true))
                 })
                 .run()
         }
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
             })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
             .add(kafka_extended::suite(), || Arc::new(Mock::start()))
+            .add(kafka_reading::suite(), || Arc::new(Mock::start()))
             .run(),
     }
 }

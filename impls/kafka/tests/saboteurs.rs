@@ -6,8 +6,10 @@ use std::sync::Arc;
 use networking_conformance::Outcome;
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::kafka_extended;
+use networking_conformance::kafka_reading;
 use networking_conformance::proof::kafka::{Saboteur, SaboteurHarness};
 use networking_conformance::proof::kafka_extended as extended;
+use networking_conformance::proof::kafka_reading as reading;
 use networking_spi::kafka::KafkaCapabilities;
 
 use crate::memory_harness::MemoryHarness;
@@ -36,6 +38,20 @@ fn each_saboteur_of_the_extended_operations_is_caught_by_exactly_the_cases_it_na
 fn each_case_of_the_extended_operations_catches_a_saboteur() {
     let saboteurs = extended::Saboteur::ALL.iter();
     kafka_extended::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
+}
+
+#[test]
+fn each_saboteur_of_reading_is_caught_by_exactly_the_cases_it_names() {
+    let saboteurs = reading::Saboteur::ALL.iter().copied();
+    kafka_reading::suite().assert_catches(saboteurs, reading::Saboteur::caught_by, |saboteur| {
+        Arc::new(reading::SaboteurHarness::new(MemoryHarness::new(false), saboteur))
+    });
+}
+
+#[test]
+fn each_case_of_reading_catches_a_saboteur() {
+    let saboteurs = reading::Saboteur::ALL.iter();
+    kafka_reading::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
 type Remove = fn(&mut KafkaCapabilities);
