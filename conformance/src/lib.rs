@@ -66,6 +66,7 @@
 //! | [`kafka_extended`] | the same for the extended operations of Kafka |
 //! | [`kafka_transactions`] | the same for the transactions of Kafka |
 //! | [`kafka_admin`] | the same for the administration of Kafka |
+//! | [`kafka_reading`] | the same for reading from Kafka by pattern, partition and offset |
 //! | [`http::hostile`] | a server that violates the HTTP protocol; a seed makes it reproducible |
 //! | [`proof`] | saboteurs, which prove that each case can fail, and a model of the circuit breaker |
 //!
@@ -76,7 +77,7 @@
 //! | `http` | yes | [`http`], with a loopback server on hyper |
 //! | `websocket` | yes | [`websocket`], with a loopback server on tokio-tungstenite |
 //! | `circuit-breaker` | yes | [`circuit_breaker`] |
-//! | `kafka` | yes | [`kafka`], [`kafka_extended`], [`kafka_transactions`], [`kafka_admin`] |
+//! | `kafka` | yes | [`kafka`], [`kafka_extended`], [`kafka_transactions`], [`kafka_admin`], [`kafka_reading`] |
 //! | `bridge` | yes | [`bridge`] and [`endpoint`] |
 //! | `runner` | yes | [`runner`], on libtest-mimic |
 //! | `proof` | no | [`proof`], and [`Suite`]'s checks of saboteurs and contracts |
@@ -121,6 +122,8 @@ pub mod kafka;
 pub mod kafka_admin;
 #[cfg(feature = "kafka")]
 pub mod kafka_extended;
+#[cfg(feature = "kafka")]
+pub mod kafka_reading;
 #[cfg(feature = "kafka")]
 pub mod kafka_transactions;
 #[cfg(feature = "proof")]

@@ -59,6 +59,13 @@ fn kafka_extended() {
         .assert_matches_contract("KAFKAX", include_str!("../../docs/contract/kafka_extended.md"));
 }
 
+#[cfg(feature = "kafka")]
+#[test]
+fn kafka_reading() {
+    networking_conformance::kafka_reading::suite()
+        .assert_matches_contract("KREAD", include_str!("../../docs/contract/kafka_reading.md"));
+}
+
 #[cfg(feature = "websocket")]
 #[test]
 fn websocket() {

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`http`](mod@crate::http) | [`HttpClient`](http::HttpClient), [`HttpExtended`](http::HttpExtended) | [`HttpClientExt`](http::HttpClientExt) |
 //! | [`websocket`] | [`WebSocketClient`](websocket::WebSocketClient), [`WebSocketConnection`](websocket::WebSocketConnection) | [`WebSocketConnectionExt`](websocket::WebSocketConnectionExt) |
-//! | [`kafka`] | [`KafkaClient`](kafka::KafkaClient), [`KafkaExtended`](kafka::KafkaExtended), [`KafkaTransactions`](kafka::KafkaTransactions), [`KafkaAdmin`](kafka::KafkaAdmin) | [`KafkaClientExt`](kafka::KafkaClientExt) |
+//! | [`kafka`] | [`KafkaClient`](kafka::KafkaClient), [`KafkaExtended`](kafka::KafkaExtended), [`KafkaTransactions`](kafka::KafkaTransactions), [`KafkaAdmin`](kafka::KafkaAdmin), [`KafkaReading`](kafka::KafkaReading) | [`KafkaClientExt`](kafka::KafkaClientExt) |
 //! | [`circuit_breaker`] | [`CircuitBreaker`](circuit_breaker::CircuitBreaker), [`Circuit`](circuit_breaker::Circuit) | [`CircuitBreakerExt`](circuit_breaker::CircuitBreakerExt), [`CircuitExt`](circuit_breaker::CircuitExt) |
 //! | [`bridge`] | [`CommunicationBridge`](bridge::CommunicationBridge), [`BridgeSource`](bridge::BridgeSource), [`BridgeSink`](bridge::BridgeSink) | [`CommunicationBridgeExt`](bridge::CommunicationBridgeExt) |
 //!
@@ -101,7 +101,7 @@ pub mod prelude {
     };
     /// Kafka: the contracts and the extension trait.
     #[doc(no_inline)]
-    pub use crate::kafka::{KafkaAdmin, KafkaClient, KafkaClientExt, KafkaExtended, KafkaTransactions};
+    pub use crate::kafka::{KafkaAdmin, KafkaClient, KafkaClientExt, KafkaExtended, KafkaReading, KafkaTransactions};
     /// Secrets, which `Debug` does not show.
     #[doc(no_inline)]
     pub use crate::secret::Secret;

@@ -35,6 +35,8 @@ pub mod kafka_admin;
 #[cfg(feature = "kafka")]
 pub mod kafka_extended;
 #[cfg(feature = "kafka")]
+pub mod kafka_reading;
+#[cfg(feature = "kafka")]
 pub mod kafka_transactions;
 #[cfg(feature = "websocket")]
 pub mod websocket;

@@ -42,6 +42,8 @@ pub mod schema_registry;
 mod streams;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
+#[cfg(any(feature = "memory", feature = "rdkafka"))]
+mod topic_pattern;
 
 /// Compiles the example of the README.
 #[cfg(all(doctest, feature = "memory"))]

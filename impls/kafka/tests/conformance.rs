@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::runner::Runner;
-use networking_conformance::{kafka_admin, kafka_extended, kafka_transactions};
+use networking_conformance::{kafka_admin, kafka_extended, kafka_reading, kafka_transactions};
 use networking_spi::kafka::KafkaCapabilities;
 
 use self::memory_harness::MemoryHarness;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             let (extended, new_protocol) = (bootstrap.clone(), bootstrap.clone());
             let (transactions, new_transactions) = (bootstrap.clone(), bootstrap.clone());
             let (admin, new_admin) = (bootstrap.clone(), bootstrap.clone());
+            let (reading, new_reading) = (bootstrap.clone(), bootstrap.clone());
             runner
                 .add(suite(), move || {
                     Arc::new(RealCluster::new(&bootstrap, false)) as Arc<dyn KafkaHarness>
@@ -43,6 +44,12 @@ fn main() -> ExitCode {
                 .add(kafka_admin::suite(), move || Arc::new(RealCluster::new(&admin, false)))
                 .add(kafka_admin::suite(), move || {
                     Arc::new(RealCluster::new(&new_admin, true))
+                })
+                .add(kafka_reading::suite(), move || {
+                    Arc::new(RealCluster::new(&reading, false))
+                })
+                .add(kafka_reading::suite(), move || {
+                    Arc::new(RealCluster::new(&new_reading, true))
                 })
                 .run()
         }
@@ -66,9 +73,15 @@ fn main() -> ExitCode {
             .add(kafka_admin::suite(), || {
                 Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
             })
+            .add(kafka_reading::suite(), || Arc::new(MemoryHarness::new(false)))
+            .add(kafka_reading::suite(), || Arc::new(MemoryHarness::new(true)))
+            .add(kafka_reading::suite(), || {
+                Arc::new(MemoryHarness::limited(KafkaCapabilities::none()))
+            })
             .add(suite(), || Arc::new(Mock::start()) as Arc<dyn KafkaHarness>)
             .add(kafka_extended::suite(), || Arc::new(Mock::start()))
             .add(kafka_transactions::suite(), || Arc::new(Mock::start()))
+            .add(kafka_reading::suite(), || Arc::new(Mock::start()))
             .run(),
     }
 }

@@ -6,6 +6,7 @@ mod memory;
 mod memory_config;
 mod memory_harness;
 mod mock_cluster;
+mod processing;
 mod rdkafka;
 mod real_cluster;
 mod saboteurs;

@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
 use networking_conformance::kafka_admin::KafkaAdminHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
+use networking_conformance::kafka_reading::{KafkaReadingHarness, ReadingClient};
 use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, CaseRuntime, Failure, Harness};
 use networking_kafka::memory::{MemoryCluster, MemoryKafka};
 use networking_kafka::schema_registry::SchemaRegistry;
 use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::kafka::{
-    CompatibilityLevel, ConsumerId, KafkaAdmin, KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaExtended,
-    KafkaExtendedCapabilities, KafkaTransactions, NewTopic, ProducerRecord, SchemaType, TransactionalProducerConfig,
+    AssignmentStrategy, CompatibilityLevel, ConsumerId, GroupProtocol, KafkaAdmin, KafkaAdminCapabilities,
+    KafkaCapabilities, KafkaClient, KafkaExtended, KafkaExtendedCapabilities, KafkaReading, KafkaReadingCapabilities,
+    KafkaTransactions, NewTopic, ProducerRecord, SchemaType, TransactionalProducerConfig,
 };
 use parking_lot::Mutex;
 
@@ -91,7 +93,10 @@ impl MemoryHarness {
                 } else {
                     KafkaAdminCapabilities::all()
                 };
-                let builder = MemoryCluster::builder().capabilities(capabilities);
+                let reading = reading_capabilities(&capabilities);
+                let builder = MemoryCluster::builder()
+                    .capabilities(capabilities)
+                    .reading_capabilities(reading);
                 builder.admin_capabilities(admin).build()
             },
             capabilities: Box::leak(Box::new(capabilities)),
@@ -290,5 +295,62 @@ impl KafkaExtendedHarness for MemoryHarness {
 
     async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
         Ok(self.registry.set_subject_level(subject, Some(level))?)
+    }
+}
+
+/// What `MemoryKafka` declares about reading.
+static READING_CAPABILITIES: LazyLock<KafkaReadingCapabilities> = LazyLock::new(|| {
+    let mut capabilities = KafkaReadingCapabilities::none();
+    capabilities.patterns = true;
+    capabilities.partitions = true;
+    capabilities.seek = true;
+    capabilities.times = true;
+    capabilities.pause = true;
+    capabilities.list_offsets = true;
+    capabilities.rebalance_events = true;
+    capabilities.assignment_strategies = vec![AssignmentStrategy::CooperativeSticky];
+    capabilities.group_protocols = vec![GroupProtocol::Classic];
+    capabilities
+});
+
+/// A client without capabilities has none for reading either.
+fn reading_capabilities(client: &KafkaCapabilities) -> KafkaReadingCapabilities {
+    if *client == KafkaCapabilities::none() {
+        KafkaReadingCapabilities::none()
+    } else {
+        READING_CAPABILITIES.clone()
+    }
+}
+
+#[async_trait]
+impl KafkaReadingHarness for MemoryHarness {
+    async fn reading_client(&self) -> Result<ReadingClient, Failure> {
+        let client = self.cluster.client();
+        self.clients.lock().push(client.clone());
+        if self.behind_pointers {
+            let boxed: Box<dyn KafkaReading> = Box::new(client.clone());
+            let reading: Arc<Box<dyn KafkaReading>> = Arc::new(boxed);
+            return Ok(ReadingClient {
+                client: Arc::new(client),
+                reading: Arc::new(reading),
+            });
+        }
+        Ok(ReadingClient {
+            client: Arc::new(client.clone()),
+            reading: Arc::new(client),
+        })
+    }
+
+    fn reading_capabilities(&self) -> &'static KafkaReadingCapabilities {
+        static NONE: KafkaReadingCapabilities = KafkaReadingCapabilities::none();
+        if *self.capabilities == KafkaCapabilities::none() {
+            &NONE
+        } else {
+            &READING_CAPABILITIES
+        }
+    }
+
+    async fn topic_named(&self, name: &str, partitions: i32) -> Result<(), Failure> {
+        Ok(self.cluster.create_topic(&NewTopic::new(name, partitions))?)
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use networking_conformance::kafka::KafkaHarness;
 use networking_conformance::kafka_admin::KafkaAdminHarness;
 use networking_conformance::kafka_extended::KafkaExtendedHarness;
+use networking_conformance::kafka_reading::{KafkaReadingHarness, ReadingClient};
 use networking_conformance::kafka_transactions::{KafkaTransactionsHarness, TransactionalClient};
 use networking_conformance::{CaseResult, Failure, Harness};
 use networking_kafka::rdkafka::RdKafkaClient;
@@ -15,8 +16,8 @@ use networking_kafka::schema_registry::SchemaRegistry;
 use networking_kafka::toolkit::KafkaToolkit;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::kafka::{
-    CompatibilityLevel, KafkaAdmin, KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaExtended,
-    KafkaExtendedCapabilities, NewTopic, SchemaType,
+    AssignmentStrategy, CompatibilityLevel, GroupProtocol, KafkaAdmin, KafkaAdminCapabilities, KafkaCapabilities,
+    KafkaClient, KafkaExtended, KafkaExtendedCapabilities, KafkaReadingCapabilities, NewTopic, SchemaType,
 };
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -79,6 +80,7 @@ impl Mock {
     fn connect(&self) -> Result<RdKafkaClient, Failure> {
         Ok(RdKafkaClient::builder(self.brokers.bootstrap_servers())
             .capabilities(MOCK_CAPABILITIES)
+            .reading_capabilities(MOCK_READING.clone())
             // The mock responds to a fetch at the end of a partition only after this time, even if records arrive meanwhile.
             .consumer_setting("fetch.wait.max.ms", "10")
             // With the classic protocol the mock waits 3 s before the first assignment.
@@ -363,5 +365,74 @@ impl KafkaExtendedHarness for RealCluster {
 
     async fn set_level(&self, subject: &str, level: CompatibilityLevel) -> CaseResult {
         Ok(self.registry.set_subject_level(subject, Some(level))?)
+    }
+}
+
+/// What librdkafka and a broker support of reading.
+static READING: LazyLock<KafkaReadingCapabilities> = LazyLock::new(|| {
+    let mut capabilities = MOCK_READING.clone();
+    capabilities.times = true;
+    capabilities
+});
+
+/// The mock cluster answers with the end for every time.
+static MOCK_READING: LazyLock<KafkaReadingCapabilities> = LazyLock::new(|| {
+    let mut capabilities = KafkaReadingCapabilities::none();
+    capabilities.patterns = true;
+    capabilities.partitions = true;
+    capabilities.seek = true;
+    capabilities.pause = true;
+    capabilities.list_offsets = true;
+    capabilities.rebalance_events = true;
+    capabilities.assignment_strategies = vec![
+        AssignmentStrategy::Range,
+        AssignmentStrategy::RoundRobin,
+        AssignmentStrategy::CooperativeSticky,
+    ];
+    capabilities.group_protocols = vec![GroupProtocol::Classic, GroupProtocol::Consumer];
+    capabilities
+});
+
+#[async_trait]
+impl KafkaReadingHarness for Mock {
+    async fn reading_client(&self) -> Result<ReadingClient, Failure> {
+        let client = self.connect()?;
+        Ok(ReadingClient {
+            client: Arc::new(client.clone()),
+            reading: Arc::new(client),
+        })
+    }
+
+    fn reading_capabilities(&self) -> &'static KafkaReadingCapabilities {
+        &MOCK_READING
+    }
+
+    async fn topic_named(&self, name: &str, partitions: i32) -> Result<(), Failure> {
+        self.brokers.create_topic(name, partitions);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KafkaReadingHarness for RealCluster {
+    async fn reading_client(&self) -> Result<ReadingClient, Failure> {
+        let client = self.connect()?;
+        Ok(ReadingClient {
+            client: Arc::new(client.clone()),
+            reading: Arc::new(client),
+        })
+    }
+
+    fn reading_capabilities(&self) -> &'static KafkaReadingCapabilities {
+        &READING
+    }
+
+    async fn topic_named(&self, name: &str, partitions: i32) -> Result<(), Failure> {
+        self.connect()?.create_topic(NewTopic::new(name, partitions)).await?;
+        self.topics
+            .lock()
+            .expect("no panic while the lock is held")
+            .push(name.to_owned());
+        Ok(())
     }
 }

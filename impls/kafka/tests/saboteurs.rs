@@ -7,10 +7,12 @@ use networking_conformance::Outcome;
 use networking_conformance::kafka::{KafkaHarness, suite};
 use networking_conformance::kafka_admin;
 use networking_conformance::kafka_extended;
+use networking_conformance::kafka_reading;
 use networking_conformance::kafka_transactions;
 use networking_conformance::proof::kafka::{Saboteur, SaboteurHarness};
 use networking_conformance::proof::kafka_admin as admin;
 use networking_conformance::proof::kafka_extended as extended;
+use networking_conformance::proof::kafka_reading as reading;
 use networking_conformance::proof::kafka_transactions as transactions;
 use networking_spi::kafka::KafkaCapabilities;
 
@@ -51,6 +53,14 @@ fn each_saboteur_of_transactions_is_caught_by_exactly_the_cases_it_names() {
 }
 
 #[test]
+fn each_saboteur_of_reading_is_caught_by_exactly_the_cases_it_names() {
+    let saboteurs = reading::Saboteur::ALL.iter().copied();
+    kafka_reading::suite().assert_catches(saboteurs, reading::Saboteur::caught_by, |saboteur| {
+        Arc::new(reading::SaboteurHarness::new(MemoryHarness::new(false), saboteur))
+    });
+}
+
+#[test]
 fn each_saboteur_of_the_administration_is_caught_by_exactly_the_cases_it_names() {
     let saboteurs = admin::Saboteur::ALL.iter().copied();
     kafka_admin::suite().assert_catches(saboteurs, admin::Saboteur::caught_by, |saboteur| {
@@ -68,6 +78,12 @@ fn each_case_of_transactions_catches_a_saboteur() {
 fn each_case_of_the_administration_catches_a_saboteur() {
     let saboteurs = admin::Saboteur::ALL.iter();
     kafka_admin::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
+}
+
+#[test]
+fn each_case_of_reading_catches_a_saboteur() {
+    let saboteurs = reading::Saboteur::ALL.iter();
+    kafka_reading::suite().assert_every_case_catches(saboteurs.flat_map(|saboteur| saboteur.caught_by()).copied());
 }
 
 type Remove = fn(&mut KafkaCapabilities);

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_core::Stream;
 use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
-    KafkaCapabilities, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata,
+    KafkaCapabilities, KafkaMessage, KafkaMetrics, NewTopic, ProcessOptions, ProducerConfig, ProducerId,
+    ProducerRecord, RecordMetadata, TopicMetadata, processing,
 };
 use crate::error::Result;
 
@@ -229,6 +231,101 @@ pub trait KafkaClientExt: KafkaClient {
             }
         }
     }
+
+    /// A stream of the consumer's messages, as [`message_stream`] describes it, that borrows the client.
+    fn messages<'c>(
+        &'c self,
+        consumer: &'c ConsumerId,
+        options: ConsumeOptions,
+    ) -> impl Stream<Item = Result<KafkaMessage>> + Send + 'c {
+        stream::try_unfold((), move |()| async move {
+            let batch = self.consume_messages(consumer, processing::at_rest(options)).await?;
+            let batch = stream::iter(batch.into_iter().map(Ok::<_, crate::NetworkError>));
+            Ok::<_, crate::NetworkError>(Some((batch, ())))
+        })
+        .try_flatten()
+    }
+
+    /// Processes each message and commits it afterwards, until `shutdown` completes. Returns the number of processed messages.
+    ///
+    /// * At least once: a message is committed after `handler` has returned `Ok` for it and for all earlier ones of its
+    ///   partition. After a crash, messages may be processed again.
+    /// * The messages of a partition are processed in order, one at a time; those of up to
+    ///   [`concurrency`](ProcessOptions::concurrency) partitions at the same time.
+    /// * At most `max_messages` messages are held. The next ones are consumed when these are processed and committed.
+    /// * When `shutdown` completes, messages in progress are finished and committed. The others are neither processed nor
+    ///   committed.
+    /// * Offsets of partitions that were revoked or lost, or that were moved by a seek, are not committed. If the group
+    ///   rebalances and the partition is kept, they are committed again afterwards.
+    ///
+    /// Afterwards, close the consumer: it may have returned messages that were not processed. The next one starts after the
+    /// committed messages.
+    ///
+    /// Cancel safety: dropping the future drops messages in progress, which are not committed.
+    ///
+    /// ```
+    /// use networking_spi::kafka::{ConsumerId, KafkaClient, KafkaClientExt, ProcessOptions};
+    ///
+    /// # async fn example(kafka: &dyn KafkaClient, consumer: &ConsumerId, stop: tokio::sync::oneshot::Receiver<()>)
+    /// #     -> networking_spi::Result<()> {
+    /// let stopped = async move { drop(stop.await) };
+    /// let processed = kafka
+    ///     .for_each_message(consumer, ProcessOptions::new(), stopped, |message| async move {
+    ///         println!("{}", message.offset);
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// println!("{processed} messages");
+    /// kafka.close_consumer(consumer).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The first error of `handler`: no message is begun after it, and what was processed before is committed.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without the capability `groups`,
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the field, and the errors of
+    /// [`consume_messages`](KafkaClient::consume_messages) and [`commit_offsets`](KafkaClient::commit_offsets). A commit that
+    /// fails with `Conflict` or a transient error is repeated with the next one, at most 10 times in a row.
+    fn for_each_message<F, R>(
+        &self,
+        consumer: &ConsumerId,
+        options: ProcessOptions,
+        shutdown: impl Future<Output = ()> + Send,
+        handler: F,
+    ) -> impl Future<Output = Result<u64>> + Send
+    where
+        F: Fn(KafkaMessage) -> R + Send + Sync,
+        R: Future<Output = Result<()>> + Send,
+    {
+        async move {
+            let stop = AtomicBool::new(false);
+            let process = |messages| processing::one_by_one(messages, &handler, &stop);
+            processing::run(self, consumer, options, shutdown, &stop, process).await
+        }
+    }
+
+    /// Like [`for_each_message`](Self::for_each_message), but `handler` gets the consumed messages of a partition together, in
+    /// order. They are committed if it returns `Ok`.
+    ///
+    /// # Errors
+    /// Same as [`for_each_message`](Self::for_each_message).
+    fn for_each_batch<F, R>(
+        &self,
+        consumer: &ConsumerId,
+        options: ProcessOptions,
+        shutdown: impl Future<Output = ()> + Send,
+        handler: F,
+    ) -> impl Future<Output = Result<u64>> + Send
+    where
+        F: Fn(Vec<KafkaMessage>) -> R + Send + Sync,
+        R: Future<Output = Result<()>> + Send,
+    {
+        async move {
+            let stop = AtomicBool::new(false);
+            let process = |messages| processing::together(messages, &handler, &stop);
+            processing::run(self, consumer, options, shutdown, &stop, process).await
+        }
+    }
 }
 
 impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
@@ -243,11 +340,14 @@ impl<C: KafkaClient + ?Sized> KafkaClientExt for C {}
 /// [`max_messages`](ConsumeOptions::max_messages). The consumer does not return them again: close it, and continue with
 /// another one, which starts at the committed offsets. Before a commit, compare
 /// [`consumer_assignment`](KafkaClient::consumer_assignment) with the assignment at the time of the message.
+///
+/// A [`max_wait`](ConsumeOptions::max_wait) below 100 ms counts as 100 ms, so that an idle stream does not spin.
 pub fn message_stream(
     client: Arc<dyn KafkaClient>,
     consumer: ConsumerId,
     options: ConsumeOptions,
 ) -> BoxStream<'static, Result<KafkaMessage>> {
+    let options = processing::at_rest(options);
     stream::try_unfold((client, consumer), move |(client, consumer)| async move {
         loop {
             let batch = client.consume_messages(&consumer, options).await?;
@@ -347,8 +447,6 @@ delegate!(Arc, Box);
 
 #[cfg(test)]
 mod tests {
-    use futures_util::TryStreamExt;
-
     use super::*;
     use crate::{ErrorKind, NetworkError};
 

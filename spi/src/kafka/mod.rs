@@ -1,8 +1,8 @@
 //! Kafka: the client, its extended operations, and their values.
 //!
 //! A [`KafkaClient`] creates producers and consumers, and returns typed ids for them. [`KafkaExtended`] adds stream
-//! processing, schemas, diagnostics, tuning and security. [`KafkaTransactions`] adds transactions, and [`KafkaAdmin`]
-//! administers a cluster.
+//! processing, schemas, diagnostics, tuning and security. [`KafkaTransactions`] adds transactions, [`KafkaAdmin`]
+//! administers a cluster, and [`KafkaReading`] moves and pauses consumers.
 //!
 //! As in Kafka, a committed offset is the **next** offset to read. [`KafkaMessage::next_offset`] returns it.
 
@@ -15,7 +15,9 @@ mod diagnostics;
 mod extended;
 mod metrics;
 mod partition;
+mod processing;
 mod producer;
+mod reading;
 mod record;
 mod schema;
 mod security;
@@ -42,7 +44,12 @@ pub use diagnostics::{
 pub use extended::{KafkaExtended, KafkaExtendedCapabilities};
 pub use metrics::{ConsumerMetrics, KafkaMetrics, ProducerMetrics};
 pub use partition::{murmur2, partition_of_key};
+pub use processing::ProcessOptions;
 pub use producer::{Acks, ProducerConfig};
+pub use reading::{
+    AssignmentStrategy, GroupProtocol, KafkaReading, KafkaReadingCapabilities, OffsetSpec, ReaderConfig,
+    RebalanceEvent, RebalanceEvents, RebalanceKind, SeekTarget, Subscription,
+};
 pub use record::{KafkaHeaders, KafkaMessage, ProducerRecord, RecordMetadata};
 pub use schema::{
     CompatibilityLevel, CompatibilityReport, RegisteredSchema, Schema, SchemaReference, SchemaType, SchemaVersion,
@@ -61,6 +68,8 @@ pub use administration::MockKafkaAdmin;
 pub use client::MockKafkaClient;
 #[cfg(any(test, feature = "mock"))]
 pub use extended::MockKafkaExtended;
+#[cfg(any(test, feature = "mock"))]
+pub use reading::MockKafkaReading;
 #[cfg(any(test, feature = "mock"))]
 pub use stream::MockStreamProcessor;
 #[cfg(any(test, feature = "mock"))]

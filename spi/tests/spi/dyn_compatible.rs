@@ -7,7 +7,7 @@ use networking_spi::bridge::{BridgeSink, BridgeSource, CommunicationBridge};
 use networking_spi::circuit_breaker::{Circuit, CircuitBreaker, ErrorClassifier};
 use networking_spi::clock::Clock;
 use networking_spi::http::{BodySource, HttpClient, HttpExtended, Interceptor, RetryPredicate};
-use networking_spi::kafka::{KafkaAdmin, KafkaClient, KafkaExtended, KafkaTransactions, StreamProcessor};
+use networking_spi::kafka::{KafkaAdmin, KafkaClient, KafkaExtended, KafkaReading, KafkaTransactions, StreamProcessor};
 use networking_spi::websocket::{WebSocketClient, WebSocketConnection, WebSocketHandler};
 
 fn shareable<T: Debug + Send + Sync + 'static + ?Sized>() {}
@@ -28,6 +28,7 @@ dyn_compatible!(
     KafkaClient,
     KafkaExtended,
     KafkaTransactions,
+    KafkaReading,
     CircuitBreaker,
     CommunicationBridge,
     WebSocketClient,
@@ -63,6 +64,7 @@ pointers_implement!(
     pointers_to_kafka_admins_are_kafka_admins: KafkaAdmin,
     pointers_to_extended_kafka_are_extended_kafka: KafkaExtended,
     pointers_to_transactions_are_transactions: KafkaTransactions,
+    pointers_to_kafka_reading_are_kafka_reading: KafkaReading,
     pointers_to_breakers_are_breakers: CircuitBreaker,
     pointers_to_bridges_are_bridges: CommunicationBridge,
     pointers_to_websocket_clients_are_websocket_clients: WebSocketClient,

@@ -8,7 +8,8 @@ use networking_spi::circuit_breaker::{CallRecord, MockCircuit, MockCircuitBreake
 use networking_spi::clock::MockClock;
 use networking_spi::http::{HttpResponse, Method, MockHttpClient, MockHttpExtended, StatusCode};
 use networking_spi::kafka::{
-    MockKafkaClient, MockKafkaExtended, MockKafkaTransactions, ProducerId, ProducerRecord, RecordMetadata,
+    MockKafkaClient, MockKafkaExtended, MockKafkaReading, MockKafkaTransactions, ProducerId, ProducerRecord,
+    RecordMetadata,
 };
 use networking_spi::prelude::*;
 use networking_spi::websocket::{MockWebSocketClient, MockWebSocketConnection, MockWebSocketHandler, WebSocketHandler};
@@ -71,6 +72,7 @@ fn every_contract_has_a_mock() {
     mock::<dyn KafkaClient>(&MockKafkaClient::new());
     mock::<dyn KafkaExtended>(&MockKafkaExtended::new());
     mock::<dyn KafkaTransactions>(&MockKafkaTransactions::new());
+    mock::<dyn KafkaReading>(&MockKafkaReading::new());
     mock::<dyn CircuitBreaker>(&MockCircuitBreaker::new());
     mock::<dyn CommunicationBridge>(&MockCommunicationBridge::new());
     mock::<dyn WebSocketClient>(&MockWebSocketClient::new());

@@ -11,7 +11,7 @@ use networking_spi::error::{ResultExt, context};
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
     KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata, TransactionalProducerConfig, validate_topic_name,
+    ReaderConfig, RecordMetadata, Subscription, TopicMetadata, TransactionalProducerConfig, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -129,7 +129,53 @@ impl MemoryKafka {
         self.0.producer(id, operation)
     }
 
-    pub(super) fn open_consumer(&self, id: &ConsumerId, operation: &'static str) -> Result<Arc<Consumer>> {
+    /// Creates a consumer. The caller has checked the capabilities of reading.
+    pub(super) fn open(&self, reader: ReaderConfig, operation: &'static str) -> Result<ConsumerId> {
+        reader.validate()?;
+        let ReaderConfig {
+            mut consumer,
+            subscription,
+            ..
+        } = reader;
+        no_backend_settings(consumer.backend.keys().next())?;
+        self.capabilities().check_consumer(operation, &consumer)?;
+        let cluster = &self.0.cluster;
+        let (shortest, longest) = cluster.limits.sessions;
+        if self.capabilities().session_timeouts && !(shortest..=longest).contains(&consumer.session_timeout) {
+            return Err(NetworkError::invalid_input(
+                "session_timeout",
+                format!("must be between {shortest:?} and {longest:?}"),
+            ));
+        }
+        for topic in &consumer.topics {
+            cluster.used_topic(topic, operation)?;
+        }
+        if let Subscription::Partitions(partitions) = &subscription {
+            for of in partitions {
+                if cluster
+                    .used_topic(&of.topic, operation)?
+                    .partition(of.partition)
+                    .is_none()
+                {
+                    return Err(NetworkError::not_found(operation, "partition", of));
+                }
+            }
+        }
+        let number = cluster.next_number();
+        if !self.capabilities().groups {
+            // Alone in its group, a consumer reads all partitions.
+            consumer.group = format!("{}#{number}", consumer.group);
+        }
+        let id = ConsumerId::new(self.0.next_id("consumer"));
+        let mut consumers = self.0.consumers.write();
+        self.0.ensure_room(consumers.len(), operation)?;
+        let counters = ConsumerCounters::new(Arc::clone(&self.0.counters));
+        let consumer = Consumer::join(id.clone(), number, cluster.clone(), consumer, subscription, counters)?;
+        consumers.insert(id.clone(), Arc::new(consumer));
+        Ok(id)
+    }
+
+    pub(super) fn consumer(&self, id: &ConsumerId, operation: &'static str) -> Result<Arc<Consumer>> {
         self.0.consumer(id, operation)
     }
 
@@ -154,32 +200,8 @@ impl KafkaClient for MemoryKafka {
         self.add_producer(config, "kafka.create_producer", None)
     }
 
-    async fn create_consumer(&self, mut config: ConsumerConfig) -> Result<ConsumerId> {
-        config.validate()?;
-        no_backend_settings(config.backend.keys().next())?;
-        self.capabilities().check_consumer("kafka.create_consumer", &config)?;
-        let (shortest, longest) = self.0.cluster.limits.sessions;
-        if self.capabilities().session_timeouts && !(shortest..=longest).contains(&config.session_timeout) {
-            return Err(NetworkError::invalid_input(
-                "session_timeout",
-                format!("must be between {shortest:?} and {longest:?}"),
-            ));
-        }
-        for topic in &config.topics {
-            self.0.cluster.used_topic(topic, "kafka.create_consumer")?;
-        }
-        let number = self.0.cluster.next_number();
-        if !self.capabilities().groups {
-            // Alone in its group, a consumer reads all partitions.
-            config.group = format!("{}#{number}", config.group);
-        }
-        let id = ConsumerId::new(self.0.next_id("consumer"));
-        let mut consumers = self.0.consumers.write();
-        self.0.ensure_room(consumers.len(), "kafka.create_consumer")?;
-        let counters = ConsumerCounters::new(Arc::clone(&self.0.counters));
-        let consumer = Consumer::join(id.clone(), number, self.0.cluster.clone(), config, counters)?;
-        consumers.insert(id.clone(), Arc::new(consumer));
-        Ok(id)
+    async fn create_consumer(&self, config: ConsumerConfig) -> Result<ConsumerId> {
+        self.open(ReaderConfig::topics(config), "kafka.create_consumer")
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use networking_spi::clock::Clock;
 use networking_spi::error::context;
-use networking_spi::kafka::{ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, NewTopic, PartitionOffset};
+use networking_spi::kafka::{
+    ConsumerConfig, ConsumerGroupInfo, KafkaCapabilities, KafkaReadingCapabilities, NewTopic, PartitionOffset,
+};
 use networking_spi::{ErrorKind, NetworkError, Result};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use super::broker_settings::Administration;
 use super::client_ids::ClientIds;
@@ -31,6 +34,11 @@ pub(super) struct Cluster {
     pub(super) coordinator: Coordinator,
     pub(super) administration: Administration,
     next_number: AtomicU64,
+    /// Increases whenever a topic is created or deleted, and `topics_changed` is notified.
+    topics_version: AtomicU64,
+    pub(super) topics_changed: Notify,
+    /// What all clients of this cluster declare about reading.
+    pub(super) reading: KafkaReadingCapabilities,
     groups: RwLock<HashMap<String, Arc<Group>>>,
 }
 
@@ -49,6 +57,7 @@ impl Cluster {
         limits: Limits,
         capabilities: KafkaCapabilities,
         administration: Administration,
+        reading: KafkaReadingCapabilities,
     ) -> Self {
         Self {
             topics,
@@ -59,6 +68,9 @@ impl Cluster {
             coordinator: Coordinator::new(),
             administration,
             next_number: AtomicU64::new(0),
+            topics_version: AtomicU64::new(1),
+            topics_changed: Notify::new(),
+            reading,
             groups: RwLock::default(),
         }
     }
@@ -70,6 +82,11 @@ impl Cluster {
     /// A number that is unique in the cluster.
     pub(super) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Changes whenever a topic is created or deleted.
+    pub(super) fn topics_version(&self) -> u64 {
+        self.topics_version.load(Ordering::Acquire)
     }
 
     /// Returns a topic to write to or to subscribe to. Creates it if the cluster creates topics on first use.
@@ -110,6 +127,20 @@ impl Cluster {
         let group = self.group_or_new(&mut groups, &config.group, "kafka.create_consumer")?;
         let member = group.join(&self.topics, config, link);
         Ok((group, member))
+    }
+
+    /// A group, which is created if it does not exist. It may be removed again as long as it is unused.
+    pub(super) fn group(&self, name: &str) -> Result<Arc<Group>> {
+        self.group_or_new(&mut self.groups.write(), name, "kafka.create_consumer")
+    }
+
+    /// Commits offsets of a consumer that is not a member of the group.
+    pub(super) fn commit_without_member(&self, name: &str, offsets: Vec<PartitionOffset>) -> Result<Arc<Group>> {
+        // The lock is held meanwhile: otherwise the group could be removed before the commit.
+        let mut groups = self.groups.write();
+        let group = self.group_or_new(&mut groups, name, "kafka.commit_offsets")?;
+        group.commit_without_member(&self.topics, offsets)?;
+        Ok(group)
     }
 
     fn group_or_new(
@@ -186,6 +217,8 @@ impl Cluster {
     }
 
     fn notify_groups(&self, topic: &str, deleted: bool) {
+        self.topics_version.fetch_add(1, Ordering::AcqRel);
+        self.topics_changed.notify_waiters();
         let groups: Vec<_> = self.groups.read().values().cloned().collect();
         for group in groups {
             group.topic_changed(&self.topics, topic, deleted);

@@ -149,6 +149,14 @@ impl Log {
         found.unwrap_or(self.end)
     }
 
+    /// The first record whose timestamp is `millis` or later.
+    pub(super) fn first_since(&self, millis: u64) -> Option<i64> {
+        (self.start..self.end).find(|offset| {
+            let (segment, slot) = self.locate(*offset);
+            self.segments[segment][slot].timestamp_millis >= millis
+        })
+    }
+
     /// Whether retention limits the age of records.
     pub(super) const fn has_age_limit(&self) -> bool {
         self.retention.age.is_some()

@@ -8,13 +8,14 @@ use std::time::Duration;
 use networking_runtime::clock::TokioClock;
 use networking_spi::Result;
 use networking_spi::clock::Clock;
-use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, NewTopic};
+use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, KafkaReadingCapabilities, NewTopic};
 
 use super::broker_settings::Administration;
 use super::client::MemoryKafka;
 use super::cluster::{Cluster, Limits};
 use super::fault::Fault;
 use super::log::Retention;
+use super::reading;
 use super::topics::{TopicRules, Topics};
 
 /// A Kafka cluster in this process: topics, records, groups and committed offsets.
@@ -142,6 +143,7 @@ pub struct MemoryClusterBuilder {
     capabilities: KafkaCapabilities,
     admin_capabilities: KafkaAdminCapabilities,
     racks: Vec<String>,
+    reading: KafkaReadingCapabilities,
 }
 
 impl Default for MemoryClusterBuilder {
@@ -170,6 +172,7 @@ impl Default for MemoryClusterBuilder {
             capabilities: KafkaCapabilities::all(),
             admin_capabilities: KafkaAdminCapabilities::all(),
             racks: Vec::new(),
+            reading: reading::supported(),
         }
     }
 }
@@ -275,6 +278,19 @@ impl MemoryClusterBuilder {
         self
     }
 
+    /// Restricts what all clients declare about reading, as [`capabilities`](Self::capabilities) does for the client. Default:
+    /// everything that the in-memory cluster supports.
+    pub fn reading_capabilities(mut self, capabilities: KafkaReadingCapabilities) -> Self {
+        let all = reading::supported();
+        self.reading = capabilities;
+        let declared = &mut self.reading;
+        declared
+            .assignment_strategies
+            .retain(|of| all.assignment_strategies.contains(of));
+        declared.group_protocols.retain(|of| all.group_protocols.contains(of));
+        self
+    }
+
     /// Builds the cluster.
     pub fn build(self) -> MemoryCluster {
         let mut admin_capabilities = self.admin_capabilities;
@@ -288,6 +304,7 @@ impl MemoryClusterBuilder {
             self.limits,
             self.capabilities,
             administration,
+            self.reading,
         )))
     }
 }

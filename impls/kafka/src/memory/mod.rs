@@ -22,6 +22,7 @@ mod log;
 mod mark;
 mod memory_cluster;
 mod producer;
+mod reading;
 mod settings;
 mod topic;
 mod topics;

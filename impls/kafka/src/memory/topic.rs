@@ -239,6 +239,11 @@ impl Partition {
         }
     }
 
+    /// The first record whose timestamp is `millis` or later.
+    pub(super) fn first_since(&self, millis: u64) -> Option<i64> {
+        self.log.read().first_since(millis)
+    }
+
     /// Whether retention limits the age of records.
     pub(super) fn has_age_limit(&self) -> bool {
         self.has_age_limit.load(Ordering::Relaxed)

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use super::log::Retention;
 use super::settings::TopicSettings;
 use super::topic::Topic;
+use crate::topic_pattern::TopicPattern;
 
 /// The topics of a cluster by name, and the rules for creating them.
 pub(super) struct Topics {
@@ -77,6 +78,18 @@ impl Topics {
 
     pub(super) fn get(&self, name: &str) -> Option<Arc<Topic>> {
         self.by_name.read().get(name).cloned()
+    }
+
+    /// The names of all topics that a pattern matches, in order.
+    pub(super) fn matching(&self, pattern: &TopicPattern) -> Vec<String> {
+        let topics = self.by_name.read();
+        let mut names: Vec<_> = topics
+            .keys()
+            .filter(|name| pattern.matches(name))
+            .map(|name| name.to_string())
+            .collect();
+        names.sort_unstable();
+        names
     }
 
     /// Returns a topic. Fails with [`NotFound`](ErrorKind::NotFound) if it does not exist.

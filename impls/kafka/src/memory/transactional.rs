@@ -91,7 +91,7 @@ impl KafkaTransactions for MemoryKafka {
         const OPERATION: &str = "kafka.send_offsets_to_transaction";
         self.require(OPERATION)?;
         self.capabilities().require(OPERATION, "groups")?;
-        let consumer = self.open_consumer(consumer, OPERATION)?;
+        let consumer = self.consumer(consumer, OPERATION)?;
         self.call(OPERATION, producer, |transaction, _| {
             transaction.send_offsets(OPERATION, &consumer, offsets)
         })

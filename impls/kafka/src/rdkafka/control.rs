@@ -191,8 +191,8 @@ impl BlockingCalls<'_> {
         }
     }
 
-    /// The first offset (`Offset::Beginning`) or the next offset to be written (`Offset::End`) of partitions. Sends one
-    /// request to each leader.
+    /// The first offset (`Offset::Beginning`), the next offset to be written (`Offset::End`), or the first offset at or after a
+    /// time (`Offset::Offset` with milliseconds) of partitions. Sends one request to each leader.
     pub(super) fn offsets(&self, partitions: &[(String, i32)], end: Offset) -> Result<Vec<Option<i64>>> {
         if partitions.is_empty() {
             return Ok(Vec::new());

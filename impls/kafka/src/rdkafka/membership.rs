@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use networking_spi::kafka::{ConsumerAssignment, TopicPartition};
+use networking_spi::kafka::{
+    ConsumerAssignment, PartitionOffset, RebalanceEvent, RebalanceEvents, RebalanceKind, TopicPartition,
+};
 
 /// The assigned partitions of a consumer and the next offset to commit in each.
 #[derive(Debug, Default)]
@@ -11,6 +13,8 @@ pub(super) struct Membership {
     /// The same partitions, as the application sees them. It is replaced by every change.
     assignment: ConsumerAssignment,
     last_epoch: u64,
+    /// Rebalances that were not taken yet.
+    pub(super) events: RebalanceEvents,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +22,9 @@ struct Held {
     epoch: u64,
     /// The offset after the last message that was returned.
     next: Option<i64>,
+    /// The offset of the last seek or of the start, until a message is returned.
+    start: Option<i64>,
+    paused: bool,
     committed: bool,
     /// Whether the start offset is not known yet. Messages are not returned until it is.
     pending: bool,
@@ -38,6 +45,7 @@ impl Membership {
             return false;
         }
         held.next = Some(next);
+        held.start = None;
         held.committed = false;
         true
     }
@@ -55,6 +63,8 @@ impl Membership {
             let held = Held {
                 epoch: self.last_epoch,
                 next: None,
+                start: None,
+                paused: false,
                 committed: false,
                 pending: pending(&partition),
             };
@@ -88,7 +98,58 @@ impl Membership {
             .into_iter()
             .filter(|partition| self.assignment.contains(partition))
             .collect();
+        let paused = self.paused();
         self.assign(assigned, |_| false);
+        self.set_paused(&paused, true);
+    }
+
+    /// Notes that assigned partitions were moved to these offsets.
+    pub(super) fn sought(&mut self, targets: &BTreeMap<TopicPartition, i64>) {
+        self.reset(targets.keys().cloned());
+        for (partition, offset) in targets {
+            if let Some(held) = self.held(&partition.topic, partition.partition) {
+                held.start = Some(*offset);
+            }
+        }
+    }
+
+    pub(super) fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for partition in partitions {
+            if let Some(held) = self.held(&partition.topic, partition.partition) {
+                held.paused = paused;
+            }
+        }
+    }
+
+    /// The paused partitions, in order.
+    pub(super) fn paused(&self) -> Vec<TopicPartition> {
+        self.all()
+            .filter(|(_, held)| held.paused)
+            .map(|(partition, _)| partition)
+            .collect()
+    }
+
+    /// The known positions, in order.
+    pub(super) fn positions(&self) -> Vec<PartitionOffset> {
+        self.all()
+            .filter_map(|(partition, held)| Some(PartitionOffset::new(partition, held.next.or(held.start)?)))
+            .collect()
+    }
+
+    /// Reports a rebalance of assigned partitions.
+    pub(super) fn report(&mut self, kind: RebalanceKind, partitions: &[TopicPartition]) {
+        let changed = partitions.iter();
+        let changed = changed.filter_map(|partition| Some((partition.clone(), self.assignment.epoch(partition)?)));
+        let event = RebalanceEvent::new(kind, changed);
+        self.events.push(event);
+    }
+
+    fn all(&self) -> impl Iterator<Item = (TopicPartition, &Held)> {
+        self.partitions.iter().flat_map(|(topic, partitions)| {
+            partitions
+                .iter()
+                .map(|(partition, held)| (TopicPartition::new(topic.clone(), *partition), held))
+        })
     }
 
     /// Removes partitions and the positions in them. Another member may continue there, so the positions must not be
@@ -112,7 +173,8 @@ impl Membership {
 
     /// The next offset to read in a partition. `None` before the first message.
     pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.partitions.get(&partition.topic)?.get(&partition.partition)?.next
+        let held = self.partitions.get(&partition.topic)?.get(&partition.partition)?;
+        held.next.or(held.start)
     }
 
     pub(super) fn uncommitted(&self) -> BTreeMap<TopicPartition, i64> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use networking_spi::kafka::TopicPartition;
+use networking_spi::kafka::{RebalanceKind, TopicPartition};
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, RebalanceProtocol};
@@ -97,11 +97,30 @@ impl ConsumerContext for GroupContext {
         self.post_rebalance(consumer, &rebalance);
     }
 
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Revoke(partitions) => self.membership.lock().revoke(listed(partitions)),
+            Rebalance::Revoke(partitions) => {
+                let partitions = listed(partitions);
+                let kind = if consumer.assignment_lost() {
+                    RebalanceKind::Lost
+                } else {
+                    RebalanceKind::Revoked
+                };
+                let mut membership = self.membership.lock();
+                membership.report(kind, &partitions);
+                membership.revoke(partitions);
+            }
             // The response is to give up all partitions.
-            Rebalance::Error(_) => self.membership.lock().revoke_all(),
+            Rebalance::Error(_) => {
+                let mut membership = self.membership.lock();
+                let all: Vec<_> = membership
+                    .assignment()
+                    .iter()
+                    .map(|(partition, _)| partition.clone())
+                    .collect();
+                membership.report(RebalanceKind::Lost, &all);
+                membership.revoke_all();
+            }
             Rebalance::Assign(_) => {}
         }
     }
@@ -110,7 +129,12 @@ impl ConsumerContext for GroupContext {
         if let Rebalance::Assign(partitions) = rebalance {
             self.counters.count_rebalance();
             let pending = |partition: &TopicPartition| self.starts_at_end && self.watch.is_new(partition);
-            if self.membership.lock().assign(listed(partitions), pending) {
+            let partitions = listed(partitions);
+            let mut membership = self.membership.lock();
+            let any_pending = membership.assign(partitions.clone(), pending);
+            membership.report(RebalanceKind::Assigned, &partitions);
+            drop(membership);
+            if any_pending {
                 self.watch.notify();
             }
         }

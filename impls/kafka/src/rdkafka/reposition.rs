@@ -97,7 +97,15 @@ impl Mover {
                 }
                 consumer.assign(&all)?;
             }
-            membership.lock().reset(targets.into_keys());
+            let paused = {
+                let mut membership = membership.lock();
+                membership.reset(targets.into_keys());
+                membership.paused()
+            };
+            // A partition that is assigned again is not paused.
+            if !paused.is_empty() {
+                consumer.pause(&list(paused.iter().map(|of| (of, Offset::Invalid)))?)?;
+            }
             Ok(())
         })
         .await
@@ -174,7 +182,9 @@ pub(super) fn name_partitions(error: NetworkError, partitions: &[&TopicPartition
     error.with_context("partitions", names.join(", "))
 }
 
-fn list<'p>(partitions: impl Iterator<Item = (&'p TopicPartition, Offset)>) -> Result<TopicPartitionList, KafkaError> {
+pub(super) fn list<'p>(
+    partitions: impl Iterator<Item = (&'p TopicPartition, Offset)>,
+) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in partitions {
         list.add_partition_offset(&partition.topic, partition.partition, offset)?;

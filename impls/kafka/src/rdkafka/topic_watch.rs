@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::control::{BlockingCalls, Control};
 use super::topic_ids::{self, TopicIdentity};
+use crate::topic_pattern::TopicPattern;
 
 const OPERATION: &str = "kafka.consume_messages";
 
@@ -30,7 +31,10 @@ type Description = BTreeMap<String, Option<TopicIdentity>>;
 
 pub(super) struct TopicWatch {
     control: Arc<Control>,
-    names: Vec<String>,
+    /// What the names of topics match, if the consumer subscribes by pattern.
+    pattern: Option<TopicPattern>,
+    /// The names of the topics when the consumer was created.
+    first_names: BTreeSet<String>,
     /// The topics when the consumer was created.
     first: BTreeMap<String, TopicIdentity>,
     state: Mutex<State>,
@@ -39,6 +43,7 @@ pub(super) struct TopicWatch {
 }
 
 struct State {
+    names: Vec<String>,
     /// The topics when they were last seen.
     last: BTreeMap<String, TopicIdentity>,
     missing: BTreeSet<String>,
@@ -54,18 +59,20 @@ pub(super) struct Changes {
     pub(super) recreated: BTreeSet<String>,
     /// Whether librdkafka's metadata must be refreshed.
     pub(super) refresh: bool,
+    /// The topics that match the pattern, if they are others than before.
+    pub(super) subscribe: Option<Vec<String>>,
 }
 
 impl Changes {
     pub(super) fn is_empty(&self) -> bool {
-        self.recreated.is_empty() && !self.refresh
+        self.recreated.is_empty() && !self.refresh && self.subscribe.is_none()
     }
 }
 
 impl TopicWatch {
     /// Describes the topics, which become the state that later ones are compared with. If they cannot be described, a topic
     /// counts as known when it is first seen.
-    pub(super) async fn start(control: Arc<Control>, names: Vec<String>) -> Arc<Self> {
+    pub(super) async fn start(control: Arc<Control>, names: Vec<String>, pattern: Option<TopicPattern>) -> Arc<Self> {
         let described = describe(&control, names.clone()).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the topics cannot be described");
             Description::new()
@@ -74,7 +81,9 @@ impl TopicWatch {
             .into_iter()
             .filter_map(|(name, identity)| Some((name, identity?)));
         let first: BTreeMap<_, _> = first.collect();
+        let first_names = names.iter().cloned().collect();
         let state = State {
+            names,
             last: first.clone(),
             missing: BTreeSet::new(),
             changes: Changes::default(),
@@ -83,7 +92,8 @@ impl TopicWatch {
         };
         Arc::new(Self {
             control,
-            names,
+            pattern,
+            first_names,
             first,
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -92,6 +102,9 @@ impl TopicWatch {
 
     /// Whether a partition did not exist when the consumer was created. `latest` must not skip its records.
     pub(super) fn is_new(&self, partition: &TopicPartition) -> bool {
+        if self.pattern.is_some() && !self.first_names.contains(&partition.topic) {
+            return true;
+        }
         let state = self.state.lock();
         let Some(first) = self.first.get(&partition.topic) else {
             return false;
@@ -102,6 +115,9 @@ impl TopicWatch {
 
     /// The first topic that does not exist, when the topics were last described.
     pub(super) fn missing(&self) -> Option<String> {
+        if self.pattern.is_some() {
+            return None;
+        }
         self.state.lock().missing.first().cloned()
     }
 
@@ -117,6 +133,9 @@ impl TopicWatch {
             .recreated
             .retain(|topic| !adopted.recreated.contains(topic));
         state.changes.refresh &= !adopted.refresh;
+        if state.changes.subscribe == adopted.subscribe {
+            state.changes.subscribe = None;
+        }
     }
 
     /// Ends the current or the next [`wait`](Self::wait).
@@ -151,8 +170,18 @@ impl TopicWatch {
         }
         state.checking = true;
         let watch = Arc::clone(self);
+        let mut names = state.names.clone();
         tokio::spawn(async move {
-            let described = describe(&watch.control, watch.names.clone()).await;
+            if let Some(pattern) = &watch.pattern {
+                match matching(&watch.control, OPERATION, pattern.clone()).await {
+                    Ok(found) => {
+                        watch.state.lock().rename(&found);
+                        names = found;
+                    }
+                    Err(error) => tracing::debug!(%error, "the topics cannot be listed"),
+                }
+            }
+            let described = describe(&watch.control, names).await;
             if let Err(error) = &described {
                 tracing::debug!(%error, "the topics cannot be described");
             }
@@ -164,7 +193,7 @@ impl TopicWatch {
     fn apply(&self, described: Description) {
         let mut state = self.state.lock();
         state.checking = false;
-        let changed = state.compare(described);
+        let changed = state.compare(described) || state.changes.subscribe.is_some();
         let interval = if state.missing.is_empty() {
             CHECK_INTERVAL
         } else {
@@ -179,6 +208,14 @@ impl TopicWatch {
 }
 
 impl State {
+    /// Adopts the names that match the pattern now.
+    fn rename(&mut self, names: &[String]) {
+        if self.names != names {
+            names.clone_into(&mut self.names);
+            self.changes.subscribe = Some(names.to_vec());
+        }
+    }
+
     /// Compares a description with the last one. Returns whether the consumer has something to do.
     fn compare(&mut self, described: Description) -> bool {
         let before = self.changes.clone();
@@ -202,6 +239,18 @@ impl State {
         }
         self.changes != before
     }
+}
+
+/// The names of all topics that match a pattern, in order.
+pub(super) async fn matching(control: &Control, operation: &'static str, pattern: TopicPattern) -> Result<Vec<String>> {
+    let request = move |calls: &BlockingCalls<'_>| {
+        let metadata = calls.metadata(None)?;
+        let names = metadata.topics().iter().map(|topic| topic.name());
+        let mut names: Vec<_> = names.filter(|name| pattern.matches(name)).map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(names)
+    };
+    control.call(operation, request).await
 }
 
 async fn describe(control: &Control, names: Vec<String>) -> Result<Description> {
@@ -237,6 +286,7 @@ mod tests {
     #[tokio::test]
     async fn topics_that_are_deleted_created_again_or_larger_are_noticed() {
         let mut state = State {
+            names: vec!["t".to_owned()],
             last: BTreeMap::from([("t".to_owned(), identity(1, 2))]),
             missing: BTreeSet::new(),
             changes: Changes::default(),

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use super::assignor::assign;
 use super::topic::Topic;
 use super::topics::Topics;
+use crate::topic_pattern::TopicPattern;
 
 /// A consumer group.
 #[derive(Debug)]
@@ -66,11 +67,14 @@ pub(in crate::memory) struct MemberLink {
     last_poll: AtomicU64,
     polling: AtomicUsize,
     fenced: AtomicBool,
+    /// The topics of the member, if it subscribes by pattern.
+    pub(super) pattern: Option<TopicPattern>,
 }
 
 impl MemberLink {
-    pub(in crate::memory) fn new() -> Self {
+    pub(in crate::memory) fn new(pattern: Option<TopicPattern>) -> Self {
         Self {
+            pattern,
             wake: Arc::new(Notify::new()),
             last_poll: AtomicU64::new(0),
             polling: AtomicUsize::new(0),
@@ -248,6 +252,24 @@ impl Group {
         Ok(())
     }
 
+    /// Commits offsets of a consumer that is not a member. A group with members refuses it, as a broker does.
+    pub(super) fn commit_without_member(&self, topics: &Topics, offsets: Vec<PartitionOffset>) -> Result<()> {
+        let mut inner = self.inner.lock();
+        self.expire_members(&mut inner, topics, topics.clock().elapsed());
+        if !inner.members.is_empty() {
+            return Err(NetworkError::new(
+                ErrorKind::Conflict,
+                "kafka.commit_offsets",
+                "the group has members, and this consumer is none",
+            )
+            .with_context(context::GROUP, &self.name));
+        }
+        inner
+            .committed
+            .extend(offsets.into_iter().map(|offset| (offset.partition, offset.offset)));
+        Ok(())
+    }
+
     /// The committed offset of a partition.
     pub(in crate::memory) fn committed(&self, partition: &TopicPartition) -> Option<i64> {
         self.inner.lock().committed.get(partition).copied()
@@ -296,11 +318,23 @@ impl Group {
             inner.owners.retain(|partition, _| partition.topic != topic);
             inner.target.retain(|partition, _| partition.topic != topic);
         }
-        if inner
-            .members
-            .values()
-            .any(|member| member.topics.iter().any(|name| name == topic))
-        {
+        let mut affected = false;
+        for member in inner.members.values_mut() {
+            if member
+                .link
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.matches(topic))
+            {
+                member.topics.retain(|name| name != topic);
+                if !deleted {
+                    member.topics.push(topic.to_owned());
+                }
+                affected = true;
+            }
+            affected |= member.topics.iter().any(|name| name == topic);
+        }
+        if affected {
             self.rebalance(&mut inner, topics, topics.clock().elapsed());
         }
     }
@@ -367,7 +401,10 @@ impl Group {
         let mut member = Member {
             client_id: config.client_id.clone().unwrap_or_else(|| "memory".to_owned()),
             instance: config.group_instance_id.clone(),
-            topics: config.topics.clone(),
+            topics: link
+                .pattern
+                .as_ref()
+                .map_or_else(|| config.topics.clone(), |pattern| topics.matching(pattern)),
             session_timeout: config.session_timeout,
             max_poll_interval: config.max_poll_interval,
             link: link.clone(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use networking_spi::Result;
-use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, KafkaSecurity};
+use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, KafkaReadingCapabilities, KafkaSecurity};
 use networking_spi::validate::{self, Validate};
 
+use super::reading;
 use super::{Limits, RdKafkaClient};
 use crate::rdkafka::config::ConnectionSettings;
 
@@ -27,6 +28,7 @@ use crate::rdkafka::config::ConnectionSettings;
 #[must_use = "call `build`"]
 pub struct RdKafkaClientBuilder {
     settings: ConnectionSettings,
+    reading: KafkaReadingCapabilities,
     limits: Limits,
 }
 
@@ -48,7 +50,11 @@ impl RdKafkaClientBuilder {
             consumers: 64,
             close: Duration::from_secs(30),
         };
-        Self { settings, limits }
+        Self {
+            settings,
+            reading: reading::supported(),
+            limits,
+        }
     }
 
     /// Sets the client id of producers and consumers that have none. Brokers use it in logs and for quotas. Default:
@@ -124,6 +130,13 @@ impl RdKafkaClientBuilder {
         self
     }
 
+    /// Sets what the cluster supports of [`KafkaReading`](networking_spi::kafka::KafkaReading), for clusters that lack some. Default:
+    /// all; the group protocol `consumer` needs Kafka 4.0.
+    pub fn reading_capabilities(mut self, capabilities: KafkaReadingCapabilities) -> Self {
+        self.reading = capabilities;
+        self
+    }
+
     /// Builds the client. It does not connect yet.
     ///
     /// # Errors
@@ -138,7 +151,7 @@ impl RdKafkaClientBuilder {
             .find_map(|settings| settings.get("group.protocol"));
         self.settings.capabilities.session_timeouts &= protocol.is_none_or(|protocol| protocol != "consumer");
         self.settings.validate()?;
-        Ok(RdKafkaClient::new(self.settings, self.limits))
+        Ok(RdKafkaClient::new(self.settings, self.reading, self.limits))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client.
 
 mod builder;
+mod reading;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,8 @@ use async_trait::async_trait;
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
-    KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, ProducerConfig,
-    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, validate_topic_name,
+    KafkaAdminCapabilities, KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, KafkaReadingCapabilities,
+    NewTopic, ProducerConfig, ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, Retryability};
@@ -26,13 +27,14 @@ use tokio::time::timeout;
 pub use self::builder::RdKafkaClientBuilder;
 use super::admin::{self, Admin};
 use super::config::ConnectionSettings;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, What};
 use super::context::Callbacks;
 use super::control::{BlockingCalls, Control, interrupted};
 use super::group;
 use super::producer::{Producer, Transaction};
 use super::topic_watch::TopicWatch;
 use crate::counters::{ClientCounters, ConsumerCounters, ProducerCounters};
+use crate::topic_pattern::TopicPattern;
 
 /// A [`KafkaClient`] over librdkafka.
 ///
@@ -48,6 +50,7 @@ struct Inner {
     /// Makes the ids of this client different from those of other clients.
     number: u64,
     settings: ConnectionSettings,
+    reading: KafkaReadingCapabilities,
     limits: Limits,
     counters: Arc<ClientCounters>,
     callbacks: Callbacks,
@@ -80,11 +83,12 @@ impl RdKafkaClient {
         RdKafkaClientBuilder::new(bootstrap_servers)
     }
 
-    fn new(settings: ConnectionSettings, limits: Limits) -> Self {
+    fn new(settings: ConnectionSettings, reading: KafkaReadingCapabilities, limits: Limits) -> Self {
         let callbacks = Callbacks::new(&settings.security);
         let inner = Inner {
             number: CLIENTS.fetch_add(1, Ordering::Relaxed),
             settings,
+            reading,
             limits,
             counters: Arc::default(),
             callbacks,
@@ -113,33 +117,11 @@ impl KafkaClient for RdKafkaClient {
         const OPERATION: &str = "kafka.create_consumer";
         let inner = &self.inner;
         config.validate().in_operation(OPERATION)?;
-        let settings = inner.settings.consumer(&config).in_operation(OPERATION)?;
-        let full = || exhausted(OPERATION, "max_consumers", inner.limits.consumers);
-        if inner.consumers.lock().len() >= inner.limits.consumers {
-            return Err(full());
-        }
         inner.require_topics(OPERATION, config.topics.clone()).await?;
-        let callbacks = inner.callbacks.for_new_handle();
-        let counters = Arc::new(ConsumerCounters::new(Arc::clone(&inner.counters)));
-        let limit = inner.settings.request_timeout;
-        let watch = TopicWatch::start(Arc::clone(inner.control().await?), config.topics.clone()).await;
-        let (consumer, left) =
-            spawn_blocking(move || Consumer::start(&settings, &config.topics, callbacks, counters, watch, limit))
-                .await
-                .map_err(interrupted)??;
-        let id = ConsumerId::new(inner.next_id("consumer"));
-        let mut consumers = inner.consumers.lock();
-        if consumers.len() >= inner.limits.consumers {
-            return Err(full());
-        }
-        consumers.insert(
-            id.clone(),
-            OpenConsumer {
-                consumer: Arc::new(consumer),
-                left,
-            },
-        );
-        Ok(id)
+        let topics = config.topics.clone();
+        inner
+            .open(OPERATION, &config, What::Topics(topics.clone()), topics, None)
+            .await
     }
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
@@ -340,6 +322,36 @@ impl Inner {
             return Err(full());
         }
         producers.insert(id.clone(), Arc::new(producer));
+        Ok(id)
+    }
+
+    /// Creates a consumer. `topics` are those that it reads now.
+    async fn open(
+        &self,
+        operation: &'static str,
+        config: &ConsumerConfig,
+        what: What,
+        topics: Vec<String>,
+        pattern: Option<TopicPattern>,
+    ) -> Result<ConsumerId> {
+        let settings = self.settings.consumer(config).in_operation(operation)?;
+        let full = || exhausted(operation, "max_consumers", self.limits.consumers);
+        if self.consumers.lock().len() >= self.limits.consumers {
+            return Err(full());
+        }
+        let callbacks = self.callbacks.for_new_handle();
+        let counters = Arc::new(ConsumerCounters::new(Arc::clone(&self.counters)));
+        let limit = self.settings.request_timeout;
+        let watch = TopicWatch::start(Arc::clone(self.control().await?), topics, pattern).await;
+        let start = move || Consumer::start(&settings, what, callbacks, counters, watch, limit);
+        let (consumer, left) = spawn_blocking(start).await.map_err(interrupted)??;
+        let id = ConsumerId::new(self.next_id("consumer"));
+        let mut consumers = self.consumers.lock();
+        if consumers.len() >= self.limits.consumers {
+            return Err(full());
+        }
+        let consumer = Arc::new(consumer);
+        consumers.insert(id.clone(), OpenConsumer { consumer, left });
         Ok(id)
     }
 

@@ -1,11 +1,14 @@
 //! Consumers of the in-memory cluster.
 
+mod reading;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use networking_spi::kafka::{
     CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerId, ConsumerMetrics, IsolationLevel,
-    KafkaMessage, OffsetReset, PartitionOffset, TopicPartition,
+    KafkaMessage, OffsetReset, PartitionOffset, RebalanceEvent, RebalanceEvents, RebalanceKind, Subscription,
+    TopicPartition,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result, Retryability};
@@ -20,9 +23,15 @@ use super::topic::{Partition, Topic};
 use super::topics::Topics;
 use crate::counters::ConsumerCounters;
 use crate::record_size::record_size;
+use crate::topic_pattern::TopicPattern;
+
+pub(super) use self::reading::resolve;
 
 const CONSUME: &str = "kafka.consume_messages";
 const COMMIT: &str = "kafka.commit_offsets";
+
+/// The member of a consumer that is not in its group.
+const NO_MEMBER: u64 = u64::MAX;
 
 /// A consumer of a client.
 #[derive(Debug)]
@@ -39,6 +48,8 @@ pub(super) struct Consumer {
     first_partitions: HashMap<String, Vec<Weak<Partition>>>,
     /// Whether only records of committed transactions are read.
     reads_committed: bool,
+    /// The partitions of a consumer that is not a member of its group.
+    partitions: Option<Vec<TopicPartition>>,
     state: Mutex<State>,
 }
 
@@ -46,7 +57,7 @@ pub(super) struct Consumer {
 struct State {
     group: Arc<Group>,
     member: u64,
-    /// The epoch of the group for which `owned` is up to date.
+    /// The epoch of the group, or the version of the topics of a consumer without one, for which `owned` is up to date.
     epoch: u64,
     owned: Vec<Owned>,
     /// The partitions of `owned`, as the application sees them.
@@ -55,6 +66,7 @@ struct State {
     last_taken: u64,
     /// The index in `owned` at which the next call starts: the one after the partition that was read last.
     cursor: usize,
+    events: RebalanceEvents,
     closed: bool,
 }
 
@@ -69,21 +81,39 @@ struct Owned {
     position: Option<i64>,
     /// Whether records were returned since the partition was assigned.
     consumed: bool,
+    paused: bool,
 }
 
 impl Consumer {
-    /// Joins the group and takes its unassigned partitions.
+    /// Joins the group and takes its unassigned partitions, or takes those of the subscription.
     pub(super) fn join(
         id: ConsumerId,
         number: u64,
         cluster: Arc<Cluster>,
         mut config: ConsumerConfig,
+        subscription: Subscription,
         counters: ConsumerCounters,
     ) -> Result<Self> {
+        let (mut pattern, mut partitions) = (None, None);
+        match subscription {
+            Subscription::Pattern(of) => {
+                let compiled = TopicPattern::new(&of)?;
+                config.topics = cluster.topics.matching(&compiled);
+                pattern = Some(compiled);
+            }
+            Subscription::Partitions(of) => {
+                config.topics = of.iter().map(|partition| partition.topic.clone()).collect();
+                partitions = Some(of);
+            }
+            _ => {}
+        }
         config.topics.sort_unstable();
         config.topics.dedup();
-        let link = Arc::new(MemberLink::new());
-        let (group, member) = cluster.join_group(&config, &link)?;
+        let link = Arc::new(MemberLink::new(pattern));
+        let (group, member) = match &partitions {
+            Some(_) => (cluster.group(&config.group)?, NO_MEMBER),
+            None => cluster.join_group(&config, &link)?,
+        };
         let client_id = cluster.client_ids.enter(config.client_id.as_deref());
         let state = State {
             group,
@@ -93,6 +123,7 @@ impl Consumer {
             assignment: ConsumerAssignment::default(),
             last_taken: 0,
             cursor: 0,
+            events: RebalanceEvents::default(),
             closed: false,
         };
         let first_partitions = config.topics.iter().filter_map(|name| {
@@ -110,6 +141,7 @@ impl Consumer {
             link,
             counters,
             _client_id: client_id,
+            partitions,
             first_partitions,
             state: Mutex::new(state),
         };
@@ -170,6 +202,15 @@ impl Consumer {
         loop {
             let wake = self.link.wake.notified();
             self.cluster.coordinator.expire(&self.cluster.topics);
+            let topics_changed = self.cluster.topics_changed.notified();
+            // The group notifies its members of changed topics.
+            let wake = async {
+                if self.partitions.is_some() {
+                    tokio::select! { () = wake => {}, () = topics_changed => {} }
+                } else {
+                    wake.await;
+                }
+            };
             let messages = self.take(options.max_messages)?;
             let now = Instant::now();
             if !messages.is_empty() {
@@ -179,9 +220,6 @@ impl Consumer {
                 return self.require_topics().map(|()| messages);
             }
             let check = self
-                .state
-                .lock()
-                .group
                 .next_check()
                 .min(self.cluster.coordinator.next_expiry())
                 .saturating_sub(self.cluster.clock().elapsed());
@@ -200,10 +238,10 @@ impl Consumer {
         if let Some(failure) = failure.filter(|failure| !failure.after_effect) {
             return Err(failure.error(COMMIT));
         }
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         self.ensure_open(&state, COMMIT)?;
         let offsets = state.offsets(offsets, COMMIT)?;
-        state.group.commit(&self.cluster.topics, self.member(&state), offsets)?;
+        self.send_commit(&mut state, offsets)?;
         failure.map_or(Ok(()), |failure| Err(failure.error(COMMIT)))
     }
 
@@ -222,11 +260,17 @@ impl Consumer {
     }
 
     fn reads(&self, topic: &str) -> bool {
-        self.config.topics.iter().any(|name| name == topic)
+        match &self.link.pattern {
+            Some(pattern) => pattern.matches(topic),
+            None => self.config.topics.iter().any(|name| name == topic),
+        }
     }
 
     /// Fails if a topic was deleted. The error is transient, because the topic may be created again.
     fn require_topics(&self) -> Result<()> {
+        if self.link.pattern.is_some() {
+            return Ok(());
+        }
         let deleted = self
             .config
             .topics
@@ -270,6 +314,10 @@ impl Consumer {
     /// Adopts the current assignment of the group: gives up revoked partitions and takes new ones.
     fn follow(&self, state: &mut State) -> Result<()> {
         self.ensure_open(state, CONSUME)?;
+        if let Some(partitions) = &self.partitions {
+            self.follow_topics(state, partitions);
+            return Ok(());
+        }
         if state.group.is_settled(state.epoch, self.cluster.clock().elapsed()) {
             return Ok(());
         }
@@ -282,34 +330,43 @@ impl Consumer {
                     revoked.insert(partition.clone());
                 })?;
             let Some(changes) = changes else {
+                state.report(RebalanceKind::Lost, &held);
                 self.release(state, &held);
                 state.assignment = ConsumerAssignment::default();
                 (state.group, state.member) = self.cluster.join_group(&self.config, &self.link)?;
                 continue;
             };
+            state.report(RebalanceKind::Revoked, &revoked);
             self.release(state, &revoked);
             if !revoked.is_empty() || !changes.taken.is_empty() {
                 self.counters.count_rebalance();
             }
+            let taken = changes.taken.iter().map(|(_, partition, _)| partition.clone());
+            let taken: HashSet<_> = taken.collect();
             for (topic, partition, committed) in changes.taken {
-                state.last_taken += 1;
-                let owned = Owned {
-                    topic,
-                    partition,
-                    epoch: state.last_taken,
-                    position: None,
-                    consumed: false,
-                };
-                owned.log().watch(self.number, self.link.wake.clone());
-                let position = committed.or_else(|| self.start(&owned));
-                state.owned.push(Owned { position, ..owned });
+                self.own(state, topic, partition, committed);
             }
-            state.owned.sort_by(|left, right| left.partition.cmp(&right.partition));
-            let assigned = state.owned.iter().map(|owned| (owned.partition.clone(), owned.epoch));
-            state.assignment = assigned.collect();
+            state.publish();
+            state.report(RebalanceKind::Assigned, &taken);
             state.epoch = changes.epoch;
             return Ok(());
         }
+    }
+
+    /// Takes a partition.
+    fn own(&self, state: &mut State, topic: Arc<Topic>, partition: TopicPartition, committed: Option<i64>) {
+        state.last_taken += 1;
+        let owned = Owned {
+            topic,
+            partition,
+            epoch: state.last_taken,
+            position: None,
+            consumed: false,
+            paused: false,
+        };
+        owned.log().watch(self.number, self.link.wake.clone());
+        let position = committed.or_else(|| self.start(&owned));
+        state.owned.push(Owned { position, ..owned });
     }
 
     fn release(&self, state: &mut State, partitions: &HashSet<TopicPartition>) {
@@ -374,7 +431,7 @@ impl Consumer {
             for step in 0..count {
                 let index = (first + step) % count;
                 let owned = &mut owned[index];
-                if !owned.topic.gate.is_open() {
+                if owned.paused || !owned.topic.gate.is_open() {
                     continue;
                 }
                 if owned.log().has_age_limit() {
@@ -430,6 +487,20 @@ impl State {
         let valid = offsets.iter().all(|offset| offset.offset >= 0);
         validate::ensure(valid, "offset", "must not be negative")?;
         Ok(offsets)
+    }
+
+    /// Shows the application the partitions of `owned`.
+    fn publish(&mut self) {
+        self.owned.sort_by(|left, right| left.partition.cmp(&right.partition));
+        let assigned = self.owned.iter().map(|owned| (owned.partition.clone(), owned.epoch));
+        self.assignment = assigned.collect();
+    }
+
+    /// Reports a rebalance of `partitions`, which are in `owned`.
+    fn report(&mut self, kind: RebalanceKind, partitions: &HashSet<TopicPartition>) {
+        let changed = self.owned.iter().filter(|owned| partitions.contains(&owned.partition));
+        let changed = changed.map(|owned| (owned.partition.clone(), owned.epoch));
+        self.events.push(RebalanceEvent::new(kind, changed));
     }
 
     /// The positions in the partitions from which records were returned.

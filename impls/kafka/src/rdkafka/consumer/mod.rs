@@ -1,7 +1,10 @@
 //! A consumer. It is polled only while the application consumes.
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +22,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::context::Callbacks;
@@ -33,6 +36,9 @@ use super::timestamp::from_millis;
 use super::topic_watch::TopicWatch;
 use crate::counters::ConsumerCounters;
 use crate::record_size::record_size;
+
+use self::reading::subscribe;
+pub(super) use self::reading::{Start, What};
 
 const CONSUME: &str = "kafka.consume_messages";
 const COMMIT: &str = "kafka.commit_offsets";
@@ -53,6 +59,8 @@ pub(super) struct Consumer {
     counters: Arc<ConsumerCounters>,
     /// Held by the call that consumes, so that each call gets consecutive messages of a partition.
     turn: AsyncMutex<()>,
+    /// How many other operations wait for the turn. A call that waits for messages gives it to them.
+    waiting: AtomicUsize,
     /// Held by the call that commits, so that an unresponsive coordinator blocks one thread and not one per call.
     commits: Arc<AsyncMutex<()>>,
     closing: watch::Sender<bool>,
@@ -71,11 +79,11 @@ struct Failure {
 }
 
 impl Consumer {
-    /// Subscribes to topics in the group of `settings`. Blocks while librdkafka starts. The receiver completes when the
+    /// Reads `what` in the group of `settings`. Blocks while librdkafka starts. The receiver completes when the
     /// consumer has left the group.
     pub(super) fn start(
         settings: &rdkafka::ClientConfig,
-        topics: &[String],
+        what: What,
         callbacks: Callbacks,
         counters: Arc<ConsumerCounters>,
         watch: Arc<TopicWatch>,
@@ -95,9 +103,7 @@ impl Consumer {
         let leaving = Arc::clone(&context.leaving);
         let stream = StreamConsumer::from_config_and_context(settings, context)
             .map_err(|error| error::from_kafka(CREATE, error))?;
-        let names = topics.iter().map(String::as_str).collect::<Vec<_>>();
-        stream
-            .subscribe(&names)
+        what.begin(&stream, &mut membership.lock(), request_timeout)
             .map_err(|error| error::from_kafka(CREATE, error))?;
         let (left, when_left) = oneshot::channel();
         let consumer = Self {
@@ -109,6 +115,7 @@ impl Consumer {
             unpositioned: Mutex::new(None),
             counters,
             turn: AsyncMutex::new(()),
+            waiting: AtomicUsize::new(0),
             commits: Arc::new(AsyncMutex::new(())),
             closing: watch::Sender::new(false),
             failure: Mutex::new(None),
@@ -176,12 +183,20 @@ impl Consumer {
         options.validate().in_operation(CONSUME)?;
         let consumer = self.stream(CONSUME)?;
         let deadline = deadline(options.max_wait);
-        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+        let Ok(mut turn) = timeout_at(deadline, self.turn.lock()).await else {
             return Ok(Vec::new());
         };
         self.stored_failure().await?;
         let mut stream = consumer.stream();
         loop {
+            while self.waiting.load(Ordering::Acquire) > 0 {
+                drop(turn);
+                yield_now().await;
+                turn = match timeout_at(deadline, self.turn.lock()).await {
+                    Ok(turn) => turn,
+                    Err(_elapsed) => return Ok(Vec::new()),
+                };
+            }
             self.adopt_changes(consumer).await?;
             let first = match self.first(&mut stream, deadline).await? {
                 Next::Message(first) => first,
@@ -264,6 +279,9 @@ impl Consumer {
             return Ok(());
         }
         let mover = self.mover(consumer);
+        if let Some(topics) = &changes.subscribe {
+            subscribe(Arc::clone(consumer), topics.clone()).await?;
+        }
         if changes.refresh {
             refresh_metadata(Arc::clone(consumer));
         }
