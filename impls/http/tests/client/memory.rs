@@ -89,3 +89,68 @@ async fn unsupported_options_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(http.received().is_empty());
 }
+
+#[tokio::test]
+async fn routes_match_paths_only() {
+    let http = MemoryHttpClient::new();
+    for pattern in [
+        "/users?id=7",
+        "/users#top",
+        "/two words",
+        "http://api.test/users?",
+        "/tab\t",
+    ] {
+        let error = http.route(Method::GET, pattern, Reply::ok()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.field()),
+            (ErrorKind::InvalidInput, Some("pattern")),
+            "{pattern}"
+        );
+    }
+    http.route(Method::GET, "/users", Reply::ok()).unwrap();
+    let found = http.get("http://api.test/users?id=7").await.unwrap();
+    assert_eq!(found.status, 200);
+}
+
+#[tokio::test]
+async fn replies_that_no_server_can_send_are_refused() {
+    let http = MemoryHttpClient::new();
+    let length = |status: u16, length: &str, body: &'static str| {
+        let status = StatusCode::from_u16(status).unwrap();
+        Reply::new(status)
+            .with_body(body)
+            .with_header("content-length", length)
+            .unwrap()
+    };
+    for (reply, field) in [
+        (Reply::new(StatusCode::CONTINUE), Some("reply.status")),
+        (Reply::new(StatusCode::SWITCHING_PROTOCOLS), Some("reply.status")),
+        (length(200, "5", "four"), Some("reply.content-length")),
+        (length(200, "3", "four"), Some("reply.content-length")),
+        (length(200, "0", "four"), Some("reply.content-length")),
+        (length(200, "5", ""), Some("reply.content-length")),
+        (length(200, "four", "four"), Some("reply.content-length")),
+        (length(200, "-4", "four"), Some("reply.content-length")),
+        (length(200, "4", "four"), None),
+        (length(304, "4", ""), None),
+        (length(200, "4", "four").with_truncated_body(2), None),
+    ] {
+        let what = format!("{reply:?}");
+        http.route(Method::GET, "/", reply).unwrap();
+        match (http.get("http://api.test/").await, field) {
+            (Ok(_), None) => {}
+            (Err(error), Some(field)) => {
+                assert_eq!(
+                    (error.kind(), error.field()),
+                    (ErrorKind::InvalidInput, Some(field)),
+                    "{what}"
+                );
+            }
+            (other, _) => panic!("{what}: {other:?}"),
+        }
+    }
+    // HEAD announces the length of the body that GET would have.
+    http.route(Method::HEAD, "/head", length(200, "4", "")).unwrap();
+    let head = http.head("http://api.test/head").await.unwrap();
+    assert_eq!(head.headers["content-length"], "4");
+}

@@ -96,10 +96,12 @@ impl MemoryHttpClient {
     }
 
     /// Answers requests of `method` to `pattern`: a path (`/users/{id}`, `/files/{*rest}`) on any host, or a URL
-    /// (`https://api.test/users`) on that host only. A route for GET also answers HEAD.
+    /// (`https://api.test/users`) on that host only. A route for GET also answers HEAD. Queries are not matched: the responder finds
+    /// them in [`ReceivedRequest::url`].
     ///
     /// # Errors
-    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) for a pattern that is neither.
+    /// [`InvalidInput`](networking_spi::ErrorKind::InvalidInput) of the field `pattern` for a pattern that is neither, and for one
+    /// with a query, a fragment, a space or a control character, which no path has.
     pub fn route(&self, method: Method, pattern: &str, responder: impl Into<Responder>) -> Result<()> {
         self.add(Some(method), Pattern::parse(pattern)?, responder.into());
         Ok(())
@@ -168,7 +170,7 @@ impl HttpClient for MemoryHttpClient {
 
         let (head, url) = (received.method == Method::HEAD, received.url.clone());
         let mut response = match route {
-            Some(route) => route.responder.answer(received).await?,
+            Some(route) => route.responder.answer(received, head).await?,
             None => HttpResponse::new(StatusCode::NOT_FOUND).with_body(format!("no route for {received}")),
         };
         response.url.get_or_insert(url);
@@ -232,7 +234,7 @@ impl Responder {
         Self(Kind::Replies(Mutex::new(replies)))
     }
 
-    async fn answer(&self, request: ReceivedRequest) -> Result<HttpResponse> {
+    async fn answer(&self, request: ReceivedRequest, head: bool) -> Result<HttpResponse> {
         match &self.0 {
             Kind::Function(handler) => handler(request).await,
             Kind::Replies(replies) => {
@@ -245,7 +247,7 @@ impl Responder {
                     };
                     next.unwrap_or_default()
                 };
-                reply.answer().await
+                reply.answer(head).await
             }
         }
     }

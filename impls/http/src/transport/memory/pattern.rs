@@ -28,6 +28,23 @@ impl Pattern {
 
     pub(super) fn parse(pattern: &str) -> Result<Self> {
         let invalid = |message| NetworkError::invalid_input("pattern", format!("{pattern:?} {message}"));
+        match pattern
+            .chars()
+            .find(|at| matches!(at, '?' | '#' | ' ') || at.is_control())
+        {
+            Some('?') => {
+                return Err(invalid(
+                    "has a query, but routes match paths; look at the query in the responder",
+                ));
+            }
+            Some('#') => return Err(invalid("has a fragment, which is not sent")),
+            Some(_) => {
+                return Err(invalid(
+                    "has a space or control character, which paths have only percent-encoded",
+                ));
+            }
+            None => {}
+        }
         let (origin, path) = match pattern.split_once("://") {
             None => (None, pattern),
             Some((_, rest)) => {
@@ -123,7 +140,20 @@ mod tests {
 
     #[test]
     fn invalid_patterns_are_refused() {
-        for pattern in ["users", "", "/{*rest}/x", "http://[bad/x"] {
+        for pattern in [
+            "users",
+            "",
+            "/{*rest}/x",
+            "http://[bad/x",
+            "/users?id=7",
+            "https://a.test?id=7",
+            "/users?",
+            "/users#top",
+            "https://a.test/users#",
+            "/two words",
+            " /users",
+            "/users\n",
+        ] {
             let error = Pattern::parse(pattern).unwrap_err();
             assert_eq!(
                 (error.kind(), error.field()),

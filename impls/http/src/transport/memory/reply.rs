@@ -14,6 +14,10 @@ use serde::Serialize;
 
 /// A canned reply of a [`MemoryHttpClient`](super::MemoryHttpClient): a response, an error, or no response.
 ///
+/// A reply that no server can send fails the call with [`InvalidInput`](ErrorKind::InvalidInput): one whose status is 1xx (field
+/// `reply.status`; RFC 9110 section 15.2), or whose `Content-Length` is not the length of its body (field `reply.content-length`;
+/// RFC 9112 section 6.3). The response to HEAD and those with status 204 and 304 may announce a length without a body.
+///
 /// ```
 /// use std::time::Duration;
 /// use networking_http::Reply;
@@ -161,7 +165,10 @@ impl Reply {
         self
     }
 
-    pub(super) async fn answer(self) -> Result<HttpResponse> {
+    pub(super) async fn answer(self, head: bool) -> Result<HttpResponse> {
+        if let Outcome::Respond(response) = &self.outcome {
+            response.check(head)?;
+        }
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
@@ -180,6 +187,30 @@ impl Default for Reply {
 }
 
 impl Response {
+    /// Refuses what no server can send as a final response: a status 1xx, and a `Content-Length` that is not that of the body.
+    fn check(&self, head: bool) -> Result<()> {
+        if self.status.is_informational() {
+            let message = format!("{} is not a final response", self.status.as_u16());
+            return Err(NetworkError::invalid_input("reply.status", message));
+        }
+        let without_body = head || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        for value in self.headers.get_all(header::CONTENT_LENGTH) {
+            let announced = value.to_str().ok().and_then(|value| value.parse::<usize>().ok());
+            let matches = match announced {
+                Some(length) => length == self.body.len() || without_body && self.body.is_empty(),
+                None => false,
+            };
+            if !matches {
+                let message = format!(
+                    "announces {value:?}, but the body has {} bytes; `with_truncated_body` cuts a body",
+                    self.body.len()
+                );
+                return Err(NetworkError::invalid_input("reply.content-length", message));
+            }
+        }
+        Ok(())
+    }
+
     fn into_http(self) -> HttpResponse {
         let mut response = HttpResponse::new(self.status);
         response.headers = self.headers;
