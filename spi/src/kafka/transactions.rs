@@ -377,7 +377,7 @@ mod tests {
             (TransactionalProducerConfig::new(""), "transactional_id"),
             (TransactionalProducerConfig::new("x".repeat(256)), "transactional_id"),
             (
-                new().with_transaction_timeout(second - Duration::from_millis(1)),
+                new().with_transaction_timeout(Duration::from_millis(999)),
                 "transaction_timeout",
             ),
             (new().with_transaction_timeout(Duration::MAX), "transaction_timeout"),

@@ -7,7 +7,7 @@ use networking_spi::Result;
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{CommitOffsets, ConsumerId, KafkaTransactions, ProducerId, TransactionalProducerConfig};
 use networking_spi::validate::Validate;
-use rdkafka::producer::Producer as _;
+use rdkafka::producer::{self as librdkafka, Producer as _};
 
 use super::{Inner, RdKafkaClient};
 use crate::rdkafka::producer::{Call, Transaction};
@@ -40,7 +40,7 @@ impl KafkaTransactions for RdKafkaClient {
         const OPERATION: &str = "kafka.init_transactions";
         self.inner.require_transactions(OPERATION)?;
         let producer = self.inner.producer(OPERATION, producer)?;
-        let init = producer.transact(Call::Init, |handle, limit| handle.init_transactions(limit));
+        let init = producer.transact(Call::Init, librdkafka::Producer::init_transactions);
         init.await
     }
 
@@ -85,7 +85,7 @@ impl KafkaTransactions for RdKafkaClient {
         const OPERATION: &str = "kafka.commit_transaction";
         self.inner.require_transactions(OPERATION)?;
         let producer = self.inner.producer(OPERATION, producer)?;
-        let commit = producer.transact(Call::Commit, |handle, limit| handle.commit_transaction(limit));
+        let commit = producer.transact(Call::Commit, librdkafka::Producer::commit_transaction);
         commit.await
     }
 

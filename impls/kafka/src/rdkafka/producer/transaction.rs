@@ -159,14 +159,13 @@ impl Transaction {
         let operation = call.operation();
         let mut state = self.state.lock();
         match (call, &state.phase) {
-            (Call::Init, Stage::New) | (Call::Begin, Stage::Ready) => Ok(()),
             (Call::Commit | Call::SendOffsets, Stage::Open) if state.failed => {
                 Err(TransactionRemedy::Abort.mark(self.conflict(
                     operation,
                     "a record or the offsets of the transaction have failed: it can only be aborted",
                 )))
             }
-            (Call::SendOffsets, Stage::Open) => Ok(()),
+            (Call::Init, Stage::New) | (Call::Begin, Stage::Ready) | (Call::SendOffsets, Stage::Open) => Ok(()),
             (Call::Commit | Call::Abort, Stage::Open) => {
                 state.phase = Stage::Ending(call);
                 Ok(())
@@ -320,7 +319,7 @@ impl Producer {
 
     /// Aborts the open transaction.
     pub(in crate::rdkafka) async fn abort_transaction(&self) -> Result<()> {
-        self.transact(Call::Abort, |handle, limit| handle.abort_transaction(limit))
+        self.transact(Call::Abort, rdkafka::producer::Producer::abort_transaction)
             .await
     }
 
