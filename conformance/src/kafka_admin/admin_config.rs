@@ -173,7 +173,6 @@ pub(super) async fn lists_are_extended_and_reduced(harness: Arc<dyn KafkaAdminHa
 
 pub(super) async fn a_bad_change_names_its_setting(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
     let (admin, topic) = prepared(&harness).await?;
-    let before = admin.describe_config(topic.clone()).await?;
     let valid = || ConfigChange::set("segment.ms", "222222222");
     let bad = [
         (
@@ -211,11 +210,10 @@ pub(super) async fn a_bad_change_names_its_setting(harness: Arc<dyn KafkaAdminHa
         check_eq!(error.field(), Some(field), "the field that the error names for {shown}");
         check!(!error.message().is_empty(), "the error for {shown} has no reason");
     }
-    check_eq!(
-        admin.describe_config(topic).await?,
-        before,
-        "settings after changes that were refused"
-    );
+    // Others may change the defaults of a shared cluster meanwhile.
+    let all = admin.describe_config(topic).await?;
+    let own: Vec<_> = all.iter().filter(|entry| entry.source == ConfigSource::Topic).collect();
+    check!(own.is_empty(), "settings after changes that were refused: {own:?}");
     Ok(())
 }
 
