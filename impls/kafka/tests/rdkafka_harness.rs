@@ -61,6 +61,16 @@ const NEW_PROTOCOL_CAPABILITIES: KafkaCapabilities = {
     capabilities
 };
 
+/// The protocol of groups makes no difference to the rest, which runs without it at the same time: both would change the settings
+/// of the same broker.
+const NEW_PROTOCOL_ADMIN_CAPABILITIES: KafkaAdminCapabilities = {
+    let mut capabilities = KafkaAdminCapabilities::none();
+    capabilities.groups = true;
+    capabilities.group_offsets = true;
+    capabilities.cluster = true;
+    capabilities
+};
+
 /// A mock cluster for each case.
 pub(crate) struct Mock {
     brokers: MockBrokers,
@@ -176,8 +186,9 @@ impl RealCluster {
     }
 
     fn connect(&self) -> Result<RdKafkaClient, Failure> {
-        let mut builder =
-            RdKafkaClient::builder(self.bootstrap.as_str()).capabilities(*KafkaHarness::capabilities(self));
+        let mut builder = RdKafkaClient::builder(self.bootstrap.as_str())
+            .capabilities(*KafkaHarness::capabilities(self))
+            .admin_capabilities(*self.admin_capabilities());
         if self.new_protocol {
             builder = builder.consumer_setting("group.protocol", "consumer");
         }
@@ -306,7 +317,11 @@ impl KafkaAdminHarness for RealCluster {
     }
 
     fn admin_capabilities(&self) -> &'static KafkaAdminCapabilities {
-        const { &KafkaAdminCapabilities::all() }
+        if self.new_protocol {
+            &NEW_PROTOCOL_ADMIN_CAPABILITIES
+        } else {
+            const { &KafkaAdminCapabilities::all() }
+        }
     }
 }
 

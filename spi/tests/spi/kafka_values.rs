@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use networking_spi::kafka::{
-    Acks, CommitOffsets, CompatibilityLevel, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, DeliveryGuarantee,
-    GroupOffset, GroupState, IsolationLevel, KafkaCompression, KafkaHeaders, KafkaMessage, KafkaSecurity, NewTopic,
-    OffsetReset, OptimizationGoal, PartitionOffset, PoisonPolicy, ProducerConfig, ProducerRecord, SaslConfig,
-    SaslMechanism, Schema, SchemaType, StreamProcessorConfig, StreamState, TlsConfig, TopicPartition,
-    validate_topic_name,
+    Acks, CommitOffsets, CompatibilityLevel, ConfigChange, ConfigEntry, ConfigSource, ConsumeOptions, ConsumerConfig,
+    ConsumerGroupInfo, DeliveryGuarantee, GroupKind, GroupOffset, GroupState, IsolationLevel, KafkaCompression,
+    KafkaHeaders, KafkaMessage, KafkaSecurity, NewTopic, OffsetReset, OffsetTarget, OptimizationGoal, PartitionOffset,
+    PoisonPolicy, ProducerConfig, ProducerRecord, SaslConfig, SaslMechanism, Schema, SchemaType, StreamProcessorConfig,
+    StreamState, TlsConfig, TopicPartition, validate_changes, validate_reset, validate_topic_name,
 };
 use networking_spi::secret::Secret;
 use networking_spi::validate::Validate;
@@ -189,7 +189,9 @@ mod names {
     fn each_enum_has_its_names() {
         round_trip(Acks::ALL);
         round_trip(CompatibilityLevel::ALL);
+        round_trip(ConfigSource::ALL);
         round_trip(DeliveryGuarantee::ALL);
+        round_trip(GroupKind::ALL);
         round_trip(GroupState::ALL);
         round_trip(IsolationLevel::ALL);
         round_trip(KafkaCompression::ALL);
@@ -392,5 +394,58 @@ mod values {
         assert_ne!(before, message);
         assert_eq!(message.next_offset(), 2);
         assert_eq!(message.topic_partition().to_string(), "t[0]");
+    }
+}
+
+mod administration {
+    use super::*;
+
+    #[test]
+    fn changes_are_checked() {
+        let set = || ConfigChange::set("retention.ms", "1");
+        validate_changes(&[set(), ConfigChange::delete("segment.ms")]).unwrap();
+        for (changes, field) in [
+            (vec![], "changes"),
+            (vec![ConfigChange::set(" ", "1")], "changes"),
+            (
+                vec![set(), ConfigChange::delete("retention.ms")],
+                "changes.retention.ms",
+            ),
+        ] {
+            let error = validate_changes(&changes).expect_err(field);
+            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        }
+    }
+
+    #[test]
+    fn a_reset_is_checked() {
+        let one = || vec![TopicPartition::new("t", 0)];
+        validate_reset("g", &one(), OffsetTarget::Offset(0)).unwrap();
+        for (group, partitions, target, field) in [
+            ("", one(), OffsetTarget::Earliest, "group"),
+            ("g", vec![], OffsetTarget::Earliest, "partitions"),
+            ("g", [one(), one()].concat(), OffsetTarget::Latest, "partitions"),
+            (
+                "g",
+                vec![TopicPartition::new("", 0)],
+                OffsetTarget::Latest,
+                "partitions",
+            ),
+            ("g", one(), OffsetTarget::Offset(-1), "target"),
+        ] {
+            let error = validate_reset(group, &partitions, target).expect_err(field);
+            assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+        }
+    }
+
+    #[test]
+    fn changes_do_not_show_their_values() {
+        let shown = format!("{:?}", ConfigChange::set("ssl.keystore.password", "hunter2"));
+        assert!(
+            shown.contains("ssl.keystore.password") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+        let secret = ConfigEntry::new("ssl.key.password", Some("hunter2".to_owned())).into_sensitive();
+        assert!(!format!("{secret:?}").contains("hunter2"));
     }
 }

@@ -8,8 +8,8 @@ use networking_spi::circuit_breaker::{CallRecord, MockCircuit, MockCircuitBreake
 use networking_spi::clock::MockClock;
 use networking_spi::http::{HttpResponse, Method, MockHttpClient, MockHttpExtended, StatusCode};
 use networking_spi::kafka::{
-    MockKafkaClient, MockKafkaExtended, MockKafkaReading, MockKafkaTransactions, ProducerId, ProducerRecord,
-    RecordMetadata,
+    MockKafkaAdmin, MockKafkaClient, MockKafkaExtended, MockKafkaReading, MockKafkaTransactions, ProducerId,
+    ProducerRecord, RecordMetadata, TopicPartition,
 };
 use networking_spi::prelude::*;
 use networking_spi::websocket::{MockWebSocketClient, MockWebSocketConnection, MockWebSocketHandler, WebSocketHandler};
@@ -49,6 +49,23 @@ async fn a_kafka_client_can_be_mocked() {
         .await
         .unwrap();
     assert_eq!(written.offset, Some(41));
+}
+
+#[tokio::test]
+async fn a_kafka_admin_can_be_mocked() {
+    let mut mock = MockKafkaAdmin::new();
+    mock.expect_delete_group()
+        .with(eq("billing"))
+        .times(1)
+        .returning(|_| Ok(()));
+    mock.expect_delete_records()
+        .withf(|partition, before| partition.topic == "orders" && *before == 7)
+        .returning(|_, before| Ok(before));
+    let admin: Arc<dyn KafkaAdmin> = Arc::new(mock);
+
+    admin.delete_group("billing").await.unwrap();
+    let orders = TopicPartition::new("orders", 0);
+    assert_eq!(admin.delete_records(orders, 7).await.unwrap(), 7);
 }
 
 #[tokio::test]

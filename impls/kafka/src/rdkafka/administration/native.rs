@@ -159,17 +159,22 @@ unsafe fn setting(entry: *const c::rd_kafka_ConfigEntry_t, of: &ConfigResource) 
             ConfigResource::Topic(_) => ConfigSource::Topic,
             _ => ConfigSource::DynamicBroker,
         };
-        let synonyms = c::rd_kafka_ConfigEntry_synonyms(entry, &raw mut count);
-        // The synonyms are ordered by precedence, and the value in effect is among them.
-        let default = elements(synonyms, count)
-            .iter()
-            .find(|synonym| source(c::rd_kafka_ConfigEntry_source(**synonym)) != own)
-            .and_then(|synonym| owned(c::rd_kafka_ConfigEntry_value(*synonym)));
+        let name = owned(c::rd_kafka_ConfigEntry_name(entry)).unwrap_or_default();
         let value = owned(c::rd_kafka_ConfigEntry_value(entry));
         let from = source(c::rd_kafka_ConfigEntry_source(entry));
-        // A setting without synonyms on the broker has none at all.
-        let default = default.or_else(|| value.clone().filter(|_| from != own));
-        let name = owned(c::rd_kafka_ConfigEntry_name(entry)).unwrap_or_default();
+        let default = if from == own {
+            // The synonyms are ordered by precedence, and the value in effect is among them.
+            let synonyms = c::rd_kafka_ConfigEntry_synonyms(entry, &raw mut count);
+            elements(synonyms, count)
+                .iter()
+                .filter(|synonym| source(c::rd_kafka_ConfigEntry_source(**synonym)) != own)
+                .find_map(|synonym| {
+                    let other = text(c::rd_kafka_ConfigEntry_name(*synonym))?;
+                    converted(&name, &other, owned(c::rd_kafka_ConfigEntry_value(*synonym))?)
+                })
+        } else {
+            value.clone()
+        };
         let read = ConfigEntry::new(name, default)
             .with_value(value, from)
             .with_read_only(c::rd_kafka_ConfigEntry_is_read_only(entry) == 1);
@@ -178,6 +183,22 @@ unsafe fn setting(entry: *const c::rd_kafka_ConfigEntry_t, of: &ConfigResource) 
         } else {
             read
         }
+    }
+}
+
+/// The value of a synonym in the unit of a setting: `log.retention.hours` is a synonym of `retention.ms`.
+fn converted(name: &str, synonym: &str, value: String) -> Option<String> {
+    let millis: i64 = match synonym.rsplit('.').next() {
+        Some("hours") => 3_600_000,
+        Some("minutes") => 60_000,
+        _ => return Some(value),
+    };
+    if !name.ends_with(".ms") {
+        return Some(value);
+    }
+    match value.parse::<i64>().ok()? {
+        unlimited if unlimited < 0 => Some(value),
+        number => Some(number.checked_mul(millis)?.to_string()),
     }
 }
 
@@ -520,5 +541,70 @@ pub(super) fn internal_topics<C: ClientContext>(
             .filter_map(|topic| text(c::rd_kafka_TopicDescription_name(*topic)))
             .map(|name| name.into_owned());
         Ok(internal.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn synonyms_are_converted_to_the_unit_of_the_setting() {
+        for (name, synonym, value, expected) in [
+            ("retention.ms", "log.retention.hours", "168", Some("604800000")),
+            ("retention.ms", "log.retention.minutes", "2", Some("120000")),
+            ("retention.ms", "log.retention.hours", "-1", Some("-1")),
+            ("retention.ms", "log.retention.ms", "5", Some("5")),
+            ("log.retention.hours", "log.retention.hours", "168", Some("168")),
+            ("retention.ms", "log.retention.hours", "9223372036854775807", None),
+        ] {
+            assert_eq!(
+                converted(name, synonym, value.to_owned()).as_deref(),
+                expected,
+                "{name} {synonym}"
+            );
+        }
+    }
+
+    /// Every request to a broker that is not there fails, and frees what it has made.
+    #[test]
+    fn each_request_fails_without_a_broker() {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .create()
+            .expect("valid");
+        let client = client.client();
+        let topic = ConfigResource::topic("t");
+        let offset = PartitionOffset::new(TopicPartition::new("t", 0), 1);
+        assert!(create_partitions(client, "t", 2, LIMIT).is_err());
+        assert!(describe_config(client, &topic, LIMIT).is_err());
+        let changes = [
+            ConfigChange::set("retention.ms", "1"),
+            ConfigChange::delete("segment.ms"),
+        ];
+        assert!(alter_config(client, &topic, &changes, LIMIT).is_err());
+        assert!(delete_records(client, &offset, LIMIT).is_err());
+        assert!(list_groups(client, LIMIT).is_err());
+        assert!(describe_group(client, "g", LIMIT).is_err());
+        assert!(delete_group(client, "g", LIMIT).is_err());
+        assert!(alter_offsets(client, "g", &[offset], LIMIT).is_err());
+        assert!(describe_cluster(client, LIMIT).is_err());
+        assert!(internal_topics(client, &["t"], LIMIT).is_err());
+        assert_eq!(
+            internal_topics(client, &[], LIMIT).expect("no request"),
+            Vec::<String>::new()
+        );
+        for bad in ["nul\0", ""] {
+            assert!(create_partitions(client, bad, 2, LIMIT).is_err(), "{bad:?}");
+            assert!(
+                alter_config(client, &topic, &[ConfigChange::set(bad, "1")], LIMIT).is_err(),
+                "{bad:?}"
+            );
+        }
     }
 }
