@@ -257,11 +257,12 @@ impl KafkaAdmin for SaboteurAdmin {
         let asked = partitions.len();
         match (self.saboteur, target) {
             (Saboteur::SwapsEnds, OffsetTarget::Earliest) => target = OffsetTarget::Latest,
-            (Saboteur::SwapsEnds, OffsetTarget::Latest) => target = OffsetTarget::Earliest,
+            (Saboteur::SwapsEnds, OffsetTarget::Latest) | (Saboteur::IgnoresTimes, OffsetTarget::Time(_)) => {
+                target = OffsetTarget::Earliest;
+            }
             (Saboteur::OffByOne, OffsetTarget::Offset(offset)) if (0..5).contains(&offset) => {
                 target = OffsetTarget::Offset(offset + 1);
             }
-            (Saboteur::IgnoresTimes, OffsetTarget::Time(_)) => target = OffsetTarget::Earliest,
             (Saboteur::ResetsWholeTopics, _) => {
                 if let [only] = &partitions[..]
                     && let Ok(metadata) = self.client.topic_metadata(&only.topic).await

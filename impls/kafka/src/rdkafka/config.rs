@@ -63,6 +63,7 @@ impl fmt::Debug for ConnectionSettings {
             .field("producer", &Redacted(&self.producer))
             .field("consumer", &Redacted(&self.consumer))
             .field("capabilities", &self.capabilities)
+            .field("admin_capabilities", &self.admin_capabilities)
             .finish()
     }
 }

@@ -35,6 +35,8 @@
 //!   the same partition, can be written before those that are sent again.
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
 //! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
+//! * As a [`KafkaAdmin`](networking_spi::kafka::KafkaAdmin), the client sends its requests over the connection for metadata. A broker
+//!   may need a moment to obey changed settings; a producer remembers the settings of a topic from its first write.
 //! * `ConsumerMetrics::lag` is as of the last response to a fetch. It is `None` until a message of each assigned partition was
 //!   returned, except for empty partitions. `consumer_group_info` requests the lag from the brokers.
 //! * The markers at the end of a transaction have offsets. `consumer_group_info` does not count them as lag if no record

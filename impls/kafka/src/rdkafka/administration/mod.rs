@@ -18,6 +18,7 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::admin;
 use super::client::RdKafkaClient;
@@ -204,7 +205,7 @@ impl RdKafkaClient {
 
 fn list_topics(calls: &BlockingCalls<'_>) -> Result<Vec<TopicListing>> {
     let metadata = calls.metadata(None)?;
-    let names: Vec<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+    let names: Vec<&str> = metadata.topics().iter().map(MetadataTopic::name).collect();
     let internal = native::internal_topics(calls.consumer.client(), &names, calls.limit)
         .map_err(|refusal| from_refusal(calls.operation, refusal))?;
     let listed = metadata.topics().iter().map(|topic| {
@@ -265,22 +266,20 @@ fn require_settings(calls: &BlockingCalls<'_>, resource: &ConfigResource, change
     }
 }
 
-/// The partitions of these topics that exist.
+/// Fails if one of these partitions does not exist.
 fn existing(calls: &BlockingCalls<'_>, partitions: &[TopicPartition]) -> Result<()> {
-    let mut topics = HashMap::new();
-    for partition in partitions {
-        let ids = match topics.get(partition.topic.as_str()) {
-            Some(ids) => ids,
-            None => {
-                let read = calls.topic(&partition.topic, |topic| {
-                    topic.partitions().iter().map(|found| found.id()).collect::<Vec<i32>>()
-                })?;
-                let ids = read.ok_or_else(|| NetworkError::not_found(calls.operation, "topic", &partition.topic))?;
-                topics.entry(partition.topic.as_str()).or_insert(ids)
-            }
-        };
-        if !ids.contains(&partition.partition) {
-            return Err(NetworkError::not_found(calls.operation, "partition", partition));
+    let mut topics = HashMap::<&str, Vec<i32>>::new();
+    for TopicPartition { topic, partition } in partitions {
+        if !topics.contains_key(topic.as_str()) {
+            let read = calls.topic(topic, |found| {
+                found.partitions().iter().map(MetadataPartition::id).collect()
+            })?;
+            let ids = read.ok_or_else(|| NetworkError::not_found(calls.operation, "topic", topic))?;
+            topics.insert(topic, ids);
+        }
+        if !topics[topic.as_str()].contains(partition) {
+            let missing = TopicPartition::new(topic.as_str(), *partition);
+            return Err(NetworkError::not_found(calls.operation, "partition", missing));
         }
     }
     Ok(())

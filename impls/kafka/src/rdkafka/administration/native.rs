@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "calls C functions; each block says why it is sound")]
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ fn c_string(value: &str) -> Result<CString> {
 /// `reason` must be null or a string of C.
 unsafe fn check(code: RDKafkaRespErr, reason: *const std::ffi::c_char) -> Result<()> {
     // SAFETY: of the caller.
-    let reason = unsafe { text(reason) }.map(|reason| reason.into_owned());
+    let reason = unsafe { text(reason) }.map(Cow::into_owned);
     Refusal::new(code, reason)
 }
 
@@ -154,7 +155,7 @@ unsafe fn setting(entry: *const c::rd_kafka_ConfigEntry_t, of: &ConfigResource) 
     let mut count = 0;
     // SAFETY: of the caller. The strings and the synonyms, whose number is `count`, live as long as the setting.
     unsafe {
-        let owned = |value| text(value).map(|value| value.into_owned());
+        let owned = |value| text(value).map(Cow::into_owned);
         let own = match of {
             ConfigResource::Topic(_) => ConfigSource::Topic,
             _ => ConfigSource::DynamicBroker,
@@ -188,14 +189,12 @@ unsafe fn setting(entry: *const c::rd_kafka_ConfigEntry_t, of: &ConfigResource) 
 
 /// The value of a synonym in the unit of a setting: `log.retention.hours` is a synonym of `retention.ms`.
 fn converted(name: &str, synonym: &str, value: String) -> Option<String> {
-    let millis: i64 = match synonym.rsplit('.').next() {
-        Some("hours") => 3_600_000,
-        Some("minutes") => 60_000,
+    let unit = |setting: &str| setting.rsplit_once('.').map(|(_, unit)| unit.to_owned());
+    let millis: i64 = match (unit(name).as_deref(), unit(synonym).as_deref()) {
+        (Some("ms"), Some("hours")) => 3_600_000,
+        (Some("ms"), Some("minutes")) => 60_000,
         _ => return Some(value),
     };
-    if !name.ends_with(".ms") {
-        return Some(value);
-    }
     match value.parse::<i64>().ok()? {
         unlimited if unlimited < 0 => Some(value),
         number => Some(number.checked_mul(millis)?.to_string()),
@@ -222,7 +221,7 @@ pub(super) fn alter_config<C: ClientContext>(
     limit: Duration,
 ) -> Result<()> {
     use c::rd_kafka_AlterConfigOpType_t as Kind;
-    let changed = resource(of)?;
+    let altered = resource(of)?;
     for change in changes {
         let (kind, value) = match &change.operation {
             ConfigOperation::Set(value) => (Kind::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET, value.as_str()),
@@ -234,14 +233,14 @@ pub(super) fn alter_config<C: ClientContext>(
         let (name, value) = (c_string(&change.name)?, c_string(value)?);
         // SAFETY: the resource is owned, and the strings live longer than the call, which copies them.
         let error = unsafe {
-            c::rd_kafka_ConfigResource_add_incremental_config(changed.pointer(), name.as_ptr(), kind, value.as_ptr())
+            c::rd_kafka_ConfigResource_add_incremental_config(altered.pointer(), name.as_ptr(), kind, value.as_ptr())
         };
         if let Some(error) = Owned::new(error, c::rd_kafka_error_destroy) {
             // SAFETY: the error is owned.
             unsafe { refusal(error.pointer()) }?;
         }
     }
-    let mut all = [changed.pointer()];
+    let mut all = [altered.pointer()];
     let operation = Operation::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let event = request(client, operation, limit, |to| {
         // SAFETY: all pointers are owned and live longer than the call, which copies what is asked.
@@ -416,7 +415,7 @@ unsafe fn broker(node: *const c::rd_kafka_Node_t) -> Option<BrokerInfo> {
     // SAFETY: of the caller. The strings live as long as the node.
     unsafe {
         let host = text(c::rd_kafka_Node_host(node)).unwrap_or_default();
-        let rack = text(c::rd_kafka_Node_rack(node)).map(|rack| rack.into_owned());
+        let rack = text(c::rd_kafka_Node_rack(node)).map(Cow::into_owned);
         let id = c::rd_kafka_Node_id(node);
         let broker = BrokerInfo::new(id, host, c::rd_kafka_Node_port(node)).with_rack(rack);
         (id >= 0).then_some(broker)
@@ -497,7 +496,7 @@ pub(super) fn describe_cluster<C: ClientContext>(client: &Client<C>, limit: Dura
         if result.is_null() {
             return Err(Refusal::timed_out());
         }
-        let id = text(c::rd_kafka_DescribeCluster_result_cluster_id(result)).map(|id| id.into_owned());
+        let id = text(c::rd_kafka_DescribeCluster_result_cluster_id(result)).map(Cow::into_owned);
         let controller = broker(c::rd_kafka_DescribeCluster_result_controller(result));
         let nodes = c::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);
         let brokers = elements(nodes, count).iter().filter_map(|node| broker(*node));
@@ -539,7 +538,7 @@ pub(super) fn internal_topics<C: ClientContext>(
             .iter()
             .filter(|topic| c::rd_kafka_TopicDescription_is_internal(**topic) == 1)
             .filter_map(|topic| text(c::rd_kafka_TopicDescription_name(*topic)))
-            .map(|name| name.into_owned());
+            .map(Cow::into_owned);
         Ok(internal.collect())
     }
 }
