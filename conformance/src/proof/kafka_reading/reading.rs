@@ -58,7 +58,7 @@ impl SaboteurReading {
     fn alter(&self, config: &mut ReaderConfig) {
         let strategy = config.assignment_strategy.is_some() || config.group_protocol.is_some();
         match (&mut config.subscription, self.saboteur) {
-            (Subscription::Pattern(pattern), Saboteur::MatchesParts) if !pattern.contains("joins") => {
+            (Subscription::Pattern(pattern), Saboteur::MatchesParts) if pattern.contains("-(") => {
                 *pattern = format!(".*({pattern}).*");
             }
             (Subscription::Pattern(pattern), Saboteur::IgnoresNewTopics) => *pattern = pattern.replace(".+", "nothing"),

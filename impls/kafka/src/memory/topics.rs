@@ -86,7 +86,7 @@ impl Topics {
         let mut names: Vec<_> = topics
             .keys()
             .filter(|name| pattern.matches(name))
-            .map(|name| name.to_string())
+            .map(ToString::to_string)
             .collect();
         names.sort_unstable();
         names

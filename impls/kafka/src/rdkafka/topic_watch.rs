@@ -11,6 +11,7 @@ use networking_spi::Result;
 use networking_spi::kafka::TopicPartition;
 use parking_lot::Mutex;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::metadata::MetadataTopic;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -245,7 +246,7 @@ impl State {
 pub(super) async fn matching(control: &Control, operation: &'static str, pattern: TopicPattern) -> Result<Vec<String>> {
     let request = move |calls: &BlockingCalls<'_>| {
         let metadata = calls.metadata(None)?;
-        let names = metadata.topics().iter().map(|topic| topic.name());
+        let names = metadata.topics().iter().map(MetadataTopic::name);
         let mut names: Vec<_> = names.filter(|name| pattern.matches(name)).map(str::to_owned).collect();
         names.sort_unstable();
         Ok(names)

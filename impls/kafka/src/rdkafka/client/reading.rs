@@ -12,6 +12,7 @@ use networking_spi::kafka::{
 use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result};
 use rdkafka::Offset;
+use rdkafka::metadata::MetadataPartition;
 
 use super::{Inner, RdKafkaClient};
 use crate::rdkafka::consumer::{Start, What};
@@ -207,7 +208,11 @@ impl Inner {
             }
             for (topic, numbers) in &wanted {
                 let known = calls.topic(topic, |found| {
-                    found.partitions().iter().map(|of| of.id()).collect::<BTreeSet<_>>()
+                    found
+                        .partitions()
+                        .iter()
+                        .map(MetadataPartition::id)
+                        .collect::<BTreeSet<_>>()
                 })?;
                 let known = known.ok_or_else(|| NetworkError::not_found(operation, "topic", topic))?;
                 if let Some(unknown) = numbers.difference(&known).next() {

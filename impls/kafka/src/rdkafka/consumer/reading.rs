@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use networking_spi::error::context;
 use networking_spi::kafka::{PartitionOffset, RebalanceEvents, RebalanceKind, TopicPartition};
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
-use rdkafka::Offset;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::MutexGuard;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -28,6 +29,9 @@ const SEEK: &str = "kafka.seek";
 /// seek.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
 const FETCH_CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The wait before a coordinator is asked again.
+const COORDINATOR_WAIT: Duration = Duration::from_millis(50);
 
 /// What a new consumer reads.
 pub(in crate::rdkafka) enum What {
@@ -62,14 +66,13 @@ impl What {
         };
         let partitions: Vec<_> = starts.iter().map(|start| start.partition.clone()).collect();
         let invalid = list(partitions.iter().map(|of| (of, Offset::Invalid)))?;
-        let committed = consumer.committed_offsets(invalid, limit)?;
+        let committed = committed(consumer, &invalid, limit)?;
         let mut known = BTreeMap::new();
         let mut assigned = Vec::with_capacity(starts.len());
         for Start { partition, default } in &starts {
             let element = committed.find_partition(&partition.topic, partition.partition);
-            let offset = match element.map(|element| (element.error(), element.offset())) {
-                Some((Err(error), _)) => return Err(error),
-                Some((Ok(()), Offset::Offset(offset))) => Some(offset),
+            let offset = match element.map(|element| element.offset()) {
+                Some(Offset::Offset(offset)) => Some(offset),
                 _ => *default,
             };
             if let Some(offset) = offset {
@@ -82,6 +85,38 @@ impl What {
         membership.sought(&known);
         membership.report(RebalanceKind::Assigned, &partitions);
         Ok(())
+    }
+}
+
+/// The committed offsets of the consumer's group. Asks again while its coordinator moves or starts. Blocks for at most about twice
+/// `limit`.
+fn committed(
+    consumer: &StreamConsumer<GroupContext>,
+    partitions: &TopicPartitionList,
+    limit: Duration,
+) -> Result<TopicPartitionList, KafkaError> {
+    let begun = Instant::now();
+    loop {
+        let error = match consumer.committed_offsets(partitions.clone(), limit) {
+            Ok(found) => match found.elements().iter().find_map(|element| element.error().err()) {
+                None => return Ok(found),
+                Some(error) => error,
+            },
+            Err(error) => error,
+        };
+        let moves = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::NotCoordinator
+                    | Code::CoordinatorNotAvailable
+                    | Code::CoordinatorLoadInProgress
+                    | Code::WaitingForCoordinator
+            )
+        );
+        if !moves || begun.elapsed() >= limit {
+            return Err(error);
+        }
+        thread::park_timeout(COORDINATOR_WAIT);
     }
 }
 
@@ -105,14 +140,14 @@ impl Consumer {
     pub(in crate::rdkafka) async fn seek(&self, mut targets: BTreeMap<TopicPartition, i64>) -> Result<()> {
         let _turn = self.take_turn().await;
         let deadline = Instant::now() + self.request_timeout.min(FETCH_LIMIT);
-        let mover = Mover {
+        let seeker = Mover {
             operation: SEEK,
             ..self.mover(self.stream(SEEK)?)
         };
         loop {
             self.require_assigned(SEEK, targets.keys())?;
             let requested = targets.iter().map(|(of, offset)| (of.clone(), Offset::Offset(*offset)));
-            let moved: BTreeSet<_> = mover.seek(requested.collect()).await?.into_iter().collect();
+            let moved: BTreeSet<_> = seeker.seek(requested.collect()).await?.into_iter().collect();
             let (done, left) = targets
                 .into_iter()
                 .partition(|(partition, _)| moved.contains(partition));
