@@ -53,7 +53,7 @@ pub struct Runner {
     trials: Vec<CaseTrial>,
     reports: Vec<Arc<Reports>>,
     threads: Option<usize>,
-    /// The domains and backends of the suites.
+    /// The backend and the case of every test.
     added: BTreeSet<(&'static str, &'static str)>,
 }
 
@@ -92,8 +92,8 @@ impl Runner {
     /// Adds every case of a suite against the backend whose harness `factory` makes, and a failed test for each
     /// [known failure](Harness::known_failures) that names no case.
     ///
-    /// A suite whose first harness panics is one failed test, and so is a second suite of the same domain whose backend has the
-    /// same name. The other suites run.
+    /// A suite whose first harness panics is one failed test, and so is the same suite for a second backend of the same name. The
+    /// other suites run.
     ///
     /// `factory` is called inside a tokio runtime: once here, to ask which cases apply, and then once for each case that
     /// runs.
@@ -105,7 +105,9 @@ impl Runner {
         let factory: Factory<H> = Arc::new(factory);
         // The test runner must know which cases are ignored before it starts.
         let probed = suite.probe(&factory).and_then(|probe| {
-            if self.added.insert((suite.domain, probe.backend)) {
+            let added = suite.cases.iter().map(|case| (probe.backend, case.id));
+            if added.clone().all(|case| !self.added.contains(&case)) {
+                self.added.extend(added);
                 Ok(Arc::new(probe))
             } else {
                 let reason = format!(

@@ -366,7 +366,7 @@ mod tests {
             ("TEST-1", "TEST-1 is a clause, and its case is test::passes"),
             ("test-1", "TEST-1 is a clause, and its case is test::passes"),
             ("TEST-9", "the nearest is test::passes (TEST-1)"),
-            ("retris", "the nearest is test::retries (TEST-1)"),
+            ("retries_", "the nearest is test::retries (TEST-1)"),
             ("test::fail", "the nearest is test::fails"),
         ] {
             assert_eq!(suite().nearest(id), hint, "{id:?}");

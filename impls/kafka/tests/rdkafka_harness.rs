@@ -108,7 +108,8 @@ impl Harness for Mock {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(30)
+        // The mock takes many seconds for an incremental rebalance.
+        Duration::from_secs(60)
     }
 }
 

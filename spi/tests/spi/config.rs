@@ -9,7 +9,7 @@ use networking_spi::circuit_breaker::{CircuitBreakerConfig, HalfOpenPolicy, Open
 use networking_spi::http::{HttpCircuitOptions, OAuth2Request, ProxyConfig, RetryBudget, RetryPolicy};
 use networking_spi::kafka::{
     ConsumeOptions, ConsumerConfig, KafkaSecurity, NewTopic, PoisonPolicy, ProducerConfig, SaslConfig,
-    StreamProcessorConfig, TlsConfig,
+    StreamProcessorConfig, TlsConfig, TransactionalProducerConfig,
 };
 use networking_spi::websocket::{WebSocketCompression, WebSocketOptions};
 use networking_spi::{ErrorKind, config};
@@ -65,6 +65,7 @@ fn a_misspelt_key_is_an_error_that_names_it_and_the_nearest_key() {
         HalfOpenPolicy, r#"{"max_concurent_probes": 3}"# => "max_concurent_probes", "unknown key `max_concurent_probes`, did you mean `max_concurrent_probes`?";
         OpenPolicy, r#"{"back_off": {}}"# => "back_off", "unknown key `back_off`, did you mean `backoff`?";
         ProducerConfig, r#"{"ack": "all"}"# => "ack", "unknown key `ack`, did you mean `acks`?";
+        TransactionalProducerConfig, r#"{"transactional_id": "t", "transaction_timout": "1m"}"# => "transaction_timout", "unknown key `transaction_timout`, did you mean `transaction_timeout`?";
         ConsumerConfig, r#"{"group_id": "g", "topics": ["t"]}"# => "group_id", "unknown key `group_id`, did you mean `group`?";
         ConsumeOptions, r#"{"max_message": 3}"# => "max_message", "unknown key `max_message`, did you mean `max_messages`?";
         SaslConfig, r#"{"user": "u"}"# => "user", "unknown key `user`, expected one of `mechanism`, `username`, `password`";
