@@ -214,7 +214,7 @@ mod tests {
             "a call is in flight"
         );
         registry.look_up("a", |circuit| {
-            circuit.settle(token, CallRecord::new(CallOutcome::Success))
+            circuit.settle(token, CallRecord::new(CallOutcome::Success));
         });
         assert!(registry.look_up("a", SlidingWindowCircuit::try_evict).unwrap());
         assert!(registry.look_up("a", |circuit| circuit.is_evicted()).unwrap());

@@ -112,7 +112,7 @@ fn mutate(core: &Core, files: &[&str], shard: Option<&str>, output: &Path, direc
         .status()
         .map_err(|error| format!("cargo mutants cannot be run: {error}"))?;
     match status.code() {
-        Some(code) if RAN.contains(&code) => Ok(()),
+        Some(exit) if RAN.contains(&exit) => Ok(()),
         _ => Err(format!(
             "cargo mutants failed ({status}); `cargo install --locked cargo-mutants` installs it"
         )),

@@ -75,12 +75,12 @@ impl SaboteurReading {
                 let number = self.groups.fetch_add(1, Ordering::Relaxed);
                 config.consumer.group = format!("{}-{number}", config.consumer.group);
             }
-            (Subscription::Partitions(partitions), Saboteur::IgnoresUnknownPartitions) if partitions.len() == 2 => {
-                if partitions[0].topic != partitions[1].topic
-                    || (partitions[0].partition, partitions[1].partition) == (0, 1)
-                {
-                    partitions.truncate(1);
-                }
+            (Subscription::Partitions(partitions), Saboteur::IgnoresUnknownPartitions)
+                if partitions.len() == 2
+                    && (partitions[0].topic != partitions[1].topic
+                        || (partitions[0].partition, partitions[1].partition) == (0, 1)) =>
+            {
+                partitions.truncate(1);
             }
             (_, Saboteur::StrategiesSplitTheGroup) if strategy => {
                 let number = self.groups.fetch_add(1, Ordering::Relaxed);
@@ -174,9 +174,10 @@ impl KafkaReading for SaboteurReading {
 
     async fn pause(&self, consumer: &ConsumerId, partitions: Vec<TopicPartition>) -> Result<()> {
         let unknown = self.inner.client.consumer_assignment(consumer).await.is_err();
-        let partitions = match unknown || self.is(Saboteur::MovesEverything) {
-            true => partitions,
-            false => self.assigned(consumer, partitions).await?,
+        let partitions = if unknown || self.is(Saboteur::MovesEverything) {
+            partitions
+        } else {
+            self.assigned(consumer, partitions).await?
         };
         let paused = self.inner.reading.pause(consumer, partitions.clone()).await;
         self.hide(Saboteur::EveryConsumerExists, ErrorKind::NotFound, paused, ())?;
@@ -192,9 +193,10 @@ impl KafkaReading for SaboteurReading {
 
     async fn resume(&self, consumer: &ConsumerId, partitions: Vec<TopicPartition>) -> Result<()> {
         let unknown = self.inner.client.consumer_assignment(consumer).await.is_err();
-        let partitions = match unknown || self.is(Saboteur::MovesEverything) {
-            true => partitions,
-            false => self.assigned(consumer, partitions).await?,
+        let partitions = if unknown || self.is(Saboteur::MovesEverything) {
+            partitions
+        } else {
+            self.assigned(consumer, partitions).await?
         };
         let resumed = self.inner.reading.resume(consumer, partitions.clone()).await;
         self.hide(Saboteur::EveryConsumerExists, ErrorKind::NotFound, resumed, ())?;
