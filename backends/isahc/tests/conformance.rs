@@ -19,6 +19,10 @@ impl Harness for IsahcHarness {
     fn known_failures(&self) -> Vec<KnownFailure> {
         vec![
             KnownFailure::new(
+                "http::connection::closing_without_an_answer_is_a_connection_error",
+                "libcurl sends a POST again if a kept connection is closed before a response",
+            ),
+            KnownFailure::new(
                 "http::connection::dropping_a_call_aborts_it",
                 "libcurl keeps the connection of a dropped call until the peer sends or closes",
             ),

@@ -8,17 +8,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use networking_spi::kafka::{
-    ConsumeOptions, ConsumerConfig, ConsumerMetrics, KafkaMessage, OffsetReset, TopicPartition,
+    ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerMetrics, KafkaMessage, OffsetReset, TopicPartition,
 };
 use networking_spi::validate::Validate;
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use rskafka::client::partition::{OffsetAt, PartitionClient};
 use rskafka::record::RecordAndOffset;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::{Cluster, within};
-use crate::error::{classify, is_out_of_range};
+use crate::error::{classify, is_out_of_range, is_unknown};
 use crate::lock;
 use crate::producer::after;
 
@@ -36,6 +36,7 @@ pub(crate) struct Consumer {
     cluster: Arc<Cluster>,
     config: ConsumerConfig,
     reading: AsyncMutex<Reading>,
+    assignment: Mutex<ConsumerAssignment>,
     counters: Mutex<ConsumerMetrics>,
     closed: watch::Sender<bool>,
 }
@@ -69,6 +70,7 @@ impl Consumer {
         let reset = config.offset_reset;
         let open = |place| Partition::open(&cluster, place, reset);
         let idle = Cluster::each(known.iter().cloned().collect(), open).await?;
+        let assignment = assignment(&known);
         let mut counters = ConsumerMetrics::default();
         counters.assigned_partitions = idle.len() as u64;
         let reading = Reading {
@@ -82,6 +84,7 @@ impl Consumer {
             cluster,
             config,
             reading: AsyncMutex::new(reading),
+            assignment: Mutex::new(assignment),
             counters: Mutex::new(counters),
             closed: watch::Sender::new(false),
         })
@@ -148,6 +151,7 @@ impl Consumer {
                     reading.idle.push(partition);
                     reading.known.insert(place);
                     lock(&self.counters).assigned_partitions += 1;
+                    *lock(&self.assignment) = assignment(&reading.known);
                 }
             }
         }
@@ -157,6 +161,10 @@ impl Consumer {
 
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
+    }
+
+    pub(crate) fn assignment(&self) -> ConsumerAssignment {
+        lock(&self.assignment).clone()
     }
 
     pub(crate) fn metrics(&self) -> ConsumerMetrics {
@@ -214,6 +222,12 @@ impl Partition {
                 self.position = None;
                 return Ok(Vec::new());
             }
+            Err(error) if is_unknown(&error) => {
+                // The topic was deleted. If it is created again, it is read from its first record.
+                self.position = None;
+                self.reset = OffsetReset::Earliest;
+                return Err(self.is_missing());
+            }
             result => result.map_err(|error| classify(OPERATION, error))?,
         };
         let next = match records.last() {
@@ -241,9 +255,19 @@ impl Partition {
                 return Err(NetworkError::not_found(OPERATION, "committed offset", &self.place));
             }
         };
-        let position = within(OPERATION, self.leader.get_offset(at)).await?;
+        let position = within(OPERATION, self.leader.get_offset(at))
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => self.is_missing(),
+                _ => error,
+            })?;
         self.position = Some(position);
         Ok(position)
+    }
+
+    /// The topic may be created again, so the error is transient.
+    fn is_missing(&self) -> NetworkError {
+        NetworkError::not_found(OPERATION, "topic", &self.place.topic).with_retryability(Retryability::Now)
     }
 
     /// Whether the offset has no record although later ones are readable, because its batch was compacted. `rskafka` returns
@@ -270,6 +294,11 @@ impl Partition {
         message.timestamp = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
         message
     }
+}
+
+/// No partition is taken from the consumer, so all epochs stay the same.
+fn assignment(partitions: &HashSet<TopicPartition>) -> ConsumerAssignment {
+    partitions.iter().map(|partition| (partition.clone(), 0)).collect()
 }
 
 /// The number of bytes of key, value and headers.

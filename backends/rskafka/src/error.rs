@@ -1,5 +1,6 @@
 //! Maps errors of `rskafka` to the contract's kinds.
 
+use networking_spi::error::context;
 use networking_spi::{ErrorKind, NetworkError, Retryability};
 use rskafka::client::error::{Error, ProtocolError, RequestError};
 
@@ -12,7 +13,12 @@ pub(crate) fn classify(operation: &'static str, error: Error) -> NetworkError {
         Error::Request(error) => of_request(error),
         _ => (ErrorKind::Connection, "the brokers cannot be reached"),
     };
-    let classified = NetworkError::new(kind, operation, message);
+    let mut classified = NetworkError::new(kind, operation, message);
+    if let Error::ServerError { protocol_error, .. } = &error
+        && let Some(field) = field(*protocol_error)
+    {
+        classified = classified.with_context(context::FIELD, field);
+    }
     if is_transient(&error) {
         classified.with_retryability(Retryability::Now).with_source(error)
     } else {
@@ -66,6 +72,28 @@ fn of_broker(error: ProtocolError) -> ErrorKind {
         Code::CorruptMessage => ErrorKind::Protocol,
         _ => ErrorKind::Remote,
     }
+}
+
+/// The field that an answer of a broker is about.
+fn field(error: ProtocolError) -> Option<&'static str> {
+    match error {
+        ProtocolError::InvalidTopicException => Some("name"),
+        ProtocolError::InvalidPartitions => Some("partitions"),
+        ProtocolError::InvalidReplicationFactor => Some("replication_factor"),
+        ProtocolError::InvalidTimestamp => Some("timestamp"),
+        _ => None,
+    }
+}
+
+/// Whether the topic or the partition does not exist.
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::ServerError {
+            protocol_error: ProtocolError::UnknownTopicOrPartition,
+            ..
+        }
+    )
 }
 
 /// Answers of brokers that change without help. The kinds of the other errors say it.

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use networking_spi::kafka::{
-    CommitOffsets, ConsumeOptions, ConsumerConfig, ConsumerGroupInfo, ConsumerId, KafkaCapabilities, KafkaClient,
-    KafkaMessage, KafkaMetrics, NewTopic, PartitionMetadata, ProducerConfig, ProducerId, ProducerRecord,
-    RecordMetadata, TopicMetadata,
+    CommitOffsets, ConsumeOptions, ConsumerAssignment, ConsumerConfig, ConsumerGroupInfo, ConsumerId,
+    KafkaCapabilities, KafkaClient, KafkaMessage, KafkaMetrics, NewTopic, PartitionMetadata, ProducerConfig,
+    ProducerId, ProducerRecord, RecordMetadata, TopicMetadata, validate_topic_name,
 };
 use networking_spi::validate::{Validate, ensure};
 use networking_spi::{ErrorKind, NetworkError, Result};
@@ -144,6 +144,10 @@ impl KafkaClient for RsKafkaClient {
         Err(NetworkError::unsupported("kafka.commit_offsets", "groups"))
     }
 
+    async fn consumer_assignment(&self, consumer: &ConsumerId) -> Result<ConsumerAssignment> {
+        Ok(self.consumer("kafka.consumer_assignment", consumer)?.assignment())
+    }
+
     async fn consumer_group_info(&self, _: &str) -> Result<ConsumerGroupInfo> {
         Err(NetworkError::unsupported("kafka.consumer_group_info", "group_info"))
     }
@@ -158,11 +162,13 @@ impl KafkaClient for RsKafkaClient {
     }
 
     async fn delete_topic(&self, topic: &str) -> Result<()> {
+        validate_topic_name(topic, "topic")?;
         self.0.cluster.delete_topic(topic).await
     }
 
     async fn topic_metadata(&self, topic: &str) -> Result<TopicMetadata> {
         const OPERATION: &str = "kafka.topic_metadata";
+        validate_topic_name(topic, "topic")?;
         let cluster = &self.0.cluster;
         let query = |place| async move {
             let leader = cluster.leader(OPERATION, &place).await?;
@@ -213,7 +219,7 @@ impl KafkaClient for RsKafkaClient {
     }
 }
 
-/// `rskafka` has no settings of its own for producers and consumers.
+/// The client has no settings besides those of the contract.
 fn no_settings(settings: &BTreeMap<String, String>) -> Result<()> {
     match settings.keys().next() {
         Some(name) => Err(NetworkError::invalid_input(
