@@ -40,6 +40,21 @@ capabilities! {
 }
 
 impl KafkaReadingCapabilities {
+    /// Everything, with every strategy and protocol.
+    pub fn all() -> Self {
+        Self {
+            patterns: true,
+            partitions: true,
+            seek: true,
+            times: true,
+            pause: true,
+            list_offsets: true,
+            rebalance_events: true,
+            assignment_strategies: AssignmentStrategy::ALL.to_vec(),
+            group_protocols: GroupProtocol::ALL.to_vec(),
+        }
+    }
+
     /// For implementers: checks that a configuration needs no capability that is not declared. The fields of
     /// [`ReaderConfig::consumer`] are those of [`KafkaCapabilities`](super::KafkaCapabilities).
     ///
