@@ -32,6 +32,8 @@
 mod counters;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(any(feature = "memory", feature = "rdkafka"))]
+mod partitions;
 #[cfg(feature = "rdkafka")]
 pub mod rdkafka;
 #[cfg(any(feature = "memory", feature = "rdkafka"))]

@@ -19,6 +19,7 @@ use super::fault::FaultPoint;
 use super::log::millis;
 use super::settings;
 use super::topic::{Partition, Topic};
+use crate::partitions::not_within;
 
 /// The id of every in-memory cluster.
 const CLUSTER_ID: &str = "memory";
@@ -123,7 +124,7 @@ impl KafkaAdmin for MemoryKafka {
         }
         let end = log.end();
         if before > end {
-            return Err(beyond("before", &partition, log.start(), end).with_operation(OPERATION));
+            return Err(not_within("before", &partition, log.start(), end).with_operation(OPERATION));
         }
         Ok(log.delete_before(before))
     }
@@ -175,9 +176,9 @@ impl KafkaAdmin for MemoryKafka {
                 OffsetTarget::Latest => end,
                 OffsetTarget::Offset(offset) if (start..=end).contains(&offset) => offset,
                 OffsetTarget::Offset(_) => {
-                    return Err(beyond("target", &partition, start, end).with_operation(OPERATION));
+                    return Err(not_within("target", &partition, start, end).with_operation(OPERATION));
                 }
-                OffsetTarget::Time(time) => log.offset_at(millis(time)),
+                OffsetTarget::Time(time) => log.first_since(millis(time)).unwrap_or(end),
                 _ => return Err(NetworkError::unsupported(OPERATION, "group_offsets")),
             };
             offsets.push(PartitionOffset::new(partition, offset));
@@ -241,10 +242,6 @@ fn led_partition<'t>(topic: &'t Topic, partition: &TopicPartition, operation: &'
         ));
     }
     Ok(found)
-}
-
-fn beyond(field: &str, partition: &TopicPartition, start: i64, end: i64) -> NetworkError {
-    NetworkError::invalid_input(field, format!("must be between {start} and {end} in {partition}"))
 }
 
 /// All settings of a topic.

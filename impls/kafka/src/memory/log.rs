@@ -140,15 +140,6 @@ impl Log {
         self.retention = retention;
     }
 
-    /// The offset of the first record that has this timestamp, in milliseconds, or a later one. The end if there is none.
-    pub(super) fn offset_at(&self, timestamp_millis: u64) -> i64 {
-        let found = (self.start..self.end).find(|offset| {
-            let (segment, slot) = self.locate(*offset);
-            self.segments[segment][slot].timestamp_millis >= timestamp_millis
-        });
-        found.unwrap_or(self.end)
-    }
-
     /// The first record whose timestamp is `millis` or later.
     pub(super) fn first_since(&self, millis: u64) -> Option<i64> {
         (self.start..self.end).find(|offset| {

@@ -12,14 +12,7 @@ use super::consumer::resolve;
 
 /// What the in-memory cluster supports.
 pub(super) fn supported() -> KafkaReadingCapabilities {
-    let mut capabilities = KafkaReadingCapabilities::none();
-    capabilities.patterns = true;
-    capabilities.partitions = true;
-    capabilities.seek = true;
-    capabilities.times = true;
-    capabilities.pause = true;
-    capabilities.list_offsets = true;
-    capabilities.rebalance_events = true;
+    let mut capabilities = KafkaReadingCapabilities::all();
     capabilities.assignment_strategies = vec![AssignmentStrategy::CooperativeSticky];
     capabilities.group_protocols = vec![GroupProtocol::Classic];
     capabilities

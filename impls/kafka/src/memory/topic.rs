@@ -282,11 +282,6 @@ impl Partition {
         log.start()
     }
 
-    /// The offset of the first record that has this timestamp, in milliseconds, or a later one. The end if there is none.
-    pub(super) fn offset_at(&self, timestamp_millis: u64) -> i64 {
-        self.log.read().offset_at(timestamp_millis)
-    }
-
     fn set_retention(&self, retention: Retention) {
         let mut log = self.log.write();
         log.set_retention(retention);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::error::context;
-use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata};
+use networking_spi::kafka::{NewTopic, PartitionMetadata, TopicMetadata, TopicPartition};
 use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -200,7 +200,7 @@ fn read_offsets(calls: &BlockingCalls<'_>, topics: &mut [TopicMetadata]) -> Resu
     let mut led = Vec::new();
     for topic in &*topics {
         let partitions = topic.partitions.iter().filter(|partition| partition.leader.is_some());
-        led.extend(partitions.map(|partition| (topic.name.clone(), partition.partition)));
+        led.extend(partitions.map(|partition| TopicPartition::new(topic.name.as_str(), partition.partition)));
     }
     let earliest = calls.offsets(&led, Offset::Beginning)?;
     let latest = calls.offsets(&led, Offset::End)?;

@@ -1,14 +1,17 @@
 //! Blocking calls of librdkafka: which threads they run on, and their time limits.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use networking_spi::backoff::{Backoff, Jitter};
 use networking_spi::error::context;
+use networking_spi::kafka::TopicPartition;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Semaphore;
@@ -191,14 +194,35 @@ impl BlockingCalls<'_> {
         }
     }
 
+    /// Fails if one of these partitions does not exist. Sends one request for each topic.
+    pub(super) fn require_partitions(&self, partitions: &[TopicPartition]) -> Result<()> {
+        let mut known = HashMap::<&str, HashSet<i32>>::new();
+        for partition in partitions {
+            let numbers = match known.entry(&partition.topic) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(new) => {
+                    let read = self.topic(&partition.topic, |found| {
+                        found.partitions().iter().map(MetadataPartition::id).collect()
+                    })?;
+                    let missing = || NetworkError::not_found(self.operation, "topic", &partition.topic);
+                    new.insert(read.ok_or_else(missing)?)
+                }
+            };
+            if !numbers.contains(&partition.partition) {
+                return Err(NetworkError::not_found(self.operation, "partition", partition));
+            }
+        }
+        Ok(())
+    }
+
     /// The first offset (`Offset::Beginning`), the next offset to be written (`Offset::End`), or the first offset at or after a
     /// time (`Offset::Offset` with milliseconds) of partitions. Sends one request to each leader.
-    pub(super) fn offsets(&self, partitions: &[(String, i32)], end: Offset) -> Result<Vec<Option<i64>>> {
+    pub(super) fn offsets(&self, partitions: &[TopicPartition], end: Offset) -> Result<Vec<Option<i64>>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
         let mut requested = TopicPartitionList::with_capacity(partitions.len());
-        for (topic, partition) in partitions {
+        for TopicPartition { topic, partition } in partitions {
             requested
                 .add_partition_offset(topic, *partition, end)
                 .map_err(|error| error::from_kafka(self.operation, error))?;
@@ -207,7 +231,7 @@ impl BlockingCalls<'_> {
             .consumer
             .offsets_for_times(requested, self.limit)
             .map_err(|error| error::from_kafka(self.operation, error))?;
-        let offsets = partitions.iter().map(|(topic, partition)| {
+        let offsets = partitions.iter().map(|TopicPartition { topic, partition }| {
             let element = found.find_partition(topic, *partition)?;
             match (element.error(), element.offset()) {
                 (Ok(()), Offset::Offset(offset)) => Some(Ok(offset)),

@@ -40,8 +40,9 @@ fn describe(
     callbacks: &Callbacks,
 ) -> Result<ConsumerGroupInfo> {
     let client = calls.consumer.client();
-    let (state, members) =
+    let described =
         native::describe_group(client, group, calls.limit).map_err(|refusal| from_refusal(INFO, refusal))?;
+    let (state, members) = described.map_or((GroupState::Dead, Vec::new()), |group| (group.state, group.members));
     let committed =
         native::committed_offsets(client, group, calls.limit).map_err(|refusal| from_refusal(INFO, refusal))?;
     if matches!(state, GroupState::Dead) && members.is_empty() && committed.is_empty() {
@@ -58,10 +59,7 @@ fn describe(
             .into_iter()
             .map(|(partition, offset)| (partition, Some(offset))),
     );
-    let partitions = offsets
-        .keys()
-        .map(|partition| (partition.topic.clone(), partition.partition))
-        .collect::<Vec<_>>();
+    let partitions = offsets.keys().cloned().collect::<Vec<_>>();
     let latest = calls.offsets(&partitions, Offset::End)?;
     let offsets = offsets
         .into_iter()

@@ -71,7 +71,6 @@ mod producer;
 mod rebalance;
 mod reposition;
 mod timestamp;
-mod topic_ids;
 mod topic_watch;
 
 pub use client::{RdKafkaClient, RdKafkaClientBuilder};

@@ -15,6 +15,12 @@ pub(super) fn to_millis(timestamp: SystemTime) -> Result<i64> {
         .ok_or_else(|| NetworkError::invalid_input("timestamp", "must be after 1970-01-01T00:00:00Z and fit 64 bits"))
 }
 
+/// Milliseconds since 1970-01-01T00:00:00Z, to look for records by their time. 0 for earlier times.
+pub(super) fn to_query_millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The time after this number of milliseconds since 1970-01-01T00:00:00Z. `None` for negative numbers.
 pub(super) fn from_millis(millis: Option<i64>) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(millis?).ok()?))

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{BlockingCalls, Control};
-use super::topic_ids::{self, TopicIdentity};
+use super::native::{self, TopicIdentity, from_refusal};
 use crate::topic_pattern::TopicPattern;
 
 const OPERATION: &str = "kafka.consume_messages";
@@ -261,12 +261,10 @@ async fn describe(control: &Control, names: Vec<String>) -> Result<Description> 
         };
         // The broker that answers is reachable.
         let broker = calls.metadata(Some(first))?.orig_broker_id();
-        let client = calls.consumer.client().native_ptr();
-        #[allow(unsafe_code, reason = "the module `topic_ids` explains it")]
-        // SAFETY: `calls` borrows the consumer, so its client runs until this returns.
-        unsafe {
-            topic_ids::describe(client, calls.operation, broker, &names, calls.limit.min(DESCRIBE_LIMIT))
-        }
+        let topics: Vec<&str> = names.iter().map(String::as_str).collect();
+        let limit = calls.limit.min(DESCRIBE_LIMIT);
+        native::identify_topics(calls.consumer.client(), &topics, broker, limit)
+            .map_err(|refusal| from_refusal(calls.operation, refusal))
     };
     control.call(OPERATION, request).await
 }

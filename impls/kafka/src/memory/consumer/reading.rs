@@ -4,20 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use networking_spi::error::context;
 use networking_spi::kafka::{OffsetSpec, PartitionOffset, RebalanceEvents, RebalanceKind, SeekTarget, TopicPartition};
-use networking_spi::{ErrorKind, NetworkError, Result};
+use networking_spi::{NetworkError, Result};
 
 use super::{COMMIT, Consumer, State};
 use crate::memory::log::millis;
 use crate::memory::topic::Partition;
+use crate::partitions::require_assigned;
 
 impl Consumer {
     pub(in crate::memory) fn seek(&self, partitions: &[TopicPartition], target: SeekTarget) -> Result<()> {
         const OPERATION: &str = "kafka.seek";
         let mut state = self.state.lock();
         self.ensure_open(&state, OPERATION)?;
-        state.require_assigned(OPERATION, partitions)?;
+        require_assigned(OPERATION, &state.assignment, partitions)?;
         let now = self.cluster.clock().now();
         let State { owned, last_taken, .. } = &mut *state;
         for owned in owned.iter_mut().filter(|owned| partitions.contains(&owned.partition)) {
@@ -47,7 +47,7 @@ impl Consumer {
     ) -> Result<()> {
         let mut state = self.state.lock();
         self.ensure_open(&state, operation)?;
-        state.require_assigned(operation, partitions)?;
+        require_assigned(operation, &state.assignment, partitions)?;
         for owned in state
             .owned
             .iter_mut()
@@ -93,7 +93,7 @@ impl Consumer {
             return state.group.commit(&self.cluster.topics, self.member(state), offsets);
         }
         let partitions: Vec<_> = offsets.iter().map(|offset| offset.partition.clone()).collect();
-        state.require_assigned(COMMIT, &partitions)?;
+        require_assigned(COMMIT, &state.assignment, &partitions)?;
         if !offsets.is_empty() {
             state.group = self.cluster.commit_without_member(&self.config.group, offsets)?;
         }
@@ -132,20 +132,6 @@ impl Consumer {
         }
         state.publish();
         state.report(RebalanceKind::Assigned, &taken);
-    }
-}
-
-impl State {
-    fn require_assigned(&self, operation: &'static str, partitions: &[TopicPartition]) -> Result<()> {
-        let foreign = partitions.iter().find(|partition| !self.assignment.contains(partition));
-        foreign.map_or(Ok(()), |foreign| {
-            Err(NetworkError::new(
-                ErrorKind::Conflict,
-                operation,
-                "the partition is not assigned to this consumer",
-            )
-            .with_context(context::PARTITION, foreign.to_string()))
-        })
     }
 }
 

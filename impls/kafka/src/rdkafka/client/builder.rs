@@ -7,7 +7,6 @@ use networking_spi::Result;
 use networking_spi::kafka::{KafkaAdminCapabilities, KafkaCapabilities, KafkaReadingCapabilities, KafkaSecurity};
 use networking_spi::validate::{self, Validate};
 
-use super::reading;
 use super::{Limits, RdKafkaClient};
 use crate::rdkafka::config::ConnectionSettings;
 
@@ -52,7 +51,7 @@ impl RdKafkaClientBuilder {
         };
         Self {
             settings,
-            reading: reading::supported(),
+            reading: KafkaReadingCapabilities::all(),
             limits,
         }
     }

@@ -1,41 +1,25 @@
 //! `KafkaReading` of the client.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
-    AssignmentStrategy, ConsumerId, GroupProtocol, KafkaReading, KafkaReadingCapabilities, OffsetReset, OffsetSpec,
-    PartitionOffset, ReaderConfig, RebalanceEvents, SeekTarget, Subscription, TopicPartition, validate_topic_name,
+    ConsumerId, GroupProtocol, KafkaReading, KafkaReadingCapabilities, OffsetReset, OffsetSpec, PartitionOffset,
+    ReaderConfig, RebalanceEvents, SeekTarget, Subscription, TopicPartition, validate_topic_name,
 };
 use networking_spi::validate::{self, Validate};
 use networking_spi::{NetworkError, Result};
 use rdkafka::Offset;
-use rdkafka::metadata::MetadataPartition;
 
 use super::{Inner, RdKafkaClient};
 use crate::rdkafka::consumer::{Start, What};
 use crate::rdkafka::control::BlockingCalls;
+use crate::rdkafka::timestamp::to_query_millis;
 use crate::rdkafka::topic_watch::matching;
 use crate::topic_pattern::TopicPattern;
 
 const CREATE: &str = "kafka.create_reader";
-
-/// What librdkafka and a broker support.
-pub(super) fn supported() -> KafkaReadingCapabilities {
-    let mut capabilities = KafkaReadingCapabilities::none();
-    capabilities.patterns = true;
-    capabilities.partitions = true;
-    capabilities.seek = true;
-    capabilities.times = true;
-    capabilities.pause = true;
-    capabilities.list_offsets = true;
-    capabilities.rebalance_events = true;
-    capabilities.assignment_strategies = AssignmentStrategy::ALL.to_vec();
-    capabilities.group_protocols = GroupProtocol::ALL.to_vec();
-    capabilities
-}
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -198,49 +182,24 @@ impl Inner {
             None => None,
             Some(OffsetSpec::Beginning) => Some(Offset::Beginning),
             Some(OffsetSpec::End) => Some(Offset::End),
-            Some(OffsetSpec::Time(time)) => Some(Offset::Offset(millis(time))),
+            Some(OffsetSpec::Time(time)) => Some(Offset::Offset(to_query_millis(time))),
             Some(_) => return Err(NetworkError::unsupported(operation, "list_offsets")),
         };
         let request = move |calls: &BlockingCalls<'_>| {
-            let mut wanted = BTreeMap::<&str, BTreeSet<i32>>::new();
-            for of in &partitions {
-                wanted.entry(&of.topic).or_default().insert(of.partition);
-            }
-            for (topic, numbers) in &wanted {
-                let known = calls.topic(topic, |found| {
-                    found
-                        .partitions()
-                        .iter()
-                        .map(MetadataPartition::id)
-                        .collect::<BTreeSet<_>>()
-                })?;
-                let known = known.ok_or_else(|| NetworkError::not_found(operation, "topic", topic))?;
-                if let Some(unknown) = numbers.difference(&known).next() {
-                    let unknown = TopicPartition::new(*topic, *unknown);
-                    return Err(NetworkError::not_found(operation, "partition", unknown));
-                }
-            }
+            calls.require_partitions(&partitions)?;
             let Some(place) = place else {
                 return Ok(vec![None; partitions.len()]);
             };
             // Each partition once.
-            let distinct = wanted
-                .iter()
-                .flat_map(|(topic, numbers)| numbers.iter().map(|number| ((*topic).to_owned(), *number)));
-            let distinct: Vec<(String, i32)> = distinct.collect();
+            let distinct: BTreeSet<_> = partitions.iter().cloned().collect();
+            let distinct: Vec<_> = distinct.into_iter().collect();
             let offsets = calls.offsets(&distinct, place)?;
             let found: BTreeMap<_, _> = distinct.into_iter().zip(offsets).collect();
             let in_order = partitions
                 .iter()
-                .map(|of| found.get(&(of.topic.clone(), of.partition)).copied().flatten());
+                .map(|partition| found.get(partition).copied().flatten());
             Ok(in_order.collect())
         };
         self.control().await?.retry(operation, request).await
     }
-}
-
-/// Milliseconds since 1970; 0 for earlier times.
-fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

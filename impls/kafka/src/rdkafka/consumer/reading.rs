@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use networking_spi::error::context;
 use networking_spi::kafka::{PartitionOffset, RebalanceEvents, RebalanceKind, TopicPartition};
-use networking_spi::{ErrorKind, NetworkError, Phase, Result};
+use networking_spi::{NetworkError, Phase, Result};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{Offset, TopicPartitionList};
@@ -17,6 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::{CONSUME, Consumer};
+use crate::partitions::require_assigned;
 use crate::rdkafka::control::interrupted;
 use crate::rdkafka::error;
 use crate::rdkafka::membership::Membership;
@@ -172,17 +172,7 @@ impl Consumer {
         operation: &'static str,
         partitions: impl IntoIterator<Item = &'p TopicPartition>,
     ) -> Result<()> {
-        let membership = self.membership.lock();
-        let mut partitions = partitions.into_iter();
-        let foreign = partitions.find(|partition| !membership.assignment().contains(partition));
-        foreign.map_or(Ok(()), |foreign| {
-            Err(NetworkError::new(
-                ErrorKind::Conflict,
-                operation,
-                "the partition is not assigned to this consumer",
-            )
-            .with_context(context::PARTITION, foreign.to_string()))
-        })
+        require_assigned(operation, self.membership.lock().assignment(), partitions)
     }
 
     pub(in crate::rdkafka) async fn set_paused(

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::error::context;
-use networking_spi::kafka::{KafkaCompression, ProducerConfig, ProducerRecord};
+use networking_spi::kafka::{ConfigEntry, ConfigResource, KafkaCompression, ProducerConfig, ProducerRecord};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -211,7 +211,8 @@ impl Limits {
     async fn request(&self, handle: &Arc<ThreadedProducer<DeliveryContext>>, topic: &str, deadline: Instant) -> Entry {
         let (handle, name) = (Arc::clone(handle), topic.to_owned());
         let asked = Instant::now();
-        let request = spawn_blocking(move || native::describe_topic(handle.client(), &name, WAIT));
+        let resource = ConfigResource::Topic(name);
+        let request = spawn_blocking(move || native::describe_config(handle.client(), &resource, WAIT));
         let (limits, unknown_for) = match timeout_at(deadline.min(asked + self.wait), request).await {
             Ok(Ok(Ok(settings))) => (Some(read(&settings)), Duration::ZERO),
             Ok(Ok(Err(refusal))) => {
@@ -252,12 +253,13 @@ impl Drop for Waiting {
     }
 }
 
-fn read(settings: &HashMap<String, String>) -> TopicLimits {
-    let number = |name: &str| settings.get(name)?.trim().parse::<u64>().ok();
-    let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found.trim() == value);
+fn read(settings: &[ConfigEntry]) -> TopicLimits {
+    let value = |name: &str| settings.iter().find(|entry| entry.name == name)?.value.as_deref();
+    let number = |name: &str| value(name)?.trim().parse::<u64>().ok();
+    let is = |name: &str, expected: &str| value(name).is_some_and(|found| found.trim() == expected);
     let create_time = is("message.timestamp.type", "CreateTime");
     let duration = |name| number(name).map(Duration::from_millis).filter(|_| create_time);
-    let policy = settings.get("cleanup.policy").map(String::as_str).unwrap_or_default();
+    let policy = value("cleanup.policy").unwrap_or_default();
     TopicLimits {
         // Otherwise the broker compresses batches again before it checks their size.
         max_message_bytes: number("max.message.bytes")

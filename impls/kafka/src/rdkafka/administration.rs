@@ -1,10 +1,6 @@
 //! The client as an administrator.
 
-mod native;
-
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use networking_spi::error::{ResultExt, context};
@@ -18,12 +14,14 @@ use networking_spi::{ErrorKind, NetworkError, Result, Retryability};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use rdkafka::metadata::MetadataTopic;
 
 use super::admin;
 use super::client::RdKafkaClient;
 use super::control::{BlockingCalls, Control};
-use super::native::{Refusal, from_refusal, mentions};
+use super::native::{self, Refusal, from_refusal, mentions};
+use super::timestamp::to_query_millis;
+use crate::partitions::not_within;
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
@@ -266,32 +264,9 @@ fn require_settings(calls: &BlockingCalls<'_>, resource: &ConfigResource, change
     }
 }
 
-/// Fails if one of these partitions does not exist.
-fn existing(calls: &BlockingCalls<'_>, partitions: &[TopicPartition]) -> Result<()> {
-    let mut topics = HashMap::<&str, Vec<i32>>::new();
-    for TopicPartition { topic, partition } in partitions {
-        if !topics.contains_key(topic.as_str()) {
-            let read = calls.topic(topic, |found| {
-                found.partitions().iter().map(MetadataPartition::id).collect()
-            })?;
-            let ids = read.ok_or_else(|| NetworkError::not_found(calls.operation, "topic", topic))?;
-            topics.insert(topic, ids);
-        }
-        if !topics[topic.as_str()].contains(partition) {
-            let missing = TopicPartition::new(topic.as_str(), *partition);
-            return Err(NetworkError::not_found(calls.operation, "partition", missing));
-        }
-    }
-    Ok(())
-}
-
 /// The first (`Offset::Beginning`) or the next offset (`Offset::End`) of partitions, all of which must have a leader.
 fn ends(calls: &BlockingCalls<'_>, partitions: &[TopicPartition], end: Offset) -> Result<Vec<i64>> {
-    let names: Vec<(String, i32)> = partitions
-        .iter()
-        .map(|partition| (partition.topic.clone(), partition.partition))
-        .collect();
-    let offsets = calls.offsets(&names, end)?.into_iter().zip(partitions);
+    let offsets = calls.offsets(partitions, end)?.into_iter().zip(partitions);
     let known = offsets.map(|(offset, partition)| {
         offset.ok_or_else(|| {
             NetworkError::new(ErrorKind::Remote, calls.operation, "the partition has no leader")
@@ -302,16 +277,12 @@ fn ends(calls: &BlockingCalls<'_>, partitions: &[TopicPartition], end: Offset) -
     known.collect()
 }
 
-fn beyond(field: &str, partition: &TopicPartition, start: i64, end: i64) -> NetworkError {
-    NetworkError::invalid_input(field, format!("must be between {start} and {end} in {partition}"))
-}
-
 fn delete_records(calls: &BlockingCalls<'_>, partition: &TopicPartition, before: i64) -> Result<i64> {
     let one = std::slice::from_ref(partition);
-    existing(calls, one)?;
+    calls.require_partitions(one)?;
     let end = ends(calls, one, Offset::End)?[0];
     if before > end {
-        return Err(beyond("before", partition, 0, end).with_operation(calls.operation));
+        return Err(not_within("before", partition, 0, end).with_operation(calls.operation));
     }
     let wanted = PartitionOffset::new(partition.clone(), before);
     native::delete_records(calls.consumer.client(), &wanted, calls.limit).map_err(|refusal| {
@@ -329,7 +300,7 @@ fn target_offsets(
     partitions: &[TopicPartition],
     target: OffsetTarget,
 ) -> Result<Vec<PartitionOffset>> {
-    existing(calls, partitions)?;
+    calls.require_partitions(partitions)?;
     let offsets = match target {
         OffsetTarget::Earliest => ends(calls, partitions, Offset::Beginning)?,
         OffsetTarget::Latest => ends(calls, partitions, Offset::End)?,
@@ -338,19 +309,13 @@ fn target_offsets(
             let last = ends(calls, partitions, Offset::End)?;
             for ((start, end), partition) in first.into_iter().zip(last).zip(partitions) {
                 if !(start..=end).contains(&offset) {
-                    return Err(beyond("target", partition, start, end).with_operation(calls.operation));
+                    return Err(not_within("target", partition, start, end).with_operation(calls.operation));
                 }
             }
             vec![offset; partitions.len()]
         }
         OffsetTarget::Time(time) => {
-            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-            let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-            let names: Vec<(String, i32)> = partitions
-                .iter()
-                .map(|partition| (partition.topic.clone(), partition.partition))
-                .collect();
-            let found = calls.offsets(&names, Offset::Offset(millis))?;
+            let found = calls.offsets(partitions, Offset::Offset(to_query_millis(time)))?;
             // A partition without a record of this time or a later one continues at its end.
             let last = ends(calls, partitions, Offset::End)?;
             found
