@@ -97,7 +97,7 @@ pub(super) async fn the_cluster_has_its_brokers(harness: Arc<dyn KafkaAdminHarne
     );
     check!(
         cluster.controller.is_none_or(|controller| ids.contains(&controller)),
-        "the controller {:?} is none of the brokers {ids:?}",
+        "the controller {:?} is not among the brokers {ids:?}",
         cluster.controller
     );
     if harness.capabilities().leaders {

@@ -12,7 +12,7 @@ use crate::kit::{Applies, CaseResult, Failure};
 use crate::{check, check_eq, check_error};
 
 const RETENTION: &str = "retention.ms";
-/// A setting whose default brokers report also while a topic has a value of its own. They do not for `retention.ms`.
+/// A setting whose default brokers report also while the topic sets another value. For `retention.ms` they do not.
 const TOMBSTONES: &str = "delete.retention.ms";
 const POLICY: &str = "cleanup.policy";
 const MAX_BYTES: &str = "message.max.bytes";
@@ -25,42 +25,60 @@ pub(super) fn configures_brokers(harness: &dyn KafkaAdminHarness) -> Applies {
     configures(harness).and(super::admin_cluster::describes(harness))
 }
 
-/// An administrator, and a topic that no other case uses.
-async fn prepared(harness: &Arc<dyn KafkaAdminHarness>) -> Result<(Arc<dyn KafkaAdmin>, ConfigResource), Failure> {
-    let topic = harness.topic(1).await?;
-    Ok((harness.admin().await?, ConfigResource::Topic(topic)))
+/// A topic or broker whose settings a case reads and changes.
+struct Configured {
+    harness: Arc<dyn KafkaAdminHarness>,
+    admin: Arc<dyn KafkaAdmin>,
+    resource: ConfigResource,
 }
 
-async fn setting(admin: &dyn KafkaAdmin, resource: &ConfigResource, name: &str) -> Result<ConfigEntry, Failure> {
-    let all = admin.describe_config(resource.clone()).await?;
-    check!(
-        all.is_sorted_by(|left, right| left.name < right.name),
-        "the settings of {resource} are not in order"
-    );
-    let found = all.into_iter().find(|entry| entry.name == name);
-    found.ok_or_else(|| Failure::new(format!("{resource} has no setting {name}")))
-}
+impl Configured {
+    async fn new(harness: Arc<dyn KafkaAdminHarness>, resource: ConfigResource) -> Result<Self, Failure> {
+        let admin = harness.admin().await?;
+        Ok(Self {
+            harness,
+            admin,
+            resource,
+        })
+    }
 
-/// Waits until a setting is as expected: a broker may need a moment to know it.
-async fn until(
-    harness: &Arc<dyn KafkaAdminHarness>,
-    admin: &dyn KafkaAdmin,
-    resource: &ConfigResource,
-    name: &str,
-    expected: impl Fn(&ConfigEntry) -> bool,
-) -> Result<ConfigEntry, Failure> {
-    let deadline = Instant::now() + harness.patience();
-    loop {
-        let entry = setting(admin, resource, name).await?;
-        if expected(&entry) {
-            return Ok(entry);
-        }
+    /// A topic that no other case uses.
+    async fn topic(harness: Arc<dyn KafkaAdminHarness>) -> Result<Self, Failure> {
+        let topic = harness.topic(1).await?;
+        Self::new(harness, ConfigResource::Topic(topic)).await
+    }
+
+    async fn setting(&self, name: &str) -> Result<ConfigEntry, Failure> {
+        let all = self.admin.describe_config(self.resource.clone()).await?;
         check!(
-            Instant::now() < deadline,
-            "the setting did not become as expected within {:?}: {entry:?}",
-            harness.patience()
+            all.is_sorted_by(|left, right| left.name < right.name),
+            "the settings of {} are not in order",
+            self.resource
         );
-        sleep(harness.quiet()).await;
+        let found = all.into_iter().find(|entry| entry.name == name);
+        found.ok_or_else(|| Failure::new(format!("{} has no setting {name}", self.resource)))
+    }
+
+    async fn alter(&self, changes: impl IntoIterator<Item = ConfigChange>) -> networking_spi::Result<()> {
+        let changes = changes.into_iter().collect();
+        self.admin.alter_config(self.resource.clone(), changes).await
+    }
+
+    /// Waits until a setting is as expected: a broker may need a moment to know it.
+    async fn until(&self, name: &str, expected: impl Fn(&ConfigEntry) -> bool) -> Result<ConfigEntry, Failure> {
+        let deadline = Instant::now() + self.harness.patience();
+        loop {
+            let entry = self.setting(name).await?;
+            if expected(&entry) {
+                return Ok(entry);
+            }
+            check!(
+                Instant::now() < deadline,
+                "the setting did not become as expected within {:?}: {entry:?}",
+                self.harness.patience()
+            );
+            sleep(self.harness.quiet()).await;
+        }
     }
 }
 
@@ -69,8 +87,8 @@ fn has(value: &str, source: ConfigSource) -> impl Fn(&ConfigEntry) -> bool {
 }
 
 pub(super) async fn a_setting_has_its_source(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
-    let (admin, topic) = prepared(&harness).await?;
-    let before = setting(&*admin, &topic, TOMBSTONES).await?;
+    let topic = Configured::topic(harness).await?;
+    let before = topic.setting(TOMBSTONES).await?;
     check!(before.source != ConfigSource::Topic, "an untouched setting: {before:?}");
     check_eq!(
         before.value,
@@ -78,52 +96,29 @@ pub(super) async fn a_setting_has_its_source(harness: Arc<dyn KafkaAdminHarness>
         "value and default of an untouched setting"
     );
     check!(before.value.is_some(), "the setting has no value");
-    let segment = setting(&*admin, &topic, "segment.index.bytes").await?;
+    let segment = topic.setting("segment.index.bytes").await?;
     check!(
         segment.is_default() && !segment.is_read_only && !segment.is_sensitive,
         "{segment:?}"
     );
     let change = ConfigChange::set(TOMBSTONES, "123456789");
-    admin.alter_config(topic.clone(), vec![change]).await?;
-    let after = until(
-        &harness,
-        &*admin,
-        &topic,
-        TOMBSTONES,
-        has("123456789", ConfigSource::Topic),
-    )
-    .await?;
+    topic.alter([change]).await?;
+    let after = topic.until(TOMBSTONES, has("123456789", ConfigSource::Topic)).await?;
     check_eq!(after.default, before.value, "the default of a changed setting");
     Ok(())
 }
 
 pub(super) async fn only_named_settings_change(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
-    let (admin, topic) = prepared(&harness).await?;
+    let topic = Configured::topic(harness).await?;
     let first = vec![
         ConfigChange::set(RETENTION, "111111111"),
         ConfigChange::set("segment.ms", "222222222"),
     ];
-    admin.alter_config(topic.clone(), first).await?;
-    until(
-        &harness,
-        &*admin,
-        &topic,
-        "segment.ms",
-        has("222222222", ConfigSource::Topic),
-    )
-    .await?;
-    admin
-        .alter_config(topic.clone(), vec![ConfigChange::set(RETENTION, "333333333")])
-        .await?;
-    until(
-        &harness,
-        &*admin,
-        &topic,
-        RETENTION,
-        has("333333333", ConfigSource::Topic),
-    )
-    .await?;
-    let kept = setting(&*admin, &topic, "segment.ms").await?;
+    topic.alter(first).await?;
+    topic.until("segment.ms", has("222222222", ConfigSource::Topic)).await?;
+    topic.alter([ConfigChange::set(RETENTION, "333333333")]).await?;
+    topic.until(RETENTION, has("333333333", ConfigSource::Topic)).await?;
+    let kept = topic.setting("segment.ms").await?;
     check!(
         has("222222222", ConfigSource::Topic)(&kept),
         "a setting that was not named: {kept:?}"
@@ -132,31 +127,20 @@ pub(super) async fn only_named_settings_change(harness: Arc<dyn KafkaAdminHarnes
 }
 
 pub(super) async fn a_deleted_setting_has_its_default(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
-    let (admin, topic) = prepared(&harness).await?;
-    let before = setting(&*admin, &topic, RETENTION).await?;
-    admin
-        .alter_config(topic.clone(), vec![ConfigChange::set(RETENTION, "123456789")])
-        .await?;
-    until(
-        &harness,
-        &*admin,
-        &topic,
-        RETENTION,
-        has("123456789", ConfigSource::Topic),
-    )
-    .await?;
+    let topic = Configured::topic(harness).await?;
+    let before = topic.setting(RETENTION).await?;
+    topic.alter([ConfigChange::set(RETENTION, "123456789")]).await?;
+    topic.until(RETENTION, has("123456789", ConfigSource::Topic)).await?;
     for attempt in ["once", "again"] {
-        let deleted = admin
-            .alter_config(topic.clone(), vec![ConfigChange::delete(RETENTION)])
-            .await;
+        let deleted = topic.alter([ConfigChange::delete(RETENTION)]).await;
         check!(deleted.is_ok(), "deleting {attempt}: {deleted:?}");
-        until(&harness, &*admin, &topic, RETENTION, |entry| *entry == before).await?;
+        topic.until(RETENTION, |entry| *entry == before).await?;
     }
     Ok(())
 }
 
 pub(super) async fn lists_are_extended_and_reduced(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
-    let (admin, topic) = prepared(&harness).await?;
+    let topic = Configured::topic(harness).await?;
     let steps = [
         (ConfigChange::append(POLICY, "compact"), "delete,compact"),
         (ConfigChange::append(POLICY, "compact"), "delete,compact"),
@@ -165,8 +149,9 @@ pub(super) async fn lists_are_extended_and_reduced(harness: Arc<dyn KafkaAdminHa
     ];
     for (change, expected) in steps {
         let shown = format!("{change:?}");
-        admin.alter_config(topic.clone(), vec![change]).await?;
-        until(&harness, &*admin, &topic, POLICY, has(expected, ConfigSource::Topic))
+        topic.alter([change]).await?;
+        topic
+            .until(POLICY, has(expected, ConfigSource::Topic))
             .await
             .map_err(|failure| Failure::new(format!("after {shown}: {failure}")))?;
     }
@@ -174,7 +159,7 @@ pub(super) async fn lists_are_extended_and_reduced(harness: Arc<dyn KafkaAdminHa
 }
 
 pub(super) async fn a_bad_change_names_its_setting(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
-    let (admin, topic) = prepared(&harness).await?;
+    let topic = Configured::topic(harness).await?;
     let valid = || ConfigChange::set("segment.ms", "222222222");
     let bad = [
         (
@@ -207,13 +192,13 @@ pub(super) async fn a_bad_change_names_its_setting(harness: Arc<dyn KafkaAdminHa
     ];
     for (changes, field) in bad {
         let shown = format!("{changes:?}");
-        let result = admin.alter_config(topic.clone(), changes).await;
+        let result = topic.alter(changes).await;
         let error = check_error!(result, ErrorKind::InvalidInput, "the changes {shown}");
         check_eq!(error.field(), Some(field), "the field that the error names for {shown}");
         check!(!error.message().is_empty(), "the error for {shown} has no reason");
     }
     // Others may change the defaults of a shared cluster meanwhile.
-    let all = admin.describe_config(topic).await?;
+    let all = topic.admin.describe_config(topic.resource).await?;
     let own: Vec<_> = all.iter().filter(|entry| entry.source == ConfigSource::Topic).collect();
     check!(own.is_empty(), "settings after changes that were refused: {own:?}");
     Ok(())
@@ -221,20 +206,14 @@ pub(super) async fn a_bad_change_names_its_setting(harness: Arc<dyn KafkaAdminHa
 
 pub(super) async fn a_changed_setting_is_obeyed(harness: Arc<dyn KafkaAdminHarness>) -> CaseResult {
     let stage = Stage::new(harness.clone(), 1).await?;
-    let admin = harness.admin().await?;
     let record = || stage.record().with_partition(0).with_value(vec![0; 3000]);
     stage.write(record()).await?;
-    let topic = ConfigResource::topic(stage.topic.as_str());
+    let topic = Configured::new(Arc::clone(&harness), ConfigResource::topic(stage.topic.as_str())).await?;
     let change = ConfigChange::set("max.message.bytes", "2000");
-    admin.alter_config(topic.clone(), vec![change]).await?;
-    until(
-        &harness,
-        &*admin,
-        &topic,
-        "max.message.bytes",
-        has("2000", ConfigSource::Topic),
-    )
-    .await?;
+    topic.alter([change]).await?;
+    topic
+        .until("max.message.bytes", has("2000", ConfigSource::Topic))
+        .await?;
     // Another client: producers may remember the settings of a topic.
     let client = harness.client().await?;
     let producer = client.create_producer(ProducerConfig::new()).await?;
@@ -247,38 +226,25 @@ pub(super) async fn a_broker_has_settings(harness: Arc<dyn KafkaAdminHarness>) -
     let admin = harness.admin().await?;
     let cluster = admin.describe_cluster().await?;
     let id = cluster.brokers.first().map_or(0, |broker| broker.id);
-    let broker = ConfigResource::Broker(id);
-    let own = setting(&*admin, &broker, "node.id").await?;
+    let broker = Configured::new(harness, ConfigResource::Broker(id)).await?;
+    let own = broker.setting("node.id").await?;
     check!(own.is_read_only, "the id of a broker can be changed: {own:?}");
     check_eq!(own.value, Some(id.to_string()), "the value of node.id");
-    let result = admin
-        .alter_config(broker.clone(), vec![ConfigChange::set("node.id", "7777")])
-        .await;
+    let result = broker.alter([ConfigChange::set("node.id", "7777")]).await;
     let error = check_error!(result, ErrorKind::InvalidInput, "changing a setting that is read-only");
     check_eq!(error.field(), Some("changes.node.id"), "the field that the error names");
 
-    let before = setting(&*admin, &broker, MAX_BYTES).await?;
+    let before = broker.setting(MAX_BYTES).await?;
     let bytes = before.value.as_deref().and_then(|value| value.parse::<u64>().ok());
     let Some(bytes) = bytes else {
         return Err(Failure::new(format!("{MAX_BYTES} is not a number: {before:?}")));
     };
     let larger = (bytes + 1).to_string();
-    admin
-        .alter_config(broker.clone(), vec![ConfigChange::set(MAX_BYTES, larger.as_str())])
-        .await?;
-    let changed = until(
-        &harness,
-        &*admin,
-        &broker,
-        MAX_BYTES,
-        has(&larger, ConfigSource::DynamicBroker),
-    )
-    .await;
-    admin
-        .alter_config(broker.clone(), vec![ConfigChange::delete(MAX_BYTES)])
-        .await?;
+    broker.alter([ConfigChange::set(MAX_BYTES, larger.as_str())]).await?;
+    let changed = broker.until(MAX_BYTES, has(&larger, ConfigSource::DynamicBroker)).await;
+    broker.alter([ConfigChange::delete(MAX_BYTES)]).await?;
     check!(!changed?.is_read_only, "a setting that can be changed is read-only");
-    until(&harness, &*admin, &broker, MAX_BYTES, |entry| *entry == before).await?;
+    broker.until(MAX_BYTES, |entry| *entry == before).await?;
     Ok(())
 }
 
@@ -293,9 +259,8 @@ pub(super) async fn settings_of_nothing_are_not_found(harness: Arc<dyn KafkaAdmi
     let broker = ConfigResource::Broker(7777);
     let read = admin.describe_config(broker.clone()).await;
     check_error!(read, ErrorKind::NotFound, "reading settings of {broker}");
-    let altered = admin
-        .alter_config(broker.clone(), vec![ConfigChange::set(MAX_BYTES, "1000000")])
-        .await;
+    let changes = vec![ConfigChange::set(MAX_BYTES, "1000000")];
+    let altered = admin.alter_config(broker.clone(), changes).await;
     check_error!(altered, ErrorKind::NotFound, "changing settings of {broker}");
     for resource in [
         ConfigResource::topic(""),

@@ -80,7 +80,7 @@ pub(super) async fn a_group_is_described(harness: Arc<dyn KafkaAdminHarness>) ->
         let coordinator = described.coordinator.map(|broker| broker.id);
         check!(
             coordinator.is_some_and(|id| brokers.iter().any(|broker| broker.id == id)),
-            "the coordinator {coordinator:?} is none of the brokers"
+            "the coordinator {coordinator:?} is not among the brokers"
         );
     }
     stage.client.close_consumer(&consumer).await?;
