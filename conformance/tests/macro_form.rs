@@ -115,7 +115,7 @@ fn reports_are_written_if_a_directory_is_named() {
     );
     roxmltree::Document::parse(&files[names[1]]).expect("XML");
 
-    // As tools do that run each test in a process of its own.
+    // As tools do that start one process for each test.
     for case in ["starts_closed", "consecutive_failures_open"] {
         let files = reports(&directory, &["--exact", &format!("macro_form::flawed::trip::{case}")]);
         let name = format!(".macro_form.flawed.trip.{case}.json");

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::error::classify;
 use crate::lock;
 
-/// The time limit of requests that have none of their own.
+/// The time limit of requests for which the caller sets none.
 const LIMIT: Duration = Duration::from_secs(30);
 /// How old the list of topics may be.
 const TOPICS_AGE: Duration = Duration::from_secs(60);

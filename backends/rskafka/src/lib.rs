@@ -7,7 +7,7 @@
 //! * Partitions to which a transaction has written cannot be read: `rskafka` cannot decode the end of a transaction, and consuming
 //!   fails with `Protocol`.
 //! * Topics that Kafka marks as internal, such as `__consumer_offsets`, are not found.
-//! * Each partition that a consumer reads has a connection of its own, and at most 1 MiB of records, or one larger batch, in memory.
+//! * A consumer opens one connection for each partition that it reads, and holds at most 1 MiB of records, or one larger batch, of each.
 
 mod cluster;
 mod consumer;

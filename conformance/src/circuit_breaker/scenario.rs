@@ -128,7 +128,7 @@ impl Scene {
     }
 }
 
-/// Awaits a call that its time limit must end. Fails with a message of its own if it does not end.
+/// Awaits a call that its time limit must end. If it does not end, the failure names the time limit.
 pub(super) async fn ended<F: Future>(harness: &Arc<Dyn>, call: F) -> Result<F::Output, Failure> {
     within(harness.patience(), "the time limit of a call", call).await
 }

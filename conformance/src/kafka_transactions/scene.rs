@@ -122,7 +122,7 @@ impl Scene {
         }
     }
 
-    /// A consumer of a group of its own that reads from the start.
+    /// The only consumer of a new group. It reads from the start.
     pub(super) async fn reader(&self, level: IsolationLevel) -> Result<ConsumerId, Failure> {
         let config = ConsumerConfig::new(self.harness.unique("reader"), [self.stage.topic.as_str()])
             .with_isolation_level(level)

@@ -84,7 +84,7 @@ pub enum Applies {
     /// The harness cannot produce this condition, which the case needs.
     Skipped(&'static str),
     /// It can be run in a process whose environment has these variables. The [runner](crate::runner) and the macros of the
-    /// domains run such a case in a process of its own: the same test binary, with the variables and the name of the one test.
+    /// domains run such a case in a child process: the same test binary, with the variables and the name of the one test.
     /// [`Suite::run`](crate::Suite::run) cannot, and reports it as skipped.
     InEnvironment(&'static [(&'static str, &'static str)]),
 }

@@ -82,7 +82,7 @@ impl<H: Harness + ?Sized> CaseTests<H> {
         if reports.len() == names.filter(|name| selection.includes(name)).count() {
             reports.sort_by_key(|(index, _)| *index);
             let reports = SuiteReport::new(reports.drain(..).map(|(_, report)| report).collect());
-            // A tool that runs each test in a process of its own gets one file for each.
+            // A tool that starts one process for each test gets one file for each.
             let part = match &reports.cases[..] {
                 [case] if selection.exact => self.test_name(&case.case),
                 _ => self.module.to_owned(),

@@ -1,4 +1,4 @@
-//! Runs the test of one case in a process of its own, whose environment has more variables.
+//! Runs the test of one case in a child process, whose environment has more variables.
 
 use std::io;
 use std::path::{Path, PathBuf};

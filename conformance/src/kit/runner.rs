@@ -187,7 +187,7 @@ impl Runner {
         // An error is ignored: the result does not depend on this output.
         let _ = std::io::stderr().write_all(summary.as_bytes());
         let cases: Vec<CaseReport> = reports.into_iter().flat_map(|report| report.cases).collect();
-        // A tool that runs each test in a process of its own gets one file for each.
+        // A tool that starts one process for each test gets one file for each.
         let part = match &cases[..] {
             [case] if exact => format!("{}.{}", case.backend, case.case),
             _ => String::new(),

@@ -151,7 +151,7 @@ impl<H: Harness + ?Sized> Suite<H> {
     }
 
     /// Like [`run_probed`](Self::run_probed), as the test of this binary that is named `test`: a case that needs another
-    /// environment runs in a process of its own.
+    /// environment runs in a child process.
     pub(super) fn run_as_test(&self, probe: &Probe, index: usize, factory: &Factory<H>, test: &str) -> CaseReport {
         match probe.applies[index] {
             Applies::InEnvironment(variables) if !child::is_child() => {
