@@ -1,7 +1,7 @@
 //! Members of a group that join, leave and are killed while records are written: each record must be delivered.
 //!
 //! It needs a real cluster, because it is about the group protocol of the broker. `cargo xtask live kafka` runs it. Each member
-//! is a process of its own, so that it can be killed: this binary again, with the test `member`.
+//! is a child process, so that it can be killed: this binary again, with the test `member`.
 //!
 //! Environment: `KAFKA_BOOTSTRAP`, the brokers; `REBALANCE_CHANGES`, how often a member joins or leaves for each strategy
 //! (default 16, a third of the departures are kills); `REBALANCE_RECORDS`, the number of records (default 30 000).
@@ -35,7 +35,7 @@ fn number(name: &str, default: usize) -> usize {
     env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
-/// A member in a process of its own. It prints the value of each record, and then acknowledges it.
+/// A member, in a child process. It prints the value of each record, and then acknowledges it.
 #[test]
 #[ignore = "it is started by the test `live_each_strategy_loses_no_record`"]
 fn member() {
@@ -174,7 +174,8 @@ fn run(bootstrap: &str, strategy: &str, changes: usize, records: usize) -> (usiz
     let mut members = vec![Member::start(strategy, &topic, sender.clone())];
     let (mut joins, mut leaves, mut kills) = (1, 0, 0);
     for change in 0..changes {
-        runtime.block_on(tokio::time::sleep(pace.mul_f64(0.5 + fastrand::f64())));
+        let pause = pace.mul_f64(0.5 + fastrand::f64());
+        runtime.block_on(async { tokio::time::sleep(pause).await });
         if members.len() < 2 || (members.len() < MEMBERS && fastrand::bool()) {
             members.push(Member::start(strategy, &topic, sender.clone()));
             joins += 1;
