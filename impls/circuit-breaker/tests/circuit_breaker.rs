@@ -451,3 +451,11 @@ impl Clock for ManualClock {
         Duration::from_nanos(self.nanos.load(Ordering::SeqCst))
     }
 }
+
+#[test]
+fn debug_shows_the_name_and_the_state() {
+    let breaker = SlidingWindowCircuitBreaker::new();
+    let circuit = breaker.circuit("payments").unwrap();
+    let text = format!("{circuit:?}");
+    assert!(text.contains("\"payments\"") && text.contains("Closed"), "{text}");
+}

@@ -1,7 +1,6 @@
-//! Tests beyond the conformance suite: the builder, the model, the `tower` layer, exported metrics and logs.
+//! Tests beyond the conformance suite: the builder, the model, the `tower` layer and exported metrics.
 
 mod circuit_breaker;
 mod exporter;
-mod logs;
 mod model;
 mod tower;
