@@ -153,10 +153,8 @@ impl KafkaClient for RsKafkaClient {
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
+        CAPABILITIES.check_topic("kafka.create_topic", &topic)?;
         topic.validate()?;
-        if !topic.config.is_empty() {
-            return Err(NetworkError::unsupported("kafka.create_topic", "topic configuration"));
-        }
         let (partitions, replicas) = (topic.partitions, topic.replication_factor);
         self.0.cluster.create_topic(&topic.name, partitions, replicas).await
     }

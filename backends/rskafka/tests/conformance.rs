@@ -30,26 +30,10 @@ impl Harness for RsKafkaHarness {
     }
 
     fn known_failures(&self) -> Vec<KnownFailure> {
-        let no_settings = "rskafka creates topics without settings";
-        vec![
-            KnownFailure::new(
-                "kafka::produce::a_record_beyond_the_topics_limit_fails_alone",
-                no_settings,
-            ),
-            KnownFailure::new(
-                "kafka::produce::a_record_without_a_key_is_rejected_by_a_compacted_topic",
-                no_settings,
-            ),
-            KnownFailure::new(
-                "kafka::produce::a_timestamp_beyond_the_topics_range_is_invalid",
-                no_settings,
-            ),
-            KnownFailure::new("kafka::topic::a_bad_setting_is_named", no_settings),
-            KnownFailure::new(
-                "kafka::consume::a_recreated_topic_is_read_from_its_first_record",
-                "rskafka does not read the ids of topics, so a topic that is created again between two requests looks the same",
-            ),
-        ]
+        vec![KnownFailure::new(
+            "kafka::consume::a_recreated_topic_is_read_from_its_first_record",
+            "rskafka does not read the ids of topics, so a topic that is created again between two requests looks the same",
+        )]
     }
 }
 

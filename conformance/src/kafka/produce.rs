@@ -410,8 +410,8 @@ pub(super) async fn a_write_that_cannot_be_delivered_times_out(harness: Arc<dyn 
     Ok(())
 }
 
-pub(super) fn timestamps_and_topic_admin(harness: &dyn KafkaHarness) -> Applies {
-    keeps_timestamps(harness).and(super::topic::administers_topics(harness))
+pub(super) fn timestamps_and_topic_configs(harness: &dyn KafkaHarness) -> Applies {
+    keeps_timestamps(harness).and(super::topic::obeys_topic_configs(harness))
 }
 
 /// A topic with one partition and these settings, and a producer whose records share a batch if the client has batches.

@@ -14,6 +14,13 @@ pub(super) fn administers_topics(harness: &dyn KafkaHarness) -> Applies {
     Applies::capability(harness.capabilities().topic_admin, "topic_admin")
 }
 
+pub(super) fn obeys_topic_configs(harness: &dyn KafkaHarness) -> Applies {
+    administers_topics(harness).and(Applies::capability(
+        harness.capabilities().topic_configs,
+        "topic_configs",
+    ))
+}
+
 pub(super) async fn a_created_topic_can_be_used_at_once(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let client = harness.client().await?;
     let name = harness.unique("created");
@@ -160,6 +167,21 @@ pub(super) async fn metadata_requests_create_no_topic(harness: Arc<dyn KafkaHarn
 
 pub(super) async fn a_bad_setting_is_named(harness: Arc<dyn KafkaHarness>) -> CaseResult {
     let client = harness.client().await?;
+    if !harness.capabilities().topic_configs {
+        let name = harness.unique("configured");
+        let new = NewTopic::new(name.as_str(), 1).with_config("retention.ms", "-1");
+        check_error!(
+            client.create_topic(new).await,
+            ErrorKind::Unsupported,
+            "creating a topic with a setting without the capability"
+        );
+        check_error!(
+            client.topic_metadata(&name).await,
+            ErrorKind::NotFound,
+            "metadata of a topic that was refused"
+        );
+        return Ok(());
+    }
     for (name, value) in [
         ("segment.bytes", "abc"),
         ("retention.ms", "-2"),

@@ -155,9 +155,10 @@ fn a_cluster_does_not_declare_what_it_lacks() {
     let all = declared(KafkaCapabilities::all());
     assert_eq!(all, MemoryKafka::new().capabilities());
     assert!(all.read_committed && all.transactions);
-    let mut without_groups = KafkaCapabilities::all();
-    without_groups.groups = false;
-    declared(without_groups)
+    let mut without = KafkaCapabilities::all();
+    without.groups = false;
+    without.topic_admin = false;
+    declared(without)
         .check_consistency()
-        .expect("what requires groups is gone too");
+        .expect("what requires these two is gone too");
 }

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 const CAPABILITIES: KafkaCapabilities = {
     let mut capabilities = KafkaCapabilities::none();
     capabilities.topic_admin = true;
+    capabilities.topic_configs = true;
     capabilities.groups = true;
     capabilities.group_info = true;
     capabilities.static_membership = true;

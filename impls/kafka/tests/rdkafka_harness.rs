@@ -29,6 +29,7 @@ use crate::mock_cluster::MockBrokers;
 const CAPABILITIES: KafkaCapabilities = {
     let mut capabilities = MOCK_CAPABILITIES;
     capabilities.topic_admin = true;
+    capabilities.topic_configs = true;
     capabilities.group_info = true;
     capabilities.static_membership = true;
     capabilities.session_timeouts = true;

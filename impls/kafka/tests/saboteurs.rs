@@ -90,7 +90,11 @@ type Remove = fn(&mut KafkaCapabilities);
 
 /// Every capability, with what requires it.
 const REMOVALS: &[(&str, Remove)] = &[
-    ("topic_admin", |declared| declared.topic_admin = false),
+    ("topic_admin", |declared| {
+        declared.topic_admin = false;
+        declared.topic_configs = false;
+    }),
+    ("topic_configs", |declared| declared.topic_configs = false),
     ("groups", |declared| {
         declared.groups = false;
         declared.group_info = false;

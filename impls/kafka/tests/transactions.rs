@@ -217,6 +217,7 @@ async fn a_dropped_commit_is_repeated() {
     brokers.create_topic(TOPIC, 1);
     let mut capabilities = KafkaCapabilities::all();
     capabilities.topic_admin = false;
+    capabilities.topic_configs = false;
     let kafka = RdKafkaClient::builder(brokers.bootstrap_servers())
         .capabilities(capabilities)
         .build()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{ConsumerConfig, IsolationLevel, ProducerConfig, ProducerRecord};
+use super::{ConsumerConfig, IsolationLevel, NewTopic, ProducerConfig, ProducerRecord};
 use crate::capabilities::capabilities;
 use crate::error::{NetworkError, Result};
 
@@ -10,11 +10,13 @@ capabilities! {
     /// What a [`KafkaClient`](super::KafkaClient) supports. Without capabilities, a client only produces and consumes.
     ///
     /// A call that needs a capability which is not declared fails with [`Unsupported`](crate::ErrorKind::Unsupported) naming
-    /// it, and has no effect. Implementers call [`check_producer`](Self::check_producer),
+    /// it, and has no effect. Implementers call [`check_topic`](Self::check_topic), [`check_producer`](Self::check_producer),
     /// [`check_consumer`](Self::check_consumer) and [`check_record`](Self::check_record).
     pub struct KafkaCapabilities {
         /// [`create_topic`](super::KafkaClient::create_topic) and [`delete_topic`](super::KafkaClient::delete_topic).
         topic_admin,
+        /// [`NewTopic::config`] is obeyed. Requires `topic_admin`.
+        topic_configs,
         /// Consumer groups: the consumers of a group share the partitions, and
         /// [`commit_offsets`](super::KafkaClient::commit_offsets) commits. Without it, each consumer reads all partitions of its
         /// topics from its [`offset_reset`](ConsumerConfig::offset_reset).
@@ -65,6 +67,15 @@ impl KafkaCapabilities {
         } else {
             IsolationLevel::ReadUncommitted
         })
+    }
+
+    /// For implementers: checks that topics can be created, and that this one needs no capability that is not declared.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) naming the capability.
+    pub fn check_topic(&self, operation: &'static str, topic: &NewTopic) -> Result<()> {
+        self.require(operation, "topic_admin")?;
+        self.need(!topic.config.is_empty(), operation, "topic_configs")
     }
 
     /// For implementers: checks that a producer's configuration needs no capability that is not declared.
@@ -135,19 +146,22 @@ impl KafkaCapabilities {
     /// For implementers: checks that the capabilities agree with each other.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the capability that requires `groups`.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) naming the capability that requires another one.
     pub fn check_consistency(&self) -> Result<()> {
-        let dependent = [
-            (self.group_info, "group_info"),
-            (self.static_membership, "static_membership"),
-            (self.session_timeouts, "session_timeouts"),
+        let requirements = [
+            (self.topic_configs, "topic_configs", self.topic_admin, "topic_admin"),
+            (self.group_info, "group_info", self.groups, "groups"),
+            (self.static_membership, "static_membership", self.groups, "groups"),
+            (self.session_timeouts, "session_timeouts", self.groups, "groups"),
         ];
-        match dependent.into_iter().find(|(declared, _)| *declared && !self.groups) {
-            Some((_, name)) => Err(NetworkError::invalid_input(
-                format!("capabilities.{name}"),
-                "requires the capability groups",
-            )),
-            None => Ok(()),
+        for (declared, name, required_declared, required) in requirements {
+            if declared && !required_declared {
+                return Err(NetworkError::invalid_input(
+                    format!("capabilities.{name}"),
+                    format!("requires the capability {required}"),
+                ));
+            }
         }
+        Ok(())
     }
 }

@@ -248,11 +248,12 @@ impl KafkaClient for MemoryKafka {
     }
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
-        self.capabilities().require("kafka.create_topic", "topic_admin")?;
+        const OPERATION: &str = "kafka.create_topic";
+        self.capabilities().check_topic(OPERATION, &topic)?;
         self.0
             .cluster
             .faults
-            .check(FaultPoint::Admin, "kafka.create_topic", |name| name == topic.name)?;
+            .check(FaultPoint::Admin, OPERATION, |name| name == topic.name)?;
         self.0.cluster.create_topic(&topic)
     }
 

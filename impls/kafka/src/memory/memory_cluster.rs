@@ -259,6 +259,7 @@ impl MemoryClusterBuilder {
     /// ```
     pub fn capabilities(mut self, capabilities: KafkaCapabilities) -> Self {
         self.capabilities = capabilities;
+        self.capabilities.topic_configs &= capabilities.topic_admin;
         self.capabilities.group_info &= capabilities.groups;
         self.capabilities.static_membership &= capabilities.groups;
         self.capabilities.session_timeouts &= capabilities.groups;

@@ -183,6 +183,7 @@ impl KafkaClient for RdKafkaClient {
 
     async fn create_topic(&self, topic: NewTopic) -> Result<()> {
         const OPERATION: &str = "kafka.create_topic";
+        self.inner.settings.capabilities.check_topic(OPERATION, &topic)?;
         topic.validate().in_operation(OPERATION)?;
         let (admin, control) = self.inner.admin(OPERATION).await?;
         admin.create(control, topic).await
