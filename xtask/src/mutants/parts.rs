@@ -92,7 +92,10 @@ pub(crate) const CORE: &[Core] = &[
         part: Part::Groups,
         package: "networking-kafka",
         only: &["group", "commit", "member", "assign", "rebalance", "consum", "session"],
-        files: &["impls/kafka/src/memory/group.rs"],
+        files: &[
+            "impls/kafka/src/memory/group/mod.rs",
+            "impls/kafka/src/memory/group/pending.rs",
+        ],
     },
     Core {
         part: Part::Partitioner,
@@ -116,3 +119,17 @@ pub(crate) const CORE: &[Core] = &[
         ],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace;
+
+    #[test]
+    fn each_core_file_exists() {
+        let root = workspace::root();
+        for file in CORE.iter().flat_map(|core| core.files) {
+            assert!(root.join(file).is_file(), "{file}");
+        }
+    }
+}
