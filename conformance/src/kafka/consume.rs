@@ -138,7 +138,7 @@ pub(super) async fn a_consumer_reads_all_its_topics(harness: Arc<dyn KafkaHarnes
         .read(&consumer, 3)
         .await?
         .into_iter()
-        .map(|message| (message.topic, message.partition))
+        .map(|message| (message.topic.to_string(), message.partition))
         .collect();
     places.sort();
     let mut expected = vec![(stage.topic.clone(), 0), (other.clone(), 0), (other, 1)];

@@ -38,7 +38,7 @@ async fn expect_topics(scene: &Scene, consumer: &networking_spi::kafka::Consumer
     let mut rounds = scene.rounds(format!("messages of {expected:?}"));
     while seen != expected {
         let messages = rounds.next(&[consumer]).await?;
-        seen.extend(messages.into_iter().map(|message| message.topic.clone()));
+        seen.extend(messages.into_iter().map(|message| message.topic.to_string()));
         check!(
             seen.is_subset(&expected),
             "messages of {seen:?}, expected only those of {expected:?}"

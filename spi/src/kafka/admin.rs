@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::TopicName;
 use crate::error::Result;
 use crate::names::named_enum;
 use crate::validate::{self, Validate};
@@ -31,14 +32,14 @@ pub fn validate_topic_name(name: &str, field: &str) -> Result<()> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TopicPartition {
     /// The topic.
-    pub topic: String,
+    pub topic: TopicName,
     /// The number of the partition.
     pub partition: i32,
 }
 
 impl TopicPartition {
     /// A partition of a topic.
-    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+    pub fn new(topic: impl Into<TopicName>, partition: i32) -> Self {
         Self {
             topic: topic.into(),
             partition,

@@ -23,6 +23,7 @@ mod schema;
 mod security;
 mod stream;
 mod support;
+mod topic_name;
 mod transactions;
 
 pub use admin::{
@@ -60,6 +61,7 @@ pub use stream::{
     StreamStatus, stream_fn,
 };
 pub use support::KafkaCapabilities;
+pub use topic_name::TopicName;
 pub use transactions::{KafkaTransactions, TransactionRemedy, TransactionalProducerConfig};
 
 #[cfg(any(test, feature = "mock"))]

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::TopicPartition;
+use super::{TopicName, TopicPartition};
 use crate::error::Result;
 use crate::validate::{self, Validate};
 
@@ -76,7 +76,7 @@ impl<N: Into<String>, V: Into<Bytes>> FromIterator<(N, V)> for KafkaHeaders {
 #[non_exhaustive]
 pub struct ProducerRecord {
     /// The topic.
-    pub topic: String,
+    pub topic: TopicName,
     /// The partition. `None`: chosen by murmur2 of the key, as Kafka's Java client does; if there is no key, the producer
     /// chooses it.
     pub partition: Option<i32>,
@@ -92,7 +92,7 @@ pub struct ProducerRecord {
 
 impl ProducerRecord {
     /// A record without key and value.
-    pub fn new(topic: impl Into<String>) -> Self {
+    pub fn new(topic: impl Into<TopicName>) -> Self {
         Self {
             topic: topic.into(),
             partition: None,
@@ -180,7 +180,7 @@ impl fmt::Debug for ProducerRecord {
 #[non_exhaustive]
 pub struct RecordMetadata {
     /// The topic.
-    pub topic: String,
+    pub topic: TopicName,
     /// The partition.
     pub partition: i32,
     /// The offset; `None` with [`Acks::None`](super::Acks::None).
@@ -191,7 +191,12 @@ pub struct RecordMetadata {
 
 impl RecordMetadata {
     /// The metadata of a record.
-    pub fn new(topic: impl Into<String>, partition: i32, offset: Option<i64>, timestamp: Option<SystemTime>) -> Self {
+    pub fn new(
+        topic: impl Into<TopicName>,
+        partition: i32,
+        offset: Option<i64>,
+        timestamp: Option<SystemTime>,
+    ) -> Self {
         Self {
             topic: topic.into(),
             partition,
@@ -206,7 +211,7 @@ impl RecordMetadata {
 #[non_exhaustive]
 pub struct KafkaMessage {
     /// The topic.
-    pub topic: String,
+    pub topic: TopicName,
     /// The partition.
     pub partition: i32,
     /// The offset.
@@ -223,7 +228,7 @@ pub struct KafkaMessage {
 
 impl KafkaMessage {
     /// A record at this offset, without key, value and headers.
-    pub fn new(topic: impl Into<String>, partition: i32, offset: i64) -> Self {
+    pub fn new(topic: impl Into<TopicName>, partition: i32, offset: i64) -> Self {
         Self {
             topic: topic.into(),
             partition,

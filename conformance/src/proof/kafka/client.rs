@@ -368,7 +368,7 @@ impl KafkaClient for SaboteurClient {
             // is in the same partition as the last.
             altered.swap(count - 1, count - 4);
         }
-        let topics: Vec<String> = altered.iter().map(|record| record.topic.clone()).collect();
+        let topics: Vec<_> = altered.iter().map(|record| record.topic.clone()).collect();
         let producer = self.producer_id(producer);
         let mut results = if self.is(Saboteur::FailureEndsTheBatch) && count > 0 {
             let mut results = Vec::new();

@@ -47,7 +47,7 @@ impl StreamProcessor for SaboteurProcessor {
             (Saboteur::NeverRetries, Err(error)) => Err(error.with_retryability(Retryability::Never)),
             (Saboteur::OneOutputTopic, Ok(mut record)) => {
                 for output in &mut record.outputs {
-                    output.topic.clear();
+                    output.topic = "".into();
                 }
                 Ok(record)
             }

@@ -63,7 +63,7 @@ impl SaboteurReading {
             }
             (Subscription::Pattern(pattern), Saboteur::IgnoresNewTopics) => *pattern = pattern.replace(".+", "nothing"),
             (Subscription::Partitions(partitions), Saboteur::ReadsTheWholeTopic) => {
-                let topics: Vec<String> = partitions.iter().map(|of| of.topic.clone()).take(1).collect();
+                let topics: Vec<String> = partitions.iter().map(|of| of.topic.to_string()).take(1).collect();
                 let valid = !config.consumer.group.is_empty() && config.consumer.topics.is_empty();
                 let different = partitions.len() < 2 || partitions[0] != partitions[1];
                 if valid && different && partitions.iter().all(|of| of.partition >= 0) && !topics.is_empty() {

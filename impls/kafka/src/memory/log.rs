@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use networking_spi::kafka::{KafkaHeaders, KafkaMessage};
+use networking_spi::kafka::{KafkaHeaders, KafkaMessage, TopicName};
 
 use super::mark::Mark;
 use crate::record_size::record_size;
@@ -160,7 +160,7 @@ impl Log {
         from: i64,
         max: usize,
         committed: bool,
-        (topic, partition): (&str, i32),
+        (topic, partition): (&TopicName, i32),
         out: &mut Vec<KafkaMessage>,
     ) -> i64 {
         let mut offset = from;
@@ -248,7 +248,7 @@ mod tests {
             assert_eq!(log.append(record(b"x", 0)), expected);
         }
         let mut out = Vec::new();
-        assert_eq!(log.read(1000, 5000, false, ("t", 0), &mut out), 3000);
+        assert_eq!(log.read(1000, 5000, false, (&"t".into(), 0), &mut out), 3000);
         assert_eq!(out.len(), 2000);
         assert!(out.iter().zip(1000..).all(|(message, offset)| message.offset == offset));
     }
@@ -261,7 +261,7 @@ mod tests {
         }
         assert_eq!((log.start(), log.end()), (2500, 4000));
         let mut out = Vec::new();
-        log.read(log.start(), 10, false, ("t", 0), &mut out);
+        log.read(log.start(), 10, false, (&"t".into(), 0), &mut out);
         assert_eq!(out[0].offset, 2500);
         assert!(log.segments.len() <= 3, "dropped segments are freed");
     }
@@ -305,9 +305,9 @@ mod tests {
         first.end(Outcome::Aborted);
         assert_eq!(log.last_stable(), 1);
         let mut out = Vec::new();
-        assert_eq!(log.read(0, 10, true, ("t", 0), &mut out), 1);
+        assert_eq!(log.read(0, 10, true, (&"t".into(), 0), &mut out), 1);
         assert!(out.is_empty(), "the record of an aborted transaction is not read");
-        assert_eq!(log.read(0, 10, false, ("t", 0), &mut out), 2);
+        assert_eq!(log.read(0, 10, false, (&"t".into(), 0), &mut out), 2);
         assert_eq!(out.len(), 2);
         for _ in 0..3 {
             log.append(record(b"later", 0));

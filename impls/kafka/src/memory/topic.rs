@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use networking_spi::kafka::KafkaMessage;
+use networking_spi::kafka::{KafkaMessage, TopicName};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::Notify;
 
@@ -265,7 +265,7 @@ impl Partition {
         from: i64,
         max: usize,
         committed: bool,
-        name: (&str, i32),
+        name: (&TopicName, i32),
         out: &mut Vec<KafkaMessage>,
     ) -> Option<i64> {
         let log = self.log.read();

@@ -38,6 +38,10 @@ const MAX_SOCKET_TIMEOUT: Duration = Duration::from_secs(300);
 const MIN_SETUP_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long librdkafka waits before it fetches again after its queue was full. With its default of a second, a fast consumer
+/// empties the queue and then waits.
+const FETCH_QUEUE_BACKOFF_MS: &str = "20";
+
 /// The settings of all connections of a client.
 #[derive(Clone)]
 pub(super) struct ConnectionSettings {
@@ -173,7 +177,8 @@ impl ConnectionSettings {
             .set(
                 "max.poll.interval.ms",
                 millis(consumer.max_poll_interval, 1, 86_400_000),
-            );
+            )
+            .set("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS);
         if let Some(id) = &consumer.group_instance_id {
             config.set("group.instance.id", id);
         }

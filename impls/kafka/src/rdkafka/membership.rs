@@ -1,18 +1,21 @@
 //! The partitions of a consumer and its positions in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use networking_spi::kafka::{
-    ConsumerAssignment, PartitionOffset, RebalanceEvent, RebalanceEvents, RebalanceKind, TopicPartition,
+    ConsumerAssignment, PartitionOffset, RebalanceEvent, RebalanceEvents, RebalanceKind, TopicName, TopicPartition,
 };
 
 /// The assigned partitions of a consumer and the next offset to commit in each.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
-    partitions: BTreeMap<String, BTreeMap<i32, Held>>,
+    partitions: BTreeMap<TopicName, BTreeMap<i32, Held>>,
     /// The same partitions, as the application sees them. It is replaced by every change.
     assignment: ConsumerAssignment,
     last_epoch: u64,
+    changes: Arc<AtomicU64>,
     /// Rebalances that were not taken yet.
     pub(super) events: RebalanceEvents,
 }
@@ -35,19 +38,24 @@ impl Membership {
         &self.assignment
     }
 
-    /// Notes a message that is returned. Returns `false` for a message that must not be returned: its
-    /// partition is not assigned, or the start offset there is not known yet.
-    pub(super) fn consumed(&mut self, topic: &str, partition: i32, next: i64) -> bool {
-        let Some(held) = self.held(topic, partition) else {
-            return false;
-        };
-        if held.pending {
-            return false;
+    /// The number of changes of the assignment, which can be read without the lock of the membership.
+    pub(super) fn changes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.changes)
+    }
+
+    /// Whether messages of this partition are returned: it is assigned, and its start offset is known.
+    pub(super) fn reads(&self, topic: &str, partition: i32) -> bool {
+        let held = self.partitions.get(topic).and_then(|of_topic| of_topic.get(&partition));
+        held.is_some_and(|held| !held.pending)
+    }
+
+    /// Notes messages that are returned, before the offset `next`.
+    pub(super) fn consumed(&mut self, topic: &str, partition: i32, next: i64) {
+        if let Some(held) = self.held(topic, partition) {
+            held.next = Some(next);
+            held.start = None;
+            held.committed = false;
         }
-        held.next = Some(next);
-        held.start = None;
-        held.committed = false;
-        true
     }
 
     /// Adds partitions. The consumer has no position in them yet, also if they were assigned before. Those for which `pending`
@@ -207,6 +215,7 @@ impl Membership {
                 .map(move |(partition, held)| (TopicPartition::new(topic.clone(), *partition), held.epoch))
         });
         self.assignment = all.collect();
+        self.changes.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -227,8 +236,8 @@ mod tests {
     #[test]
     fn a_consumed_message_is_committed_once() {
         let mut membership = assigned(&[0]);
-        assert!(membership.consumed("t", 0, 5));
-        assert!(membership.consumed("t", 0, 6));
+        membership.consumed("t", 0, 5);
+        membership.consumed("t", 0, 6);
         assert_eq!(membership.uncommitted(), BTreeMap::from([(partition(0), 6)]));
         membership.committed(&membership.uncommitted());
         assert!(membership.uncommitted().is_empty());
@@ -255,7 +264,7 @@ mod tests {
         let before = membership.assignment().clone();
         membership.revoke([partition(1)]);
         assert!(
-            !membership.consumed("t", 1, 6),
+            !membership.reads("t", 1),
             "a message of a revoked partition is not returned"
         );
         membership.assign([partition(1)], |_| false);
@@ -267,10 +276,11 @@ mod tests {
         assert!(membership.assignment().continues(&before, &partition(0)));
         assert!(!membership.assignment().continues(&before, &partition(1)));
         assert!(membership.assign([partition(2)], |_| true));
-        assert!(!membership.consumed("t", 2, 6), "the start offset is not known");
+        assert!(!membership.reads("t", 2), "the start offset is not known");
         assert_eq!(membership.pending(), [partition(2)]);
         membership.start(&partition(2));
-        assert!(membership.consumed("t", 2, 6) && membership.pending().is_empty());
+        assert!(membership.reads("t", 2) && membership.pending().is_empty());
+        membership.consumed("t", 2, 6);
         let before = membership.assignment().clone();
         membership.reset([partition(2), partition(3)]);
         assert_eq!(membership.position(&partition(2)), None);

@@ -28,11 +28,13 @@
 //! * A broker appends all records of a batch or none. With the capability `topic_admin`, the first write to a topic requests its
 //!   settings, and records that the broker would refuse by them fail before they are sent: those that are too large (without
 //!   compression), that have no key in a compacted topic, or whose timestamp is out of range. If a full batch would be larger than
-//!   the topic's `max.message.bytes`, each record is sent in a batch of its own; a smaller
+//!   the topic's `max.message.bytes`, each record is the only one in its batch; a smaller
 //!   [`batch_size`](networking_spi::kafka::ProducerConfig::batch_size) is faster.
 //! * The records of a batch that a broker rejects anyway are sent again, one per batch, so that only those that are invalid fail.
 //!   Later calls that write to the topic wait meanwhile. Only records that were passed to librdkafka already, in a later batch of
 //!   the same partition, can be written before those that are sent again.
+//! * A consumer fetches again 20 ms after its local queue was full (`fetch.queue.backoff.ms`; librdkafka's default is 1 s, in which a
+//!   fast consumer empties the queue and waits).
 //! * Without idempotence, one request per connection is in flight, because a retry would otherwise reorder records.
 //! * Bytes of a header name that are not UTF-8 are read as U+FFFD, the replacement character.
 //! * As a [`KafkaAdmin`](networking_spi::kafka::KafkaAdmin), the client sends its requests over the connection for metadata. A broker

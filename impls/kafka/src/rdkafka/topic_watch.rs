@@ -103,14 +103,17 @@ impl TopicWatch {
 
     /// Whether a partition did not exist when the consumer was created. `latest` must not skip its records.
     pub(super) fn is_new(&self, partition: &TopicPartition) -> bool {
-        if self.pattern.is_some() && !self.first_names.contains(&partition.topic) {
+        if self.pattern.is_some() && !self.first_names.contains(partition.topic.as_str()) {
             return true;
         }
         let state = self.state.lock();
-        let Some(first) = self.first.get(&partition.topic) else {
+        let Some(first) = self.first.get(partition.topic.as_str()) else {
             return false;
         };
-        let recreated = state.last.get(&partition.topic).is_some_and(|last| last.id != first.id);
+        let recreated = state
+            .last
+            .get(partition.topic.as_str())
+            .is_some_and(|last| last.id != first.id);
         recreated || partition.partition >= first.partitions
     }
 

@@ -256,7 +256,7 @@ impl Driver {
             .unwrap_or_default()
             .min(redelivery.backoff.maximum);
         let wait = redelivery.backoff.delay(attempts, fastrand::f64()).max(asked);
-        tracing::warn!(topic = id.partition.topic, offset = id.offset, ?wait, %error, "a record was rejected");
+        tracing::warn!(topic = &*id.partition.topic, offset = id.offset, ?wait, %error, "a record was rejected");
         self.rejected.entry(deadline::from_now(wait)).or_default().push(id);
     }
 

@@ -102,7 +102,7 @@ impl Consumer {
                 pattern = Some(compiled);
             }
             Subscription::Partitions(of) => {
-                config.topics = of.iter().map(|partition| partition.topic.clone()).collect();
+                config.topics = of.iter().map(|partition| partition.topic.to_string()).collect();
                 partitions = Some(of);
             }
             _ => {}
@@ -382,7 +382,7 @@ impl Consumer {
     /// The start offset in a partition without a committed offset. A partition that did not exist when the consumer was created
     /// is read from its first record: `latest` means that no later record is missed.
     fn start(&self, owned: &Owned) -> Option<i64> {
-        let first = self.first_partitions.get(&owned.partition.topic);
+        let first = self.first_partitions.get(owned.partition.topic.as_str());
         let first = first.and_then(|first| first.get(usize::try_from(owned.partition.partition).ok()?));
         let is_new = !first.is_some_and(|first| std::ptr::eq(first.as_ptr(), owned.log()));
         match self.config.offset_reset {

@@ -126,15 +126,7 @@ impl KafkaClient for RdKafkaClient {
 
     async fn produce_message(&self, producer: &ProducerId, record: ProducerRecord) -> Result<RecordMetadata> {
         const OPERATION: &str = "kafka.produce_message";
-        let results = self.inner.producer(OPERATION, producer)?.produce(vec![record]).await;
-        let no_result = || {
-            Err(NetworkError::new(
-                ErrorKind::Internal,
-                OPERATION,
-                "the record has no result",
-            ))
-        };
-        results.into_iter().next().unwrap_or_else(no_result)
+        self.inner.producer(OPERATION, producer)?.produce_one(record).await
     }
 
     async fn produce_messages(

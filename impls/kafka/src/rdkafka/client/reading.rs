@@ -58,7 +58,7 @@ impl KafkaReading for RdKafkaClient {
                     OffsetReset::Fail => None,
                 };
                 let defaults = inner.list_offsets(CREATE, partitions.clone(), default).await?;
-                let topics: BTreeSet<_> = partitions.iter().map(|of| of.topic.clone()).collect();
+                let topics: BTreeSet<_> = partitions.iter().map(|of| of.topic.to_string()).collect();
                 let starts = partitions.into_iter().zip(defaults);
                 let starts = starts.map(|(partition, default)| Start { partition, default });
                 let what = What::Partitions(starts.collect());

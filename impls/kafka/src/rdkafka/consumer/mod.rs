@@ -1,5 +1,6 @@
 //! A consumer. It is polled only while the application consumes.
 
+mod batch;
 mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use networking_spi::error::ResultExt;
 use networking_spi::kafka::{
@@ -20,7 +20,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerGroupMetadata, MessageStream, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -32,11 +32,11 @@ use super::membership::Membership;
 use super::native;
 use super::rebalance::{GroupContext, Leaving, report_left};
 use super::reposition::{Mover, Unpositioned, name_partitions};
-use super::timestamp::from_millis;
 use super::topic_watch::TopicWatch;
 use crate::counters::ConsumerCounters;
 use crate::record_size::record_size;
 
+use self::batch::Batch;
 use self::reading::subscribe;
 pub(super) use self::reading::{Start, What};
 
@@ -205,11 +205,10 @@ impl Consumer {
             };
             // No await from here on, so that a dropped call loses no message that it has taken from the queue.
             let mut batch = Batch::new(&self.membership, options.max_messages);
-            batch.push(&first);
-            drop(first);
-            while batch.messages.len() < options.max_messages {
+            batch.push(first);
+            while batch.len() < options.max_messages {
                 match read_queue(&mut stream) {
-                    Some(Ok(message)) => batch.push(&message),
+                    Some(Ok(message)) => batch.push(message),
                     Some(Err(error)) if is_transient(&error) => {}
                     Some(Err(error)) => {
                         self.store_failure(error);
@@ -288,7 +287,7 @@ impl Consumer {
         if !changes.is_empty() {
             let assignment = self.assignment();
             let partitions = assignment.iter().map(|(partition, _)| partition);
-            let affected = partitions.filter(|partition| changes.recreated.contains(&partition.topic));
+            let affected = partitions.filter(|partition| changes.recreated.contains(partition.topic.as_str()));
             let affected = affected.cloned().collect::<Vec<_>>();
             if self.fails_without_position {
                 if !affected.is_empty() {
@@ -500,49 +499,6 @@ enum Next<'m> {
     Nothing,
 }
 
-/// The messages of one call. Rebalances happen while the queue is read: what was read from a partition that is then revoked is
-/// left to the partition's next owner, or read again from the committed offset.
-struct Batch<'c> {
-    membership: &'c Mutex<Membership>,
-    /// The assignment under which `messages` were read.
-    assignment: ConsumerAssignment,
-    messages: Vec<KafkaMessage>,
-}
-
-impl<'c> Batch<'c> {
-    fn new(membership: &'c Mutex<Membership>, max_messages: usize) -> Self {
-        let assignment = membership.lock().assignment().clone();
-        Self {
-            membership,
-            assignment,
-            messages: Vec::with_capacity(max_messages.min(1024)),
-        }
-    }
-
-    fn push(&mut self, message: &BorrowedMessage<'_>) {
-        let mut membership = self.membership.lock();
-        Self::follow(&mut self.messages, &mut self.assignment, &membership);
-        if membership.consumed(message.topic(), message.partition(), message.offset() + 1) {
-            drop(membership);
-            self.messages.push(copy(message));
-        }
-    }
-
-    fn finish(mut self) -> Vec<KafkaMessage> {
-        Self::follow(&mut self.messages, &mut self.assignment, &self.membership.lock());
-        self.messages
-    }
-
-    fn follow(messages: &mut Vec<KafkaMessage>, assignment: &mut ConsumerAssignment, membership: &Membership) {
-        let current = membership.assignment();
-        if current.is_same(assignment) {
-            return;
-        }
-        messages.retain(|message| current.continues(assignment, &message.topic_partition()));
-        *assignment = current.clone();
-    }
-}
-
 impl Drop for Consumer {
     /// Leaves the group on a dedicated thread: closing blocks until the coordinator has responded.
     fn drop(&mut self) {
@@ -666,15 +622,6 @@ fn is_outage(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::NetworkException | Code::Resolve)
     )
-}
-
-fn copy(message: &BorrowedMessage<'_>) -> KafkaMessage {
-    let mut copy = KafkaMessage::new(message.topic(), message.partition(), message.offset());
-    copy.key = message.key().map(Bytes::copy_from_slice);
-    copy.value = message.payload().map(Bytes::copy_from_slice);
-    copy.timestamp = from_millis(message.timestamp().to_millis());
-    copy.headers = native::headers(message);
-    copy
 }
 
 fn size(message: &KafkaMessage) -> usize {

@@ -96,5 +96,5 @@ pub(super) unsafe fn partitions<'a>(
 /// The topic of the element must be a string of C.
 pub(super) unsafe fn partition(element: &c::rd_kafka_topic_partition_t) -> TopicPartition {
     // SAFETY: of the caller.
-    TopicPartition::new(unsafe { text(element.topic) }.unwrap_or_default(), element.partition)
+    TopicPartition::new(&*unsafe { text(element.topic) }.unwrap_or_default(), element.partition)
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use networking_spi::error::context;
-use networking_spi::kafka::RecordMetadata;
+use networking_spi::kafka::{ProducerRecord, RecordMetadata, TopicName};
 use networking_spi::{NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::Message;
@@ -32,6 +32,7 @@ use crate::rdkafka::timestamp::from_millis;
 pub(in crate::rdkafka) struct Pending {
     pub(super) batch: Arc<Batch>,
     pub(super) index: usize,
+    pub(super) topic: TopicName,
     pub(super) bytes: usize,
     /// The timestamp that the caller has set, in milliseconds. A failed message of librdkafka has none.
     pub(super) timestamp: Option<i64>,
@@ -41,6 +42,29 @@ pub(in crate::rdkafka) struct Pending {
     /// Whether it was rejected with its batch and is sent again.
     pub(super) resent: bool,
     pub(super) _place: OwnedSemaphorePermit,
+}
+
+impl Pending {
+    pub(super) fn new(
+        batch: &Arc<Batch>,
+        index: usize,
+        record: &ProducerRecord,
+        timestamp: Option<i64>,
+        deadline: Instant,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            batch: Arc::clone(batch),
+            index,
+            topic: record.topic.clone(),
+            bytes: record.size(),
+            timestamp,
+            deadline,
+            first: None,
+            resent: false,
+            _place: place,
+        }
+    }
 }
 
 /// The records of a producer that are in flight.
@@ -95,9 +119,14 @@ impl Resends {
         self.last.lock().get(topic).is_some_and(|last| *last > time)
     }
 
+    /// Whether no record is sent again.
+    pub(super) fn are_done(&self) -> bool {
+        self.total.load(Ordering::Acquire) == 0
+    }
+
     /// Waits until no record of the topic is sent again. Returns whether that was before the deadline.
     pub(super) async fn wait(&self, topic: &str, deadline: Instant) -> bool {
-        if self.total.load(Ordering::Acquire) == 0 {
+        if self.are_done() {
             return true;
         }
         loop {
@@ -162,7 +191,7 @@ impl ProducerContext for DeliveryContext {
 
     fn delivery(&self, report: &DeliveryResult<'_>, mut pending: Box<Pending>) {
         let result = match report {
-            Ok(message) => Ok(written(message)),
+            Ok(message) => Ok(written(message, &pending.topic)),
             Err((error, message)) => {
                 if let Some(single) = self.resends_after(error, &pending) {
                     self.resends.begin(message.topic());
@@ -232,10 +261,10 @@ impl DeliveryContext {
     }
 }
 
-fn written(message: &BorrowedMessage<'_>) -> RecordMetadata {
+fn written(message: &BorrowedMessage<'_>, topic: &TopicName) -> RecordMetadata {
     let offset = Some(message.offset()).filter(|offset| *offset >= 0);
     let timestamp: Option<SystemTime> = from_millis(message.timestamp().to_millis());
-    RecordMetadata::new(message.topic(), message.partition(), offset, timestamp)
+    RecordMetadata::new(topic, message.partition(), offset, timestamp)
 }
 
 /// A second producer of librdkafka, which sends each record in a batch of its own, in order. Started on first use.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use networking_spi::clock::{Clock, SystemClock};
 use networking_spi::error::context;
-use networking_spi::kafka::{ConfigEntry, ConfigResource, KafkaCompression, ProducerConfig, ProducerRecord};
+use networking_spi::kafka::{ConfigEntry, ConfigResource, KafkaCompression, ProducerConfig, ProducerRecord, TopicName};
 use networking_spi::{ErrorKind, NetworkError, Result, SendState};
 use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -58,17 +58,22 @@ struct Entry {
     at: Instant,
 }
 
+#[derive(Default)]
+struct Known {
+    by_topic: HashMap<TopicName, Entry>,
+    /// When a request had no answer in time. Then the cluster is slow, or does not know the request, which librdkafka does not
+    /// report.
+    silent: Option<Instant>,
+}
+
 /// The known limits of the topics that a producer writes to.
 pub(super) struct Limits {
-    by_topic: Mutex<HashMap<String, Entry>>,
+    known: Mutex<Known>,
     /// Held by the call that requests limits, until its records are passed to librdkafka. The lock is fair, so the calls get it
     /// in order.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The calls that have or wait for a turn.
     waiting: Arc<AtomicUsize>,
-    /// When a request had no answer in time. Then the cluster is slow, or does not know the request, which librdkafka does not
-    /// report.
-    silent: Mutex<Option<Instant>>,
     /// The longest wait for limits.
     wait: Duration,
     /// Whether sizes can be checked: the broker checks those after compression.
@@ -79,18 +84,17 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(config: &ProducerConfig) -> Self {
         Self {
-            by_topic: Mutex::default(),
+            known: Mutex::default(),
             turn: Arc::default(),
             waiting: Arc::default(),
-            silent: Mutex::default(),
             wait: WAIT.min(config.delivery_timeout / 4),
             checks_sizes: config.compression == KafkaCompression::None,
             batch_size: config.batch_size,
         }
     }
 
-    /// Checks a record. Returns whether it must be sent in a batch of its own, because a full batch would be larger than the
-    /// topic allows.
+    /// Checks a record. Returns whether it must be the only one in its batch, because a full batch would be larger than the topic
+    /// allows.
     pub(super) async fn check(
         &self,
         handle: &Arc<ThreadedProducer<DeliveryContext>>,
@@ -98,10 +102,10 @@ impl Limits {
         record: &ProducerRecord,
         deadline: Instant,
     ) -> Result<bool> {
-        let topic = record.topic.as_str();
+        let topic = &record.topic;
         let mut fresh = false;
         loop {
-            let entry = match self.known(resends, topic, fresh) {
+            let entry = match self.known(resends, topic, fresh, Instant::now()) {
                 Some(entry) => entry,
                 None => self.request(handle, topic, deadline).await,
             };
@@ -109,13 +113,29 @@ impl Limits {
             match self.violation(&limits, record) {
                 // The settings may have changed.
                 Some(_) if !fresh => fresh = true,
-                Some(error) => return Err(error.with_context(context::TOPIC, topic)),
-                None => {
-                    let limit = limits.max_message_bytes.filter(|_| self.checks_sizes);
-                    return Ok(limit.is_some_and(|limit| limit < self.batch_size));
-                }
+                Some(error) => return Err(error.with_context(context::TOPIC, topic.as_str())),
+                None => return Ok(self.needs_own_batch(&limits)),
             }
         }
+    }
+
+    /// Checks a record as [`check`](Self::check) does, if that needs no wait and finds nothing wrong. `None` otherwise.
+    pub(super) fn check_now(&self, resends: &Resends, record: &ProducerRecord, now: Instant) -> Option<bool> {
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let Some(limits) = self.known(resends, &record.topic, false, now)?.limits else {
+            return Some(false);
+        };
+        self.violation(&limits, record)
+            .is_none()
+            .then(|| self.needs_own_batch(&limits))
+    }
+
+    /// Whether a full batch would be larger than the topic allows.
+    fn needs_own_batch(&self, limits: &TopicLimits) -> bool {
+        let limit = limits.max_message_bytes.filter(|_| self.checks_sizes);
+        limit.is_some_and(|limit| limit < self.batch_size)
     }
 
     /// The turn of a call that writes to a topic whose limits are not known, or of one behind such a call. `None` if the call
@@ -126,10 +146,11 @@ impl Limits {
         records: &[ProducerRecord],
     ) -> Option<impl Future<Output = Turn> + Send + use<>> {
         let mut former = None;
+        let now = Instant::now();
         let mut has_unknown = || {
             records.iter().any(|record| {
                 let topic = record.topic.as_str();
-                former.replace(topic) != Some(topic) && self.known(resends, topic, false).is_none()
+                former.replace(topic) != Some(topic) && self.known(resends, topic, false, now).is_none()
             })
         };
         if self.waiting.load(Ordering::Acquire) == 0 && !has_unknown() {
@@ -153,16 +174,18 @@ impl Limits {
     }
 
     /// The known limits of a topic. With `fresh`, they must not be older than [`FRESH`].
-    fn known(&self, resends: &Resends, topic: &str, fresh: bool) -> Option<Entry> {
-        if self.silent.lock().is_some_and(|since| since.elapsed() < UNKNOWN_FOR) {
+    fn known(&self, resends: &Resends, topic: &str, fresh: bool, now: Instant) -> Option<Entry> {
+        let known = self.known.lock();
+        if known.silent.is_some_and(|since| now - since < UNKNOWN_FOR) {
             return Some(Entry {
                 limits: None,
                 unknown_for: UNKNOWN_FOR,
-                at: Instant::now(),
+                at: now,
             });
         }
-        let entry = self.by_topic.lock().get(topic).copied()?;
-        let age = entry.at.elapsed();
+        let entry = known.by_topic.get(topic).copied()?;
+        drop(known);
+        let age = now - entry.at;
         let is_outdated = (entry.limits.is_none() && age >= entry.unknown_for)
             || (fresh && age > FRESH)
             // The broker has refused records that were within the limits.
@@ -208,20 +231,25 @@ impl Limits {
     }
 
     /// Requests the limits of a topic and remembers them.
-    async fn request(&self, handle: &Arc<ThreadedProducer<DeliveryContext>>, topic: &str, deadline: Instant) -> Entry {
-        let (handle, name) = (Arc::clone(handle), topic.to_owned());
+    async fn request(
+        &self,
+        handle: &Arc<ThreadedProducer<DeliveryContext>>,
+        topic: &TopicName,
+        deadline: Instant,
+    ) -> Entry {
+        let handle = Arc::clone(handle);
         let asked = Instant::now();
-        let resource = ConfigResource::Topic(name);
+        let resource = ConfigResource::Topic(topic.to_string());
         let request = spawn_blocking(move || native::describe_config(handle.client(), &resource, WAIT));
         let (limits, unknown_for) = match timeout_at(deadline.min(asked + self.wait), request).await {
             Ok(Ok(Ok(settings))) => (Some(read(&settings)), Duration::ZERO),
             Ok(Ok(Err(refusal))) => {
-                tracing::debug!(topic, ?refusal, "the settings of a topic cannot be requested");
+                tracing::debug!(%topic, ?refusal, "the settings of a topic cannot be requested");
                 let missing = matches!(refusal.code, Code::UnknownTopicOrPartition | Code::UnknownTopic);
                 (None, if missing { MISSING_FOR } else { UNKNOWN_FOR })
             }
             _ => {
-                *self.silent.lock() = Some(asked);
+                self.known.lock().silent = Some(asked);
                 (None, UNKNOWN_FOR)
             }
         };
@@ -230,11 +258,11 @@ impl Limits {
             unknown_for,
             at: asked,
         };
-        let mut by_topic = self.by_topic.lock();
-        if by_topic.len() >= MAX_TOPICS {
-            by_topic.clear();
+        let mut known = self.known.lock();
+        if known.by_topic.len() >= MAX_TOPICS {
+            known.by_topic.clear();
         }
-        by_topic.insert(topic.to_owned(), entry);
+        known.by_topic.insert(topic.clone(), entry);
         entry
     }
 }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use networking_spi::error::context;
-use networking_spi::kafka::{KafkaCapabilities, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata};
+use networking_spi::kafka::{
+    KafkaCapabilities, ProducerConfig, ProducerMetrics, ProducerRecord, RecordMetadata, TopicName,
+};
 use networking_spi::validate::Validate;
 use networking_spi::{ErrorKind, NetworkError, Phase, Result, SendState};
 use parking_lot::Mutex;
@@ -132,13 +134,66 @@ impl Producer {
         }
     }
 
+    /// Sends a record and waits for its delivery report, for at most `delivery_timeout` in total.
+    pub(super) async fn produce_one(self: &Arc<Self>, record: ProducerRecord) -> Result<RecordMetadata> {
+        let now = Instant::now();
+        let deadline = self.deadline(now);
+        let batch = Arc::new(Batch::new(1, self.calls.begin()));
+        if !self.send_now(&batch, 0, &record, deadline, now) {
+            // Boxed, so that the future of a record that need not wait stays small.
+            return Box::pin(self.produce(vec![record])).await.swap_remove(0);
+        }
+        drop(record);
+        let mut results = batch.results(deadline).await;
+        self.reported(results.swap_remove(0))
+    }
+
+    /// Passes a record to librdkafka, if it is valid and need not wait for anything. Returns whether it was passed.
+    fn send_now(
+        &self,
+        batch: &Arc<Batch>,
+        index: usize,
+        record: &ProducerRecord,
+        deadline: Instant,
+        now: Instant,
+    ) -> bool {
+        let Ok(timestamp) = self.check(record) else {
+            return false;
+        };
+        if self.transaction.is_some() || !self.resends.are_done() {
+            return false;
+        }
+        let alone = match &self.limits {
+            Some(limits) => limits.check_now(&self.resends, record, now),
+            None => Some(false),
+        };
+        let (Some(alone), Ok(place)) = (alone, Arc::clone(&self.places).try_acquire_owned()) else {
+            return false;
+        };
+        let pending = Box::new(Pending::new(batch, index, record, timestamp, deadline, place));
+        self.send(record, pending, alone).is_ok()
+    }
+
+    /// When a call that begins now must have ended.
+    fn deadline(&self, now: Instant) -> Instant {
+        now + self.delivery_timeout.min(MAX_DELIVERY_TIMEOUT)
+    }
+
+    /// The result of a record at the deadline. Without one, it has timed out.
+    fn reported(&self, result: Option<Result<RecordMetadata>>) -> Result<RecordMetadata> {
+        result.unwrap_or_else(|| {
+            self.counters.count_errors(1);
+            Err(timed_out(&self.callbacks, self.delivery_timeout))
+        })
+    }
+
     /// Sends records, in the transaction of this number if there is one.
     async fn produce_in(
         self: &Arc<Self>,
         number: Option<u64>,
         records: Vec<ProducerRecord>,
     ) -> Vec<Result<RecordMetadata>> {
-        let deadline = Instant::now() + self.delivery_timeout.min(MAX_DELIVERY_TIMEOUT);
+        let deadline = self.deadline(Instant::now());
         let batch = Arc::new(Batch::new(records.len(), self.calls.begin()));
         match self
             .limits
@@ -156,12 +211,7 @@ impl Producer {
             }
         }
         let results = batch.results(deadline).await;
-        let late = results.iter().filter(|result| result.is_none()).count();
-        self.counters.count_errors(late as u64);
-        results
-            .into_iter()
-            .map(|result| result.unwrap_or_else(|| Err(timed_out(&self.callbacks, self.delivery_timeout))))
-            .collect()
+        results.into_iter().map(|result| self.reported(result)).collect()
     }
 
     /// Passes records to librdkafka.
@@ -172,9 +222,14 @@ impl Producer {
         records: Vec<ProducerRecord>,
         deadline: Instant,
     ) {
+        let mut now = Instant::now();
         for (index, record) in records.into_iter().enumerate() {
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 yield_now().await;
+                now = Instant::now();
+            }
+            if self.send_now(batch, index, &record, deadline, now) {
+                continue;
             }
             if let Err(error) = self.enqueue(batch, number, index, record, deadline).await {
                 batch.complete(index, Err(error), || self.counters.count_errors(1));
@@ -205,20 +260,7 @@ impl Producer {
         record: ProducerRecord,
         deadline: Instant,
     ) -> Result<()> {
-        record.validate()?;
-        self.capabilities.check_record(PRODUCE, &record)?;
-        let timestamp = record.timestamp.map(to_millis).transpose()?;
-        let bytes = record.size();
-        if bytes > self.max_message_size {
-            return Err(NetworkError::new(
-                ErrorKind::TooLarge,
-                PRODUCE,
-                "the record is larger than max_message_size",
-            )
-            .with_context(context::BYTES, bytes.to_string())
-            .with_context("max_message_size", self.max_message_size.to_string())
-            .with_send_state(SendState::NotSent));
-        }
+        let timestamp = self.check(&record)?;
         let alone = match (&self.limits, &self.handle) {
             (Some(limits), Some(handle)) => limits.check(handle, &self.resends, &record, deadline).await?,
             _ => false,
@@ -226,19 +268,10 @@ impl Producer {
         let place = self.place(deadline).await?;
         if !self.resends.wait(&record.topic, deadline).await || Instant::now() >= deadline {
             return Err(timed_out(&self.callbacks, self.delivery_timeout)
-                .with_context(context::TOPIC, record.topic)
+                .with_context(context::TOPIC, record.topic.as_str())
                 .with_send_state(SendState::NotSent));
         }
-        let mut pending = Box::new(Pending {
-            batch: Arc::clone(batch),
-            index,
-            bytes,
-            timestamp,
-            deadline,
-            first: None,
-            resent: false,
-            _place: place,
-        });
+        let mut pending = Box::new(Pending::new(batch, index, &record, timestamp, deadline, place));
         loop {
             if let (Some(transaction), Some(number)) = (&self.transaction, number) {
                 transaction.check_sending(number)?;
@@ -258,11 +291,29 @@ impl Producer {
                 _ => {
                     let error = self.callbacks.explain(self.convert(error));
                     return Err(error
-                        .with_context(context::TOPIC, record.topic)
+                        .with_context(context::TOPIC, record.topic.as_str())
                         .with_send_state(SendState::NotSent));
                 }
             }
         }
+    }
+
+    /// Checks a record without a request. Returns its timestamp in milliseconds.
+    fn check(&self, record: &ProducerRecord) -> Result<Option<i64>> {
+        record.validate()?;
+        self.capabilities.check_record(PRODUCE, record)?;
+        let bytes = record.size();
+        if bytes > self.max_message_size {
+            return Err(NetworkError::new(
+                ErrorKind::TooLarge,
+                PRODUCE,
+                "the record is larger than max_message_size",
+            )
+            .with_context(context::BYTES, bytes.to_string())
+            .with_context("max_message_size", self.max_message_size.to_string())
+            .with_send_state(SendState::NotSent));
+        }
+        record.timestamp.map(to_millis).transpose()
     }
 
     /// Whether the metadata of a missing topic, or of a topic with a missing partition, may be requested again.
@@ -286,7 +337,7 @@ impl Producer {
     }
 
     /// Requests the metadata of a topic. Otherwise librdkafka caches for minutes that the topic does not exist.
-    async fn refresh_metadata(&self, topic: String, deadline: Instant) {
+    async fn refresh_metadata(&self, topic: TopicName, deadline: Instant) {
         let Some(handle) = self.handle.clone() else { return };
         let limit = self.request_timeout.min(deadline - Instant::now());
         let request = spawn_blocking(move || handle.client().fetch_metadata(Some(&topic), limit).map(drop));

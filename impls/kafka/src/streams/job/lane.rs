@@ -99,13 +99,14 @@ impl Job {
     /// Sets the processor's output topic in outputs without a topic.
     fn with_output_topic(&self, mut outputs: Vec<ProducerRecord>) -> Result<Vec<ProducerRecord>> {
         for output in outputs.iter_mut().filter(|output| output.topic.is_empty()) {
-            output.topic = self.config.output_topic.clone().ok_or_else(|| {
+            let topic = self.config.output_topic.as_deref().ok_or_else(|| {
                 NetworkError::invalid_input(
                     "output_topic",
                     "an output has no topic, and the processor has no output topic",
                 )
                 .with_operation(PROCESS)
             })?;
+            output.topic = topic.into();
         }
         Ok(outputs)
     }
@@ -121,7 +122,7 @@ impl Job {
                     offset,
                     ..
                 } = &message;
-                tracing::warn!(topic, partition, offset, %error, "skipped a message that cannot be processed");
+                tracing::warn!(%topic, partition, offset, %error, "skipped a message that cannot be processed");
                 Ok(ProcessedMessage {
                     message,
                     outputs: Vec::new(),

@@ -21,7 +21,7 @@ pub(super) fn dead_letter(topic: &str, message: &KafkaMessage, error: &NetworkEr
     for (name, value) in [
         (EXCEPTION, error.kind().to_string()),
         (MESSAGE, error.to_string()),
-        (TOPIC, message.topic.clone()),
+        (TOPIC, message.topic.to_string()),
         (PARTITION, message.partition.to_string()),
         (OFFSET, message.offset.to_string()),
     ] {
