@@ -140,6 +140,8 @@ impl Producer {
         let deadline = self.deadline(now);
         let batch = Arc::new(Batch::new(1, self.calls.begin()));
         if !self.send_now(&batch, 0, &record, deadline, now) {
+            // Otherwise a flush would wait for it as long as this call is not polled.
+            drop(batch);
             // Boxed, so that the future of a record that need not wait stays small.
             return Box::pin(self.produce(vec![record])).await.swap_remove(0);
         }
