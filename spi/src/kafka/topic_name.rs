@@ -157,8 +157,14 @@ mod tests {
     #[test]
     fn a_name_is_like_its_text() {
         let name = TopicName::from("orders");
-        assert!(name == "orders" && "orders" == name && name == *"orders" && *"orders" == name);
-        assert!(name == String::from("orders") && String::from("orders") == name && name != "order");
+        let text = String::from("orders");
+        assert_eq!(name, "orders");
+        assert_eq!("orders", name);
+        assert_eq!(name, *"orders");
+        assert_eq!(*"orders", name);
+        assert_eq!(name, text);
+        assert_eq!(text, name);
+        assert_ne!(name, "order");
         assert_eq!(
             (format!("{name:>8}"), format!("{name:?}")),
             ("  orders".into(), "\"orders\"".into())
