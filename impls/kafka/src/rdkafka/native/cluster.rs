@@ -10,8 +10,8 @@ use rdkafka::client::{Client, ClientContext};
 use c::rd_kafka_admin_op_t as Operation;
 
 use super::object::{elements, text};
-use super::refusal::{Refusal, Result};
-use super::request::request;
+use super::refusal::Result;
+use super::request::{request, result};
 
 /// The id, the controller and the brokers of the cluster.
 pub(in crate::rdkafka) fn describe_cluster<C: ClientContext>(
@@ -25,10 +25,7 @@ pub(in crate::rdkafka) fn describe_cluster<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_DescribeCluster_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DescribeCluster_result)?;
         let id = text(c::rd_kafka_DescribeCluster_result_cluster_id(result)).map(Cow::into_owned);
         let controller = broker(c::rd_kafka_DescribeCluster_result_controller(result));
         let nodes = c::rd_kafka_DescribeCluster_result_nodes(result, &raw mut count);

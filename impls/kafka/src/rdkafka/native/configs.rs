@@ -11,7 +11,7 @@ use c::rd_kafka_admin_op_t as Operation;
 
 use super::object::{Owned, elements, string, text};
 use super::refusal::{Refusal, Result, check, refusal};
-use super::request::request;
+use super::request::{request, result};
 
 /// All settings of a topic or a broker.
 pub(in crate::rdkafka) fn describe_config<C: ClientContext>(
@@ -29,10 +29,7 @@ pub(in crate::rdkafka) fn describe_config<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their numbers are those in `count`.
     unsafe {
-        let result = c::rd_kafka_event_DescribeConfigs_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DescribeConfigs_result)?;
         let resources = c::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
         for resource in elements(resources, count) {
             check(
@@ -83,10 +80,7 @@ pub(in crate::rdkafka) fn alter_config<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_IncrementalAlterConfigs_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_IncrementalAlterConfigs_result)?;
         let resources = c::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
         for resource in elements(resources, count) {
             check(

@@ -17,7 +17,7 @@ use super::cluster::broker;
 use super::object::{Owned, elements, partition, partitions, string, text};
 use super::offsets::{offset_list, read_offsets};
 use super::refusal::{Refusal, Result, refusal};
-use super::request::request;
+use super::request::{request, result};
 
 /// All groups. Fails if a broker does not answer.
 pub(in crate::rdkafka) fn list_groups<C: ClientContext>(
@@ -31,10 +31,7 @@ pub(in crate::rdkafka) fn list_groups<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their numbers are those in `count`.
     unsafe {
-        let result = c::rd_kafka_event_ListConsumerGroups_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_ListConsumerGroups_result)?;
         let errors = c::rd_kafka_ListConsumerGroups_result_errors(result, &raw mut count);
         for error in elements(errors, count) {
             refusal(*error)?;
@@ -66,10 +63,7 @@ pub(in crate::rdkafka) fn describe_group<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its descriptions live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_DescribeConsumerGroups_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DescribeConsumerGroups_result)?;
         let groups = c::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
         let Some(&found) = elements(groups, count).first() else {
             return Ok(None);
@@ -113,10 +107,7 @@ pub(in crate::rdkafka) fn delete_group<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_DeleteGroups_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DeleteGroups_result)?;
         let groups = c::rd_kafka_DeleteGroups_result_groups(result, &raw mut count);
         for group in elements(groups, count) {
             refusal(c::rd_kafka_group_result_error(*group))?;
@@ -145,10 +136,7 @@ pub(in crate::rdkafka) fn committed_offsets<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_ListConsumerGroupOffsets_result)?;
         let groups = c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
         let Some(group) = elements(groups, count).first() else {
             return Ok(Vec::new());
@@ -188,10 +176,7 @@ pub(in crate::rdkafka) fn alter_offsets<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_AlterConsumerGroupOffsets_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_AlterConsumerGroupOffsets_result)?;
         let groups = c::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &raw mut count);
         for group in elements(groups, count) {
             refusal(c::rd_kafka_group_result_error(*group))?;

@@ -74,6 +74,20 @@ pub(super) fn request_of<C: ClientContext>(
     Ok(event)
 }
 
+/// The result in the answer to a request, which `read` reads. It lives as long as the event.
+pub(super) fn result<T>(
+    event: &Owned<c::rd_kafka_event_t>,
+    read: unsafe extern "C" fn(*mut c::rd_kafka_event_t) -> *const T,
+) -> Result<*const T> {
+    // SAFETY: the event is owned. For an event with another result, the pointer is null.
+    let result = unsafe { read(event.pointer()) };
+    if result.is_null() {
+        Err(Refusal::timed_out())
+    } else {
+        Ok(result)
+    }
+}
+
 type SetOption = unsafe extern "C" fn(*mut c::rd_kafka_AdminOptions_t, c_int, *mut c_char, usize) -> RDKafkaRespErr;
 
 fn set(options: &Owned<c::rd_kafka_AdminOptions_t>, option: SetOption, value: c_int) -> Result<()> {

@@ -15,7 +15,7 @@ use c::rd_kafka_admin_op_t as Operation;
 use super::object::{ErrorBuffer, Owned, elements, string, text};
 use super::offsets::{offset_list, read_offsets};
 use super::refusal::{Refusal, Result, check, refusal};
-use super::request::{request, request_of};
+use super::request::{request, request_of, result};
 
 /// Creates a topic. Blocks until the controller has responded, for at most `limit`.
 pub(in crate::rdkafka) fn create_topic<C: ClientContext>(
@@ -52,10 +52,7 @@ pub(in crate::rdkafka) fn create_topic<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_CreateTopics_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_CreateTopics_result)?;
         let topics = c::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
         check_topics(topics, count)?;
     }
@@ -82,10 +79,7 @@ pub(in crate::rdkafka) fn create_partitions<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_CreatePartitions_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_CreatePartitions_result)?;
         let topics = c::rd_kafka_CreatePartitions_result_topics(result, &raw mut count);
         check_topics(topics, count)?;
     }
@@ -125,10 +119,7 @@ pub(in crate::rdkafka) fn delete_records<C: ClientContext>(
     })?;
     // SAFETY: the event is owned, and its result lives as long as it does.
     let offsets = unsafe {
-        let result = c::rd_kafka_event_DeleteRecords_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DeleteRecords_result)?;
         read_offsets(c::rd_kafka_DeleteRecords_result_offsets(result))?
     };
     let first = offsets.first().map(|(_, first)| *first);
@@ -196,10 +187,7 @@ fn describe_topics<C: ClientContext, T>(
     let mut count = 0;
     // SAFETY: the event is owned. Its results live as long as it does; their number is `count`.
     unsafe {
-        let result = c::rd_kafka_event_DescribeTopics_result(event.pointer());
-        if result.is_null() {
-            return Err(Refusal::timed_out());
-        }
+        let result = result(&event, c::rd_kafka_event_DescribeTopics_result)?;
         let described = c::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         Ok(elements(described, count)
             .iter()
