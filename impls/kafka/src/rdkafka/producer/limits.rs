@@ -119,11 +119,13 @@ impl Limits {
         }
     }
 
+    /// Whether no call has or waits for a turn, so that another one overtakes none.
+    pub(super) fn is_free(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0
+    }
+
     /// Checks a record as [`check`](Self::check) does, if that needs no wait and finds nothing wrong. `None` otherwise.
     pub(super) fn check_now(&self, resends: &Resends, record: &ProducerRecord, now: Instant) -> Option<bool> {
-        if self.waiting.load(Ordering::Acquire) > 0 {
-            return None;
-        }
         let Some(limits) = self.known(resends, &record.topic, false, now)?.limits else {
             return Some(false);
         };
@@ -153,7 +155,7 @@ impl Limits {
                 former.replace(topic) != Some(topic) && self.known(resends, topic, false, now).is_none()
             })
         };
-        if self.waiting.load(Ordering::Acquire) == 0 && !has_unknown() {
+        if self.is_free() && !has_unknown() {
             return None;
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);

@@ -139,7 +139,8 @@ impl Producer {
         let now = Instant::now();
         let deadline = self.deadline(now);
         let batch = Arc::new(Batch::new(1, self.calls.begin()));
-        if !self.send_now(&batch, 0, &record, deadline, now) {
+        let overtakes = self.limits.as_ref().is_some_and(|limits| !limits.is_free());
+        if overtakes || !self.send_now(&batch, 0, &record, deadline, now) {
             // Otherwise a flush would wait for it as long as this call is not polled.
             drop(batch);
             // Boxed, so that the future of a record that need not wait stays small.
@@ -150,7 +151,7 @@ impl Producer {
         self.reported(results.swap_remove(0))
     }
 
-    /// Passes a record to librdkafka, if it is valid and need not wait for anything. Returns whether it was passed.
+    /// Passes a record to librdkafka, if it is valid, not late, and need not wait for anything. Returns whether it was passed.
     fn send_now(
         &self,
         batch: &Arc<Batch>,
@@ -159,12 +160,12 @@ impl Producer {
         deadline: Instant,
         now: Instant,
     ) -> bool {
+        if self.transaction.is_some() || !self.resends.are_done() || now >= deadline {
+            return false;
+        }
         let Ok(timestamp) = self.check(record) else {
             return false;
         };
-        if self.transaction.is_some() || !self.resends.are_done() {
-            return false;
-        }
         let alone = match &self.limits {
             Some(limits) => limits.check_now(&self.resends, record, now),
             None => Some(false),
@@ -236,6 +237,8 @@ impl Producer {
             if let Err(error) = self.enqueue(batch, number, index, record, deadline).await {
                 batch.complete(index, Err(error), || self.counters.count_errors(1));
             }
+            // It may have waited.
+            now = Instant::now();
         }
     }
 
